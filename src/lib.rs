@@ -1,0 +1,3 @@
+//! tauscope measures which learning rate and momentum keep a minimum reachable when gradients arrive late.
+
+pub mod theory;
