@@ -1,3 +1,8 @@
 //! tauscope measures which learning rate and momentum keep a minimum reachable when gradients arrive late.
 
+pub mod engine;
+pub mod kernels;
+pub mod problem;
+pub mod rule;
+pub mod schedule;
 pub mod theory;

@@ -1,0 +1,178 @@
+//! Engines: what advances many delayed runs at once. One trait, two implementations: [`cpu`] (rayon over lanes, f32 or
+//! f64, no wgpu) and `gpu` (WGSL through wgpu).
+//!
+//! Not here: which learning rates to try, or what an observation means ([`crate::threshold`]).
+
+pub mod cpu;
+
+use crate::problem::Problem;
+use crate::rule::Rule;
+use crate::schedule::Schedule;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The machinery behind a result, as written into run.json.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineInfo {
+    /// `cpu` or `gpu`.
+    pub engine: String,
+    /// Adapter name; the processor architecture for `cpu`.
+    pub adapter: String,
+    /// Driver name and version; empty for `cpu`.
+    pub driver: String,
+    /// wgpu's device type (`DiscreteGpu`, ..., `Cpu` for a software adapter); `Native` for `cpu`.
+    pub device_type: String,
+    /// `Vulkan`, `Metal`, ...; `native` for `cpu`.
+    pub backend: String,
+    /// `f32` or `f64`.
+    pub precision: String,
+}
+
+/// What all lanes of a wave share.
+#[derive(Clone, Debug)]
+pub struct WaveSpec {
+    pub problem: Arc<Problem>,
+    /// Rows per gradient; `None` is the full batch (and the only choice for a quadratic).
+    pub batch: Option<usize>,
+    /// Weights that distances are measured from, P.
+    pub minimum: Arc<Vec<f64>>,
+    /// Unit vector that displacements are projected on, P.
+    pub direction: Arc<Vec<f64>>,
+    /// Number of lanes.
+    pub lanes: usize,
+    /// Largest number of slots of any run that the wave will hold.
+    pub slots: usize,
+    /// Whether any of its runs keeps a velocity per slot.
+    pub slot_velocity: bool,
+    /// Largest number of steps that one `advance` will be asked for.
+    pub block: usize,
+}
+
+impl WaveSpec {
+    /// Whether a run fits the wave.
+    ///
+    /// # Errors
+    /// Where it needs more slots than the wave has, or a slot velocity that was not announced.
+    pub fn admits(&self, run: &Run) -> Result<(), EngineError> {
+        let slots = run.schedule.slots() as usize;
+        if slots > self.slots || (run.rule.has_slot_velocity() && !self.slot_velocity) {
+            let Self { slots: room, slot_velocity, .. } = self;
+            return Err(EngineError::TooLarge(format!(
+                "a run of {} with {slots} slots does not fit a wave of {room} slots, slot velocity {slot_velocity}",
+                run.rule.kind
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// One simulated training.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub rule: Rule,
+    pub lr: f64,
+    pub schedule: Schedule,
+    /// Seed of the minibatch order.
+    pub seed_order: u64,
+    /// x_0, P: the server weights and every slot start here; velocities start at 0.
+    pub start: Arc<Vec<f64>>,
+}
+
+/// What the host sees of one lane after one step.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Observation {
+    /// ||x - minimum||^2
+    pub distance_squared: f64,
+    /// (x - minimum) . direction
+    pub projection: f64,
+    /// Objective (weight decay included) over the step's batch, at the weights that the step's gradient was taken at.
+    pub loss: f64,
+    /// Whether every weight and the loss are finite.
+    pub finite: bool,
+}
+
+/// Observations of a block of steps; lanes that are idle hold unspecified values.
+#[derive(Clone, Debug)]
+pub struct Observations {
+    lanes: usize,
+    /// steps x lanes
+    values: Vec<Observation>,
+}
+
+impl Observations {
+    /// `values` is steps x lanes, row-major.
+    pub fn new(lanes: usize, values: Vec<Observation>) -> Self {
+        assert_eq!(values.len() % lanes, 0, "{} observations of {lanes} lanes", values.len());
+        Self { lanes, values }
+    }
+
+    pub fn steps(&self) -> usize {
+        self.values.len() / self.lanes
+    }
+
+    pub fn get(&self, step: usize, lane: usize) -> &Observation {
+        &self.values[step * self.lanes..][..self.lanes][lane]
+    }
+
+    /// One lane's observations, step by step.
+    pub fn lane(&self, lane: usize) -> impl Iterator<Item = &Observation> {
+        assert!(lane < self.lanes, "lane {lane} of {}", self.lanes);
+        self.values.iter().skip(lane).step_by(self.lanes)
+    }
+}
+
+/// What an engine can say no to.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The plan exceeds the device; the message has the numbers.
+    #[error("{0}")]
+    TooLarge(String),
+    /// No adapter, a missing feature, an unknown adapter name, an unsupported combination.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The device failed while running.
+    #[error("the device failed: {0}")]
+    Device(String),
+}
+
+/// Opens waves on one device.
+pub trait Engine {
+    fn info(&self) -> &EngineInfo;
+
+    /// How many lanes of this kind fit at once, at most `spec.lanes`.
+    ///
+    /// # Errors
+    /// [`EngineError::TooLarge`], with the numbers, where not even one fits.
+    fn capacity(&self, spec: &WaveSpec) -> Result<usize, EngineError>;
+
+    /// Opens a wave whose lanes are all idle.
+    ///
+    /// # Errors
+    /// [`EngineError::TooLarge`] where `spec.lanes` exceeds the capacity.
+    fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError>;
+}
+
+/// Lanes that advance in lockstep, each with a run of its own or idle. A run's observations have the same bits in any
+/// lane of any wave of the same engine and adapter.
+pub trait Wave {
+    /// Puts a run into a lane, in place of what was there.
+    ///
+    /// # Errors
+    /// Where the run does not fit the wave's spec (more slots, a slot velocity that was not announced).
+    fn start(&mut self, lane: usize, run: Run) -> Result<(), EngineError>;
+
+    /// Makes a lane idle.
+    fn retire(&mut self, lane: usize);
+
+    /// Advances every busy lane by `steps` (at most the spec's block) and observes each step.
+    ///
+    /// # Errors
+    /// [`EngineError::Device`] where the device fails.
+    fn advance(&mut self, steps: usize) -> Result<Observations, EngineError>;
+
+    /// A busy lane's server weights, P.
+    ///
+    /// # Errors
+    /// [`EngineError::Device`] where the device fails.
+    fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError>;
+}

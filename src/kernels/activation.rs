@@ -1,0 +1,87 @@
+//! Activation functions: value, slope and curvature of each. Not a kernel of its own: the matmul epilogue applies it.
+
+use super::real::Real;
+use serde::{Deserialize, Serialize};
+
+/// Elementwise nonlinearity between dense layers, with PyTorch's definitions and defaults.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, strum::EnumIter, strum::Display,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Activation {
+    Tanh,
+    Relu,
+    /// Negative slope 0.01.
+    LeakyRelu,
+    /// The exact form, z Phi(z) with Phi the normal distribution function.
+    Gelu,
+}
+
+/// Slope of leaky ReLU left of zero (PyTorch's default).
+pub const LEAKY_SLOPE: f64 = 0.01;
+
+impl Activation {
+    /// The number by which `matmul.wgsl` knows this activation (override constant `ACTIVATION`).
+    pub fn code(self) -> u32 {
+        match self {
+            Self::Tanh => 1,
+            Self::Relu => 2,
+            Self::LeakyRelu => 3,
+            Self::Gelu => 4,
+        }
+    }
+
+    /// a(z) and a'(z). At the kink of a ReLU the slope is the one from the left, as in PyTorch.
+    #[inline]
+    pub fn value_and_slope<T: Real>(self, z: T) -> (T, T) {
+        let (zero, one) = (T::zero(), T::one());
+        match self {
+            Self::Tanh => {
+                let a = z.tanh();
+                (a, one - a * a)
+            }
+            Self::Relu => {
+                if z > zero {
+                    (z, one)
+                } else if z <= zero {
+                    (zero, zero)
+                } else {
+                    (z, z) // NaN must not be laundered into 0
+                }
+            }
+            Self::LeakyRelu => {
+                let slope = if z > zero { one } else { T::of(LEAKY_SLOPE) };
+                (slope * z, slope)
+            }
+            Self::Gelu => {
+                let (distribution, density) = normal(z);
+                (z * distribution, distribution + z * density)
+            }
+        }
+    }
+
+    /// a''(z), for Hessian-vector products. Zero almost everywhere for the piecewise-linear ones.
+    #[inline]
+    pub fn curvature<T: Real>(self, z: T) -> T {
+        match self {
+            Self::Tanh => {
+                let a = z.tanh();
+                T::of(-2.0) * a * (T::one() - a * a)
+            }
+            Self::Relu | Self::LeakyRelu => T::zero(),
+            Self::Gelu => {
+                let (_, density) = normal(z);
+                density * (T::of(2.0) - z * z)
+            }
+        }
+    }
+}
+
+/// Standard normal distribution function and density at z.
+fn normal<T: Real>(z: T) -> (T, T) {
+    let half = T::of(0.5);
+    let distribution = half * (T::one() + (z * T::of(std::f64::consts::FRAC_1_SQRT_2)).erf());
+    let density = T::of(0.398_942_280_401_432_7) * (-half * z * z).exp();
+    (distribution, density)
+}

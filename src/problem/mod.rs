@@ -1,0 +1,42 @@
+//! What is minimised: a quadratic, or data + model + loss + weight decay.
+
+pub mod data;
+pub mod model;
+pub mod network;
+pub mod quadratic;
+
+pub use network::Network;
+pub use quadratic::Quadratic;
+
+/// An objective f over a flat parameter vector.
+#[derive(Clone, Debug)]
+pub enum Problem {
+    Quadratic(Quadratic),
+    Network(Network),
+}
+
+impl Problem {
+    /// Number of parameters P.
+    pub fn dimension(&self) -> usize {
+        match self {
+            Self::Quadratic(quadratic) => quadratic.eigenvalues.len(),
+            Self::Network(network) => network.dimension(),
+        }
+    }
+
+    /// Number of samples, where there is data.
+    pub fn samples(&self) -> Option<usize> {
+        match self {
+            Self::Quadratic(_) => None,
+            Self::Network(network) => Some(network.data.samples()),
+        }
+    }
+
+    /// Coefficient of weight_decay / 2 ||x||^2 (a quadratic has none: it is in its eigenvalues).
+    pub fn weight_decay(&self) -> f64 {
+        match self {
+            Self::Quadratic(_) => 0.0,
+            Self::Network(network) => network.weight_decay,
+        }
+    }
+}

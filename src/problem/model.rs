@@ -1,0 +1,79 @@
+//! Models: a list of dense layers with the layout of their parameters, and how they start.
+
+use crate::kernels::activation::Activation;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+/// One dense layer inside the flat parameter vector: weight (outputs x inputs, row-major, PyTorch's layout), then bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layer {
+    pub inputs: usize,
+    pub outputs: usize,
+    /// Offset of the weight in the flat vector.
+    pub weight: usize,
+    /// Offset of the bias in the flat vector.
+    pub bias: usize,
+}
+
+impl Layer {
+    pub fn weight<'a, T>(&self, parameters: &'a [T]) -> &'a [T] {
+        &parameters[self.weight..self.bias]
+    }
+
+    pub fn bias<'a, T>(&self, parameters: &'a [T]) -> &'a [T] {
+        &parameters[self.bias..self.bias + self.outputs]
+    }
+
+    /// Weight and bias of this layer in a flat gradient.
+    pub fn split_mut<'a, T>(&self, parameters: &'a mut [T]) -> (&'a mut [T], &'a mut [T]) {
+        parameters[self.weight..self.bias + self.outputs].split_at_mut(self.bias - self.weight)
+    }
+}
+
+/// A multilayer perceptron: dense layers with an activation between them and none after the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    pub layers: Vec<Layer>,
+    pub activation: Activation,
+}
+
+impl Model {
+    /// `hidden` widths between `inputs` and `outputs`; empty for a linear model. Every width must be positive.
+    pub fn mlp(inputs: usize, hidden: &[usize], outputs: usize, activation: Activation) -> Self {
+        let widths: Vec<usize> = [&[inputs], hidden, &[outputs]].concat();
+        let mut offset = 0;
+        let layers = widths
+            .windows(2)
+            .map(|pair| {
+                let (inputs, outputs) = (pair[0], pair[1]);
+                let weight = offset;
+                let bias = weight + inputs * outputs;
+                offset = bias + outputs;
+                Layer { inputs, outputs, weight, bias }
+            })
+            .collect();
+        Self { layers, activation }
+    }
+
+    /// Number of parameters P.
+    pub fn parameters(&self) -> usize {
+        self.layers.last().map_or(0, |layer| layer.bias + layer.outputs)
+    }
+
+    /// PyTorch's default start of a dense layer: weight and bias uniform in +-1/sqrt(inputs).
+    pub fn init(&self, seed: u64) -> Vec<f64> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut parameters = Vec::with_capacity(self.parameters());
+        for layer in &self.layers {
+            let bound = 1.0 / (layer.inputs as f64).sqrt();
+            parameters.extend((0..layer.outputs * (layer.inputs + 1)).map(|_| rng.random_range(-bound..bound)));
+        }
+        parameters
+    }
+
+    /// The activation that follows layer `index`, none for the last.
+    pub fn activation_after(&self, index: usize) -> Option<Activation> {
+        (index + 1 < self.layers.len()).then_some(self.activation)
+    }
+}
