@@ -1,7 +1,9 @@
 //! tauscope measures which learning rate and momentum keep a minimum reachable when gradients arrive late.
 
+pub mod curvature;
 pub mod engine;
 pub mod kernels;
+pub mod minimum;
 pub mod problem;
 pub mod rule;
 pub mod schedule;

@@ -1,0 +1,152 @@
+//! Extreme eigenvalues of a Hessian by Lanczos, each with the evidence for it.
+//!
+//! Not here: the Hessian-vector product itself ([`crate::problem`]).
+
+use crate::kernels::real::ordered_sum;
+use nalgebra::{DMatrix, SymmetricEigen};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde::{Deserialize, Serialize};
+
+/// An eigenvalue and how well it is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Eigenpair {
+    pub value: f64,
+    /// ||H v - value v|| for the unit vector v, computed from a fresh product: the value is within this of an eigenvalue.
+    pub residual: f64,
+    /// Hessian-vector products spent.
+    pub iterations: usize,
+    /// Whether the residual fell below the tolerance that was asked for.
+    pub converged: bool,
+    /// Unit eigenvector, P; its largest entry (in magnitude) is positive.
+    #[serde(skip)]
+    pub vector: Vec<f64>,
+}
+
+/// Both ends of a spectrum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Extremes {
+    pub largest: Eigenpair,
+    pub smallest: Eigenpair,
+}
+
+/// How hard to look. Residuals are relative to the largest eigenvalue.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    pub largest_residual: f64,
+    pub smallest_residual: f64,
+    pub iterations: usize,
+}
+
+impl Default for Effort {
+    /// The largest pair to ten digits, the smallest well enough to tell its sign, in at most 600 products.
+    fn default() -> Self {
+        Self { largest_residual: 1e-10, smallest_residual: 1e-7, iterations: 600 }
+    }
+}
+
+/// Largest and smallest eigenpair of a symmetric operator of dimension P by Lanczos with full reorthogonalisation
+/// (Golub and Van Loan, Matrix Computations, section 10.1). `product(v, hv)` must fill `hv` with H v.
+pub fn extremes(dimension: usize, effort: Effort, mut product: impl FnMut(&[f64], &mut [f64])) -> Extremes {
+    let limit = effort.iterations.min(dimension);
+    let mut basis: Vec<Vec<f64>> = vec![start(dimension)];
+    let (mut diagonal, mut off_diagonal) = (Vec::new(), Vec::new());
+    let mut image = vec![0.0; dimension];
+    loop {
+        let newest = basis.last().expect("the basis holds at least its start");
+        product(newest, &mut image);
+        diagonal.push(dot(newest, &image));
+        // Twice is enough (Kahan, Parlett): the second pass removes what the first left by rounding.
+        for _ in 0..2 {
+            for vector in &basis {
+                let overlap = dot(vector, &image);
+                image.iter_mut().zip(vector).for_each(|(w, v)| *w -= overlap * v);
+            }
+        }
+        let beta = dot(&image, &image).sqrt();
+        let steps = diagonal.len();
+        let scale = diagonal.iter().fold(f64::MIN_POSITIVE, |scale, d| d.abs().max(scale));
+        let exhausted = steps == limit || beta <= 1e-14 * scale;
+        if exhausted || steps % 10 == 0 {
+            let ritz = Ritz::new(&diagonal, &off_diagonal);
+            let reached = |index: usize, tolerance: f64| beta * ritz.last_entry(index) <= tolerance * scale;
+            let done = reached(ritz.top, effort.largest_residual) && reached(ritz.bottom, effort.smallest_residual);
+            if exhausted || done {
+                let mut pair = |index: usize, tolerance: f64| {
+                    let vector = ritz.vector(index, &basis);
+                    let value = ritz.values[index];
+                    product(&vector, &mut image);
+                    let residual = image.iter().zip(&vector).map(|(w, v)| (w - value * v).powi(2)).sum::<f64>().sqrt();
+                    Eigenpair {
+                        value,
+                        residual,
+                        iterations: steps,
+                        converged: residual <= 10.0 * tolerance * scale,
+                        vector,
+                    }
+                };
+                return Extremes {
+                    largest: pair(ritz.top, effort.largest_residual),
+                    smallest: pair(ritz.bottom, effort.smallest_residual),
+                };
+            }
+        }
+        off_diagonal.push(beta);
+        basis.push(image.iter().map(|w| w / beta).collect());
+    }
+}
+
+/// Eigen-decomposition of the tridiagonal projection.
+struct Ritz {
+    values: Vec<f64>,
+    vectors: DMatrix<f64>,
+    top: usize,
+    bottom: usize,
+}
+
+impl Ritz {
+    fn new(diagonal: &[f64], off_diagonal: &[f64]) -> Self {
+        let n = diagonal.len();
+        let matrix = DMatrix::from_fn(n, n, |i, j| match i.abs_diff(j) {
+            0 => diagonal[i],
+            1 => off_diagonal[i.min(j)],
+            _ => 0.0,
+        });
+        let SymmetricEigen { eigenvalues, eigenvectors } = SymmetricEigen::new(matrix);
+        let values: Vec<f64> = eigenvalues.iter().copied().collect();
+        let by_value = |a: &usize, b: &usize| values[*a].total_cmp(&values[*b]);
+        let top = (0..n).max_by(by_value).expect("at least one step was made");
+        let bottom = (0..n).min_by(by_value).expect("at least one step was made");
+        Self { vectors: eigenvectors, top, bottom, values }
+    }
+
+    /// |last entry| of a Ritz vector: times beta, the residual.
+    fn last_entry(&self, index: usize) -> f64 {
+        self.vectors[(self.values.len() - 1, index)].abs()
+    }
+
+    fn vector(&self, index: usize, basis: &[Vec<f64>]) -> Vec<f64> {
+        let mut vector = vec![0.0; basis[0].len()];
+        for (row, direction) in basis.iter().enumerate().take(self.values.len()) {
+            let weight = self.vectors[(row, index)];
+            vector.iter_mut().zip(direction).for_each(|(v, d)| *v += weight * d);
+        }
+        let largest = vector.iter().copied().fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
+        let scale = dot(&vector, &vector).sqrt().copysign(largest);
+        vector.iter_mut().for_each(|v| *v /= scale);
+        vector
+    }
+}
+
+/// A unit vector with a share of every eigenvector, the same on every call.
+fn start(dimension: usize) -> Vec<f64> {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let vector: Vec<f64> = (0..dimension).map(|_| rng.random_range(-1.0..1.0)).collect();
+    let norm = dot(&vector, &vector).sqrt();
+    vector.iter().map(|v| v / norm).collect()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    ordered_sum(a.len(), |i| a[i] * b[i])
+}

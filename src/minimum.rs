@@ -1,0 +1,274 @@
+//! Finds a minimum, certifies it, and moves it to and from files.
+//!
+//! A minimum here is a point with evidence: the largest gradient entry over the full batch and both ends of the Hessian's
+//! spectrum, all in f64. Anything less is an error, never a warning: thresholds measured around a point that is no
+//! minimum mean nothing.
+
+use crate::curvature::{self, Effort, Eigenpair};
+use crate::problem::Problem;
+use crate::problem::model::Model;
+use crate::problem::network::{FullBatch, Network};
+use argmin::core::{CostFunction, Error, Executor, Gradient};
+use argmin::solver::linesearch::MoreThuenteLineSearch;
+use argmin::solver::quasinewton::LBFGS;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::cell::RefCell;
+use std::path::Path;
+
+/// Largest |gradient entry| that counts as zero, unless asked otherwise.
+pub const GRADIENT_TOLERANCE: f64 = 1e-8;
+
+/// lambda_min below minus this fraction of lambda_max is a direction of descent, not rounding.
+const NEGATIVE_CURVATURE: f64 = 1e-6;
+
+/// Iterations of L-BFGS before giving up.
+const ITERATIONS: u64 = 20_000;
+
+/// Weights at which the full gradient is numerically zero, with the evidence.
+#[derive(Clone, Debug)]
+pub struct Minimum {
+    /// P
+    pub weights: Vec<f64>,
+    /// Objective, weight decay included.
+    pub loss: f64,
+    /// max |gradient entry|
+    pub gradient_max: f64,
+    pub largest: Eigenpair,
+    pub smallest: Eigenpair,
+    /// Gradient evaluations spent on the way (0 where it was given).
+    pub evaluations: u64,
+}
+
+/// Why a point is not a minimum, or could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum MinimumError {
+    #[error(
+        "no minimum: max|gradient| is {gradient_max:.3e} after {evaluations} evaluations of L-BFGS, and must be at most \
+         {tolerance:.1e}; try another --seed-init, a larger --weight-decay, a smooth --activation (tanh, gelu), or a \
+         larger --gradient-tolerance"
+    )]
+    NotFlat { gradient_max: f64, tolerance: f64, evaluations: u64 },
+    #[error(
+        "not a minimum: max|gradient| is {gradient_max:.3e} and must be at most {tolerance:.1e}; train it further on \
+         exactly this problem (data, samples, loss, weight decay), or raise --gradient-tolerance"
+    )]
+    GivenNotFlat { gradient_max: f64, tolerance: f64 },
+    #[error(
+        "not a minimum but a saddle: the Hessian's smallest eigenvalue is {smallest:.3e} (largest {largest:.3e}); try \
+         another --seed-init or a larger --weight-decay"
+    )]
+    Saddle { smallest: f64, largest: f64 },
+    #[error(
+        "the Hessian's largest eigenvalue did not converge: {value:.6e} with residual {residual:.1e} after {iterations} \
+         iterations of Lanczos"
+    )]
+    Unsure { value: f64, residual: f64, iterations: usize },
+    #[error("--minimum {path}: {reason}")]
+    File { path: String, reason: String },
+}
+
+/// Trains from the seeded start to max|gradient| <= `tolerance` with L-BFGS over the full batch, and certifies the result.
+///
+/// # Errors
+/// Where it does not get there, or arrives at a saddle. A quadratic always succeeds: its minimum is 0.
+pub fn find(problem: &Problem, seed_init: u64, tolerance: f64) -> Result<Minimum, MinimumError> {
+    let network = match problem {
+        Problem::Quadratic(quadratic) => return Ok(of_quadratic(&quadratic.eigenvalues)),
+        Problem::Network(network) => network,
+    };
+    let objective = Objective::new(network);
+    let search = LBFGS::new(MoreThuenteLineSearch::new(), 20)
+        .with_tolerance_grad(0.5 * tolerance)
+        .and_then(|search| search.with_tolerance_cost(0.0))
+        .expect("the tolerances are not negative");
+    let start = network.model.init(seed_init);
+    // A line search that can make no more progress ends the run with an error; the objective remembers the flattest
+    // point it saw, and whether that is flat enough is judged below.
+    let _ = Executor::new(&objective, search).configure(|state| state.param(start).max_iters(ITERATIONS)).run();
+    let Memory { flattest, evaluations, .. } = objective.memory.into_inner();
+    let Point { weights, gradient_max, .. } = flattest;
+    if gradient_max > tolerance || gradient_max.is_nan() {
+        return Err(MinimumError::NotFlat { gradient_max, tolerance, evaluations });
+    }
+    Ok(Minimum { evaluations, ..certify(problem, weights, tolerance)? })
+}
+
+/// Certifies given weights: gradient, lambda_max with its eigenvector, lambda_min.
+///
+/// # Errors
+/// Where the gradient is too large, the curvature clearly negative, or lambda_max not known well enough.
+pub fn certify(problem: &Problem, weights: Vec<f64>, tolerance: f64) -> Result<Minimum, MinimumError> {
+    let network = match problem {
+        Problem::Quadratic(quadratic) => return Ok(of_quadratic(&quadratic.eigenvalues)),
+        Problem::Network(network) => network,
+    };
+    let mut batch = FullBatch::new(network);
+    let mut gradient = vec![0.0; weights.len()];
+    let loss = batch.loss_and_gradient(&weights, &mut gradient);
+    let gradient_max = max_abs(&gradient);
+    if gradient_max > tolerance || gradient_max.is_nan() {
+        return Err(MinimumError::GivenNotFlat { gradient_max, tolerance });
+    }
+    let spectrum =
+        curvature::extremes(weights.len(), Effort::default(), |v, hv| batch.hessian_product(&weights, v, hv));
+    let curvature::Extremes { largest, smallest } = spectrum;
+    if !largest.converged {
+        let Eigenpair { value, residual, iterations, .. } = largest;
+        return Err(MinimumError::Unsure { value, residual, iterations });
+    }
+    if smallest.value < -NEGATIVE_CURVATURE * largest.value {
+        return Err(MinimumError::Saddle { smallest: smallest.value, largest: largest.value });
+    }
+    Ok(Minimum { weights, loss, gradient_max, largest, smallest, evaluations: 0 })
+}
+
+/// The minimum of a diagonal quadratic, known exactly.
+fn of_quadratic(eigenvalues: &[f64]) -> Minimum {
+    let by_value = |a: &usize, b: &usize| eigenvalues[*a].total_cmp(&eigenvalues[*b]);
+    let pair = |index: usize| {
+        let mut vector = vec![0.0; eigenvalues.len()];
+        vector[index] = 1.0;
+        Eigenpair { value: eigenvalues[index], residual: 0.0, iterations: 0, converged: true, vector }
+    };
+    Minimum {
+        weights: vec![0.0; eigenvalues.len()],
+        loss: 0.0,
+        gradient_max: 0.0,
+        largest: pair((0..eigenvalues.len()).max_by(by_value).expect("a quadratic has an eigenvalue")),
+        smallest: pair((0..eigenvalues.len()).min_by(by_value).expect("a quadratic has an eigenvalue")),
+        evaluations: 0,
+    }
+}
+
+fn max_abs(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |largest, g| if g.is_nan() { f64::NAN } else { g.abs().max(largest) })
+}
+
+/// The full-batch objective as argmin wants it: cost and gradient asked for one after the other, computed once.
+struct Objective<'a> {
+    batch: RefCell<FullBatch<'a>>,
+    memory: RefCell<Memory>,
+}
+
+struct Memory {
+    latest: Point,
+    flattest: Point,
+    evaluations: u64,
+}
+
+#[derive(Clone)]
+struct Point {
+    weights: Vec<f64>,
+    loss: f64,
+    gradient: Vec<f64>,
+    gradient_max: f64,
+}
+
+impl<'a> Objective<'a> {
+    fn new(network: &'a Network) -> Self {
+        let nowhere = Point { weights: Vec::new(), loss: f64::NAN, gradient: Vec::new(), gradient_max: f64::INFINITY };
+        let memory = Memory { latest: nowhere.clone(), flattest: nowhere, evaluations: 0 };
+        Self { batch: RefCell::new(FullBatch::new(network)), memory: RefCell::new(memory) }
+    }
+
+    fn at<R>(&self, weights: &[f64], read: impl FnOnce(&Point) -> R) -> R {
+        let mut memory = self.memory.borrow_mut();
+        if memory.latest.weights != weights {
+            let mut gradient = vec![0.0; weights.len()];
+            let loss = self.batch.borrow_mut().loss_and_gradient(weights, &mut gradient);
+            let gradient_max = max_abs(&gradient);
+            memory.latest = Point { weights: weights.to_vec(), loss, gradient, gradient_max };
+            memory.evaluations += 1;
+            if gradient_max < memory.flattest.gradient_max {
+                memory.flattest = memory.latest.clone();
+            }
+        }
+        read(&memory.latest)
+    }
+}
+
+impl CostFunction for &Objective<'_> {
+    type Param = Vec<f64>;
+    type Output = f64;
+
+    fn cost(&self, weights: &Self::Param) -> Result<f64, Error> {
+        Ok(self.at(weights, |point| point.loss))
+    }
+}
+
+impl Gradient for &Objective<'_> {
+    type Param = Vec<f64>;
+    type Gradient = Vec<f64>;
+
+    fn gradient(&self, weights: &Self::Param) -> Result<Vec<f64>, Error> {
+        Ok(self.at(weights, |point| point.gradient.clone()))
+    }
+}
+
+/// PyTorch's names in `nn.Sequential(Linear, activation, Linear, ...)`: dense layer i is module 2 i.
+fn tensor_names(model: &Model) -> impl Iterator<Item = (usize, String, String)> {
+    (0..model.layers.len()).map(|i| (i, format!("{}.weight", 2 * i), format!("{}.bias", 2 * i)))
+}
+
+/// Weights as a safetensors file in f64: `0.weight` as (out, in), `0.bias`, `2.weight`, ... A quadratic's is `x`.
+pub fn to_safetensors(problem: &Problem, weights: &[f64]) -> Vec<u8> {
+    let bytes = |values: &[f64]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = match problem {
+        Problem::Quadratic(_) => vec![("x".into(), vec![weights.len()], bytes(weights))],
+        Problem::Network(network) => tensor_names(&network.model)
+            .flat_map(|(index, weight, bias)| {
+                let layer = &network.model.layers[index];
+                [
+                    (weight, vec![layer.outputs, layer.inputs], bytes(layer.weight(weights))),
+                    (bias, vec![layer.outputs], bytes(layer.bias(weights))),
+                ]
+            })
+            .collect(),
+    };
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(Dtype::F64, shape.clone(), bytes).expect("the bytes fill the shape");
+        (name.as_str(), view)
+    });
+    safetensors::serialize(views, None).expect("names and shapes are well-formed")
+}
+
+/// Reads weights with PyTorch's names, f32 or f64.
+///
+/// # Errors
+/// A file that is missing or no safetensors file, a tensor that is missing, misshapen or of another type; the error names it.
+pub fn load(problem: &Problem, path: &Path) -> Result<Vec<f64>, MinimumError> {
+    let fail = |reason: String| MinimumError::File { path: path.display().to_string(), reason };
+    let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| fail(format!("not a safetensors file: {error}")))?;
+    let read = |name: &str, shape: &[usize]| -> Result<Vec<f64>, MinimumError> {
+        let found = || file.names().into_iter().map(String::from).collect::<Vec<_>>().join(", ");
+        let tensor = file.tensor(name).map_err(|_| fail(format!("no tensor '{name}'; the file has: {}", found())))?;
+        if tensor.shape() != shape {
+            let shown = tensor.shape();
+            return Err(fail(format!("tensor '{name}' has shape {shown:?}; this model needs {shape:?}")));
+        }
+        match tensor.dtype() {
+            Dtype::F64 => {
+                Ok(tensor.data().chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect())
+            }
+            Dtype::F32 => Ok(tensor
+                .data()
+                .chunks_exact(4)
+                .map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap())))
+                .collect()),
+            other => Err(fail(format!("tensor '{name}' is {other:?}; accepted: F32, F64"))),
+        }
+    };
+    match problem {
+        Problem::Quadratic(quadratic) => read("x", &[quadratic.eigenvalues.len()]),
+        Problem::Network(network) => {
+            let mut weights = Vec::with_capacity(network.dimension());
+            for (index, weight, bias) in tensor_names(&network.model) {
+                let layer = &network.model.layers[index];
+                weights.extend(read(&weight, &[layer.outputs, layer.inputs])?);
+                weights.extend(read(&bias, &[layer.outputs])?);
+            }
+            Ok(weights)
+        }
+    }
+}
