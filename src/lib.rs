@@ -5,6 +5,8 @@ pub mod engine;
 pub mod kernels;
 pub mod minimum;
 pub mod problem;
+pub mod record;
 pub mod rule;
 pub mod schedule;
 pub mod theory;
+pub mod threshold;

@@ -15,6 +15,9 @@ const HALF_WIDTH: f64 = 0.4;
 /// Rounds of learning rates after which a search gives up.
 const ROUNDS: u32 = 16;
 
+/// Runs without a verdict after which a search gives up: their cost is the whole horizon each.
+const UNDECIDED: usize = 4;
+
 /// How far two growth rates may differ and still count as agreed, where the sign alone is wanted.
 const SIGN: f64 = 0.25;
 
@@ -82,7 +85,8 @@ impl Search {
     pub fn step(&mut self) -> Step {
         let bracket = self.bracket();
         let measured = self.width(&bracket) <= self.tolerance;
-        if measured || self.rounds == ROUNDS {
+        let undecided = self.trials.iter().filter(|trial| trial.verdict == Verdict::Undecided).count();
+        if measured || self.rounds == ROUNDS || undecided >= UNDECIDED {
             return Step::Done(Outcome { bracket, measured });
         }
         self.rounds += 1;
