@@ -1,9 +1,9 @@
 //! The CPU engine: one lane is one task; rayon spreads lanes over threads. f64 is the oracle for everything else.
 
 use super::{Engine, EngineError, EngineInfo, Observation, Observations, Run, Wave, WaveSpec};
-use crate::kernels::quadratic;
 use crate::kernels::real::Real;
 use crate::kernels::step::{self, Coefficients, Place, State};
+use crate::kernels::{gather, observe, quadratic};
 use crate::problem::Problem;
 use crate::problem::network::Backprop;
 use crate::schedule::{BatchOrder, Schedule};
@@ -168,13 +168,12 @@ impl<T: Real> Lane<T> {
             &mut self.state,
         );
         self.step += 1;
-        let objective = loss + T::of(0.5) * weight_decay * moments.read_squared;
+        let (objective, finite) = observe::cpu(loss, weight_decay, &moments);
         Observation {
             distance_squared: moments.distance_squared.widen(),
             projection: moments.projection.widen(),
             loss: objective.widen(),
-            // A NaN or infinite weight makes the squared distance NaN or infinite.
-            finite: moments.distance_squared.is_finite() && objective.is_finite(),
+            finite,
         }
     }
 }
@@ -187,14 +186,7 @@ impl<T: Real> Source<T> {
                 pass.loss_and_gradient(weights, &shared.inputs, &network.data.labels, gradient)
             }
             (Self::Minibatch { pass, order, inputs, labels }, Problem::Network(network)) => {
-                let features = network.data.features;
-                let rows = order.rows(step);
-                inputs.clear();
-                labels.clear();
-                for row in rows {
-                    inputs.extend_from_slice(&shared.inputs[*row as usize * features..][..features]);
-                    labels.push(network.data.labels[*row as usize]);
-                }
+                gather::cpu(order.rows(step), &shared.inputs, &network.data.labels, inputs, labels);
                 pass.loss_and_gradient(weights, inputs, labels, gradient)
             }
             (_, Problem::Quadratic(_)) => quadratic::cpu(&shared.inputs, weights, gradient),

@@ -4,6 +4,7 @@
 //! Not here: which learning rates to try, or what an observation means ([`crate::threshold`]).
 
 pub mod cpu;
+pub mod gpu;
 
 use crate::problem::Problem;
 use crate::rule::Rule;

@@ -4,8 +4,51 @@
 //! - `ce`: mean over rows of -log softmax(f)_label; gradient (softmax(f) - y) / B
 //! - `mse`: mean over rows of 1/2 ||f - y||^2 (summed over classes, not averaged); gradient (f - y) / B
 
+//!
+//! Bindings of `loss.wgsl`, one invocation per row:
+//! - `places`: steps x lanes
+//! - `labels`: rows, or lanes x rows
+//! - `outputs`: lanes x rows x classes, replaced by the gradient
+//! - `loss_partials`: lanes x [`partials`], whose sum is a lane's mean loss
+
 use super::real::Real;
+use super::{Kernel, Place, read, read_write, shared_struct};
 use serde::{Deserialize, Serialize};
+
+pub const WGSL: &str = include_str!("../../shaders/loss.wgsl");
+
+shared_struct! {
+    /// Immediates of `loss.wgsl`.
+    pub struct Params {
+        pub step: u32,
+        pub lanes: u32,
+        pub rows: u32,
+        pub classes: u32,
+        /// Elements from one lane's labels to the next one's; 0 where all lanes share them.
+        pub label_stride: u32,
+        /// Partial sums per lane.
+        pub partials: u32,
+        /// 1 / rows.
+        pub scale: f32,
+    }
+}
+
+/// Rows per workgroup.
+pub const WORKGROUP: usize = 64;
+
+pub const KERNEL: Kernel = Kernel {
+    name: "loss",
+    source: WGSL,
+    bindings: &[read("places"), read("labels"), read_write("outputs"), read_write("loss_partials")],
+    structs: &[Place::LAYOUT, Params::LAYOUT],
+    constants: &[("WORKGROUP", WORKGROUP as f64)],
+    variants: &["LOSS"],
+};
+
+/// Partial sums per lane.
+pub fn partials(rows: usize) -> usize {
+    rows.div_ceil(WORKGROUP)
+}
 
 /// What the network's outputs are compared with, and how.
 #[derive(
@@ -21,12 +64,13 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// The number by which `loss.wgsl` knows this loss (override constant `LOSS`).
-    pub fn code(self) -> u32 {
-        match self {
-            Self::Ce => 0,
-            Self::Mse => 1,
-        }
+    /// The values of [`KERNEL`]'s variants.
+    pub fn variant(self) -> [(&'static str, f64); 1] {
+        let code = match self {
+            Self::Ce => 0.0,
+            Self::Mse => 1.0,
+        };
+        [("LOSS", code)]
     }
 }
 
@@ -51,7 +95,7 @@ pub fn cpu<T: Real>(loss: Loss, labels: &[u32], outputs: &mut [T]) -> T {
                     *f = *f / sum * scale;
                 }
                 row[label] -= scale;
-                total += largest + sum.ln() - target;
+                total += sum.ln() - (target - largest);
             }
             Loss::Mse => {
                 row[label] -= T::one();

@@ -8,8 +8,197 @@
 //! | backward | delta, rows x outputs | W | times the slope of the layer below |
 //! | gradient | delta^T, outputs x rows | H | none; one more column, the sum over rows, is the bias gradient |
 
+//!
+//! Bindings of `matmul.wgsl`:
+//! - `places`: steps x lanes
+//! - `a`, `b`: the operands, seen through strides; one with versions (the weights) is read at the lane's read slot
+//! - `c`: the product, lanes x rows x columns; the gradient goes straight into the flat one, lanes x P
+//! - `slope`: lanes x rows x columns; written forward, read backward, untouched by the gradient
+
 use super::activation::Activation;
 use super::real::Real;
+use super::{Kernel, Place, read, read_write, shared_struct};
+
+pub const WGSL: &str = include_str!("../../shaders/matmul.wgsl");
+
+shared_struct! {
+    /// A matrix of every lane inside one buffer: element (i, k) of a lane's version lies at offset + lane lane_stride +
+    /// slot slot_stride + i row_stride + k column_stride. Strides are in elements; lanes that share it have stride 0.
+    pub struct Operand {
+        pub offset: u32,
+        pub lane_stride: u32,
+        pub slot_stride: u32,
+        pub row_stride: u32,
+        pub column_stride: u32,
+    }
+}
+
+shared_struct! {
+    /// Immediates of `matmul.wgsl`: C (rows x columns) = A (rows x inner) B (inner x columns).
+    pub struct Params {
+        pub step: u32,
+        pub lanes: u32,
+        pub rows: u32,
+        pub columns: u32,
+        pub inner: u32,
+        pub a: Operand,
+        pub b: Operand,
+        pub c_offset: u32,
+        pub c_lane_stride: u32,
+        pub c_row_stride: u32,
+        /// Forward: where a version's bias begins in B. Gradient: where the bias gradient begins in a lane of C.
+        pub bias: u32,
+    }
+}
+
+pub const KERNEL: Kernel = Kernel {
+    name: "matmul",
+    source: WGSL,
+    bindings: &[read("places"), read("a"), read("b"), read_write("c"), read_write("slope")],
+    structs: &[Place::LAYOUT, Operand::LAYOUT, Params::LAYOUT],
+    constants: &[("DEPTH", 16.0)],
+    variants: &["THREADS_X", "THREADS_Y", "EPILOGUE", "ACTIVATION"],
+};
+
+/// What happens to a sum on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Epilogue {
+    /// Adds the bias and applies the activation, where there is one; writes a(z) and a'(z).
+    Forward(Option<Activation>),
+    /// Multiplies by the slope of the layer below.
+    Backward,
+    /// Splits off the last column, which is the bias gradient.
+    Gradient,
+}
+
+/// The shape of a workgroup in invocations, each of which computes 4 x 4 elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tile {
+    pub threads_x: u32,
+    pub threads_y: u32,
+}
+
+impl Tile {
+    /// Square, tall and wide, 64 invocations each.
+    pub const ALL: [Self; 3] = [
+        Self { threads_x: 8, threads_y: 8 },
+        Self { threads_x: 4, threads_y: 16 },
+        Self { threads_x: 16, threads_y: 4 },
+    ];
+
+    /// The tile that covers a product with the fewest elements beyond its edges. No tile changes a bit of the result.
+    pub fn for_shape(rows: u32, columns: u32) -> Self {
+        let covered = |tile: &Self| {
+            let [x, y, _] = tile.workgroups(rows, columns, 1);
+            u64::from(x) * u64::from(y)
+        };
+        Self::ALL.into_iter().min_by_key(covered).expect("there are tiles")
+    }
+
+    /// Workgroups that cover a product of `lanes` lanes.
+    pub fn workgroups(&self, rows: u32, columns: u32, lanes: u32) -> [u32; 3] {
+        [columns.div_ceil(4 * self.threads_x), rows.div_ceil(4 * self.threads_y), lanes]
+    }
+
+    /// The values of [`KERNEL`]'s variants.
+    pub fn variant(&self, epilogue: Epilogue) -> [(&'static str, f64); 4] {
+        let (code, activation) = match epilogue {
+            Epilogue::Forward(activation) => (0, activation.map_or(0, Activation::code)),
+            Epilogue::Backward => (1, 0),
+            Epilogue::Gradient => (2, 0),
+        };
+        [
+            ("THREADS_X", f64::from(self.threads_x)),
+            ("THREADS_Y", f64::from(self.threads_y)),
+            ("EPILOGUE", f64::from(code)),
+            ("ACTIVATION", f64::from(activation)),
+        ]
+    }
+}
+
+/// A dense layer in a wave: its shape, and where its parameters lie in the flat vector of each weight version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dense {
+    pub lanes: u32,
+    /// Rows of the batch.
+    pub rows: u32,
+    pub inputs: u32,
+    pub outputs: u32,
+    /// Offset of the weight (outputs x inputs) in a version.
+    pub weight: u32,
+    /// Offset of the bias in a version.
+    pub bias: u32,
+    /// P, the length of a version.
+    pub parameters: u32,
+    /// Versions in a lane's ring.
+    pub slots: u32,
+    /// Elements from one lane's input rows to the next one's; 0 where all lanes read the same data.
+    pub input_lane_stride: u32,
+}
+
+impl Dense {
+    /// Z = H W^T + b, rows x outputs.
+    pub fn forward(&self) -> Params {
+        Params {
+            rows: self.rows,
+            columns: self.outputs,
+            inner: self.inputs,
+            a: self.input(),
+            b: Operand { row_stride: 1, column_stride: self.inputs, ..self.weights() },
+            c_lane_stride: self.rows * self.outputs,
+            c_row_stride: self.outputs,
+            bias: self.bias,
+            ..self.common()
+        }
+    }
+
+    /// The delta below, rows x inputs, = (delta W) times the slope below.
+    pub fn backward(&self) -> Params {
+        Params {
+            rows: self.rows,
+            columns: self.inputs,
+            inner: self.outputs,
+            a: Operand { row_stride: self.outputs, column_stride: 1, ..self.delta() },
+            b: Operand { row_stride: self.inputs, column_stride: 1, ..self.weights() },
+            c_lane_stride: self.rows * self.inputs,
+            c_row_stride: self.inputs,
+            ..self.common()
+        }
+    }
+
+    /// delta^T H, outputs x inputs, and one more column: delta^T 1.
+    pub fn gradient(&self) -> Params {
+        Params {
+            rows: self.outputs,
+            columns: self.inputs + 1,
+            inner: self.rows,
+            a: Operand { row_stride: 1, column_stride: self.outputs, ..self.delta() },
+            b: self.input(),
+            c_offset: self.weight,
+            c_lane_stride: self.parameters,
+            c_row_stride: self.inputs,
+            bias: self.bias,
+            ..self.common()
+        }
+    }
+
+    fn common(&self) -> Params {
+        Params { lanes: self.lanes, ..Params::default() }
+    }
+
+    fn input(&self) -> Operand {
+        Operand { lane_stride: self.input_lane_stride, row_stride: self.inputs, column_stride: 1, ..Operand::default() }
+    }
+
+    fn delta(&self) -> Operand {
+        Operand { lane_stride: self.rows * self.outputs, ..Operand::default() }
+    }
+
+    fn weights(&self) -> Operand {
+        let lane_stride = self.slots * self.parameters;
+        Operand { offset: self.weight, lane_stride, slot_stride: self.parameters, ..Operand::default() }
+    }
+}
 
 /// A matrix seen through strides (in elements), so that a transpose costs nothing.
 #[derive(Clone, Copy, Debug)]

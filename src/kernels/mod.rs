@@ -1,10 +1,127 @@
 //! The numerical kernels, one file per stem: formula, bindings, the WGSL source (`shaders/<stem>.wgsl`) and the CPU twin.
 //!
 //! Not here: which kernels make a step, and in what order (`engine`), or any use of wgpu (`engine::gpu` alone).
+//!
+//! What all shaders share, so that they need not say it again:
+//! - Every lane of a wave runs in the same dispatch; one workgroup never serves two lanes.
+//! - `places`, steps x lanes, is bound first. Its first use retires the workgroups of idle lanes.
+//! - Numbers that are no array arrive as immediates, one `Params` per kernel, whose first member is the step of the block.
+//! - Workgroup sizes and tile shapes have their one home here, in Rust, and reach WGSL as `override` constants.
+//! - Every sum runs in an order that depends on the lane's own shape alone; there are no atomics.
 
 pub mod activation;
+pub mod gather;
 pub mod loss;
 pub mod matmul;
+pub mod observe;
 pub mod quadratic;
 pub mod real;
 pub mod step;
+
+/// A shader as data: what a device needs to build its pipeline, and what a test can check without one.
+#[derive(Debug)]
+pub struct Kernel {
+    /// The stem: name of the file, the entry point and the pipeline.
+    pub name: &'static str,
+    pub source: &'static str,
+    /// Storage buffers of group 0, binding 0 first.
+    pub bindings: &'static [Binding],
+    /// The structs that both sides lay out; the last one is `Params`, which arrives as immediates.
+    pub structs: &'static [Layout],
+    /// Override constants with one value for good, workgroup sizes among them.
+    pub constants: &'static [(&'static str, f64)],
+    /// Override constants that tell the variants of the kernel apart; each pipeline gives them a value.
+    pub variants: &'static [&'static str],
+}
+
+impl Kernel {
+    /// Bytes of its immediates.
+    pub fn immediates(&self) -> usize {
+        self.structs.last().map_or(0, |params| params.size)
+    }
+}
+
+/// Every shader of the program.
+pub const ALL: [&Kernel; 6] =
+    [&gather::KERNEL, &loss::KERNEL, &matmul::KERNEL, &observe::KERNEL, &quadratic::KERNEL, &step::KERNEL];
+
+/// One storage buffer of a shader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    pub name: &'static str,
+    pub access: Access,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    ReadWrite,
+}
+
+const fn read(name: &'static str) -> Binding {
+    Binding { name, access: Access::Read }
+}
+
+const fn read_write(name: &'static str) -> Binding {
+    Binding { name, access: Access::ReadWrite }
+}
+
+/// The memory layout of a struct that Rust writes and WGSL reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    pub name: &'static str,
+    /// Bytes.
+    pub size: usize,
+    pub members: &'static [Member],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub name: &'static str,
+    /// Bytes from the start of the struct.
+    pub offset: usize,
+    /// Bytes.
+    pub size: usize,
+}
+
+/// Declares a struct that a shader reads, and its [`Layout`] beside it, from one list of members.
+macro_rules! shared_struct {
+    ($(#[$doc:meta])* pub struct $name:ident { $($(#[$member_doc:meta])* pub $member:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+        pub struct $name { $($(#[$member_doc])* pub $member: $type,)* }
+
+        impl $name {
+            /// As the shader must lay it out.
+            pub const LAYOUT: $crate::kernels::Layout = $crate::kernels::Layout {
+                name: stringify!($name),
+                size: size_of::<$name>(),
+                members: &[$($crate::kernels::Member {
+                    name: stringify!($member),
+                    offset: std::mem::offset_of!($name, $member),
+                    size: size_of::<$type>(),
+                },)*],
+            };
+        }
+    };
+}
+use shared_struct;
+
+shared_struct! {
+    /// Where one lane stands at one step: whether it moves at all, and the slots it reads, writes and keeps its velocity in.
+    pub struct Place {
+        /// 0 where the lane is idle: no kernel touches anything of it.
+        pub busy: u32,
+        pub read: u32,
+        pub write: u32,
+        pub velocity: u32,
+    }
+}
+
+impl From<step::Place> for Place {
+    fn from(place: step::Place) -> Self {
+        let step::Place { read, write, velocity } = place;
+        Self { busy: 1, read: read as u32, write: write as u32, velocity: velocity as u32 }
+    }
+}

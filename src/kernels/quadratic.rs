@@ -1,6 +1,54 @@
 //! `quadratic`: the gradient of f(x) = 1/2 sum_i lambda_i x_i^2, elementwise lambda_i x_i, and f itself.
 
+//!
+//! Bindings of `quadratic.wgsl`, one invocation per parameter:
+//! - `places`: steps x lanes
+//! - `eigenvalues`: P
+//! - `history`: lanes x slots x P, read at the lane's read slot
+//! - `gradient`: lanes x P
+//! - `loss_partials`: lanes x [`partials`], whose sum is f
+
 use super::real::{Real, ordered_sum};
+use super::{Kernel, Place, read, read_write, shared_struct};
+
+pub const WGSL: &str = include_str!("../../shaders/quadratic.wgsl");
+
+shared_struct! {
+    /// Immediates of `quadratic.wgsl`.
+    pub struct Params {
+        pub step: u32,
+        pub lanes: u32,
+        /// P.
+        pub parameters: u32,
+        /// slots P.
+        pub history_stride: u32,
+        /// Partial sums per lane.
+        pub partials: u32,
+    }
+}
+
+/// Parameters per workgroup.
+pub const WORKGROUP: usize = 128;
+
+pub const KERNEL: Kernel = Kernel {
+    name: "quadratic",
+    source: WGSL,
+    bindings: &[
+        read("places"),
+        read("eigenvalues"),
+        read("history"),
+        read_write("gradient"),
+        read_write("loss_partials"),
+    ],
+    structs: &[Place::LAYOUT, Params::LAYOUT],
+    constants: &[("WORKGROUP", WORKGROUP as f64)],
+    variants: &[],
+};
+
+/// Partial sums per lane.
+pub fn partials(parameters: usize) -> usize {
+    parameters.div_ceil(WORKGROUP)
+}
 
 /// Fills `gradient` and returns f at `weights`; all three slices have P elements.
 pub fn cpu<T: Real>(eigenvalues: &[T], weights: &[T], gradient: &mut [T]) -> T {

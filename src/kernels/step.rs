@@ -12,7 +12,75 @@
 //!
 //! The four coefficients make it sgd, heavy-ball, nesterov or shifted ([`crate::rule`]).
 
+//!
+//! Bindings of `step.wgsl`, one invocation per parameter:
+//! - `places`: steps x lanes
+//! - `updates`: lanes
+//! - `gradient`: lanes x P, of the loss alone
+//! - `landmarks`: 2 x P, the minimum and the direction that displacements from it are projected on
+//! - `server`: lanes x P, the weights x
+//! - `history`: lanes x slots x P
+//! - `velocity`: lanes x P, or lanes x slots x P
+//! - `moment_partials`: lanes x [`partials`] x 4: distance^2, projection, ||history[r]||^2, count of non-finite weights
+
 use super::real::{Real, ordered_sum};
+use super::{Kernel, Place as DevicePlace, read, read_write, shared_struct};
+
+pub const WGSL: &str = include_str!("../../shaders/step.wgsl");
+
+shared_struct! {
+    /// How one lane moves: its learning rate and its rule's [`Coefficients`].
+    pub struct Update {
+        pub lr: f32,
+        pub momentum: f32,
+        pub intake: f32,
+        pub direct: f32,
+        pub carried: f32,
+    }
+}
+
+shared_struct! {
+    /// Immediates of `step.wgsl`.
+    pub struct Params {
+        pub step: u32,
+        pub lanes: u32,
+        /// P.
+        pub parameters: u32,
+        /// slots P.
+        pub history_stride: u32,
+        /// P, or slots P.
+        pub velocity_stride: u32,
+        /// Partial sums per lane.
+        pub partials: u32,
+        pub weight_decay: f32,
+    }
+}
+
+/// Parameters per workgroup.
+pub const WORKGROUP: usize = 128;
+
+pub const KERNEL: Kernel = Kernel {
+    name: "step",
+    source: WGSL,
+    bindings: &[
+        read("places"),
+        read("updates"),
+        read("gradient"),
+        read("landmarks"),
+        read_write("server"),
+        read_write("history"),
+        read_write("velocity"),
+        read_write("moment_partials"),
+    ],
+    structs: &[DevicePlace::LAYOUT, Update::LAYOUT, Params::LAYOUT],
+    constants: &[("WORKGROUP", WORKGROUP as f64)],
+    variants: &[],
+};
+
+/// Partial sums per lane.
+pub fn partials(parameters: usize) -> usize {
+    parameters.div_ceil(WORKGROUP)
+}
 
 /// What a rule does to a gradient, as numbers (see the module's formula).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,6 +102,12 @@ impl Coefficients<f64> {
             direct: T::of(direct),
             carried: T::of(carried),
         }
+    }
+
+    /// With a learning rate, as the shader reads them.
+    pub fn update(&self, lr: f64) -> Update {
+        let Coefficients { momentum, intake, direct, carried } = self.narrow();
+        Update { lr: lr as f32, momentum, intake, direct, carried }
     }
 }
 

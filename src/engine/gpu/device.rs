@@ -1,0 +1,285 @@
+//! Adapters and devices: which one is taken, what it can do, and how its failures are told.
+
+use crate::engine::{EngineError, EngineInfo};
+use bytemuck::Pod;
+use serde::Serialize;
+use std::sync::{Arc, Mutex, PoisonError};
+use wgpu::{BufferUsages, DeviceType};
+
+pub use wgpu::{Buffer, Limits};
+
+/// What the kernels cannot do without: their parameters are immediates.
+const FEATURES: wgpu::Features = wgpu::Features::IMMEDIATES;
+
+/// Bytes of immediates that every Vulkan, Metal and DirectX 12 adapter has; no kernel takes more.
+pub const IMMEDIATES: u32 = 128;
+
+/// Which adapter to take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdapterChoice {
+    /// A hardware GPU, discrete before integrated before virtual; never a software adapter.
+    Hardware,
+    /// The same, but rather a software adapter than none.
+    Any,
+    /// The first whose name contains this text, whatever its case; a software adapter too.
+    Named(String),
+}
+
+/// An adapter as `tauscope devices` lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AdapterReport {
+    pub name: String,
+    pub backend: String,
+    pub driver: String,
+    pub device_type: String,
+    /// Whether it has what the engine needs; if not, what is missing.
+    pub missing: Option<String>,
+    /// Largest single buffer that a kernel can see, bytes.
+    pub max_storage_buffer_binding_size: u64,
+    /// Largest buffer, bytes.
+    pub max_buffer_size: u64,
+    pub max_storage_buffers_per_shader_stage: u32,
+    pub max_compute_workgroups_per_dimension: u32,
+    pub max_compute_invocations_per_workgroup: u32,
+    /// Workgroup memory, bytes.
+    pub max_compute_workgroup_storage_size: u32,
+    pub max_immediate_size: u32,
+    pub subgroup_min_size: u32,
+    pub subgroup_max_size: u32,
+    /// Those of wgpu's features that compute kernels can use.
+    pub features: Vec<String>,
+}
+
+/// Features worth a line in `tauscope devices`: needed, or of use to faster kernels.
+const NOTEWORTHY: [(wgpu::Features, &str); 6] = [
+    (wgpu::Features::IMMEDIATES, "immediates"),
+    (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
+    (wgpu::Features::SUBGROUP, "subgroup"),
+    (wgpu::Features::SHADER_F16, "shader-f16"),
+    (wgpu::Features::SHADER_F64, "shader-f64"),
+    (wgpu::Features::PIPELINE_CACHE, "pipeline-cache"),
+];
+
+/// Every adapter of this machine, best first.
+pub fn adapters() -> Vec<AdapterReport> {
+    enumerate().iter().map(report).collect()
+}
+
+/// Vulkan, Metal and DirectX 12: OpenGL has neither immediates nor the storage buffers that the kernels need.
+fn enumerate() -> Vec<wgpu::Adapter> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::PRIMARY,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+    adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
+        DeviceType::DiscreteGpu => 0,
+        DeviceType::IntegratedGpu => 1,
+        DeviceType::VirtualGpu => 2,
+        DeviceType::Other => 3,
+        DeviceType::Cpu => 4,
+    });
+    adapters
+}
+
+fn report(adapter: &wgpu::Adapter) -> AdapterReport {
+    let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    AdapterReport {
+        driver: driver(&info),
+        missing: missing(adapter),
+        name: info.name,
+        backend: format!("{:?}", info.backend),
+        device_type: format!("{:?}", info.device_type),
+        max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
+        max_buffer_size: limits.max_buffer_size,
+        max_storage_buffers_per_shader_stage: limits.max_storage_buffers_per_shader_stage,
+        max_compute_workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
+        max_compute_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
+        max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
+        max_immediate_size: limits.max_immediate_size,
+        subgroup_min_size: info.subgroup_min_size,
+        subgroup_max_size: info.subgroup_max_size,
+        features: NOTEWORTHY
+            .iter()
+            .filter(|(feature, _)| features.contains(*feature))
+            .map(|(_, name)| (*name).into())
+            .collect(),
+    }
+}
+
+fn driver(info: &wgpu::AdapterInfo) -> String {
+    format!("{} {}", info.driver, info.driver_info).trim().into()
+}
+
+/// What the engine needs and the adapter lacks.
+fn missing(adapter: &wgpu::Adapter) -> Option<String> {
+    if !adapter.features().contains(FEATURES) {
+        return Some("immediates".into());
+    }
+    let limits = adapter.limits();
+    (limits.max_immediate_size < IMMEDIATES)
+        .then(|| format!("{IMMEDIATES} bytes of immediates: it has {}", limits.max_immediate_size))
+}
+
+fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter, EngineError> {
+    let all = enumerate();
+    let listed = all.iter().map(|adapter| {
+        let info = adapter.get_info();
+        format!("'{}' ({:?})", info.name, info.device_type)
+    });
+    let there_are = match listed.collect::<Vec<_>>().join(", ") {
+        list if list.is_empty() => "this machine has no adapter at all (Vulkan, Metal or DirectX 12)".into(),
+        list => format!("this machine has {list}"),
+    };
+    let (fits, asked): (Box<dyn Fn(&wgpu::AdapterInfo) -> bool>, String) = match choice {
+        AdapterChoice::Hardware => (Box::new(|info| info.device_type != DeviceType::Cpu), "hardware GPU".into()),
+        AdapterChoice::Any => (Box::new(|_| true), "adapter".into()),
+        AdapterChoice::Named(part) => {
+            let part = part.to_lowercase();
+            let asked = format!("adapter whose name contains '{part}'");
+            (Box::new(move |info| info.name.to_lowercase().contains(&part)), asked)
+        }
+    };
+    all.into_iter()
+        .find(|adapter| fits(&adapter.get_info()))
+        .ok_or_else(|| EngineError::Unavailable(format!("no {asked}: {there_are}")))
+}
+
+/// An open device with its queue. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Device {
+    pub(super) handle: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    info: EngineInfo,
+    limits: Limits,
+    fault: Arc<Mutex<Option<EngineError>>>,
+}
+
+impl Device {
+    /// # Errors
+    /// As [`super::Gpu::open`].
+    pub fn open(choice: &AdapterChoice) -> Result<Self, EngineError> {
+        let adapter = choose(choice)?;
+        let info = adapter.get_info();
+        if let Some(missing) = missing(&adapter) {
+            return Err(EngineError::Unavailable(format!("adapter '{}' lacks {missing}", info.name)));
+        }
+        let limits = adapter.limits();
+        let (handle, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+            label: Some("tauscope"),
+            required_features: FEATURES,
+            required_limits: limits.clone(),
+            ..Default::default()
+        }))
+        .map_err(|error| EngineError::Unavailable(format!("adapter '{}' cannot be opened: {error}", info.name)))?;
+
+        // wgpu's default is to panic; here the first failure is kept until `check` hands it to the caller.
+        let fault = Arc::new(Mutex::new(None));
+        let keep = |fault: &Mutex<Option<EngineError>>, error| {
+            fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        };
+        let uncaptured = Arc::clone(&fault);
+        handle.on_uncaptured_error(Arc::new(move |error| {
+            keep(
+                &uncaptured,
+                match error {
+                    wgpu::Error::OutOfMemory { .. } => EngineError::TooLarge("the device is out of memory".into()),
+                    error => EngineError::Device(error.to_string()),
+                },
+            );
+        }));
+        let lost = Arc::clone(&fault);
+        handle.set_device_lost_callback(move |reason, message| {
+            // Dropping the device is the ordinary end.
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                keep(&lost, EngineError::Device(format!("it was lost: {message}")));
+            }
+        });
+        let info = EngineInfo {
+            engine: "gpu".into(),
+            driver: driver(&info),
+            device_type: format!("{:?}", info.device_type),
+            backend: format!("{:?}", info.backend),
+            adapter: info.name,
+            precision: "f32".into(),
+        };
+        Ok(Self { handle, queue, info, limits, fault })
+    }
+
+    pub fn info(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The first failure since the last check.
+    ///
+    /// # Errors
+    /// [`EngineError::TooLarge`] where memory ran out, [`EngineError::Device`] for anything else.
+    pub fn check(&self) -> Result<(), EngineError> {
+        match self.fault.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// A zeroed storage buffer of `bytes` bytes (at least one element, since nothing empty can be bound).
+    pub fn buffer(&self, label: &str, bytes: u64) -> Buffer {
+        self.handle.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes.max(16),
+            usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// A storage buffer that holds `values`.
+    pub fn buffer_of<T: Pod>(&self, label: &str, values: &[T]) -> Buffer {
+        let buffer = self.buffer(label, size_of_val(values) as u64);
+        self.write(&buffer, 0, values);
+        buffer
+    }
+
+    /// Overwrites the elements of `buffer` from element `first` on.
+    pub fn write<T: Pod>(&self, buffer: &Buffer, first: usize, values: &[T]) {
+        self.queue.write_buffer(buffer, (first * size_of::<T>()) as u64, bytemuck::cast_slice(values));
+    }
+
+    /// Copies `length` elements from element `first` on to the host, once all that was submitted is done.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn read<T: Pod>(&self, buffer: &Buffer, first: usize, length: usize) -> Result<Vec<T>, EngineError> {
+        let bytes = (length * size_of::<T>()) as u64;
+        let staging = self.staging(bytes);
+        let mut encoder = self.handle.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, (first * size_of::<T>()) as u64, &staging, 0, bytes);
+        self.queue.submit([encoder.finish()]);
+        self.read_staging(&staging, length)
+    }
+
+    /// A buffer that the device writes and the host maps.
+    pub(super) fn staging(&self, bytes: u64) -> Buffer {
+        self.handle.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("staging"),
+            size: bytes,
+            usage: BufferUsages::MAP_READ | BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// The first `length` elements of a staging buffer, once all that was submitted is done.
+    pub(super) fn read_staging<T: Pod>(&self, staging: &Buffer, length: usize) -> Result<Vec<T>, EngineError> {
+        self.check()?;
+        let failed = |error: &dyn std::fmt::Display| EngineError::Device(error.to_string());
+        let slice = staging.slice(..(length * size_of::<T>()) as u64);
+        slice.map_async(wgpu::MapMode::Read, |_| {}); // What fails here fails again in get_mapped_range.
+        self.handle.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| failed(&error))?;
+        self.check()?;
+        let values = bytemuck::pod_collect_to_vec(&slice.get_mapped_range().map_err(|error| failed(&error))?);
+        staging.unmap();
+        Ok(values)
+    }
+}

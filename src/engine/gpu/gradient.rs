@@ -1,0 +1,160 @@
+//! The dispatches that leave the gradient of every lane's step in `gradient`, and its loss in `loss_partials`.
+
+use super::device::{Buffer, Device};
+use super::plan::{self, Plan};
+use super::program::Dispatch;
+use crate::engine::WaveSpec;
+use crate::kernels::matmul::{Dense, Epilogue, Tile};
+use crate::kernels::{gather, loss, matmul, quadratic};
+use crate::problem::{Network, Problem, Quadratic};
+
+/// What a wave lends to whoever computes its gradients.
+pub struct Workspace<'a> {
+    pub device: &'a Device,
+    pub spec: &'a WaveSpec,
+    pub plan: &'a Plan,
+    pub places: &'a Buffer,
+    /// Row numbers of the minibatches, steps x lanes x rows.
+    pub order: &'a Buffer,
+    pub history: &'a Buffer,
+    pub gradient: &'a Buffer,
+    pub loss_partials: &'a Buffer,
+}
+
+impl Workspace<'_> {
+    pub fn dispatches(&self) -> Vec<Dispatch> {
+        match &*self.spec.problem {
+            Problem::Quadratic(problem) => vec![self.quadratic(problem)],
+            Problem::Network(network) => self.backpropagation(network),
+        }
+    }
+
+    fn lanes(&self) -> u32 {
+        self.spec.lanes as u32
+    }
+
+    /// Room for `words` 32-bit words of every lane.
+    fn per_lane(&self, label: &str, words: usize) -> Buffer {
+        self.device.buffer(label, (self.spec.lanes * words * 4) as u64)
+    }
+
+    fn quadratic(&self, problem: &Quadratic) -> Dispatch {
+        let eigenvalues: Vec<f32> = problem.eigenvalues.iter().map(|x| *x as f32).collect();
+        let params = quadratic::Params {
+            step: 0,
+            lanes: self.lanes(),
+            parameters: self.plan.parameters as u32,
+            history_stride: (self.spec.slots * self.plan.parameters) as u32,
+            partials: self.plan.loss_partials as u32,
+        };
+        let eigenvalues = self.device.buffer_of("eigenvalues", &eigenvalues);
+        let buffers = [self.places, &eigenvalues, self.history, self.gradient, self.loss_partials];
+        let workgroups = [params.partials, self.lanes(), 1];
+        self.device.dispatch(&self.device.pipeline(&quadratic::KERNEL, &[]), &buffers, &params, workgroups)
+    }
+
+    /// Forward through the layers, the loss, and back.
+    fn backpropagation(&self, network: &Network) -> Vec<Dispatch> {
+        let layers = &network.model.layers;
+        let rows = plan::rows(network, self.spec);
+        let last = layers.len() - 1;
+        let mut dispatches = Vec::new();
+
+        let data = self.device.buffer_of("data", &network.data.inputs);
+        let data_labels = self.device.buffer_of("data_labels", &network.data.labels);
+        let (inputs, labels, label_stride) = if self.spec.batch.is_some() {
+            let inputs = self.per_lane("inputs", rows * network.data.features);
+            let labels = self.per_lane("labels", rows);
+            dispatches.push(self.gather(rows, network.data.features, &data, &data_labels, &inputs, &labels));
+            (inputs, labels, rows)
+        } else {
+            (data, data_labels, 0)
+        };
+
+        // The last layer's outputs become, in place, its delta.
+        let values: Vec<Buffer> = layers.iter().map(|layer| self.per_lane("values", rows * layer.outputs)).collect();
+        let hidden = &layers[..last];
+        let slopes: Vec<Buffer> = hidden.iter().map(|layer| self.per_lane("slopes", rows * layer.outputs)).collect();
+        let deltas: Vec<Buffer> = hidden.iter().map(|layer| self.per_lane("deltas", rows * layer.outputs)).collect();
+        let no_slope = self.device.buffer("no slope", 0);
+        let input = |index: usize| if index == 0 { &inputs } else { &values[index - 1] };
+        let delta = |index: usize| deltas.get(index).unwrap_or(&values[last]);
+        let dense: Vec<Dense> = layers
+            .iter()
+            .enumerate()
+            .map(|(index, layer)| Dense {
+                lanes: self.lanes(),
+                rows: rows as u32,
+                inputs: layer.inputs as u32,
+                outputs: layer.outputs as u32,
+                weight: layer.weight as u32,
+                bias: layer.bias as u32,
+                parameters: self.plan.parameters as u32,
+                slots: self.spec.slots as u32,
+                input_lane_stride: if index == 0 && self.spec.batch.is_none() { 0 } else { rows * layer.inputs } as u32,
+            })
+            .collect();
+
+        for (index, layer) in dense.iter().enumerate() {
+            let epilogue = Epilogue::Forward(network.model.activation_after(index));
+            let slope = slopes.get(index).unwrap_or(&no_slope);
+            dispatches.push(self.product(
+                epilogue,
+                &layer.forward(),
+                [input(index), self.history, &values[index], slope],
+            ));
+        }
+        dispatches.push(self.loss(network, rows, label_stride, &labels, &values[last]));
+        for (index, layer) in dense.iter().enumerate().rev() {
+            dispatches.push(self.product(
+                Epilogue::Gradient,
+                &layer.gradient(),
+                [delta(index), input(index), self.gradient, &no_slope],
+            ));
+            if index > 0 {
+                let below = [delta(index), self.history, delta(index - 1), &slopes[index - 1]];
+                dispatches.push(self.product(Epilogue::Backward, &layer.backward(), below));
+            }
+        }
+        dispatches
+    }
+
+    fn gather(
+        &self,
+        rows: usize,
+        features: usize,
+        data: &Buffer,
+        data_labels: &Buffer,
+        inputs: &Buffer,
+        labels: &Buffer,
+    ) -> Dispatch {
+        let params = gather::Params { step: 0, lanes: self.lanes(), rows: rows as u32, features: features as u32 };
+        let workgroups = [(rows * features).div_ceil(gather::WORKGROUP) as u32, self.lanes(), 1];
+        let buffers = [self.places, self.order, data, data_labels, inputs, labels];
+        self.device.dispatch(&self.device.pipeline(&gather::KERNEL, &[]), &buffers, &params, workgroups)
+    }
+
+    /// `buffers`: a, b, c, slope.
+    fn product(&self, epilogue: Epilogue, params: &matmul::Params, buffers: [&Buffer; 4]) -> Dispatch {
+        let tile = Tile::for_shape(params.rows, params.columns);
+        let pipeline = self.device.pipeline(&matmul::KERNEL, &tile.variant(epilogue));
+        let [a, b, c, slope] = buffers;
+        let workgroups = tile.workgroups(params.rows, params.columns, params.lanes);
+        self.device.dispatch(&pipeline, &[self.places, a, b, c, slope], params, workgroups)
+    }
+
+    fn loss(&self, network: &Network, rows: usize, label_stride: usize, labels: &Buffer, outputs: &Buffer) -> Dispatch {
+        let params = loss::Params {
+            step: 0,
+            lanes: self.lanes(),
+            rows: rows as u32,
+            classes: network.data.classes as u32,
+            label_stride: label_stride as u32,
+            partials: self.plan.loss_partials as u32,
+            scale: 1.0 / rows as f32,
+        };
+        let pipeline = self.device.pipeline(&loss::KERNEL, &network.loss.variant());
+        let buffers = [self.places, labels, outputs, self.loss_partials];
+        self.device.dispatch(&pipeline, &buffers, &params, [params.partials, self.lanes(), 1])
+    }
+}

@@ -1,0 +1,55 @@
+//! The GPU engine: all lanes of a wave in the same dispatches, weight versions resident on the device. The only place
+//! that imports wgpu.
+//!
+//! - [`device`] finds and opens an adapter, and turns whatever goes wrong on it into an [`EngineError`]
+//! - [`program`] makes pipelines and dispatches of [`crate::kernels`]
+//! - [`plan`] counts what a wave takes, before anything is allocated
+//! - `gradient` puts the dispatches of a gradient together, `wave` those of a step, and keeps the lanes
+
+pub mod device;
+mod gradient;
+pub mod plan;
+pub mod program;
+mod wave;
+
+pub use device::{AdapterChoice, AdapterReport, adapters};
+
+use super::{Engine, EngineError, EngineInfo, Wave, WaveSpec};
+use device::Device;
+use plan::Plan;
+
+/// A device that waves can be opened on.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    device: Device,
+}
+
+impl Gpu {
+    /// Opens the adapter that `choice` names.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`], with the adapters that there are, where none fits the choice or it lacks what the
+    /// kernels need.
+    pub fn open(choice: &AdapterChoice) -> Result<Self, EngineError> {
+        Ok(Self { device: Device::open(choice)? })
+    }
+
+    /// The device itself, for tests and benchmarks of single kernels.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+impl Engine for Gpu {
+    fn info(&self) -> &EngineInfo {
+        self.device.info()
+    }
+
+    fn capacity(&self, spec: &WaveSpec) -> Result<usize, EngineError> {
+        Ok(Plan::new(spec, self.device.limits())?.capacity)
+    }
+
+    fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {
+        Ok(Box::new(wave::GpuWave::open(&self.device, spec)?))
+    }
+}

@@ -1,0 +1,160 @@
+//! What a wave takes of a device, counted before anything is allocated: how many lanes fit, and in what portions their
+//! steps are submitted.
+
+use crate::engine::{EngineError, WaveSpec};
+use crate::kernels::{gather, loss, matmul, quadratic, step};
+use crate::problem::{Network, Problem};
+use wgpu::Limits;
+
+/// Bytes of an f32 or u32.
+const WORD: u64 = 4;
+
+/// Steps in one submit at most: beyond this the cost of a submit is long paid for.
+const MOST_STEPS: usize = 64;
+
+/// Floating-point operations in one submit at most. Drivers kill submits that take seconds; a small integrated GPU
+/// needs a tenth of a second for these.
+const MOST_WORK: u64 = 40_000_000_000;
+
+/// The numbers of a wave on a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Lanes of this kind that fit, at most those asked for.
+    pub capacity: usize,
+    /// Steps in one submit.
+    pub portion: usize,
+    /// P.
+    pub parameters: usize,
+    /// Velocities that a lane keeps.
+    pub velocities: usize,
+    /// Partial sums of the loss per lane.
+    pub loss_partials: usize,
+    /// Partial sums of the moments per lane.
+    pub moment_partials: usize,
+}
+
+/// A buffer's size, but for the number of lanes.
+struct Size {
+    name: &'static str,
+    shared: u64,
+    per_lane: u64,
+}
+
+impl Plan {
+    /// # Errors
+    /// [`EngineError::TooLarge`], with the numbers, where not even one lane fits.
+    pub fn new(spec: &WaveSpec, limits: &Limits) -> Result<Self, EngineError> {
+        let parameters = spec.problem.dimension();
+        let velocities = if spec.slot_velocity { spec.slots } else { 1 };
+        let (loss_partials, work) = match &*spec.problem {
+            Problem::Quadratic(_) => (quadratic::partials(parameters), parameters),
+            Problem::Network(network) => {
+                let rows = rows(network, spec);
+                let weights: usize = network.model.layers.iter().map(|layer| layer.inputs * layer.outputs).sum();
+                (loss::partials(rows), 6 * rows * weights)
+            }
+        };
+        let moment_partials = step::partials(parameters);
+        let mut plan = Self { capacity: 0, portion: 1, parameters, velocities, loss_partials, moment_partials };
+        plan.check_grid(spec, limits)?;
+        plan.capacity = plan.lanes_that_fit(spec, limits)?;
+
+        let lanes = plan.capacity as u64;
+        let order = if spec.batch.is_some() { batch_rows(spec) as u64 * WORD } else { 0 };
+        let table = lanes * order.max(PLACE);
+        plan.portion = spec
+            .block
+            .min(MOST_STEPS)
+            .min((MOST_WORK / (lanes * work as u64)) as usize)
+            .min((largest_buffer(limits) / table) as usize)
+            .max(1);
+        Ok(plan)
+    }
+
+    fn lanes_that_fit(&self, spec: &WaveSpec, limits: &Limits) -> Result<usize, EngineError> {
+        let largest = largest_buffer(limits);
+        let mut lanes = spec.lanes.min(limits.max_compute_workgroups_per_dimension as usize);
+        for Size { name, shared, per_lane } in self.sizes(spec) {
+            if shared.max(per_lane) > largest {
+                let asked = shared.max(per_lane);
+                let whose = if shared > per_lane { "the wave" } else { "one lane" };
+                return Err(EngineError::TooLarge(format!(
+                    "the buffer '{name}' of {whose} takes {asked} bytes; the adapter's largest is {largest} bytes"
+                )));
+            }
+            if per_lane > 0 {
+                lanes = lanes.min((largest / per_lane) as usize);
+            }
+        }
+        Ok(lanes)
+    }
+
+    /// Every buffer of a wave, with tables of a single step.
+    fn sizes(&self, spec: &WaveSpec) -> Vec<Size> {
+        let shared = |name, words: usize| Size { name, shared: words as u64 * WORD, per_lane: 0 };
+        let per_lane = |name, words: usize| Size { name, shared: 0, per_lane: words as u64 * WORD };
+        let mut sizes = vec![
+            shared("landmarks", 2 * self.parameters),
+            per_lane("history", spec.slots * self.parameters),
+            per_lane("velocity", self.velocities * self.parameters),
+            per_lane("server", self.parameters),
+            per_lane("gradient", self.parameters),
+            per_lane("loss_partials", self.loss_partials),
+            per_lane("moment_partials", 4 * self.moment_partials),
+            per_lane("observations", 4 * spec.block),
+        ];
+        match &*spec.problem {
+            Problem::Quadratic(_) => sizes.push(shared("eigenvalues", self.parameters)),
+            Problem::Network(network) => {
+                let rows = rows(network, spec);
+                sizes.push(shared("data", network.data.inputs.len()));
+                if spec.batch.is_some() {
+                    sizes.push(per_lane("inputs", rows * network.data.features));
+                }
+                sizes.extend(network.model.layers.iter().map(|layer| per_lane("values", rows * layer.outputs)));
+            }
+        }
+        sizes
+    }
+
+    /// Whether every dispatch but for its lanes stays within the workgroups of one dimension.
+    fn check_grid(&self, spec: &WaveSpec, limits: &Limits) -> Result<(), EngineError> {
+        let mut grids = vec![("step", self.parameters.div_ceil(step::WORKGROUP))];
+        if let Problem::Network(network) = &*spec.problem {
+            let rows = rows(network, spec);
+            grids.push(("gather", (rows * network.data.features).div_ceil(gather::WORKGROUP)));
+            for layer in &network.model.layers {
+                for (rows, columns) in [(rows, layer.outputs), (rows, layer.inputs), (layer.outputs, layer.inputs + 1)]
+                {
+                    let [x, y, _] =
+                        matmul::Tile::for_shape(rows as u32, columns as u32).workgroups(rows as u32, columns as u32, 1);
+                    grids.push(("matmul", x.max(y) as usize));
+                }
+            }
+        }
+        let most = limits.max_compute_workgroups_per_dimension as usize;
+        match grids.into_iter().find(|(_, workgroups)| *workgroups > most) {
+            Some((name, workgroups)) => Err(EngineError::TooLarge(format!(
+                "'{name}' takes {workgroups} workgroups in one dimension; the adapter has {most}"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Bytes of a lane's place in one step.
+const PLACE: u64 = size_of::<crate::kernels::Place>() as u64;
+
+/// The largest buffer that a kernel can see and index with 32 bits.
+fn largest_buffer(limits: &Limits) -> u64 {
+    limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(WORD * u64::from(u32::MAX))
+}
+
+/// Rows per gradient of a network.
+pub fn rows(network: &Network, spec: &WaveSpec) -> usize {
+    spec.batch.unwrap_or_else(|| network.data.samples())
+}
+
+fn batch_rows(spec: &WaveSpec) -> usize {
+    spec.batch.unwrap_or(0)
+}

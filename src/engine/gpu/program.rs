@@ -1,0 +1,114 @@
+//! Pipelines and dispatches: how a [`Kernel`] reaches a device.
+
+use super::device::{Buffer, Device};
+use crate::kernels::{Access, Kernel};
+use bytemuck::Pod;
+
+/// One variant of a kernel, compiled.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    kernel: &'static Kernel,
+    pipeline: wgpu::ComputePipeline,
+    bindings: wgpu::BindGroupLayout,
+}
+
+/// A pipeline with its buffers, its parameters and its grid: all but the step of the block.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    pipeline: wgpu::ComputePipeline,
+    buffers: wgpu::BindGroup,
+    params: Vec<u8>,
+    workgroups: [u32; 3],
+}
+
+impl Device {
+    /// Compiles the variant of `kernel` that `variant` describes. Failures surface at the next [`Device::check`].
+    pub fn pipeline(&self, kernel: &'static Kernel, variant: &[(&'static str, f64)]) -> Pipeline {
+        let entries: Vec<_> = kernel
+            .bindings
+            .iter()
+            .zip(0..)
+            .map(|(binding, number)| wgpu::BindGroupLayoutEntry {
+                binding: number,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Storage { read_only: binding.access == Access::Read },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            })
+            .collect();
+        let label = Some(kernel.name);
+        let descriptor = wgpu::BindGroupLayoutDescriptor { label, entries: &entries };
+        let bindings = self.handle.create_bind_group_layout(&descriptor);
+        let layout = self.handle.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label,
+            bind_group_layouts: &[Some(&bindings)],
+            immediate_size: kernel.immediates() as u32,
+        });
+        let module = self.handle.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label,
+            source: wgpu::ShaderSource::Wgsl(kernel.source.into()),
+        });
+        let pipeline = self.handle.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label,
+            layout: Some(&layout),
+            module: &module,
+            entry_point: Some(kernel.name),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &[kernel.constants, variant].concat(),
+                // Every kernel writes all of its workgroup memory before it reads any of it.
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        Pipeline { kernel, pipeline, bindings }
+    }
+
+    /// Binds `buffers`, in the order of the kernel's bindings. `params` is the kernel's `Params`.
+    pub fn dispatch<P: Pod>(
+        &self,
+        pipeline: &Pipeline,
+        buffers: &[&Buffer],
+        params: &P,
+        workgroups: [u32; 3],
+    ) -> Dispatch {
+        let Pipeline { kernel, pipeline, bindings } = pipeline;
+        assert_eq!(size_of::<P>(), kernel.immediates(), "parameters of {}", kernel.name);
+        assert_eq!(buffers.len(), kernel.bindings.len(), "buffers of {}", kernel.name);
+        let entries: Vec<_> = buffers
+            .iter()
+            .zip(0..)
+            .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
+        let descriptor = wgpu::BindGroupDescriptor { label: Some(kernel.name), layout: bindings, entries: &entries };
+        let buffers = self.handle.create_bind_group(&descriptor);
+        Dispatch { pipeline: pipeline.clone(), buffers, params: bytemuck::bytes_of(params).to_vec(), workgroups }
+    }
+
+    /// Encodes `steps` rounds of `dispatches`, in their order; round i runs with step i.
+    pub fn encode(&self, dispatches: &[Dispatch], steps: usize) -> wgpu::CommandEncoder {
+        let mut encoder = self.handle.create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for step in 0..steps as u32 {
+            for dispatch in dispatches {
+                let [x, y, z] = dispatch.workgroups;
+                pass.set_pipeline(&dispatch.pipeline);
+                pass.set_bind_group(0, &dispatch.buffers, &[]);
+                pass.set_immediates(0, &dispatch.params);
+                // `step` is the first member of every kernel's parameters.
+                pass.set_immediates(0, &step.to_ne_bytes());
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
+        drop(pass);
+        encoder
+    }
+
+    /// Runs `steps` rounds of `dispatches` without waiting for them.
+    pub fn run(&self, dispatches: &[Dispatch], steps: usize) {
+        let commands = self.encode(dispatches, steps).finish();
+        self.queue.submit([commands]);
+    }
+}

@@ -1,0 +1,155 @@
+//! Shaders checked without a device: naga parses and validates each, and what it finds in them is compared with what
+//! Rust says of them. It shows that the two sides fit, not that they compute the right thing (tests/gpu.rs).
+
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, StorageAccess, TypeInner};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use tauscope::engine::gpu::device::IMMEDIATES;
+use tauscope::kernels::matmul::{Epilogue, Tile};
+use tauscope::kernels::{ALL, Access, Kernel, Layout};
+
+fn parse(kernel: &Kernel) -> naga::Module {
+    naga::front::wgsl::parse_str(kernel.source)
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(kernel.source, kernel.name)))
+}
+
+fn validate(kernel: &Kernel, module: &naga::Module) -> ModuleInfo {
+    Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES)
+        .validate(module)
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(kernel.source, kernel.name)))
+}
+
+#[test]
+fn every_shader_is_a_kernel_and_every_kernel_a_shader() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let mut sources: BTreeMap<String, String> = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(path.extension().and_then(|e| e.to_str()), Some("wgsl"), "{}", path.display());
+        let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        sources.insert(stem, std::fs::read_to_string(path).unwrap());
+    }
+    let kernels: BTreeMap<String, String> = ALL.iter().map(|k| (k.name.into(), k.source.into())).collect();
+    assert!(!kernels.is_empty());
+    assert_eq!(sources, kernels);
+}
+
+#[test]
+fn every_shader_is_valid_with_one_entry_point_named_like_its_file() {
+    for kernel in ALL {
+        let module = parse(kernel);
+        validate(kernel, &module);
+        let names: Vec<&str> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(names, [kernel.name]);
+        let sizes = module.entry_points[0].workgroup_size_overrides;
+        assert!(sizes.is_some(), "{}: a workgroup size that is Rust's to choose stands in the shader", kernel.name);
+    }
+}
+
+#[test]
+fn bindings_are_the_same_on_both_sides() {
+    for kernel in ALL {
+        let module = parse(kernel);
+        let mut found = BTreeMap::new();
+        for (_, variable) in module.global_variables.iter() {
+            let Some(binding) = &variable.binding else { continue };
+            assert_eq!(binding.group, 0, "{}", kernel.name);
+            let AddressSpace::Storage { access } = variable.space else {
+                panic!("{}: {:?} is no storage buffer", kernel.name, variable.name)
+            };
+            let access = if access == StorageAccess::LOAD { Access::Read } else { Access::ReadWrite };
+            found.insert(binding.binding, (variable.name.clone().unwrap(), access));
+        }
+        let declared: BTreeMap<u32, (String, Access)> =
+            (0..).zip(kernel.bindings.iter().map(|binding| (binding.name.into(), binding.access))).collect();
+        assert_eq!(found, declared, "{}", kernel.name);
+        assert_eq!(kernel.bindings[0].name, "places", "{}: idle lanes are known from binding 0", kernel.name);
+    }
+}
+
+#[test]
+fn structs_are_laid_out_the_same_on_both_sides() {
+    for kernel in ALL {
+        let module = parse(kernel);
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let mut found = BTreeMap::new();
+        for (_, ty) in module.types.iter() {
+            let TypeInner::Struct { members, span } = &ty.inner else { continue };
+            let members: Vec<(String, usize, usize)> = members
+                .iter()
+                .map(|member| {
+                    let size = layouter[member.ty].size as usize;
+                    (member.name.clone().unwrap(), member.offset as usize, size)
+                })
+                .collect();
+            found.insert(ty.name.clone().unwrap(), (*span as usize, members));
+        }
+        let declared = |layout: &Layout| {
+            let members = layout.members.iter().map(|member| (member.name.into(), member.offset, member.size));
+            (layout.name.to_owned(), (layout.size, members.collect()))
+        };
+        assert_eq!(found, kernel.structs.iter().map(declared).collect(), "{}", kernel.name);
+    }
+}
+
+#[test]
+fn parameters_are_immediates_that_begin_with_the_step() {
+    for kernel in ALL {
+        let module = parse(kernel);
+        let immediates = module.global_variables.iter().filter(|(_, v)| v.space == AddressSpace::Immediate);
+        let types: Vec<_> = immediates.map(|(_, v)| module.types[v.ty].name.as_deref()).collect();
+        assert_eq!(types, [Some("Params")], "{}", kernel.name);
+        let params = kernel.structs.last().unwrap();
+        assert_eq!(params.name, "Params", "{}", kernel.name);
+        assert_eq!((params.members[0].name, params.members[0].offset), ("step", 0), "{}", kernel.name);
+        assert!(kernel.immediates() <= IMMEDIATES as usize, "{}: {} bytes", kernel.name, kernel.immediates());
+    }
+}
+
+#[test]
+fn overrides_have_the_same_names_on_both_sides() {
+    for kernel in ALL {
+        let module = parse(kernel);
+        // Those with an initialiser are computed from the others.
+        let given = module.overrides.iter().filter(|(_, constant)| constant.init.is_none());
+        let found: BTreeSet<String> = given.map(|(_, constant)| constant.name.clone().unwrap()).collect();
+        let constants = kernel.constants.iter().map(|(name, _)| *name);
+        let declared = constants.chain(kernel.variants.iter().copied()).map(String::from).collect();
+        assert_eq!(found, declared, "{}", kernel.name);
+    }
+}
+
+/// The variants of a kernel that differ in their workgroups.
+fn variants(kernel: &Kernel) -> Vec<Vec<(&'static str, f64)>> {
+    match kernel.name {
+        "matmul" => Tile::ALL.iter().map(|tile| tile.variant(Epilogue::Backward).to_vec()).collect(),
+        _ => vec![kernel.variants.iter().map(|name| (*name, 0.0)).collect()],
+    }
+}
+
+/// Every Vulkan, Metal and DirectX 12 device has 128 invocations and 16 KiB of memory per workgroup.
+#[test]
+fn every_workgroup_fits_the_least_device() {
+    for kernel in ALL {
+        for variant in variants(kernel) {
+            let constants = kernel.constants.iter().chain(&variant);
+            let constants = constants.map(|(name, value)| ((*name).into(), *value)).collect();
+            let module = parse(kernel);
+            let info = validate(kernel, &module);
+            let (module, _) =
+                naga::back::pipeline_constants::process_overrides(&module, &info, None, &constants).unwrap();
+            let [x, y, z] = module.entry_points[0].workgroup_size;
+            assert!(x * y * z <= 128, "{}: {x} x {y} x {z} invocations", kernel.name);
+            let halves = !kernel.source.contains("WORKGROUP / 2u") || x.is_power_of_two();
+            assert!(halves, "{}: sums over {x} invocations are folded in half", kernel.name);
+
+            let mut layouter = naga::proc::Layouter::default();
+            layouter.update(module.to_ctx()).unwrap();
+            let shared = module.global_variables.iter().filter(|(_, v)| v.space == AddressSpace::WorkGroup);
+            let memory: u32 = shared.map(|(_, variable)| layouter[variable.ty].size).sum();
+            assert!(memory <= 16 << 10, "{}: {memory} bytes of workgroup memory", kernel.name);
+        }
+    }
+}

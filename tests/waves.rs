@@ -1,0 +1,247 @@
+//! Whole waves: the GPU engine against the CPU engine in f64, for every rule, delay, batch, activation and loss; and
+//! what a run's bits may depend on, which is nothing but the run.
+
+mod common;
+
+use common::{STEPS_F32, assert_close, gpu};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use std::sync::Arc;
+use strum::IntoEnumIterator;
+use tauscope::engine::cpu::Cpu;
+use tauscope::engine::{Engine, EngineError, Observation, Run, WaveSpec};
+use tauscope::kernels::activation::Activation;
+use tauscope::kernels::loss::Loss;
+use tauscope::problem::data::Dataset;
+use tauscope::problem::model::Model;
+use tauscope::problem::{Network, Problem, Quadratic};
+use tauscope::rule::{Rule, RuleKind};
+use tauscope::schedule::Schedule;
+
+const DELAYS: [u32; 3] = [0, 1, 3];
+/// Steps of a comparison: every slot is written several times, and no trajectory has parted from its twin yet.
+const STEPS: usize = 12;
+
+fn uniform(seed: u64, length: usize) -> Vec<f64> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..length).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+/// 45 random samples of 7 features in 4 classes, on which a network learns something but fits nothing.
+fn network(hidden: &[usize], activation: Activation, loss: Loss) -> Problem {
+    let (samples, features, classes) = (45, 7, 4);
+    let data = Dataset {
+        inputs: uniform(1, samples * features).iter().map(|x| *x as f32).collect(),
+        labels: (0..samples as u32).map(|row| (row * row + 1) % classes as u32).collect(),
+        features,
+        classes,
+    };
+    Problem::Network(Network {
+        model: Model::mlp(features, hidden, classes, activation),
+        loss,
+        weight_decay: 0.01,
+        data,
+    })
+}
+
+fn quadratic() -> Problem {
+    Problem::Quadratic(Quadratic { eigenvalues: (0..150).map(|i| 0.1 + f64::from(i) / 200.0).collect() })
+}
+
+/// A wave for `lanes` runs with rings of up to four slots, whose landmarks are arbitrary.
+fn spec(problem: Problem, batch: Option<usize>, lanes: usize) -> WaveSpec {
+    let dimension = problem.dimension();
+    let direction = uniform(3, dimension);
+    let norm = direction.iter().map(|x| x * x).sum::<f64>().sqrt();
+    WaveSpec {
+        problem: Arc::new(problem),
+        batch,
+        minimum: Arc::new(uniform(2, dimension).iter().map(|x| 0.1 * x).collect()),
+        direction: Arc::new(direction.iter().map(|x| x / norm).collect()),
+        lanes,
+        slots: 4,
+        slot_velocity: true,
+        block: STEPS,
+    }
+}
+
+/// A run that moves visibly in a few steps, from a start of its own.
+fn run(spec: &WaveSpec, kind: RuleKind, delay: u32, seed: u64) -> Run {
+    let (momentum, dampening) = if kind == RuleKind::Sgd { (0.0, 0.0) } else { (0.5, 0.25) };
+    Run {
+        rule: Rule { kind, momentum, dampening },
+        lr: 0.2 + 0.01 * seed as f64,
+        schedule: Schedule::RoundRobin { delay },
+        seed_order: seed,
+        start: Arc::new(uniform(100 + seed, spec.problem.dimension())),
+    }
+}
+
+/// Every rule at every delay.
+fn all_runs(spec: &WaveSpec) -> Vec<Run> {
+    let cells = RuleKind::iter().flat_map(|kind| DELAYS.map(|delay| (kind, delay)));
+    cells.zip(0..).map(|((kind, delay), seed)| run(spec, kind, delay, seed)).collect()
+}
+
+/// Observations of `runs`, one lane each, and their weights at the end.
+fn advance(engine: &dyn Engine, spec: &WaveSpec, runs: &[Run]) -> Vec<(Vec<Observation>, Vec<f64>)> {
+    let mut wave = engine.open(WaveSpec { lanes: runs.len(), ..spec.clone() }).unwrap();
+    for (lane, run) in runs.iter().enumerate() {
+        wave.start(lane, run.clone()).unwrap();
+    }
+    let seen = wave.advance(STEPS).unwrap();
+    assert_eq!(seen.steps(), STEPS);
+    (0..runs.len()).map(|lane| (seen.lane(lane).copied().collect(), wave.weights(lane).unwrap())).collect()
+}
+
+/// The GPU wave and the f32 CPU wave against the f64 one.
+fn check_parity(what: &str, spec: &WaveSpec, runs: &[Run]) {
+    let oracle = advance(&Cpu::<f64>::default(), spec, runs);
+    for (engine, name) in [(gpu() as &dyn Engine, "gpu"), (&Cpu::<f32>::default(), "cpu f32")] {
+        for ((run, (seen, weights)), (expected, expected_weights)) in
+            runs.iter().zip(advance(engine, spec, runs)).zip(&oracle)
+        {
+            let what = format!("{name}: {what}, {} at {:?}", run.rule.kind, run.schedule);
+            assert_close(&what, &weights, expected_weights, STEPS_F32);
+            let members: [(&str, fn(&Observation) -> f64); 3] = [
+                ("distance", |seen| seen.distance_squared),
+                ("projection", |seen| seen.projection),
+                ("loss", |seen| seen.loss),
+            ];
+            for (member, of) in members {
+                let [seen, expected] = [&seen, expected].map(|seen| seen.iter().map(of).collect::<Vec<f64>>());
+                assert_close(&format!("{what}: {member}"), &seen, &expected, STEPS_F32);
+            }
+            assert!(seen.iter().all(|seen| seen.finite), "{what}");
+        }
+    }
+}
+
+#[test]
+fn every_rule_and_delay_agrees_on_the_full_batch() {
+    let spec = spec(network(&[6], Activation::Tanh, Loss::Ce), None, 12);
+    check_parity("full batch", &spec, &all_runs(&spec));
+}
+
+#[test]
+fn every_rule_and_delay_agrees_on_minibatches() {
+    let spec = spec(network(&[6], Activation::Tanh, Loss::Ce), Some(11), 12);
+    check_parity("minibatch", &spec, &all_runs(&spec));
+}
+
+#[test]
+fn every_rule_and_delay_agrees_on_a_quadratic() {
+    let spec = spec(quadratic(), None, 12);
+    check_parity("quadratic", &spec, &all_runs(&spec));
+}
+
+#[test]
+fn every_activation_and_loss_agrees_at_every_depth() {
+    let mut cases = 0;
+    for (activation, loss) in Activation::iter().flat_map(|activation| Loss::iter().map(move |loss| (activation, loss)))
+    {
+        for hidden in [&[][..], &[5], &[9, 6], &[5, 35, 3]] {
+            let spec = spec(network(hidden, activation, loss), None, 1);
+            check_parity(&format!("{activation} {loss} {hidden:?}"), &spec, &[run(&spec, RuleKind::HeavyBall, 1, 0)]);
+            cases += 1;
+        }
+    }
+    assert_eq!(cases, 32);
+}
+
+/// The bits of a run: distance, projection and loss of every step, then its weights.
+fn bits(seen: impl Iterator<Item = Observation>, weights: &[f64]) -> Vec<u64> {
+    let seen = seen.flat_map(|seen| [seen.distance_squared, seen.projection, seen.loss]);
+    seen.chain(weights.iter().copied()).map(f64::to_bits).collect()
+}
+
+#[test]
+fn a_run_has_the_same_bits_wherever_and_whenever_it_runs() {
+    let network = || network(&[6], Activation::Gelu, Loss::Ce);
+    for (what, spec) in [
+        ("full batch", spec(network(), None, 7)),
+        ("minibatch", spec(network(), Some(11), 7)),
+        ("quadratic", spec(quadratic(), None, 7)),
+    ] {
+        let probe = run(&spec, RuleKind::Shifted, 3, 50);
+        let (seen, weights) = advance(gpu(), &spec, std::slice::from_ref(&probe)).remove(0);
+        let alone = bits(seen.into_iter(), &weights);
+
+        let others: Vec<Run> = all_runs(&spec).into_iter().rev().take(7).collect();
+        let mut wave = gpu().open(spec.clone()).unwrap();
+        for lane in [0, 1, 2, 4, 6] {
+            wave.start(lane, others[lane].clone()).unwrap();
+        }
+        wave.start(5, probe.clone()).unwrap();
+        // Lane 3 is idle; the block is cut in two.
+        let mut seen: Vec<Observation> = wave.advance(5).unwrap().lane(5).copied().collect();
+        seen.extend(wave.advance(STEPS - 5).unwrap().lane(5));
+        assert_eq!(bits(seen.into_iter(), &wave.weights(5).unwrap()), alone, "{what}: in lane 5 of 7");
+
+        // Late, in place of a run that was retired, and in a lane that has never been used.
+        wave.retire(6);
+        wave.start(6, probe.clone()).unwrap();
+        wave.start(3, probe.clone()).unwrap();
+        wave.start(0, probe).unwrap();
+        let seen = wave.advance(STEPS).unwrap();
+        for lane in [0, 3, 6] {
+            let weights = wave.weights(lane).unwrap();
+            assert_eq!(bits(seen.lane(lane).copied(), &weights), alone, "{what}: started late in lane {lane}");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_diverges_is_seen_to_and_disturbs_no_other() {
+    let spec = spec(quadratic(), None, 2);
+    let calm = run(&spec, RuleKind::Sgd, 1, 1);
+    let wild = Run { lr: 1e30, ..calm.clone() };
+    let [(expected, _)] = &advance(gpu(), &spec, std::slice::from_ref(&calm))[..] else { panic!("one run") };
+    let seen = advance(gpu(), &spec, &[calm, wild]);
+    assert_eq!(&seen[0].0, expected);
+    assert!(seen[0].0.iter().all(|seen| seen.finite));
+    assert!(!seen[1].0[STEPS - 1].finite, "{:?}", seen[1].0);
+}
+
+#[test]
+fn a_block_is_submitted_in_as_many_portions_as_it_takes() {
+    let spec = WaveSpec { block: 200, ..spec(quadratic(), None, 1) };
+    let start = |engine: &dyn Engine| {
+        let mut wave = engine.open(spec.clone()).unwrap();
+        wave.start(0, run(&spec, RuleKind::HeavyBall, 3, 4)).unwrap();
+        wave
+    };
+    let whole: Vec<Observation> = start(gpu()).advance(200).unwrap().lane(0).copied().collect();
+    let mut wave = start(gpu());
+    let pieces: Vec<Observation> = [1, 63, 65, 71]
+        .iter()
+        .flat_map(|steps| wave.advance(*steps).unwrap().lane(0).copied().collect::<Vec<_>>())
+        .collect();
+    assert_eq!(whole, pieces);
+    assert_eq!(whole.len(), 200);
+}
+
+#[test]
+fn a_wave_that_exceeds_the_device_is_refused_with_the_numbers() {
+    let largest = gpu().device().limits().max_storage_buffer_binding_size;
+    let dimension = quadratic().dimension() as u64;
+    let slots = (largest / (4 * dimension)) as usize + 1;
+    let too_deep = WaveSpec { slots, ..spec(quadratic(), None, 1) };
+    for error in [gpu().capacity(&too_deep).err(), gpu().open(too_deep).err()] {
+        let Some(EngineError::TooLarge(message)) = error else { panic!("{error:?}") };
+        assert!(message.contains("history") && message.contains(&largest.to_string()), "{message}");
+    }
+    let many = WaveSpec { slots: slots / 10, lanes: 1000, ..spec(quadratic(), None, 1) };
+    let capacity = gpu().capacity(&many).unwrap();
+    assert!((1..=10).contains(&capacity), "{capacity}");
+    assert!(matches!(gpu().open(many).err(), Some(EngineError::TooLarge(_))));
+}
+
+#[test]
+fn a_run_that_does_not_fit_its_wave_is_refused() {
+    let spec = spec(quadratic(), None, 1);
+    let mut wave = gpu().open(WaveSpec { slot_velocity: false, ..spec.clone() }).unwrap();
+    assert!(matches!(wave.start(0, run(&spec, RuleKind::Shifted, 1, 0)), Err(EngineError::TooLarge(_))));
+    assert!(matches!(wave.start(0, run(&spec, RuleKind::Sgd, 4, 0)), Err(EngineError::TooLarge(_))));
+}
