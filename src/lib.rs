@@ -1,12 +1,17 @@
 //! tauscope measures which learning rate and momentum keep a minimum reachable when gradients arrive late.
 
+pub mod cli;
+pub mod command;
 pub mod curvature;
 pub mod engine;
 pub mod kernels;
 pub mod minimum;
+pub mod plan;
+pub mod plot;
 pub mod problem;
 pub mod record;
 pub mod rule;
 pub mod schedule;
+pub mod sweep;
 pub mod theory;
 pub mod threshold;

@@ -128,7 +128,11 @@ impl Plan {
     pub fn cells(&self) -> Vec<Cell> {
         let with_delay = |rule: &Rule| {
             let rule = *rule;
-            self.delays.iter().map(move |delay| Cell { rule, schedule: self.schedule.with_delay(*delay), delay: *delay })
+            self.delays.iter().map(move |delay| Cell {
+                rule,
+                schedule: self.schedule.with_delay(*delay),
+                delay: *delay,
+            })
         };
         self.rules.iter().flat_map(with_delay).collect()
     }

@@ -1,4 +1,5 @@
 //! One file per subcommand: from its flags to its output.
 
+pub mod devices;
 pub mod plot;
 pub mod sweep;

@@ -2,6 +2,7 @@
 
 use crate::cli::{EngineChoice, Precision, SweepArgs};
 use crate::engine::cpu::Cpu;
+use crate::engine::gpu::{AdapterChoice, Gpu};
 use crate::engine::{Engine, EngineInfo};
 use crate::minimum;
 use crate::plan::{Cell, Plan};
@@ -37,7 +38,8 @@ pub fn run(args: &SweepArgs) -> Result<()> {
         (_, true) => Existing::Resume,
         _ => Existing::Keep,
     };
-    let target = args.out.clone().unwrap_or_else(|| PathBuf::from(started.strftime("tauscope-%Y%m%d-%H%M%S").to_string()));
+    let target =
+        args.out.clone().unwrap_or_else(|| PathBuf::from(started.strftime("tauscope-%Y%m%d-%H%M%S").to_string()));
     folder::check(&target, existing)?;
     let say = |line: &str| {
         if !args.quiet {
@@ -130,7 +132,10 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     } else if !args.quiet {
         println!("{}", table(&thresholds));
         println!("{}", verdict(&thresholds, clock.elapsed()));
-        println!("wrote {}: thresholds.csv, runs.csv, run.json, minimum.safetensors, thresholds.svg, .png", target.display());
+        println!(
+            "wrote {}: thresholds.csv, runs.csv, run.json, minimum.safetensors, thresholds.svg, .png",
+            target.display()
+        );
     }
     Ok(())
 }
@@ -147,8 +152,14 @@ fn choose(plan: &Plan) -> Result<Chosen> {
     match plan.engine {
         EngineChoice::Cpu => Ok(cpu("asked for".into())),
         EngineChoice::Auto if plan.precision == Precision::F64 => Ok(cpu("auto: f64 is the cpu engine's".into())),
-        EngineChoice::Auto => Ok(cpu("auto: no hardware GPU".into())),
-        EngineChoice::Gpu => anyhow::bail!("--engine gpu: not yet"),
+        EngineChoice::Auto => match Gpu::open(&AdapterChoice::Hardware) {
+            Ok(gpu) => Ok(Chosen { engine: Box::new(gpu), why: "auto: a hardware GPU is here".into() }),
+            Err(error) => Ok(cpu(format!("auto: {error}"))),
+        },
+        EngineChoice::Gpu => {
+            let choice = plan.adapter.clone().map_or(AdapterChoice::Any, AdapterChoice::Named);
+            Ok(Chosen { engine: Box::new(Gpu::open(&choice)?), why: "asked for".into() })
+        }
     }
 }
 
@@ -160,14 +171,7 @@ fn progress_bar(args: &SweepArgs, cells: usize, done: usize) -> ProgressBar {
 }
 
 /// A finished cell as rows.
-fn entry(
-    sweep: &Sweep,
-    info: &EngineInfo,
-    index: usize,
-    cell: &Cell,
-    lr_theory: f64,
-    result: &CellResult,
-) -> Entry {
+fn entry(sweep: &Sweep, info: &EngineInfo, index: usize, cell: &Cell, lr_theory: f64, result: &CellResult) -> Entry {
     let plan = &sweep.plan;
     let cell_id = plan.cell_id(cell);
     let runs: Vec<RunRow> = result
@@ -237,8 +241,17 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
     table.set_header([
-        "rule", "momentum", "dampening", "delay", "lr theory", "lr stable", "lr unstable", "lr threshold", "effective",
-        "ratio", "status",
+        "rule",
+        "momentum",
+        "dampening",
+        "delay",
+        "lr theory",
+        "lr stable",
+        "lr unstable",
+        "lr threshold",
+        "effective",
+        "ratio",
+        "status",
     ]);
     let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.5}"));
     for row in rows {

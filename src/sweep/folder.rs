@@ -136,7 +136,8 @@ impl Folder {
     pub fn open(target: &Path, existing: Existing, plan: &Plan, engine: &EngineInfo) -> Result<Self> {
         check(target, existing)?;
         let partial = beside(target, "partial")?;
-        let identity = Identity { version: env!("CARGO_PKG_VERSION").into(), plan: plan.clone(), engine: engine.clone() };
+        let identity =
+            Identity { version: env!("CARGO_PKG_VERSION").into(), plan: plan.clone(), engine: engine.clone() };
         if existing != Existing::Resume {
             if partial.exists() {
                 fs::remove_dir_all(&partial).with_context(|| format!("cannot remove {}", partial.display()))?;
@@ -147,8 +148,8 @@ impl Folder {
         }
         let path = partial.join(PLAN);
         let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let found: Identity =
-            serde_json::from_slice(&text).with_context(|| format!("{} is not a plan of this version", path.display()))?;
+        let found: Identity = serde_json::from_slice(&text)
+            .with_context(|| format!("{} is not a plan of this version", path.display()))?;
         if found != identity {
             bail!("--resume: the plan or the engine differs from the unfinished sweep's in {}", path.display());
         }
