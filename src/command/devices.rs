@@ -1,1 +1,3 @@
-pub fn run(_json: bool) -> anyhow::Result<()> { Ok(()) }
+pub fn run(_json: bool) -> anyhow::Result<()> {
+    Ok(())
+}

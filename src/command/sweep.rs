@@ -118,6 +118,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
             engine_choice: why,
             parameters: sweep.problem.dimension(),
             minimum: (&sweep.minimum).into(),
+            start_distance: sweep.start_distance,
             cells: cells.len(),
             runs,
             config_steps,

@@ -72,6 +72,8 @@ pub struct RunFile<'a> {
     pub engine_choice: String,
     pub parameters: usize,
     pub minimum: MinimumSummary<'a>,
+    /// Distance of every run's start from the minimum.
+    pub start_distance: f64,
     pub cells: usize,
     pub runs: usize,
     pub config_steps: u64,

@@ -11,8 +11,8 @@ const FIRST_LOOK: u64 = 32;
 /// A run has left when its distance from the minimum is this many times the one it started at.
 const LEFT: f64 = 100.0;
 
-/// A run has returned when projection and distance... see [`Watch`]: the projection is this fraction of its start.
-const RETURNED: f64 = 1e-3;
+/// A run has returned when its projection stays below this fraction of the distance it started at.
+const RETURNED: f64 = 1e-2;
 
 /// What is asked of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
@@ -56,7 +56,7 @@ pub struct Trial {
 /// Watches one run. Under the mean criterion it looks at 32, 64, 128, ... times (delay + 1) steps and is done when
 /// - the state is no longer finite: diverged;
 /// - the distance has grown a hundredfold: escaped;
-/// - the projection on the top eigenvector has shrunk a thousandfold: stable;
+/// - the projection on the top eigenvector has shrunk a hundredfold: stable;
 /// - two successive looks agree on the growth rate of the projection: escaped or stable by its sign, but stable only if the
 ///   distance from the minimum is not growing either (another direction could be the unstable one);
 /// - the horizon is reached: undecided.
