@@ -1,6 +1,7 @@
 //! Adapters and devices: which one is taken, what it can do, and how its failures are told.
 
 use crate::engine::{EngineError, EngineInfo};
+use crate::kernels;
 use bytemuck::Pod;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +49,13 @@ pub struct AdapterReport {
     pub subgroup_max_size: u32,
     /// Those of wgpu's features that compute kernels can use.
     pub features: Vec<String>,
+}
+
+impl AdapterReport {
+    /// Whether it is a program on the processor, such as Mesa's lavapipe.
+    pub fn is_software(&self) -> bool {
+        self.device_type == format!("{:?}", DeviceType::Cpu)
+    }
 }
 
 /// Features worth a line in `tauscope devices`: needed, or of use to faster kernels.
@@ -117,8 +125,13 @@ fn missing(adapter: &wgpu::Adapter) -> Option<String> {
         return Some("immediates".into());
     }
     let limits = adapter.limits();
-    (limits.max_immediate_size < IMMEDIATES)
-        .then(|| format!("{IMMEDIATES} bytes of immediates: it has {}", limits.max_immediate_size))
+    let buffers = kernels::ALL.iter().map(|kernel| kernel.bindings.len() as u32).max().unwrap_or(0);
+    let needed = [
+        ("bytes of immediates", IMMEDIATES, limits.max_immediate_size),
+        ("storage buffers per kernel", buffers, limits.max_storage_buffers_per_shader_stage),
+    ];
+    let short = needed.into_iter().find(|(_, needed, there)| there < needed);
+    short.map(|(what, needed, there)| format!("{needed} {what}: it has {there}"))
 }
 
 fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter, EngineError> {
