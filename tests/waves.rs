@@ -104,14 +104,14 @@ fn check_parity(what: &str, spec: &WaveSpec, runs: &[Run]) {
         {
             let what = format!("{name}: {what}, {} at {:?}", run.rule.kind, run.schedule);
             assert_close(&what, &weights, expected_weights, STEPS_F32);
-            let members: [(&str, fn(&Observation) -> f64); 3] = [
-                ("distance", |seen| seen.distance_squared),
-                ("projection", |seen| seen.projection),
-                ("loss", |seen| seen.loss),
-            ];
-            for (member, of) in members {
-                let [seen, expected] = [&seen, expected].map(|seen| seen.iter().map(of).collect::<Vec<f64>>());
-                assert_close(&format!("{what}: {member}"), &seen, &expected, STEPS_F32);
+            let series = |seen: &[Observation]| {
+                let members = |seen: &Observation| [seen.distance_squared, seen.projection, seen.loss];
+                [0, 1, 2].map(|member| seen.iter().map(|seen| members(seen)[member]).collect::<Vec<f64>>())
+            };
+            for (member, (seen, expected)) in
+                ["distance", "projection", "loss"].iter().zip(series(&seen).iter().zip(&series(expected)))
+            {
+                assert_close(&format!("{what}: {member}"), seen, expected, STEPS_F32);
             }
             assert!(seen.iter().all(|seen| seen.finite), "{what}");
         }

@@ -1,3 +1,67 @@
-pub fn run(_json: bool) -> anyhow::Result<()> {
+//! `tauscope devices`: the adapters of this machine, with the limits and features that decide what runs on them.
+
+use crate::engine::gpu::{AdapterReport, adapters};
+use anyhow::Result;
+use std::fmt::Write;
+
+/// Writes the adapters to stdout, best first; as JSON for machines.
+///
+/// # Errors
+/// Where the list cannot be serialised.
+pub fn run(json: bool) -> Result<()> {
+    let adapters = adapters();
+    if json {
+        println!("{}", serde_json::to_string_pretty(&adapters)?);
+    } else if adapters.is_empty() {
+        println!("no adapter (Vulkan, Metal or DirectX 12); everything runs on the processor with --engine cpu");
+    } else {
+        println!("{}", adapters.iter().map(describe).collect::<Vec<_>>().join("\n"));
+    }
     Ok(())
+}
+
+/// One adapter over a few lines.
+fn describe(adapter: &AdapterReport) -> String {
+    let AdapterReport { name, backend, driver, device_type, missing, features, .. } = adapter;
+    let mut text = format!("{name}\n");
+    let mut line = |label: &str, value: String| writeln!(text, "  {label:<22} {value}").expect("a String takes it all");
+    line("device type", device_type.clone());
+    line("backend", backend.clone());
+    line("driver", driver.clone());
+    line("largest binding", bytes(adapter.max_storage_buffer_binding_size));
+    line("largest buffer", bytes(adapter.max_buffer_size));
+    line("storage buffers", format!("{} per kernel", adapter.max_storage_buffers_per_shader_stage));
+    line("workgroups", format!("{} per dimension", adapter.max_compute_workgroups_per_dimension));
+    line("invocations", format!("{} per workgroup", adapter.max_compute_invocations_per_workgroup));
+    line("workgroup memory", bytes(adapter.max_compute_workgroup_storage_size.into()));
+    line("immediates", bytes(adapter.max_immediate_size.into()));
+    line("subgroup size", format!("{} to {}", adapter.subgroup_min_size, adapter.subgroup_max_size));
+    line("features", features.join(", "));
+    let usable = match missing {
+        Some(missing) => format!("no: it lacks {missing}"),
+        None if adapter.is_software() => "yes, when asked for: --engine gpu (a software adapter)".into(),
+        None => "yes: --engine auto or gpu".into(),
+    };
+    line("usable", usable);
+    text
+}
+
+/// A size in the largest binary unit that leaves at least 1 before the point.
+fn bytes(count: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(size, _)| count >= *size) {
+        Some((size, unit)) => format!("{:.1} {unit}", count as f64 / size as f64),
+        None => format!("{count} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_in_the_unit_that_fits() {
+        let shown = [0, 128, 32 << 10, 128 << 20, (1 << 31) - 1, 3 << 29].map(bytes);
+        assert_eq!(shown, ["0 bytes", "128 bytes", "32.0 KiB", "128.0 MiB", "2.0 GiB", "1.5 GiB"]);
+    }
 }

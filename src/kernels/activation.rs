@@ -38,7 +38,7 @@ impl Activation {
         let (zero, one) = (T::zero(), T::one());
         match self {
             Self::Tanh => {
-                let a = z.tanh();
+                let a = z.vector_tanh();
                 (a, one - a * a)
             }
             Self::Relu => {
@@ -58,6 +58,22 @@ impl Activation {
                 let (distribution, density) = normal(z);
                 (z * distribution, distribution + z * density)
             }
+        }
+    }
+
+    /// Replaces every z in `values` by a(z) and writes a'(z) into `slopes`. One loop for each activation: the choice stays
+    /// outside, so that the loops can become vector code.
+    pub fn apply<T: Real>(self, values: &mut [T], slopes: &mut [T]) {
+        fn each<T: Real>(values: &mut [T], slopes: &mut [T], at: impl Fn(T) -> (T, T)) {
+            for (z, slope) in values.iter_mut().zip(slopes) {
+                (*z, *slope) = at(*z);
+            }
+        }
+        match self {
+            Self::Tanh => each(values, slopes, |z| Self::Tanh.value_and_slope(z)),
+            Self::Relu => each(values, slopes, |z| Self::Relu.value_and_slope(z)),
+            Self::LeakyRelu => each(values, slopes, |z| Self::LeakyRelu.value_and_slope(z)),
+            Self::Gelu => each(values, slopes, |z| Self::Gelu.value_and_slope(z)),
         }
     }
 

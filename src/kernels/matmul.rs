@@ -270,13 +270,11 @@ pub fn forward<T: Real>(
     let inputs = weight.len() / outputs;
     let rows = input.len() / inputs;
     product(rows, inputs, outputs, View::rows(input, inputs), View::transposed(weight, inputs), value);
-    for (row, slopes) in value.chunks_exact_mut(outputs).zip(slope.chunks_exact_mut(outputs)) {
-        for ((z, s), b) in row.iter_mut().zip(slopes).zip(bias) {
-            *z += *b;
-            if let Some(activation) = activation {
-                (*z, *s) = activation.value_and_slope(*z);
-            }
-        }
+    for row in value.chunks_exact_mut(outputs) {
+        row.iter_mut().zip(bias).for_each(|(z, b)| *z += *b);
+    }
+    if let Some(activation) = activation {
+        activation.apply(value, slope);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Adapters and devices: which one is taken, what it can do, and how its failures are told.
 
 use crate::engine::{EngineError, EngineInfo};
+use crate::kernels;
 use bytemuck::Pod;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +24,26 @@ pub enum AdapterChoice {
     Any,
     /// The first whose name contains this text, whatever its case; a software adapter too.
     Named(String),
+}
+
+impl AdapterChoice {
+    fn admits(&self, info: &wgpu::AdapterInfo) -> bool {
+        match self {
+            Self::Hardware => info.device_type != DeviceType::Cpu,
+            Self::Any => true,
+            Self::Named(part) => info.name.to_lowercase().contains(&part.to_lowercase()),
+        }
+    }
+}
+
+impl std::fmt::Display for AdapterChoice {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Hardware => formatter.write_str("hardware GPU"),
+            Self::Any => formatter.write_str("adapter"),
+            Self::Named(part) => write!(formatter, "adapter whose name contains '{part}'"),
+        }
+    }
 }
 
 /// An adapter as `tauscope devices` lists it.
@@ -48,6 +69,13 @@ pub struct AdapterReport {
     pub subgroup_max_size: u32,
     /// Those of wgpu's features that compute kernels can use.
     pub features: Vec<String>,
+}
+
+impl AdapterReport {
+    /// Whether it is a program on the processor, such as Mesa's lavapipe.
+    pub fn is_software(&self) -> bool {
+        self.device_type == format!("{:?}", DeviceType::Cpu)
+    }
 }
 
 /// Features worth a line in `tauscope devices`: needed, or of use to faster kernels.
@@ -117,8 +145,13 @@ fn missing(adapter: &wgpu::Adapter) -> Option<String> {
         return Some("immediates".into());
     }
     let limits = adapter.limits();
-    (limits.max_immediate_size < IMMEDIATES)
-        .then(|| format!("{IMMEDIATES} bytes of immediates: it has {}", limits.max_immediate_size))
+    let buffers = kernels::ALL.iter().map(|kernel| kernel.bindings.len() as u32).max().unwrap_or(0);
+    let needed = [
+        ("bytes of immediates", IMMEDIATES, limits.max_immediate_size),
+        ("storage buffers per kernel", buffers, limits.max_storage_buffers_per_shader_stage),
+    ];
+    let short = needed.into_iter().find(|(_, needed, there)| there < needed);
+    short.map(|(what, needed, there)| format!("{needed} {what}: it has {there}"))
 }
 
 fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter, EngineError> {
@@ -131,18 +164,9 @@ fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter, EngineError> {
         list if list.is_empty() => "this machine has no adapter at all (Vulkan, Metal or DirectX 12)".into(),
         list => format!("this machine has {list}"),
     };
-    let (fits, asked): (Box<dyn Fn(&wgpu::AdapterInfo) -> bool>, String) = match choice {
-        AdapterChoice::Hardware => (Box::new(|info| info.device_type != DeviceType::Cpu), "hardware GPU".into()),
-        AdapterChoice::Any => (Box::new(|_| true), "adapter".into()),
-        AdapterChoice::Named(part) => {
-            let part = part.to_lowercase();
-            let asked = format!("adapter whose name contains '{part}'");
-            (Box::new(move |info| info.name.to_lowercase().contains(&part)), asked)
-        }
-    };
     all.into_iter()
-        .find(|adapter| fits(&adapter.get_info()))
-        .ok_or_else(|| EngineError::Unavailable(format!("no {asked}: {there_are}")))
+        .find(|adapter| choice.admits(&adapter.get_info()))
+        .ok_or_else(|| EngineError::Unavailable(format!("no {choice}: {there_are}")))
 }
 
 /// An open device with its queue. Clones share it.
@@ -225,6 +249,17 @@ impl Device {
         }
     }
 
+    /// Waits until all that was submitted is done.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn wait(&self) -> Result<(), EngineError> {
+        self.handle
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map_err(|error| EngineError::Device(error.to_string()))?;
+        self.check()
+    }
+
     /// A zeroed storage buffer of `bytes` bytes (at least one element, since nothing empty can be bound).
     pub fn buffer(&self, label: &str, bytes: u64) -> Buffer {
         self.handle.create_buffer(&wgpu::BufferDescriptor {
@@ -273,12 +308,12 @@ impl Device {
     /// The first `length` elements of a staging buffer, once all that was submitted is done.
     pub(super) fn read_staging<T: Pod>(&self, staging: &Buffer, length: usize) -> Result<Vec<T>, EngineError> {
         self.check()?;
-        let failed = |error: &dyn std::fmt::Display| EngineError::Device(error.to_string());
         let slice = staging.slice(..(length * size_of::<T>()) as u64);
         slice.map_async(wgpu::MapMode::Read, |_| {}); // What fails here fails again in get_mapped_range.
-        self.handle.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| failed(&error))?;
-        self.check()?;
-        let values = bytemuck::pod_collect_to_vec(&slice.get_mapped_range().map_err(|error| failed(&error))?);
+        self.wait()?;
+        let mapped = slice.get_mapped_range().map_err(|error| EngineError::Device(error.to_string()))?;
+        let values = bytemuck::pod_collect_to_vec(&mapped);
+        drop(mapped);
         staging.unmap();
         Ok(values)
     }

@@ -82,9 +82,8 @@ impl Plan {
                     "the buffer '{name}' of {whose} takes {asked} bytes; the adapter's largest is {largest} bytes"
                 )));
             }
-            if per_lane > 0 {
-                lanes = lanes.min((largest / per_lane) as usize);
-            }
+            let fit = largest.checked_div(per_lane).unwrap_or(u64::MAX);
+            lanes = lanes.min(usize::try_from(fit).unwrap_or(usize::MAX));
         }
         Ok(lanes)
     }
