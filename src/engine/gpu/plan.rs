@@ -21,6 +21,8 @@ const MOST_WORK: u64 = 40_000_000_000;
 pub struct Plan {
     /// Lanes of this kind that fit, at most those asked for.
     pub capacity: usize,
+    /// Bytes that those lanes take.
+    pub bytes: u64,
     /// Steps in one submit.
     pub portion: usize,
     /// P.
@@ -55,19 +57,20 @@ impl Plan {
             }
         };
         let moment_partials = step::partials(parameters);
-        let mut plan = Self { capacity: 0, portion: 1, parameters, velocities, loss_partials, moment_partials };
+        let mut plan =
+            Self { capacity: spec.lanes, bytes: 0, portion: 1, parameters, velocities, loss_partials, moment_partials };
         plan.check_grid(spec, limits)?;
         plan.capacity = plan.lanes_that_fit(spec, limits)?;
 
-        let lanes = plan.capacity as u64;
-        let order = if spec.batch.is_some() { batch_rows(spec) as u64 * WORD } else { 0 };
-        let table = lanes * order.max(PLACE);
+        let lanes = plan.capacity.max(1) as u64;
+        let table = lanes * PLACE.max(spec.batch.unwrap_or(0) as u64 * WORD);
         plan.portion = spec
             .block
             .min(MOST_STEPS)
             .min((MOST_WORK / (lanes * work as u64)) as usize)
             .min((largest_buffer(limits) / table) as usize)
             .max(1);
+        plan.bytes = plan.sizes(spec).iter().map(|size| size.shared + lanes * size.per_lane).sum();
         Ok(plan)
     }
 
@@ -88,7 +91,8 @@ impl Plan {
         Ok(lanes)
     }
 
-    /// Every buffer of a wave, with tables of a single step.
+    /// Every buffer of a wave but the small ones: each left out is smaller than one that is listed, or its steps are
+    /// what `portion` limits.
     fn sizes(&self, spec: &WaveSpec) -> Vec<Size> {
         let shared = |name, words: usize| Size { name, shared: words as u64 * WORD, per_lane: 0 };
         let per_lane = |name, words: usize| Size { name, shared: 0, per_lane: words as u64 * WORD };
@@ -110,7 +114,11 @@ impl Plan {
                 if spec.batch.is_some() {
                     sizes.push(per_lane("inputs", rows * network.data.features));
                 }
-                sizes.extend(network.model.layers.iter().map(|layer| per_lane("values", rows * layer.outputs)));
+                let layers = &network.model.layers;
+                sizes.extend(layers.iter().map(|layer| per_lane("values", rows * layer.outputs)));
+                let hidden = layers.iter().rev().skip(1);
+                sizes.extend(hidden.clone().map(|layer| per_lane("slopes", rows * layer.outputs)));
+                sizes.extend(hidden.map(|layer| per_lane("deltas", rows * layer.outputs)));
             }
         }
         sizes
@@ -152,8 +160,4 @@ fn largest_buffer(limits: &Limits) -> u64 {
 /// Rows per gradient of a network.
 pub fn rows(network: &Network, spec: &WaveSpec) -> usize {
     spec.batch.unwrap_or_else(|| network.data.samples())
-}
-
-fn batch_rows(spec: &WaveSpec) -> usize {
-    spec.batch.unwrap_or(0)
 }
