@@ -161,3 +161,72 @@ fn largest_buffer(limits: &Limits) -> u64 {
 pub fn rows(network: &Network, spec: &WaveSpec) -> usize {
     spec.batch.unwrap_or_else(|| network.data.samples())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Quadratic;
+    use crate::problem::data::{DataSource, Dataset};
+    use crate::problem::model::Model;
+    use std::sync::Arc;
+
+    fn spec(problem: Problem, batch: Option<usize>, lanes: usize) -> WaveSpec {
+        let landmark = Arc::new(vec![0.0; problem.dimension()]);
+        WaveSpec {
+            problem: Arc::new(problem),
+            batch,
+            minimum: Arc::clone(&landmark),
+            direction: landmark,
+            lanes,
+            slots: 33,
+            slot_velocity: true,
+            block: 1000,
+        }
+    }
+
+    fn quadratic(parameters: usize) -> Problem {
+        Problem::Quadratic(Quadratic { eigenvalues: vec![1.0; parameters] })
+    }
+
+    fn digits() -> Problem {
+        let data = Dataset::load(DataSource::Digits, None, 0).unwrap();
+        let model = Model::mlp(64, &[16], 10, crate::kernels::activation::Activation::Tanh);
+        Problem::Network(Network { model, loss: crate::kernels::loss::Loss::Ce, weight_decay: 0.0, data })
+    }
+
+    /// WebGPU's guaranteed limits: 128 MiB per binding, 256 MiB per buffer, 65535 workgroups.
+    fn plan(spec: &WaveSpec) -> Result<Plan, EngineError> {
+        Plan::new(spec, &Limits::default())
+    }
+
+    #[test]
+    fn the_largest_buffer_decides_how_many_lanes_fit() {
+        // The ring: 33 slots of 1210 parameters of 4 bytes. The activations: 1797 rows of 16 units are smaller.
+        let expected = (128 << 20) / (33 * 1210 * 4);
+        assert_eq!(plan(&spec(digits(), None, 100_000)).unwrap().capacity, expected);
+        assert_eq!(plan(&spec(digits(), None, 5)).unwrap().capacity, 5);
+        assert_eq!(plan(&spec(quadratic(1), None, 1 << 20)).unwrap().capacity, (128 << 20) / (4 * 4 * 1000));
+    }
+
+    #[test]
+    fn a_submit_is_bounded_in_steps_in_work_and_in_its_tables() {
+        assert_eq!(plan(&spec(quadratic(10), None, 10)).unwrap().portion, MOST_STEPS);
+        // 6 FLOP for each of 1797 rows and 1184 weights of 800 lanes: 10.2 GFLOP a step.
+        assert_eq!(plan(&spec(digits(), None, 800)).unwrap().portion, 3);
+        let small = Limits { max_storage_buffer_binding_size: 1 << 20, ..Limits::default() };
+        let plan = Plan::new(&spec(digits(), Some(64), 100), &small).unwrap();
+        assert!(plan.capacity * plan.portion * 64 * 4 <= 1 << 20 && plan.portion > 1, "{plan:?}");
+    }
+
+    #[test]
+    fn what_cannot_fit_is_refused_with_the_numbers() {
+        let message = |spec: &WaveSpec| match plan(spec) {
+            Err(EngineError::TooLarge(message)) => message,
+            other => panic!("{other:?}"),
+        };
+        let ring = message(&spec(quadratic(2_000_000), None, 1));
+        assert!(ring.contains("'history'") && ring.contains("264000000") && ring.contains("134217728"), "{ring}");
+        let grid = message(&WaveSpec { slots: 1, ..spec(quadratic(65_535 * step::WORKGROUP + 1), None, 1) });
+        assert!(grid.contains("'step'") && grid.contains("65536") && grid.contains("65535"), "{grid}");
+    }
+}
