@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::Path;
 
 /// One cell of a sweep: everything of a run but its learning rate, with the threshold measured for it.
@@ -132,19 +133,25 @@ pub enum Verdict {
 /// # Errors
 /// Where the file cannot be written; the message names it.
 pub fn write_csv<T: Serialize + DeserializeOwned>(path: &Path, rows: &[T]) -> Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = Path::new(&partial);
-    let write = || -> Result<()> {
-        let file = File::create(partial)?;
-        let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(&file);
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    let mut write = || -> Result<()> {
         writer.write_record(cells::columns::<T>())?;
         rows.iter().try_for_each(|row| writer.serialize(row))?;
-        writer.flush()?;
-        file.sync_all()?;
-        Ok(fs::rename(partial, path)?)
+        Ok(writer.flush()?)
     };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    write()
+        .and_then(|()| write_whole(path, writer.get_ref()))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Puts `bytes` into the file at `path`, which appears whole or not at all.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let mut file = File::create(&partial)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    Ok(fs::rename(&partial, path)?)
 }
 
 /// Reads rows back from a file whose header must be exactly the columns of `T`, in their order.

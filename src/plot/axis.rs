@@ -1,0 +1,251 @@
+//! Axes: where a value falls on the picture, and which values get a tick. No drawing here.
+
+use std::ops::RangeInclusive;
+
+/// How values are spaced along an axis.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scale {
+    Linear,
+    /// Positive values only.
+    Log,
+    /// By ln(value + 1), so that 0 has a place.
+    LogPlusOne,
+}
+
+impl Scale {
+    fn apply(self, value: f64) -> f64 {
+        match self {
+            Self::Linear => value,
+            Self::Log => value.ln(),
+            Self::LogPlusOne => value.ln_1p(),
+        }
+    }
+
+    fn undo(self, position: f64) -> f64 {
+        match self {
+            Self::Linear => position,
+            Self::Log => position.exp(),
+            Self::LogPlusOne => position.exp_m1(),
+        }
+    }
+}
+
+/// A range of values laid over a range of pixels.
+#[derive(Clone, Copy, Debug)]
+pub struct Axis {
+    scale: Scale,
+    /// Smallest and largest value, on the scale.
+    domain: (f64, f64),
+    /// Where these two fall.
+    pixels: (f64, f64),
+}
+
+impl Axis {
+    /// Covers `values`, spans at least `least_span` on the scale (a ratio's logarithm for the logarithmic ones), and
+    /// leaves the fraction `margin` of the whole free at either end.
+    ///
+    /// # Panics
+    /// Where there are no values.
+    pub fn covering(
+        scale: Scale,
+        values: impl IntoIterator<Item = f64>,
+        least_span: f64,
+        margin: f64,
+        pixels: (f64, f64),
+    ) -> Self {
+        let (low, high) = values
+            .into_iter()
+            .map(|value| scale.apply(value))
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), z| (low.min(z), high.max(z)));
+        assert!(low <= high, "an axis needs a value");
+        let (middle, span) = (0.5 * (low + high), (high - low).max(least_span));
+        let half = 0.5 * span / (1.0 - 2.0 * margin);
+        Self { scale, domain: (middle - half, middle + half), pixels }
+    }
+
+    /// The pixel of a value.
+    pub fn at(&self, value: f64) -> f64 {
+        let (low, high) = self.domain;
+        let (first, last) = self.pixels;
+        first + (self.scale.apply(value) - low) / (high - low) * (last - first)
+    }
+
+    /// The pixel of a value, or the place `inset` pixels from the nearer end of the axis where that lies beyond.
+    pub fn clamped(&self, value: f64, inset: f64) -> f64 {
+        let (first, last) = self.pixels;
+        self.at(value).clamp(first.min(last) + inset, first.max(last) - inset)
+    }
+
+    /// Whether a value lies on the axis.
+    pub fn holds(&self, value: f64) -> bool {
+        let (low, high) = self.domain;
+        (low..=high).contains(&self.scale.apply(value))
+    }
+
+    pub fn pixels(&self) -> (f64, f64) {
+        self.pixels
+    }
+
+    /// Round values to label, at most about ten of them.
+    pub fn ticks(&self) -> Vec<f64> {
+        let (low, high) = (self.scale.undo(self.domain.0), self.scale.undo(self.domain.1));
+        let mut ticks = match self.scale {
+            Scale::Log => log_ticks(low, high),
+            Scale::Linear | Scale::LogPlusOne => linear_ticks(low, high),
+        };
+        ticks.retain(|&tick| self.holds(tick));
+        ticks
+    }
+
+    /// The ticks with their labels; on a linear axis all with the same number of decimals.
+    pub fn labelled_ticks(&self) -> Vec<(f64, String)> {
+        let decimals = |text: &str| text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        let ticks = self.ticks();
+        let most = ticks.iter().map(|tick| decimals(&tick.to_string())).max().unwrap_or(0);
+        let text = |tick| if self.scale == Scale::Linear { format!("{tick:.most$}") } else { label(tick) };
+        ticks.into_iter().map(|tick| (tick, text(tick))).collect()
+    }
+}
+
+/// Every multiple of a round step (1, 2 or 5 times a power of ten) between `low` and `high`, about five of them.
+fn linear_ticks(low: f64, high: f64) -> Vec<f64> {
+    let rough = (high - low) / 5.0;
+    let power = rough.log10().floor() as i32;
+    let step_in_power = [1, 2, 5, 10].into_iter().find(|&m| f64::from(m) * 10f64.powi(power) >= rough).unwrap_or(10);
+    let step = f64::from(step_in_power) * 10f64.powi(power);
+    let first = (low / step).ceil() as i64;
+    let last = (high / step).floor() as i64;
+    (first..=last).map(|i| decimal(i * i64::from(step_in_power), power)).collect()
+}
+
+/// 1, 2 and 5 times every power of ten between `low` and `high`; only powers, or only some, where that is too many, and
+/// an even spacing where it is too few.
+fn log_ticks(low: f64, high: f64) -> Vec<f64> {
+    let powers = low.log10().floor() as i32..=high.log10().floor() as i32;
+    let within = |mantissas: &[i64], step: usize, powers: RangeInclusive<i32>| -> Vec<f64> {
+        powers
+            .step_by(step)
+            .flat_map(|power| mantissas.iter().map(move |&m| decimal(m, power)))
+            .filter(|tick| (low..=high).contains(tick))
+            .collect()
+    };
+    let fine = within(&[1, 2, 5], 1, powers.clone());
+    match fine.len() {
+        0..=2 => linear_ticks(low, high),
+        3..=10 => fine,
+        _ => within(&[1], powers.clone().count().div_ceil(10), powers),
+    }
+}
+
+/// mantissa x 10^power, as close as f64 comes.
+fn decimal(mantissa: i64, power: i32) -> f64 {
+    format!("{mantissa}e{power}").parse().expect("a number with an exponent")
+}
+
+/// A number as text: plain digits where that is short, else with an exponent.
+pub fn label(value: f64) -> String {
+    let magnitude = value.abs();
+    if value == 0.0 || (1e-4..1e6).contains(&magnitude) { value.to_string() } else { format!("{value:e}") }
+}
+
+/// The whole numbers among `values` (sorted, distinct) that can be labelled without touching each other: the ends first,
+/// then powers of two, then the rest. `extent` is the pixel where a value's label is centred and its half width.
+pub fn thinned(values: &[u32], extent: impl Fn(u32) -> (f64, f64)) -> Vec<u32> {
+    let rank = |index: usize| match values[index] {
+        _ if index == 0 || index + 1 == values.len() => 0,
+        value if value.is_power_of_two() => 1,
+        _ => 2,
+    };
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by_key(|&index| (rank(index), index));
+    let mut taken: Vec<u32> = Vec::new();
+    for index in order {
+        let (x, half) = extent(values[index]);
+        let clear = |&other: &u32| {
+            let (other_x, other_half) = extent(other);
+            (x - other_x).abs() >= half + other_half
+        };
+        if taken.iter().all(clear) {
+            taken.push(values[index]);
+        }
+    }
+    taken.sort_unstable();
+    taken
+}
+
+/// Moves `targets` (sorted) as little as it takes, in least squares, to stand `spacing` apart within `low..=high`.
+pub fn spread(targets: &[f64], spacing: f64, low: f64, high: f64) -> Vec<f64> {
+    // With y_i = z_i + i spacing, "at least spacing apart" is "z never falls": an isotonic regression, which pools
+    // neighbours that are out of order into blocks at their mean.
+    let mut blocks: Vec<(f64, usize)> = Vec::new();
+    for (i, target) in targets.iter().enumerate() {
+        let mut block = (target - i as f64 * spacing, 1);
+        while let Some(&(mean, count)) = blocks.last()
+            && mean > block.0
+        {
+            let total = count + block.1;
+            block = ((mean * count as f64 + block.0 * block.1 as f64) / total as f64, total);
+            blocks.pop();
+        }
+        blocks.push(block);
+    }
+    let highest = (high - targets.len().saturating_sub(1) as f64 * spacing).max(low);
+    let pooled = blocks.iter().flat_map(|&(mean, count)| std::iter::repeat_n(mean, count));
+    pooled.enumerate().map(|(i, z)| z.clamp(low, highest) + i as f64 * spacing).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn axis(scale: Scale, values: &[f64]) -> Axis {
+        Axis::covering(scale, values.iter().copied(), 1e-3, 0.0, (0.0, 100.0))
+    }
+
+    #[test]
+    fn values_fall_where_the_scale_puts_them() {
+        let log = axis(Scale::Log, &[0.01, 100.0]);
+        assert!((log.at(1.0) - 50.0).abs() < 1e-9);
+        let delays = axis(Scale::LogPlusOne, &[0.0, 3.0]);
+        assert_eq!(delays.at(0.0), 0.0);
+        assert!((delays.at(1.0) - 50.0).abs() < 1e-9, "ln 2 is half of ln 4");
+        let linear = axis(Scale::Linear, &[-1.0, 1.0]);
+        assert_eq!((linear.at(0.5), linear.clamped(7.0, 2.0), linear.holds(7.0)), (75.0, 98.0, false));
+    }
+
+    #[test]
+    fn an_axis_of_one_value_has_it_in_the_middle() {
+        for scale in [Scale::Linear, Scale::Log, Scale::LogPlusOne] {
+            assert!((axis(scale, &[4.0]).at(4.0) - 50.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn ticks_are_round_and_labels_short() {
+        let labels = |axis: Axis| axis.labelled_ticks().into_iter().map(|(_, label)| label).collect::<Vec<_>>();
+        assert_eq!(labels(axis(Scale::Linear, &[0.97, 1.03])), ["0.98", "1.00", "1.02"]);
+        assert_eq!(labels(axis(Scale::Log, &[0.03, 3.5])), ["0.05", "0.1", "0.2", "0.5", "1", "2"]);
+        assert_eq!(
+            labels(axis(Scale::Log, &[0.9e-7, 0.11])),
+            ["1e-7", "1e-6", "1e-5", "0.0001", "0.001", "0.01", "0.1"]
+        );
+        assert_eq!(labels(axis(Scale::Log, &[0.9, 1.1])), ["0.9", "0.95", "1", "1.05", "1.1"]);
+    }
+
+    #[test]
+    fn crowded_delays_keep_their_ends_and_powers_of_two() {
+        let all: Vec<u32> = (0..=33).collect();
+        let x = axis(Scale::LogPlusOne, &[0.0, 33.0]);
+        let kept = thinned(&all, |delay| (x.at(f64::from(delay)), 5.0));
+        assert_eq!(kept, [0, 1, 2, 4, 8, 16, 33]);
+        assert_eq!(thinned(&[7], |_| (0.0, 6.0)), [7]);
+    }
+
+    #[test]
+    fn labels_stand_apart_in_order_and_within_bounds() {
+        assert_eq!(spread(&[10.0, 50.0], 5.0, 0.0, 100.0), [10.0, 50.0], "no need to move");
+        assert_eq!(spread(&[49.0, 51.0], 10.0, 0.0, 100.0), [45.0, 55.0], "both give way");
+        assert_eq!(spread(&[1.0, 1.0, 1.0], 10.0, 0.0, 100.0), [0.0, 10.0, 20.0], "the upper bound holds");
+        assert_eq!(spread(&[99.0, 99.0], 10.0, 0.0, 100.0), [90.0, 100.0], "and so does the lower");
+    }
+}

@@ -1,0 +1,218 @@
+//! `tauscope plot`, from the outside: tables of every shape become pictures, and a table that is not one becomes a line
+//! of advice.
+
+use assert_cmd::Command;
+use std::f64::consts::PI;
+use std::path::Path;
+use tauscope::record::{Status, ThresholdRow, write_csv};
+use tempfile::TempDir;
+
+const LAMBDA: f64 = 0.622;
+
+/// A row of sgd with its threshold from the closed form, measured 0.3 % off.
+fn row(delay: u32) -> ThresholdRow {
+    let lr_theory = 2.0 * (PI / (2.0 * (2.0 * f64::from(delay) + 1.0))).sin() / LAMBDA;
+    let lr_threshold = 1.003 * lr_theory;
+    ThresholdRow {
+        cell_id: format!("cell{delay}"),
+        data: Some("digits".into()),
+        model: "mlp:16".into(),
+        loss: Some("ce".into()),
+        samples: Some(512),
+        weight_decay: 1e-3,
+        rule: "sgd".into(),
+        momentum: 0.0,
+        dampening: 0.0,
+        delay,
+        schedule: "round-robin".into(),
+        workers: delay + 1,
+        batch: "full".into(),
+        seed_data: 0,
+        seed_order: 0,
+        seed_init: 0,
+        criterion: "mean".into(),
+        lambda_max: LAMBDA,
+        lambda_residual: 1e-12,
+        lr_theory,
+        lr_stable: Some(0.996 * lr_threshold),
+        lr_unstable: Some(1.004 * lr_threshold),
+        lr_threshold: Some(lr_threshold),
+        ratio: Some(1.003),
+        horizon_steps: 10_000,
+        runs: 8,
+        status: Status::Measured,
+        engine: "cpu".into(),
+        adapter: "x86_64".into(),
+    }
+}
+
+/// A row of another rule, its thresholds a multiple of sgd's.
+fn row_of(rule: &str, momentum: f64, dampening: f64, delay: u32, factor: f64) -> ThresholdRow {
+    let row = row(delay);
+    let scaled = |value: Option<f64>| value.map(|value| factor * value);
+    ThresholdRow {
+        rule: rule.into(),
+        momentum,
+        dampening,
+        lr_theory: factor * row.lr_theory,
+        lr_stable: scaled(row.lr_stable),
+        lr_unstable: scaled(row.lr_unstable),
+        lr_threshold: scaled(row.lr_threshold),
+        ..row
+    }
+}
+
+/// A row whose search found these ends of the bracket and no estimate.
+fn open_row(delay: u32, status: Status, lr_stable: Option<f64>, lr_unstable: Option<f64>) -> ThresholdRow {
+    ThresholdRow { lr_stable, lr_unstable, lr_threshold: None, ratio: None, status, ..row(delay) }
+}
+
+fn folder_with(rows: &[ThresholdRow]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write_csv(&folder.path().join("thresholds.csv"), rows).unwrap();
+    folder
+}
+
+fn plot(folder: &Path) -> assert_cmd::assert::Assert {
+    Command::new(env!("CARGO_BIN_EXE_tauscope")).arg("plot").arg(folder).assert()
+}
+
+/// Draws `rows` and returns the SVG, having checked the PNG's size.
+fn picture_of(rows: &[ThresholdRow]) -> String {
+    let folder = folder_with(rows);
+    plot(folder.path()).success();
+    let png = std::fs::read(folder.path().join("thresholds.png")).unwrap();
+    assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"));
+    let size = [&png[16..20], &png[20..24]].map(|bytes| u32::from_be_bytes(bytes.try_into().unwrap()));
+    assert_eq!(size, [1600, 1200]);
+    let svg = std::fs::read_to_string(folder.path().join("thresholds.svg")).unwrap();
+    assert!(!svg.contains("NaN") && !svg.contains("inf"), "every coordinate is a number");
+    svg
+}
+
+/// The line that `tauscope plot` gives on standard error, having written nothing and exited with 2.
+fn refusal(folder: &Path) -> String {
+    let output = plot(folder).failure().code(2).stdout("").get_output().clone();
+    assert!(!folder.join("thresholds.svg").exists() && !folder.join("thresholds.png").exists());
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(message.lines().count(), 1, "{message}");
+    message
+}
+
+#[test]
+fn the_picture_says_what_was_measured_where_and_under_which_rule() {
+    let rows: Vec<_> = [0, 1, 2, 4, 8, 16, 32]
+        .into_iter()
+        .flat_map(|delay| {
+            [row(delay), row_of("heavy-ball", 0.9, 0.9, delay, 0.8), row_of("shifted", 0.9, 0.0, delay, 0.2)]
+        })
+        .collect();
+    let svg = picture_of(&rows);
+    let texts: Vec<&str> = svg.lines().filter(|line| !line.starts_with('<')).collect();
+    for expected in ["0", "1", "2", "4", "8", "16", "32", "sgd", "heavy-ball m=0.9 ema", "shifted m=0.9"] {
+        assert!(texts.contains(&expected), "`{expected}` is not among {texts:?}");
+    }
+    for expected in ["21 of 21 cells measured", "21 within ±2 % of theory", "largest deviation 0.3 %"] {
+        assert!(texts.contains(&expected), "`{expected}` is not among {texts:?}");
+    }
+    assert!(texts.iter().any(|text| text.starts_with("digits · 512 samples · mlp:16 · ce")), "{texts:?}");
+}
+
+#[test]
+fn the_same_table_gives_the_same_bytes_and_an_old_picture_is_replaced() {
+    let folder = folder_with(&[row(0), row(4), row_of("heavy-ball", 0.9, 0.0, 4, 1.0)]);
+    let files = ["thresholds.svg", "thresholds.png"].map(|name| folder.path().join(name));
+    files.iter().for_each(|file| std::fs::write(file, "old").unwrap());
+    let draw = || {
+        let printed = format!("{}\n{}\n", files[0].display(), files[1].display());
+        plot(folder.path()).success().stdout(printed);
+        files.clone().map(|file| std::fs::read(file).unwrap())
+    };
+    let first = draw();
+    assert_eq!(first, draw());
+    assert!(first.iter().all(|bytes| bytes.len() > 10_000), "no longer the old files");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "nothing partial is left behind");
+}
+
+#[test]
+fn tables_of_any_shape_can_be_drawn() {
+    let many = (0..16)
+        .flat_map(|i| [0, 3, 64].map(|d| row_of("nesterov", f64::from(i) / 16.0, 0.0, d, 1.0 / (1.0 + f64::from(i)))));
+    let shapes: [(&str, Vec<ThresholdRow>); 8] = [
+        ("one cell", vec![row(4)]),
+        ("one cell at delay 0", vec![row(0)]),
+        ("one delay", vec![row(8), row_of("shifted", 0.9, 0.9, 8, 2.0)]),
+        ("sixteen rules", many.collect()),
+        ("rules that coincide", (0..4).map(|i| row_of("heavy-ball", 0.1 + 0.1 * f64::from(i), 0.0, 1, 1.0)).collect()),
+        ("crowded delays", (0..=64).map(row).collect()),
+        ("a far delay", vec![row(0), row(100_000)]),
+        ("nothing measured", vec![open_row(0, Status::Failed, None, None), open_row(1, Status::Failed, None, None)]),
+    ];
+    for (name, rows) in shapes {
+        let svg = picture_of(&rows);
+        assert!(svg.contains(&format!("of {} cell", rows.len())), "{name}");
+    }
+}
+
+#[test]
+fn what_is_undecided_or_failed_is_counted_and_drawn_open() {
+    let rows = [
+        row(0),
+        open_row(1, Status::Undecided, Some(1.0), None),
+        open_row(2, Status::Undecided, None, Some(0.1)),
+        open_row(4, Status::Undecided, Some(0.3), Some(0.9)),
+        open_row(8, Status::Failed, None, None),
+    ];
+    let svg = picture_of(&rows);
+    for expected in ["1 of 5 cells measured", "3 cells undecided", "1 cell failed"] {
+        assert!(svg.contains(expected), "{expected}");
+    }
+    // Closed marks have a rim, open ones are white inside too; each is drawn in both panels.
+    let white = |svg: &str| svg.lines().filter(|line| line.contains("<polygon") && line.contains("#FFFFFF")).count();
+    let closed = white(&picture_of(&[row(0), row(1), row(2), row(4)]));
+    assert_eq!(white(&svg), closed + 2 * 3);
+}
+
+#[test]
+fn what_a_table_varies_besides_its_rule_is_named() {
+    let batch = |batch: &str, delay| ThresholdRow { batch: batch.into(), ..row(delay) };
+    let svg = picture_of(&[batch("full", 0), batch("full", 4), batch("64", 0), batch("64", 4)]);
+    assert!(svg.contains("\nsgd, full batch\n") && svg.contains("\nsgd, batch 64\n"));
+    assert!(
+        svg.contains("digits · 512 samples · mlp:16 · ce · weight decay 0.001 · round-robin"),
+        "not in the subtitle"
+    );
+}
+
+#[test]
+fn bad_tables_are_refused_in_one_line() {
+    let missing = tempfile::tempdir().unwrap();
+    let message = refusal(missing.path());
+    assert!(message.contains("needs a results folder") && message.contains("thresholds.csv"), "{message}");
+    let message = refusal(&missing.path().join("nowhere"));
+    assert!(message.contains("nowhere"), "{message}");
+
+    let empty = folder_with(&[]);
+    assert!(refusal(empty.path()).contains("has no cells"));
+
+    let negative = folder_with(&[row(0), ThresholdRow { lr_stable: Some(-1.0), ..row(1) }]);
+    let message = refusal(negative.path());
+    assert!(
+        message.contains("thresholds.csv: cell cell1, column `lr_stable`: `-1`, expected a positive number"),
+        "{message}"
+    );
+
+    for (find, replacement, expected) in [
+        (",rule,", ",update,", "line 1, column 7: found `update`, expected `rule`"),
+        (",round-robin,2,", ",round-robin,two,", "line 3: column `workers`: `two`, expected a whole number from 0 to"),
+        (",measured,", ",done,", "line 2: column `status`: `done`, expected one of measured, undecided, failed"),
+    ] {
+        let folder = folder_with(&[row(0), row(1)]);
+        let table = folder.path().join("thresholds.csv");
+        let text = std::fs::read_to_string(&table).unwrap();
+        assert!(text.contains(find), "{text}");
+        std::fs::write(&table, text.replacen(find, replacement, 1)).unwrap();
+        let message = refusal(folder.path());
+        assert!(message.contains("thresholds.csv, ") && message.contains(expected), "{message}");
+    }
+}
