@@ -1,22 +1,19 @@
 //! Closed-form stability thresholds of delayed SGD: pure mathematics, imports nothing of the rest of the crate.
 
+mod binomial;
 mod characteristic;
+mod error;
+mod growth;
 mod margin;
+mod mean_square;
+mod mixture;
 mod range;
 mod rule;
+mod state_space;
 
-pub use margin::{Margin, gain_margin};
-pub use rule::Rule;
-
-/// Why a theory question has no answer.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum TheoryError {
-    #[error("momentum is {0}; it must be at least 0 and less than 1")]
-    Momentum(f64),
-    #[error("dampening is {0}; it must be at least 0 and at most 1")]
-    Dampening(f64),
-    #[error("dampening 1 multiplies the gradient by 0: the rule never moves, so it has no threshold")]
-    NoGradient,
-    #[error("no root ever reaches the unit circle: the rule is stable at every gain")]
-    Unbounded,
-}
+pub use error::TheoryError;
+pub use growth::{DominantRoot, dominant_root};
+pub use margin::{Margin, gain_margin, gain_margin_with_decay};
+pub use mean_square::mean_square_margin;
+pub use rule::{MAX_DELAY, Rule, WeightDecay};
+pub use state_space::state_space;
