@@ -2,8 +2,11 @@
 
 use nalgebra::DMatrix;
 use proptest::prelude::*;
+use std::f64::consts::PI;
 use tauscope::theory::{
-    Rule, TheoryError, WeightDecay, dominant_root, gain_margin, gain_margin_with_decay, mean_square_margin, state_space,
+    Criterion, DelayPmf, DelayProcess, MAX_DELAY, Rule, TheoryError, WeightDecay, dominant_root, gain_margin,
+    gain_margin_with_decay, mean_square_margin, random_delay_margin, random_workers_margin,
+    random_workers_mean_square_margin, state_space, threshold,
 };
 
 /// Relative agreement promised for thresholds in the mean.
@@ -44,26 +47,110 @@ fn rule(vector: &Vector) -> Rule {
     Rule::named(name, vector.momentum, vector.dampening).unwrap()
 }
 
-#[test]
-fn fixed_delay_thresholds_meet_the_vectors() {
-    let mut checked = [0, 0];
-    for vector in vectors() {
-        if vector.delay_model != "fixed" {
-            continue;
-        }
-        let rule = rule(&vector);
-        let what = format!("{vector:?}");
-        if vector.criterion == "mean" {
-            let margin = gain_margin(&rule, vector.tau).unwrap();
-            assert_close(margin.gain, vector.threshold_gain, MEAN, &what);
-            checked[0] += 1;
-        } else {
-            let gain = mean_square_margin(&rule, vector.tau, vector.relative_variance).unwrap();
-            assert_close(gain, vector.threshold_gain, MEAN_SQUARE, &what);
-            checked[1] += 1;
+fn process(vector: &Vector) -> DelayProcess {
+    match vector.delay_model.as_str() {
+        "fixed" => DelayProcess::Fixed(vector.tau),
+        model => {
+            assert_eq!(model, format!("uniform(0..{})", vector.tau));
+            DelayProcess::Independent(DelayPmf::uniform(0, vector.tau).unwrap())
         }
     }
-    assert_eq!(checked, [88, 25]);
+}
+
+#[test]
+fn thresholds_meet_the_vectors() {
+    for vector in vectors() {
+        let (criterion, tolerance) = match vector.criterion.as_str() {
+            "mean" => (Criterion::Mean, MEAN),
+            "mean-square" => (Criterion::MeanSquare { relative_variance: vector.relative_variance }, MEAN_SQUARE),
+            other => panic!("criterion {other} in the vectors"),
+        };
+        let ours = threshold(&rule(&vector), &process(&vector), criterion).unwrap();
+        assert_close(ours.gain, vector.threshold_gain, tolerance, &format!("{vector:?}"));
+    }
+    assert_eq!(vectors().len(), 119);
+}
+
+/// `K* = 2 sin(pi / (2 (2 tau + 1)))` and its crossing, at every delay up to a thousand and some beyond.
+#[test]
+fn sgd_meets_its_closed_form() {
+    for delay in (0..1000).chain([10_000, 99_999, 100_000]) {
+        let turn = PI / (2 * delay + 1) as f64;
+        let margin = gain_margin(&Rule::Sgd, delay).unwrap();
+        assert_close(margin.gain, 2.0 * (0.5 * turn).sin(), 1e-13, "gain");
+        assert_close(margin.angle, turn, 1e-13, "angle");
+    }
+    let far = gain_margin(&Rule::Sgd, 100_000).unwrap().gain;
+    assert_close(far, PI / 200_001.0, 1e-9, "long delay");
+}
+
+/// `r tan(w/2) tan(pi/4 + (2 tau + 1) w/4) = 1` at `K = 2 sin(w/2)`.
+#[test]
+fn sgd_in_mean_square_meets_its_closed_form() {
+    for delay in [0, 1, 2, 7, 100, 10_000] {
+        for r in [1e-6, 0.1, 1.0, 30.0] {
+            let gain = mean_square_margin(&Rule::Sgd, delay, r).unwrap();
+            let w = 2.0 * (0.5 * gain).asin();
+            let late = (2 * delay + 1) as f64;
+            // Near the mean threshold the second tangent is steep, so compare the angle it is taken of.
+            let angle = (1.0 / (r * (0.5 * w).tan())).atan();
+            assert_close(angle, 0.25 * (PI + late * w), 1e-9, &format!("{delay} {r}"));
+        }
+    }
+}
+
+#[test]
+fn long_memory_has_its_limits() {
+    let momentum = 1.0 - 1e-9;
+    for delay in [2, 5, 31, 1000] {
+        let tau = delay as f64;
+        let ema = Rule::HeavyBall { momentum, dampening: momentum };
+        assert_close(gain_margin(&ema, delay).unwrap().gain, 1.0 / tau, 1e-5, "EMA heavy-ball");
+        let shifted = Rule::Shifted { momentum, dampening: momentum };
+        assert_close(gain_margin(&shifted, delay).unwrap().gain, 2.0 / tau, 1e-5, "EMA shifted");
+        let ahead = Rule::DelayedNesterov { momentum, dampening: momentum };
+        let limit = 1.0 / (tau - 1.0);
+        assert_close(gain_margin(&ahead, delay).unwrap().gain, limit, 1e-5, "EMA look-ahead");
+    }
+}
+
+#[test]
+fn asynchrony_begets_momentum() {
+    for q in [0.3, 0.5, 0.9] {
+        let pmf = DelayPmf::geometric(q).unwrap();
+        let random = random_delay_margin(&Rule::Sgd, &pmf).unwrap();
+        let ball = Rule::HeavyBall { momentum: q, dampening: 0.0 };
+        let momentum = gain_margin(&ball, 0).unwrap();
+        assert_close(random.gain * (1.0 - q), momentum.gain, 1e-9, &format!("q = {q}"));
+    }
+}
+
+#[test]
+fn random_workers_meet_the_published_numbers() {
+    for (workers, mean_square) in [(2, 1.281), (4, 0.843), (8, 0.566), (16, 0.386)] {
+        let mean = random_workers_margin(&Rule::Sgd, workers).unwrap();
+        assert_close(mean.gain, (2 * workers - 1) as f64, 1e-12, "mean");
+        let gain = random_workers_mean_square_margin(&Rule::Sgd, workers, 0.0).unwrap();
+        assert!((gain - mean_square).abs() < 6e-4, "{workers}: {gain}");
+    }
+}
+
+/// Field values of linear weight prediction and of asynchronous NAG, to the digits they are stated in.
+#[test]
+fn mitigations_meet_the_published_numbers() {
+    let gain = |rule: Rule, delay| gain_margin(&rule, delay).unwrap().gain;
+    let predicted = |momentum| Rule::WeightPrediction { momentum, dampening: 0.0 };
+    assert!((gain(predicted(0.0), 4) - 0.2070).abs() < 6e-5);
+    assert!((gain(predicted(0.9), 4) - 0.0494).abs() < 6e-5);
+    assert!((gain(predicted(0.9), 16) - 0.0077).abs() < 6e-5);
+    let ahead = Rule::DelayedNesterov { momentum: 0.9, dampening: 0.9 };
+    for (delay, expected) in [(1, 2.5314), (2, 0.8070), (4, 0.3265), (8, 0.1538), (32, 0.0416)] {
+        assert!((gain(ahead, delay) - expected).abs() < 6e-5, "{delay}");
+    }
+    let scaled = Rule::StalenessScaled { momentum: 0.0, dampening: 0.0 };
+    assert_close(gain(scaled, 0), 2.0, 1e-12, "synchronous");
+    assert_close(gain(scaled, 1), 1.0, 1e-12, "staleness 1");
+    assert_close(gain(scaled, 100_000), PI / 2.0, 1e-5, "long delay");
 }
 
 fn any_rule() -> impl Strategy<Value = Rule> {
