@@ -14,6 +14,8 @@ pub enum TheoryError {
     Delay(usize),
     #[error("gain is {0}; it must be positive and finite")]
     Gain(f64),
+    #[error("learning rate is {0}; it must be positive and finite")]
+    LearningRate(f64),
     #[error("the ratio of weight decay to curvature is {0}; it must be at least 0 and finite")]
     WeightDecay(f64),
     #[error("relative variance is {0}; it must be at least 0 and finite")]

@@ -1,5 +1,6 @@
 //! Closed-form stability thresholds of delayed SGD: pure mathematics, imports nothing of the rest of the crate.
 
+mod advise;
 mod binomial;
 mod characteristic;
 mod error;
@@ -14,6 +15,7 @@ mod state_space;
 mod threshold;
 mod workers;
 
+pub use advise::{Advice, Choice, ChoiceKind, Recipe, Setting, advise};
 pub use error::TheoryError;
 pub use growth::{DominantRoot, dominant_root};
 pub use margin::{Margin, gain_margin, gain_margin_with_decay};
