@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 use proptest::prelude::*;
 use std::f64::consts::PI;
 use tauscope::theory::{
-    Criterion, DelayPmf, DelayProcess, MAX_DELAY, Rule, TheoryError, WeightDecay, dominant_root, gain_margin,
+    Criterion, DelayPmf, DelayProcess, Rule, TheoryError, WeightDecay, dominant_root, gain_margin,
     gain_margin_with_decay, mean_square_margin, random_delay_margin, random_workers_margin,
     random_workers_mean_square_margin, state_space, threshold,
 };
@@ -218,6 +218,103 @@ proptest! {
         let root = dominant_root(&rule, delay, gain).unwrap();
         let radius = spectral_radius(state_space(&rule, delay, gain, WeightDecay::None).unwrap());
         prop_assert!((root.rate.exp() - radius).abs() < 1e-7 * radius, "{root:?} {radius}");
+    }
+}
+
+/// The second-moment operator of a fixed delay, `A kron A + r B kron B`, with `B` the part of `A` in front of the noise:
+/// what a delayed decay that doubles the curvature adds.
+fn lifted(rule: &Rule, delay: usize, gain: f64, relative_variance: f64) -> DMatrix<f64> {
+    let once = state_space(rule, delay, gain, WeightDecay::None).unwrap();
+    let twice = state_space(rule, delay, gain, WeightDecay::Delayed { ratio: 1.0 }).unwrap();
+    let noise = twice - &once;
+    once.kronecker(&once) + relative_variance * noise.kronecker(&noise)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Stable below and unstable above the mean-square threshold, by the lifted operator.
+    #[test]
+    fn mean_square_threshold_separates_the_lifted_operators(
+        rule in any_rule(),
+        delay in 0..=2_usize,
+        relative_variance in 0.01..20.0,
+        fraction in 0.01..0.99,
+    ) {
+        let threshold = mean_square_margin(&rule, delay, relative_variance).unwrap();
+        for (factor, stable) in [(fraction, true), (1.0 - 1e-5, true), (1.0 + 1e-5, false)] {
+            let radius = spectral_radius(lifted(&rule, delay, factor * threshold, relative_variance));
+            prop_assert_eq!(radius < 1.0, stable, "{} of {}: {}", factor, threshold, radius);
+        }
+    }
+}
+
+/// Two workers as a switched system of their full state: server weights and velocity, then a snapshot and a velocity for
+/// each worker.
+fn two_workers(rule: &Rule, gain: f64, reporter: usize) -> DMatrix<f64> {
+    let (m, d) = (rule.momentum(), rule.dampening());
+    let columns: Vec<_> = (0..6)
+        .map(|i| {
+            let mut s = [0.0; 6];
+            s[i] = 1.0;
+            let (snapshot, own) = (2 + 2 * reporter, 3 + 2 * reporter);
+            let gradient = s[snapshot];
+            match rule {
+                Rule::Shifted { .. } => {
+                    s[own] = m * s[own] + (1.0 - d) * gradient;
+                    s[0] -= gain * s[own];
+                }
+                Rule::Nesterov { .. } => {
+                    s[1] = m * s[1] + (1.0 - d) * gradient;
+                    s[0] -= gain * (gradient + m * s[1]);
+                }
+                _ => {
+                    s[1] = m * s[1] + (1.0 - d) * gradient;
+                    s[0] -= gain * s[1];
+                }
+            }
+            s[snapshot] = s[0];
+            // A velocity that the rule does not keep must not keep its value either.
+            s[if matches!(rule, Rule::Shifted { .. }) { 1 } else { own }] = 0.0;
+            nalgebra::DVector::from_column_slice(&s)
+        })
+        .collect();
+    DMatrix::from_columns(&columns)
+}
+
+#[test]
+fn two_random_workers_meet_the_full_lifted_operator() {
+    let (momentum, dampening) = (0.6, 0.2);
+    for rule in [
+        Rule::Sgd,
+        Rule::HeavyBall { momentum, dampening },
+        Rule::Nesterov { momentum, dampening },
+        Rule::Shifted { momentum, dampening },
+    ] {
+        let mean = random_workers_margin(&rule, 2).unwrap().gain;
+        let square = random_workers_mean_square_margin(&rule, 2, 0.0).unwrap();
+        for (factor, stable) in [(0.3, true), (1.0 - 1e-6, true), (1.0 + 1e-6, false)] {
+            let both = |gain: f64| [0, 1].map(|reporter| two_workers(&rule, gain, reporter));
+            let [a, b] = both(factor * mean);
+            assert_eq!(spectral_radius((a + b) * 0.5) < 1.0, stable, "{rule:?} mean {factor}");
+            let [a, b] = both(factor * square);
+            let lifted = (a.kronecker(&a) + b.kronecker(&b)) * 0.5;
+            assert_eq!(spectral_radius(lifted) < 1.0, stable, "{rule:?} mean square {factor}");
+        }
+    }
+}
+
+/// For sgd the lifted operator's threshold solves `N (1+r) K^2 - (1-r) K - 2 = 0`.
+#[test]
+fn sgd_with_random_workers_meets_its_quadratic() {
+    for workers in [1, 2, 3, 8, 100, 1000] {
+        for r in [0.0_f64, 0.1, 1.0, 10.0] {
+            let n = workers as f64;
+            let root = ((1.0 - r).powi(2) + 8.0 * n * (1.0 + r)).sqrt();
+            let expected = (1.0 - r + root) / (2.0 * n * (1.0 + r));
+            let gain = random_workers_mean_square_margin(&Rule::Sgd, workers, r).unwrap();
+            assert_close(gain, expected, 1e-9, &format!("{workers} workers, r = {r}"));
+        }
     }
 }
 

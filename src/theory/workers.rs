@@ -14,6 +14,18 @@
 //! maps covariances to covariances, so its spectral radius has a covariance for eigenvector (Krein and Rutman), and so
 //! has, averaged over all permutations of the workers, its restriction to interchangeable ones: nothing is lost. It is
 //! below 1 iff `X - L(X) = I` has a positive definite solution, the stochastic Lyapunov equation.
+//!
+//! For sgd the edge can be found by hand. Write `U = E x^2`, `C = E x s`, `S = E s^2` and `X = E s s'` for two workers. A
+//! state that a step leaves as it is has
+//!
+//! ```text
+//! U = U - 2 K C + K^2 (1+r) S          hence  2 C = K (1+r) S
+//! S = U/N + (1 - 1/N) S                hence  S = U
+//! X = (2/N) (C - K X) + (1 - 2/N) X    hence  X = C / (1+K)
+//! C = U/N + (1 - 1/N) (C - K X)        hence  1 = 2 / (N K (1+r)) + (1 - 1/N) / (1+K)
+//! ```
+//!
+//! and the last line is `N (1+r) K^2 - (1-r) K - 2 = 0`.
 
 use std::f64::consts::PI;
 
