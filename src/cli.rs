@@ -25,6 +25,10 @@ pub struct Cli {
 pub enum Command {
     /// Measure stability thresholds beside the theory's prediction (the main job)
     Sweep(Box<SweepArgs>),
+    /// Print closed-form thresholds as CSV
+    Theory(command::theory::Args),
+    /// What to run at another delay, given a recipe that works
+    Advise(command::advise::Args),
     /// Redraw the pictures of a results folder from its CSV
     Plot(command::plot::Args),
     /// List adapters, their limits and features
