@@ -187,7 +187,7 @@ fn spectral_radius(matrix: DMatrix<f64>) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Stable a little below the threshold and at a random fraction of it, unstable a little above.
     #[test]

@@ -227,7 +227,7 @@ fn cost(choice: &Choice, advice: &Advice) -> String {
         Ok(setting) => setting,
         Err(error) => return format!("Not available: {error}."),
     };
-    let speed = format!("Along flat directions an update moves {} as far as in your recipe", times(setting.progress));
+    let speed = format!("Along flat directions an update moves {} as far as in your recipe", percent(setting.progress));
     let plain = advice.setting(ChoiceKind::MomentumOff).filter(|_| choice.kind != ChoiceKind::MomentumOff);
     match plain {
         Some(plain) => {
@@ -238,8 +238,11 @@ fn cost(choice: &Choice, advice: &Advice) -> String {
     }
 }
 
-fn times(factor: f64) -> String {
-    if factor >= 0.1 { format!("{factor:.3} times") } else { format!("{factor:.3e} times") }
+fn percent(factor: f64) -> String {
+    // Three significant digits, whatever the size.
+    let percent = 100.0 * factor;
+    let decimals = (2 - percent.log10().floor() as i32).clamp(0, 12) as usize;
+    format!("{percent:.decimals$} %")
 }
 
 fn against(ratio: f64) -> String {

@@ -7,7 +7,7 @@
 //! between two circles; Newton's method from a crossing nearby finds it; the count just outside it, which must be 0,
 //! verifies it.
 
-use std::f64::consts::PI;
+use std::f64::consts::{PI, TAU};
 
 use num_complex::Complex64;
 
@@ -60,7 +60,7 @@ fn find(equation: &Characteristic, gain: f64) -> Result<DominantRoot, TheoryErro
         (0.0, outer)
     };
     let turns: usize = equation.poles.iter().map(|f| f.power).sum();
-    let slack = 1e-10 / (1.0 + turns as f64) + 1e-14;
+    let slack = 1e-8 / (1.0 + turns as f64);
     for _ in 0..100 {
         if let Some(root) = newton_between(equation, gain, inner, outer + slack)
             && roots_outside(equation, root.re + slack, gain) == 0
@@ -116,19 +116,22 @@ fn newton_between(equation: &Characteristic, gain: f64, inner: f64, outer: f64) 
 
 /// Newton's method on `ln(-D/N) - ln K` in the variable `ln z`, in which long delays are nearly linear.
 fn newton(equation: &Characteristic, gain: f64, start: Complex64) -> Option<Complex64> {
+    // A start that leads elsewhere can throw `ln z` far out, where nothing means anything any more.
+    const LONGEST_STEP: f64 = 2.0;
+    let wrapped = |z: Complex64| Complex64::new(z.re, z.im - (z.im / TAU).round() * TAU);
     let mut log_z = start;
     for _ in 0..60 {
         let (value, derivative) = equation.logarithm(log_z);
-        let miss = value - gain.ln();
-        let turns = (miss.im / (2.0 * PI)).round();
-        let step = (miss - Complex64::new(0.0, turns * 2.0 * PI)) / derivative;
-        log_z -= step;
-        if !log_z.is_finite() {
+        let step = wrapped(value - gain.ln()) / derivative;
+        let length = step.norm();
+        if !length.is_finite() {
             return None;
         }
-        if step.norm() <= 1e-15 + 4.0 * f64::EPSILON * log_z.norm() {
-            let turns = (log_z.im / (2.0 * PI)).round();
-            return Some(Complex64::new(log_z.re, log_z.im - turns * 2.0 * PI));
+        log_z = wrapped(log_z - step * (LONGEST_STEP / length).min(1.0));
+        // What the rounding of `ln(-D/N)` moves the root by, which is much where z is small.
+        let blur = f64::EPSILON * (1.0 + log_z.norm() + 1.0 / derivative.norm());
+        if length <= 8.0 * blur {
+            return Some(log_z);
         }
     }
     None

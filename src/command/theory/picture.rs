@@ -9,6 +9,8 @@ use super::Row;
 
 const WIDTH: u32 = 1400;
 const HEIGHT: u32 = 700;
+/// Most curves that a panel has room to name.
+const MOST_NAMES: usize = 20;
 const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 const GRID: RGBColor = RGBColor(0xe3, 0xe3, 0xe3);
 
@@ -171,20 +173,27 @@ fn panel(
     write(backend, name, (((left + right) / 2.0) as i32, bottom as i32 + 36), HPos::Center, INK)?;
     write(backend, "threshold gain (learning rate x curvature)", (left as i32, 12), HPos::Left, INK)?;
 
+    let named = curves.len().min(MOST_NAMES);
     for (index, curve) in curves.iter().enumerate() {
         let (r, g, b) = Palette99::pick(index).to_rgba().rgb();
         let colour = RGBColor(r, g, b);
         let style = ShapeStyle { color: colour.to_rgba(), filled: false, stroke_width: 2 };
         backend.draw_path(curve.points.iter().map(|&(x, y)| (at_x(x), at_y(y))), &style)?;
         // The lower left corner is free: thresholds fall with the delay and mostly with the momentum.
-        let line = bottom as i32 - 20 * (curves.len() - index) as i32 - 6;
-        write(backend, &curve.name, (left as i32 + 12, line), HPos::Left, colour)?;
+        let line = bottom as i32 - 20 * (named + 1 - index.min(named)) as i32 - 6;
+        if index < named {
+            write(backend, &curve.name, (left as i32 + 12, line), HPos::Left, colour)?;
+        }
+    }
+    if curves.len() > named {
+        let rest = format!("and {} more", curves.len() - named);
+        write(backend, &rest, (left as i32 + 12, bottom as i32 - 26), HPos::Left, INK)?;
     }
     Ok(())
 }
 
 fn short(tick: f64) -> String {
-    if tick >= 1e-3 && tick < 1e6 { format!("{}", (tick * 1e6).round() / 1e6) } else { format!("{tick:e}") }
+    if (1e-3..1e6).contains(&tick) { format!("{}", (tick * 1e6).round() / 1e6) } else { format!("{tick:e}") }
 }
 
 fn write(backend: &mut Backend<'_>, text: &str, at: (i32, i32), anchor: HPos, colour: RGBColor) -> Result<()> {
