@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use super::theory::{Dampening, NamedPmf, non_negative, positive};
+use crate::cli::{Dampening, NamedPmf, non_negative, positive};
 use crate::theory::{
     Advice, Choice, ChoiceKind, Criterion, DelayProcess, Recipe, Rule, TheoryError, advise, threshold,
 };

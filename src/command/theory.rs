@@ -1,6 +1,5 @@
 //! `tauscope theory`: closed-form stability thresholds as CSV, and as a picture.
 
-mod axis;
 mod picture;
 
 use std::io::{self, Write};
@@ -9,9 +8,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 
+use crate::cli::{Dampening, Delays, Momenta, NamedPmf, non_negative};
 use crate::theory::{Criterion, DelayProcess, Rule, TheoryError, threshold};
-
-pub use axis::{Dampening, Delays, Momenta, NamedPmf, non_negative, positive};
 
 /// Print closed-form stability thresholds as CSV. Lists are separated by commas.
 #[derive(Clone, Debug, clap::Args)]
