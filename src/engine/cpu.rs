@@ -13,6 +13,14 @@ use std::marker::PhantomData;
 /// Lanes for every thread: enough that none waits long for the others at the end of a block.
 const LANES_PER_THREAD: usize = 16;
 
+/// Free main memory, bytes; unlimited where the system does not tell.
+fn free_memory() -> u64 {
+    sysinfo::System::new().map_or(u64::MAX, |mut system| {
+        system.refresh_memory();
+        system.available_memory()
+    })
+}
+
 /// Bytes that one lane takes: server weights, gradient, weight versions, velocities, and the buffers of a pass.
 fn lane_bytes<T>(spec: &WaveSpec) -> u64 {
     let velocities = if spec.slot_velocity { spec.slots } else { 1 };
@@ -57,9 +65,7 @@ impl<T: Real> Engine for Cpu<T> {
     /// As many lanes as keep every thread busy, and as half of the free memory holds.
     fn capacity(&self, spec: &WaveSpec) -> Result<usize, EngineError> {
         let needed = lane_bytes::<T>(spec);
-        let mut system = sysinfo::System::new();
-        system.refresh_memory();
-        let free = system.available_memory() / 2;
+        let free = free_memory() / 2;
         let fit = (free / needed).min(usize::MAX as u64) as usize;
         if fit == 0 {
             let Self { info: EngineInfo { precision, .. }, .. } = self;
