@@ -142,7 +142,10 @@ fn products(criterion: &mut Criterion) {
             slots: 1,
             input_lane_stride: (rows * inputs) as u32,
         };
-        let (input, parameters) = (numbers(rows * inputs), numbers(weights + outputs));
+        // Of the size that a network starts with, so that the activation does not saturate.
+        let size = 1.0 / (inputs as f32).sqrt();
+        let parameters: Vec<f32> = numbers(weights + outputs).iter().map(|x| size * x).collect();
+        let input = numbers(rows * inputs);
         let (delta, slope) = (numbers(rows * outputs), numbers(rows * inputs));
         let (h, w, d, s) = (repeated(&input), repeated(&parameters), repeated(&delta), repeated(&slope));
         let (value, value_slope, below) = (room(rows * outputs), room(rows * outputs), room(rows * inputs));

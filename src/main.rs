@@ -9,6 +9,8 @@ use tauscope::engine::EngineError;
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Sweep(args) => command::sweep::run(&args),
+        Command::Theory(args) => command::theory::run(&args),
+        Command::Advise(args) => command::advise::run(&args),
         Command::Plot(args) => command::plot::run(&args),
         Command::Devices { json } => command::devices::run(json),
     };

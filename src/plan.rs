@@ -24,6 +24,9 @@ const RULES: [RuleKind; 3] = [RuleKind::Sgd, RuleKind::HeavyBall, RuleKind::Shif
 /// Delays of a plan that names none, updates.
 const DELAYS: [u32; 7] = [0, 1, 2, 4, 8, 16, 32];
 
+/// Longest delay of a sweep, updates.
+const LONGEST: u32 = 1_000_000;
+
 /// Steps after which a run is given up (or, with minibatches, has stayed), in units of delay + 1.
 const HORIZON: [(Criterion, u64); 2] = [(Criterion::Mean, 16_384), (Criterion::Escape, 1_024)];
 
@@ -83,7 +86,17 @@ impl Plan {
     pub fn resolve(args: &SweepArgs) -> Result<Self, PlanError> {
         let problem = ProblemPlan::resolve(args)?;
         let rules = rules(args)?;
-        let delays = if args.delays.is_empty() { DELAYS.to_vec() } else { args.delays.clone() };
+        let delays = if args.delays.is_empty() {
+            DELAYS.to_vec()
+        } else {
+            args.delays
+                .iter()
+                .flat_map(|delays| delays.0.iter().map(|delay| u32::try_from(*delay).unwrap_or(u32::MAX)))
+                .collect()
+        };
+        if let Some(delay) = delays.iter().find(|delay| **delay > LONGEST) {
+            refuse!("--delays: {delay}; accepted: up to {LONGEST} updates (a run stores delay + 1 weight versions)");
+        }
         if let Some(delay) = first_repeated(&delays) {
             refuse!("--delays: {delay} stands twice; accepted: each delay once");
         }
@@ -214,10 +227,11 @@ impl ProblemPlan {
 /// Expands rules x momenta x dampenings. Without --dampening each rule comes in the forms worth comparing.
 fn rules(args: &SweepArgs) -> Result<Vec<Rule>, PlanError> {
     let kinds = if args.rules.is_empty() { RULES.to_vec() } else { args.rules.clone() };
-    let momenta = if args.momentum.is_empty() { vec![MOMENTUM] } else { args.momentum.clone() };
-    if let Some(momentum) = momenta.iter().find(|m| !(0.0..1.0).contains(*m)) {
-        refuse!("--momentum {momentum}: accepted: 0 or more and less than 1");
-    }
+    let momenta: Vec<f64> = if args.momentum.is_empty() {
+        vec![MOMENTUM]
+    } else {
+        args.momentum.iter().flat_map(|momenta| momenta.0.clone()).collect()
+    };
     let mut rules = Vec::new();
     for kind in kinds {
         if kind == RuleKind::Sgd {
@@ -232,10 +246,7 @@ fn rules(args: &SweepArgs) -> Result<Vec<Rule>, PlanError> {
         let dampenings = if args.dampening.is_empty() { usual } else { &args.dampening };
         for momentum in &momenta {
             for dampening in dampenings {
-                let dampening = match dampening {
-                    Dampening::Ema => *momentum,
-                    Dampening::Value(value) => *value,
-                };
+                let dampening = dampening.beside(*momentum);
                 if !(0.0..1.0).contains(&dampening) {
                     refuse!("--dampening {dampening}: accepted: 0 or more and less than 1, or ema (the momentum)");
                 }

@@ -9,10 +9,12 @@ use crate::plan::{Cell, Plan};
 use crate::problem::Problem;
 use crate::record::{RunRow, Status, ThresholdRow};
 use crate::sweep::folder::{self, Entry, Existing, Folder, RunFile};
-use crate::sweep::{CellResult, Sweep};
+use crate::sweep::{CellResult, Sweep, wave_spec};
+use crate::threshold::Criterion;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The engine that will run, and why it was chosen.
@@ -50,7 +52,8 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     let info = engine.info().clone();
     say(&format!("engine   {} {} on {} ({why})", info.engine, info.precision, info.adapter));
 
-    let problem = plan.problem.build()?;
+    let problem = Arc::new(plan.problem.build()?);
+    engine.capacity(&wave_spec(&plan, &problem, &plan.cells()))?;
     let tolerance = plan.problem.gradient_tolerance;
     let minimum = match &plan.problem.minimum {
         Some(path) => minimum::certify(&problem, minimum::load(&problem, path)?, tolerance)?,
@@ -76,8 +79,6 @@ pub fn run(args: &SweepArgs) -> Result<()> {
             Ok((cell, lr))
         })
         .collect::<Result<_>>()?;
-    // What cannot fit the device must be said before anything is written.
-    engine.capacity(&sweep.wave_spec(&sweep.plan.cells()))?;
     let mut folder = Folder::open(&target, existing, &sweep.plan, &info)?;
 
     let bar = progress_bar(args, cells.len(), folder.entries().len());
@@ -119,6 +120,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
             parameters: sweep.problem.dimension(),
             minimum: (&sweep.minimum).into(),
             start_distance: sweep.start_distance,
+            escape_radius: (sweep.plan.criterion == Criterion::Escape).then_some(sweep.escape_radius),
             cells: cells.len(),
             runs,
             config_steps,

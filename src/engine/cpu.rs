@@ -10,6 +10,32 @@ use crate::schedule::{BatchOrder, Schedule};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 
+/// Lanes for every thread: enough that none waits long for the others at the end of a block.
+const LANES_PER_THREAD: usize = 16;
+
+/// Free main memory, bytes; unlimited where the system does not tell.
+fn free_memory() -> u64 {
+    sysinfo::System::new().map_or(u64::MAX, |mut system| {
+        system.refresh_memory();
+        system.available_memory()
+    })
+}
+
+/// Bytes that one lane takes: server weights, gradient, weight versions, velocities, and the buffers of a pass.
+fn lane_bytes<T>(spec: &WaveSpec) -> u64 {
+    let velocities = if spec.slot_velocity { spec.slots } else { 1 };
+    let versions = (2 + spec.slots + velocities) as u64 * spec.problem.dimension() as u64;
+    let pass = match &*spec.problem {
+        Problem::Quadratic(_) => 0,
+        Problem::Network(network) => {
+            let rows = spec.batch.unwrap_or(network.data.samples());
+            let widths: usize = network.model.layers.iter().map(|layer| 3 * layer.outputs).sum();
+            (rows * (widths + network.data.features)) as u64
+        }
+    };
+    (versions + pass) * size_of::<T>() as u64
+}
+
 /// The native engine in precision T.
 #[derive(Clone, Debug)]
 pub struct Cpu<T> {
@@ -36,9 +62,21 @@ impl<T: Real> Engine for Cpu<T> {
         &self.info
     }
 
-    /// Main memory is the only limit; what a wave takes is small beside it, so all lanes fit.
+    /// As many lanes as keep every thread busy, and as half of the free memory holds.
     fn capacity(&self, spec: &WaveSpec) -> Result<usize, EngineError> {
-        Ok(spec.lanes)
+        let needed = lane_bytes::<T>(spec);
+        let free = free_memory() / 2;
+        let fit = (free / needed).min(usize::MAX as u64) as usize;
+        if fit == 0 {
+            let Self { info: EngineInfo { precision, .. }, .. } = self;
+            return Err(EngineError::TooLarge(format!(
+                "a run with {} slots of {} parameters in {precision} takes {needed} bytes; half of the free memory is \
+                 {free} bytes; accepted: shorter delays or a smaller model",
+                spec.slots,
+                spec.problem.dimension()
+            )));
+        }
+        Ok(spec.lanes.min(LANES_PER_THREAD * rayon::current_num_threads()).min(fit))
     }
 
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {

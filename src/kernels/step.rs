@@ -21,7 +21,8 @@
 //! - `server`: lanes x P, the weights x
 //! - `history`: lanes x slots x P
 //! - `velocity`: lanes x P, or lanes x slots x P
-//! - `moment_partials`: lanes x [`partials`] x 4: distance^2, projection, ||history[r]||^2, count of non-finite weights
+//! - `moment_partials`: lanes x [`partials`] x 4: distance^2, projection, square of the weights that
+//!   were read, count of weights that are not finite
 
 use super::real::{Real, ordered_sum};
 use super::{Kernel, Place as DevicePlace, read, read_write, shared_struct};
@@ -137,7 +138,7 @@ pub struct Moments<T> {
     pub distance_squared: T,
     /// (x - minimum) . direction
     pub projection: T,
-    /// ||history[r]||^2 of the weights that the gradient was taken at, for the weight-decay term of the loss.
+    /// Square of the weights that the gradient was taken at, for the weight-decay term of the loss.
     pub read_squared: T,
 }
 

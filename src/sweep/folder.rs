@@ -74,6 +74,8 @@ pub struct RunFile<'a> {
     pub minimum: MinimumSummary<'a>,
     /// Distance of every run's start from the minimum.
     pub start_distance: f64,
+    /// Distance at which a run has escaped, under the escape criterion.
+    pub escape_radius: Option<f64>,
     pub cells: usize,
     pub runs: usize,
     pub config_steps: u64,

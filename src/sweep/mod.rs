@@ -34,7 +34,7 @@ fn displacement(precision: Precision) -> f64 {
 }
 
 /// Distance, relative to the minimum's norm, at which a run driven by minibatch noise has escaped.
-const ESCAPE_RADIUS: f64 = 0.5;
+const ESCAPE_RADIUS: f64 = 0.05;
 
 /// What one cell came to.
 #[derive(Clone, Debug)]
@@ -52,24 +52,18 @@ pub struct Sweep {
     start: Arc<Vec<f64>>,
     /// Distance of every run's start from the minimum.
     pub start_distance: f64,
-    escape_radius: f64,
+    /// Distance from the minimum at which a run under the escape criterion has escaped.
+    pub escape_radius: f64,
 }
 
 impl Sweep {
     /// Lays out a sweep around a certified minimum.
-    pub fn new(plan: Plan, problem: Problem, minimum: Minimum) -> Self {
+    pub fn new(plan: Plan, problem: Arc<Problem>, minimum: Minimum) -> Self {
         let norm = minimum.weights.iter().map(|x| x * x).sum::<f64>().sqrt();
         let scale = if norm > 0.0 { norm } else { 1.0 };
         let start_distance = displacement(plan.precision) * scale;
         let start = displaced(&minimum, start_distance, plan.problem.seed_init);
-        Self {
-            plan,
-            problem: Arc::new(problem),
-            minimum,
-            start: Arc::new(start),
-            start_distance,
-            escape_radius: ESCAPE_RADIUS * scale,
-        }
+        Self { plan, problem, minimum, start: Arc::new(start), start_distance, escape_radius: ESCAPE_RADIUS * scale }
     }
 
     /// The learning rate at which theory puts a cell's threshold: gain margin / lambda_max.
@@ -78,20 +72,6 @@ impl Sweep {
     /// Where the rule has no threshold.
     pub fn lr_theory(&self, cell: &Cell) -> Result<f64, TheoryError> {
         Ok(theory::gain_margin(&cell.rule.equation(), cell.delay as usize)?.gain / self.minimum.largest.value)
-    }
-
-    /// What the engine must be able to hold for these cells.
-    pub fn wave_spec(&self, cells: &[Cell]) -> WaveSpec {
-        WaveSpec {
-            problem: Arc::clone(&self.problem),
-            batch: self.plan.batch.size(),
-            minimum: Arc::new(self.minimum.weights.clone()),
-            direction: Arc::new(self.minimum.largest.vector.clone()),
-            lanes: LANES_PER_CELL * cells.len(),
-            slots: cells.iter().map(|cell| cell.schedule.slots() as usize).max().unwrap_or(1),
-            slot_velocity: cells.iter().any(|cell| cell.rule.has_slot_velocity()),
-            block: BLOCK,
-        }
     }
 
     /// Steps after which a run of this cell is given up.
@@ -115,9 +95,11 @@ impl Sweep {
             return Ok(());
         }
         let plain: Vec<Cell> = cells.iter().map(|(cell, _)| *cell).collect();
-        let spec = self.wave_spec(&plain);
+        let spec = wave_spec(&self.plan, &self.problem, &plain);
         let lanes = engine.capacity(&spec)?;
-        let mut wave = engine.open(WaveSpec { lanes, ..spec })?;
+        let minimum = Arc::new(self.minimum.weights.clone());
+        let direction = Arc::new(self.minimum.largest.vector.clone());
+        let mut wave = engine.open(WaveSpec { lanes, minimum, direction, ..spec })?;
         let mut queue = Queue::new(self, cells);
         let mut lanes: Vec<Option<Busy>> = (0..lanes).map(|_| None).collect();
         let mut progress = Progress::default();
@@ -166,6 +148,21 @@ impl Sweep {
             agreement: request.agreement,
         };
         Watch::new(spec, request.lr)
+    }
+}
+
+/// What an engine must be able to hold for these cells. Its minimum and direction are still empty: whether a plan fits a
+/// device is asked before hours go into finding a minimum.
+pub fn wave_spec(plan: &Plan, problem: &Arc<Problem>, cells: &[Cell]) -> WaveSpec {
+    WaveSpec {
+        problem: Arc::clone(problem),
+        batch: plan.batch.size(),
+        minimum: Arc::default(),
+        direction: Arc::default(),
+        lanes: LANES_PER_CELL * cells.len(),
+        slots: cells.iter().map(|cell| cell.schedule.slots() as usize).max().unwrap_or(1),
+        slot_velocity: cells.iter().any(|cell| cell.rule.has_slot_velocity()),
+        block: BLOCK,
     }
 }
 

@@ -8,9 +8,11 @@
 
 use std::f64::consts::{PI, TAU};
 
+use num_complex::Complex64;
+
 use super::TheoryError;
 use super::characteristic::{Arc, Characteristic};
-use super::rule::Rule;
+use super::rule::{Rule, WeightDecay};
 
 /// Where the first root reaches the unit circle.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,16 +29,41 @@ pub struct Margin {
 /// Every root of `D(z) + K N(z)` lies strictly inside the unit circle for `0 < K < gain`, and one is on it at `gain`.
 ///
 /// # Errors
-/// Coefficients out of range (see [`Rule::validate`]), or no crossing at any gain.
+/// Coefficients or delay out of range (see [`Rule::validate`]), or no crossing at any gain.
 pub fn gain_margin(rule: &Rule, delay: usize) -> Result<Margin, TheoryError> {
-    first_crossing(&rule.characteristic(delay)?)
+    first_crossing(&rule.characteristic(delay, WeightDecay::None)?)
+}
+
+/// As [`gain_margin`], with a weight decay in the equation. The gain is the learning rate times the curvature of the
+/// loss alone, without the decay's.
+///
+/// # Errors
+/// As [`gain_margin`], and a decay that is negative or not finite.
+pub fn gain_margin_with_decay(rule: &Rule, delay: usize, decay: WeightDecay) -> Result<Margin, TheoryError> {
+    first_crossing(&rule.characteristic(delay, decay)?)
+}
+
+/// A root on the unit circle.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Crossing {
+    pub angle: f64,
+    pub gain: f64,
+    /// Whether the root moves outwards as the gain grows; `None` where two crossings are closer than rounding.
+    pub outward: Option<bool>,
 }
 
 /// Narrowest arc, relative to its angle, on which the search still asks for a proof of monotony.
 const NARROWEST: f64 = 4e-16;
 
-/// Phase within this distance of a full turn counts as a crossing at the end of an arc.
+/// Phase within this distance of a full turn, relative to the phase, counts as a crossing at the end of an arc.
 const PHASE_SLACK: f64 = 1e-13;
+
+/// The phase at the ends of the half circle is a multiple of a quarter turn; crossings there are real roots and are
+/// counted apart, so the search stops this far short of those phases.
+const END_SLACK: f64 = -1e-3;
+
+/// How far from a full turn the phase of a crossing that cannot be resolved may be.
+const TOUCHING: f64 = 1e-6;
 
 /// The crossing of smallest gain.
 ///
@@ -44,24 +71,34 @@ const PHASE_SLACK: f64 = 1e-13;
 /// which a small positive gain moves inwards because `N(1) / D'(1) > 0`: small gains are stable, so the first crossing
 /// ends the stable range.
 pub(super) fn first_crossing(equation: &Characteristic) -> Result<Margin, TheoryError> {
-    let mut best = Margin { gain: f64::INFINITY, angle: PI };
-    let at_minus_one = equation.gain_at_minus_one();
-    if at_minus_one > 0.0 {
-        best.gain = at_minus_one;
-    }
-    visit_crossings(equation, &mut |angle, gain| {
-        if gain < best.gain {
-            best = Margin { gain, angle };
+    let mut best = Margin { gain: equation.gain_at_real(-1.0).unwrap_or(f64::INFINITY), angle: PI };
+    visit_crossings(equation, best.gain, &mut |crossing| {
+        if crossing.gain < best.gain {
+            best = Margin { gain: crossing.gain, angle: crossing.angle };
         }
         best.gain
     });
     if best.gain.is_finite() { Ok(best) } else { Err(TheoryError::Unbounded) }
 }
 
-/// Calls `found(angle, gain)` for every crossing on the open half circle whose gain is below the limit that the last
-/// call returned. A crossing at the common end of two arcs may be reported twice.
-fn visit_crossings(equation: &Characteristic, found: &mut dyn FnMut(f64, f64) -> f64) {
-    let mut limit = f64::INFINITY;
+/// Every crossing at `0 < w < pi` whose gain is below `limit`, each once, by angle.
+pub(super) fn crossings_below(equation: &Characteristic, limit: f64) -> Vec<Crossing> {
+    let mut all: Vec<Crossing> = Vec::new();
+    visit_crossings(equation, limit, &mut |crossing| {
+        if crossing.gain < limit {
+            all.push(crossing);
+        }
+        limit
+    });
+    all.sort_by(|a, b| a.angle.total_cmp(&b.angle));
+    // A crossing at the common end of two arcs is found from both.
+    all.dedup_by(|b, a| b.angle - a.angle <= 1e-12 * a.angle && a.outward == b.outward);
+    all
+}
+
+/// Calls `found` for every crossing on the open half circle whose gain is below the limit: the one given, then the one
+/// that `found` returned last. A crossing at the common end of two arcs may be reported twice.
+fn visit_crossings(equation: &Characteristic, mut limit: f64, found: &mut dyn FnMut(Crossing) -> f64) {
     let mut arcs = vec![(0.0, PI)];
     while let Some((a, b)) = arcs.pop() {
         let arc = equation.over(a, b);
@@ -69,15 +106,18 @@ fn visit_crossings(equation: &Characteristic, found: &mut dyn FnMut(f64, f64) ->
             continue;
         }
         let middle = 0.5 * (a + b);
-        match crossings_on(&arc, b - a) {
+        match crossings_on(&arc, a, b) {
             Crossings::None => {}
-            Crossings::One(turn) => {
-                let w = polish(equation, a, b, turn, arc.slope.low > 0.0);
-                limit = found(w, equation.gain(w)).min(limit);
+            Crossings::One(target) => {
+                let outward = arc.slope.low > 0.0;
+                let angle = polish(equation, (a, b), target, outward, arc.branch);
+                limit = found(Crossing { angle, gain: equation.gain(angle), outward: Some(outward) });
             }
             Crossings::Unresolved if b - a <= NARROWEST * b => {
-                // Two crossings closer than rounding: the phase touches the full turn here.
-                limit = found(middle, equation.gain(middle)).min(limit);
+                let phase = equation.phase(middle, arc.branch);
+                if (phase - (phase / TAU).round() * TAU).abs() < TOUCHING {
+                    limit = found(Crossing { angle: middle, gain: equation.gain(middle), outward: None });
+                }
             }
             Crossings::Unresolved => {
                 // The lower arc on top: small angles have small gains, and a good limit early drops most of the rest.
@@ -96,17 +136,23 @@ enum Crossings {
     Unresolved,
 }
 
-fn crossings_on(arc: &Arc, width: f64) -> Crossings {
+fn crossings_on(arc: &Arc, a: f64, b: f64) -> Crossings {
     let monotone = arc.slope.low > 0.0 || arc.slope.high < 0.0;
     let (low, high) = if monotone {
-        (arc.start.min(arc.end), arc.start.max(arc.end))
+        let slack = |at_end: bool, phase: f64| {
+            if at_end { END_SLACK } else { PHASE_SLACK * (1.0 + phase.abs()) }
+        };
+        let start = (arc.start, slack(a == 0.0, arc.start));
+        let end = (arc.end, slack(b == PI, arc.end));
+        let (low, high) = if arc.start < arc.end { (start, end) } else { (end, start) };
+        (low.0 - low.1, high.0 + high.1)
     } else {
-        let reach = arc.slope.scaled(width);
-        (arc.start + reach.low.min(0.0), arc.start + reach.high.max(0.0))
+        let reach = arc.slope.scaled(b - a);
+        let slack = PHASE_SLACK * (1.0 + arc.start.abs());
+        (arc.start + reach.low.min(0.0) - slack, arc.start + reach.high.max(0.0) + slack)
     };
-    let slack = PHASE_SLACK * (1.0 + high.abs());
-    let first = ((low - slack) / TAU).ceil();
-    let last = ((high + slack) / TAU).floor();
+    let first = (low / TAU).ceil();
+    let last = (high / TAU).floor();
     if last < first {
         Crossings::None
     } else if monotone && first == last {
@@ -116,12 +162,12 @@ fn crossings_on(arc: &Arc, width: f64) -> Crossings {
     }
 }
 
-/// Solves `phase(w) = target` on `[a, b]`, where the phase is monotone: Newton's step where it stays in the bracket,
+/// Solves `phase(w) = target` on the arc, where the phase is monotone: Newton's step where it stays in the bracket,
 /// else its middle.
-fn polish(equation: &Characteristic, mut a: f64, mut b: f64, target: f64, rising: bool) -> f64 {
+fn polish(equation: &Characteristic, (mut a, mut b): (f64, f64), target: f64, rising: bool, branch: Complex64) -> f64 {
     let mut w = 0.5 * (a + b);
     for _ in 0..200 {
-        let miss = equation.phase(w) - target;
+        let miss = equation.phase(w, branch) - target;
         if miss == 0.0 {
             break;
         }
@@ -130,8 +176,7 @@ fn polish(equation: &Characteristic, mut a: f64, mut b: f64, target: f64, rising
         } else {
             a = w;
         }
-        let step = miss / equation.slope(w);
-        let newton = w - step;
+        let newton = w - miss / equation.slope(w);
         let next = if newton > a && newton < b { newton } else { 0.5 * (a + b) };
         if (next - w).abs() <= f64::EPSILON * w {
             return next;

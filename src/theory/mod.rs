@@ -1,22 +1,137 @@
-//! Closed-form stability thresholds of delayed SGD: pure mathematics, imports nothing of the rest of the crate.
+//! Closed-form stability thresholds of delayed SGD.
+//!
+//! *What it is:* the exact largest gain `K = lr x curvature` at which a minimum keeps its runs, for each update rule, delay
+//! process and criterion, and what follows from it. *What it is not:* a simulation, or a statement about anything but the
+//! quadratic around a minimum, one curvature direction at a time. The module imports nothing of the rest of the crate.
+//!
+//! | question | function |
+//! | --- | --- |
+//! | any rule, process and criterion | [`threshold`] |
+//! | fixed delay, in the mean | [`gain_margin`], with weight decay [`gain_margin_with_decay`] |
+//! | fixed delay, in mean square under gradient noise | [`mean_square_margin`] |
+//! | independent random delays | [`random_delay_margin`], [`random_delay_mean_square_margin`] |
+//! | randomly reporting workers | [`random_workers_margin`], [`random_workers_mean_square_margin`] |
+//! | how fast a run grows or decays at a gain | [`dominant_root`] |
+//! | the same minima at another delay | [`advise()`] |
+//! | the witness for all of this | [`state_space`] |
+//!
+//! # Words
+//! The *delay* tau is the number of updates between reading the weights and applying their gradient; 0 is synchronous. The
+//! *gain* `K` is the learning rate times the curvature. The *threshold* `K*` ends the stable range `0 < K < K*`. With
+//! momentum `m` and dampening `d` a constant gradient moves the weights by the *effective* learning rate
+//! `lr (1-d)/(1-m)` per update; `d = m` is the exponential-moving-average (EMA) form, in which it equals `lr`.
+//!
+//! # Stability in the mean
+//! Near a minimum the loss is a quadratic, and along an eigenvector of its Hessian with eigenvalue `lambda` the gradient
+//! read tau updates ago is `lambda x[t-tau]`. Every rule is then a linear recurrence. Looking for solutions `x[t] = z^t`
+//! turns it into a polynomial equation `D(z) + K N(z) = 0`, and the run returns to the minimum iff all its roots lie
+//! strictly inside the unit circle.
+//!
+//! - **sgd**, `x[t+1] = x[t] - lr g[t]`: multiply `z = 1 - K z^-tau` by `z^tau` for `D = (z-1) z^tau`, `N = 1`.
+//! - **heavy-ball**, `v[t+1] = m v[t] + (1-d) g[t]`, `x[t+1] = x[t] - lr v[t+1]`: the velocity is `(1-d) z / (z-m)` times
+//!   the gradient (counted at its new value), so `D = (z-1)(z-m) z^tau`, `N = (1-d) z`.
+//! - **nesterov** moves by `g + m v` instead: `N = (z-m) + m (1-d) z` over the same `D`.
+//! - **shifted**, one velocity per worker, which at a fixed delay is `v[t+1] = m v[t-tau] + (1-d) g[t]`: the velocity's own
+//!   memory is as old as the gradient, `D = (z-1)(z^(tau+1) - m)`, `N = (1-d) z`.
+//! - **weight prediction** reads `x[t-tau] + tau (x[t-tau] - x[t-tau-1])`, which multiplies heavy-ball's `N` by
+//!   `1 + tau (1 - 1/z)`: `N = (1-d) ((1+tau) z - tau)`.
+//! - **delayed Nesterov** reads the look-ahead `y = x + m (x - x[-1])` and steps from it: `N = (1-d) ((1+m) z - m)`.
+//! - **staleness-scaled** divides heavy-ball's `N` by `max(1, tau)`.
+//! - **weight decay** of `rho lambda` adds `rho K N` when the worker adds it to its late gradient, and `rho K z^tau N`
+//!   when the server adds that of its current weights, as PyTorch's optimisers do (for weight prediction
+//!   `rho K z^tau (1-d) z`, for it decays the weights that are there and not the predicted ones).
+//!
+//! For a small `K` the roots are those of `D`, inside the circle but for `z = 1`, which moves to
+//! `1 - K N(1)/D'(1)`, inwards. So the stable range starts at 0 and ends at the first gain at which a root reaches the
+//! circle, where `-D/N` is real and positive: the gain margin of control theory. For sgd
+//! `-D/N = 2 sin(w/2) e^{i(3 pi/2 + (tau + 1/2) w)}` at `z = e^{iw}`, real and positive first at `w = pi/(2 tau + 1)`:
+//!
+//! ```text
+//! K* = 2 sin(pi / (2 (2 tau + 1))), about pi / (2 tau + 1).
+//! ```
+//!
+//! The search for the other rules isolates every crossing by the monotone pieces of the unwrapped phase and is logarithmic in
+//! the delay. The crossing's angle is the frequency of the oscillation seen at the edge.
+//!
+//! Limits worth knowing: at `tau = 0` heavy-ball and shifted have `2 (1+m)/(1-d)`; at `tau = 1` heavy-ball has
+//! `(1-m)/(1-d)` and shifted `(1-m^2)/(1-d)`. As `m -> 1` in EMA form heavy-ball tends to `1/tau`, delayed Nesterov to
+//! `1/(tau-1)` and shifted to `2/tau`: momentum on the server loses with delay, and one velocity per worker gains, but only
+//! at equal effective learning rate.
+//!
+//! # Stability in mean square
+//! A minibatch sees the curvature `lambda (1 + xi)`, `E xi = 0`, `E xi^2 = r`. The noise `K xi x[t-tau]` has the power
+//! `r K^2 E x^2`, and passes to the weights through `N / (D + K N)`, so the power returns multiplied by
+//! `r K^2 ||N/(D + K N)||^2`, the squared H2 norm: the mean of the modulus squared over the unit circle. The variance stays
+//! bounded iff the mean is stable and that is below 1. At a fixed delay the norm has a closed form, a sum of at most two
+//! residues; for sgd the threshold `K = 2 sin(w/2)` solves
+//!
+//! ```text
+//! r tan(w/2) tan(pi/4 + (2 tau + 1) w/4) = 1,
+//! ```
+//!
+//! which is `K (1 + r) = 2` at `tau = 0` and the mean's threshold as `r -> 0`.
+//!
+//! # Random delays
+//! *Independent draws* from probabilities `p_j` put `P(z) = sum_j p_j z^-j` in place of `z^-tau`. A geometric distribution
+//! `p_j = (1-q) q^j` has `P = (1-q) z/(z-q)`: synchronous heavy-ball with momentum `q` and the gain scaled by `1-q`. In mean
+//! square the draw itself is noise, and the condition is `K^2 ((1+r) ||T||^2 - ||P T||^2) < 1` with `T` the transfer from a
+//! gradient to the weights.
+//!
+//! *Randomly reporting workers* are not independent draws: the delay of a worker depends on when it was last served. The
+//! mean of the full state is stable up to `2N - 1` for sgd, where independent geometric delays would say `4N - 2`. Second
+//! moments follow a small linear operator on interchangeable states; for sgd its threshold solves
+//!
+//! ```text
+//! N (1+r) K^2 - (1-r) K - 2 = 0 .
+//! ```
+//!
+//! The mean returns long after the variance has left: for random delays mean-square is the criterion to act on. (A third
+//! one, almost-sure stability, has no closed form and is a matter of simulation.)
+//!
+//! # Preserving the minima
+//! A minimum of curvature `lambda` is accessible iff `lr lambda < K*`. So a change of rule and delay keeps the accessible
+//! minima iff `lr1 / lr0 = K1* / K0*`, which is what [`advise()`] computes, together with what it costs along directions that
+//! are too flat to be limited: there progress per update is the effective learning rate.
+//!
+//! # What is known from where
+//! - The equations of delayed sgd and of server momentum, the preservation of minima by `lr` proportional to `1/tau`, and
+//!   shifted momentum: Giladi, Nacson, Hoffer and Soudry, *At Stability's Edge: How to Adjust Hyperparameters to Preserve
+//!   Minima Selection in Asynchronous Training of Neural Networks?*, ICLR 2020. The closed form for sgd is a classical one
+//!   for `x[t+1] = x[t] - K x[t-tau]` (Levin and May, *A note on difference-delay equations*, 1976).
+//! - Asynchrony begets momentum: Mitliagkas, Zhang, Hadjis and Re, arXiv:1605.09774. Staleness-scaled learning rates: Zhang,
+//!   Gupta, Lian and Liu, arXiv:1511.05950. Weight prediction: Chen, Yang and Cheng, *SpecTrain*, arXiv:1809.02839. Delayed
+//!   Nesterov: Ajanthan et al., arXiv:2505.01099.
+//! - Synchronous stability of sgd in mean square: Wu, Ma and E, *How SGD Selects the Global Minima in Over-parameterized
+//!   Learning*, NeurIPS 2018; Mulayoff and Michaeli, arXiv:2306.07850. With momentum at `tau = 0`:
+//!   arXiv:2604.14108, whose formula the closed form here reproduces.
+//! - The H2 criterion for multiplicative noise in one channel is standard in control (Willems and Blankenship, 1971), as are
+//!   the gain margin and the recursion of Astrom and Jury for the norm.
+//! - *Ours, in the sense that we know no statement of it:* the mean-square threshold with delay and momentum together, its
+//!   evaluation by residues and the tangent formula for sgd; the mean-square condition for independent delays; both
+//!   thresholds of randomly reporting workers. Each is tested against the spectral radius of a matrix that knows none of these formulas.
 
+mod advise;
+mod binomial;
 mod characteristic;
+mod error;
+mod growth;
 mod margin;
+mod mean_square;
+mod mixture;
+mod random_delay;
 mod range;
 mod rule;
+mod state_space;
+mod threshold;
+mod workers;
 
-pub use margin::{Margin, gain_margin};
-pub use rule::Rule;
-
-/// Why a theory question has no answer.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum TheoryError {
-    #[error("momentum is {0}; it must be at least 0 and less than 1")]
-    Momentum(f64),
-    #[error("dampening is {0}; it must be at least 0 and at most 1")]
-    Dampening(f64),
-    #[error("dampening 1 multiplies the gradient by 0: the rule never moves, so it has no threshold")]
-    NoGradient,
-    #[error("no root ever reaches the unit circle: the rule is stable at every gain")]
-    Unbounded,
-}
+pub use advise::{Advice, Choice, ChoiceKind, Recipe, Setting, advise};
+pub use error::TheoryError;
+pub use growth::{DominantRoot, dominant_root};
+pub use margin::{Margin, gain_margin, gain_margin_with_decay};
+pub use mean_square::mean_square_margin;
+pub use random_delay::{DelayPmf, random_delay_margin, random_delay_mean_square_margin};
+pub use rule::{MAX_DELAY, Rule, WeightDecay};
+pub use state_space::state_space;
+pub use threshold::{Criterion, DelayProcess, Threshold, threshold};
+pub use workers::{random_workers_margin, random_workers_mean_square_margin};

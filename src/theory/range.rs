@@ -28,13 +28,16 @@ impl Range {
         Self::between(self.low * scale, self.high * scale)
     }
 
-    /// Whether some multiple of a full turn lies within `slack` of the interval.
-    pub fn holds_full_turn(self, slack: f64) -> bool {
-        ((self.low - slack) / TAU).ceil() <= ((self.high + slack) / TAU).floor()
+    /// The image of the interval under a monotone function.
+    pub fn map_ends(self, f: impl Fn(f64) -> f64) -> Self {
+        Self::between(f(self.low), f(self.high))
     }
 
     /// Values of the sine squared of half an angle in `self`.
     pub fn half_sine_squared(self) -> Self {
+        if !(self.high - self.low).is_finite() {
+            return Self { low: 0.0, high: 1.0 };
+        }
         let turns = |offset: f64, x: f64| ((x - offset) / TAU).floor();
         let at = |x: f64| (0.5 * x).sin().powi(2);
         let mut range = Self::between(at(self.low), at(self.high));

@@ -59,6 +59,12 @@ pub const ACTIVATION_F32: f64 = 5e-7;
 /// A dozen steps in f32 agree with the same steps in f64, far from any threshold.
 pub const STEPS_F32: f64 = 2e-5;
 
+/// Central differences in f64 with a step of 1e-5 agree with the derivative of a smooth function.
+pub const DIFFERENCES: f64 = 1e-6;
+
+/// Two f64 eigensolvers agree on an eigenvalue of a small, well-scaled matrix.
+pub const EIGENVALUE: f64 = 1e-6;
+
 /// Numbers that f64 holds exactly are met exactly.
 pub const EXACT: f64 = 0.0;
 

@@ -1,5 +1,6 @@
 //! Adapters and devices: which one is taken, what it can do, and how its failures are told.
 
+use super::program::Pipelines;
 use crate::engine::{EngineError, EngineInfo};
 use crate::kernels;
 use bytemuck::Pod;
@@ -177,6 +178,7 @@ pub struct Device {
     info: EngineInfo,
     limits: Limits,
     fault: Arc<Mutex<Option<EngineError>>>,
+    pub(super) pipelines: Arc<Mutex<Pipelines>>,
 }
 
 impl Device {
@@ -227,7 +229,7 @@ impl Device {
             adapter: info.name,
             precision: "f32".into(),
         };
-        Ok(Self { handle, queue, info, limits, fault })
+        Ok(Self { handle, queue, info, limits, fault, pipelines: Arc::default() })
     }
 
     pub fn info(&self) -> &EngineInfo {

@@ -21,6 +21,8 @@ const MOST_WORK: u64 = 40_000_000_000;
 pub struct Plan {
     /// Lanes of this kind that fit, at most those asked for.
     pub capacity: usize,
+    /// Bytes that those lanes take.
+    pub bytes: u64,
     /// Steps in one submit.
     pub portion: usize,
     /// P.
@@ -55,19 +57,20 @@ impl Plan {
             }
         };
         let moment_partials = step::partials(parameters);
-        let mut plan = Self { capacity: 0, portion: 1, parameters, velocities, loss_partials, moment_partials };
+        let mut plan =
+            Self { capacity: spec.lanes, bytes: 0, portion: 1, parameters, velocities, loss_partials, moment_partials };
         plan.check_grid(spec, limits)?;
         plan.capacity = plan.lanes_that_fit(spec, limits)?;
 
-        let lanes = plan.capacity as u64;
-        let order = if spec.batch.is_some() { batch_rows(spec) as u64 * WORD } else { 0 };
-        let table = lanes * order.max(PLACE);
+        let lanes = plan.capacity.max(1) as u64;
+        let table = lanes * PLACE.max(spec.batch.unwrap_or(0) as u64 * WORD);
         plan.portion = spec
             .block
             .min(MOST_STEPS)
             .min((MOST_WORK / (lanes * work as u64)) as usize)
             .min((largest_buffer(limits) / table) as usize)
             .max(1);
+        plan.bytes = plan.sizes(spec).iter().map(|size| size.shared + lanes * size.per_lane).sum();
         Ok(plan)
     }
 
@@ -88,7 +91,8 @@ impl Plan {
         Ok(lanes)
     }
 
-    /// Every buffer of a wave, with tables of a single step.
+    /// Every buffer of a wave but the small ones: each left out is smaller than one that is listed, or its steps are
+    /// what `portion` limits.
     fn sizes(&self, spec: &WaveSpec) -> Vec<Size> {
         let shared = |name, words: usize| Size { name, shared: words as u64 * WORD, per_lane: 0 };
         let per_lane = |name, words: usize| Size { name, shared: 0, per_lane: words as u64 * WORD };
@@ -110,7 +114,11 @@ impl Plan {
                 if spec.batch.is_some() {
                     sizes.push(per_lane("inputs", rows * network.data.features));
                 }
-                sizes.extend(network.model.layers.iter().map(|layer| per_lane("values", rows * layer.outputs)));
+                let layers = &network.model.layers;
+                sizes.extend(layers.iter().map(|layer| per_lane("values", rows * layer.outputs)));
+                let hidden = layers.iter().rev().skip(1);
+                sizes.extend(hidden.clone().map(|layer| per_lane("slopes", rows * layer.outputs)));
+                sizes.extend(hidden.map(|layer| per_lane("deltas", rows * layer.outputs)));
             }
         }
         sizes
@@ -154,6 +162,71 @@ pub fn rows(network: &Network, spec: &WaveSpec) -> usize {
     spec.batch.unwrap_or_else(|| network.data.samples())
 }
 
-fn batch_rows(spec: &WaveSpec) -> usize {
-    spec.batch.unwrap_or(0)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Quadratic;
+    use crate::problem::data::{DataSource, Dataset};
+    use crate::problem::model::Model;
+    use std::sync::Arc;
+
+    fn spec(problem: Problem, batch: Option<usize>, lanes: usize) -> WaveSpec {
+        let landmark = Arc::new(vec![0.0; problem.dimension()]);
+        WaveSpec {
+            problem: Arc::new(problem),
+            batch,
+            minimum: Arc::clone(&landmark),
+            direction: landmark,
+            lanes,
+            slots: 33,
+            slot_velocity: true,
+            block: 1000,
+        }
+    }
+
+    fn quadratic(parameters: usize) -> Problem {
+        Problem::Quadratic(Quadratic { eigenvalues: vec![1.0; parameters] })
+    }
+
+    fn digits() -> Problem {
+        let data = Dataset::load(DataSource::Digits, None, 0).unwrap();
+        let model = Model::mlp(64, &[16], 10, crate::kernels::activation::Activation::Tanh);
+        Problem::Network(Network { model, loss: crate::kernels::loss::Loss::Ce, weight_decay: 0.0, data })
+    }
+
+    /// WebGPU's guaranteed limits: 128 MiB per binding, 256 MiB per buffer, 65535 workgroups.
+    fn plan(spec: &WaveSpec) -> Result<Plan, EngineError> {
+        Plan::new(spec, &Limits::default())
+    }
+
+    #[test]
+    fn the_largest_buffer_decides_how_many_lanes_fit() {
+        // The ring: 33 slots of 1210 parameters of 4 bytes. The activations: 1797 rows of 16 units are smaller.
+        let expected = (128 << 20) / (33 * 1210 * 4);
+        assert_eq!(plan(&spec(digits(), None, 100_000)).unwrap().capacity, expected);
+        assert_eq!(plan(&spec(digits(), None, 5)).unwrap().capacity, 5);
+        assert_eq!(plan(&spec(quadratic(1), None, 1 << 20)).unwrap().capacity, (128 << 20) / (4 * 4 * 1000));
+    }
+
+    #[test]
+    fn a_submit_is_bounded_in_steps_in_work_and_in_its_tables() {
+        assert_eq!(plan(&spec(quadratic(10), None, 10)).unwrap().portion, MOST_STEPS);
+        // 6 FLOP for each of 1797 rows and 1184 weights of 800 lanes: 10.2 GFLOP a step.
+        assert_eq!(plan(&spec(digits(), None, 800)).unwrap().portion, 3);
+        let small = Limits { max_storage_buffer_binding_size: 1 << 20, ..Limits::default() };
+        let plan = Plan::new(&spec(digits(), Some(64), 100), &small).unwrap();
+        assert!(plan.capacity * plan.portion * 64 * 4 <= 1 << 20 && plan.portion > 1, "{plan:?}");
+    }
+
+    #[test]
+    fn what_cannot_fit_is_refused_with_the_numbers() {
+        let message = |spec: &WaveSpec| match plan(spec) {
+            Err(EngineError::TooLarge(message)) => message,
+            other => panic!("{other:?}"),
+        };
+        let ring = message(&spec(quadratic(2_000_000), None, 1));
+        assert!(ring.contains("'history'") && ring.contains("264000000") && ring.contains("134217728"), "{ring}");
+        let grid = message(&WaveSpec { slots: 1, ..spec(quadratic(65_535 * step::WORKGROUP + 1), None, 1) });
+        assert!(grid.contains("'step'") && grid.contains("65536") && grid.contains("65535"), "{grid}");
+    }
 }

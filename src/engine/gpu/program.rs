@@ -3,6 +3,8 @@
 use super::device::{Buffer, Device};
 use crate::kernels::{Access, Kernel};
 use bytemuck::Pod;
+use std::collections::HashMap;
+use std::sync::PoisonError;
 
 /// One variant of a kernel, compiled.
 #[derive(Clone, Debug)]
@@ -21,9 +23,19 @@ pub struct Dispatch {
     workgroups: [u32; 3],
 }
 
+/// The pipelines that a device has compiled, by kernel and variant: waves come and go, their kernels stay the same.
+pub type Pipelines = HashMap<(&'static str, Vec<(&'static str, u64)>), Pipeline>;
+
 impl Device {
-    /// Compiles the variant of `kernel` that `variant` describes. Failures surface at the next [`Device::check`].
+    /// The variant of `kernel` that `variant` describes, compiled at its first use. Failures surface at the next
+    /// [`Device::check`].
     pub fn pipeline(&self, kernel: &'static Kernel, variant: &[(&'static str, f64)]) -> Pipeline {
+        let key = (kernel.name, variant.iter().map(|(name, value)| (*name, value.to_bits())).collect());
+        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        pipelines.entry(key).or_insert_with(|| self.compile(kernel, variant)).clone()
+    }
+
+    fn compile(&self, kernel: &'static Kernel, variant: &[(&'static str, f64)]) -> Pipeline {
         let entries: Vec<_> = kernel
             .bindings
             .iter()

@@ -115,7 +115,12 @@ impl GpuWave {
             &seen,
             [lanes as u32, 1, 1],
         ));
-        device.check()?;
+        device.check().map_err(|error| match error {
+            EngineError::TooLarge(why) => {
+                EngineError::TooLarge(format!("{why}: a wave of {lanes} lanes takes {} bytes", plan.bytes))
+            }
+            error => error,
+        })?;
         Ok(Self {
             device: device.clone(),
             lanes: (0..lanes).map(|_| None).collect(),

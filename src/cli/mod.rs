@@ -1,5 +1,8 @@
 //! The command line: what may be typed. What it means is resolved in [`crate::plan`].
 
+mod axis;
+mod spec;
+
 use crate::command;
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
@@ -9,9 +12,10 @@ use crate::rule::RuleKind;
 use crate::schedule::Schedule;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
+
+pub use axis::{Dampening, Delays, Momenta, NamedPmf, non_negative, positive};
+pub use spec::{Batch, ModelSpec, Samples};
 
 /// What learning rate and momentum keep a minimum reachable when gradients arrive late? Answers by measurement.
 #[derive(Debug, Parser)]
@@ -25,6 +29,10 @@ pub struct Cli {
 pub enum Command {
     /// Measure stability thresholds beside the theory's prediction (the main job)
     Sweep(Box<SweepArgs>),
+    /// Print closed-form thresholds as CSV
+    Theory(command::theory::Args),
+    /// What to run at another delay, given a recipe that works
+    Advise(command::advise::Args),
     /// Redraw the pictures of a results folder from its CSV
     Plot(command::plot::Args),
     /// List adapters, their limits and features
@@ -65,16 +73,16 @@ pub struct SweepArgs {
     /// Update rules [default: sgd,heavy-ball,shifted]
     #[arg(long, value_enum, value_delimiter = ',', num_args = 1, help_heading = "Grid")]
     pub rules: Vec<RuleKind>,
-    /// Momenta of the rules that have one [default: 0.9]
+    /// Momenta of the rules that have one: numbers, linspace:FIRST:LAST:COUNT, logspace:FIRST:LAST:COUNT [default: 0.9]
     #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, help_heading = "Grid")]
-    pub momentum: Vec<f64>,
+    pub momentum: Vec<Momenta>,
     /// Dampenings of the rules with momentum: numbers, or 'ema' (equal to the momentum) [default: 0,ema for heavy-ball, 0
     /// for nesterov, ema for shifted]
     #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, help_heading = "Grid")]
     pub dampening: Vec<Dampening>,
-    /// Delays, in updates [default: 0,1,2,4,8,16,32]
-    #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, value_parser = delay, help_heading = "Grid")]
-    pub delays: Vec<u32>,
+    /// Delays, in updates: numbers, 0..10, 0..=10, logspace:FIRST:LAST:COUNT [default: 0,1,2,4,8,16,32]
+    #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, help_heading = "Grid")]
+    pub delays: Vec<Delays>,
     /// Delay process
     #[arg(long, value_enum, default_value_t = ScheduleName::RoundRobin, help_heading = "Grid")]
     pub schedule: ScheduleName,
@@ -126,169 +134,6 @@ pub struct SweepArgs {
     /// No progress, no table
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub quiet: bool,
-}
-
-fn delay(text: &str) -> Result<u32, String> {
-    const LARGEST: u32 = 1_000_000;
-    match text.trim().parse::<u32>() {
-        Ok(delay) if delay <= LARGEST => Ok(delay),
-        _ => Err(format!("accepted: whole numbers of updates from 0 to {LARGEST}")),
-    }
-}
-
-/// A type that is typed, shown and stored as the same short text.
-macro_rules! as_text {
-    ($type:ty) => {
-        impl From<$type> for String {
-            fn from(value: $type) -> Self {
-                value.to_string()
-            }
-        }
-        impl TryFrom<String> for $type {
-            type Error = String;
-            fn try_from(text: String) -> Result<Self, String> {
-                text.parse()
-            }
-        }
-    };
-}
-
-/// `--samples`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub enum Samples {
-    All,
-    Count(usize),
-}
-as_text!(Samples);
-
-impl FromStr for Samples {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match (text, text.parse()) {
-            ("all", _) => Ok(Self::All),
-            (_, Ok(count)) if count > 0 => Ok(Self::Count(count)),
-            _ => Err("accepted: a whole number of at least 1, or 'all'".into()),
-        }
-    }
-}
-
-impl fmt::Display for Samples {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::All => f.write_str("all"),
-            Self::Count(count) => count.fmt(f),
-        }
-    }
-}
-
-/// `--batch`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub enum Batch {
-    Full,
-    Size(usize),
-}
-as_text!(Batch);
-
-impl Batch {
-    /// Rows per gradient, where it is not all of them.
-    pub fn size(self) -> Option<usize> {
-        match self {
-            Self::Full => None,
-            Self::Size(size) => Some(size),
-        }
-    }
-}
-
-impl FromStr for Batch {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match (text, text.parse()) {
-            ("full", _) => Ok(Self::Full),
-            (_, Ok(size)) if size > 0 => Ok(Self::Size(size)),
-            _ => Err("accepted: a whole number of at least 1, or 'full'".into()),
-        }
-    }
-}
-
-impl fmt::Display for Batch {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("full"),
-            Self::Size(size) => size.fmt(f),
-        }
-    }
-}
-
-/// `--dampening`
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Dampening {
-    /// Equal to the momentum.
-    Ema,
-    Value(f64),
-}
-
-impl FromStr for Dampening {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match (text, text.parse::<f64>()) {
-            ("ema", _) => Ok(Self::Ema),
-            (_, Ok(value)) => Ok(Self::Value(value)),
-            _ => Err("accepted: a number of at least 0 and less than 1, or 'ema'".into()),
-        }
-    }
-}
-
-/// `--model`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub enum ModelSpec {
-    /// Hidden widths.
-    Mlp(Vec<usize>),
-    /// Softmax (or linear) regression.
-    Linear,
-    /// Hessian eigenvalues.
-    Quadratic(Vec<f64>),
-}
-as_text!(ModelSpec);
-
-impl FromStr for ModelSpec {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, detail) = text.split_once(':').unwrap_or((text, ""));
-        match name {
-            "mlp" => {
-                let widths: Result<Vec<usize>, _> = detail.split('-').map(str::parse).collect();
-                match widths {
-                    Ok(widths) if widths.iter().all(|width| (1..=1 << 20).contains(width)) => Ok(Self::Mlp(widths)),
-                    _ => Err("accepted: mlp:WIDTH or mlp:WIDTH-WIDTH-..., widths from 1".into()),
-                }
-            }
-            "linear" if detail.is_empty() => Ok(Self::Linear),
-            "quadratic" => {
-                let eigenvalues: Result<Vec<f64>, _> = detail.split(',').map(|e| e.trim().parse()).collect();
-                match eigenvalues {
-                    Ok(values) if values.iter().all(|e| *e > 0.0 && e.is_finite()) => Ok(Self::Quadratic(values)),
-                    _ => Err("accepted: quadratic:EIGENVALUE,EIGENVALUE,..., all positive".into()),
-                }
-            }
-            _ => Err("accepted: mlp:WIDTHS, linear, quadratic:EIGENVALUES".into()),
-        }
-    }
-}
-
-impl fmt::Display for ModelSpec {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let join = |parts: Vec<String>, separator: &str| parts.join(separator);
-        match self {
-            Self::Mlp(widths) => write!(f, "mlp:{}", join(widths.iter().map(usize::to_string).collect(), "-")),
-            Self::Linear => f.write_str("linear"),
-            Self::Quadratic(values) => {
-                write!(f, "quadratic:{}", join(values.iter().map(f64::to_string).collect(), ","))
-            }
-        }
-    }
 }
 
 /// `--schedule`

@@ -1,9 +1,7 @@
 //! Whole waves: the GPU engine against the CPU engine in f64, for every rule, delay, batch, activation and loss; and
 //! what a run's bits may depend on, which is nothing but the run.
 
-mod common;
-
-use common::{STEPS_F32, assert_close, gpu};
+use crate::common::{STEPS_F32, assert_close, gpu};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

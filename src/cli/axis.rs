@@ -1,0 +1,204 @@
+//! The values of one axis as typed: numbers, ranges and evenly spaced series.
+
+use std::str::FromStr;
+
+use crate::theory::{DelayPmf, MAX_DELAY};
+
+/// Most values one item of a list may stand for.
+const MOST: usize = 1_000_000;
+
+/// Delays: a number, `0..10`, `0..=10`, or `logspace:FIRST:LAST:COUNT` rounded to distinct whole numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delays(pub Vec<usize>);
+
+impl FromStr for Delays {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let accepted = || {
+            format!(
+                "accepted: whole numbers up to {MAX_DELAY}, ranges like 0..10 or 0..=10 (at most {MOST} values), and \
+                 logspace:FIRST:LAST:COUNT with FIRST at least 1"
+            )
+        };
+        let whole = |text: &str| text.trim().parse::<usize>().ok().filter(|&n| n <= MAX_DELAY);
+        let values = if let Some(values) = spaced(text, "logspace") {
+            let mut values: Vec<usize> = values
+                .filter(|v| v.iter().all(|&x| (1.0..=MAX_DELAY as f64).contains(&x)))
+                .ok_or_else(accepted)?
+                .into_iter()
+                .map(|x| x.round() as usize)
+                .collect();
+            values.dedup();
+            values
+        } else if let Some((first, last)) = text.split_once("..") {
+            let inclusive = last.starts_with('=');
+            let first = whole(first).ok_or_else(accepted)?;
+            let last = whole(last.trim_start_matches('=')).ok_or_else(accepted)?;
+            let end = if inclusive { last + 1 } else { last };
+            if first >= end || end - first > MOST {
+                return Err(accepted());
+            }
+            (first..end).collect()
+        } else {
+            vec![whole(text).ok_or_else(accepted)?]
+        };
+        Ok(Self(values))
+    }
+}
+
+/// Momenta: a number, `linspace:FIRST:LAST:COUNT` or `logspace:FIRST:LAST:COUNT`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Momenta(pub Vec<f64>);
+
+impl FromStr for Momenta {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let values = spaced(text, "logspace")
+            .or_else(|| spaced(text, "linspace"))
+            .unwrap_or_else(|| text.trim().parse().ok().map(|m| vec![m]));
+        values.filter(|v| v.iter().all(|m| (0.0..1.0).contains(m))).map(Self).ok_or_else(|| {
+            "accepted: numbers from 0 to below 1, linspace:FIRST:LAST:COUNT and logspace:FIRST:LAST:COUNT".to_owned()
+        })
+    }
+}
+
+/// Dampening: a number, or `ema` for the value of the momentum.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Dampening {
+    Ema,
+    Value(f64),
+}
+
+impl Dampening {
+    /// The number it means beside this momentum.
+    pub fn beside(self, momentum: f64) -> f64 {
+        match self {
+            Self::Ema => momentum,
+            Self::Value(dampening) => dampening,
+        }
+    }
+}
+
+impl FromStr for Dampening {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "ema" => Ok(Self::Ema),
+            number => number
+                .parse()
+                .ok()
+                .filter(|d| (0.0..=1.0).contains(d))
+                .map(Self::Value)
+                .ok_or_else(|| "accepted: ema (equal to the momentum), or a number from 0 to 1".to_owned()),
+        }
+    }
+}
+
+/// A number that is at least 0.
+pub fn non_negative(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse().ok();
+    number
+        .filter(|r: &f64| *r >= 0.0 && r.is_finite())
+        .ok_or_else(|| "accepted: numbers that are at least 0".to_owned())
+}
+
+/// A number above 0.
+pub fn positive(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse().ok();
+    number.filter(|r: &f64| *r > 0.0 && r.is_finite()).ok_or_else(|| "accepted: numbers above 0".to_owned())
+}
+
+/// A distribution of independent delays, with the text that names it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedPmf {
+    pub name: String,
+    pub pmf: DelayPmf,
+}
+
+impl FromStr for NamedPmf {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const ACCEPTED: &str = "accepted: uniform:FIRST..=LAST, geometric:RATIO, or a CSV file with the columns delay and \
+                                probability or count";
+        let pmf = if let Some(range) = text.strip_prefix("uniform:") {
+            let Delays(delays) = range.parse().map_err(|_| ACCEPTED.to_owned())?;
+            DelayPmf::uniform(delays[0], delays[delays.len() - 1]).map_err(|error| error.to_string())?
+        } else if let Some(ratio) = text.strip_prefix("geometric:") {
+            let ratio = ratio.parse().map_err(|_| ACCEPTED.to_owned())?;
+            DelayPmf::geometric(ratio).map_err(|error| error.to_string())?
+        } else {
+            read_histogram(text).map_err(|reason| format!("{reason}; {ACCEPTED}"))?
+        };
+        if pmf.longest() > LONGEST {
+            return Err(format!("its longest delay is {}; accepted: delays up to {LONGEST}", pmf.longest()));
+        }
+        Ok(Self { name: text.to_owned(), pmf })
+    }
+}
+
+/// Longest delay of a distribution; the mean-square threshold takes time quadratic in it.
+const LONGEST: usize = 5000;
+
+/// Reads a delay histogram: a CSV file with a column `delay` and a column `probability` or `count`.
+fn read_histogram(path: &str) -> Result<DelayPmf, String> {
+    let mut reader = csv::Reader::from_path(path).map_err(|error| format!("cannot read it as a file: {error}"))?;
+    let header = reader.headers().map_err(|error| error.to_string())?.clone();
+    let column = |name: &str| header.iter().position(|title| title.trim() == name);
+    let delay = column("delay").ok_or("it has no column delay")?;
+    let (weight, counted) = match (column("probability"), column("count")) {
+        (Some(column), _) => (column, false),
+        (None, Some(column)) => (column, true),
+        (None, None) => return Err("it has no column probability or count".to_owned()),
+    };
+    let mut weights: Vec<f64> = vec![];
+    for record in reader.records() {
+        let record = record.map_err(|error| error.to_string())?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let field = |column: usize| record.get(column).unwrap_or("").trim();
+        let index: usize =
+            field(delay).parse().ok().filter(|&index| index <= LONGEST).ok_or_else(|| {
+                format!("line {line}: delay '{}' is not a whole number up to {LONGEST}", field(delay))
+            })?;
+        let value: f64 = field(weight)
+            .parse()
+            .ok()
+            .filter(|value: &f64| *value >= 0.0 && value.is_finite())
+            .ok_or_else(|| format!("line {line}: '{}' is not a number that is at least 0", field(weight)))?;
+        if weights.len() <= index {
+            weights.resize(index + 1, 0.0);
+        }
+        weights[index] += value;
+    }
+    let pmf = if counted { DelayPmf::from_counts(&weights) } else { DelayPmf::new(weights) };
+    pmf.map_err(|error| error.to_string())
+}
+
+/// `KIND:FIRST:LAST:COUNT` as its values; `None` where the text is of another kind, `Some(None)` where it is malformed.
+fn spaced(text: &str, kind: &str) -> Option<Option<Vec<f64>>> {
+    let rest = text.trim().strip_prefix(kind)?.strip_prefix(':')?;
+    let parts: Vec<&str> = rest.split(':').collect();
+    let [first, last, count] = parts[..] else { return Some(None) };
+    let (Ok(first), Ok(last), Ok(count)) = (first.parse::<f64>(), last.parse::<f64>(), count.parse::<usize>()) else {
+        return Some(None);
+    };
+    let logarithmic = kind == "logspace";
+    let ordered = first <= last && last.is_finite() && (!logarithmic || first > 0.0);
+    if !ordered || !(2..=MOST).contains(&count) {
+        return Some(None);
+    }
+    let value = |i: usize| {
+        let share = i as f64 / (count - 1) as f64;
+        if i == count - 1 {
+            last
+        } else if logarithmic {
+            first * (last / first).powf(share)
+        } else {
+            first + (last - first) * share
+        }
+    };
+    Some(Some((0..count).map(value).collect()))
+}

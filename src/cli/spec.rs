@@ -1,0 +1,141 @@
+//! Flag values with a grammar of their own: how they are typed, shown and stored.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// A type that is typed, shown and stored as the same short text.
+macro_rules! as_text {
+    ($type:ty) => {
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.to_string()
+            }
+        }
+        impl TryFrom<String> for $type {
+            type Error = String;
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse()
+            }
+        }
+    };
+}
+
+/// `--samples`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Samples {
+    All,
+    Count(usize),
+}
+as_text!(Samples);
+
+impl FromStr for Samples {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("all", _) => Ok(Self::All),
+            (_, Ok(count)) if count > 0 => Ok(Self::Count(count)),
+            _ => Err("accepted: a whole number of at least 1, or 'all'".into()),
+        }
+    }
+}
+
+impl fmt::Display for Samples {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Count(count) => count.fmt(f),
+        }
+    }
+}
+
+/// `--batch`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Batch {
+    Full,
+    Size(usize),
+}
+as_text!(Batch);
+
+impl Batch {
+    /// Rows per gradient, where it is not all of them.
+    pub fn size(self) -> Option<usize> {
+        match self {
+            Self::Full => None,
+            Self::Size(size) => Some(size),
+        }
+    }
+}
+
+impl FromStr for Batch {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("full", _) => Ok(Self::Full),
+            (_, Ok(size)) if size > 0 => Ok(Self::Size(size)),
+            _ => Err("accepted: a whole number of at least 1, or 'full'".into()),
+        }
+    }
+}
+
+impl fmt::Display for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("full"),
+            Self::Size(size) => size.fmt(f),
+        }
+    }
+}
+
+/// `--model`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum ModelSpec {
+    /// Hidden widths.
+    Mlp(Vec<usize>),
+    /// Softmax (or linear) regression.
+    Linear,
+    /// Hessian eigenvalues.
+    Quadratic(Vec<f64>),
+}
+as_text!(ModelSpec);
+
+impl FromStr for ModelSpec {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, detail) = text.split_once(':').unwrap_or((text, ""));
+        match name {
+            "mlp" => {
+                let widths: Result<Vec<usize>, _> = detail.split('-').map(str::parse).collect();
+                match widths {
+                    Ok(widths) if widths.iter().all(|width| (1..=1 << 20).contains(width)) => Ok(Self::Mlp(widths)),
+                    _ => Err("accepted: mlp:WIDTH or mlp:WIDTH-WIDTH-..., widths from 1".into()),
+                }
+            }
+            "linear" if detail.is_empty() => Ok(Self::Linear),
+            "quadratic" => {
+                let eigenvalues: Result<Vec<f64>, _> = detail.split(',').map(|e| e.trim().parse()).collect();
+                match eigenvalues {
+                    Ok(values) if values.iter().all(|e| *e > 0.0 && e.is_finite()) => Ok(Self::Quadratic(values)),
+                    _ => Err("accepted: quadratic:EIGENVALUE,EIGENVALUE,..., all positive".into()),
+                }
+            }
+            _ => Err("accepted: mlp:WIDTHS, linear, quadratic:EIGENVALUES".into()),
+        }
+    }
+}
+
+impl fmt::Display for ModelSpec {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let join = |parts: Vec<String>, separator: &str| parts.join(separator);
+        match self {
+            Self::Mlp(widths) => write!(f, "mlp:{}", join(widths.iter().map(usize::to_string).collect(), "-")),
+            Self::Linear => f.write_str("linear"),
+            Self::Quadratic(values) => {
+                write!(f, "quadratic:{}", join(values.iter().map(f64::to_string).collect(), ","))
+            }
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! `tauscope advise`: "my recipe is this; what should I run at that delay?"
+
+use std::fmt::Write as _;
+
+use anyhow::{Result, anyhow};
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
+use crate::cli::{Dampening, NamedPmf, non_negative, positive};
+use crate::theory::{
+    Advice, Choice, ChoiceKind, Criterion, DelayProcess, Recipe, Rule, TheoryError, advise, threshold,
+};
+
+/// A threshold in mean square below this share of the mean's is worth a warning.
+const NOISE_LIMITED: f64 = 0.9;
+
+/// Turn a recipe that works into one that keeps the same minima at another delay.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The recipe's rule: sgd, heavy-ball, nesterov, shifted, weight-prediction, delayed-nesterov, staleness-scaled
+    #[arg(long, default_value = "heavy-ball", value_parser = clap::builder::PossibleValuesParser::new(Rule::NAMES))]
+    pub rule: String,
+    /// The recipe's learning rate
+    #[arg(long, allow_negative_numbers = true, value_parser = positive)]
+    pub lr: f64,
+    /// Momentum of the recipe, and of the choices with momentum
+    #[arg(long, allow_negative_numbers = true, default_value = "0.9", value_parser = momentum)]
+    pub momentum: f64,
+    /// The recipe's dampening: a number, or 'ema' (equal to the momentum)
+    #[arg(long, allow_negative_numbers = true, default_value = "0")]
+    pub dampening: Dampening,
+    /// Delay of the recipe, in updates [default: 0]
+    #[arg(long, allow_negative_numbers = true, value_parser = delay, conflicts_with = "from_workers")]
+    pub from_delay: Option<usize>,
+    /// Workers of the recipe, instead of its delay
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = workers)]
+    pub from_workers: Option<usize>,
+    /// Delay to move to, in updates
+    #[arg(long, allow_negative_numbers = true, value_parser = delay, group = "to")]
+    pub to_delay: Option<usize>,
+    /// Number of workers to move to
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = workers, group = "to")]
+    pub to_workers: Option<usize>,
+    /// Delays to move to, drawn independently: a CSV file with the columns delay and count or probability,
+    /// uniform:FIRST..=LAST, or geometric:RATIO
+    #[arg(long, value_name = "PMF", group = "to")]
+    pub to_histogram: Option<NamedPmf>,
+    /// How workers take turns
+    #[arg(long, default_value = "round-robin", value_parser = ["round-robin", "random"])]
+    pub schedule: String,
+    /// Judge in mean square, under gradient noise of this variance relative to the curvature squared
+    #[arg(long, allow_negative_numbers = true, value_parser = non_negative)]
+    pub relative_variance: Option<f64>,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn momentum(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse().ok();
+    number.filter(|m| (0.0..1.0).contains(m)).ok_or_else(|| "accepted: a number from 0 to below 1".to_owned())
+}
+
+fn delay(text: &str) -> Result<usize, String> {
+    let number = text.trim().parse().ok();
+    let largest = crate::theory::MAX_DELAY;
+    number.filter(|&n| n <= largest).ok_or_else(|| format!("accepted: a whole number of updates from 0 to {largest}"))
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    const LARGEST: usize = 1_000_000;
+    let number = text.trim().parse().ok();
+    number.filter(|n| (1..=LARGEST).contains(n)).ok_or_else(|| format!("accepted: a whole number from 1 to {LARGEST}"))
+}
+
+/// What is written with `--json`.
+#[derive(Debug, Serialize)]
+struct Report {
+    criterion: &'static str,
+    relative_variance: Option<f64>,
+    from: Given,
+    to_schedule: String,
+    to_delay: f64,
+    /// What the same rule would still reach with its learning rate left as it is.
+    unchanged_curvature: Option<f64>,
+    choices: Vec<Line>,
+    warnings: Vec<String>,
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Given {
+    rule: &'static str,
+    momentum: f64,
+    dampening: f64,
+    schedule: String,
+    delay: f64,
+    lr: f64,
+    effective_lr: f64,
+    threshold_gain: f64,
+    accessible_curvature: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Line {
+    choice: &'static str,
+    rule: &'static str,
+    momentum: f64,
+    dampening: f64,
+    delay: f64,
+    lr: Option<f64>,
+    effective_lr: Option<f64>,
+    threshold_gain: Option<f64>,
+    gain_ratio: Option<f64>,
+    cost: String,
+}
+
+/// Writes the choices to stdout.
+///
+/// # Errors
+/// A recipe that has no threshold, or no delay to move to.
+pub fn run(args: &Args) -> Result<()> {
+    let report = report(args)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", as_text(&report));
+    }
+    Ok(())
+}
+
+fn report(args: &Args) -> Result<Report> {
+    let rule = Rule::named(&args.rule, args.momentum, args.dampening.beside(args.momentum))
+        .expect("the flag's parser checked it");
+    let from = match args.from_workers {
+        Some(workers) => crew(&args.schedule, workers),
+        None => fixed(args.from_delay.unwrap_or(0)),
+    };
+    let to = match (args.to_delay, args.to_workers, &args.to_histogram) {
+        (Some(delay), _, _) => fixed(delay),
+        (_, Some(workers), _) => crew(&args.schedule, workers),
+        (_, _, Some(named)) => (named.name.clone(), DelayProcess::Independent(named.pmf.clone())),
+        (None, None, None) => {
+            return Err(anyhow!(
+                "no delay to move to; give one of --to-delay UPDATES, --to-workers N or --to-histogram PMF"
+            ));
+        }
+    };
+    let criterion = match args.relative_variance {
+        None => Criterion::Mean,
+        Some(relative_variance) => Criterion::MeanSquare { relative_variance },
+    };
+    let recipe = Recipe { rule, lr: args.lr, process: from.1.clone() };
+    let advice = advise(&recipe, &to.1, criterion, args.momentum).map_err(|error| blame(args, error))?;
+    Ok(Report {
+        criterion: criterion.name(),
+        relative_variance: args.relative_variance,
+        from: Given {
+            rule: rule.name(),
+            momentum: rule.momentum(),
+            dampening: rule.dampening(),
+            schedule: from.0,
+            delay: from.1.mean_delay(),
+            lr: args.lr,
+            effective_lr: advice.effective_lr,
+            threshold_gain: advice.threshold_gain,
+            accessible_curvature: advice.accessible_curvature,
+        },
+        to_schedule: to.0,
+        to_delay: to.1.mean_delay(),
+        unchanged_curvature: advice.unchanged_curvature,
+        choices: advice.choices.iter().map(|choice| line(choice, &advice, to.1.mean_delay())).collect(),
+        warnings: noise_warning(&recipe, &advice, criterion)?.into_iter().collect(),
+        notes: momentum_note(&advice).into_iter().collect(),
+    })
+}
+
+fn fixed(delay: usize) -> (String, DelayProcess) {
+    ("round-robin".to_owned(), DelayProcess::Fixed(delay))
+}
+
+fn crew(schedule: &str, workers: usize) -> (String, DelayProcess) {
+    let process = match schedule {
+        "random" => DelayProcess::RandomWorkers(workers),
+        _ => DelayProcess::Fixed(workers - 1),
+    };
+    (schedule.to_owned(), process)
+}
+
+/// Names the flag behind a theory error.
+fn blame(args: &Args, error: TheoryError) -> anyhow::Error {
+    match error {
+        TheoryError::NoGradient | TheoryError::Dampening(_) => anyhow!("--dampening: {error}"),
+        TheoryError::LearningRate(_) => anyhow!("--lr: {error}"),
+        _ => anyhow!("--rule {}: {error}", args.rule),
+    }
+}
+
+fn name(kind: ChoiceKind) -> &'static str {
+    match kind {
+        ChoiceKind::SameRule => "same rule",
+        ChoiceKind::MomentumOff => "momentum off",
+        ChoiceKind::Ema => "server EMA",
+        ChoiceKind::ShiftedEma => "shifted EMA",
+    }
+}
+
+fn line(choice: &Choice, advice: &Advice, delay: f64) -> Line {
+    let setting = choice.setting.as_ref().ok();
+    Line {
+        choice: name(choice.kind),
+        rule: choice.rule.name(),
+        momentum: choice.rule.momentum(),
+        dampening: choice.rule.dampening(),
+        delay,
+        lr: setting.map(|s| s.lr),
+        effective_lr: setting.map(|s| s.effective_lr),
+        threshold_gain: setting.map(|s| s.threshold_gain),
+        gain_ratio: setting.map(|s| s.gain_ratio),
+        cost: cost(choice, advice),
+    }
+}
+
+/// One sentence on what a choice costs.
+fn cost(choice: &Choice, advice: &Advice) -> String {
+    let setting = match &choice.setting {
+        Ok(setting) => setting,
+        Err(error) => return format!("Not available: {error}."),
+    };
+    let speed = format!("Along flat directions an update moves {} as far as in your recipe", percent(setting.progress));
+    let plain = advice.setting(ChoiceKind::MomentumOff).filter(|_| choice.kind != ChoiceKind::MomentumOff);
+    match plain {
+        Some(plain) => {
+            let ratio = setting.effective_lr / plain.effective_lr;
+            format!("{speed}, {} momentum off.", against(ratio))
+        }
+        None => format!("{speed}."),
+    }
+}
+
+fn percent(factor: f64) -> String {
+    // Three significant digits, whatever the size.
+    let percent = 100.0 * factor;
+    let decimals = (2 - percent.log10().floor() as i32).clamp(0, 12) as usize;
+    format!("{percent:.decimals$} %")
+}
+
+fn against(ratio: f64) -> String {
+    let percent = 100.0 * (ratio - 1.0).abs();
+    if ratio < 1.0 { format!("{percent:.1} % less than with") } else { format!("{percent:.1} % more than with") }
+}
+
+/// Whether momentum is worth keeping at the new delay.
+fn momentum_note(advice: &Advice) -> Option<String> {
+    let worth = advice.worth_of_momentum()?;
+    let percent = 100.0 * (worth - 1.0).abs();
+    Some(if worth < 1.0 {
+        format!(
+            "Momentum hurts at this delay: the same rule has a {percent:.1} % lower effective lr than momentum off."
+        )
+    } else {
+        format!(
+            "Momentum helps at this delay: the same rule has a {percent:.1} % higher effective lr than momentum off."
+        )
+    })
+}
+
+/// A warning where gradient noise, not curvature, already limits the given recipe.
+fn noise_warning(recipe: &Recipe, advice: &Advice, criterion: Criterion) -> Result<Option<String>> {
+    let Criterion::MeanSquare { relative_variance } = criterion else { return Ok(None) };
+    let mean = threshold(&recipe.rule, &recipe.process, Criterion::Mean)?.gain;
+    let share = advice.threshold_gain / mean;
+    Ok((share < NOISE_LIMITED).then(|| {
+        format!(
+            "Your recipe is already limited by gradient noise: at relative variance {relative_variance} its threshold \
+             gain is {:.4} in mean square, {:.1} % of the {mean:.4} of its mean.",
+            advice.threshold_gain,
+            100.0 * share
+        )
+    }))
+}
+
+fn as_text(report: &Report) -> String {
+    let mut text = String::new();
+    let from = &report.from;
+    let _ = writeln!(
+        text,
+        "Your recipe: {}, momentum {}, dampening {}, lr {} (effective {:.6}) at delay {} ({}).\n\
+         Its threshold gain is {:.6} ({}): it reaches minima of curvature below {:.6}.",
+        from.rule,
+        from.momentum,
+        from.dampening,
+        from.lr,
+        from.effective_lr,
+        from.delay,
+        from.schedule,
+        from.threshold_gain,
+        report.criterion,
+        from.accessible_curvature
+    );
+    if let Some(curvature) = report.unchanged_curvature {
+        let _ = writeln!(
+            text,
+            "Left as it is, at delay {} ({}) it would reach only those below {curvature:.6}. Every choice below keeps \
+             {:.6}.",
+            report.to_delay, report.to_schedule, from.accessible_curvature
+        );
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["choice", "rule", "momentum", "dampening", "delay", "lr", "effective_lr", "gain_ratio"]);
+    let number = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{x:.6e}"));
+    for line in &report.choices {
+        table.add_row([
+            line.choice.to_owned(),
+            line.rule.to_owned(),
+            line.momentum.to_string(),
+            line.dampening.to_string(),
+            line.delay.to_string(),
+            number(line.lr),
+            number(line.effective_lr),
+            number(line.gain_ratio),
+        ]);
+    }
+    let _ = writeln!(text, "\n{table}\n");
+    for line in &report.choices {
+        let _ = writeln!(text, "{}: {}", line.choice, line.cost);
+    }
+    for note in &report.notes {
+        let _ = writeln!(text, "{note}");
+    }
+    for warning in &report.warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    text
+}

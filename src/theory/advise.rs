@@ -1,0 +1,130 @@
+//! From a recipe that works to one that keeps the same minima at another delay.
+//!
+//! A minimum of curvature `lambda` is accessible to a recipe iff `lr lambda < K*`. Two recipes share their accessible
+//! minima iff `lr / K*` is the same for both, so a change of rule and delay asks for `lr1 = lr0 K1* / K0*`. What it
+//! costs is speed along directions too flat to be limited by stability: there the weights move by the effective
+//! learning rate `lr (1-d)/(1-m)` times the gradient, per update.
+
+use super::TheoryError;
+use super::rule::Rule;
+use super::threshold::{Criterion, DelayProcess, threshold};
+
+/// A rule, its learning rate and the delays it runs under.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    pub rule: Rule,
+    pub lr: f64,
+    pub process: DelayProcess,
+}
+
+/// What to run instead of a recipe, under other delays.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Advice {
+    /// Threshold gain of the given recipe.
+    pub threshold_gain: f64,
+    /// The recipe reaches minima of curvature below this: `threshold_gain / lr`.
+    pub accessible_curvature: f64,
+    /// `lr (1-d)/(1-m)` of the recipe.
+    pub effective_lr: f64,
+    /// What would remain accessible to the same rule and learning rate under the new delays; `None` where the rule has
+    /// no threshold there.
+    pub unchanged_curvature: Option<f64>,
+    pub choices: Vec<Choice>,
+}
+
+/// One way to run under the new delays.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    pub kind: ChoiceKind,
+    pub rule: Rule,
+    /// What to set, or why the theory cannot say.
+    pub setting: Result<Setting, TheoryError>,
+}
+
+/// How a choice relates to the given recipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChoiceKind {
+    SameRule,
+    MomentumOff,
+    /// One velocity on the server, as an exponential moving average.
+    Ema,
+    /// One velocity per worker, as an exponential moving average.
+    ShiftedEma,
+}
+
+/// A learning rate that keeps the accessible minima, and what comes with it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Setting {
+    pub lr: f64,
+    /// `lr (1-d)/(1-m)`.
+    pub effective_lr: f64,
+    pub threshold_gain: f64,
+    /// `K1* / K0*`, which is also `lr1 / lr0`.
+    pub gain_ratio: f64,
+    /// Effective learning rate over the given recipe's: progress per update along flat directions.
+    pub progress: f64,
+}
+
+impl Advice {
+    /// The setting of the choice of that kind, where there is one.
+    pub fn setting(&self, kind: ChoiceKind) -> Option<Setting> {
+        let choice = self.choices.iter().find(|choice| choice.kind == kind)?;
+        choice.setting.clone().ok()
+    }
+
+    /// Effective learning rate of the same rule over that with momentum off: below 1 momentum hurts.
+    pub fn worth_of_momentum(&self) -> Option<f64> {
+        let same = self.setting(ChoiceKind::SameRule)?;
+        let plain = self.setting(ChoiceKind::MomentumOff)?;
+        Some(same.effective_lr / plain.effective_lr)
+    }
+}
+
+/// The choices under the delays `to` that keep the minima accessible to `recipe`, in the sense of `criterion`.
+///
+/// `momentum` is that of the EMA choices.
+///
+/// # Errors
+/// A recipe without a threshold, or a learning rate that is not positive and finite.
+pub fn advise(recipe: &Recipe, to: &DelayProcess, criterion: Criterion, momentum: f64) -> Result<Advice, TheoryError> {
+    if !(recipe.lr > 0.0 && recipe.lr.is_finite()) {
+        return Err(TheoryError::LearningRate(recipe.lr));
+    }
+    let given = threshold(&recipe.rule, &recipe.process, criterion)?.gain;
+    let effective_lr = recipe.lr * recipe.rule.effective_factor();
+    let ema = Rule::HeavyBall { momentum, dampening: momentum };
+    let shifted = Rule::Shifted { momentum, dampening: momentum };
+    let candidates = [
+        (ChoiceKind::SameRule, recipe.rule),
+        (ChoiceKind::MomentumOff, Rule::Sgd),
+        (ChoiceKind::Ema, ema),
+        (ChoiceKind::ShiftedEma, shifted),
+    ];
+    let choices: Vec<Choice> = candidates
+        .into_iter()
+        .filter(|(kind, rule)| *kind == ChoiceKind::SameRule || *rule != recipe.rule)
+        .map(|(kind, rule)| {
+            let setting = threshold(&rule, to, criterion).map(|found| {
+                let gain_ratio = found.gain / given;
+                let lr = recipe.lr * gain_ratio;
+                let effective = lr * rule.effective_factor();
+                Setting {
+                    lr,
+                    effective_lr: effective,
+                    threshold_gain: found.gain,
+                    gain_ratio,
+                    progress: effective / effective_lr,
+                }
+            });
+            Choice { kind, rule, setting }
+        })
+        .collect();
+    let unchanged = choices[0].setting.as_ref().ok().map(|setting| setting.threshold_gain / recipe.lr);
+    Ok(Advice {
+        threshold_gain: given,
+        accessible_curvature: given / recipe.lr,
+        effective_lr,
+        unchanged_curvature: unchanged,
+        choices,
+    })
+}

@@ -1,0 +1,248 @@
+//! Delays drawn independently at every update from one distribution `p_j`.
+//!
+//! With `P(z) = sum_j p_j z^-j` the mean obeys `a(z) + K n(z) P(z) = 0`, where `n/a` carries the gradient to the
+//! weights. What the draw adds to the mean gradient is white noise of second moment
+//! `sum_j p_j E x[t-j]^2 - E (sum_j p_j x[t-j])^2`, and multiplicative gradient noise of relative variance `r` adds `r`
+//! times the first term. Both enter where the gradient does, so the loop is scalar, and mean-square stability is
+//!
+//! ```text
+//! K^2 ( (1 + r) ||T||^2 - ||P T||^2 ) < 1,   T = n / (a + K n P) .
+//! ```
+//!
+//! A fixed delay has `|P| = 1`, which leaves `r K^2 ||T||^2`. The norms come from the Astrom-Jury recursion, whose
+//! cost is the square of the longest delay.
+
+use super::TheoryError;
+use super::binomial::Binomial;
+use super::characteristic::Characteristic;
+use super::margin::{Margin, first_crossing};
+use super::mean_square::bisect;
+use super::mixture::Mixture;
+use super::rule::{Rule, linear_factor};
+
+/// Probabilities of the delays 0, 1, 2, ...
+#[derive(Clone, Debug, PartialEq)]
+pub struct DelayPmf(Vec<f64>);
+
+impl DelayPmf {
+    /// From probabilities of the delays 0, 1, 2, ...; trailing zeros are dropped.
+    ///
+    /// # Errors
+    /// An entry that is negative or not finite, or a sum that is not 1 to within 1e-9.
+    pub fn new(mut probabilities: Vec<f64>) -> Result<Self, TheoryError> {
+        for (delay, p) in probabilities.iter().enumerate() {
+            if !(*p >= 0.0 && p.is_finite()) {
+                return Err(TheoryError::DelayPmf(format!("delay {delay} has probability {p}; it must be at least 0")));
+            }
+        }
+        let sum: f64 = probabilities.iter().sum();
+        if (sum - 1.0).abs() > 1e-9 {
+            return Err(TheoryError::DelayPmf(format!("the probabilities sum to {sum}; they must sum to 1")));
+        }
+        while probabilities.last() == Some(&0.0) {
+            probabilities.pop();
+        }
+        Ok(Self(probabilities))
+    }
+
+    /// From a histogram: how often each of the delays 0, 1, 2, ... was seen.
+    ///
+    /// # Errors
+    /// An entry that is negative or not finite, or no count at all.
+    pub fn from_counts(counts: &[f64]) -> Result<Self, TheoryError> {
+        let sum: f64 = counts.iter().sum();
+        if !(sum > 0.0 && sum.is_finite()) {
+            return Err(TheoryError::DelayPmf(format!("the counts sum to {sum}; there must be at least one")));
+        }
+        Self::new(counts.iter().map(|count| count / sum).collect())
+    }
+
+    /// Every delay from `low` to `high`, both included, equally likely.
+    ///
+    /// # Errors
+    /// `low` above `high`.
+    pub fn uniform(low: usize, high: usize) -> Result<Self, TheoryError> {
+        if low > high {
+            return Err(TheoryError::DelayPmf(format!("the range {low}..={high} is empty")));
+        }
+        let p = 1.0 / (high - low + 1) as f64;
+        Self::new((0..=high).map(|j| if j < low { 0.0 } else { p }).collect())
+    }
+
+    /// `p_j = (1-q) q^j`, cut where the tail falls below 1e-17.
+    ///
+    /// # Errors
+    /// `q` outside `[0, 0.999]`.
+    pub fn geometric(q: f64) -> Result<Self, TheoryError> {
+        if !(0.0..=0.999).contains(&q) {
+            return Err(TheoryError::DelayPmf(format!(
+                "the ratio of a geometric distribution is {q}; it must lie in 0..=0.999"
+            )));
+        }
+        let mut probabilities = vec![];
+        let mut tail = 1.0;
+        while tail > 1e-17 {
+            probabilities.push((1.0 - q) * tail);
+            tail *= q;
+        }
+        Self::new(probabilities)
+    }
+
+    /// Probabilities of the delays 0, 1, 2, ...; the last is positive.
+    pub fn probabilities(&self) -> &[f64] {
+        &self.0
+    }
+
+    /// Mean delay, in updates.
+    pub fn mean(&self) -> f64 {
+        self.0.iter().enumerate().map(|(j, p)| j as f64 * p).sum()
+    }
+
+    /// Largest delay of positive probability.
+    pub fn longest(&self) -> usize {
+        self.0.len() - 1
+    }
+}
+
+/// The parts of a rule that do not depend on the delay, and what does: how often and how strongly each delay acts.
+struct Loop {
+    /// `n` as `n0 + n1 (z-1)`.
+    numerator: [f64; 2],
+    /// Momentum pole of `a = (z-1)(z-m)`; none for sgd, whose `a` is `z-1`.
+    momentum: Option<f64>,
+    /// Coefficient of `z^-j` in `P`: probability times the strength of a gradient of that delay.
+    strengths: Vec<f64>,
+    /// Mean of the strength squared.
+    second_moment: f64,
+}
+
+impl Loop {
+    fn new(rule: &Rule, pmf: &DelayPmf) -> Result<Self, TheoryError> {
+        rule.validate()?;
+        let strength = |delay: usize| match rule {
+            Rule::StalenessScaled { .. } => 1.0 / (delay as f64).max(1.0),
+            _ => 1.0,
+        };
+        let momentum = match rule {
+            Rule::Shifted { .. } | Rule::WeightPrediction { .. } => {
+                return Err(TheoryError::Unsupported { rule: rule.name(), process: "delays drawn independently" });
+            }
+            Rule::Sgd => None,
+            _ => Some(rule.momentum()),
+        };
+        let probabilities = pmf.probabilities().iter().enumerate();
+        Ok(Self {
+            numerator: rule.numerator(0),
+            momentum,
+            strengths: probabilities.clone().map(|(j, p)| p * strength(j)).collect(),
+            second_moment: probabilities.map(|(j, p)| p * strength(j).powi(2)).sum(),
+        })
+    }
+
+    fn characteristic(&self) -> Characteristic {
+        let longest = self.strengths.len() - 1;
+        let mut poles = vec![Binomial::root(1.0), Binomial::delay(longest)];
+        poles.extend(self.momentum.map(Binomial::root));
+        let (zeros, scale) = linear_factor(self.numerator);
+        let terms = self.strengths.iter().enumerate();
+        Characteristic {
+            mixture: Some(Mixture::new(terms.map(|(j, s)| (longest - j, *s)))),
+            ..Characteristic::new(poles, zeros, scale)
+        }
+    }
+
+    /// Gain of the mean-square loop; stable below 1.
+    fn variance_gain(&self, gain: f64, relative_variance: f64) -> f64 {
+        let longest = self.strengths.len() - 1;
+        // Coefficients by falling powers of z.
+        let [n0, n1] = self.numerator;
+        let direct: Vec<f64> = match self.momentum {
+            None => vec![n0],
+            Some(_) => vec![n1, n0 - n1],
+        };
+        let free: Vec<f64> = match self.momentum {
+            None => vec![1.0, -1.0],
+            Some(m) => vec![1.0, -1.0 - m, m],
+        };
+        let read = product(&direct, &self.strengths);
+        let mut closed = free;
+        closed.resize(closed.len() + longest, 0.0);
+        let offset = closed.len() - read.len();
+        for (i, coefficient) in read.iter().enumerate() {
+            closed[offset + i] += gain * coefficient;
+        }
+        let moment = (1.0 + relative_variance) * self.second_moment;
+        let noise = moment * mean_modulus_squared(&direct, &closed);
+        gain * gain * (noise - mean_modulus_squared(&read, &closed))
+    }
+}
+
+/// Threshold gain under independent random delays, for stability in the mean.
+///
+/// # Errors
+/// Coefficients out of range, or a rule whose state depends on the past delays ([`Rule::Shifted`],
+/// [`Rule::WeightPrediction`]).
+pub fn random_delay_margin(rule: &Rule, pmf: &DelayPmf) -> Result<Margin, TheoryError> {
+    first_crossing(&Loop::new(rule, pmf)?.characteristic())
+}
+
+/// Threshold gain under independent random delays and gradient noise of relative variance `r`, for stability in mean
+/// square.
+///
+/// # Errors
+/// As [`random_delay_margin`], or a relative variance that is negative or not finite.
+pub fn random_delay_mean_square_margin(
+    rule: &Rule,
+    pmf: &DelayPmf,
+    relative_variance: f64,
+) -> Result<f64, TheoryError> {
+    if !(relative_variance >= 0.0 && relative_variance.is_finite()) {
+        return Err(TheoryError::RelativeVariance(relative_variance));
+    }
+    let feedback = Loop::new(rule, pmf)?;
+    let mean = first_crossing(&feedback.characteristic())?.gain;
+    Ok(bisect(0.0, mean, |gain| {
+        // Rounding leaves a delay that is certain a few ulps on either side of 0.
+        (-1e-9..1.0).contains(&feedback.variance_gain(gain, relative_variance))
+    }))
+}
+
+fn product(a: &[f64], b: &[f64]) -> Vec<f64> {
+    let mut result = vec![0.0; a.len() + b.len() - 1];
+    for (i, x) in a.iter().enumerate() {
+        for (j, y) in b.iter().enumerate() {
+            result[i + j] += x * y;
+        }
+    }
+    result
+}
+
+/// Mean of `|numerator / denominator|^2` over the unit circle, both by falling powers of `z`, by the recursion of Astrom
+/// and Jury: every turn lowers the degree by one and adds one square. Infinite where some zero of the denominator is not
+/// inside the circle, which the recursion finds on its way.
+fn mean_modulus_squared(numerator: &[f64], denominator: &[f64]) -> f64 {
+    let mut a = denominator.to_vec();
+    let mut b = vec![0.0; a.len() - numerator.len()];
+    b.extend_from_slice(numerator);
+    let leading = a[0];
+    let mut sum = 0.0;
+    loop {
+        let last = a.len() - 1;
+        if a[0] <= 0.0 {
+            return f64::INFINITY;
+        }
+        sum += b[last] * b[last] / a[0];
+        if last == 0 {
+            return sum / leading;
+        }
+        let alpha = a[last] / a[0];
+        let beta = b[last] / a[0];
+        let mut lower_a = vec![0.0; last];
+        let mut lower_b = vec![0.0; last];
+        for i in 0..last {
+            lower_a[i] = a[i] - alpha * a[last - i];
+            lower_b[i] = b[i] - beta * a[last - i];
+        }
+        (a, b) = (lower_a, lower_b);
+    }
+}

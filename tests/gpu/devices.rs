@@ -1,0 +1,54 @@
+//! Which adapter is taken, and that nothing that goes wrong on it becomes a panic.
+
+use crate::common::gpu;
+use tauscope::engine::gpu::{AdapterChoice, Gpu, adapters};
+use tauscope::engine::{Engine, EngineError};
+
+#[test]
+fn an_unknown_adapter_is_refused_with_those_there_are() {
+    let error = Gpu::open(&AdapterChoice::Named("no such adapter".into())).unwrap_err();
+    let EngineError::Unavailable(message) = error else { panic!("{error}") };
+    assert!(message.contains("no such adapter") && message.contains(&gpu().info().adapter), "{message}");
+}
+
+#[test]
+fn a_part_of_the_name_is_enough_whatever_its_case() {
+    let name = gpu().info().adapter.to_uppercase();
+    let found = Gpu::open(&AdapterChoice::Named(name[..4].into())).unwrap();
+    assert!(found.info().adapter.to_uppercase().contains(&name[..4]));
+}
+
+#[test]
+fn a_software_adapter_is_never_taken_for_hardware() {
+    let there_is_hardware = adapters().iter().any(|adapter| !adapter.is_software());
+    match Gpu::open(&AdapterChoice::Hardware) {
+        Ok(gpu) => assert_ne!(gpu.info().device_type, "Cpu"),
+        Err(EngineError::Unavailable(message)) => {
+            assert!(!there_is_hardware && message.contains("no hardware GPU"), "{message}");
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn the_adapter_is_among_those_listed() {
+    let info = gpu().info();
+    let listed = adapters().into_iter().find(|adapter| adapter.name == info.adapter).unwrap();
+    assert_eq!(
+        (listed.driver, listed.device_type, listed.missing),
+        (info.driver.clone(), info.device_type.clone(), None)
+    );
+    assert_eq!((info.engine.as_str(), info.precision.as_str()), ("gpu", "f32"));
+}
+
+/// On a device of its own, whose faults no other test can see.
+#[test]
+fn a_fault_is_an_error_once_and_no_panic() {
+    let gpu = Gpu::open(&AdapterChoice::Any).unwrap();
+    let device = gpu.device();
+    let too_large = device.buffer("too large", device.limits().max_buffer_size + 16);
+    assert!(matches!(device.read::<f32>(&too_large, 0, 1), Err(EngineError::Device(_))));
+    assert!(device.check().is_ok(), "a fault that was told is over");
+    let sound = device.buffer_of("sound", &[1.0f32, 2.0]);
+    assert_eq!(device.read::<f32>(&sound, 1, 1).unwrap(), [2.0]);
+}

@@ -1,0 +1,222 @@
+//! `tauscope theory` and `tauscope advise` as a user runs them.
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+use predicates::str::contains;
+use std::collections::HashMap;
+use std::f64::consts::PI;
+
+fn tauscope(arguments: &str) -> Command {
+    let mut command = Command::cargo_bin("tauscope").unwrap();
+    command.args(arguments.split_whitespace());
+    command
+}
+
+fn stdout(arguments: &str) -> String {
+    let output = tauscope(arguments).assert().success().get_output().clone();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The rows of a table, by column.
+fn rows(arguments: &str) -> Vec<HashMap<String, String>> {
+    let text = stdout(arguments);
+    let rows: Result<Vec<_>, _> = csv::Reader::from_reader(text.as_bytes()).deserialize().collect();
+    rows.unwrap()
+}
+
+fn number(row: &HashMap<String, String>, column: &str) -> f64 {
+    row[column].parse().unwrap()
+}
+
+fn assert_close(value: f64, expected: f64) {
+    // Written so that NaN fails.
+    assert!((value / expected - 1.0).abs() <= 1e-9, "{value} is not {expected}");
+}
+
+/// Refused with exit code 2 and a message on stderr that holds each of these, with nothing on stdout.
+fn refused(arguments: &str, words: &[&str]) {
+    let mut assert = tauscope(arguments).assert().code(2).stdout("");
+    for word in words {
+        assert = assert.stderr(contains(*word));
+    }
+    assert.stderr(contains("panicked").not());
+}
+
+#[test]
+fn the_table_has_its_columns_in_order() {
+    let text = stdout("theory --rules sgd --delays 0");
+    let header = "rule,momentum,dampening,delay,schedule,criterion,relative_variance,threshold_gain,effective_gain,\
+                  crossing_angle";
+    assert_eq!(text.lines().next(), Some(header));
+    assert_eq!(text.lines().nth(1), Some(format!("sgd,0.0,0.0,0.0,round-robin,mean,0.0,2.0,2.0,{PI}").as_str()));
+}
+
+#[test]
+fn lists_ranges_and_series_expand() {
+    let delays = |flag: &str| -> Vec<f64> {
+        let rows = rows(&format!("theory --rules sgd --delays {flag}"));
+        rows.iter().map(|row| number(row, "delay")).collect()
+    };
+    assert_eq!(delays("0..3,5,7..=8"), [0.0, 1.0, 2.0, 5.0, 7.0, 8.0]);
+    assert_eq!(delays("logspace:1:100:3"), [1.0, 10.0, 100.0]);
+    assert_eq!(delays("0..=10000").len(), 10_001);
+    let momenta = rows("theory --rules heavy-ball --delays 1 --momentum 0,linspace:0.1:0.3:3 --dampening 0,ema");
+    // Without momentum both dampenings are the same rule.
+    assert_eq!(momenta.len(), 1 + 2 * 3);
+    for row in &momenta {
+        // At a delay of 1 the threshold is (1-m)/(1-d), so the effective gain is 1 whatever the momentum.
+        assert_close(number(row, "effective_gain"), 1.0);
+    }
+}
+
+#[test]
+fn extreme_coefficients_answer() {
+    let rows = rows("theory --rules heavy-ball,shifted,nesterov --delays 0,100000 --momentum 0,0.999999999");
+    assert_eq!(rows.len(), 12);
+    for row in rows {
+        assert!(number(&row, "threshold_gain") > 0.0, "{row:?}");
+    }
+}
+
+#[test]
+fn noise_and_random_delays_have_rows() {
+    let rows = rows("theory --rules sgd --delays 1 --delay-pmf uniform:0..=2 --workers 8 --relative-variance 0,1");
+    let cell = |schedule: &str, criterion: &str, variance: f64| {
+        let mut found = rows.iter().filter(|row| {
+            row["schedule"] == schedule && row["criterion"] == criterion && number(row, "relative_variance") == variance
+        });
+        let gain = number(found.next().unwrap(), "threshold_gain");
+        assert!(found.next().is_none());
+        gain
+    };
+    assert_close(cell("round-robin", "mean", 0.0), 1.0);
+    assert_close(cell("round-robin", "mean-square", 1.0), (5_f64.sqrt() - 1.0) / 2.0);
+    assert_close(cell("uniform:0..=2", "mean", 0.0), 1.5);
+    assert_close(cell("random", "mean", 0.0), 15.0);
+    assert!((cell("random", "mean-square", 0.0) - 0.566).abs() < 5e-4);
+}
+
+#[test]
+fn a_picture_is_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("theory.svg");
+    tauscope("theory --rules sgd,shifted --dampening ema --momentum 0.5,0.9 --delays 0..=40 --svg")
+        .arg(&file)
+        .assert()
+        .success();
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.starts_with("<svg"));
+    for word in ["sans-serif", "delay + 1 (updates)", "momentum", "threshold gain", "shifted m=0.9 ema"] {
+        assert!(text.contains(word), "no {word}");
+    }
+}
+
+#[test]
+fn wrong_input_is_refused_in_one_line() {
+    refused("theory --delays 5..3", &["--delays", "5..3", "accepted"]);
+    refused("theory --delays -1", &["--delays", "-1", "accepted"]);
+    refused("theory --delays logspace:0:10:3", &["--delays", "logspace:0:10:3", "accepted"]);
+    refused("theory --momentum 1", &["--momentum", "'1'", "accepted"]);
+    refused("theory --momentum NaN", &["--momentum", "NaN", "accepted"]);
+    refused("theory --dampening 1.5", &["--dampening", "1.5", "accepted"]);
+    refused("theory --dampening 1 --rules heavy-ball", &["--dampening 1", "heavy-ball", "less than 1"]);
+    refused("theory --rules adam", &["--rules", "adam", "heavy-ball"]);
+    refused("theory --relative-variance -1", &["--relative-variance", "-1", "accepted"]);
+    refused("theory --workers 0", &["--workers", "'0'", "1..="]);
+    refused("theory --delay-pmf uniform:3..=1", &["--delay-pmf", "uniform:3..=1", "accepted"]);
+    refused("theory --delay-pmf missing.csv", &["--delay-pmf", "missing.csv", "accepted"]);
+    refused("theory --rules shifted --delay-pmf uniform:0..=3", &["--rules shifted", "fixed delay"]);
+    refused("theory --delays 3 --svg unused.svg", &["--svg", "--delays"]);
+    refused("advise --lr 0 --to-delay 3", &["--lr", "'0'", "accepted"]);
+    refused("advise --lr 0.1", &["--to-delay", "--to-workers", "--to-histogram"]);
+    refused("advise --lr 0.1 --rule adam --to-delay 1", &["--rule", "adam", "heavy-ball"]);
+}
+
+#[test]
+fn a_histogram_is_read_and_its_faults_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("delays.csv");
+    let ask = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        tauscope("theory --rules sgd --delay-pmf").arg(&file).assert()
+    };
+    // Always a delay of 1: the fixed delay's threshold.
+    ask("delay,count\n1,40\n").success().stdout(contains(",mean,0.0,1.0,"));
+    ask("delay,probability\n0,0.5\n1,0.4\n").code(2).stderr(contains("sum to 0.9"));
+    ask("delay,count\n0,3\nx,4\n").code(2).stderr(contains("line 3").and(contains("'x'")));
+    ask("lag,count\n0,3\n").code(2).stderr(contains("no column delay"));
+}
+
+/// `--from-delay 0 --to-delay 1`, worked by hand. Heavy-ball with m = 0.9, d = 0 has the threshold 2 (1+m)/(1-d) = 3.8 at
+/// delay 0 and (1-m)/(1-d) = 0.1 at delay 1; sgd has 1, the EMA of the server 0.1/0.1 = 1, and the shifted EMA
+/// 0.19/0.1 = 1.9.
+#[test]
+fn advice_for_one_step_of_delay_is_the_hand_calculation() {
+    let text = stdout("advise --rule heavy-ball --lr 0.1 --momentum 0.9 --from-delay 0 --to-delay 1 --json");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_close(report["from"]["threshold_gain"].as_f64().unwrap(), 3.8);
+    assert_close(report["from"]["accessible_curvature"].as_f64().unwrap(), 38.0);
+    assert_close(report["unchanged_curvature"].as_f64().unwrap(), 1.0);
+    let expected =
+        [("same rule", 0.1, 10.0), ("momentum off", 1.0, 1.0), ("server EMA", 1.0, 1.0), ("shifted EMA", 1.9, 1.0)];
+    let choices = report["choices"].as_array().unwrap();
+    assert_eq!(choices.len(), expected.len());
+    for (choice, (name, threshold, factor)) in choices.iter().zip(expected) {
+        assert_eq!(choice["choice"], name);
+        assert_close(choice["gain_ratio"].as_f64().unwrap(), threshold / 3.8);
+        assert_close(choice["lr"].as_f64().unwrap(), 0.1 * threshold / 3.8);
+        assert_close(choice["effective_lr"].as_f64().unwrap(), factor * 0.1 * threshold / 3.8);
+    }
+}
+
+/// At a delay of 31 sgd's threshold is 2 sin(pi/126) = 0.0498614, so its learning rate is 0.1 * 0.0498614 / 3.8 =
+/// 1.31214e-3. On the circle heavy-ball's `-D/N` has the phase `3 pi/2 + 30.5 w + arg(e^{iw} - 0.9)`, which first makes a
+/// full turn at w = 0.0391762, where its modulus `2 sin(w/2) |e^{iw} - 0.9|` is 0.00417915.
+#[test]
+fn advice_for_a_long_delay_is_the_hand_calculation() {
+    let text = stdout("advise --rule heavy-ball --lr 0.1 --momentum 0.9 --from-delay 0 --to-delay 31 --json");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let lr = |index: usize| report["choices"][index]["lr"].as_f64().unwrap();
+
+    let plain = 2.0 * (PI / 126.0).sin();
+    assert_close(lr(1), 0.1 * plain / 3.8);
+    assert!((lr(1) - 1.31214e-3).abs() < 1e-8);
+
+    let phase = |w: f64| 30.5 * w + w.sin().atan2(w.cos() - 0.9) - PI / 2.0;
+    let (mut low, mut high) = (0.0, 0.1);
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if phase(middle) < 0.0 { low = middle } else { high = middle }
+    }
+    let ball = 2.0 * (0.5 * low).sin() * modulus(low);
+    assert!((low - 0.0391762).abs() < 1e-7 && (ball - 0.00417915).abs() < 1e-8);
+    assert_close(lr(0), 0.1 * ball / 3.8);
+    assert_close(lr(2), lr(0) / 0.1);
+    let note = report["notes"][0].as_str().unwrap();
+    let percent = 100.0 * (1.0 - 10.0 * ball / plain);
+    assert!(note.contains("Momentum hurts") && note.contains(&format!("{percent:.1} %")), "{note}");
+}
+
+/// `|e^{iw} - 0.9|`
+fn modulus(w: f64) -> f64 {
+    (w.cos() - 0.9).hypot(w.sin())
+}
+
+#[test]
+fn advice_takes_workers_histograms_and_noise() {
+    // 32 workers in turn are a delay of 31.
+    let by_workers = stdout("advise --lr 0.1 --from-workers 1 --to-workers 32 --json");
+    let by_delay = stdout("advise --lr 0.1 --from-delay 0 --to-delay 31 --json");
+    assert_eq!(by_workers, by_delay);
+    // Workers at random: sgd's threshold in the mean is 2N - 1.
+    let text = stdout("advise --rule sgd --lr 1 --to-workers 4 --schedule random --json");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_close(report["choices"][0]["lr"].as_f64().unwrap(), 7.0 / 2.0);
+    // A rule that independent delays leave undefined is listed as such.
+    tauscope("advise --lr 0.1 --to-histogram uniform:0..=4").assert().success().stdout(contains("Not available"));
+    // sgd at r = 1 has half its threshold left: 2 / (1 + r).
+    tauscope("advise --rule sgd --lr 0.1 --to-delay 1 --relative-variance 1").assert().success().stdout(
+        contains("warning: Your recipe is already limited by gradient noise")
+            .and(contains("1.0000 in mean square, 50.0 % of")),
+    );
+}
