@@ -189,7 +189,7 @@ fn hyperbolic_tangent(z: f32) -> f32 {
             - 3.33332819422e-1;
         return series * s * z + z;
     }
-    // Beyond 10 the result is 1 in f32, and the exponential must not overflow.
+    // Beyond 10 the result is 1 in f32; what an exponential that overflows gives is for the driver to say.
     return sign(z) * (1.0 - 2.0 / (exp(2.0 * min(size, 10.0)) + 1.0));
 }
 

@@ -109,7 +109,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
         &RunFile {
             version: env!("CARGO_PKG_VERSION"),
             commit: env!("TAUSCOPE_COMMIT"),
-            command: std::env::args().collect(),
+            command: std::iter::once("tauscope".into()).chain(std::env::args().skip(1)).collect(),
             started: started.to_string(),
             finished: jiff::Timestamp::now().to_string(),
             seconds: clock.elapsed().as_secs_f64(),
