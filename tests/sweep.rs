@@ -165,7 +165,7 @@ fn bad_input_is_one_clear_error_with_exit_code_2_and_nothing_written() {
         (&["--momentum", "-0.1"], &["--momentum", "'-0.1'", "from 0"]),
         (&["--momentum", "NaN"], &["--momentum", "NaN"]),
         (&["--dampening", "1"], &["--dampening 1", "less than 1"]),
-        (&["--dampening", "soft"], &["--dampening", "soft", "'ema'"]),
+        (&["--dampening", "soft"], &["--dampening", "soft", "accepted: ema"]),
         (&["--model", "mlp:0"], &["--model", "mlp:0", "widths from 1"]),
         (&["--model", "resnet"], &["--model", "resnet", "linear"]),
         (&["--model", "quadratic:1,-1"], &["--model", "all positive"]),
@@ -267,4 +267,21 @@ fn dry_run_prints_the_plan_and_json_prints_rows() {
     let rows = sweep(folder.path(), "out", &flags).assert().success();
     let row: ThresholdRow = serde_json::from_slice(&rows.get_output().stdout).unwrap();
     assert!((row.lr_theory - 0.5).abs() < 1e-12 && (row.lr_threshold.unwrap() - 0.5).abs() < 1e-3);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    for arguments in [&["sweep", "--dry-run"][..], &["devices"], &["theory", "--rules", "sgd", "--delays", "0..20000"]]
+    {
+        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("tauscope"))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !error.contains("panicked"), "{arguments:?}: {error}");
+    }
 }

@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
+use super::to_stdout;
 use crate::cli::{Dampening, NamedPmf, non_negative, positive};
 use crate::theory::{
     Advice, Choice, ChoiceKind, Criterion, DelayProcess, Recipe, Rule, TheoryError, advise, threshold,
@@ -121,12 +122,7 @@ struct Line {
 /// A recipe that has no threshold, or no delay to move to.
 pub fn run(args: &Args) -> Result<()> {
     let report = report(args)?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print!("{}", as_text(&report));
-    }
-    Ok(())
+    to_stdout(&if args.json { format!("{}\n", serde_json::to_string_pretty(&report)?) } else { as_text(&report) })
 }
 
 fn report(args: &Args) -> Result<Report> {

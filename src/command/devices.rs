@@ -1,5 +1,6 @@
 //! `tauscope devices`: the adapters of this machine, with the limits and features that decide what runs on them.
 
+use super::to_stdout;
 use crate::engine::gpu::{AdapterReport, adapters};
 use anyhow::Result;
 use std::fmt::Write;
@@ -7,17 +8,16 @@ use std::fmt::Write;
 /// Writes the adapters to stdout, best first; as JSON for machines.
 ///
 /// # Errors
-/// Where the list cannot be serialised.
+/// Where stdout cannot be written.
 pub fn run(json: bool) -> Result<()> {
     let adapters = adapters();
-    if json {
-        println!("{}", serde_json::to_string_pretty(&adapters)?);
+    to_stdout(&if json {
+        format!("{}\n", serde_json::to_string_pretty(&adapters)?)
     } else if adapters.is_empty() {
-        println!("no adapter (Vulkan, Metal or DirectX 12); everything runs on the processor with --engine cpu");
+        "no adapter (Vulkan, Metal or DirectX 12); everything runs on the processor with --engine cpu\n".into()
     } else {
-        println!("{}", adapters.iter().map(describe).collect::<Vec<_>>().join("\n"));
-    }
-    Ok(())
+        format!("{}\n", adapters.iter().map(describe).collect::<Vec<_>>().join("\n"))
+    })
 }
 
 /// One adapter over a few lines.

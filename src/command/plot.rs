@@ -1,5 +1,6 @@
 //! `tauscope plot`: redraws the picture of a results folder from its table.
 
+use super::to_stdout;
 use crate::plot;
 use crate::record::{self, ThresholdRow};
 use anyhow::{Context, Result};
@@ -23,7 +24,7 @@ pub fn run(args: &Args) -> Result<()> {
         .context("tauscope plot needs a results folder with a thresholds.csv, as written by `tauscope sweep`")?;
     plot::thresholds(&rows, &args.dir).with_context(|| format!("cannot draw {}", table.display()))?;
     for name in ["thresholds.svg", "thresholds.png"] {
-        println!("{}", args.dir.join(name).display());
+        to_stdout(&format!("{}\n", args.dir.join(name).display()))?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `tauscope sweep`: plan, minimum, engine, measurement, results folder, table.
 
+use super::to_stdout;
 use crate::cli::{EngineChoice, Precision, SweepArgs};
 use crate::engine::cpu::Cpu;
 use crate::engine::gpu::{AdapterChoice, Gpu};
@@ -7,7 +8,7 @@ use crate::engine::{Engine, EngineInfo};
 use crate::minimum;
 use crate::plan::{Cell, Plan};
 use crate::problem::Problem;
-use crate::record::{RunRow, Status, ThresholdRow};
+use crate::record::{RunRow, Status, ThresholdRow, Verdict};
 use crate::sweep::folder::{self, Entry, Existing, Folder, RunFile};
 use crate::sweep::{CellResult, Sweep, wave_spec};
 use crate::threshold::Criterion;
@@ -32,8 +33,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     let clock = Instant::now();
     let plan = Plan::resolve(args)?;
     if args.dry_run {
-        println!("{}", serde_json::to_string_pretty(&plan)?);
-        return Ok(());
+        return to_stdout(&format!("{}\n", serde_json::to_string_pretty(&plan)?));
     }
     let existing = match (args.force, args.resume) {
         (true, _) => Existing::Replace,
@@ -129,18 +129,18 @@ pub fn run(args: &SweepArgs) -> Result<()> {
         &sweep.minimum.weights,
     )?;
     if args.json {
-        for row in &thresholds {
-            println!("{}", serde_json::to_string(row)?);
-        }
-    } else if !args.quiet {
-        println!("{}", table(&thresholds));
-        println!("{}", verdict(&thresholds, clock.elapsed()));
-        println!(
-            "wrote {}: thresholds.csv, runs.csv, run.json, minimum.safetensors, thresholds.svg, .png",
-            target.display()
-        );
+        let lines: Vec<String> = thresholds.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+        return to_stdout(&format!("{}\n", lines.join("\n")));
     }
-    Ok(())
+    if args.quiet {
+        return Ok(());
+    }
+    to_stdout(&format!(
+        "{}\n{}\nwrote {}: thresholds.csv, runs.csv, run.json, minimum.safetensors, thresholds.svg, thresholds.png\n",
+        table(&thresholds),
+        verdict(&thresholds, clock.elapsed()),
+        target.display()
+    ))
 }
 
 /// Picks the engine as the plan says.
@@ -193,7 +193,8 @@ fn entry(sweep: &Sweep, info: &EngineInfo, index: usize, cell: &Cell, lr_theory:
                 distance: finite(trial.last.distance_squared.sqrt()),
                 projection: finite(trial.last.projection),
                 loss: finite(trial.last.loss),
-                reason: None,
+                reason: (trial.verdict == Verdict::Undecided)
+                    .then(|| "the growth rate did not settle within the horizon".into()),
             }
         })
         .collect();
