@@ -83,7 +83,8 @@ fn picture(rows: &[ThresholdRow]) -> Scene {
     let delay_axis = Axis::covering(Scale::LogPlusOne, delays.iter().map(|&d| f64::from(d)), 0.5, 0.06, (LEFT, right));
     let radius = radius(&delay_axis, &delays);
     let upper = Panel { x: delay_axis, y: learning_rate_axis(rows), radius };
-    let lower = Panel { x: delay_axis, y: ratio_axis(rows), radius };
+    // Smaller, so that the marks leave the brackets visible.
+    let lower = Panel { x: delay_axis, y: ratio_axis(rows), radius: 0.75 * radius };
 
     let mut scene = Scene::new(WIDTH, HEIGHT);
     heading(&mut scene, rows);
@@ -225,7 +226,7 @@ fn draw_thresholds(scene: &mut Scene, panel: &Panel, series: &[Series<'_>], dela
 
 fn draw_ratios(scene: &mut Scene, panel: &Panel, series: &[Series<'_>], delays: &[u32]) {
     let ((left, right), (top, bottom)) = (panel.left_right(), panel.top_bottom());
-    let spacing = |delay| (room(&panel.x, delays, delay) / series.len() as f64).min(2.2 * panel.radius);
+    let spacing = |delay| (room(&panel.x, delays, delay) / series.len() as f64).min(3.0 * panel.radius);
     for &delay in delays {
         let (x, half) = (panel.x.at(f64::from(delay)), 0.5 * spacing(delay) * series.len() as f64 + 4.0);
         scene.rectangle((x - half, top), (x + half, bottom), SHADE);
