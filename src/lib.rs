@@ -4,6 +4,7 @@ pub mod cli;
 pub mod command;
 pub mod curvature;
 pub mod engine;
+pub mod flags;
 pub mod kernels;
 pub mod minimum;
 pub mod plan;

@@ -1,11 +1,10 @@
 //! From flags to a [`Plan`]: every default resolved, axes expanded, limits checked, serialisable and hashed.
 //!
-//! Not here: what the flags look like ([`crate::cli`]) and anything that computes.
+//! Not here: what the flags look like ([`crate::flags`]) and anything that computes.
 
-use crate::cli::{Batch, Dampening, EngineChoice, ModelSpec, Precision, Samples, ScheduleName, SweepArgs};
+use crate::flags::{Batch, Dampening, EngineChoice, ModelSpec, Precision, Samples, ScheduleName, SweepArgs};
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
-use crate::minimum;
 use crate::problem::data::{DataError, DataSource, Dataset};
 use crate::problem::model::Model;
 use crate::problem::{Network, Problem, Quadratic};
@@ -271,6 +270,3 @@ fn short_hash(content: &impl Serialize) -> String {
     let json = serde_json::to_vec(content).expect("plans hold nothing that JSON cannot");
     blake3::hash(&json).to_hex()[..12].to_string()
 }
-
-/// The default of --gradient-tolerance, kept with the code that judges by it.
-pub const GRADIENT_TOLERANCE: f64 = minimum::GRADIENT_TOLERANCE;

@@ -1,10 +1,10 @@
 //! `tauscope sweep`: plan, minimum, engine, measurement, results folder, table.
 
 use super::to_stdout;
-use crate::cli::{EngineChoice, Precision, SweepArgs};
 use crate::engine::cpu::Cpu;
 use crate::engine::gpu::{AdapterChoice, Gpu};
 use crate::engine::{Engine, EngineInfo};
+use crate::flags::{EngineChoice, Precision, SweepArgs};
 use crate::minimum;
 use crate::plan::{Cell, Plan};
 use crate::problem::Problem;

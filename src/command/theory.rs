@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 
-use crate::cli::{Dampening, Delays, Momenta, NamedPmf, non_negative};
+use crate::flags::{Dampening, Delays, Momenta, NamedPmf, non_negative};
 use crate::theory::{Criterion, DelayProcess, Rule, TheoryError, threshold};
 
 /// Print closed-form stability thresholds as CSV. Lists are separated by commas.

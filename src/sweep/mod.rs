@@ -4,8 +4,8 @@
 
 pub mod folder;
 
-use crate::cli::Precision;
 use crate::engine::{Engine, EngineError, Run, Wave, WaveSpec};
+use crate::flags::Precision;
 use crate::minimum::Minimum;
 use crate::plan::{Cell, Plan};
 use crate::problem::Problem;

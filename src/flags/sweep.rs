@@ -1,47 +1,13 @@
-//! The command line: what may be typed. What it means is resolved in [`crate::plan`].
+//! The flags of `tauscope sweep`, as typed.
 
-mod axis;
-mod spec;
-
-use crate::command;
+use super::{Batch, Dampening, Delays, EngineChoice, ModelSpec, Momenta, Precision, Samples, ScheduleName};
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
-use crate::plan::GRADIENT_TOLERANCE;
+use crate::minimum;
 use crate::problem::data::DataSource;
 use crate::rule::RuleKind;
-use crate::schedule::Schedule;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde::{Deserialize, Serialize};
+use clap::Args;
 use std::path::PathBuf;
-
-pub use axis::{Dampening, Delays, Momenta, NamedPmf, non_negative, positive};
-pub use spec::{Batch, ModelSpec, Samples};
-
-/// What learning rate and momentum keep a minimum reachable when gradients arrive late? Answers by measurement.
-#[derive(Debug, Parser)]
-#[command(name = "tauscope", version, about, max_term_width = 120)]
-pub struct Cli {
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Measure stability thresholds beside the theory's prediction (the main job)
-    Sweep(Box<SweepArgs>),
-    /// Print closed-form thresholds as CSV
-    Theory(command::theory::Args),
-    /// What to run at another delay, given a recipe that works
-    Advise(command::advise::Args),
-    /// Redraw the pictures of a results folder from its CSV
-    Plot(command::plot::Args),
-    /// List adapters, their limits and features
-    Devices {
-        /// Write JSON instead of a table
-        #[arg(long)]
-        json: bool,
-    },
-}
 
 /// Flags of `tauscope sweep`. Lists are separated by commas.
 #[derive(Clone, Debug, Args)]
@@ -67,7 +33,7 @@ pub struct SweepArgs {
     #[arg(long, value_name = "FILE", help_heading = "Problem")]
     pub minimum: Option<PathBuf>,
     /// Largest |gradient entry| (full batch, f64) that counts as zero
-    #[arg(long, default_value_t = GRADIENT_TOLERANCE, allow_negative_numbers = true, help_heading = "Problem")]
+    #[arg(long, default_value_t = minimum::GRADIENT_TOLERANCE, allow_negative_numbers = true, help_heading = "Problem")]
     pub gradient_tolerance: f64,
 
     /// Update rules [default: sgd,heavy-ball,shifted]
@@ -116,7 +82,7 @@ pub struct SweepArgs {
     #[arg(long, value_enum, default_value_t = Precision::F32, help_heading = "Measurement")]
     pub precision: Precision,
 
-    /// Results folder; must not exist [default: tauscope-<date>-<time>]
+    /// Results folder; must not exist [default: tauscope-DATE-TIME]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub out: Option<PathBuf>,
     /// Replace the results folder if it exists
@@ -134,37 +100,4 @@ pub struct SweepArgs {
     /// No progress, no table
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub quiet: bool,
-}
-
-/// `--schedule`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum ScheduleName {
-    /// delay + 1 workers report in turn: a fixed delay
-    RoundRobin,
-}
-
-impl ScheduleName {
-    pub fn with_delay(self, delay: u32) -> Schedule {
-        match self {
-            Self::RoundRobin => Schedule::RoundRobin { delay },
-        }
-    }
-}
-
-/// `--engine`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum EngineChoice {
-    Auto,
-    Cpu,
-    Gpu,
-}
-
-/// `--precision`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Precision {
-    F32,
-    F64,
 }

@@ -1,0 +1,31 @@
+//! The command line: subcommands and their flags. What the flags of a sweep mean is resolved in [`crate::plan`].
+
+use crate::command;
+use crate::flags::SweepArgs;
+use clap::{Parser, Subcommand};
+
+/// What learning rate and momentum keep a minimum reachable when gradients arrive late? Answers by measurement.
+#[derive(Debug, Parser)]
+#[command(name = "tauscope", version, about, max_term_width = 120)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Measure stability thresholds beside the theory's prediction (the main job)
+    Sweep(Box<SweepArgs>),
+    /// Print closed-form thresholds as CSV
+    Theory(command::theory::Args),
+    /// What to run at another delay, given a recipe that works
+    Advise(command::advise::Args),
+    /// Redraw the pictures of a results folder from its CSV
+    Plot(command::plot::Args),
+    /// List adapters, their limits and features
+    Devices {
+        /// Write JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+}
