@@ -91,9 +91,8 @@ pub fn cpu<T: Real>(loss: Loss, labels: &[u32], outputs: &mut [T]) -> T {
                     *f = (*f - largest).exp();
                     sum += *f;
                 }
-                for f in row.iter_mut() {
-                    *f = *f / sum * scale;
-                }
+                let factor = scale / sum;
+                row.iter_mut().for_each(|f| *f *= factor);
                 row[label] -= scale;
                 total += sum.ln() - (target - largest);
             }
