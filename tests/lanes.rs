@@ -74,8 +74,11 @@ fn sweep() -> (Sweep, Vec<(Cell, f64)>) {
     (sweep, cells)
 }
 
-/// What each cell came to, by its index; and how the sweep ended.
-fn measure(lanes: usize, blocks: usize) -> (Vec<Option<(Outcome, Vec<Trial>)>>, anyhow::Result<()>) {
+/// What each cell came to, by its index, where it was finished.
+type Results = Vec<Option<(Outcome, Vec<Trial>)>>;
+
+/// The results, and how the sweep ended.
+fn measure(lanes: usize, blocks: usize) -> (Results, anyhow::Result<()>) {
     let (sweep, cells) = sweep();
     let engine = Limited { inner: Cpu::default(), lanes, blocks };
     let mut results = vec![None; cells.len()];
