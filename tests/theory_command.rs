@@ -96,18 +96,90 @@ fn noise_and_random_delays_have_rows() {
     assert!((cell("random", "mean-square", 0.0) - 0.566).abs() < 5e-4);
 }
 
-#[test]
-fn a_picture_is_drawn() {
+/// The picture that `tauscope theory` draws of this table.
+fn picture(arguments: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("theory.svg");
-    tauscope("theory --rules sgd,shifted --dampening ema --momentum 0.5,0.9 --delays 0..=40 --svg")
-        .arg(&file)
-        .assert()
-        .success();
+    tauscope(&format!("theory {arguments} --svg")).arg(&file).assert().success();
     let text = std::fs::read_to_string(file).unwrap();
-    assert!(text.starts_with("<svg"));
-    for word in ["sans-serif", "delay + 1 (updates)", "momentum", "threshold gain", "shifted m=0.9 ema"] {
-        assert!(text.contains(word), "no {word}");
+    assert!(text.starts_with("<svg") && !text.contains("NaN") && !text.contains("inf"));
+    text
+}
+
+/// The texts of a picture.
+fn texts(svg: &str) -> Vec<&str> {
+    svg.lines().filter(|line| !line.starts_with('<')).collect()
+}
+
+/// The points of every line of data, which are the only paths of this width.
+fn lines(svg: &str) -> Vec<Vec<(f64, f64)>> {
+    let attribute = |line: &str, name: &str| {
+        let (_, rest) = line.split_once(&format!(" {name}=\""))?;
+        rest.split_once('"').map(|(value, _)| value.to_owned())
+    };
+    let point = |pair: &str| {
+        let (x, y) = pair.split_once(',').unwrap();
+        (x.parse().unwrap(), y.parse().unwrap())
+    };
+    svg.lines()
+        .filter(|line| line.starts_with("<polyline") && attribute(line, "stroke-width").as_deref() == Some("7"))
+        .map(|line| attribute(line, "points").unwrap().split_whitespace().map(point).collect())
+        .collect()
+}
+
+#[test]
+fn a_picture_says_what_it_draws() {
+    let table = "--rules sgd,shifted --dampening ema --momentum 0.5,0.9,0.95 --delays 0..=40";
+    let svg = picture(table);
+    let words = texts(&svg);
+    for word in [
+        "delay τ (updates), on a logarithmic scale of τ + 1",
+        "momentum m",
+        "threshold gain (learning rate × curvature)",
+        "sgd",
+        "shifted m=0.9 ema",
+        "shifted ema, τ=40",
+        "40",
+        "Drawn at 4 of 41 delays: 0, 2, 11, 40.",
+    ] {
+        assert!(words.contains(&word), "no {word} in {words:?}");
+    }
+    assert_eq!(svg, picture(table), "the same table gives the same bytes");
+    assert!(!picture("--rules shifted --momentum 0.5,0.9").contains("momentum m"), "two momenta are not a curve");
+}
+
+#[test]
+fn lines_run_from_left_to_right() {
+    for (table, count) in [
+        ("--rules sgd --delays 0..=10000", 1),
+        ("--rules sgd,heavy-ball --delays 16,0,4,4,1 --relative-variance 0.1,1", 6),
+        // In the upper panel, both forms are one rule without momentum.
+        ("--rules heavy-ball --delays 0,8 --momentum 0.9,0,0.5 --dampening 0,ema", 5 + 2 * 2),
+        ("--rules shifted --delays 0,1,2,4,8,16 --momentum linspace:0:0.99:50 --dampening ema", 16 + 4),
+    ] {
+        let lines = lines(&picture(table));
+        assert_eq!(lines.len(), count, "{table}");
+        for line in lines {
+            assert!(line.len() > 1 && line.windows(2).all(|pair| pair[0].0 < pair[1].0), "{table}: {line:?}");
+        }
+    }
+}
+
+#[test]
+fn series_that_are_left_out_are_counted() {
+    let svg = picture("--rules heavy-ball --momentum linspace:0:0.9:20,0.99 --delays 0,1");
+    assert!(texts(&svg).contains(&"16 of 21 series drawn, evenly over all; every one is in the CSV."));
+    assert!(!picture("--rules sgd").contains("series drawn"));
+}
+
+#[test]
+fn what_is_not_a_line_of_delays_is_drawn_as_marks() {
+    let svg = picture("--rules sgd,heavy-ball --delays 3");
+    assert!(lines(&svg).is_empty() && texts(&svg).contains(&"heavy-ball m=0.9") && svg.contains("<polygon"));
+    let svg = picture("--rules sgd --delays 0,4 --workers 2,4,8 --delay-pmf uniform:0..=8");
+    assert_eq!(lines(&svg).len(), 1);
+    for word in ["sgd, random workers", "sgd, uniform:0..=8, r=0", "Random delays: marks at their mean delay."] {
+        assert!(texts(&svg).contains(&word), "no {word}");
     }
 }
 
@@ -126,7 +198,6 @@ fn wrong_input_is_refused_in_one_line() {
     refused("theory --delay-pmf uniform:3..=1", &["--delay-pmf", "uniform:3..=1", "accepted"]);
     refused("theory --delay-pmf missing.csv", &["--delay-pmf", "missing.csv", "accepted"]);
     refused("theory --rules shifted --delay-pmf uniform:0..=3", &["--rules shifted", "fixed delay"]);
-    refused("theory --delays 3 --svg unused.svg", &["--svg", "--delays"]);
     refused("advise --lr 0 --to-delay 3", &["--lr", "'0'", "accepted"]);
     refused("advise --lr 0.1", &["--to-delay", "--to-workers", "--to-histogram"]);
     refused("advise --lr 0.1 --rule adam --to-delay 1", &["--rule", "adam", "heavy-ball"]);

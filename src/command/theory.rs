@@ -1,7 +1,5 @@
 //! `tauscope theory`: closed-form stability thresholds as CSV, and as a picture.
 
-mod picture;
-
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -9,6 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 
 use crate::flags::{Dampening, Delays, Momenta, NamedPmf, non_negative};
+use crate::plot;
 use crate::theory::{Criterion, DelayProcess, Rule, TheoryError, threshold};
 
 /// Print closed-form stability thresholds as CSV. Lists are separated by commas.
@@ -70,7 +69,7 @@ fn rule_name(text: &str) -> Result<String, String> {
 pub fn run(args: &Args) -> Result<()> {
     let rows = table(args)?;
     if let Some(path) = &args.svg {
-        let text = picture::draw(&rows)?;
+        let text = plot::theory(&rows).context("--svg")?;
         std::fs::write(path, text).with_context(|| format!("--svg {}: cannot be written", path.display()))?;
     }
     match write(&rows, io::stdout().lock()) {

@@ -148,29 +148,26 @@ pub fn label(value: f64) -> String {
     if value == 0.0 || (1e-4..1e6).contains(&magnitude) { value.to_string() } else { format!("{value:e}") }
 }
 
-/// The whole numbers among `values` (sorted, distinct) that can be labelled without touching each other: the ends first,
-/// then powers of two, then the rest. `extent` is the pixel where a value's label is centred and its half width.
-pub fn thinned(values: &[u32], extent: impl Fn(u32) -> (f64, f64)) -> Vec<u32> {
+/// Those of `values` (sorted, distinct) that can be labelled without touching each other: the ends first, then powers of
+/// two, then the rest. `extent` is the pixel where a value's label is centred and its half width.
+pub fn thinned(values: &[f64], extent: impl Fn(f64) -> (f64, f64)) -> Vec<f64> {
     let rank = |index: usize| match values[index] {
         _ if index == 0 || index + 1 == values.len() => 0,
-        value if value.is_power_of_two() => 1,
+        value if value >= 1.0 && value.log2().fract() == 0.0 => 1,
         _ => 2,
     };
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by_key(|&index| (rank(index), index));
-    let mut taken: Vec<u32> = Vec::new();
-    for index in order {
-        let (x, half) = extent(values[index]);
-        let clear = |&other: &u32| {
-            let (other_x, other_half) = extent(other);
-            (x - other_x).abs() >= half + other_half
-        };
-        if taken.iter().all(clear) {
-            taken.push(values[index]);
+    let mut taken: Vec<(f64, f64, f64)> = Vec::new();
+    for value in order.into_iter().map(|index| values[index]) {
+        let (x, half) = extent(value);
+        if taken.iter().all(|&(_, other, other_half)| (x - other).abs() >= half + other_half) {
+            taken.push((value, x, half));
         }
     }
-    taken.sort_unstable();
-    taken
+    let mut kept: Vec<f64> = taken.into_iter().map(|(value, ..)| value).collect();
+    kept.sort_by(f64::total_cmp);
+    kept
 }
 
 /// Moves `targets` (sorted) as little as it takes, in least squares, to stand `spacing` apart within `low..=high`.
@@ -234,11 +231,11 @@ mod tests {
 
     #[test]
     fn crowded_delays_keep_their_ends_and_powers_of_two() {
-        let all: Vec<u32> = (0..=33).collect();
+        let all: Vec<f64> = (0..=33).map(f64::from).collect();
         let x = axis(Scale::LogPlusOne, &[0.0, 33.0]);
-        let kept = thinned(&all, |delay| (x.at(f64::from(delay)), 5.0));
-        assert_eq!(kept, [0, 1, 2, 4, 8, 16, 33]);
-        assert_eq!(thinned(&[7], |_| (0.0, 6.0)), [7]);
+        let kept = thinned(&all, |delay| (x.at(delay), 5.0));
+        assert_eq!(kept, [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 33.0]);
+        assert_eq!(thinned(&[7.5], |_| (0.0, 6.0)), [7.5]);
     }
 
     #[test]
