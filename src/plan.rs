@@ -215,10 +215,12 @@ impl ProblemPlan {
             Some(Samples::Count(count)) => Some(count),
             Some(Samples::All) | None => None,
         };
-        let data = Dataset::load(self.data.unwrap_or(DataSource::Digits), count, self.seed_data)?;
+        const RESOLVED: &str = "a resolved plan names the data and the loss of a network";
+        let data = Dataset::load(self.data.expect(RESOLVED), count, self.seed_data)?;
+        // A linear model has none, and no layer that would apply it.
         let activation = self.activation.unwrap_or(Activation::Tanh);
         let model = Model::mlp(data.features, hidden, data.classes, activation);
-        let (loss, weight_decay) = (self.loss.unwrap_or(Loss::Ce), self.weight_decay);
+        let (loss, weight_decay) = (self.loss.expect(RESOLVED), self.weight_decay);
         Ok(Problem::Network(Network { model, loss, weight_decay, data }))
     }
 }

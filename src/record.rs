@@ -1,4 +1,4 @@
-//! The rows of the CSV files that a sweep writes, and the only code that reads or writes them.
+//! The rows of every CSV, and the only code that reads or writes those of a sweep.
 //!
 //! A row struct is the schema: the order of its fields is the header, `None` is an empty cell, and floats are written
 //! with as many digits as it takes to read the same bits back. Not here: what the numbers mean for stability
@@ -46,7 +46,8 @@ pub struct ThresholdRow {
     pub seed_data: u64,
     pub seed_order: u64,
     pub seed_init: u64,
-    /// The sense of stability that `lr_theory` is stated in, `mean` or `mean-square`.
+    /// How runs were judged: `mean` by the sign of their growth rate, `escape` by staying near the minimum for the horizon.
+    /// `lr_theory` is the threshold of the mean in both.
     pub criterion: String,
     /// Largest Hessian eigenvalue at the minimum, 1 / (units of learning rate).
     pub lambda_max: f64,
@@ -62,12 +63,12 @@ pub struct ThresholdRow {
     pub lr_threshold: Option<f64>,
     /// `lr_threshold` / `lr_theory`.
     pub ratio: Option<f64>,
-    /// Steps after which a run counts as undecided.
+    /// Steps after which a run counts as undecided (`mean`) or as having stayed (`escape`).
     pub horizon_steps: u64,
     /// Number of runs spent on this cell.
     pub runs: u32,
     pub status: Status,
-    /// `cpu` or `gpu`.
+    /// Engine and precision: `cpu f32`, `cpu f64` or `gpu f32`.
     pub engine: String,
     /// Adapter's name; the processor architecture for `cpu`.
     pub adapter: String,
@@ -125,6 +126,22 @@ pub enum Verdict {
     Undecided,
     /// The run could not be made.
     Failed,
+}
+
+/// One closed-form threshold, as `tauscope theory` prints it.
+#[derive(Clone, Debug, Serialize)]
+pub struct TheoryRow {
+    pub rule: &'static str,
+    pub momentum: f64,
+    pub dampening: f64,
+    /// Updates; the mean delay where it is random.
+    pub delay: f64,
+    pub schedule: String,
+    pub criterion: &'static str,
+    pub relative_variance: f64,
+    pub threshold_gain: f64,
+    pub effective_gain: f64,
+    pub crossing_angle: Option<f64>,
 }
 
 /// Writes `rows` under a header line; without rows, the header alone. The file appears whole or not at all: it is

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
-use serde::Serialize;
 
 use crate::flags::{Dampening, Delays, Momenta, NamedPmf, non_negative};
 use crate::plot;
+use crate::record::TheoryRow;
 use crate::theory::{Criterion, DelayProcess, Rule, TheoryError, threshold};
 
 /// Print closed-form stability thresholds as CSV. Lists are separated by commas.
@@ -41,22 +41,6 @@ pub struct Args {
     pub svg: Option<PathBuf>,
 }
 
-/// One threshold; the order of the fields is the CSV's header.
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    pub rule: &'static str,
-    pub momentum: f64,
-    pub dampening: f64,
-    /// Updates; the mean delay where it is random.
-    pub delay: f64,
-    pub schedule: String,
-    pub criterion: &'static str,
-    pub relative_variance: f64,
-    pub threshold_gain: f64,
-    pub effective_gain: f64,
-    pub crossing_angle: Option<f64>,
-}
-
 fn rule_name(text: &str) -> Result<String, String> {
     let name = text.trim();
     if Rule::NAMES.contains(&name) { Ok(name.to_owned()) } else { Err(format!("accepted: {}", Rule::NAMES.join(", "))) }
@@ -79,7 +63,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
 }
 
-fn write(rows: &[Row], out: impl Write) -> io::Result<()> {
+fn write(rows: &[TheoryRow], out: impl Write) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
     for row in rows {
         writer.serialize(row).map_err(|error| match error.into_kind() {
@@ -91,7 +75,7 @@ fn write(rows: &[Row], out: impl Write) -> io::Result<()> {
 }
 
 /// Every combination, one row each: rules, then momenta, dampenings, delay processes and criteria.
-fn table(args: &Args) -> Result<Vec<Row>> {
+fn table(args: &Args) -> Result<Vec<TheoryRow>> {
     let rules = rules(args);
     let processes = processes(args);
     let mut rows = vec![];
@@ -99,7 +83,7 @@ fn table(args: &Args) -> Result<Vec<Row>> {
         for (schedule, process) in &processes {
             for criterion in criteria(args, process) {
                 let found = threshold(rule, process, criterion).map_err(|error| blame(rule, error))?;
-                rows.push(Row {
+                rows.push(TheoryRow {
                     rule: rule.name(),
                     momentum: rule.momentum(),
                     dampening: rule.dampening(),

@@ -9,7 +9,7 @@ use super::panel::{Name, Names, Panel, RADIUS, labelled_values, side_by_side};
 use super::scene::{Point, Scene, Style};
 use super::series::{COLORS, Series, grouped, rule_name, shade};
 use super::{DELAY_TITLE, FADED, LEFT, RIGHT, TOP, WIDTH, heading};
-use crate::command::theory::Row;
+use crate::record::TheoryRow;
 use anyhow::{Result, bail};
 use plotters::style::Color;
 
@@ -29,7 +29,7 @@ const ON_LINE: f64 = 6.0;
 
 /// What one panel shows.
 struct Content<'a> {
-    series: Vec<Series<'a, Row>>,
+    series: Vec<Series<'a, TheoryRow>>,
     x: Abscissa,
     /// What is not drawn, and how to read what is.
     notes: Vec<String>,
@@ -42,7 +42,7 @@ enum Abscissa {
 }
 
 impl Abscissa {
-    fn of(self, row: &Row) -> f64 {
+    fn of(self, row: &TheoryRow) -> f64 {
         match self {
             Self::Delay => row.delay,
             Self::Momentum => row.momentum,
@@ -50,7 +50,7 @@ impl Abscissa {
     }
 
     /// The values of these rows, sorted and distinct.
-    fn values<'a>(self, rows: impl IntoIterator<Item = &'a Row>) -> Vec<f64> {
+    fn values<'a>(self, rows: impl IntoIterator<Item = &'a TheoryRow>) -> Vec<f64> {
         let mut values: Vec<f64> = rows.into_iter().map(|row| self.of(row)).collect();
         values.sort_by(f64::total_cmp);
         values.dedup();
@@ -62,8 +62,8 @@ impl Abscissa {
 ///
 /// # Errors
 /// Where no threshold is a positive number, as a logarithmic axis has no place for any other.
-pub fn theory(rows: &[Row]) -> Result<String> {
-    let shown: Vec<&Row> =
+pub fn theory(rows: &[TheoryRow]) -> Result<String> {
+    let shown: Vec<&TheoryRow> =
         rows.iter().filter(|row| row.threshold_gain > 0.0 && row.threshold_gain.is_finite()).collect();
     if shown.is_empty() {
         bail!("no threshold of the table is a positive number, so there is nothing to draw");
@@ -97,7 +97,7 @@ pub fn theory(rows: &[Row]) -> Result<String> {
 }
 
 /// The line under the title: what the left axis means, and which kind of stability.
-fn setting(rows: &[&Row]) -> String {
+fn setting(rows: &[&TheoryRow]) -> String {
     let mean = rows.iter().any(|row| row.criterion == "mean");
     let square = rows.iter().any(|row| row.criterion != "mean");
     let stability = match (mean, square) {
@@ -111,8 +111,8 @@ fn setting(rows: &[&Row]) -> String {
 }
 
 /// One series for each rule with its numbers, schedule and criterion.
-fn against_delay<'a>(rows: &[&'a Row]) -> Content<'a> {
-    let name = |row: &Row, momentum: f64| {
+fn against_delay<'a>(rows: &[&'a TheoryRow]) -> Content<'a> {
+    let name = |row: &TheoryRow, momentum: f64| {
         let schedule = match row.schedule.as_str() {
             "round-robin" => String::new(),
             "random" => ", random workers".into(),
@@ -136,8 +136,9 @@ fn against_delay<'a>(rows: &[&'a Row]) -> Content<'a> {
 }
 
 /// One series for each rule, form of dampening, delay and criterion, where some rule has enough momenta.
-fn against_momentum<'a>(rows: &[&'a Row]) -> Option<Content<'a>> {
-    let momenta = |keep: &dyn Fn(&Row) -> bool| Abscissa::Momentum.values(rows.iter().copied().filter(|row| keep(row)));
+fn against_momentum<'a>(rows: &[&'a TheoryRow]) -> Option<Content<'a>> {
+    let momenta =
+        |keep: &dyn Fn(&TheoryRow) -> bool| Abscissa::Momentum.values(rows.iter().copied().filter(|row| keep(row)));
     let rules = distinct(rows.iter().map(|row| row.rule));
     if rules.iter().all(|rule| momenta(&|row| row.rule == *rule).len() < LEAST_MOMENTA) {
         return None;
@@ -164,11 +165,11 @@ fn against_momentum<'a>(rows: &[&'a Row]) -> Option<Content<'a>> {
 }
 
 /// Whether a row has this dampening, or none given, the EMA form.
-fn has_form(row: &Row, dampening: Option<f64>) -> bool {
+fn has_form(row: &TheoryRow, dampening: Option<f64>) -> bool {
     row.dampening == dampening.unwrap_or(row.momentum)
 }
 
-fn momentum_name(row: &Row, dampening: Option<f64>) -> String {
+fn momentum_name(row: &TheoryRow, dampening: Option<f64>) -> String {
     let form = match dampening {
         None => " ema".into(),
         Some(0.0) => String::new(),
@@ -188,12 +189,12 @@ fn short(momentum: f64) -> f64 {
     format!("{momentum:.decimals$}").parse().expect("a formatted number")
 }
 
-fn noise(row: &Row) -> String {
+fn noise(row: &TheoryRow) -> String {
     if row.criterion == "mean" { String::new() } else { format!(", r={}", row.relative_variance) }
 }
 
 /// The schedules and delays to draw, and a note for each schedule of which some are left out.
-fn chosen_delays<'a>(rows: &[&'a Row]) -> (Vec<(&'a str, f64)>, Vec<String>) {
+fn chosen_delays<'a>(rows: &[&'a TheoryRow]) -> (Vec<(&'a str, f64)>, Vec<String>) {
     let (mut chosen, mut notes) = (vec![], vec![]);
     for schedule in distinct(rows.iter().map(|row| row.schedule.as_str())) {
         let all = Abscissa::Delay.values(rows.iter().copied().filter(|row| row.schedule == schedule));
@@ -255,9 +256,9 @@ impl<'a> Content<'a> {
     }
 
     /// One hue for each rule of the table, from dark to light.
-    fn color_by_rule(&mut self, table: &[&Row]) {
+    fn color_by_rule(&mut self, table: &[&TheoryRow]) {
         for (index, rule) in distinct(table.iter().map(|row| row.rule)).into_iter().enumerate() {
-            let of_rule: Vec<&mut Series<'a, Row>> =
+            let of_rule: Vec<&mut Series<'a, TheoryRow>> =
                 self.series.iter_mut().filter(|one| one.rows[0].rule == rule).collect();
             let count = of_rule.len();
             for (place, one) in of_rule.into_iter().enumerate() {
@@ -266,17 +267,17 @@ impl<'a> Content<'a> {
         }
     }
 
-    fn rows(&self) -> impl Iterator<Item = &'a Row> {
+    fn rows(&self) -> impl Iterator<Item = &'a TheoryRow> {
         self.series.iter().flat_map(|one| one.rows.iter().copied())
     }
 
     /// Whether a line joins the rows: delays drawn at random have thresholds of their own, not on a line of delays.
-    fn joins(&self, series: &Series<'_, Row>) -> bool {
+    fn joins(&self, series: &Series<'_, TheoryRow>) -> bool {
         self.x == Abscissa::Momentum || series.rows[0].schedule == "round-robin"
     }
 
     fn names(&self) -> Vec<Name<'_>> {
-        let end = |one: &Series<'a, Row>| one.rows.last().map(|row| (self.x.of(row), row.threshold_gain));
+        let end = |one: &Series<'a, TheoryRow>| one.rows.last().map(|row| (self.x.of(row), row.threshold_gain));
         let named = self.series.iter().filter_map(|one| end(one).map(|end| (one, end)));
         named.map(|(one, end)| Name { text: &one.name, color: one.color, marker: one.marker, end }).collect()
     }
@@ -315,12 +316,12 @@ impl<'a> Content<'a> {
         }
     }
 
-    fn place(&self, row: &Row, panel: &Panel) -> Point {
+    fn place(&self, row: &TheoryRow, panel: &Panel) -> Point {
         (panel.x.at(self.x.of(row)), panel.y.at(row.threshold_gain))
     }
 
     /// The line of a series, from left to right, without the points that are too close to be told apart.
-    fn path(&self, series: &Series<'_, Row>, panel: &Panel) -> Vec<Point> {
+    fn path(&self, series: &Series<'_, TheoryRow>, panel: &Panel) -> Vec<Point> {
         let mut path: Vec<Point> = vec![];
         for (x, y) in series.rows.iter().map(|row| self.place(row, panel)) {
             if path.last().is_none_or(|last| x - last.0 >= 0.75) {
@@ -341,7 +342,7 @@ impl<'a> Content<'a> {
 
     /// Marks that no line joins; those that would hide each other stand side by side.
     fn mark_points(&self, scene: &mut Scene, panel: &Panel, values: &[f64]) {
-        let alone: Vec<(&Series<'_, Row>, &Row)> = self
+        let alone: Vec<(&Series<'_, TheoryRow>, &TheoryRow)> = self
             .series
             .iter()
             .filter(|one| !self.joins(one) || one.rows.len() == 1)
