@@ -8,6 +8,7 @@ pub mod flags;
 pub mod kernels;
 pub mod minimum;
 pub mod plan;
+pub mod plan_file;
 pub mod plot;
 pub mod problem;
 pub mod record;

@@ -24,11 +24,12 @@ struct Chosen {
     why: String,
 }
 
-/// Runs the sweep. Rows on stdout, progress on stderr.
+/// Runs the sweep that these make together, the first of them saying how. Rows on stdout, progress on stderr.
 ///
 /// # Errors
 /// Bad flags, a minimum that is none, an engine that cannot be had, a device that fails, a folder that cannot be written.
-pub fn run(args: &SweepArgs) -> Result<()> {
+pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
+    let [args] = sweeps else { anyhow::bail!("a plan of several grids cannot be run yet") };
     let started = jiff::Timestamp::now();
     let clock = Instant::now();
     let plan = Plan::resolve(args)?;

@@ -11,7 +11,13 @@ use std::path::PathBuf;
 
 /// Flags of `tauscope sweep`. Lists are separated by commas.
 #[derive(Clone, Debug, Args)]
+#[command(group = clap::ArgGroup::new("place").args(["out", "plan"]).multiple(true))]
 pub struct SweepArgs {
+    /// A TOML file with any of these flags as keys, and grids, zips and single cells of them; `tauscope init` writes an
+    /// example. Flags on the command line win over the file
+    #[arg(value_name = "PLAN")]
+    pub plan: Option<PathBuf>,
+
     /// Data to train on
     #[arg(long, value_enum, default_value_t = DataSource::Digits, help_heading = "Problem")]
     pub data: DataSource,
@@ -89,7 +95,7 @@ pub struct SweepArgs {
     #[arg(long, help_heading = "Output")]
     pub force: bool,
     /// Continue the unfinished sweep of --out
-    #[arg(long, requires = "out", conflicts_with = "force", help_heading = "Output")]
+    #[arg(long, requires = "place", conflicts_with = "force", help_heading = "Output")]
     pub resume: bool,
     /// Print the resolved plan as JSON and stop
     #[arg(long, help_heading = "Output")]

@@ -1,0 +1,160 @@
+//! Plan files: the flags of a sweep in a TOML file, and what a command line cannot say: several grids, lists that advance
+//! together, explicit cells.
+//!
+//! Every key is the name of a long flag of `tauscope sweep`, and its value is read as that flag's text, by the same
+//! grammar: a flag that is added tomorrow is a key tomorrow. Beside the keys a file may hold tables of axes:
+//!
+//! - `[[grid]]`: its keys replace those at the top of the file; the full product of all axes is measured;
+//! - `[[zip]]`: its lists advance together, a single value stays; axes that only the top of the file has are multiplied in;
+//! - `[[cell]]`: one value for every axis.
+//!
+//! Without any of these the top of the file is the one grid. A flag on the command line replaces its key everywhere.
+//! What comes out is one complete [`SweepArgs`] for each grid, row of a zip, or cell. Not here: what the values mean
+//! ([`crate::plan`]), nor any of their grammars ([`crate::flags`]).
+
+mod document;
+mod grammar;
+mod rows;
+
+use crate::flags::SweepArgs;
+use crate::plan::{Cell, Plan, PlanError};
+use clap::ArgMatches;
+use document::Document;
+use grammar::{Grammar, Token};
+use rows::Row;
+use std::fmt;
+use std::path::Path;
+
+/// What is wrong with a plan file, in one line: the file, the line, the key, and what would be accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}{fault}")]
+pub struct PlanFileError {
+    name: String,
+    fault: Fault,
+}
+
+/// What is wrong and where, but for the file's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Fault {
+    line: Option<usize>,
+    column: Option<usize>,
+    problem: String,
+}
+
+impl Fault {
+    fn at(line: impl Into<Option<usize>>, problem: impl Into<String>) -> Self {
+        Self { line: line.into(), column: None, problem: problem.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let part = |name, number: Option<usize>| number.map_or(String::new(), |number| format!(", {name} {number}"));
+        write!(f, "{}{}: {}", part("line", self.line), part("column", self.column), self.problem)
+    }
+}
+
+/// The sweep of a command line: its own flags and, where it names a plan file, what stands there. `matches` are those that
+/// `args` were made from; they know which flags were really given.
+///
+/// # Errors
+/// Where the file cannot be read, or makes no plan.
+pub fn complete(args: SweepArgs, matches: &ArgMatches) -> Result<Vec<SweepArgs>, PlanFileError> {
+    let Some(path) = &args.plan else { return Ok(vec![args]) };
+    let name = path.display().to_string();
+    let refused = |fault| PlanFileError { name: name.clone(), fault };
+    let bytes =
+        std::fs::read(path).map_err(|error| refused(Fault::at(None, format!("cannot read this plan: {error}"))))?;
+    let text = match str::from_utf8(&bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+            return Err(refused(Fault::at(line, "not UTF-8 text")));
+        }
+    };
+    let mut grammar = Grammar::new();
+    let given = grammar.given(matches);
+    Reader { name, path: Some(path), grammar, given }.read(text)
+}
+
+/// The sweep that a plan file's text describes. `name` stands for the file in messages.
+///
+/// # Errors
+/// Where the text makes no plan.
+pub fn parse(name: &str, text: &str) -> Result<Vec<SweepArgs>, PlanFileError> {
+    Reader { name: name.into(), path: None, grammar: Grammar::new(), given: Vec::new() }.read(text)
+}
+
+struct Reader<'a> {
+    name: String,
+    /// The file, where there is one.
+    path: Option<&'a Path>,
+    grammar: Grammar,
+    /// What stands on the command line.
+    given: Vec<Token>,
+}
+
+impl Reader<'_> {
+    fn read(mut self, text: &str) -> Result<Vec<SweepArgs>, PlanFileError> {
+        self.sweeps(text).map_err(|fault| PlanFileError { name: self.name, fault })
+    }
+
+    fn sweeps(&mut self, text: &str) -> Result<Vec<SweepArgs>, Fault> {
+        let mut document = Document::read(text, &self.grammar)?;
+        let given = |key: &str| self.given.iter().any(|token| token.key == key);
+        document.forget(given);
+        let rows = rows::of(document, &self.grammar)?;
+        let sweeps = rows.iter().map(|row| self.sweep(row)).collect::<Result<Vec<_>, _>>()?;
+        if let Err(error) = resolve(&sweeps) {
+            return Err(self.blame(&rows, &sweeps, &error.to_string()));
+        }
+        Ok(sweeps)
+    }
+
+    /// One row as if it had been typed.
+    fn sweep(&mut self, row: &Row) -> Result<SweepArgs, Fault> {
+        let sweep = self.grammar.parse(row.entries(), &self.given, self.path);
+        let sweep = sweep.map_err(|fault| Fault { line: fault.line.or(row.line), ..fault })?;
+        if row.single
+            && let Ok(cells) = resolve(std::slice::from_ref(&sweep))
+            && cells.len() > 1
+        {
+            let named = |Cell { rule, delay, .. }: &Cell| {
+                format!("{} with momentum {}, dampening {} at delay {delay}", rule.kind, rule.momentum, rule.dampening)
+            };
+            return Err(Fault::at(
+                row.line,
+                format!(
+                    "this [[cell]] is {} cells ({}, {}, ...); accepted: one value for each of {}",
+                    cells.len(),
+                    named(&cells[0]),
+                    named(&cells[1]),
+                    self.grammar.axes().join(", ")
+                ),
+            ));
+        }
+        Ok(sweep)
+    }
+
+    /// Where in the file a plan was refused: the first row that is refused alone, and in it the key that the message names.
+    fn blame(&self, rows: &[Row], sweeps: &[SweepArgs], problem: &str) -> Fault {
+        for (row, sweep) in rows.iter().zip(sweeps) {
+            if let Err(error) = resolve(std::slice::from_ref(sweep)) {
+                let problem = error.to_string();
+                let line = grammar::keys_in(&problem).find_map(|key| row.line_of(key));
+                return Fault::at(line.or(row.line), problem);
+            }
+        }
+        let line = grammar::keys_in(problem).find_map(|key| rows.iter().find_map(|row| row.line_of(key)));
+        Fault::at(line, problem)
+    }
+}
+
+/// The cells of all these sweeps.
+fn resolve(sweeps: &[SweepArgs]) -> Result<Vec<Cell>, PlanError> {
+    sweeps
+        .iter()
+        .map(|sweep| Ok(Plan::resolve(sweep)?.cells()))
+        .collect::<Result<Vec<_>, _>>()
+        .map(|cells| cells.concat())
+}
