@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod command;
+pub mod cost;
 pub mod curvature;
 pub mod engine;
 pub mod flags;
@@ -11,6 +12,7 @@ pub mod plan;
 pub mod plan_file;
 pub mod plot;
 pub mod problem;
+pub mod progress;
 pub mod record;
 pub mod rule;
 pub mod schedule;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 /// One cell of a sweep: everything of a run but its learning rate, with the threshold measured for it.
@@ -177,9 +177,17 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Where the file cannot be read, has another header, or holds a value of the wrong kind. Messages name the file, the
 /// line, the column and the value, and say what would be accepted.
 pub fn read_csv<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let name = path.display();
+    let name = path.display().to_string();
     let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
+    read_csv_from(&name, file)
+}
+
+/// [`read_csv`] of text that lies elsewhere; messages call it `name`.
+///
+/// # Errors
+/// As [`read_csv`].
+pub fn read_csv_from<T: DeserializeOwned>(name: &str, text: impl Read) -> Result<Vec<T>> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text);
     let mut records = reader.records();
     let mut next = || records.next().transpose().with_context(|| format!("cannot read {name}"));
 

@@ -65,24 +65,17 @@ pub fn complete(args: SweepArgs, matches: &ArgMatches) -> Result<Vec<SweepArgs>,
     let refused = |fault| PlanFileError { name: name.clone(), fault };
     let bytes =
         std::fs::read(path).map_err(|error| refused(Fault::at(None, format!("cannot read this plan: {error}"))))?;
-    let text = match str::from_utf8(&bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
-            return Err(refused(Fault::at(line, "not UTF-8 text")));
-        }
-    };
     let mut grammar = Grammar::new();
     let given = grammar.given(matches);
-    Reader { name, path: Some(path), grammar, given }.read(text)
+    Reader { name: name.clone(), path: Some(path), grammar, given }.read(&bytes)
 }
 
 /// The sweep that a plan file's text describes. `name` stands for the file in messages.
 ///
 /// # Errors
 /// Where the text makes no plan.
-pub fn parse(name: &str, text: &str) -> Result<Vec<SweepArgs>, PlanFileError> {
-    Reader { name: name.into(), path: None, grammar: Grammar::new(), given: Vec::new() }.read(text)
+pub fn parse(name: &str, text: impl AsRef<[u8]>) -> Result<Vec<SweepArgs>, PlanFileError> {
+    Reader { name: name.into(), path: None, grammar: Grammar::new(), given: Vec::new() }.read(text.as_ref())
 }
 
 struct Reader<'a> {
@@ -95,8 +88,15 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read(mut self, text: &str) -> Result<Vec<SweepArgs>, PlanFileError> {
-        self.sweeps(text).map_err(|fault| PlanFileError { name: self.name, fault })
+    fn read(mut self, bytes: &[u8]) -> Result<Vec<SweepArgs>, PlanFileError> {
+        let sweeps = match str::from_utf8(bytes) {
+            Ok(text) => self.sweeps(text),
+            Err(error) => {
+                let before = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+                Err(Fault::at(before + 1, "not UTF-8 text"))
+            }
+        };
+        sweeps.map_err(|fault| PlanFileError { name: self.name, fault })
     }
 
     fn sweeps(&mut self, text: &str) -> Result<Vec<SweepArgs>, Fault> {
