@@ -1,6 +1,10 @@
 //! Plan files: what they say as flags, where they are wrong, and the real binary on them.
 
+use assert_cmd::Command;
+use proptest::prelude::*;
 use std::fmt::Write;
+use std::fs;
+use std::path::Path;
 use tauscope::flags::{ModelSpec, Samples, SweepArgs};
 use tauscope::plan::{Cell, Plan};
 use tauscope::plan_file::parse;
@@ -162,4 +166,159 @@ fn a_million_runs_are_planned() {
     (0..20_000).for_each(|delay| write!(zip, "{delay}, ").unwrap());
     zip += "]";
     assert_eq!(cells(&parse("plan.toml", &zip).unwrap()).len(), 20_000);
+}
+
+fn tauscope(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("tauscope").unwrap();
+    command.current_dir(folder).args(arguments);
+    command
+}
+
+/// What a command that must succeed writes to stdout.
+fn stdout(folder: &Path, arguments: &[&str]) -> String {
+    String::from_utf8(tauscope(folder, arguments).assert().success().get_output().stdout.clone()).unwrap()
+}
+
+fn dry_run(folder: &Path, arguments: &[&str]) -> serde_json::Value {
+    let arguments = [&["sweep"], arguments, &["--dry-run", "--json"]].concat();
+    serde_json::from_str(&stdout(folder, &arguments)).unwrap()
+}
+
+#[test]
+fn the_example_says_what_it_does_and_is_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = stdout(folder.path(), &["init"]);
+    assert!(said.contains("wrote plan.toml") && said.contains("--dry-run"), "{said}");
+    let example = fs::read_to_string(folder.path().join("plan.toml")).unwrap();
+    assert_eq!(stdout(folder.path(), &["init", "-"]), example);
+
+    let cells = shown(&example);
+    let grid: Vec<String> = ["sgd 0 0", "heavy-ball 0.9 0.9", "shifted 0.9 0.9"]
+        .iter()
+        .flat_map(|rule| [0, 1, 2, 4].map(|delay| format!("{rule} {delay}")))
+        .collect();
+    assert_eq!(cells[..12], grid);
+    let rest = ["nesterov 0.5 0 1", "nesterov 0.7 0 2", "nesterov 0.9 0 4", "heavy-ball 0.99 0.99 8"];
+    assert_eq!(cells[12..], rest);
+    // What the comments say of series is what they are, and keys that are commented out are keys.
+    let series = |key, text| shown(&format!("rules = 'heavy-ball'\ndampening = 0\n{key} = '{text}'"));
+    for (text, delays) in [("0..4", vec![0, 1, 2, 3]), ("logspace:16:256:5", vec![16, 32, 64, 128, 256])] {
+        assert!(example.contains(&format!("{text:?}")));
+        assert_eq!(series("delays", text), delays.iter().map(|d| format!("heavy-ball 0.9 0 {d}")).collect::<Vec<_>>());
+    }
+    assert!(example.contains(r#""linspace:0.5:0.9:3" (0.5, 0.7, 0.9)"#));
+    let is_key = |line: &&str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let commented: Vec<&str> = example.lines().filter_map(|line| line.strip_prefix("# ")).filter(is_key).collect();
+    assert_eq!(commented.len(), 3);
+    commented.iter().for_each(|line| drop(parse("comment", line).unwrap_or_else(|error| panic!("{error}"))));
+
+    fs::write(folder.path().join("plan.toml"), "mine").unwrap();
+    let refused = tauscope(folder.path(), &["init"]).assert().code(2);
+    assert!(String::from_utf8_lossy(&refused.get_output().stderr).contains("plan.toml: exists already; accepted: "));
+    assert_eq!(fs::read_to_string(folder.path().join("plan.toml")).unwrap(), "mine");
+    stdout(folder.path(), &["init", "--force"]);
+    assert_eq!(fs::read_to_string(folder.path().join("plan.toml")).unwrap(), example);
+    tauscope(folder.path(), &["init", "no/such/folder.toml"]).assert().code(2);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan =
+        "engine = 'cpu'\nmodel = 'quadratic:2'\ntolerance = 0.02\nseed-order = 5\nrules = 'sgd'\ndelays = '0..4'";
+    fs::write(folder.path().join("plan.toml"), plan).unwrap();
+    let report = dry_run(folder.path(), &["plan.toml"]);
+    assert_eq!((&report["plan"]["tolerance"], &report["plan"]["seed_order"]), (&0.02.into(), &5.into()));
+    assert_eq!(report["cells"], 4);
+    // A default on the command line is not a flag that was given; one that says the default is.
+    let report = dry_run(folder.path(), &["plan.toml", "--seed-order", "0", "--delays", "7"]);
+    assert_eq!((&report["plan"]["tolerance"], &report["plan"]["seed_order"]), (&0.02.into(), &0.into()));
+    assert_eq!((&report["cells"], &report["table"][0]["delay"]), (&1.into(), &7.into()));
+
+    let refused = |arguments: &[&str], expected: &str| {
+        let output = tauscope(folder.path(), &[&["sweep"], arguments].concat()).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && error.contains(expected), "{arguments:?}: {error}");
+    };
+    refused(&["missing.toml"], "error: missing.toml: cannot read this plan: No such file");
+    refused(&["."], "error: .: cannot read this plan: ");
+    refused(&["plan.toml", "--batch", "2"], "--batch 2: a quadratic has no samples");
+    refused(&["plan.toml", "--resume"], "--resume: accepted: with --out");
+    fs::write(folder.path().join("latin.toml"), b"rules = 'sgd'\n# \xe9").unwrap();
+    refused(&["latin.toml"], "error: latin.toml, line 2: not UTF-8 text");
+    fs::write(folder.path().join("quiet.toml"), "\nquiet = true").unwrap();
+    refused(&["quiet.toml", "--json"], "error: quiet.toml, line 2: ");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "nothing was written");
+}
+
+#[test]
+fn a_dry_run_says_what_a_plan_takes_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("plan.toml"), "samples = 100\nmodel = 'mlp:4'\nrules = 'sgd'\ndelays = '0..25'")
+        .unwrap();
+    let text = stdout(folder.path(), &["sweep", "plan.toml", "--dry-run", "--engine", "cpu"]);
+    for part in [
+        "310 parameters of mlp:4 on 100 samples of digits, ce",
+        "25: 1 rules",
+        "25 delays from 0 to 24",
+        "about 150 (6 a cell)",
+        "cpu f32",
+        "asked for",
+        " lanes, filled about ",
+        "ring of weight versions",
+        "config-steps/s",
+        "and 5 more",
+    ] {
+        assert!(text.contains(part), "'{part}' in {text}");
+    }
+    let report = dry_run(folder.path(), &["plan.toml", "--engine", "cpu"]);
+    let number = |key: &str| report[key].as_f64().unwrap_or_else(|| panic!("{key} in {report}"));
+    // Weight versions, server, gradient and velocity of 310 parameters, and more.
+    assert!(number("lane_bytes") > (25.0 + 3.0) * 310.0 * 4.0);
+    let share = 25.0 * 310.0 * 4.0 / number("lane_bytes");
+    assert!((number("history_share") - share).abs() < 1e-12);
+    assert_eq!(number("wave_bytes"), number("lane_bytes") * number("lanes"));
+    assert_eq!(number("waves"), (150.0 / number("lanes")).ceil());
+    assert!(number("config_steps_per_second") > 0.0 && number("seconds") > 0.0);
+    assert_eq!(report["table"].as_array().unwrap().len(), 25);
+    assert_eq!(report["table"][3]["cell_id"].as_str().unwrap().len(), 12);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was written");
+}
+
+/// Pieces of plan files, right and wrong.
+fn line() -> impl Strategy<Value = String> {
+    let key = prop_oneof![
+        "(rules|momentum|dampening|delays|schedule|batch|criterion)",
+        "(data|samples|model|loss|weight-decay|tolerance|horizon|engine|precision|seed-init|json|quiet|resume|out|plan)",
+        "[a-z-]{1,8}",
+    ];
+    let value = prop_oneof![
+        "(0|1|0\\.5|-1|1e-3|nan|true|false|0x10|99999999999999999999|'')",
+        "'(sgd|heavy-ball|shifted|ema|full|cpu|f64|round-robin|linear|mlp:4|quadratic:1,2|sgd,sgd)'",
+        "'[0-9]{1,3}\\.\\.=?[0-9]{1,3}'",
+        "'(lin|log)space:[0-9.]{1,4}:[0-9.]{1,4}:[0-9]{1,2}'",
+        "\\[('sgd'|0|1|2|'ema'|'1\\.\\.3')(, ('nesterov'|4|5|0\\.25)){0,3}\\]",
+        "\\PC{0,12}",
+    ];
+    prop_oneof![
+        4 => (key, value).prop_map(|(key, value)| format!("{key} = {value}")),
+        1 => "\\[\\[(grid|zip|cell|grids)\\]\\]",
+        1 => "\\PC{0,20}",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Any text either makes a plan or is refused in one line that names the file and a place in it.
+    #[test]
+    fn any_text_makes_a_plan_or_a_message(lines in proptest::collection::vec(line(), 0..8)) {
+        let text = lines.join("\n");
+        if let Err(error) = parse("plan.toml", &text) {
+            let message = error.to_string();
+            let placed = message.contains(", line ") || message.contains("--");
+            prop_assert!(message.starts_with("plan.toml") && placed && message.lines().count() == 1, "{text}\n{message}");
+        }
+    }
 }

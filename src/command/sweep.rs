@@ -39,6 +39,9 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     if args.dry_run {
         return dry_run::run(&plan, args.json);
     }
+    if args.resume && args.out.is_none() {
+        anyhow::bail!("--resume: accepted: with --out, which names the unfinished sweep");
+    }
     let existing = match (args.force, args.resume) {
         (true, _) => Existing::Replace,
         (_, true) => Existing::Resume,
