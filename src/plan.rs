@@ -12,6 +12,7 @@ use crate::rule::{Rule, RuleKind};
 use crate::schedule::Schedule;
 use crate::threshold::Criterion;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Momentum of every rule that has one, unless asked otherwise.
@@ -25,6 +26,9 @@ const DELAYS: [u32; 7] = [0, 1, 2, 4, 8, 16, 32];
 
 /// Longest delay of a sweep, updates.
 const LONGEST: u32 = 1_000_000;
+
+/// Cells of one plan at most: a plan holds them all in memory.
+const MOST_CELLS: usize = 10_000_000;
 
 /// Steps after which a run is given up (or, with minibatches, has stayed), in units of delay + 1.
 const HORIZON: [(Criterion, u64); 2] = [(Criterion::Mean, 16_384), (Criterion::Escape, 1_024)];
@@ -96,8 +100,12 @@ impl Plan {
         if let Some(delay) = delays.iter().find(|delay| **delay > LONGEST) {
             refuse!("--delays: {delay}; accepted: up to {LONGEST} updates (a run stores delay + 1 weight versions)");
         }
-        if let Some(delay) = first_repeated(&delays) {
+        if let Some(delay) = first_repeated(&delays, |delay| *delay) {
             refuse!("--delays: {delay} stands twice; accepted: each delay once");
+        }
+        let cells = rules.len().saturating_mul(delays.len());
+        if cells > MOST_CELLS {
+            refuse!("--rules, --momentum, --dampening, --delays: {cells} cells; accepted: up to {MOST_CELLS}");
         }
         if let Batch::Size(batch) = args.batch {
             let Some(samples) = problem.samples else {
@@ -255,7 +263,9 @@ fn rules(args: &SweepArgs) -> Result<Vec<Rule>, PlanError> {
             }
         }
     }
-    if let Some(Rule { kind, momentum, dampening }) = first_repeated(&rules) {
+    // 0.0 makes one zero of both.
+    let key = |rule: &Rule| (rule.kind as u8, (rule.momentum + 0.0).to_bits(), (rule.dampening + 0.0).to_bits());
+    if let Some(Rule { kind, momentum, dampening }) = first_repeated(&rules, key) {
         refuse!(
             "--rules, --momentum, --dampening: {kind} with momentum {momentum} and dampening {dampening} stands twice; \
              accepted: each once"
@@ -264,8 +274,10 @@ fn rules(args: &SweepArgs) -> Result<Vec<Rule>, PlanError> {
     Ok(rules)
 }
 
-fn first_repeated<T: PartialEq + Copy>(items: &[T]) -> Option<T> {
-    items.iter().enumerate().find(|(i, item)| items[..*i].contains(item)).map(|(_, item)| *item)
+/// The first item whose `key` an earlier one has.
+fn first_repeated<T: Copy, K: Ord>(items: &[T], key: impl Fn(&T) -> K) -> Option<T> {
+    let mut seen = BTreeSet::new();
+    items.iter().find(|item| !seen.insert(key(item))).copied()
 }
 
 fn short_hash(content: &impl Serialize) -> String {

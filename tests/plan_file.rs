@@ -91,6 +91,16 @@ fn grids_zips_and_cells_take_from_the_top_what_they_do_not_say() {
 }
 
 #[test]
+fn a_table_leaves_everything_else_as_the_top_says() {
+    let top =
+        "force = true\nsamples = 99\nout = 'x'\nhorizon = 77\nengine = 'gpu'\nadapter = 'y'\ndampening = [0, 0.5]\n";
+    let [plain] = &parse("plan.toml", top).unwrap()[..] else { panic!() };
+    let [grid] = &parse("plan.toml", format!("{top}[[grid]]\nrules = 'sgd'")).unwrap()[..] else { panic!() };
+    assert_eq!(format!("{:?}", SweepArgs { rules: vec![RuleKind::Sgd], ..plain.clone() }), format!("{grid:?}"));
+    assert!(grid.force && grid.horizon == Some(77));
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_line() {
     let cases = [
         ("\n\ndelay = 3", "plan.toml, line 3: unknown key 'delay'; nearest: 'delays'"),
@@ -146,6 +156,10 @@ fn what_is_wrong_is_said_with_its_line() {
             "delays = ['0..1000000', 1000001]",
             "plan.toml, line 1: delays: more than 1000000 values; accepted: up to 1000000",
         ),
+        (
+            "delays = '0..10000'\nmomentum = 'linspace:0:0.9:2000'\nrules = 'shifted'",
+            "plan.toml, line 3: --rules, --momentum, --dampening, --delays: 20000000 cells; accepted: up to 10000000",
+        ),
         ("\u{feff}delay = 1", "plan.toml, line 1: unknown key 'delay'; nearest: 'delays'"),
     ];
     let mut differences = String::new();
@@ -163,9 +177,9 @@ fn a_million_runs_are_planned() {
     let grid = "rules = ['heavy-ball', 'nesterov', 'shifted']\ndampening = 0\nmomentum = 'linspace:0:0.99:100'\ndelays = '0..570'";
     assert_eq!(cells(&parse("plan.toml", grid).unwrap()).len(), 171_000);
     let mut zip = "rules = 'sgd'\n[[zip]]\ndelays = [".to_string();
-    (0..20_000).for_each(|delay| write!(zip, "{delay}, ").unwrap());
+    (0..171_000).for_each(|delay| write!(zip, "{delay}, ").unwrap());
     zip += "]";
-    assert_eq!(cells(&parse("plan.toml", &zip).unwrap()).len(), 20_000);
+    assert_eq!(cells(&parse("plan.toml", &zip).unwrap()).len(), 171_000);
 }
 
 fn tauscope(folder: &Path, arguments: &[&str]) -> Command {
@@ -220,6 +234,15 @@ fn the_example_says_what_it_does_and_is_never_overwritten() {
     assert_eq!(fs::read_to_string(folder.path().join("plan.toml")).unwrap(), example);
     tauscope(folder.path(), &["init", "no/such/folder.toml"]).assert().code(2);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn the_plan_in_the_readme_is_one() {
+    let readme = include_str!("../README.md");
+    let (_, from) = readme.split_once("```toml\n").unwrap();
+    let cells = shown(from.split_once("```").unwrap().0);
+    assert_eq!(cells.len(), 2 * 11 + 3 + 1);
+    assert_eq!(cells[22..], ["shifted 0.5 0 1", "shifted 0.7 0 2", "shifted 0.9 0 4", "heavy-ball 0.9 0 64"]);
 }
 
 #[test]

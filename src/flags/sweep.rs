@@ -97,10 +97,10 @@ pub struct SweepArgs {
     /// Continue the unfinished sweep of --out
     #[arg(long, requires = "place", conflicts_with = "force", help_heading = "Output")]
     pub resume: bool,
-    /// Print the resolved plan as JSON and stop
+    /// Print cells, runs, waves, memory and an estimate of the time, and stop; with --json the resolved plan too
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
-    /// Write one JSON object per cell to stdout instead of the table
+    /// Write events to stdout instead of the table, one JSON object a line: start, cell (with its row), progress, end
     #[arg(long, help_heading = "Output")]
     pub json: bool,
     /// No progress, no table

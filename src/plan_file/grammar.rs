@@ -4,6 +4,7 @@
 use super::Fault;
 use super::document::{Entry, Value};
 use crate::flags::{Delays, Momenta, SweepArgs};
+use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
@@ -39,6 +40,8 @@ pub struct Token {
 /// The flags of `tauscope sweep`.
 pub struct Grammar {
     command: Command,
+    /// The same without defaults: what is not said stays as it was.
+    changes: Command,
     kinds: BTreeMap<String, Kind>,
 }
 
@@ -54,7 +57,15 @@ impl Grammar {
             .get_arguments()
             .filter_map(|arg| Some((arg.get_long()?.to_owned(), kind(arg.get_action(), arg.get_value_delimiter()))))
             .collect();
-        Self { command, kinds }
+        // A switch has a default of its own, unless it is made an ordinary flag; axes are none.
+        let changes = command.clone().mut_args(|arg| {
+            let action = match arg.get_action() {
+                ArgAction::SetTrue | ArgAction::SetFalse => ArgAction::Set,
+                other => other.clone(),
+            };
+            arg.default_value(Resettable::Reset).action(action)
+        });
+        Self { command, changes, kinds }
     }
 
     pub fn kind(&self, key: &str) -> Option<Kind> {
@@ -106,25 +117,24 @@ impl Grammar {
     ///
     /// # Errors
     /// What clap has to say of them, in one line, and the line of the file where that is about one of its keys.
-    pub fn parse<'a>(
-        &mut self,
-        entries: impl Iterator<Item = &'a Entry> + Clone,
-        given: &[Token],
-        path: Option<&Path>,
-    ) -> Result<SweepArgs, Fault> {
-        let mut words: Vec<OsString> = Vec::new();
-        for Entry { key, value, .. } in entries.clone() {
-            match value {
-                Value::Switch(true) => words.push(format!("--{key}").into()),
-                Value::Switch(false) => {}
-                Value::One(item) => words.push(format!("--{key}={}", item.text).into()),
-                Value::Many(items) => words.extend(items.iter().map(|item| format!("--{key}={}", item.text).into())),
-            }
-        }
+    pub fn parse(&mut self, entries: &[Entry], given: &[Token], path: Option<&Path>) -> Result<SweepArgs, Fault> {
+        let mut words = words(entries);
         words.extend(given.iter().map(|token| token.text.clone()));
         words.extend(path.iter().flat_map(|path| [OsString::from("--"), path.into()]));
         let matches = self.command.try_get_matches_from_mut(words);
         matches.and_then(|matches| SweepArgs::from_arg_matches(&matches)).map_err(|error| fault(&error, entries))
+    }
+
+    /// The flags of a sweep that differs from another in these keys. A file can have 100,000 of them, and defaults are
+    /// most of what [`Grammar::parse`] spends its time on.
+    ///
+    /// # Errors
+    /// As [`Grammar::parse`].
+    pub fn change(&mut self, sweep: &SweepArgs, entries: &[Entry]) -> Result<SweepArgs, Fault> {
+        let mut sweep = sweep.clone();
+        let matches = self.changes.try_get_matches_from_mut(words(entries));
+        let changed = matches.and_then(|matches| sweep.update_from_arg_matches(&matches));
+        changed.map(|()| sweep).map_err(|error| fault(&error, entries))
     }
 
     /// The single values of an axis: a text that stands for many becomes the text of each.
@@ -160,8 +170,22 @@ pub fn keys_in(message: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Keys as they would be typed.
+fn words(entries: &[Entry]) -> Vec<OsString> {
+    let mut words = Vec::new();
+    for Entry { key, value, .. } in entries {
+        match value {
+            Value::Switch(true) => words.push(format!("--{key}").into()),
+            Value::Switch(false) => {}
+            Value::One(item) => words.push(format!("--{key}={}", item.text).into()),
+            Value::Many(items) => words.extend(items.iter().map(|item| format!("--{key}={}", item.text).into())),
+        }
+    }
+    words
+}
+
 /// clap's error in one line, and its place in the file.
-fn fault<'a>(error: &clap::Error, entries: impl Iterator<Item = &'a Entry> + Clone) -> Fault {
+fn fault(error: &clap::Error, entries: &[Entry]) -> Fault {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         Some(ContextValue::Strings(texts)) => Some(texts.join(", ")),
@@ -169,13 +193,13 @@ fn fault<'a>(error: &clap::Error, entries: impl Iterator<Item = &'a Entry> + Clo
     };
     let about = text(ContextKind::InvalidArg).unwrap_or_default();
     let key = keys_in(&about).next().unwrap_or_default();
-    let entry = entries.clone().find(|entry| entry.key == key);
+    let entry = entries.iter().find(|entry| entry.key == key);
     let Some(value) = text(ContextKind::InvalidValue) else {
         // A conflict, or a flag that is missing: clap's own sentence.
         let rendered = error.render().to_string();
         let sentence = rendered.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
         let sentence = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
-        let line = keys_in(&sentence).find_map(|key| entries.clone().find(|entry| entry.key == key));
+        let line = keys_in(&sentence).find_map(|key| entries.iter().find(|entry| entry.key == key));
         return Fault::at(line.map(|entry| entry.line), sentence);
     };
     let mut problem = format!("{key}: '{value}'");

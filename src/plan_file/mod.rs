@@ -19,11 +19,12 @@ mod rows;
 use crate::flags::SweepArgs;
 use crate::plan::{Cell, Plan, PlanError};
 use clap::ArgMatches;
-use document::Document;
+use document::{Document, Entry};
 use grammar::{Grammar, Token};
 use rows::Row;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What is wrong with a plan file, in one line: the file, the line, the key, and what would be accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,16 +105,25 @@ impl Reader<'_> {
         let given = |key: &str| self.given.iter().any(|token| token.key == key);
         document.forget(given);
         let rows = rows::of(document, &self.grammar)?;
-        let sweeps = rows.iter().map(|row| self.sweep(row)).collect::<Result<Vec<_>, _>>()?;
+        let mut sweeps: Vec<SweepArgs> = Vec::with_capacity(rows.len());
+        let mut shared: Option<(&Arc<Vec<Entry>>, SweepArgs)> = None;
+        for row in &rows {
+            let base = match shared.take() {
+                Some(shared) if Arc::ptr_eq(shared.0, &row.shared) => shared.1,
+                _ => self.grammar.parse(&row.shared, &self.given, self.path)?,
+            };
+            sweeps.push(self.sweep(&base, row)?);
+            shared = Some((&row.shared, base));
+        }
         if let Err(error) = resolve(&sweeps) {
             return Err(self.blame(&rows, &sweeps, &error.to_string()));
         }
         Ok(sweeps)
     }
 
-    /// One row as if it had been typed.
-    fn sweep(&mut self, row: &Row) -> Result<SweepArgs, Fault> {
-        let sweep = self.grammar.parse(row.entries(), &self.given, self.path);
+    /// One row: what its own keys make of the sweep that it shares with others.
+    fn sweep(&mut self, base: &SweepArgs, row: &Row) -> Result<SweepArgs, Fault> {
+        let sweep = self.grammar.change(base, &row.own);
         let sweep = sweep.map_err(|fault| Fault { line: fault.line.or(row.line), ..fault })?;
         if row.single
             && let Ok(cells) = resolve(std::slice::from_ref(&sweep))

@@ -15,18 +15,14 @@ pub struct Row {
     /// Whether it must come to one cell.
     pub single: bool,
     /// The keys at the top of the file that its own do not replace.
-    shared: Arc<Vec<Entry>>,
-    own: Vec<Entry>,
+    pub shared: Arc<Vec<Entry>>,
+    pub own: Vec<Entry>,
 }
 
 impl Row {
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> + Clone {
-        self.shared.iter().chain(&self.own)
-    }
-
     /// Where a key stands.
     pub fn line_of(&self, key: &str) -> Option<usize> {
-        self.entries().find(|entry| entry.key == key).map(|entry| entry.line)
+        self.shared.iter().chain(&self.own).find(|entry| entry.key == key).map(|entry| entry.line)
     }
 }
 
