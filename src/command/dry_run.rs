@@ -79,10 +79,11 @@ pub fn run(plan: &Plan, json: bool) -> Result<()> {
     let runs: f64 = cells.iter().map(|_| cost::runs(plan.criterion)).sum();
     let steps: Vec<f64> = cells.iter().map(|cell| cost::steps_of_run(plan, cell)).collect();
     let config_steps = cells.iter().map(|cell| cost::of_cell(plan, cell)).sum();
-    // The rounds of the longest cell follow each other, however many lanes there are. A GPU takes as long for a step of
-    // few lanes as of many.
+    // The rounds of the longest cell follow each other, however many lanes there are. A GPU, unless it is a program on the
+    // processor, takes as long for a step of few lanes as of many.
     let longest = cost::rounds(plan.criterion) * steps.iter().fold(0.0, |longest: f64, steps| longest.max(*steps));
-    let together = if engine.info().engine == "gpu" { lanes } else { 1 };
+    let EngineInfo { engine: name, device_type, .. } = engine.info();
+    let together = if name == "gpu" && device_type != "Cpu" { lanes } else { 1 };
     let report = Report {
         plan_hash: plan.hash(),
         plan,
