@@ -356,5 +356,25 @@ mod tests {
             prop_assert_eq!(&back[..], &rows[..]);
             prop_assert_eq!(back[0].lr.to_bits(), lr.to_bits());
         }
+
+        /// Lines of a table, whole or damaged, are read or refused with the table's name and the line.
+        #[test]
+        fn a_damaged_table_is_refused_with_its_line(
+            damage in "[0-9a-z.,\"\n\r\\PC]{0,6}",
+            place in 0usize..400,
+            length in 0usize..8,
+        ) {
+            let mut text: Vec<char> = format!(
+                "{}\nr0,a1,0.5,stable,-0.1,100,1e-9,,0.25,\nr1,a1,0.6,escaped,0.1,90,1,0.5,,left\n",
+                cells::columns::<RunRow>().join(",")
+            ).chars().collect();
+            let place = place.min(text.len());
+            text.splice(place..(place + length).min(text.len()), damage.chars());
+            let text: String = text.into_iter().collect();
+            if let Err(error) = read_csv_from::<RunRow>("runs.csv", text.as_bytes()) {
+                let message = format!("{error:#}");
+                prop_assert!(message.contains("runs.csv, line ") || message.contains("line: "), "{text}: {message}");
+            }
+        }
     }
 }
