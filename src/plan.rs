@@ -161,7 +161,7 @@ impl Plan {
 }
 
 /// One row of the threshold table.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cell {
     pub rule: Rule,
     pub delay: u32,

@@ -84,7 +84,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     let bar = progress_bar(args, cells.len(), folder.entries().len());
     let done: Vec<usize> = folder.entries().iter().map(|entry| entry.cell).collect();
     let rest: Vec<usize> = (0..cells.len()).filter(|index| !done.contains(index)).collect();
-    let asked: Vec<(Cell, f64)> = rest.iter().map(|index| cells[*index]).collect();
+    let asked: Vec<(Cell, f64)> = rest.iter().map(|index| cells[*index].clone()).collect();
     let mut config_steps = 0;
     sweep.measure(
         &*engine,
@@ -217,7 +217,7 @@ fn entry(sweep: &Sweep, info: &EngineInfo, index: usize, cell: &Cell, lr_theory:
         momentum: cell.rule.momentum,
         dampening: cell.rule.dampening,
         delay: cell.delay,
-        schedule: cell.schedule.name().into(),
+        schedule: cell.schedule.name(),
         workers: cell.schedule.slots(),
         batch: plan.batch.to_string(),
         seed_data: problem.seed_data,

@@ -6,7 +6,7 @@ use crate::kernels::step::{self, Coefficients, Place, State};
 use crate::kernels::{gather, observe, quadratic};
 use crate::problem::Problem;
 use crate::problem::network::Backprop;
-use crate::schedule::{BatchOrder, Schedule};
+use crate::schedule::{BatchOrder, Sampling, Schedule};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 
@@ -166,14 +166,14 @@ impl<T: Real> Lane<T> {
             (Problem::Network(network), None) => Source::FullBatch(Backprop::new(network, network.data.samples())),
             (Problem::Network(network), Some(batch)) => Source::Minibatch {
                 pass: Backprop::new(network, batch),
-                order: BatchOrder::new(network.data.samples(), batch, run.seed_order),
+                order: BatchOrder::new(network.data.samples(), batch, run.seed_order, Sampling::Epochs),
                 inputs: Vec::with_capacity(batch * network.data.features),
                 labels: Vec::with_capacity(batch),
             },
         };
         Self {
             step: 0,
-            schedule: run.schedule,
+            schedule: run.schedule.clone(),
             coefficients: run.rule.coefficients().narrow(),
             lr: T::of(run.lr),
             slot_velocity,

@@ -94,7 +94,7 @@ impl Sweep {
         if cells.is_empty() {
             return Ok(());
         }
-        let plain: Vec<Cell> = cells.iter().map(|(cell, _)| *cell).collect();
+        let plain: Vec<Cell> = cells.iter().map(|(cell, _)| cell.clone()).collect();
         let spec = wave_spec(&self.plan, &self.problem, &plain);
         let lanes = engine.capacity(&spec)?;
         let minimum = Arc::new(self.minimum.weights.clone());
@@ -134,7 +134,7 @@ impl Sweep {
     }
 
     fn run(&self, cell: &Cell, lr: f64) -> Run {
-        let (rule, schedule) = (cell.rule, cell.schedule);
+        let (rule, schedule) = (cell.rule, cell.schedule.clone());
         Run { rule, lr, schedule, seed_order: self.plan.seed_order, start: Arc::clone(&self.start) }
     }
 

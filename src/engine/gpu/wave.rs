@@ -6,7 +6,7 @@ use super::plan::Plan;
 use super::program::Dispatch;
 use crate::engine::{EngineError, Observation, Observations, Run, Wave, WaveSpec};
 use crate::kernels::{Place, observe, step};
-use crate::schedule::{BatchOrder, Schedule};
+use crate::schedule::{BatchOrder, Sampling, Schedule};
 
 pub struct GpuWave {
     device: Device,
@@ -172,7 +172,7 @@ impl Wave for GpuWave {
         self.device.write(&self.history, lane * self.spec.slots * parameters, &start.repeat(slots));
         self.device.write(&self.velocity, lane * velocities * parameters, &vec![0f32; velocities * parameters]);
         let order = self.spec.batch.zip(self.spec.problem.samples());
-        let order = order.map(|(batch, samples)| BatchOrder::new(samples, batch, run.seed_order));
+        let order = order.map(|(batch, samples)| BatchOrder::new(samples, batch, run.seed_order, Sampling::Epochs));
         self.lanes[lane] = Some(Lane { step: 0, schedule: run.schedule, slot_velocity, order });
         self.device.check()
     }
