@@ -3,6 +3,7 @@
 //! Not here: the subcommands ([`crate::cli`]), nor defaults that depend on other flags ([`crate::plan`]).
 
 mod axis;
+mod schedule;
 mod spec;
 mod sweep;
 
@@ -11,6 +12,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 pub use axis::{Dampening, Delays, Momenta, NamedPmf, non_negative, positive};
+pub use schedule::{Means, PmfSpec, ScheduleSpec};
 pub use spec::{Batch, ModelSpec, Samples};
 pub use sweep::SweepArgs;
 

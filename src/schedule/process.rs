@@ -27,12 +27,28 @@ pub struct Process {
 #[derive(Clone, Debug)]
 enum Kind {
     /// One slot after the other.
-    Turns { slots: u32, turn: u32 },
-    Random { workers: u32, bound: Option<Bound> },
-    Normal { ages: ByAge, bound: Option<Bound> },
+    Turns {
+        slots: u32,
+        turn: u32,
+    },
+    Random {
+        workers: u32,
+        bound: Option<Bound>,
+    },
+    Normal {
+        ages: ByAge,
+        bound: Option<Bound>,
+    },
     Workers(Clock),
-    Iid { iid: Iid, ring: Ring },
-    Trace { delays: Arc<[u32]>, next: usize, ring: Ring },
+    Iid {
+        iid: Iid,
+        ring: Ring,
+    },
+    Trace {
+        delays: Arc<[u32]>,
+        next: usize,
+        ring: Ring,
+    },
 }
 
 /// Slots that are written in turn and read at any delay.

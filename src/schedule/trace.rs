@@ -55,9 +55,10 @@ impl Trace {
                 }
             };
             let field = record.get(column).unwrap_or("");
-            let delay = field.parse().ok().filter(|delay| *delay <= LONGEST).ok_or_else(|| {
-                refuse(format!("line {line}: delay '{field}' is not a whole number up to {LONGEST}"))
-            })?;
+            let delay =
+                field.parse().ok().filter(|delay| *delay <= LONGEST).ok_or_else(|| {
+                    refuse(format!("line {line}: delay '{field}' is not a whole number up to {LONGEST}"))
+                })?;
             delays.push(delay);
         }
         Self::new(delays)
@@ -97,7 +98,9 @@ mod tests {
 
     #[test]
     fn a_trace_is_read_with_or_without_a_header() {
-        for content in ["delay\n3\n0\n12\n", "3\n0\n12", "step,delay\n0,3\n1,0\n2,12\n", " delay \r\n 3\r\n\r\n0\r\n12\r\n"] {
+        for content in
+            ["delay\n3\n0\n12\n", "3\n0\n12", "step,delay\n0,3\n1,0\n2,12\n", " delay \r\n 3\r\n\r\n0\r\n12\r\n"]
+        {
             assert_eq!(read(content).unwrap(), [3, 0, 12], "{content:?}");
         }
     }
