@@ -70,7 +70,7 @@ fn sweep() -> (Sweep, Vec<(Cell, f64)>) {
     let problem = Arc::new(plan.problem.build().unwrap());
     let minimum = minimum::find(&problem, 0, 1e-8).unwrap();
     let sweep = Sweep::new(plan, problem, minimum);
-    let cells = sweep.plan.cells().into_iter().map(|cell| (cell, sweep.lr_theory(&cell).unwrap())).collect();
+    let cells = sweep.plan.cells().into_iter().map(|cell| (cell.clone(), sweep.lr_theory(&cell).unwrap())).collect();
     (sweep, cells)
 }
 

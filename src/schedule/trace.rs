@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub struct Trace {
     #[serde(serialize_with = "super::workers::slice")]
     delays: Arc<[u32]>,
+    #[serde(skip)]
+    longest: u32,
 }
 
 const ACCEPTED: &str = "accepted: a CSV file with a column delay, or with nothing but one delay on each line";
@@ -24,7 +26,7 @@ impl Trace {
             Some(longest) if *longest > LONGEST => {
                 Err(ScheduleError(format!("its longest delay is {longest}; accepted: up to {LONGEST} updates")))
             }
-            Some(_) => Ok(Self { delays: delays.into() }),
+            Some(longest) => Ok(Self { longest: *longest, delays: delays.into() }),
         }
     }
 
@@ -71,7 +73,7 @@ impl Trace {
 
     /// Updates.
     pub fn longest(&self) -> u32 {
-        self.delays.iter().copied().max().unwrap_or(0)
+        self.longest
     }
 
     /// Updates.

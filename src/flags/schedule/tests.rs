@@ -1,6 +1,7 @@
 //! The grammar of schedules against texts written by hand, and against itself.
 
 use super::*;
+use crate::schedule::Schedule;
 use crate::theory::DelayProcess;
 use proptest::prelude::*;
 
