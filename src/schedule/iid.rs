@@ -46,13 +46,19 @@ impl Iid {
     /// # Errors
     /// A delay above [`LONGEST`].
     pub fn geometric(mean: u32) -> Result<Self, ScheduleError> {
-        let mean = f64::from(mean);
-        let ratio = mean / (mean + 1.0);
-        let entries = if mean == 0.0 { 1.0 } else { (TAIL.ln() / ratio.ln()).ceil() };
-        if entries > f64::from(LONGEST) {
-            return Err(ScheduleError(format!("its longest delay is {entries}; accepted: up to {LONGEST} updates")));
+        let ratio = f64::from(mean) / (f64::from(mean) + 1.0);
+        let mut weights = vec![];
+        let mut tail = 1.0;
+        while tail >= TAIL {
+            if weights.len() > LONGEST as usize {
+                let most = (f64::from(LONGEST) / -TAIL.ln()) as u32;
+                return Err(ScheduleError(format!(
+                    "its delays exceed {LONGEST} updates; accepted: delays up to {most}"
+                )));
+            }
+            weights.push(tail);
+            tail *= ratio;
         }
-        let weights: Vec<f64> = (0..entries as i32).map(|delay| ratio.powi(delay)).collect();
         Self::new(DelayPmf::from_counts(&weights).map_err(|error| ScheduleError(error.to_string()))?)
     }
 
@@ -113,7 +119,9 @@ mod tests {
             assert!(ratio.powi(p.len() as i32) < 1e-9 * (1.0 + 1e-6), "the tail beyond delay {}", p.len() - 1);
             assert!(p.len() == 1 || ratio.powi(p.len() as i32 - 1) >= 1e-9);
         }
-        assert!(Iid::geometric(60_000).unwrap_err().to_string().contains("up to 1000000"));
+        let error = Iid::geometric(60_000).unwrap_err().to_string();
+        assert_eq!(error, "its delays exceed 1000000 updates; accepted: delays up to 48254");
+        assert!(Iid::geometric(48_254).is_ok());
         assert!(Iid::uniform(500_001).unwrap_err().to_string().contains("1000002"));
     }
 

@@ -31,13 +31,14 @@ pub enum Service {
 }
 
 impl Service {
+    /// With the exponential function of a library, so that machines agree on the order of arrivals.
     fn draw(&self, rng: &mut ChaCha8Rng) -> f64 {
         match self {
             Self::Constant => 1.0,
             Self::Exponential => rng.sample(Exp1),
-            Self::Lognormal { shape } => (shape * rng.sample::<f64, _>(StandardNormal) - shape * shape / 2.0).exp(),
+            Self::Lognormal { shape } => libm::exp(shape * rng.sample::<f64, _>(StandardNormal) - shape * shape / 2.0),
             // The logarithm of a Pareto variable is exponential.
-            Self::Pareto { shape } => (shape - 1.0) / shape * (rng.sample::<f64, _>(Exp1) / shape).exp(),
+            Self::Pareto { shape } => (shape - 1.0) / shape * libm::exp(rng.sample::<f64, _>(Exp1) / shape),
         }
     }
 }

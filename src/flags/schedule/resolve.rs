@@ -87,9 +87,10 @@ impl Means {
     fn of(&self, workers: u32) -> Result<Vec<f64>, usize> {
         match self {
             Self::Equal => Ok(vec![1.0; workers as usize]),
+            // Powers of a library: the means are part of a cell's hash, which machines must agree on.
             Self::Spread(spread) => {
                 let last = f64::from(workers - 1).max(1.0);
-                Ok((0..workers).map(|worker| spread.powf(f64::from(worker) / last)).collect())
+                Ok((0..workers).map(|worker| libm::pow(*spread, f64::from(worker) / last)).collect())
             }
             Self::Listed(means) if means.len() == workers as usize => Ok(means.clone()),
             Self::Listed(means) => Err(means.len()),
