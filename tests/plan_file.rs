@@ -8,15 +8,17 @@ use std::path::Path;
 use tauscope::flags::{ModelSpec, Samples, SweepArgs};
 use tauscope::plan::{Cell, Plan};
 use tauscope::plan_file::parse;
-use tauscope::rule::RuleKind;
+use tauscope::record::{ThresholdRow, read_csv};
 
 fn cells(sweeps: &[SweepArgs]) -> Vec<Cell> {
-    sweeps.iter().flat_map(|sweep| Plan::resolve(sweep).unwrap().cells()).collect()
+    Plan::resolve(sweeps).unwrap().cells()
 }
 
 /// Cells as short text: rule, momentum, dampening, delay.
 fn shown(text: &str) -> Vec<String> {
-    let shown = |Cell { rule, delay, .. }: Cell| format!("{} {} {} {delay}", rule.kind, rule.momentum, rule.dampening);
+    let shown = |Cell { rule, delay, .. }: Cell| {
+        format!("{} {} {} {}", rule.name(), rule.momentum, rule.dampening, delay.unwrap())
+    };
     cells(&parse("plan.toml", text).unwrap_or_else(|error| panic!("{error}"))).into_iter().map(shown).collect()
 }
 
@@ -47,10 +49,12 @@ fn without_tables_the_file_is_a_command_line() {
     .unwrap()[..] else {
         panic!()
     };
-    assert_eq!((&sweep.rules[..], sweep.samples), (&[RuleKind::Sgd, RuleKind::HeavyBall][..], Samples::Count(128)));
+    let rules: Vec<String> = sweep.rules.iter().map(ToString::to_string).collect();
+    assert_eq!((&rules[..], sweep.samples), (&["sgd".into(), "heavy-ball".into()][..], Samples::Count(128)));
     assert_eq!((&sweep.model, sweep.weight_decay), (&ModelSpec::Mlp(vec![4, 4]), 1e-2));
     assert_eq!((sweep.seed_order, sweep.force, sweep.resume), (1000, true, false));
-    assert_eq!(Plan::resolve(sweep).unwrap().delays, [0, 1, 2, 3, 4, 8, 16, 32, 64, 128, 256]);
+    let delays: Vec<u32> = cells(std::slice::from_ref(sweep)).iter().filter_map(|cell| cell.delay).collect();
+    assert_eq!(delays[..11], [0, 1, 2, 3, 4, 8, 16, 32, 64, 128, 256]);
     assert_eq!(cells(&parse("plan.toml", "").unwrap()).len(), 28, "an empty file is the default sweep");
 }
 
@@ -96,7 +100,10 @@ fn a_table_leaves_everything_else_as_the_top_says() {
         "force = true\nsamples = 99\nout = 'x'\nhorizon = 77\nengine = 'gpu'\nadapter = 'y'\ndampening = [0, 0.5]\n";
     let [plain] = &parse("plan.toml", top).unwrap()[..] else { panic!() };
     let [grid] = &parse("plan.toml", format!("{top}[[grid]]\nrules = 'sgd'")).unwrap()[..] else { panic!() };
-    assert_eq!(format!("{:?}", SweepArgs { rules: vec![RuleKind::Sgd], ..plain.clone() }), format!("{grid:?}"));
+    assert_eq!(
+        format!("{:?}", SweepArgs { rules: vec!["sgd".parse().unwrap()], ..plain.clone() }),
+        format!("{grid:?}")
+    );
     assert!(grid.force && grid.horizon == Some(77));
 }
 
@@ -108,7 +115,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ("plan = 3", "plan.toml, line 1: unknown key 'plan'; accepted: activation, adapter, batch, "),
         (
             "rules = [\n  'sgd',\n  'sdg',\n]",
-            "plan.toml, line 3: rules: 'sdg'; accepted: sgd, heavy-ball, nesterov, shifted",
+            "plan.toml, line 3: rules: 'sdg': accepted: sgd, heavy-ball, nesterov, shifted, ",
         ),
         (
             "momentum = 1",
@@ -132,7 +139,7 @@ fn what_is_wrong_is_said_with_its_line() {
         (
             "\n[[grid]]\ndelays = 1\nsamples = 2",
             "plan.toml, line 4: 'samples' cannot stand in [[grid]], all of a plan shares it; accepted: above the first \
-             [[...]]; here: rules, momentum, dampening, delays, schedule, batch",
+             [[...]]; here: rules, momentum, dampening, delays, schedule, batch, criterion",
         ),
         ("[[cell]]\nrule = 'sgd'", "plan.toml, line 2: unknown key 'rule'; nearest: 'rules'"),
         (
@@ -142,15 +149,27 @@ fn what_is_wrong_is_said_with_its_line() {
         ),
         (
             "delays = 1\n[[cell]]\nrules = 'heavy-ball'",
-            "plan.toml, line 2: this [[cell]] is 2 cells (heavy-ball with momentum 0.9, dampening 0 at delay 1, heavy-ball \
-             with momentum 0.9, dampening 0.9 at delay 1, ...); accepted: one value for each of rules, momentum, \
-             dampening, delays, schedule, batch",
+            "plan.toml, line 2: this [[cell]] is more than one, heavy-ball with momentum 0.9 and dampening 0, round-robin at \
+             delay 1, batch full, mean and heavy-ball with momentum 0.9 and dampening 0.9, round-robin at delay 1, batch \
+             full, mean; accepted: one value for each of rules, momentum, dampening, delays, schedule, batch, criterion",
         ),
         ("\ntolerance = 0", "plan.toml, line 2: --tolerance 0: accepted: 0.0001 to 0.5 (the bracket's relative width)"),
         (
             "model = 'quadratic:1'\n[[grid]]\nrules = 'sgd'\n[[grid]]\nbatch = 2",
             "plan.toml, line 5: --batch 2: a quadratic has no samples; accepted: full",
         ),
+        (
+            "delays = [1, 2]\nrules = 'sgd'\n[[grid]]\ndelays = [2, 3]\n[[cell]]\ndelays = 4\n[[cell]]\ndelays = 3\n[[grid]]",
+            "plan.toml, line 7: --rules, --delays, ...: sgd with momentum 0 and dampening 0, round-robin at delay 3, batch \
+             full, mean stands twice; accepted: each once",
+        ),
+        ("batch = ['full', 4]\nsampling = 'x'", "plan.toml, line 2: sampling: 'x'; accepted: "),
+        (
+            "\n[[zip]]\nschedule = ['random', 'hybrid:5']\ndelays = [1, 2]\nrules = 'sgd'",
+            "plan.toml, line 3: --schedule hybrid:5: --schedule hybrid:5 at delay 2: 5 workers do not make 3 equal groups",
+        ),
+        ("criterion = 'mean'\nrules = 'adam'", "plan.toml, line 1: --criterion mean with --rules adam"),
+        ("delays = \'\'\'a\n\'\'\'", "plan.toml, line 1: delays: 'a ': accepted: whole numbers"),
         ("json = true\nquiet = true", "plan.toml, line 1: "),
         (
             "delays = ['0..1000000', 1000001]",
@@ -158,7 +177,8 @@ fn what_is_wrong_is_said_with_its_line() {
         ),
         (
             "delays = '0..10000'\nmomentum = 'linspace:0:0.9:2000'\nrules = 'shifted'",
-            "plan.toml, line 3: --rules, --momentum, --dampening, --delays: 20000000 cells; accepted: up to 10000000",
+            "plan.toml, line 3: --rules, --momentum, --dampening, --delays, --schedule, --batch, --criterion: 20000000 cells; \
+             accepted: up to 10000000",
         ),
         ("\u{feff}delay = 1", "plan.toml, line 1: unknown key 'delay'; nearest: 'delays'"),
     ];
@@ -252,11 +272,12 @@ fn flags_win_over_the_file() {
         "engine = 'cpu'\nmodel = 'quadratic:2'\ntolerance = 0.02\nseed-order = 5\nrules = 'sgd'\ndelays = '0..4'";
     fs::write(folder.path().join("plan.toml"), plan).unwrap();
     let report = dry_run(folder.path(), &["plan.toml"]);
-    assert_eq!((&report["plan"]["tolerance"], &report["plan"]["seed_order"]), (&0.02.into(), &5.into()));
+    let tolerance = |report: &serde_json::Value| report["plan"]["limits"]["mean"]["tolerance"].as_f64();
+    assert_eq!((tolerance(&report), &report["plan"]["seed_order"]), (Some(0.02), &5.into()));
     assert_eq!(report["cells"], 4);
     // A default on the command line is not a flag that was given; one that says the default is.
     let report = dry_run(folder.path(), &["plan.toml", "--seed-order", "0", "--delays", "7"]);
-    assert_eq!((&report["plan"]["tolerance"], &report["plan"]["seed_order"]), (&0.02.into(), &0.into()));
+    assert_eq!((tolerance(&report), &report["plan"]["seed_order"]), (Some(0.02), &0.into()));
     assert_eq!((&report["cells"], &report["table"][0]["delay"]), (&1.into(), &7.into()));
 
     let refused = |arguments: &[&str], expected: &str| {
@@ -283,9 +304,8 @@ fn a_dry_run_says_what_a_plan_takes_and_writes_nothing() {
     let text = stdout(folder.path(), &["sweep", "plan.toml", "--dry-run", "--engine", "cpu"]);
     for part in [
         "310 parameters of mlp:4 on 100 samples of digits, ce",
-        "25: 1 rules",
-        "25 delays from 0 to 24",
-        "about 150 (6 a cell)",
+        "cells    25: 25 delays\n",
+        "about 150 of 124,800 steps in all",
         "cpu f32",
         "asked for",
         " lanes, filled about ",
@@ -296,29 +316,53 @@ fn a_dry_run_says_what_a_plan_takes_and_writes_nothing() {
         assert!(text.contains(part), "'{part}' in {text}");
     }
     let report = dry_run(folder.path(), &["plan.toml", "--engine", "cpu"]);
-    let number = |key: &str| report[key].as_f64().unwrap_or_else(|| panic!("{key} in {report}"));
+    assert_eq!((&report["runs"], &report["config_steps"]), (&150.into(), &124_800.0.into()));
+    assert!(report["seconds"].as_f64().unwrap() > 0.0);
+    let [wave] = &report["waves"].as_array().unwrap()[..] else { panic!("{report}") };
+    let number = |key: &str| wave[key].as_f64().unwrap_or_else(|| panic!("{key} in {wave}"));
     // Weight versions, server, gradient and velocity of 310 parameters, and more.
     assert!(number("lane_bytes") > (25.0 + 3.0) * 310.0 * 4.0);
     let share = 25.0 * 310.0 * 4.0 / number("lane_bytes");
     assert!((number("history_share") - share).abs() < 1e-12);
     assert_eq!(number("wave_bytes"), number("lane_bytes") * number("lanes"));
-    assert_eq!(number("waves"), (150.0 / number("lanes")).ceil());
-    assert!(number("config_steps_per_second") > 0.0 && number("seconds") > 0.0);
+    assert_eq!(number("fills"), (150.0 / number("lanes")).ceil());
+    assert!(number("config_steps_per_second") > 0.0);
     assert_eq!(report["table"].as_array().unwrap().len(), 25);
     assert_eq!(report["table"][3]["cell_id"].as_str().unwrap().len(), 12);
+    // Gradients of another size take a wave of their own; ensembles count as their runs.
+    let report = dry_run(folder.path(), &["plan.toml", "--engine", "cpu", "--batch", "10,full", "--ensemble", "16"]);
+    let rows: Vec<_> = report["waves"].as_array().unwrap().iter().map(|wave| wave["rows"].as_u64()).collect();
+    assert_eq!(rows, [None, Some(10)]);
+    assert_eq!(report["waves"][1]["runs"], 25 * 8 * 16);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was written");
+}
+
+#[test]
+fn a_plan_of_several_tables_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = "engine = 'cpu'\nmodel = 'quadratic:2'\nout = 'out'\nrules = 'sgd'\n\
+                [[grid]]\ndelays = '0..2'\n[[zip]]\nrules = 'heavy-ball'\ndampening = 0\ndelays = [3, 5]\nmomentum = [0.5, 0.25]";
+    fs::write(folder.path().join("plan.toml"), plan).unwrap();
+    stdout(folder.path(), &["sweep", "plan.toml"]);
+    let rows: Vec<ThresholdRow> = read_csv(&folder.path().join("out/thresholds.csv")).unwrap();
+    let rows: Vec<_> = rows.iter().map(|row| (row.delay.unwrap(), row.momentum, row.ratio.unwrap())).collect();
+    assert_eq!(
+        rows.iter().map(|(delay, momentum, _)| (*delay, *momentum)).collect::<Vec<_>>(),
+        [(0, 0.0), (1, 0.0), (3, 0.5), (5, 0.25)]
+    );
+    assert!(rows.iter().all(|(.., ratio)| (ratio - 1.0).abs() < 0.01), "{rows:?}");
 }
 
 /// Pieces of plan files, right and wrong.
 fn line() -> impl Strategy<Value = String> {
     let key = prop_oneof![
         "(rules|momentum|dampening|delays|schedule|batch|criterion)",
-        "(data|samples|model|loss|weight-decay|tolerance|horizon|engine|precision|seed-init|json|quiet|resume|out|plan)",
+        "(data|samples|ensemble|sampling|model|loss|weight-decay|tolerance|horizon|engine|precision|seed-init|json|quiet|resume|out|plan)",
         "[a-z-]{1,8}",
     ];
     let value = prop_oneof![
         "(0|1|0\\.5|-1|1e-3|nan|true|false|0x10|99999999999999999999|'')",
-        "'(sgd|heavy-ball|shifted|ema|full|cpu|f64|round-robin|linear|mlp:4|quadratic:1,2|sgd,sgd)'",
+        "'(sgd|heavy-ball|shifted|ema|full|cpu|f64|round-robin|random|workers:exponential|iid:uniform|hybrid:4|adam|dc-asgd:0\\.1|mean-square|linear|mlp:4|quadratic:1,2|sgd,sgd)'",
         "'[0-9]{1,3}\\.\\.=?[0-9]{1,3}'",
         "'(lin|log)space:[0-9.]{1,4}:[0-9.]{1,4}:[0-9]{1,2}'",
         "\\[('sgd'|0|1|2|'ema'|'1\\.\\.3')(, ('nesterov'|4|5|0\\.25)){0,3}\\]",

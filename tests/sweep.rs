@@ -25,7 +25,8 @@ fn rows(folder: &Path, out: &str, flags: &[&str]) -> Vec<ThresholdRow> {
 fn assert_ratios(rows: &[ThresholdRow], expected_rows: usize, tolerance: f64, limit: f64) {
     assert_eq!(rows.len(), expected_rows);
     for row in rows {
-        let cell = format!("{} m {} d {} delay {}", row.rule, row.momentum, row.dampening, row.delay);
+        let cell =
+            format!("{} m {} d {} delay {:?} {}", row.rule, row.momentum, row.dampening, row.delay, row.schedule);
         assert_eq!(row.status, Status::Measured, "{cell}");
         let (stable, unstable) = (row.lr_stable.unwrap(), row.lr_unstable.unwrap());
         let threshold = row.lr_threshold.unwrap();
@@ -47,8 +48,15 @@ fn a_sweep_measures_what_theory_predicts_and_writes_its_folder() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     files.sort();
-    let expected =
-        ["minimum.safetensors", "run.json", "runs.csv", "thresholds.csv", "thresholds.png", "thresholds.svg"];
+    let expected = [
+        "delays.csv",
+        "minimum.safetensors",
+        "run.json",
+        "runs.csv",
+        "thresholds.csv",
+        "thresholds.png",
+        "thresholds.svg",
+    ];
     assert_eq!(files, expected);
     let runs: Vec<RunRow> = read_csv(&folder.path().join("out/runs.csv")).unwrap();
     assert_eq!(runs.len() as u32, rows.iter().map(|row| row.runs).sum::<u32>());
@@ -130,7 +138,7 @@ fn the_gpu_engine_finds_the_thresholds_of_the_cpu_engine() {
     assert_eq!(cpu.len(), gpu.len());
     for (cpu, gpu) in cpu.iter().zip(&gpu) {
         let (a, b) = (cpu.lr_threshold.unwrap(), gpu.lr_threshold.unwrap());
-        assert!((a / b - 1.0).abs() <= 0.01, "{} delay {}: cpu {a}, gpu {b}", cpu.rule, cpu.delay);
+        assert!((a / b - 1.0).abs() <= 0.01, "{} delay {:?}: cpu {a}, gpu {b}", cpu.rule, cpu.delay);
         assert_eq!((cpu.cell_id.as_str(), cpu.engine.as_str()), (gpu.cell_id.as_str(), "cpu f32"));
         assert_eq!(gpu.engine, "gpu f32");
     }
@@ -139,11 +147,15 @@ fn the_gpu_engine_finds_the_thresholds_of_the_cpu_engine() {
 #[test]
 fn minibatches_escape_below_the_threshold_of_the_mean() {
     let folder = tempfile::tempdir().unwrap();
-    let flags = [&SMALL[..], &["--rules", "sgd", "--delays", "0,2", "--batch", "25", "--tolerance", "0.05"]].concat();
+    let flags = [
+        &SMALL[..],
+        &["--rules", "sgd", "--delays", "0,2", "--batch", "25", "--tolerance", "0.05", "--criterion", "escape"],
+    ]
+    .concat();
     let rows = rows(folder.path(), "out", &flags);
     for row in &rows {
         assert_eq!((row.criterion.as_str(), row.batch.as_str(), row.status), ("escape", "25", Status::Measured));
-        assert!(row.ratio.unwrap() < 1.0, "delay {}: {}", row.delay, row.ratio.unwrap());
+        assert!(row.ratio.unwrap() < 1.0, "delay {:?}: {}", row.delay, row.ratio.unwrap());
     }
 }
 
@@ -261,9 +273,11 @@ fn dry_run_prints_the_plan() {
     let folder = tempfile::tempdir().unwrap();
     let report = sweep(folder.path(), "out", &["--dry-run", "--json", "--engine", "cpu"]).assert().success();
     let report: serde_json::Value = serde_json::from_slice(&report.get_output().stdout).unwrap();
-    let plan = &report["plan"];
-    assert_eq!(plan["delays"], serde_json::json!([0, 1, 2, 4, 8, 16, 32]));
-    assert_eq!(plan["rules"].as_array().unwrap().len(), 4);
+    let (plan, grid) = (&report["plan"], &report["plan"]["grids"][0]);
+    let delays: Vec<u64> = grid["settings"].as_array().unwrap().iter().filter_map(|s| s["delay"].as_u64()).collect();
+    assert_eq!(delays, [0, 1, 2, 4, 8, 16, 32]);
+    assert_eq!(grid["rules"].as_array().unwrap().len(), 4);
+    assert_eq!(plan["limits"], serde_json::json!({"mean": {"tolerance": 0.01, "horizon": 16_384}}));
     assert_eq!(report["cells"], 28);
 }
 
@@ -293,7 +307,7 @@ fn json_prints_events() {
     let mut rows: Vec<ThresholdRow> = rows.into_iter().map(|row| serde_json::from_value(row).unwrap()).collect();
     rows.sort_by_key(|row| row.delay);
     assert_eq!(rows, table);
-    assert!((table[0].lr_theory - 0.5).abs() < 1e-12 && (table[0].lr_threshold.unwrap() - 0.5).abs() < 1e-3);
+    assert!((table[0].lr_theory.unwrap() - 0.5).abs() < 1e-12 && (table[0].lr_threshold.unwrap() - 0.5).abs() < 1e-3);
 
     // What a person sees where stderr is no terminal: a line at the start and one at the end.
     let lines = String::from_utf8(output.stderr).unwrap();

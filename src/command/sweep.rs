@@ -2,17 +2,17 @@
 
 use super::{dry_run, to_stdout};
 use crate::cost;
+use crate::engine::Engine;
 use crate::engine::cpu::Cpu;
 use crate::engine::gpu::{AdapterChoice, Gpu};
-use crate::engine::{Engine, EngineInfo};
 use crate::flags::{EngineChoice, Precision, SweepArgs};
 use crate::minimum;
 use crate::plan::{Cell, Plan};
-use crate::problem::Problem;
 use crate::progress::{Event, Progress, Tracker};
-use crate::record::{RunRow, Status, ThresholdRow, Verdict};
-use crate::sweep::folder::{self, Entry, Existing, Folder, RunFile};
-use crate::sweep::{CellResult, Sweep, wave_spec};
+use crate::record::{Status, ThresholdRow};
+use crate::sweep::folder::{self, Existing, Folder, RunFile};
+use crate::sweep::rows::entry;
+use crate::sweep::{Sweep, waves};
 use crate::threshold::Criterion;
 use anyhow::{Context, Result};
 use std::cell::RefCell;
@@ -27,15 +27,18 @@ pub(super) struct Chosen {
     pub why: String,
 }
 
-/// Runs the sweep that these make together, the first of them saying how. Rows on stdout, progress on stderr.
+/// Runs the sweep of all these grids; how, the first of them says. Rows on stdout, progress on stderr.
 ///
 /// # Errors
 /// Bad flags, a minimum that is none, an engine that cannot be had, a device that fails, a folder that cannot be written.
+///
+/// # Panics
+/// Where there is none.
 pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
-    let [args] = sweeps else { anyhow::bail!("a plan of several grids cannot be run yet") };
+    let args = sweeps.first().expect("a sweep");
     let started = jiff::Timestamp::now();
     let clock = Instant::now();
-    let plan = Plan::resolve(args)?;
+    let plan = Plan::resolve(sweeps)?;
     if args.dry_run {
         return dry_run::run(&plan, args.json);
     }
@@ -60,7 +63,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     say(&format!("engine   {} {} on {} ({why})", info.engine, info.precision, info.adapter));
 
     let problem = Arc::new(plan.problem.build()?);
-    engine.capacity(&wave_spec(&plan, &problem, &plan.cells()))?;
+    waves(&plan, &problem, &*engine)?;
     let tolerance = plan.problem.gradient_tolerance;
     let minimum = match &plan.problem.minimum {
         Some(path) => minimum::certify(&problem, minimum::load(&problem, path)?, tolerance)?,
@@ -81,9 +84,11 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
         .cells()
         .into_iter()
         .map(|cell| {
-            let Cell { rule, delay, .. } = cell;
-            let lr = sweep.lr_theory(&cell).with_context(|| format!("{} at delay {delay}", rule.kind))?;
-            Ok((cell, lr))
+            let guess = sweep.guess(&cell).with_context(|| {
+                let Cell { rule, schedule, .. } = &cell;
+                format!("--rules {} with --schedule {}", rule.name(), schedule.name())
+            })?;
+            Ok((cell, guess))
         })
         .collect::<Result<_>>()?;
     let mut folder = Folder::open(&target, existing, &sweep.plan, &info)?;
@@ -96,7 +101,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     entries.iter().try_for_each(|entry| tell(&Event::Cell(&entry.threshold)))?;
     let done: BTreeSet<usize> = entries.iter().map(|entry| entry.cell).collect();
     let rest: Vec<usize> = (0..cells.len()).filter(|index| !done.contains(index)).collect();
-    let asked: Vec<(Cell, f64)> = rest.iter().map(|index| cells[*index]).collect();
+    let asked: Vec<(Cell, f64)> = rest.iter().map(|index| cells[*index].clone()).collect();
     let cost = |(cell, _): &(Cell, f64)| cost::of_cell(&sweep.plan, cell);
     let progress = Progress::new(Tracker::new(asked.iter().map(cost), done.len()), args.quiet, args.json);
     // Both of the sweep's callbacks report to it.
@@ -107,13 +112,11 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
         &*engine,
         &asked,
         &mut |index, result| {
-            let (cell, lr_theory) = &asked[index];
-            let entry = entry(&sweep, &info, rest[index], cell, *lr_theory, &result);
-            let event = Event::Cell(&entry.threshold);
-            tell(&event)?;
-            let steps = result.trials.iter().map(|trial| trial.steps).sum();
+            let entry = entry(&sweep, &info, rest[index], &asked[index].0, &result)?;
+            let steps = result.trials.iter().map(|trial| trial.steps * trial.members as u64).sum();
+            folder.append(entry)?;
             progress.borrow_mut().cell(cost(&asked[index]), steps);
-            folder.append(entry)
+            folder.entries().last().map_or(Ok(()), |entry| tell(&Event::Cell(&entry.threshold)))
         },
         &mut |now| {
             config_steps = now.config_steps;
@@ -122,8 +125,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
             let _ = due.map_or(Ok(()), |event| tell(&event));
         },
     )?;
-    let last = progress.into_inner().finish();
-    tell(&Event::Progress(last))?;
+    tell(&Event::Progress(progress.into_inner().finish()))?;
 
     let runs = folder.entries().iter().map(|entry| entry.runs.len()).sum();
     let thresholds = folder.finish(
@@ -141,7 +143,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
             parameters: sweep.problem.dimension(),
             minimum: (&sweep.minimum).into(),
             start_distance: sweep.start_distance,
-            escape_radius: (sweep.plan.criterion == Criterion::Escape).then_some(sweep.escape_radius),
+            escape_radius: sweep.plan.limits.contains_key(&Criterion::Escape).then_some(sweep.escape_radius),
             cells: cells.len(),
             runs,
             config_steps,
@@ -188,73 +190,6 @@ pub(super) fn choose(plan: &Plan) -> Result<Chosen> {
     }
 }
 
-/// A finished cell as rows.
-fn entry(sweep: &Sweep, info: &EngineInfo, index: usize, cell: &Cell, lr_theory: f64, result: &CellResult) -> Entry {
-    let plan = &sweep.plan;
-    let cell_id = plan.cell_id(cell);
-    let runs: Vec<RunRow> = result
-        .trials
-        .iter()
-        .enumerate()
-        .map(|(place, trial)| {
-            let finite = |value: f64| value.is_finite().then_some(value);
-            RunRow {
-                run_id: format!("{cell_id}-{place}"),
-                cell_id: cell_id.clone(),
-                lr: trial.lr,
-                verdict: trial.verdict,
-                growth_rate: trial.growth,
-                steps: trial.steps,
-                distance: finite(trial.last.distance_squared.sqrt()),
-                projection: finite(trial.last.projection),
-                loss: finite(trial.last.loss),
-                reason: (trial.verdict == Verdict::Undecided)
-                    .then(|| "the growth rate did not settle within the horizon".into()),
-            }
-        })
-        .collect();
-    let bracket = result.outcome.bracket;
-    let problem = &plan.problem;
-    let threshold = ThresholdRow {
-        cell_id,
-        data: problem.data.map(|data| data.to_string()),
-        model: match problem.activation {
-            Some(activation) => format!("{} {activation}", problem.model),
-            None => problem.model.to_string(),
-        },
-        loss: problem.loss.map(|loss| loss.to_string()),
-        samples: match &*sweep.problem {
-            Problem::Network(network) => Some(network.data.samples() as u64),
-            Problem::Quadratic(_) => None,
-        },
-        weight_decay: problem.weight_decay,
-        rule: cell.rule.kind.to_string(),
-        momentum: cell.rule.momentum,
-        dampening: cell.rule.dampening,
-        delay: cell.delay,
-        schedule: cell.schedule.name().into(),
-        workers: cell.schedule.slots(),
-        batch: plan.batch.to_string(),
-        seed_data: problem.seed_data,
-        seed_order: plan.seed_order,
-        seed_init: problem.seed_init,
-        criterion: plan.criterion.to_string(),
-        lambda_max: sweep.minimum.largest.value,
-        lambda_residual: sweep.minimum.largest.residual,
-        lr_theory,
-        lr_stable: bracket.stable,
-        lr_unstable: bracket.unstable,
-        lr_threshold: bracket.threshold,
-        ratio: bracket.threshold.map(|lr| lr / lr_theory),
-        horizon_steps: sweep.horizon(cell),
-        runs: runs.len() as u32,
-        status: if result.outcome.measured { Status::Measured } else { Status::Undecided },
-        engine: format!("{} {}", info.engine, info.precision),
-        adapter: info.adapter.clone(),
-    };
-    Entry { cell: index, threshold, runs }
-}
-
 /// The thresholds as a person reads them.
 fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
@@ -264,6 +199,9 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
         "momentum",
         "dampening",
         "delay",
+        "schedule",
+        "batch",
+        "criterion",
         "lr theory",
         "lr stable",
         "lr unstable",
@@ -279,8 +217,11 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
             row.rule.clone(),
             row.momentum.to_string(),
             row.dampening.to_string(),
-            row.delay.to_string(),
-            number(Some(row.lr_theory)),
+            row.delay.map_or_else(|| number(row.delay_mean), |delay| delay.to_string()),
+            row.schedule.clone(),
+            row.batch.clone(),
+            row.criterion.clone(),
+            number(row.lr_theory),
             number(row.lr_stable),
             number(row.lr_unstable),
             number(row.lr_threshold),
@@ -289,7 +230,7 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
             row.status.to_string(),
         ]);
     }
-    for column in table.column_iter_mut().skip(1).take(9) {
+    for column in table.column_iter_mut().skip(1).take(12) {
         column.set_cell_alignment(comfy_table::CellAlignment::Right);
     }
     table

@@ -17,7 +17,7 @@ mod grammar;
 mod rows;
 
 use crate::flags::SweepArgs;
-use crate::plan::{Cell, Plan, PlanError};
+use crate::plan::Plan;
 use clap::ArgMatches;
 use document::{Document, Entry};
 use grammar::{Grammar, Token};
@@ -44,7 +44,9 @@ struct Fault {
 
 impl Fault {
     fn at(line: impl Into<Option<usize>>, problem: impl Into<String>) -> Self {
-        Self { line: line.into(), column: None, problem: problem.into() }
+        // A text of several lines may be what is wrong; the message stays one.
+        let problem = problem.into().replace(char::is_control, " ");
+        Self { line: line.into(), column: None, problem }
     }
 }
 
@@ -115,7 +117,7 @@ impl Reader<'_> {
             sweeps.push(self.sweep(&base, row)?);
             shared = Some((&row.shared, base));
         }
-        if let Err(error) = resolve(&sweeps) {
+        if let Err(error) = Plan::resolve(&sweeps) {
             return Err(self.blame(&rows, &sweeps, &error.to_string()));
         }
         Ok(sweeps)
@@ -126,45 +128,35 @@ impl Reader<'_> {
         let sweep = self.grammar.change(base, &row.own);
         let sweep = sweep.map_err(|fault| Fault { line: fault.line.or(row.line), ..fault })?;
         if row.single
-            && let Ok(cells) = resolve(std::slice::from_ref(&sweep))
-            && cells.len() > 1
+            && let Ok(plan) = Plan::resolve(std::slice::from_ref(&sweep))
+            && let [first, second, ..] = &plan.cells()[..]
         {
-            let named = |Cell { rule, delay, .. }: &Cell| {
-                format!("{} with momentum {}, dampening {} at delay {delay}", rule.kind, rule.momentum, rule.dampening)
-            };
-            return Err(Fault::at(
-                row.line,
-                format!(
-                    "this [[cell]] is {} cells ({}, {}, ...); accepted: one value for each of {}",
-                    cells.len(),
-                    named(&cells[0]),
-                    named(&cells[1]),
-                    self.grammar.axes().join(", ")
-                ),
-            ));
+            let axes = self.grammar.axes().join(", ");
+            let problem = format!(
+                "this [[cell]] is more than one, {} and {}; accepted: one value for each of {axes}",
+                first.name(),
+                second.name()
+            );
+            return Err(Fault::at(row.line, problem));
         }
         Ok(sweep)
     }
 
-    /// Where in the file a plan was refused: the first row that is refused alone, and in it the key that the message names.
+    /// Where in the file a plan was refused: the first row that does not go with those before it, and in it the key that the
+    /// message names.
     fn blame(&self, rows: &[Row], sweeps: &[SweepArgs], problem: &str) -> Fault {
-        for (row, sweep) in rows.iter().zip(sweeps) {
-            if let Err(error) = resolve(std::slice::from_ref(sweep)) {
-                let problem = error.to_string();
-                let line = grammar::keys_in(&problem).find_map(|key| row.line_of(key));
-                return Fault::at(line.or(row.line), problem);
-            }
+        let alone = |sweep: &SweepArgs| Plan::resolve(std::slice::from_ref(sweep));
+        if let Some((row, error)) = rows.iter().zip(sweeps).find_map(|(row, sweep)| Some((row, alone(sweep).err()?))) {
+            let problem = error.to_string();
+            let line = grammar::keys_in(&problem).find_map(|key| row.line_of(key));
+            return Fault::at(line.or(row.line), problem);
         }
-        let line = grammar::keys_in(problem).find_map(|key| rows.iter().find_map(|row| row.line_of(key)));
-        Fault::at(line, problem)
+        // Each is a plan, and together they are none: halving finds the first that is one too many.
+        let (mut good, mut bad) = (0, sweeps.len());
+        while bad - good > 1 {
+            let half = good.midpoint(bad);
+            if Plan::resolve(&sweeps[..half]).is_ok() { good = half } else { bad = half }
+        }
+        Fault::at(rows.get(good).and_then(|row| row.line), problem)
     }
-}
-
-/// The cells of all these sweeps.
-fn resolve(sweeps: &[SweepArgs]) -> Result<Vec<Cell>, PlanError> {
-    sweeps
-        .iter()
-        .map(|sweep| Ok(Plan::resolve(sweep)?.cells()))
-        .collect::<Result<Vec<_>, _>>()
-        .map(|cells| cells.concat())
 }

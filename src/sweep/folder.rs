@@ -7,7 +7,7 @@ use crate::engine::EngineInfo;
 use crate::minimum::{Minimum, to_safetensors};
 use crate::plan::Plan;
 use crate::problem::Problem;
-use crate::record::{RunRow, ThresholdRow, write_csv};
+use crate::record::{DelayRow, RunRow, ThresholdRow, write_csv};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -36,13 +36,14 @@ pub struct Entry {
     pub cell: usize,
     pub threshold: ThresholdRow,
     pub runs: Vec<RunRow>,
+    pub delays: Vec<DelayRow>,
 }
 
 /// The identity of a sweep: what must agree before a journal may be continued.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Identity {
     version: String,
-    plan: Plan,
+    plan: serde_json::Value,
     engine: EngineInfo,
 }
 
@@ -140,8 +141,8 @@ impl Folder {
     pub fn open(target: &Path, existing: Existing, plan: &Plan, engine: &EngineInfo) -> Result<Self> {
         check(target, existing)?;
         let partial = beside(target, "partial")?;
-        let identity =
-            Identity { version: env!("CARGO_PKG_VERSION").into(), plan: plan.clone(), engine: engine.clone() };
+        let version = env!("CARGO_PKG_VERSION").into();
+        let identity = Identity { version, plan: serde_json::to_value(plan)?, engine: engine.clone() };
         if existing != Existing::Resume {
             if partial.exists() {
                 fs::remove_dir_all(&partial).with_context(|| format!("cannot remove {}", partial.display()))?;
@@ -193,6 +194,8 @@ impl Folder {
         let dir = &self.partial;
         write_csv(&dir.join("thresholds.csv"), &thresholds)?;
         write_csv(&dir.join("runs.csv"), &runs)?;
+        let delays: Vec<DelayRow> = self.entries.iter().flat_map(|entry| entry.delays.clone()).collect();
+        write_csv(&dir.join("delays.csv"), &delays)?;
         let write = |name: &str, bytes: &[u8]| {
             fs::write(dir.join(name), bytes).with_context(|| format!("cannot write {}", dir.join(name).display()))
         };
