@@ -155,7 +155,9 @@ impl Plan {
         if plan.grids.len() > 1 {
             // Within a grid no axis says anything twice.
             let names: Vec<String> = cells.iter().map(Cell::name).collect();
-            once("--rules, --delays, ...", &names)?;
+            if let Some(name) = first_repeated(&names) {
+                refuse!("{name} stands in two grids; accepted: each cell once");
+            }
         }
         for cell in cells {
             plan.check(&cell)?;
@@ -340,11 +342,16 @@ impl Grid {
 
 /// Refuses a list that says something twice.
 fn once<T: std::fmt::Display>(flag: &str, items: &[T]) -> Result<(), PlanError> {
-    let mut seen = HashSet::new();
-    match items.iter().find(|item| !seen.insert(item.to_string())) {
+    match first_repeated(items) {
         Some(item) => refuse!("{flag}: {item} stands twice; accepted: each once"),
         None => Ok(()),
     }
+}
+
+/// The first item whose text an earlier one has.
+fn first_repeated<T: std::fmt::Display>(items: &[T]) -> Option<&T> {
+    let mut seen = HashSet::new();
+    items.iter().find(|item| !seen.insert(item.to_string()))
 }
 
 /// Refuses a product that is too large to expand.
