@@ -68,28 +68,50 @@ function labelled(delays, position, apart) {
   return kept;
 }
 
-// The axis of delays, logarithmic in delay + 1, with the delays that occur as its ticks.
+// Delays are placed by log2(delay + 1). A linear axis of that, not a logarithmic one: d3 leaves out labels of the latter.
+const bent = (delay) => Math.log2(delay + 1);
+const x = (cell) => bent(cell.delay) + cell.shift;
+
 function delayAxis(width) {
   const delays = distinct(shown.map((cell) => cell.delay));
-  const scale = d3.scaleLog([d3.min(delays) + 1, d3.max(delays) + 1], [0, width]);
+  const domain = delays.length > 1 ? d3.extent(delays, bent) : [bent(delays[0] ?? 1) - 1, bent(delays[0] ?? 1) + 1];
+  const scale = d3.scaleLinear(domain, [0, width]);
+  // Marks that would hide each other stand side by side.
+  const heights = shown.map((cell) => Math.log(cell.value));
+  const gap = d3.min(d3.pairs(delays, (a, b) => scale(bent(b)) - scale(bent(a)))) ?? width;
+  const touching = 0.025 * (d3.max(heights) - d3.min(heights)) + 1e-9;
+  for (const here of d3.group(shown, (cell) => cell.delay).values()) {
+    const sorted = d3.sort(here, (cell) => cell.value, (cell) => cell.series.index);
+    let first = 0;
+    sorted.forEach((cell, place) => {
+      if (place + 1 < sorted.length && Math.log(sorted[place + 1].value / cell.value) < touching) return;
+      const group = sorted.slice(first, place + 1);
+      const step = Math.min(9, gap / group.length, 30 / group.length);
+      group.forEach((other, rank) => (other.shift = (rank - (group.length - 1) / 2) * (scale.invert(step) - scale.invert(0))));
+      first = place + 1;
+    });
+  }
   return {
-    type: "log",
-    domain: delays.length > 1 ? undefined : [(delays[0] + 1) / 1.5, (delays[0] + 1) * 1.5],
-    ticks: labelled(delays, (delay) => scale(delay + 1), 26).map((delay) => delay + 1),
-    tickFormat: (x) => rounded(x - 1),
+    domain,
+    ticks: labelled(delays, (delay) => scale(bent(delay)), 26).map(bent),
+    tickFormat: (at) => rounded(2 ** at - 1),
     tickSize: 4,
-    inset: 14,
+    inset: 20,
     label: "delay τ (updates)",
     labelAnchor: "center",
     labelArrow: "none",
   };
 }
-const x = (cell) => cell.delay + 1;
 
 // Theory's value at each delay of a series, once where there are repetitions.
 const theory = (one) => one.cells.filter(
   (cell, place) => cell.theory !== null && cell.delay !== null && cell.delay !== one.cells[place - 1]?.delay,
 );
+// As points of a line over `place(delay)`; a single delay gives a short dash.
+function theoryLine(one, place, value, half) {
+  const points = theory(one).map((cell) => [place(cell.delay), value(cell.theory)]);
+  return points.length === 1 ? [-half, half].map((side) => [points[0][0] + side, points[0][1]]) : points;
+}
 const style = (one) => ({ stroke: one.color, strokeDasharray: one.dash, strokeWidth: 1.6 });
 
 // Marks of one series: filled if measured, else hollow.
@@ -132,26 +154,25 @@ function key() {
 }
 
 // Names beside the right ends of lines, moved apart; a mark of its own, as it needs the pixels of all ends at once.
-const names = (value) => (_, scales, __, dimensions) => {
-  const group = d3.create("svg:g").attr("font-size", 12);
-  const ends = series.filter((one) => one.shown.length).map((one) => {
-    const last = theory(one).at(-1) ?? one.shown.at(-1);
-    return { one, y: scales.y(value(last)) };
-  });
-  ends.sort((a, b) => a.y - b.y);
-  const apart = 16;
-  ends.forEach((end, place) => (end.at = Math.max(end.y, place ? ends[place - 1].at + apart : -Infinity)));
-  // What was pushed down on one side only is centred on where it wanted to be.
-  let start = 0;
-  ends.forEach((end, place) => {
-    if (place + 1 < ends.length && ends[place + 1].at - end.at <= apart) return;
-    const block = ends.slice(start, place + 1);
-    const shift = d3.mean(block, (other) => other.at - other.y);
-    block.forEach((other) => (other.at -= shift));
-    start = place + 1;
-  });
-  const left = dimensions.width - dimensions.marginRight + 6;
-  for (const { one, y, at } of ends) {
+const APART = 16;
+const names = (value) => (_, scales, __, { width, height, marginTop, marginRight, marginBottom }) => {
+  const group = d3.create("svg:g").attr("font-size", 12).attr("text-anchor", "start");
+  const ends = series.filter((one) => one.shown.length).map((one) => ({ one, y: scales.y(value(theory(one).at(-1) ?? one.shown.at(-1))) }));
+  // Names that touch become a block, centred on where its lines end, and blocks that touch become one.
+  const blocks = [];
+  for (const end of d3.sort(ends, (end) => end.y)) {
+    let block = { ends: [end] };
+    for (;;) {
+      const wanted = d3.mean(block.ends, (other, place) => other.y - place * APART);
+      block.top = Math.max(marginTop, Math.min(wanted, height - marginBottom - (block.ends.length - 1) * APART));
+      const above = blocks.at(-1);
+      if (!above || above.top + above.ends.length * APART <= block.top) break;
+      block = { ends: [...blocks.pop().ends, ...block.ends] };
+    }
+    blocks.push(block);
+  }
+  const left = width - marginRight + 6;
+  for (const { one, y, at } of blocks.flatMap((block) => block.ends.map((end, place) => ({ ...end, at: block.top + place * APART })))) {
     group.append("path").attr("d", `M${left - 12},${y}L${left + 2},${at}`).attr("stroke", one.color).attr("fill", "none");
     group.append("path")
       .attr("transform", `translate(${left + 10},${at})`).attr("fill", one.color)
@@ -175,17 +196,19 @@ const pictures = {
     const right = direct ? 34 + 7 * d3.max(series, (one) => one.name.length) : 16;
     const beside = direct && right < width / 2.6;
     const marginRight = beside ? right : 16;
+    const decades = d3.range(-12, 13).map((power) => Number(`1e${power}`))
+      .filter((power) => power >= d3.min(shown, (cell) => cell.value) && power <= d3.max(shown, (cell) => cell.value));
     const plot = Plot.plot({
       ...base(width, title),
       height: beside ? 460 : 380,
       marginLeft: 56, marginRight, marginBottom: 42,
-      x: delayAxis(width - marginRight - 70),
+      x: delayAxis(width - marginRight - 96),
       y: { type: "log", label: "learning rate, per update", labelArrow: "none", tickFormat: number, ticks: 6, inset: 8 },
       marks: [
-        Plot.gridX({ ticks: distinct(shown.map(x)), ...GRID }),
-        Plot.gridY({ ticks: 6, ...GRID }),
+        Plot.gridX({ ticks: distinct(shown.map((cell) => bent(cell.delay))), ...GRID }),
+        Plot.gridY({ ticks: decades.length > 1 ? decades : 6, ...GRID }),
         ...series.flatMap((one) => [
-          Plot.line(theory(one), { x, y: "theory", ...style(one) }),
+          Plot.line(theoryLine(one, bent, (lr) => lr, 0.08), style(one)),
           Plot.ruleX(one.shown.filter((cell) => cell.stable !== null && cell.unstable !== null), { x, y1: "stable", y2: "unstable", stroke: one.color, strokeWidth: 2.5 }),
           Plot.ruleX(one.shown.filter((cell) => cell.low !== null && cell.high !== null), { x, y1: "low", y2: "high", stroke: one.color, strokeWidth: 1 }),
           arrows(one, { x, y: "value" }),
@@ -206,7 +229,7 @@ const pictures = {
       y: { label: "1 / learning rate", labelArrow: "none", zero: true, ticks: 5, insetTop: 8 },
       marks: [
         Plot.gridY({ ticks: 5, ...GRID }),
-        Plot.line(theory(one), { x: "delay", y: (cell) => 1 / cell.theory, ...style(one) }),
+        Plot.line(theoryLine(one, (delay) => delay, (lr) => 1 / lr, 0.04 * (one.cells[0].delay || 1)), style(one)),
         dots(one, { x: "delay", y: (cell) => 1 / cell.value }),
       ],
     }))];
@@ -254,29 +277,30 @@ const pictures = {
   growth(width, title) {
     const map = growthMap();
     if (!map.tiles.length) return [nothing("No run has both a delay and a learning rate to compare with.")];
-    const { color, unit, reference } = map;
+    const { color, unit, centre, reference } = map;
     const legend = Plot.legend({
-      color, width: 260, label: "growth per τ + 1 steps", ticks: 5, tickFormat: (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value)}`,
+      color, width: 280, marginLeft: 24, marginRight: 24, label: "growth per τ + 1 steps", ticks: 5, tickFormat: (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value)}`,
     });
-    return [legend, panels(series.filter((one) => map.of(one).length), width, (one, panel) => {
+    return [map.rates ? legend : "", panels(series.filter((one) => map.of(one).length), width, (one, panel) => {
       const tiles = map.of(one);
       const delays = distinct(tiles.map((tile) => tile.run.cell.delay));
-      const heights = [d3.min(tiles, (tile) => tile.from), d3.max(tiles, (tile) => tile.to)];
+      const measured = one.shown.filter((cell) => centre(cell) !== null).map((cell) => ({ delay: cell.delay, at: unit(cell.value, cell) }));
+      const heights = d3.extent([0, ...tiles.flatMap((tile) => [tile.from, tile.to]), ...measured.map((mark) => mark.at)]);
       const tall = (tile) => ((tile.to - tile.from) / (heights[1] - heights[0])) * 240 > 10;
       return Plot.plot({
         ...base(panel, `${title}: ${one.name}`),
         height: 300,
         marginLeft: 56, marginBottom: 40,
         x: { type: "band", domain: delays, padding: 0.06, label: "delay τ (updates)", labelAnchor: "center", labelArrow: "none", tickSize: 0, tickFormat: (delay) => rounded(delay), ticks: labelled(delays, d3.scaleBand(delays, [0, panel - 80]), 26) },
-        y: { domain: heights, label: `learning rate / ${reference}`, labelArrow: "none", ticks: map.ticks(heights), tickFormat: map.told },
+        y: { domain: heights, label: `learning rate, from ${reference}`, labelArrow: "none", ticks: map.ticks(heights), tickFormat: map.told },
         color,
         marks: [
           Plot.rect(tiles, keyed(tiles.map((tile) => tile.run), {
             x: (tile) => tile.run.cell.delay, y1: "from", y2: "to", fill: "fill", stroke: "white", strokeWidth: 0.6,
             ariaLabel: (tile) => `delay ${tile.run.cell.delay}, learning rate ${tile.run.lr}: ${tile.run.verdict}`,
           })),
-          Plot.text(tiles.filter(tall), { x: (tile) => tile.run.cell.delay, y: (tile) => (tile.from + tile.to) / 2, text: "glyph", fill: "ink", fontSize: 13, fontWeight: 600 }),
-          Plot.tickY(one.shown, { x: "delay", y: (cell) => unit(cell.value, cell), stroke: "black", strokeWidth: 2.4 }),
+          Plot.tickY(measured, { x: "delay", y: "at", stroke: "black", strokeWidth: 2.4, pointerEvents: "none" }),
+          Plot.text(tiles.filter(tall), { x: (tile) => tile.run.cell.delay, y: (tile) => (tile.from + tile.to) / 2, text: "glyph", fill: "ink", stroke: "fill", strokeWidth: 3, fontSize: 13, fontWeight: 600, pointerEvents: "none" }),
         ],
       });
     })];
@@ -286,11 +310,15 @@ const pictures = {
     return [panels(data.histograms, width, (one, panel) => {
       const total = d3.sum(one.bars, (bar) => bar[2]);
       const share = (bar) => bar[2] / total;
-      const plot = Plot.plot({
+      const [first, last] = [d3.min(one.bars, (bar) => bar[0]), d3.max(one.bars, (bar) => bar[1])];
+      // A few bars do not fill a panel, as a wall would.
+      const room = Math.max(0, 8 - (last - first));
+      const domain = [Math.max(0, first - Math.floor(room / 2)), last + Math.ceil(room / 2)];
+      return Plot.plot({
         ...base(panel, `${title}: ${one.name}`),
-        height: 200,
-        marginLeft: 50, marginBottom: 40,
-        x: { label: "delay (updates)", labelAnchor: "center", labelArrow: "none", tickSize: 4, domain: [d3.min(one.bars, (bar) => bar[0]) - 0.5, d3.max(one.bars, (bar) => bar[1]) - 0.5], tickFormat: "d" },
+        height: 210,
+        marginTop: 30, marginLeft: 50, marginBottom: 40,
+        x: { label: "delay (updates)", labelAnchor: "center", labelArrow: "none", tickSize: 4, domain: domain.map((end) => end - 0.5), ticks: d3.ticks(domain[0], domain[1] - 1, 7).filter(Number.isInteger), tickFormat: "d" },
         y: { label: "share of updates", labelArrow: "none", ticks: 4, zero: true, percent: false },
         marks: [
           Plot.gridY({ ticks: 4, ...GRID }),
@@ -298,11 +326,10 @@ const pictures = {
             key: register(`delay-${one.name}-${bar[0]}`, ["schedule", "delay", "updates", "share", "cells"], [one.name, bar[1] - bar[0] > 1 ? `${bar[0]} to ${bar[1] - 1}` : `${bar[0]}`, `${bar[2]}`, rounded(share(bar), 4), `${one.cells}`]),
           })), { x1: (bar) => bar[0] - 0.5, x2: (bar) => bar[1] - 0.5, y: share, fill: "#7a9cb8", inset: 0.4 })),
           Plot.ruleX([one.mean], { stroke: "black", strokeDasharray: "3 3" }),
-          Plot.text([one.mean], { x: (mean) => mean, frameAnchor: "top", text: (mean) => `mean ${rounded(mean)}`, textAnchor: "start", dx: 5, dy: -10 }),
+          Plot.text([one.mean], { x: (mean) => mean, frameAnchor: "top", text: (mean) => `mean ${rounded(mean)}`, textAnchor: "start", lineAnchor: "bottom", dx: 4, dy: -3 }),
           Plot.ruleY([0]),
         ],
       });
-      return plot;
     })];
   },
 
@@ -339,7 +366,7 @@ function panels(items, width, draw) {
     const frame = document.createElement("div");
     const heading = document.createElement("h3");
     heading.textContent = item.name.replaceAll("_", " ");
-    frame.append(heading, draw(item, Math.min(panel, 640)));
+    frame.append(heading, draw(item, Math.min(panel, items.length > 1 ? 640 : 860)));
     grid.append(frame);
   }
   return grid;
@@ -369,7 +396,7 @@ function growthMap() {
   const most = Number((d3.quantile(rates, 0.9) || 0.01).toPrecision(1));
   const color = { type: "linear", domain: [-most, 0, most], range: [DECAY, "#f7f7f7", GROWTH], interpolate: "lab", clamp: true };
   const paint = d3.scaleLinear(color.domain, color.range).interpolate(d3.interpolateLab).clamp(true);
-  const LOOKS = { escaped: ["×", "#8c3d00"], diverged: ["×", "#8c3d00"], stable: ["·", "#c6d9ea"], failed: ["!", "#d0d0d0"] };
+  const LOOKS = { escaped: ["×", "#8c3d00"], diverged: ["×", "#8c3d00"], stable: ["○", "#c6d9ea"], failed: ["!", "#d0d0d0"] };
 
   const tiles = [];
   for (const column of d3.group(runs, (run) => `${run.place[0]} ${run.cell.delay}`).values()) {
@@ -388,13 +415,23 @@ function growthMap() {
   const steps = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 100];
   const marks = [...steps.filter((step) => step < 1).map((step) => -step).reverse(), 0, ...steps];
   return {
-    tiles, color, unit,
+    tiles, color, unit, centre, rates: rates.length,
     reference: near ? "theory" : "measured threshold",
     of: (one) => tiles.filter((tile) => tile.run.place[0] === one.index),
-    ticks: ([low, high]) => marks.map(bend).filter((at) => at >= low && at <= high),
+    // The middle and powers of ten first; what would touch those is left out.
+    ticks([low, high]) {
+      const within = marks.map(bend).filter((at) => at >= low && at <= high);
+      const rank = (at) => (at === 0 ? 0 : Math.abs(Math.log10(Math.expm1(Math.abs(at)) * FINE) % 1) < 1e-6 ? 1 : 2);
+      const height = d3.scaleLinear([low, high], [0, 240]);
+      const kept = [];
+      for (const at of d3.sort(within, rank)) {
+        if (kept.every((other) => Math.abs(height(other) - height(at)) >= 14)) kept.push(at);
+      }
+      return kept;
+    },
     told: (at) => {
       const relative = Math.sign(at) * FINE * Math.expm1(Math.abs(at));
-      return Math.abs(relative) < 1e-9 ? "1" : relative >= 0.99 ? `${rounded(1 + relative)}` : `${relative > 0 ? "+" : "−"}${rounded(100 * Math.abs(relative), 2)} %`;
+      return Math.abs(relative) < 1e-9 ? "0" : relative >= 0.99 ? `×${rounded(1 + relative)}` : `${relative > 0 ? "+" : "−"}${rounded(100 * Math.abs(relative), 2)} %`;
     },
   };
 }

@@ -8,6 +8,8 @@ use super::series::{Cell, Series, significant};
 const FAITHFUL: f64 = 0.05;
 /// Largest deviation of measured / theory from 1 that is told as agreement.
 const AGREEMENT: f64 = 0.05;
+/// Smaller fractions are the rounding of the arithmetic here, not something that was measured.
+const NOISE: f64 = 1e-10;
 /// Fewest delays from 1 on that a law with two constants is fitted to.
 const LEAST_DELAYS: usize = 3;
 /// Most delays that are listed one by one.
@@ -114,7 +116,9 @@ fn agreement(series: &Series<'_>) -> Option<String> {
     let low = ratios().reduce(f64::min)?;
     let high = ratios().reduce(f64::max)?;
     let deviation = (low - 1.0).abs().max((high - 1.0).abs());
-    Some(if deviation <= AGREEMENT {
+    Some(if deviation < NOISE {
+        "measured / theory is 1".into()
+    } else if deviation <= AGREEMENT {
         format!("measured / theory is 1 to within {}", percent(deviation))
     } else if low == high {
         format!("measured / theory is {}", significant(low, 3))
@@ -151,8 +155,7 @@ fn named(delay: f64) -> String {
 }
 
 fn percent(fraction: f64) -> String {
-    // Less is the rounding of the arithmetic here, not something that was measured.
-    let told = if fraction < 1e-10 { 0.0 } else { fraction };
+    let told = if fraction < NOISE { 0.0 } else { fraction };
     format!("{} %", significant(100.0 * told, 2))
 }
 

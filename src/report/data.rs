@@ -152,6 +152,14 @@ fn runs(table: &Table, places: &HashMap<&str, (usize, usize)>) -> Result<Vec<Run
     Ok(runs)
 }
 
+/// Delays and how often each occurred, in a cell and in others that do not differ.
+#[derive(Clone)]
+struct Occurrences {
+    counts: Vec<(f64, f64)>,
+    place: (usize, usize),
+    cells: usize,
+}
+
 /// The distinct histograms of the drawn cells, and how many there are.
 fn histograms(
     folder: &Folder<'_>,
@@ -166,18 +174,21 @@ fn histograms(
         }
     }
     // Rules that follow one schedule see the same delays: those are drawn once.
-    let mut distinct: Vec<(Vec<(f64, f64)>, (usize, usize), usize)> = vec![];
+    let mut distinct: Vec<Occurrences> = vec![];
     for (place, mut counts) in of_cell {
         counts.sort_by(|a, b| a.0.total_cmp(&b.0));
-        match distinct.iter_mut().find(|(other, ..)| *other == counts) {
-            Some((.., cells)) => *cells += 1,
-            None => distinct.push((counts, place, 1)),
+        match distinct.iter_mut().find(|other| other.counts == counts) {
+            Some(other) => other.cells += 1,
+            None => distinct.push(Occurrences { counts, place, cells: 1 }),
         }
     }
-    let drawn = evenly(&distinct, MOST_HISTOGRAMS).into_iter().map(|(counts, (s, c), cells)| {
+    let drawn = evenly(&distinct, MOST_HISTOGRAMS).into_iter().map(|Occurrences { counts, place: (s, c), cells }| {
         let row = series[s].cells[c].row;
         let workers = Some(row.text("workers")).filter(|text| !text.is_empty());
-        let name = [Some(row.text("schedule").to_owned()), workers.map(|n| format!("{n} workers"))];
+        let name = [
+            Some(row.text("schedule").to_owned()),
+            workers.map(|n| if n == "1" { "1 worker".into() } else { format!("{n} workers") }),
+        ];
         let total: f64 = counts.iter().map(|(_, count)| count).sum();
         let mean = counts.iter().map(|(delay, count)| delay * count).sum::<f64>() / total.max(1.0);
         Histogram { name: name.into_iter().flatten().collect::<Vec<_>>().join(", "), cells, mean, bars: bars(&counts) }

@@ -44,7 +44,8 @@ pub fn sections(run: &Value) -> Markup {
 /// The command line that made the folder, as it would be typed; `None` where run.json has none.
 pub fn command(run: &Value) -> Option<String> {
     let words = run.get("command")?.as_array()?.iter().filter_map(Value::as_str);
-    let plain = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=.,:/@%+".contains(c));
+    let plain =
+        |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=.,:/@%+".contains(c));
     let quoted = |word: &str| if plain(word) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) };
     Some(words.map(quoted).collect::<Vec<_>>().join(" "))
 }
@@ -79,7 +80,12 @@ fn inline(value: &Value) -> String {
         Value::String(text) if text.is_empty() => "none".into(),
         Value::String(text) => text.clone(),
         Value::Array(items) => joined(items.iter().map(inline).collect()),
-        Value::Object(inner) => joined(inner.iter().map(|(key, value)| format!("{key} {}", inline(value))).collect()),
+        Value::Object(inner) => {
+            // What a thing is comes first, without saying so.
+            let kind = inner.get("kind").map(inline);
+            let others = inner.iter().filter(|(key, _)| *key != "kind");
+            joined(kind.into_iter().chain(others.map(|(key, value)| format!("{key} {}", inline(value)))).collect())
+        }
     }
 }
 
@@ -101,7 +107,7 @@ mod tests {
             "<dt>new key</dt><dd>1, 2</dd>",
             "<dt>seconds</dt><dd>none</dd>",
             "&lt;/script&gt;&lt;b&gt;",
-            "<li>kind sgd, momentum 0.5</li>",
+            "<li>sgd, momentum 0.5</li>",
             "a &amp; b",
         ] {
             assert!(page.contains(part), "{part} in {page}");

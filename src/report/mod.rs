@@ -23,8 +23,8 @@ use std::path::Path;
 /// # Errors
 /// Where the folder or one of its files is missing or malformed, or `out` cannot be written. The message names the file.
 pub fn write(dir: &Path, out: &Path) -> Result<()> {
-    let folder = folder::Folder::open(dir)
-        .context("tauscope report needs a results folder, as written by `tauscope sweep`")?;
+    let folder =
+        folder::Folder::open(dir).context("tauscope report needs a results folder, as written by `tauscope sweep`")?;
     let page = page::render(&folder)?;
     write_whole(out, page.as_bytes()).with_context(|| format!("cannot write {}", out.display()))
 }

@@ -145,7 +145,7 @@ fn pictures(all: &[Series<'_>], drawn: &[Series<'_>], data: &Data<'_>) -> Markup
             (figure("growth", "Growth rate of every run over delay and learning rate", html! {
                 "Every rectangle is one training: its delay, its learning rate, and how fast its distance from the minimum \
                  grew (+, orange) or decayed (−, blue), per τ + 1 steps. × left the neighbourhood before a rate \
-                 could be told, · stayed without one, ? is undecided, ! failed. Heavy lines: the measured threshold."
+                 could be told, ○ stayed without one, ? is undecided, ! failed. Heavy lines: the measured threshold."
             }))
         }
         @if !data.histograms.is_empty() {

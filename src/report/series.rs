@@ -92,14 +92,18 @@ impl Series<'_> {
 pub fn grouped(table: &Table) -> Result<Vec<Series<'_>>> {
     let varying: Vec<_> = PROPERTIES.into_iter().filter(|(column, ..)| shared(table, column).is_none()).collect();
     let mut all: Vec<Series<'_>> = vec![];
-    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut places: HashMap<Vec<&str>, usize> = HashMap::new();
     for row in table.rows() {
-        let rule = rule_name(row.text("rule"), row.number("momentum")?, row.number("dampening")?);
-        let others = varying.iter().filter(|(column, ..)| !row.text(column).is_empty());
-        let others = others.map(|property| described(*property, row.text(property.0)));
-        let name = std::iter::once(rule).chain(others).collect::<Vec<_>>().join(", ");
-        let place = *places.entry(name).or_insert_with_key(|name| {
-            all.push(Series { name: name.clone(), cells: vec![] });
+        let (momentum, dampening) = (row.number("momentum")?, row.number("dampening")?);
+        // Names round; what belongs together is decided by what the table says.
+        let key = ["rule", "momentum", "dampening"].into_iter().chain(varying.iter().map(|(column, ..)| *column));
+        let key: Vec<&str> = key.map(|column| row.text(column)).collect();
+        let place = *places.entry(key).or_insert_with(|| {
+            let rule = rule_name(row.text("rule"), momentum, dampening);
+            let others = varying.iter().filter(|(column, ..)| !row.text(column).is_empty());
+            let others = others.map(|property| described(*property, row.text(property.0)));
+            let name = std::iter::once(rule).chain(others).collect::<Vec<_>>().join(", ");
+            all.push(Series { name, cells: vec![] });
             all.len() - 1
         });
         all[place].cells.push(Cell::new(row)?);
@@ -163,12 +167,12 @@ fn rule_name(rule: &str, momentum: Option<f64>, dampening: Option<f64>) -> Strin
     let (momentum, dampening) = (momentum.unwrap_or(0.0), dampening.unwrap_or(0.0));
     let mut name = rule.to_owned();
     if rule != "sgd" || momentum != 0.0 {
-        name += &format!(" m={momentum}");
+        name += &format!(" m={}", significant(momentum, 6));
     }
     if dampening == momentum && momentum > 0.0 {
         name += " ema";
     } else if dampening != 0.0 {
-        name += &format!(" d={dampening}");
+        name += &format!(" d={}", significant(dampening, 6));
     }
     name
 }

@@ -14,11 +14,13 @@ const MOST_DELAYS: usize = 40;
 /// Columns that are shown even where all rows agree, as they say what a row is.
 const ALWAYS: [&str; 3] = ["rule", "delay", "status"];
 /// Columns that a printed page has room for.
-const PRINTED: [&str; 10] = [
+const PRINTED: [&str; 12] = [
     "rule",
     "momentum",
     "dampening",
     "delay",
+    "delay_mean",
+    "schedule",
     "lr_theory",
     "lr_stable",
     "lr_unstable",
@@ -29,8 +31,7 @@ const PRINTED: [&str; 10] = [
 
 /// How many cells of each series came how far; nothing where all are measured.
 pub fn statuses(all: &[Series<'_>]) -> Markup {
-    let open: Vec<&Series<'_>> =
-        all.iter().filter(|series| series.measured().count() < series.cells.len()).collect();
+    let open: Vec<&Series<'_>> = all.iter().filter(|series| series.measured().count() < series.cells.len()).collect();
     html! {
         @if !open.is_empty() {
             (scrolled("Cells by status", html! {
@@ -116,9 +117,8 @@ fn ratio(cells: &[&Cell<'_>]) -> Markup {
 
 /// The threshold table: columns in which rows differ, and above it what they share.
 pub fn rows(table: &Table) -> Markup {
-    let is_shared = |column: &&String| {
-        table.total > 1 && !ALWAYS.contains(&column.as_str()) && shared(table, column).is_some()
-    };
+    let is_shared =
+        |column: &&String| table.total > 1 && !ALWAYS.contains(&column.as_str()) && shared(table, column).is_some();
     let (common, columns): (Vec<&String>, Vec<&String>) = table.columns.iter().partition(is_shared);
     let index = |column: &String| table.columns.iter().position(|other| other == column).unwrap_or(0);
     let columns: Vec<(usize, &String)> = columns.into_iter().map(|column| (index(column), column)).collect();
