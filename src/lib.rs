@@ -11,6 +11,7 @@ pub mod plan;
 pub mod plot;
 pub mod problem;
 pub mod record;
+pub mod report;
 pub mod rule;
 pub mod schedule;
 pub mod sweep;

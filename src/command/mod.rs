@@ -3,6 +3,7 @@
 pub mod advise;
 pub mod devices;
 pub mod plot;
+pub mod report;
 pub mod sweep;
 pub mod theory;
 
