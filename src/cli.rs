@@ -16,6 +16,8 @@ pub struct Cli {
 pub enum Command {
     /// Measure stability thresholds beside the theory's prediction (the main job)
     Sweep(Box<SweepArgs>),
+    /// Write a commented example of a plan file
+    Init(command::init::Args),
     /// Print closed-form thresholds as CSV
     Theory(command::theory::Args),
     /// What to run at another delay, given a recipe that works

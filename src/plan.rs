@@ -12,7 +12,7 @@ use crate::rule::{Dampening, Locality, Rule, RuleKind, RuleSpec};
 use crate::schedule::{Sampling, Schedule};
 use crate::threshold::Criterion;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 /// Rules of a plan that names none.
@@ -23,6 +23,9 @@ const DELAYS: [u32; 7] = [0, 1, 2, 4, 8, 16, 32];
 
 /// Longest delay of a sweep, updates.
 const LONGEST: u32 = 1_000_000;
+
+/// Cells of one plan at most, which holds them all in memory.
+const MOST_CELLS: usize = 10_000_000;
 
 /// Most runs of an ensemble.
 const MOST_MEMBERS: usize = 1 << 16;
@@ -134,7 +137,9 @@ impl Plan {
         if first.adapter.is_some() && first.engine != EngineChoice::Gpu {
             refuse!("--adapter: only the gpu engine has adapters; accepted: with --engine gpu");
         }
-        let grids = args.iter().map(Grid::resolve).collect::<Result<_, _>>()?;
+        let grids = args.iter().map(Grid::resolve).collect::<Result<Vec<_>, _>>()?;
+        let cells = grids.iter().fold(0, |cells: usize, grid| cells.saturating_add(grid.size()));
+        few("--rules, --momentum, --dampening, --delays, --schedule, --batch, --criterion", cells)?;
         let mut plan = Self {
             problem,
             grids,
@@ -146,7 +151,15 @@ impl Plan {
             adapter: first.adapter.clone(),
             precision: first.precision,
         };
-        for cell in plan.cells() {
+        let cells = plan.cells();
+        if plan.grids.len() > 1 {
+            // Within a grid no axis says anything twice.
+            let names: Vec<String> = cells.iter().map(Cell::name).collect();
+            if let Some(name) = first_repeated(&names) {
+                refuse!("{name} stands in two grids; accepted: each cell once");
+            }
+        }
+        for cell in cells {
             plan.check(&cell)?;
             plan.limits.entry(cell.criterion).or_insert_with(|| {
                 let usual = Limits::usual(cell.criterion);
@@ -260,6 +273,19 @@ pub struct Cell {
     pub criterion: Criterion,
 }
 
+impl Cell {
+    /// As a person would say it; another cell has another name.
+    pub fn name(&self) -> String {
+        let Self { rule: Rule { momentum, dampening, .. }, schedule, delay, batch, criterion } = self;
+        let delay = delay.map_or(String::new(), |delay| format!(" at delay {delay}"));
+        format!(
+            "{} with momentum {momentum} and dampening {dampening}, {}{delay}, batch {batch}, {criterion}",
+            self.rule.name(),
+            schedule.name()
+        )
+    }
+}
+
 /// Whether runs that differ in their seed alone differ.
 fn is_random(schedule: &Schedule, batch: Batch) -> bool {
     schedule.is_random() || batch != Batch::Full
@@ -275,6 +301,12 @@ fn fitting(rule: &Rule, schedule: &Schedule, batch: Batch) -> Criterion {
 }
 
 impl Grid {
+    /// Number of cells.
+    fn size(&self) -> usize {
+        let Self { rules, settings, batches, criteria } = self;
+        [settings.len(), batches.len(), criteria.len().max(1)].iter().fold(rules.len(), |a, b| a.saturating_mul(*b))
+    }
+
     fn resolve(args: &SweepArgs) -> Result<Self, PlanError> {
         let delays = if args.delays.is_empty() {
             DELAYS.to_vec()
@@ -288,6 +320,7 @@ impl Grid {
             refuse!("--delays: {delay}; accepted: up to {LONGEST} updates (a run stores delay + 1 weight versions)");
         }
         once("--delays", &delays)?;
+        few("--delays, --schedule", delays.len().saturating_mul(args.schedule.len()))?;
         let mut settings = Vec::new();
         for spec in &args.schedule {
             let wrong = |error| PlanError(format!("--schedule {spec}: {error}"));
@@ -308,11 +341,25 @@ impl Grid {
 }
 
 /// Refuses a list that says something twice.
-fn once<T: PartialEq + std::fmt::Display>(flag: &str, items: &[T]) -> Result<(), PlanError> {
+fn once<T: std::fmt::Display>(flag: &str, items: &[T]) -> Result<(), PlanError> {
     match first_repeated(items) {
         Some(item) => refuse!("{flag}: {item} stands twice; accepted: each once"),
         None => Ok(()),
     }
+}
+
+/// The first item whose text an earlier one has.
+fn first_repeated<T: std::fmt::Display>(items: &[T]) -> Option<&T> {
+    let mut seen = HashSet::new();
+    items.iter().find(|item| !seen.insert(item.to_string()))
+}
+
+/// Refuses a product that is too large to expand.
+fn few(flags: &str, cells: usize) -> Result<(), PlanError> {
+    if cells > MOST_CELLS {
+        refuse!("{flags}: {cells} cells; accepted: up to {MOST_CELLS}");
+    }
+    Ok(())
 }
 
 impl ProblemPlan {
@@ -382,7 +429,11 @@ fn rules(args: &SweepArgs) -> Result<Vec<Rule>, PlanError> {
     if args.dampening.iter().enumerate().any(|(i, one)| args.dampening[..i].contains(one)) {
         refuse!("--dampening: a value stands twice; accepted: each once");
     }
-    let mut rules = Vec::new();
+    few(
+        "--rules, --momentum, --dampening",
+        specs.len() * momenta.len().max(1).saturating_mul(args.dampening.len().max(1)),
+    )?;
+    let (mut rules, mut seen) = (Vec::new(), HashSet::new());
     for RuleSpec { kind, number } in specs {
         let Some(usual) = kind.definition().momentum else {
             rules.push(Rule { kind, momentum: 0.0, dampening: 0.0, number });
@@ -399,17 +450,13 @@ fn rules(args: &SweepArgs) -> Result<Vec<Rule>, PlanError> {
                 }
                 let rule = Rule { kind, momentum: *momentum, dampening, number };
                 // ema beside a momentum of 0 says the same as 0.
-                if !rules.contains(&rule) {
+                if seen.insert((rule.name(), momentum.to_bits(), dampening.to_bits())) {
                     rules.push(rule);
                 }
             }
         }
     }
     Ok(rules)
-}
-
-fn first_repeated<T: PartialEq>(items: &[T]) -> Option<&T> {
-    items.iter().enumerate().find(|(i, item)| items[..*i].contains(item)).map(|(_, item)| item)
 }
 
 fn short_hash(content: &impl Serialize) -> String {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 /// One cell of a sweep: everything of a run but its learning rate, with the threshold measured for it.
@@ -218,9 +218,17 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Where the file cannot be read, has another header, or holds a value of the wrong kind. Messages name the file, the
 /// line, the column and the value, and say what would be accepted.
 pub fn read_csv<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let name = path.display();
+    let name = path.display().to_string();
     let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
+    read_csv_from(&name, file)
+}
+
+/// [`read_csv`] of text that lies elsewhere; messages call it `name`.
+///
+/// # Errors
+/// As [`read_csv`].
+pub fn read_csv_from<T: DeserializeOwned>(name: &str, text: impl Read) -> Result<Vec<T>> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text);
     let mut records = reader.records();
     let mut next = || records.next().transpose().with_context(|| format!("cannot read {name}"));
 
@@ -402,6 +410,26 @@ mod tests {
             let back = read_csv::<RunRow>(&path).unwrap();
             prop_assert_eq!(&back[..], &rows[..]);
             prop_assert_eq!(back[0].lr.to_bits(), lr.to_bits());
+        }
+
+        /// Lines of a table, whole or damaged, are read or refused with the table's name and the line.
+        #[test]
+        fn a_damaged_table_is_refused_with_its_line(
+            damage in "[0-9a-z.,\"\n\r\\PC]{0,6}",
+            place in 0usize..400,
+            length in 0usize..8,
+        ) {
+            let mut text: Vec<char> = format!(
+                "{}\nr0,a1,0.5,stable,-0.1,100,1e-9,,0.25,\nr1,a1,0.6,escaped,0.1,90,1,0.5,,left\n",
+                cells::columns::<RunRow>().join(",")
+            ).chars().collect();
+            let place = place.min(text.len());
+            text.splice(place..(place + length).min(text.len()), damage.chars());
+            let text: String = text.into_iter().collect();
+            if let Err(error) = read_csv_from::<RunRow>("runs.csv", text.as_bytes()) {
+                let message = format!("{error:#}");
+                prop_assert!(message.contains("runs.csv, line ") || message.contains("line: "), "{text}: {message}");
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use clap::Parser;
 use std::sync::Arc;
 use tauscope::cli::{Cli, Command};
 use tauscope::engine::cpu::Cpu;
-use tauscope::engine::{Engine, EngineError, EngineInfo, Observations, Renewal, Run, Wave, WaveSpec};
+use tauscope::engine::{Engine, EngineError, EngineInfo, Footprint, Observations, Renewal, Run, Wave, WaveSpec};
 use tauscope::minimum;
 use tauscope::plan::{Cell, Plan};
 use tauscope::sweep::Sweep;
@@ -29,6 +29,9 @@ impl Engine for Limited {
     }
     fn capacity(&self, spec: &WaveSpec) -> Result<usize, EngineError> {
         Ok(spec.lanes.min(self.lanes))
+    }
+    fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
+        self.inner.footprint(spec)
     }
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {
         assert!(spec.lanes <= self.lanes);

@@ -269,19 +269,51 @@ fn a_killed_sweep_resumes_to_the_bytes_of_an_undisturbed_one() {
 }
 
 #[test]
-fn dry_run_prints_the_plan_and_json_prints_rows() {
+fn dry_run_prints_the_plan() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = sweep(folder.path(), "out", &["--dry-run"]).assert().success();
-    let plan: serde_json::Value = serde_json::from_slice(&plan.get_output().stdout).unwrap();
-    let grid = &plan["grids"][0];
+    let report = sweep(folder.path(), "out", &["--dry-run", "--json", "--engine", "cpu"]).assert().success();
+    let report: serde_json::Value = serde_json::from_slice(&report.get_output().stdout).unwrap();
+    let (plan, grid) = (&report["plan"], &report["plan"]["grids"][0]);
     let delays: Vec<u64> = grid["settings"].as_array().unwrap().iter().filter_map(|s| s["delay"].as_u64()).collect();
     assert_eq!(delays, [0, 1, 2, 4, 8, 16, 32]);
     assert_eq!(grid["rules"].as_array().unwrap().len(), 4);
     assert_eq!(plan["limits"], serde_json::json!({"mean": {"tolerance": 0.01, "horizon": 16_384}}));
-    let flags = ["--model", "quadratic:2", "--rules", "sgd", "--delays", "1", "--engine", "cpu", "--json"];
-    let rows = sweep(folder.path(), "out", &flags).assert().success();
-    let row: ThresholdRow = serde_json::from_slice(&rows.get_output().stdout).unwrap();
-    assert!((row.lr_theory.unwrap() - 0.5).abs() < 1e-12 && (row.lr_threshold.unwrap() - 0.5).abs() < 1e-3);
+    assert_eq!(report["cells"], 28);
+}
+
+#[test]
+fn json_prints_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--model", "quadratic:2", "--rules", "sgd", "--delays", "1,3", "--engine", "cpu", "--json"];
+    let output = sweep(folder.path(), "out", &flags).assert().success().get_output().clone();
+    let events: Vec<serde_json::Value> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let named = |name: &str| events.iter().filter(|event| event["event"] == name).cloned().collect::<Vec<_>>();
+    assert_eq!(named("start").len() + named("cell").len() + named("progress").len() + named("end").len(), events.len());
+
+    let (start, end) = (&events[0], &events[events.len() - 1]);
+    let run: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.path().join("out/run.json")).unwrap()).unwrap();
+    assert_eq!((&start["event"], &start["cells"], &start["engine"]), (&"start".into(), &2.into(), &"cpu".into()));
+    assert_eq!(start["plan_hash"], run["plan_hash"]);
+    assert_eq!((&end["event"], &end["measured"], &end["folder"]), (&"end".into(), &2.into(), &"out".into()));
+    assert_eq!((&end["runs"], &end["config_steps"]), (&run["runs"], &run["config_steps"]));
+    assert_eq!(named("progress").last().unwrap()["cells_done"], 2);
+
+    // A cell's event is its row.
+    let table: Vec<ThresholdRow> = read_csv(&folder.path().join("out/thresholds.csv")).unwrap();
+    let mut rows = named("cell");
+    rows.iter_mut().for_each(|row| drop(row.as_object_mut().unwrap().remove("event")));
+    let mut rows: Vec<ThresholdRow> = rows.into_iter().map(|row| serde_json::from_value(row).unwrap()).collect();
+    rows.sort_by_key(|row| row.delay);
+    assert_eq!(rows, table);
+    assert!((table[0].lr_theory.unwrap() - 0.5).abs() < 1e-12 && (table[0].lr_threshold.unwrap() - 0.5).abs() < 1e-3);
+
+    // What a person sees where stderr is no terminal: a line at the start and one at the end.
+    let lines = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = lines.lines().filter(|line| line.starts_with("progress ")).collect();
+    assert!(lines.len() >= 2 && lines[lines.len() - 1].starts_with("progress 2/2 cells, 0 runs, "), "{lines:?}");
+    assert_eq!(sweep(folder.path(), "quiet", &[&flags[..8], &["--quiet"]].concat()).output().unwrap().stderr, b"");
 }
 
 #[test]

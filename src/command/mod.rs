@@ -2,6 +2,8 @@
 
 pub mod advise;
 pub mod devices;
+mod dry_run;
+pub mod init;
 pub mod plot;
 pub mod report;
 pub mod sweep;

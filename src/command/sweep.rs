@@ -1,39 +1,49 @@
 //! `tauscope sweep`: plan, minimum, engine, measurement, results folder, table.
 
-use super::to_stdout;
+use super::{dry_run, to_stdout};
+use crate::cost;
 use crate::engine::Engine;
 use crate::engine::cpu::Cpu;
 use crate::engine::gpu::{AdapterChoice, Gpu};
 use crate::flags::{EngineChoice, Precision, SweepArgs};
 use crate::minimum;
 use crate::plan::{Cell, Plan};
+use crate::progress::{Event, Progress, Tracker};
 use crate::record::{Status, ThresholdRow};
 use crate::sweep::folder::{self, Existing, Folder, RunFile};
 use crate::sweep::rows::entry;
 use crate::sweep::{Sweep, waves};
 use crate::threshold::Criterion;
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The engine that will run, and why it was chosen.
-struct Chosen {
-    engine: Box<dyn Engine>,
-    why: String,
+pub(super) struct Chosen {
+    pub engine: Box<dyn Engine>,
+    pub why: String,
 }
 
-/// Runs the sweep. Rows on stdout, progress on stderr.
+/// Runs the sweep of all these grids; how, the first of them says. Rows on stdout, progress on stderr.
 ///
 /// # Errors
 /// Bad flags, a minimum that is none, an engine that cannot be had, a device that fails, a folder that cannot be written.
-pub fn run(args: &SweepArgs) -> Result<()> {
+///
+/// # Panics
+/// Where there is none.
+pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
+    let args = sweeps.first().expect("a sweep");
     let started = jiff::Timestamp::now();
     let clock = Instant::now();
-    let plan = Plan::resolve(std::slice::from_ref(args))?;
+    let plan = Plan::resolve(sweeps)?;
     if args.dry_run {
-        return to_stdout(&format!("{}\n", serde_json::to_string_pretty(&plan)?));
+        return dry_run::run(&plan, args.json);
+    }
+    if args.resume && args.out.is_none() {
+        anyhow::bail!("--resume: accepted: with --out, which names the unfinished sweep");
     }
     let existing = match (args.force, args.resume) {
         (true, _) => Existing::Replace,
@@ -83,27 +93,39 @@ pub fn run(args: &SweepArgs) -> Result<()> {
         .collect::<Result<_>>()?;
     let mut folder = Folder::open(&target, existing, &sweep.plan, &info)?;
 
-    let bar = progress_bar(args, cells.len(), folder.entries().len());
-    let done: Vec<usize> = folder.entries().iter().map(|entry| entry.cell).collect();
+    let tell =
+        |event: &Event| if args.json { to_stdout(&format!("{}\n", serde_json::to_string(event)?)) } else { Ok(()) };
+    let plan_hash = sweep.plan.hash();
+    let entries = folder.entries();
+    tell(&Event::Start { plan_hash: &plan_hash, cells: cells.len(), cells_done: entries.len(), engine: &info })?;
+    entries.iter().try_for_each(|entry| tell(&Event::Cell(&entry.threshold)))?;
+    let done: BTreeSet<usize> = entries.iter().map(|entry| entry.cell).collect();
     let rest: Vec<usize> = (0..cells.len()).filter(|index| !done.contains(index)).collect();
     let asked: Vec<(Cell, f64)> = rest.iter().map(|index| cells[*index].clone()).collect();
+    let cost = |(cell, _): &(Cell, f64)| cost::of_cell(&sweep.plan, cell);
+    let progress = Progress::new(Tracker::new(asked.iter().map(cost), done.len()), args.quiet, args.json);
+    // Both of the sweep's callbacks report to it.
+    let progress = RefCell::new(progress);
+    let measuring = Instant::now();
     let mut config_steps = 0;
     sweep.measure(
         &*engine,
         &asked,
         &mut |index, result| {
-            let index = rest[index];
-            folder.append(entry(&sweep, &info, index, &cells[index].0, &result)?)?;
-            bar.inc(1);
-            Ok(())
+            let entry = entry(&sweep, &info, rest[index], &asked[index].0, &result)?;
+            let steps = result.trials.iter().map(|trial| trial.steps * trial.members as u64).sum();
+            folder.append(entry)?;
+            progress.borrow_mut().cell(cost(&asked[index]), steps);
+            folder.entries().last().map_or(Ok(()), |entry| tell(&Event::Cell(&entry.threshold)))
         },
-        &mut |progress| {
-            config_steps = progress.config_steps;
-            let rate = config_steps as f64 / bar.elapsed().as_secs_f64().max(1e-9);
-            bar.set_message(format!("{} runs, {:.0} config-steps/s", progress.lanes, rate));
+        &mut |now| {
+            config_steps = now.config_steps;
+            let due = progress.borrow_mut().advance(measuring.elapsed(), now.lanes, now.config_steps);
+            // Where stdout cannot be written, the next cell says so.
+            let _ = due.map_or(Ok(()), |event| tell(&event));
         },
     )?;
-    bar.finish_and_clear();
+    tell(&Event::Progress(progress.into_inner().finish()))?;
 
     let runs = folder.entries().iter().map(|entry| entry.runs.len()).sum();
     let thresholds = folder.finish(
@@ -114,7 +136,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
             started: started.to_string(),
             finished: jiff::Timestamp::now().to_string(),
             seconds: clock.elapsed().as_secs_f64(),
-            plan_hash: sweep.plan.hash(),
+            plan_hash,
             plan: &sweep.plan,
             engine: &info,
             engine_choice: why,
@@ -130,8 +152,9 @@ pub fn run(args: &SweepArgs) -> Result<()> {
         &sweep.minimum.weights,
     )?;
     if args.json {
-        let lines: Vec<String> = thresholds.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
-        return to_stdout(&format!("{}\n", lines.join("\n")));
+        let measured = thresholds.iter().filter(|row| row.status == Status::Measured).count();
+        let (cells, seconds, folder) = (thresholds.len(), clock.elapsed().as_secs_f64(), &target.display().to_string());
+        return tell(&Event::End { cells, measured, runs, config_steps, seconds, folder });
     }
     if args.quiet {
         return Ok(());
@@ -145,7 +168,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
 }
 
 /// Picks the engine as the plan says.
-fn choose(plan: &Plan) -> Result<Chosen> {
+pub(super) fn choose(plan: &Plan) -> Result<Chosen> {
     let cpu = |why: String| -> Chosen {
         let engine: Box<dyn Engine> = match plan.precision {
             Precision::F32 => Box::new(Cpu::<f32>::default()),
@@ -165,13 +188,6 @@ fn choose(plan: &Plan) -> Result<Chosen> {
             Ok(Chosen { engine: Box::new(Gpu::open(&choice)?), why: "asked for".into() })
         }
     }
-}
-
-fn progress_bar(args: &SweepArgs, cells: usize, done: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} cells  {msg}  {elapsed} (about {eta} left)");
-    let target = if args.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(Some(cells as u64), target).with_position(done as u64);
-    bar.with_style(style.expect("the template is well-formed"))
 }
 
 /// The thresholds as a person reads them.

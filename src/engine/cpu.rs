@@ -1,6 +1,8 @@
 //! The CPU engine: one lane is one task; rayon spreads lanes over threads. f64 is the oracle for everything else.
 
-use super::{Engine, EngineError, EngineInfo, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec};
+use super::{
+    Engine, EngineError, EngineInfo, Footprint, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec,
+};
 use crate::kernels::real::Real;
 use crate::kernels::step::{self, Landmarks, State};
 use crate::kernels::{finish, gather, observe, quadratic, renew};
@@ -14,12 +16,11 @@ use std::marker::PhantomData;
 /// Lanes for every thread: enough that none waits long for the others at the end of a block.
 const LANES_PER_THREAD: usize = 16;
 
-/// Free main memory, bytes; unlimited where the system does not tell.
-fn free_memory() -> u64 {
-    sysinfo::System::new().map_or(u64::MAX, |mut system| {
-        system.refresh_memory();
-        system.available_memory()
-    })
+/// Free main memory, bytes, where the system tells.
+fn free_memory() -> Option<u64> {
+    let mut system = sysinfo::System::new().ok()?;
+    system.refresh_memory();
+    Some(system.available_memory())
 }
 
 /// Bytes that one lane takes: server weights, gradient, weight versions, velocities, and the buffers of a pass.
@@ -66,7 +67,7 @@ impl<T: Real> Engine for Cpu<T> {
     /// As many lanes as keep every thread busy, and as half of the free memory holds.
     fn capacity(&self, spec: &WaveSpec) -> Result<usize, EngineError> {
         let needed = lane_bytes::<T>(spec);
-        let free = free_memory() / 2;
+        let free = free_memory().unwrap_or(u64::MAX) / 2;
         let fit = (free / needed).min(usize::MAX as u64) as usize;
         if fit == 0 {
             let Self { info: EngineInfo { precision, .. }, .. } = self;
@@ -79,6 +80,10 @@ impl<T: Real> Engine for Cpu<T> {
         }
         let enough = (LANES_PER_THREAD * rayon::current_num_threads()).max(spec.together);
         Ok(spec.lanes.min(enough).min(fit))
+    }
+
+    fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
+        Ok(Footprint { lane: lane_bytes::<T>(spec), free: free_memory() })
     }
 
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {

@@ -192,6 +192,15 @@ impl Observations {
     }
 }
 
+/// What a wave takes of the memory that it lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Footprint {
+    /// Bytes of one lane.
+    pub lane: u64,
+    /// Bytes that are free, where the system tells.
+    pub free: Option<u64>,
+}
+
 /// What an engine can say no to.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -215,6 +224,12 @@ pub trait Engine {
     /// # Errors
     /// [`EngineError::TooLarge`], with the numbers, where not even one fits.
     fn capacity(&self, spec: &WaveSpec) -> Result<usize, EngineError>;
+
+    /// What lanes of this kind take.
+    ///
+    /// # Errors
+    /// As [`Engine::capacity`].
+    fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError>;
 
     /// Opens a wave whose lanes are all idle.
     ///

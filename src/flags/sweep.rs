@@ -13,7 +13,13 @@ use std::path::PathBuf;
 
 /// Flags of `tauscope sweep`. Lists are separated by commas.
 #[derive(Clone, Debug, Args)]
+#[command(group = clap::ArgGroup::new("place").args(["out", "plan"]).multiple(true))]
 pub struct SweepArgs {
+    /// A TOML file with any of these flags as keys, and grids, zips and single cells of them; `tauscope init` writes an
+    /// example. Flags on the command line win over the file
+    #[arg(value_name = "PLAN")]
+    pub plan: Option<PathBuf>,
+
     /// Data to train on
     #[arg(long, value_enum, default_value_t = DataSource::Digits, help_heading = "Problem")]
     pub data: DataSource,
@@ -104,12 +110,12 @@ pub struct SweepArgs {
     #[arg(long, help_heading = "Output")]
     pub force: bool,
     /// Continue the unfinished sweep of --out
-    #[arg(long, requires = "out", conflicts_with = "force", help_heading = "Output")]
+    #[arg(long, requires = "place", conflicts_with = "force", help_heading = "Output")]
     pub resume: bool,
-    /// Print the resolved plan as JSON and stop
+    /// Print cells, runs, waves, memory and an estimate of the time, and stop; with --json the resolved plan too
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
-    /// Write one JSON object per cell to stdout instead of the table
+    /// Write events to stdout instead of the table, one JSON object a line: start, cell (with its row), progress, end
     #[arg(long, help_heading = "Output")]
     pub json: bool,
     /// No progress, no table
