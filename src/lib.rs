@@ -14,6 +14,7 @@ pub mod plot;
 pub mod problem;
 pub mod progress;
 pub mod record;
+pub mod report;
 pub mod rule;
 pub mod schedule;
 pub mod sweep;

@@ -116,7 +116,7 @@ pub struct DelayRow {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Status {
-    /// The bracket is within the tolerance.
+    /// The bracket, or under a statistical criterion the confidence interval, is within the tolerance.
     Measured,
     /// The horizon or the search ended first; the bracket so far is given.
     Undecided,

@@ -5,6 +5,7 @@ pub mod devices;
 mod dry_run;
 pub mod init;
 pub mod plot;
+pub mod report;
 pub mod sweep;
 pub mod theory;
 

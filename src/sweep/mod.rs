@@ -290,17 +290,13 @@ impl Sweep {
     }
 
     fn run(&self, cell: &Cell, lr: f64, member: usize) -> Run {
-        let statistical = cell.criterion.is_statistical();
+        let ensemble = self.plan.members(cell) > 1;
         Run {
             rule: cell.rule,
             lr,
             schedule: cell.schedule.clone(),
-            seed: if self.plan.members(cell) > 1 {
-                mix(self.plan.seed_order, member as u64)
-            } else {
-                self.plan.seed_order
-            },
-            start: Arc::clone(if statistical { &self.aligned } else { &self.start }),
+            seed: if ensemble { mix(self.plan.seed_order, member as u64) } else { self.plan.seed_order },
+            start: Arc::clone(if ensemble { &self.aligned } else { &self.start }),
             centred: is_centred(cell),
         }
     }
@@ -314,10 +310,11 @@ impl Sweep {
 
     fn watcher(&self, cell: &Cell, Request { lr, agreement }: Request) -> Watcher {
         let (unit, horizon) = (Self::unit(cell), self.horizon(cell));
-        if cell.criterion.is_statistical() {
+        let members = self.plan.members(cell);
+        if members > 1 {
             let spec = EnsembleSpec {
                 criterion: cell.criterion,
-                members: self.plan.members(cell),
+                members,
                 beat: (BEAT.0 * unit).max(BEAT.1),
                 horizon,
                 scale: self.start_distance,
@@ -325,6 +322,7 @@ impl Sweep {
             };
             return Watcher::Ensemble(Ensemble::new(spec, lr));
         }
+        // Without chance all criteria but the escape are that of the mean.
         let spec = WatchSpec {
             criterion: cell.criterion,
             unit,

@@ -19,14 +19,14 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 /// Beats at the first look; every later look is at twice the time.
-const FIRST_LOOK: u64 = 32;
+const FIRST_LOOK: u64 = 64;
 
 /// Standard errors that a growth rate must stand away from zero before its sign is believed. There are several looks at
 /// each of several runs.
 const SURE: f64 = 3.5;
 
 /// Averages over time from which the standard error in mean square is taken.
-const SPANS: usize = 16;
+const SPANS: usize = 12;
 
 /// Energy in other directions, in units of that along the top eigenvector, beyond which the latter has been lost.
 const LOST: f64 = 1e4;
@@ -136,6 +136,9 @@ impl Ensemble {
                 if over || lost {
                     return Beat::Done(self.trial(Verdict::Undecided, Some((rate, error))));
                 }
+            } else if lost && self.rates.iter().sum::<f64>() < 0.0 {
+                // It fell too fast for a growth rate with an error.
+                return Beat::Done(self.trial(Verdict::Stable, None));
             } else if over || lost {
                 return Beat::Done(self.trial(Verdict::Undecided, None));
             }

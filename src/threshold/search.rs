@@ -14,8 +14,15 @@ const WIDE: [f64; 4] = [0.70, 0.90, 1.12, 1.40];
 /// First learning rates where only escape is seen (no growth rates to interpolate).
 const COARSE: [f64; 4] = [0.45, 0.67, 1.0, 1.5];
 
+/// Width of a bracket, in units of the tolerance, within which a confidence interval counts.
+const CLOSE_BY: f64 = 3.0;
+
 /// Half the width, in units of the tolerance, at which a bracket is laid around the interpolated zero.
 const HALF_WIDTH: f64 = 0.4;
+
+/// The same where growth rates are averages: it is then the confidence interval that must be narrow, and runs farther
+/// away, whose signs show sooner, make it so at less cost.
+const HALF_INTERVAL: f64 = 0.8;
 
 /// Rounds of learning rates after which a search gives up.
 const ROUNDS: u32 = 16;
@@ -49,7 +56,7 @@ pub struct Bracket {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
     pub bracket: Bracket,
-    /// Whether the bracket's relative width is within the tolerance.
+    /// Whether the relative width of the bracket, or that of the confidence interval inside it, is within the tolerance.
     pub measured: bool,
 }
 
@@ -142,7 +149,14 @@ impl Search {
 
     fn width(&self, bracket: &Bracket) -> f64 {
         match (bracket.stable, bracket.unstable, bracket.threshold) {
-            (Some(stable), Some(unstable), Some(threshold)) => (unstable - stable) / threshold,
+            (Some(stable), Some(unstable), Some(threshold)) => {
+                let bracket_width = (unstable - stable) / threshold;
+                match bracket.interval {
+                    // An interval is to be believed only if gamma(lr) was seen close by, where it is nearly straight.
+                    Some((low, high)) => bracket_width.min((high - low) / threshold).max(bracket_width / CLOSE_BY),
+                    None => bracket_width,
+                }
+            }
             _ => f64::INFINITY,
         }
     }
@@ -154,7 +168,7 @@ impl Search {
         if let Some(Zero { lr: zero, .. }) = zero(&self.trials).filter(|zero| inside(&zero.lr))
             && self.rounds < ROUNDS / 2
         {
-            let half = HALF_WIDTH * self.tolerance;
+            let half = if self.criterion.is_statistical() { HALF_INTERVAL } else { HALF_WIDTH } * self.tolerance;
             let narrow: Vec<f64> = [zero * (1.0 - half), zero * (1.0 + half)].into_iter().filter(inside).collect();
             if !narrow.is_empty() {
                 return narrow;

@@ -7,7 +7,7 @@ use nalgebra::{DMatrix, DVector};
 const MOST: usize = 8;
 
 /// How far a parabola may be from gamma(ln lr), as a fraction of gamma: keeps far trials, however exact, from deciding.
-const BEND: f64 = 0.05;
+const BEND: f64 = 0.1;
 
 /// Half the width of a 95 % interval, in standard errors.
 const INTERVAL: f64 = 1.96;
