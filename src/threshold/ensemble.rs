@@ -225,3 +225,96 @@ impl Ensemble {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand_distr::{Distribution, Normal};
+
+    const SPEC: EnsembleSpec =
+        EnsembleSpec { criterion: Criterion::AlmostSure, members: 64, beat: 4, horizon: 40_000, scale: 1.0, seed: 3 };
+
+    fn seen(projection: f64) -> Observation {
+        Observation { distance_squared: projection * projection, projection, loss: 0.0, finite: projection.is_finite() }
+    }
+
+    /// Members whose ln |p| makes independent normal steps, drift and spread per step: the Lyapunov exponent is the drift, and
+    /// E p^2 grows by e^(2 drift + 2 spread^2), half of which per step is the growth rate in mean square.
+    fn watch(spec: EnsembleSpec, drift: f64, spread: f64) -> Trial {
+        let mut ensemble = Ensemble::new(spec, 0.5);
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let step = Normal::new(drift, spread).unwrap();
+        let mut members = vec![1.0f64; spec.members];
+        loop {
+            members.iter_mut().for_each(|p| *p *= step.sample(&mut rng).exp());
+            let seen: Vec<Observation> = members.iter().map(|p| seen(*p)).collect();
+            match ensemble.push(seen.iter()) {
+                None => {}
+                Some(Beat::Done(trial)) => return trial,
+                Some(Beat::Renew(changes)) => {
+                    let before = members.clone();
+                    for Change { member, source, factor, .. } in changes {
+                        members[member] = before[source] * factor;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_walk_that_almost_surely_returns_may_leave_in_mean_square() {
+        let (drift, spread) = (-0.01, 0.15);
+        let sure = watch(SPEC, drift, spread);
+        assert_eq!((sure.verdict, sure.members), (Verdict::Stable, 64));
+        assert!((sure.growth.unwrap() - drift).abs() <= 4.0 * sure.error.unwrap(), "{sure:?}");
+        let square = watch(EnsembleSpec { criterion: Criterion::MeanSquare, ..SPEC }, drift, spread);
+        assert_eq!(square.verdict, Verdict::Escaped);
+        let expected = drift + spread * spread;
+        assert!((square.growth.unwrap() - expected).abs() <= 4.0 * square.error.unwrap(), "{square:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_told_from_zero_is_undecided_and_what_overflows_diverges() {
+        let spec = EnsembleSpec { horizon: 2_000, ..SPEC };
+        assert_eq!(watch(spec, 0.0, 0.1).verdict, Verdict::Undecided);
+        assert_eq!(watch(spec, 400.0, 0.0).verdict, Verdict::Diverged);
+    }
+
+    #[test]
+    fn a_direction_that_dies_away_under_the_others_is_stable() {
+        let mut ensemble = Ensemble::new(SPEC, 0.5);
+        let dying = |t: i32| Observation { distance_squared: 1.0, ..seen(0.1f64.powi(t)) };
+        let trial = (0..).find_map(|t| match ensemble.push(vec![dying(t); SPEC.members].iter()) {
+            Some(Beat::Done(trial)) => Some(trial),
+            _ => None,
+        });
+        assert_eq!(trial.unwrap().verdict, Verdict::Stable);
+    }
+
+    proptest! {
+        /// Every member has as many copies as its share, rounded up or down; nobody is both overwritten and copied.
+        #[test]
+        fn members_survive_in_proportion_to_their_growth(
+            growth in proptest::collection::vec(0.0..10.0f64, 2..40), beats in 0u64..1000,
+        ) {
+            let spec = EnsembleSpec { criterion: Criterion::MeanSquare, members: growth.len(), ..SPEC };
+            let total: f64 = growth.iter().sum();
+            prop_assume!(total > 0.0);
+            let changes = Ensemble::new(spec, 0.5).changes(&growth, total, beats);
+            prop_assert_eq!(changes.iter().map(|change| change.member).collect::<Vec<_>>(), (0..growth.len()).collect::<Vec<_>>());
+            for (member, own) in growth.iter().enumerate() {
+                let copies = changes.iter().filter(|change| change.source == member).count() as f64;
+                let share = own / total * growth.len() as f64;
+                prop_assert!((copies - share).abs() < 1.0 + 1e-9, "{copies} copies of a share of {share}");
+                if copies > 0.0 {
+                    prop_assert_eq!(changes[member].source, member, "a source keeps its place");
+                }
+            }
+            for change in &changes {
+                prop_assert_eq!(change.seed.is_some(), change.source != change.member);
+                prop_assert!((change.factor * growth[change.source].sqrt() - 1.0).abs() < 1e-9);
+            }
+        }
+    }
+}

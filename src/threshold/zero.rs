@@ -89,3 +89,58 @@ fn root(fit: &[f64]) -> Option<(f64, f64)> {
     let at = -2.0 * c / (b + discriminant.sqrt().copysign(b));
     Some((at, b + 2.0 * a * at))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Verdict;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    fn trial(lr: f64, growth: f64, error: Option<f64>) -> Trial {
+        let verdict = if growth > 0.0 { Verdict::Escaped } else { Verdict::Stable };
+        Trial { lr, verdict, growth: Some(growth), error, members: 1, steps: 1, last: Default::default() }
+    }
+
+    /// A growth rate that is bent, with its zero at 0.3.
+    fn gamma(lr: f64) -> f64 {
+        let s = (lr / 0.3f64).ln();
+        0.02 * s + 0.01 * s * s
+    }
+
+    const RATES: [f64; 6] = [0.21, 0.27, 0.29, 0.31, 0.33, 0.4];
+
+    #[test]
+    fn exact_growth_rates_are_interpolated_without_an_interval() {
+        let zero = zero(&RATES.map(|lr| trial(lr, gamma(lr), None))).unwrap();
+        assert!((zero.lr - 0.3).abs() < 1e-5 && zero.interval.is_none(), "{zero:?}");
+    }
+
+    #[test]
+    fn averaged_growth_rates_are_regressed_and_their_interval_holds_the_zero_as_often_as_it_says() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let (mut held, mut widths, rounds) = (0, 0.0, 400);
+        for _ in 0..rounds {
+            let error = 3e-4;
+            let noise = || {
+                let x: f64 = StandardNormal.sample(&mut rng);
+                error * x
+            };
+            let noises: Vec<f64> = std::iter::repeat_with(noise).take(RATES.len()).collect();
+            let trials: Vec<Trial> =
+                RATES.iter().zip(noises).map(|(lr, noise)| trial(*lr, gamma(*lr) + noise, Some(error))).collect();
+            let (low, high) = zero(&trials).unwrap().interval.unwrap();
+            held += u32::from(low <= 0.3 && 0.3 <= high);
+            widths += high - low;
+        }
+        assert!(held >= rounds * 92 / 100, "{held} of {rounds}");
+        assert!(widths / f64::from(rounds) < 0.02, "mean width {}", widths / f64::from(rounds));
+    }
+
+    #[test]
+    fn one_side_alone_has_no_zero() {
+        assert_eq!(zero(&[trial(0.1, -1e-3, Some(1e-4)), trial(0.2, -1e-4, Some(1e-4))]), None);
+        assert_eq!(zero(&[trial(0.4, 1e-3, None)]), None);
+    }
+}
