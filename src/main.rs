@@ -1,10 +1,12 @@
-//! Parse, run, report: errors go to stderr as one line, with exit code 2 for what the user can mend and 1 for what broke.
+//! Parse, run, report: errors go to stderr as one line, with exit code 2 for what the user can mend 1 for what broke, and
+//! 130 or 143 for what was interrupted.
 
 use clap::Parser;
 use std::process::ExitCode;
 use tauscope::cli::{Cli, Command};
 use tauscope::command;
 use tauscope::engine::EngineError;
+use tauscope::interrupt::Interrupted;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -17,6 +19,10 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+                eprintln!("{interrupted}");
+                return ExitCode::from(interrupted.code());
+            }
             eprintln!("error: {error:#}");
             let broke = matches!(error.downcast_ref(), Some(EngineError::Device(_)));
             ExitCode::from(if broke { 1 } else { 2 })

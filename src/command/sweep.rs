@@ -5,15 +5,17 @@ use crate::engine::cpu::Cpu;
 use crate::engine::gpu::{AdapterChoice, Gpu};
 use crate::engine::{Engine, EngineInfo};
 use crate::flags::{EngineChoice, Precision, SweepArgs};
+use crate::interrupt::{Interrupt, Interrupted};
 use crate::minimum;
 use crate::plan::{Cell, Plan};
 use crate::problem::Problem;
 use crate::record::{RunRow, Status, ThresholdRow, Verdict};
-use crate::sweep::folder::{self, Entry, Existing, Folder, RunFile};
+use crate::store::{self, Entry, Existing, Folder, Identity, RunFile};
 use crate::sweep::{CellResult, Sweep, wave_spec};
 use crate::threshold::Criterion;
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,7 +44,9 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     };
     let target =
         args.out.clone().unwrap_or_else(|| PathBuf::from(started.strftime("tauscope-%Y%m%d-%H%M%S").to_string()));
-    folder::check(&target, existing)?;
+    let shard =
+        args.shard.map(|flag| flag.resolve(&|name| std::env::var(name).ok())).transpose().map_err(Error::msg)?;
+    store::check(&target, existing)?;
     let say = |line: &str| {
         if !args.quiet {
             eprintln!("{line}");
@@ -79,55 +83,80 @@ pub fn run(args: &SweepArgs) -> Result<()> {
             Ok((cell, lr))
         })
         .collect::<Result<_>>()?;
-    let mut folder = Folder::open(&target, existing, &sweep.plan, &info)?;
+    let id = |index: usize| {
+        let id = sweep.plan.cell_id(&cells.get(index)?.0);
+        shard.is_none_or(|shard| shard.holds(&id)).then_some(id)
+    };
+    let mine: Vec<usize> = (0..cells.len()).filter(|index| id(*index).is_some()).collect();
+    if let Some(shard) = shard {
+        say(&format!("shard    {shard}: {} of {} cells", mine.len(), cells.len()));
+    }
+    // From here on there is something to lose.
+    let interrupt = Interrupt::watch().context("cannot watch for signals")?;
+    let identity = Identity::new(&sweep.plan, &info, shard);
+    let mut folder = Folder::open(&target, existing, &identity, cells.len(), &id)?;
+    folder.told.iter().for_each(|line| eprintln!("warning: {line}"));
+    if existing == Existing::Resume {
+        say(&format!("resume   {} of {} cells are in the journal", folder.finished(), mine.len()));
+    }
 
-    let bar = progress_bar(args, cells.len(), folder.entries().len());
-    let done: Vec<usize> = folder.entries().iter().map(|entry| entry.cell).collect();
-    let rest: Vec<usize> = (0..cells.len()).filter(|index| !done.contains(index)).collect();
+    let bar = progress_bar(args, mine.len(), folder.finished());
+    let rest: Vec<usize> = mine.iter().copied().filter(|index| !folder.holds(*index)).collect();
     let asked: Vec<(Cell, f64)> = rest.iter().map(|index| cells[*index]).collect();
-    let mut config_steps = 0;
     sweep.measure(
         &*engine,
         &asked,
         &mut |index, result| {
             let index = rest[index];
             let (cell, lr_theory) = &cells[index];
-            folder.append(entry(&sweep, &info, index, cell, *lr_theory, &result))?;
+            folder.append(&entry(&sweep, &info, index, cell, *lr_theory, &result))?;
             bar.inc(1);
             Ok(())
         },
         &mut |progress| {
-            config_steps = progress.config_steps;
-            let rate = config_steps as f64 / bar.elapsed().as_secs_f64().max(1e-9);
+            let rate = progress.config_steps as f64 / bar.elapsed().as_secs_f64().max(1e-9);
             bar.set_message(format!("{} runs, {:.0} config-steps/s", progress.lanes, rate));
+            match interrupt.received() {
+                Some(_) => ControlFlow::Break(()),
+                None => ControlFlow::Continue(()),
+            }
         },
     )?;
     bar.finish_and_clear();
+    if folder.finished() < mine.len()
+        && let Some(signal) = interrupt.received()
+    {
+        let (finished, all, journal) = (folder.finished(), mine.len(), folder.journal());
+        let message = format!(
+            "interrupted: {finished} of {all} cells are safe in {}; the same command with --resume and --out {} goes on",
+            journal.display(),
+            target.display()
+        );
+        return Err(Interrupted { signal, message }.into());
+    }
 
-    let runs = folder.entries().iter().map(|entry| entry.runs.len()).sum();
-    let thresholds = folder.finish(
-        &RunFile {
-            version: env!("CARGO_PKG_VERSION"),
-            commit: env!("TAUSCOPE_COMMIT"),
-            command: std::iter::once("tauscope".into()).chain(std::env::args().skip(1)).collect(),
-            started: started.to_string(),
-            finished: jiff::Timestamp::now().to_string(),
-            seconds: clock.elapsed().as_secs_f64(),
-            plan_hash: sweep.plan.hash(),
-            plan: &sweep.plan,
-            engine: &info,
-            engine_choice: why,
-            parameters: sweep.problem.dimension(),
-            minimum: (&sweep.minimum).into(),
-            start_distance: sweep.start_distance,
-            escape_radius: (sweep.plan.criterion == Criterion::Escape).then_some(sweep.escape_radius),
-            cells: cells.len(),
-            runs,
-            config_steps,
-        },
-        &sweep.problem,
-        &sweep.minimum.weights,
-    )?;
+    let begun_by_commit = folder.begun_by_another_commit();
+    let thresholds = folder.finish(&sweep.problem, &sweep.minimum.weights, |totals| RunFile {
+        version: env!("CARGO_PKG_VERSION").into(),
+        commit: env!("TAUSCOPE_COMMIT").into(),
+        command: std::iter::once("tauscope".into()).chain(std::env::args().skip(1)).collect(),
+        started: started.to_string(),
+        finished: jiff::Timestamp::now().to_string(),
+        seconds: clock.elapsed().as_secs_f64(),
+        plan_hash: sweep.plan.hash(),
+        plan: sweep.plan.clone(),
+        engine: info.clone(),
+        engine_choice: why,
+        parameters: sweep.problem.dimension(),
+        minimum: (&sweep.minimum).into(),
+        start_distance: sweep.start_distance,
+        escape_radius: (sweep.plan.criterion == Criterion::Escape).then_some(sweep.escape_radius),
+        totals,
+        begun_by_commit,
+        mended: Vec::new(),
+        shard,
+        shards: Vec::new(),
+    })?;
     if args.json {
         let lines: Vec<String> = thresholds.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
         return to_stdout(&format!("{}\n", lines.join("\n")));

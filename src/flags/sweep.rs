@@ -6,6 +6,7 @@ use crate::kernels::loss::Loss;
 use crate::minimum;
 use crate::problem::data::DataSource;
 use crate::rule::RuleKind;
+use crate::shard::ShardFlag;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -91,6 +92,10 @@ pub struct SweepArgs {
     /// Continue the unfinished sweep of --out
     #[arg(long, requires = "out", conflicts_with = "force", help_heading = "Output")]
     pub resume: bool,
+    /// Measure only this part of the cells: I/N, or env (env/N) in a Slurm job array or a Kubernetes Indexed Job; `tauscope
+    /// merge` puts the parts together
+    #[arg(long, value_name = "I/N", help_heading = "Output")]
+    pub shard: Option<ShardFlag>,
     /// Print the resolved plan as JSON and stop
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,

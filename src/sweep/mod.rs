@@ -1,8 +1,6 @@
 //! Cells to waves to results: keeps an engine's lanes full of the runs that the cells' searches ask for.
 //!
-//! Not here: how a search chooses its learning rates ([`crate::threshold`]), nor files ([`folder`]).
-
-pub mod folder;
+//! Not here: how a search chooses its learning rates ([`crate::threshold`]), nor files ([`crate::store`]).
 
 use crate::engine::{Engine, EngineError, Run, Wave, WaveSpec};
 use crate::flags::Precision;
@@ -15,6 +13,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Steps between two looks at the observations. Verdicts depend on a run's own steps alone, never on this.
@@ -80,7 +79,8 @@ impl Sweep {
     }
 
     /// Measures `cells` (each with its theoretical threshold, where the search starts) on `engine`. `finished` is called
-    /// once for every cell, in the order in which they end, with its index in `cells`.
+    /// once for every cell, in the order in which they end, with its index in `cells`. `watched` is called after every
+    /// block; where it breaks, cells that the block has decided are still reported, and the rest is left.
     ///
     /// # Errors
     /// Where the cells do not fit the device, the device fails, or `finished` does.
@@ -89,7 +89,7 @@ impl Sweep {
         engine: &dyn Engine,
         cells: &[(Cell, f64)],
         finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>,
-        watched: &mut dyn FnMut(Progress),
+        watched: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> anyhow::Result<()> {
         if cells.is_empty() {
             return Ok(());
@@ -115,7 +115,9 @@ impl Sweep {
             }
             self.advance(&mut *wave, &mut lanes, &mut queue)?;
             progress.config_steps += (progress.lanes * BLOCK) as u64;
-            watched(progress);
+            if watched(progress).is_break() {
+                return queue.settle(finished);
+            }
         }
     }
 
@@ -234,21 +236,8 @@ impl<'a> Queue<'a> {
         finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<Ticket>> {
         loop {
-            if let Some(cell) = self.ready.pop_front() {
-                let open = self.open[cell].as_mut().expect("a ready cell is open");
-                match open.search.step() {
-                    Step::Ask(requests) => {
-                        open.round = requests.iter().map(|_| None).collect();
-                        let tickets = requests.into_iter().enumerate();
-                        self.tickets.extend(tickets.map(|(place, request)| Ticket { cell, place, request }));
-                    }
-                    Step::Done(outcome) => {
-                        let trials = open.search.trials().to_vec();
-                        self.open[cell] = None;
-                        finished(cell, CellResult { outcome, trials })?;
-                    }
-                }
-            } else if let Some(ticket) = self.tickets.pop_front() {
+            self.settle(finished)?;
+            if let Some(ticket) = self.tickets.pop_front() {
                 return Ok(Some(ticket));
             } else if let Some(cell) = self.unopened.pop() {
                 let plan = &self.sweep.plan;
@@ -259,6 +248,26 @@ impl<'a> Queue<'a> {
                 return Ok(None);
             }
         }
+    }
+
+    /// Asks every search whose round is complete for its next one, or reports how it ended.
+    fn settle(&mut self, finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        while let Some(cell) = self.ready.pop_front() {
+            let open = self.open[cell].as_mut().expect("a ready cell is open");
+            match open.search.step() {
+                Step::Ask(requests) => {
+                    open.round = requests.iter().map(|_| None).collect();
+                    let tickets = requests.into_iter().enumerate();
+                    self.tickets.extend(tickets.map(|(place, request)| Ticket { cell, place, request }));
+                }
+                Step::Done(outcome) => {
+                    let trials = open.search.trials().to_vec();
+                    self.open[cell] = None;
+                    finished(cell, CellResult { outcome, trials })?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn record(&mut self, ticket: Ticket, trial: Trial) {
