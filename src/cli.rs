@@ -20,6 +20,8 @@ pub enum Command {
     Theory(command::theory::Args),
     /// What to run at another delay, given a recipe that works
     Advise(command::advise::Args),
+    /// Put the folders of all shards of a sweep together
+    Merge(command::merge::Args),
     /// Redraw the pictures of a results folder from its CSV
     Plot(command::plot::Args),
     /// List adapters, their limits and features

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Command::Sweep(args) => command::sweep::run(&args),
         Command::Theory(args) => command::theory::run(&args),
         Command::Advise(args) => command::advise::run(&args),
+        Command::Merge(args) => command::merge::run(&args),
         Command::Plot(args) => command::plot::run(&args),
         Command::Devices { json } => command::devices::run(json),
     };

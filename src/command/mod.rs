@@ -2,6 +2,7 @@
 
 pub mod advise;
 pub mod devices;
+pub mod merge;
 pub mod plot;
 pub mod sweep;
 pub mod theory;

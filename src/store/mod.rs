@@ -10,11 +10,13 @@ mod draft;
 mod identity;
 pub mod journal;
 mod lock;
+mod merge;
 mod run_file;
 
 pub use draft::{Draft, Existing, beside, check};
 pub use identity::{Identity, differences};
 pub use journal::{CellIds, Entry};
+pub use merge::merge;
 pub use run_file::{MinimumSummary, RunFile, ShardRun, Totals};
 
 use crate::minimum::to_safetensors;

@@ -18,7 +18,7 @@ pub struct RunFile {
     pub command: Vec<String>,
     pub started: String,
     pub finished: String,
-    /// Of the process that finished it.
+    /// Of the process that finished it; of all shards' together, where they were merged.
     pub seconds: f64,
     pub plan_hash: String,
     pub plan: Plan,
@@ -72,6 +72,7 @@ pub struct ShardRun {
     pub shard: Shard,
     pub folder: String,
     pub cells: usize,
+    pub commit: String,
     pub started: String,
     pub finished: String,
     pub seconds: f64,
