@@ -25,7 +25,7 @@ fn main() -> ExitCode {
                 return ExitCode::from(interrupted.code());
             }
             eprintln!("error: {error:#}");
-            let broke = matches!(error.downcast_ref(), Some(EngineError::Device(_)));
+            let broke = error.downcast_ref::<EngineError>().is_some_and(EngineError::is_of_the_device);
             ExitCode::from(if broke { 1 } else { 2 })
         }
     }

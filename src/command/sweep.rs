@@ -103,6 +103,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     let bar = progress_bar(args, mine.len(), folder.finished());
     let rest: Vec<usize> = mine.iter().copied().filter(|index| !folder.holds(*index)).collect();
     let asked: Vec<(Cell, f64)> = rest.iter().map(|index| cells[*index]).collect();
+    let mut mended: Vec<String> = Vec::new();
     sweep.measure(
         &*engine,
         &asked,
@@ -114,6 +115,10 @@ pub fn run(args: &SweepArgs) -> Result<()> {
             Ok(())
         },
         &mut |progress| {
+            for line in &progress.mended[mended.len()..] {
+                bar.suspend(|| eprintln!("warning: {line}"));
+                mended.push(line.clone());
+            }
             let rate = progress.config_steps as f64 / bar.elapsed().as_secs_f64().max(1e-9);
             bar.set_message(format!("{} runs, {:.0} config-steps/s", progress.lanes, rate));
             match interrupt.received() {
@@ -153,7 +158,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
         escape_radius: (sweep.plan.criterion == Criterion::Escape).then_some(sweep.escape_radius),
         totals,
         begun_by_commit,
-        mended: Vec::new(),
+        mended,
         shard,
         shards: Vec::new(),
     })?;

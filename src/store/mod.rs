@@ -95,6 +95,11 @@ impl Folder {
         self.journal.holds(cell)
     }
 
+    /// Every finished cell in the order of the plan, read from the journal.
+    pub fn entries(&self) -> impl Iterator<Item = Result<Entry>> {
+        self.journal.entries()
+    }
+
     /// Number of finished cells.
     pub fn finished(&self) -> usize {
         self.journal.len()

@@ -2,6 +2,8 @@
 //!
 //! Not here: how a search chooses its learning rates ([`crate::threshold`]), nor files ([`crate::store`]).
 
+mod recovery;
+
 use crate::engine::{Engine, EngineError, Run, Wave, WaveSpec};
 use crate::flags::Precision;
 use crate::minimum::Minimum;
@@ -12,6 +14,7 @@ use crate::threshold::{Outcome, Request, Search, Step, Trial, Watch, WatchSpec};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use recovery::Recovery;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -96,29 +99,58 @@ impl Sweep {
         }
         let plain: Vec<Cell> = cells.iter().map(|(cell, _)| *cell).collect();
         let spec = wave_spec(&self.plan, &self.problem, &plain);
-        let lanes = engine.capacity(&spec)?;
         let minimum = Arc::new(self.minimum.weights.clone());
         let direction = Arc::new(self.minimum.largest.vector.clone());
-        let mut wave = engine.open(WaveSpec { lanes, minimum, direction, ..spec })?;
+        let spec = WaveSpec { minimum, direction, ..spec };
         let mut queue = Queue::new(self, cells);
-        let mut lanes: Vec<Option<Busy>> = (0..lanes).map(|_| None).collect();
-        let mut progress = Progress::default();
+        let mut recovery = Recovery::new(engine);
+        let mut config_steps = 0;
         loop {
-            for (lane, place) in lanes.iter_mut().enumerate().filter(|(_, place)| place.is_none()) {
-                let Some(ticket) = queue.pop(finished)? else { break };
-                wave.start(lane, self.run(&cells[ticket.cell].0, ticket.request.lr))?;
-                *place = Some(Busy { watch: self.watch(&cells[ticket.cell].0, ticket.request), ticket });
-            }
-            progress.lanes = lanes.iter().flatten().count();
-            if progress.lanes == 0 {
-                return Ok(());
-            }
-            self.advance(&mut *wave, &mut lanes, &mut queue)?;
-            progress.config_steps += (progress.lanes * BLOCK) as u64;
-            if watched(progress).is_break() {
-                return queue.settle(finished);
+            let lanes = recovery.lanes(recovery.engine().capacity(&spec)?);
+            let spec = WaveSpec { lanes, ..spec.clone() };
+            let mut watched = |lanes: usize| {
+                config_steps += (lanes * BLOCK) as u64;
+                watched(Progress { lanes, config_steps, mended: recovery.mended() })
+            };
+            match self.ride(recovery.engine(), spec, &mut queue, finished, &mut watched) {
+                Ok(()) => return Ok(()),
+                Err(error) => recovery.mend(error, lanes)?,
             }
         }
+    }
+
+    /// One wave, until the queue is empty, `watched` breaks, or the device fails; its runs are then back in the queue.
+    fn ride(
+        &self,
+        engine: &dyn Engine,
+        spec: WaveSpec,
+        queue: &mut Queue,
+        finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>,
+        watched: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> anyhow::Result<()> {
+        let mut lanes: Vec<Option<Busy>> = (0..spec.lanes).map(|_| None).collect();
+        let mut wave = engine.open(spec)?;
+        let mut ride = || loop {
+            for (lane, place) in lanes.iter_mut().enumerate().filter(|(_, place)| place.is_none()) {
+                let Some(ticket) = queue.pop(finished)? else { break };
+                let cell = &queue.cells[ticket.cell].0;
+                *place = Some(Busy { watch: self.watch(cell, ticket.request), ticket });
+                wave.start(lane, self.run(cell, ticket.request.lr))?;
+            }
+            let busy = lanes.iter().flatten().count();
+            if busy == 0 {
+                return Ok(());
+            }
+            self.advance(&mut *wave, &mut lanes, queue)?;
+            if watched(busy).is_break() {
+                return queue.settle(finished);
+            }
+        };
+        let outcome = ride();
+        if outcome.is_err() {
+            queue.put_back(lanes.into_iter().flatten().map(|busy| busy.ticket));
+        }
+        outcome
     }
 
     /// One block of steps: decided lanes are retired and their trials handed to their cells.
@@ -169,12 +201,14 @@ pub fn wave_spec(plan: &Plan, problem: &Arc<Problem>, cells: &[Cell]) -> WaveSpe
 }
 
 /// How far a sweep has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress<'a> {
     /// Lanes that were busy in the last block.
     pub lanes: usize,
     /// Steps of single runs computed so far.
     pub config_steps: u64,
+    /// What the device failed at, and what was done about it.
+    pub mended: &'a [String],
 }
 
 /// A point at `distance` from the minimum, half of the way (in squared distance) along the top eigenvector, the rest in a
@@ -268,6 +302,11 @@ impl<'a> Queue<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Runs that must be made from their start.
+    fn put_back(&mut self, tickets: impl DoubleEndedIterator<Item = Ticket>) {
+        tickets.rev().for_each(|ticket| self.tickets.push_front(ticket));
     }
 
     fn record(&mut self, ticket: Ticket, trial: Trial) {
