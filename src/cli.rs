@@ -22,6 +22,8 @@ pub enum Command {
     Advise(command::advise::Args),
     /// Put the folders of all shards of a sweep together
     Merge(command::merge::Args),
+    /// Run the shards of a sweep as jobs of a scheduler, and look after them
+    Submit(command::submit::Args),
     /// Redraw the pictures of a results folder from its CSV
     Plot(command::plot::Args),
     /// List adapters, their limits and features

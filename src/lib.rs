@@ -16,6 +16,7 @@ pub mod rule;
 pub mod schedule;
 pub mod shard;
 pub mod store;
+pub mod submit;
 pub mod sweep;
 pub mod theory;
 pub mod threshold;

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::Theory(args) => command::theory::run(&args),
         Command::Advise(args) => command::advise::run(&args),
         Command::Merge(args) => command::merge::run(&args),
+        Command::Submit(args) => command::submit::run(&args),
         Command::Plot(args) => command::plot::run(&args),
         Command::Devices { json } => command::devices::run(json),
     };

@@ -4,6 +4,7 @@ pub mod advise;
 pub mod devices;
 pub mod merge;
 pub mod plot;
+pub mod submit;
 pub mod sweep;
 pub mod theory;
 
