@@ -116,8 +116,11 @@ fn measure(engine: &Frail) -> (Results, Vec<String>, anyhow::Result<()>) {
     let problem = Arc::new(plan.problem.build().unwrap());
     let minimum = minimum::find(&problem, 0, 1e-8).unwrap();
     let sweep = Sweep::new(plan, problem, minimum);
-    let cells: Vec<(Cell, f64)> =
-        sweep.plan.cells().into_iter().map(|cell| (cell.clone(), sweep.lr_theory(&cell).unwrap())).collect();
+    let theory = |cell: Cell| {
+        let lr = sweep.lr_theory(&cell).unwrap();
+        (cell, lr)
+    };
+    let cells: Vec<(Cell, f64)> = sweep.plan.cells().into_iter().map(theory).collect();
     let (mut results, mut mended) = (vec![None; cells.len()], Vec::new());
     let ended = sweep.measure(
         engine,

@@ -96,6 +96,7 @@ fn seven_shards_merge_to_the_bytes_of_the_unsharded_sweep_and_six_are_refused() 
     child.kill().unwrap();
     child.wait().unwrap();
     refuse(&mut merge(folder, &shards, "m"), &["s3 is unfinished"]);
+    refuse(&mut merge(folder, &["s1", "s3.partial"], "m"), &["s3.partial is unfinished"]);
     refuse(&mut sweep(folder, "s3", &["--shard", "4/7", "--resume"]), &["shard.index is 3 there and 4 here"]);
     succeed(&mut sweep(folder, "s3", &["--shard", "3/7", "--resume"]));
     succeed(&mut merge(folder, &shards, "again"));

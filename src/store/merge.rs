@@ -60,8 +60,9 @@ fn read(folders: &[PathBuf]) -> Result<Vec<Part>> {
     let (mut parts, mut wrong) = (Vec::new(), Vec::new());
     for folder in folders {
         let shown = folder.display();
+        // Also where a pattern such as part-* has found the unfinished folder itself.
         let unfinished = super::beside(folder, "partial").is_ok_and(|partial| partial.exists());
-        if !folder.exists() && unfinished {
+        if (!folder.exists() && unfinished) || folder.join(super::PLAN).exists() {
             wrong.push(format!("{shown} is unfinished; its sweep goes on with --resume"));
             continue;
         }
