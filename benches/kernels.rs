@@ -15,10 +15,10 @@ use tauscope::engine::gpu::program::Dispatch;
 use tauscope::kernels::activation::Activation;
 use tauscope::kernels::loss::{self, Loss};
 use tauscope::kernels::matmul::{self, Dense, Epilogue, Tile};
+use tauscope::kernels::motion::Motion;
 use tauscope::kernels::real::Real;
-use tauscope::kernels::step::{self, State};
+use tauscope::kernels::step::{self, Landmarks, State};
 use tauscope::kernels::{Kernel, Place};
-use tauscope::rule::{Rule, RuleKind};
 
 /// Dispatches in one submit.
 const ROUNDS: u64 = 64;
@@ -250,32 +250,29 @@ fn updates(criterion: &mut Criterion) {
     let device = gpu().device();
     let places = places(device);
     for parameters in [1_210, 100_000] {
-        let rule = Rule { kind: RuleKind::HeavyBall, momentum: 0.9, dampening: 0.0 };
+        // A learning rate of 1e-6 keeps thousands of repetitions finite.
+        let motion = Motion { lr: 1e-6, momentum: 0.9, intake: 1.0, carried: 1.0, decay: 1e-3, ..Motion::default() };
         let partials = step::partials(parameters);
         let params = step::Params {
             step: 0,
             lanes: lanes() as u32,
             parameters: parameters as u32,
             history_stride: parameters as u32,
-            velocity_stride: parameters as u32,
+            state_stride: parameters as u32,
+            second_offset: parameters as u32,
             partials: partials as u32,
-            weight_decay: 1e-3,
         };
         let start = numbers(parameters);
-        let landmarks = numbers(2 * parameters);
-        // A learning rate of 1e-6 keeps thousands of repetitions finite.
-        let updates = device.buffer_of("updates", &vec![rule.coefficients().update(1e-6); lanes()]);
+        let landmarks = numbers(3 * parameters);
+        let updates = device.buffer_of("updates", &vec![motion.update(); lanes() * ROUNDS as usize]);
         let marks = device.buffer_of("landmarks", &landmarks);
         let (gradient, server, history) = (repeated(&start), repeated(&start), repeated(&start));
         let (velocity, sums) = (repeated(&start), room(4 * partials));
-        let (minimum, direction) = landmarks.split_at(parameters);
-        let [start64, minimum64, direction64] = [&start[..], minimum, direction].map(wide);
         let place = step::Place { read: 0, write: 0, velocity: 0 };
-        let mut exact = State { server: start64.clone(), history: start64.clone(), velocity: start64.clone() };
-        let law = rule.coefficients();
-        step::cpu(&law, 1e-6, 1e-3, place, &start64, &minimum64, &direction64, &mut exact);
-        let law = law.narrow::<f32>();
-        let mut state = State { server: start.clone(), history: start.clone(), velocity: start.clone() };
+        let wide64 = wide(&landmarks);
+        let mut exact = state(&wide(&start));
+        step::cpu(&motion, place, &wide(&start), thirds(&wide64), &mut exact);
+        let mut twin = state(&start);
         Case {
             name: format!("step {parameters} parameters"),
             work: Throughput::Bytes((9 * 4 * parameters) as u64),
@@ -294,11 +291,23 @@ fn updates(criterion: &mut Criterion) {
             result: &velocity,
             exact: exact.velocity,
             twin: Box::new(|| {
-                step::cpu(&law, 1e-6, 1e-3, place, &start, minimum, direction, &mut state);
+                step::cpu(&motion, place, &start, thirds(&landmarks), &mut twin);
             }),
         }
         .measure(criterion);
     }
+}
+
+/// A lane with one version and one velocity, all alike.
+fn state<T: Clone>(start: &[T]) -> State<T> {
+    let all = || start.to_vec();
+    State { server: all(), history: all(), velocity: all(), second: Vec::new() }
+}
+
+fn thirds<T>(landmarks: &[T]) -> Landmarks<'_, T> {
+    let (minimum, rest) = landmarks.split_at(landmarks.len() / 3);
+    let (direction, curvature) = rest.split_at(minimum.len());
+    Landmarks { minimum, direction, curvature }
 }
 
 fn announce(_: &mut Criterion) {

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::gpu::{AdapterChoice, Gpu};
-use tauscope::engine::{Engine, Run, Wave, WaveSpec};
+use tauscope::engine::{Engine, Needs, Run, Wave, WaveSpec};
 use tauscope::kernels::activation::Activation;
 use tauscope::kernels::loss::Loss;
 use tauscope::problem::data::{DataSource, Dataset};
 use tauscope::problem::model::Model;
 use tauscope::problem::{Network, Problem};
 use tauscope::rule::Rule;
-use tauscope::schedule::Schedule;
+use tauscope::schedule::{Sampling, Schedule};
 
 /// Steps of one `advance`.
 const BLOCK: usize = 16;
@@ -50,8 +50,9 @@ impl Workload {
             minimum: Arc::new(vec![0.0; start.len()]),
             direction: Arc::new(direction),
             lanes,
-            slots: self.delay as usize + 1,
-            slot_velocity: false,
+            sampling: Sampling::Epochs,
+            together: 1,
+            needs: Needs { slots: self.delay as usize + 1, ..Needs::default() },
             block: BLOCK,
         }
     }
@@ -67,7 +68,8 @@ impl Workload {
                 rule: Rule::SGD,
                 lr: 1e-3 * (1.0 + lane as f64 / lanes as f64),
                 schedule: Schedule::RoundRobin { delay: self.delay },
-                seed_order: 0,
+                seed: 0,
+                centred: false,
                 start: Arc::clone(&start),
             };
             wave.start(lane, run).expect("the run fits");

@@ -2,14 +2,21 @@
 // (src/kernels/step.rs). One invocation per parameter.
 
 struct Place { busy: u32, read: u32, write: u32, velocity: u32 }
-struct Update { lr: f32, momentum: f32, intake: f32, direct: f32, carried: f32 }
+struct Update {
+    lr: f32, momentum: f32, intake: f32, direct: f32, carried: f32, ahead: f32, decay: f32, shrink: f32,
+    form: u32, strength: f32, memory: f32, correction: f32,
+    ceiling: f32, centred: u32,
+}
 struct Params {
     step: u32, lanes: u32,
-    parameters: u32, history_stride: u32, velocity_stride: u32, partials: u32,
-    weight_decay: f32,
+    parameters: u32, history_stride: u32, state_stride: u32, second_offset: u32, partials: u32,
 }
 
 override WORKGROUP: u32;
+override GAP_AWARE: u32;
+override ADAM: u32;
+override SIGN: u32;
+override EPSILON: f32;
 
 @group(0) @binding(0) var<storage, read> places: array<Place>;
 @group(0) @binding(1) var<storage, read> updates: array<Update>;
@@ -17,7 +24,7 @@ override WORKGROUP: u32;
 @group(0) @binding(3) var<storage, read> landmarks: array<f32>;
 @group(0) @binding(4) var<storage, read_write> server: array<f32>;
 @group(0) @binding(5) var<storage, read_write> history: array<f32>;
-@group(0) @binding(6) var<storage, read_write> velocity: array<f32>;
+@group(0) @binding(6) var<storage, read_write> state: array<f32>;
 @group(0) @binding(7) var<storage, read_write> moment_partials: array<vec4f>;
 var<immediate> params: Params;
 
@@ -26,12 +33,13 @@ var<workgroup> sums: array<vec4f, WORKGROUP>;
 @compute @workgroup_size(WORKGROUP)
 fn step(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let lane = group.y;
-    let place = places[params.step * params.lanes + lane];
+    let at = params.step * params.lanes + lane;
+    let place = places[at];
     if place.busy == 0u { return; }
 
     let i = group.x * WORKGROUP + local;
     var moments = vec4f(); // Beyond the last parameter: nothing to add, but every invocation must reach the barriers.
-    if i < params.parameters { moments = advance(lane, place, i); }
+    if i < params.parameters { moments = advance(lane, place, updates[at], i); }
     sums[local] = moments;
     for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
         workgroupBarrier();
@@ -41,23 +49,52 @@ fn step(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
 }
 
 // Moves one parameter; returns its share of distance^2, projection, ||x_read||^2 and the count of non-finite weights.
-fn advance(lane: u32, place: Place, i: u32) -> vec4f {
-    let update = updates[lane];
+fn advance(lane: u32, place: Place, update: Update, i: u32) -> vec4f {
     let ring = lane * params.history_stride + i;
     // Read before the write below: at every delay but a recorded one it is the same slot.
     let read = history[ring + place.read * params.parameters];
     let own = lane * params.parameters + i;
-    let kept = lane * params.velocity_stride + place.velocity * params.parameters + i;
-    let g = gradient[own] + params.weight_decay * read;
-    let v = update.momentum * velocity[kept] + update.intake * g;
-    let x = server[own] - update.lr * (update.direct * g + update.carried * v);
-    velocity[kept] = v;
+    let kept = lane * params.state_stride + place.velocity * params.parameters + i;
+    let second = lane * params.state_stride + params.second_offset + i;
+    let before = server[own];
+
+    // One lane is one workgroup's, so that no branch on the form parts the invocations of a workgroup.
+    let form = update.form;
+    var g = gradient[own] + update.decay * read;
+    if form == GAP_AWARE {
+        let moving = select(state[kept], g, update.momentum == 0.0);
+        let square = update.memory * state[second] + (1.0 - update.memory) * moving * moving;
+        state[second] = square;
+        let typical = update.lr * sqrt(square * update.correction);
+        if typical > 0.0 { g /= 1.0 + abs(before - read) / typical; }
+    }
+
+    let old = state[kept];
+    let v = update.momentum * old + update.intake * g;
+    state[kept] = v;
+    var u = update.direct * g + update.carried * v;
+    if form == ADAM {
+        let square = update.memory * state[second] + (1.0 - update.memory) * g * g;
+        state[second] = square;
+        u = update.carried * v / (sqrt(square * update.correction) + EPSILON);
+    } else if form == SIGN {
+        u = direction_of(update.direct * g + update.carried * old);
+    }
+
+    let x = before - update.lr * u - update.shrink * before;
     server[own] = x;
-    history[ring + place.write * params.parameters] = x;
+    history[ring + place.write * params.parameters] = x + update.ahead * (x - before);
 
     let displacement = x - landmarks[i];
     let projection = displacement * landmarks[params.parameters + i];
     return vec4f(displacement * displacement, projection, read * read, f32(is_not_finite(x)));
+}
+
+// 1, -1, or what is neither, which must not be hidden: zero, or not a number.
+fn direction_of(pull: f32) -> f32 {
+    if pull > 0.0 { return 1.0; }
+    if pull < 0.0 { return -1.0; }
+    return pull;
 }
 
 // By its bits: a driver may take x != x as always false.

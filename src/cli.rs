@@ -16,6 +16,8 @@ pub struct Cli {
 pub enum Command {
     /// Measure stability thresholds beside the theory's prediction (the main job)
     Sweep(Box<SweepArgs>),
+    /// Write a commented example of a plan file
+    Init(command::init::Args),
     /// Print closed-form thresholds as CSV
     Theory(command::theory::Args),
     /// What to run at another delay, given a recipe that works
@@ -26,6 +28,8 @@ pub enum Command {
     Submit(command::submit::Args),
     /// Redraw the pictures of a results folder from its CSV
     Plot(command::plot::Args),
+    /// Write one HTML page about a results folder: answers, plots, tables, plan and machine
+    Report(command::report::Args),
     /// List adapters, their limits and features
     Devices {
         /// Write JSON instead of a table

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod command;
+pub mod cost;
 pub mod curvature;
 pub mod engine;
 pub mod flags;
@@ -9,9 +10,12 @@ pub mod interrupt;
 pub mod kernels;
 pub mod minimum;
 pub mod plan;
+pub mod plan_file;
 pub mod plot;
 pub mod problem;
+pub mod progress;
 pub mod record;
+pub mod report;
 pub mod rule;
 pub mod schedule;
 pub mod shard;

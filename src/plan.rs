@@ -2,20 +2,18 @@
 //!
 //! Not here: what the flags look like ([`crate::flags`]) and anything that computes.
 
-use crate::flags::{Batch, Dampening, EngineChoice, ModelSpec, Precision, Samples, ScheduleName, SweepArgs};
+use crate::flags::{Batch, EngineChoice, ModelSpec, Precision, Samples, ScheduleSpec, SweepArgs};
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
 use crate::problem::data::{DataError, DataSource, Dataset};
 use crate::problem::model::Model;
 use crate::problem::{Network, Problem, Quadratic};
-use crate::rule::{Rule, RuleKind};
-use crate::schedule::Schedule;
+use crate::rule::{Dampening, Locality, Rule, RuleKind, RuleSpec};
+use crate::schedule::{Sampling, Schedule};
 use crate::threshold::Criterion;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-
-/// Momentum of every rule that has one, unless asked otherwise.
-const MOMENTUM: f64 = 0.9;
 
 /// Rules of a plan that names none.
 const RULES: [RuleKind; 3] = [RuleKind::Sgd, RuleKind::HeavyBall, RuleKind::Shifted];
@@ -26,28 +24,67 @@ const DELAYS: [u32; 7] = [0, 1, 2, 4, 8, 16, 32];
 /// Longest delay of a sweep, updates.
 const LONGEST: u32 = 1_000_000;
 
-/// Steps after which a run is given up (or, with minibatches, has stayed), in units of delay + 1.
-const HORIZON: [(Criterion, u64); 2] = [(Criterion::Mean, 16_384), (Criterion::Escape, 1_024)];
+/// Cells of one plan at most, which holds them all in memory.
+const MOST_CELLS: usize = 10_000_000;
+
+/// Most runs of an ensemble.
+const MOST_MEMBERS: usize = 1 << 16;
 
 /// A sweep with nothing left open. The same plan on the same engine and adapter gives the same bytes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
     pub problem: ProblemPlan,
-    /// Every (rule, momentum, dampening) of the grid.
-    pub rules: Vec<Rule>,
-    /// Updates.
-    pub delays: Vec<u32>,
-    pub schedule: ScheduleName,
-    pub batch: Batch,
+    /// The cells are those of every grid in turn.
+    pub grids: Vec<Grid>,
+    pub sampling: Sampling,
+    /// Seed of minibatch orders and delay processes.
     pub seed_order: u64,
-    pub criterion: Criterion,
-    /// Relative width of a bracket at which a cell is done.
-    pub tolerance: f64,
-    /// Steps after which a run is given up, in units of delay + 1.
-    pub horizon: u64,
+    /// Runs of an ensemble, where a cell's criterion asks for one.
+    pub ensemble: usize,
+    /// By criterion, for those in use.
+    pub limits: BTreeMap<Criterion, Limits>,
     pub engine: EngineChoice,
     pub adapter: Option<String>,
     pub precision: Precision,
+}
+
+/// A product of axes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Grid {
+    /// Every (rule, number, momentum, dampening).
+    pub rules: Vec<Rule>,
+    pub settings: Vec<Setting>,
+    pub batches: Vec<Batch>,
+    /// Where empty, each cell has the one that fits it ([`fitting`]).
+    pub criteria: Vec<Criterion>,
+}
+
+/// A delay process and the delay that it was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Setting {
+    pub schedule: Schedule,
+    /// Updates; none for a process that brings its own delays.
+    pub delay: Option<u32>,
+}
+
+/// When a measurement ends.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Relative width of a bracket at which a cell is done.
+    pub tolerance: f64,
+    /// Steps after which a run is given up (or, under the escape criterion, has stayed), in units of delay + 1.
+    pub horizon: u64,
+}
+
+impl Limits {
+    fn usual(criterion: Criterion) -> Self {
+        let (tolerance, horizon) = match criterion {
+            Criterion::Mean => (0.01, 16_384),
+            Criterion::MeanSquare | Criterion::AlmostSure => (0.03, 8_192),
+            Criterion::Escape => (0.01, 1_024),
+        };
+        Self { tolerance, horizon }
+    }
 }
 
 /// What is minimised, and which of its minima.
@@ -78,13 +115,199 @@ macro_rules! refuse {
 }
 
 impl Plan {
-    /// Resolves flags.
+    /// Resolves flags: the problem and the way of measuring from the first, one grid from each.
     ///
     /// # Errors
     /// The first flag that is out of range, or contradicts another.
-    pub fn resolve(args: &SweepArgs) -> Result<Self, PlanError> {
-        let problem = ProblemPlan::resolve(args)?;
-        let rules = rules(args)?;
+    ///
+    /// # Panics
+    /// Where `args` is empty.
+    pub fn resolve(args: &[SweepArgs]) -> Result<Self, PlanError> {
+        let first = args.first().expect("flags to resolve");
+        let problem = ProblemPlan::resolve(first)?;
+        if let Some(tolerance) = first.tolerance.filter(|tolerance| !(1e-4..=0.5).contains(tolerance)) {
+            refuse!("--tolerance {tolerance}: accepted: 0.0001 to 0.5 (the bracket's relative width)");
+        }
+        if !(2..=MOST_MEMBERS).contains(&first.ensemble) {
+            refuse!("--ensemble {}: accepted: 2 to {MOST_MEMBERS} runs", first.ensemble);
+        }
+        if first.precision == Precision::F64 && first.engine == EngineChoice::Gpu {
+            refuse!("--precision f64: the gpu engine computes in f32; accepted: f32, or --engine cpu");
+        }
+        if first.adapter.is_some() && first.engine != EngineChoice::Gpu {
+            refuse!("--adapter: only the gpu engine has adapters; accepted: with --engine gpu");
+        }
+        let grids = args.iter().map(Grid::resolve).collect::<Result<Vec<_>, _>>()?;
+        let cells = grids.iter().fold(0, |cells: usize, grid| cells.saturating_add(grid.size()));
+        few("--rules, --momentum, --dampening, --delays, --schedule, --batch, --criterion", cells)?;
+        let mut plan = Self {
+            problem,
+            grids,
+            sampling: first.sampling,
+            seed_order: first.seed_order,
+            ensemble: first.ensemble,
+            limits: BTreeMap::new(),
+            engine: first.engine,
+            adapter: first.adapter.clone(),
+            precision: first.precision,
+        };
+        let cells = plan.cells();
+        if plan.grids.len() > 1 {
+            // Within a grid no axis says anything twice.
+            let names: Vec<String> = cells.iter().map(Cell::name).collect();
+            if let Some(name) = first_repeated(&names) {
+                refuse!("{name} stands in two grids; accepted: each cell once");
+            }
+        }
+        for cell in cells {
+            plan.check(&cell)?;
+            plan.limits.entry(cell.criterion).or_insert_with(|| {
+                let usual = Limits::usual(cell.criterion);
+                Limits {
+                    tolerance: first.tolerance.unwrap_or(usual.tolerance),
+                    horizon: first.horizon.unwrap_or(usual.horizon),
+                }
+            });
+        }
+        Ok(plan)
+    }
+
+    /// Every cell, grid by grid; in a grid rule by rule, then by schedule, delay, batch and criterion, in the order given.
+    pub fn cells(&self) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for Grid { rules, settings, batches, criteria } in &self.grids {
+            for rule in rules {
+                for Setting { schedule, delay } in settings {
+                    for batch in batches {
+                        let fitting = [fitting(rule, schedule, *batch)];
+                        let criteria = if criteria.is_empty() { &fitting[..] } else { criteria };
+                        cells.extend(criteria.iter().map(|criterion| Cell {
+                            rule: *rule,
+                            schedule: schedule.clone(),
+                            delay: *delay,
+                            batch: *batch,
+                            criterion: *criterion,
+                        }));
+                    }
+                }
+            }
+        }
+        cells
+    }
+
+    /// Whether the parts of a cell go together.
+    fn check(&self, cell: &Cell) -> Result<(), PlanError> {
+        let Cell { rule, schedule, batch, criterion, .. } = cell;
+        let (definition, quadratic) = (rule.definition(), self.problem.data.is_none());
+        let (name, process) = (rule.name(), schedule.name());
+        if let Batch::Size(size) = batch {
+            let Some(samples) = self.problem.samples else {
+                refuse!("--batch {size}: a quadratic has no samples; accepted: full");
+            };
+            let rows = size.saturating_mul(schedule.group() as usize);
+            if let Samples::Count(samples) = samples
+                && rows > samples
+            {
+                let of = if rows == *size { String::new() } else { format!(" ({rows} in one update of {process})") };
+                refuse!("--batch {size}{of}: more than the {samples} samples; accepted: 1 to {samples}, or full");
+            }
+        }
+        if definition.workers && schedule.workers().is_none() {
+            refuse!(
+                "--rules {name} with --schedule {process}: the rule keeps something for each worker, and this process has \
+                 no workers; accepted: round-robin, random, normal, workers, hybrid"
+            );
+        }
+        if definition.locality == Locality::ScalesWithHessian && !quadratic {
+            refuse!("--rules {name}: it needs the true Hessian; accepted: with --model quadratic");
+        }
+        if definition.locality == Locality::Restless && *criterion != Criterion::Escape {
+            refuse!(
+                "--criterion {criterion} with --rules {name}: its steps do not shrink near a minimum, so that there is no \
+                 growth rate; accepted: escape"
+            );
+        }
+        if *criterion == Criterion::Mean && is_random(schedule, *batch) {
+            refuse!(
+                "--criterion mean with --schedule {process} and --batch {batch}: runs differ by chance, and the mean over \
+                 all of them is not measurable; accepted: mean-square, almost-sure, escape"
+            );
+        }
+        Ok(())
+    }
+
+    pub fn limits(&self, criterion: Criterion) -> Limits {
+        self.limits[&criterion]
+    }
+
+    /// Rows of an update's gradient, where they are not all.
+    pub fn rows(&self, cell: &Cell) -> Option<usize> {
+        cell.batch.size().map(|size| size * cell.schedule.group() as usize)
+    }
+
+    /// Runs that one learning rate of this cell takes.
+    pub fn members(&self, cell: &Cell) -> usize {
+        let chance = is_random(&cell.schedule, cell.batch);
+        if cell.criterion.is_statistical() && chance { self.ensemble } else { 1 }
+    }
+
+    /// Short content hash of the plan.
+    pub fn hash(&self) -> String {
+        short_hash(self)
+    }
+
+    /// Short content hash of a cell: everything of its runs but the learning rate.
+    pub fn cell_id(&self, cell: &Cell) -> String {
+        let Self { problem, sampling, seed_order, .. } = self;
+        short_hash(&(problem, cell, sampling, seed_order, self.members(cell), self.limits(cell.criterion)))
+    }
+}
+
+/// One row of the threshold table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cell {
+    pub rule: Rule,
+    pub schedule: Schedule,
+    pub delay: Option<u32>,
+    pub batch: Batch,
+    pub criterion: Criterion,
+}
+
+impl Cell {
+    /// As a person would say it; another cell has another name.
+    pub fn name(&self) -> String {
+        let Self { rule: Rule { momentum, dampening, .. }, schedule, delay, batch, criterion } = self;
+        let delay = delay.map_or(String::new(), |delay| format!(" at delay {delay}"));
+        format!(
+            "{} with momentum {momentum} and dampening {dampening}, {}{delay}, batch {batch}, {criterion}",
+            self.rule.name(),
+            schedule.name()
+        )
+    }
+}
+
+/// Whether runs that differ in their seed alone differ.
+fn is_random(schedule: &Schedule, batch: Batch) -> bool {
+    schedule.is_random() || batch != Batch::Full
+}
+
+/// The criterion of a cell where none is asked for: the strictest that it admits.
+fn fitting(rule: &Rule, schedule: &Schedule, batch: Batch) -> Criterion {
+    match rule.definition().locality {
+        Locality::Restless => Criterion::Escape,
+        _ if is_random(schedule, batch) => Criterion::MeanSquare,
+        _ => Criterion::Mean,
+    }
+}
+
+impl Grid {
+    /// Number of cells.
+    fn size(&self) -> usize {
+        let Self { rules, settings, batches, criteria } = self;
+        [settings.len(), batches.len(), criteria.len().max(1)].iter().fold(rules.len(), |a, b| a.saturating_mul(*b))
+    }
+
+    fn resolve(args: &SweepArgs) -> Result<Self, PlanError> {
         let delays = if args.delays.is_empty() {
             DELAYS.to_vec()
         } else {
@@ -96,76 +319,47 @@ impl Plan {
         if let Some(delay) = delays.iter().find(|delay| **delay > LONGEST) {
             refuse!("--delays: {delay}; accepted: up to {LONGEST} updates (a run stores delay + 1 weight versions)");
         }
-        if let Some(delay) = first_repeated(&delays) {
-            refuse!("--delays: {delay} stands twice; accepted: each delay once");
-        }
-        if let Batch::Size(batch) = args.batch {
-            let Some(samples) = problem.samples else {
-                refuse!("--batch {batch}: a quadratic has no samples; accepted: full");
-            };
-            if let Samples::Count(samples) = samples
-                && batch > samples
-            {
-                refuse!("--batch {batch}: more than the {samples} samples; accepted: 1 to {samples}, or full");
+        once("--delays", &delays)?;
+        few("--delays, --schedule", delays.len().saturating_mul(args.schedule.len()))?;
+        let mut settings = Vec::new();
+        for spec in &args.schedule {
+            let wrong = |error| PlanError(format!("--schedule {spec}: {error}"));
+            if spec.takes_delay() {
+                for delay in &delays {
+                    settings.push(Setting { schedule: spec.resolve(*delay).map_err(wrong)?, delay: Some(*delay) });
+                }
+            } else {
+                settings.push(Setting { schedule: spec.own().map_err(wrong)?, delay: None });
             }
         }
-        if !(args.tolerance >= 1e-4 && args.tolerance <= 0.5) {
-            refuse!("--tolerance {}: accepted: 0.0001 to 0.5 (the bracket's relative width)", args.tolerance);
-        }
-        if args.precision == Precision::F64 && args.engine == EngineChoice::Gpu {
-            refuse!("--precision f64: the gpu engine computes in f32; accepted: f32, or --engine cpu");
-        }
-        if args.adapter.is_some() && args.engine != EngineChoice::Gpu {
-            refuse!("--adapter: only the gpu engine has adapters; accepted: with --engine gpu");
-        }
-        let criterion = if args.batch == Batch::Full { Criterion::Mean } else { Criterion::Escape };
-        let usual = HORIZON.iter().find(|(of, _)| *of == criterion).map_or(0, |(_, horizon)| *horizon);
-        Ok(Self {
-            problem,
-            rules,
-            delays,
-            schedule: args.schedule,
-            batch: args.batch,
-            seed_order: args.seed_order,
-            criterion,
-            tolerance: args.tolerance,
-            horizon: args.horizon.unwrap_or(usual),
-            engine: args.engine,
-            adapter: args.adapter.clone(),
-            precision: args.precision,
-        })
-    }
-
-    /// Every cell of the grid, rule by rule, delays in the order given.
-    pub fn cells(&self) -> Vec<Cell> {
-        let with_delay = |rule: &Rule| {
-            let rule = *rule;
-            self.delays.iter().map(move |delay| Cell {
-                rule,
-                schedule: self.schedule.with_delay(*delay),
-                delay: *delay,
-            })
-        };
-        self.rules.iter().flat_map(with_delay).collect()
-    }
-
-    /// Short content hash of the plan.
-    pub fn hash(&self) -> String {
-        short_hash(self)
-    }
-
-    /// Short content hash of a cell: everything of its runs but the learning rate.
-    pub fn cell_id(&self, cell: &Cell) -> String {
-        short_hash(&(&self.problem, cell, self.batch, self.seed_order, self.criterion, self.tolerance, self.horizon))
+        let names: Vec<String> = args.schedule.iter().map(ScheduleSpec::to_string).collect();
+        once("--schedule", &names)?;
+        once("--batch", &args.batch)?;
+        once("--criterion", &args.criterion)?;
+        Ok(Self { rules: rules(args)?, settings, batches: args.batch.clone(), criteria: args.criterion.clone() })
     }
 }
 
-/// One row of the threshold table.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Cell {
-    pub rule: Rule,
-    pub delay: u32,
-    pub schedule: Schedule,
+/// Refuses a list that says something twice.
+fn once<T: std::fmt::Display>(flag: &str, items: &[T]) -> Result<(), PlanError> {
+    match first_repeated(items) {
+        Some(item) => refuse!("{flag}: {item} stands twice; accepted: each once"),
+        None => Ok(()),
+    }
+}
+
+/// The first item whose text an earlier one has.
+fn first_repeated<T: std::fmt::Display>(items: &[T]) -> Option<&T> {
+    let mut seen = HashSet::new();
+    items.iter().find(|item| !seen.insert(item.to_string()))
+}
+
+/// Refuses a product that is too large to expand.
+fn few(flags: &str, cells: usize) -> Result<(), PlanError> {
+    if cells > MOST_CELLS {
+        refuse!("{flags}: {cells} cells; accepted: up to {MOST_CELLS}");
+    }
+    Ok(())
 }
 
 impl ProblemPlan {
@@ -225,47 +419,44 @@ impl ProblemPlan {
     }
 }
 
-/// Expands rules x momenta x dampenings. Without --dampening each rule comes in the forms worth comparing.
+/// Expands rules x momenta x dampenings. Without --momentum and --dampening each rule comes in the forms worth comparing.
 fn rules(args: &SweepArgs) -> Result<Vec<Rule>, PlanError> {
-    let kinds = if args.rules.is_empty() { RULES.to_vec() } else { args.rules.clone() };
-    let momenta: Vec<f64> = if args.momentum.is_empty() {
-        vec![MOMENTUM]
-    } else {
-        args.momentum.iter().flat_map(|momenta| momenta.0.clone()).collect()
-    };
-    let mut rules = Vec::new();
-    for kind in kinds {
-        if kind == RuleKind::Sgd {
-            rules.push(Rule::SGD);
+    let usual = || RULES.map(|kind| RuleSpec { kind, number: None }).to_vec();
+    let specs = if args.rules.is_empty() { usual() } else { args.rules.clone() };
+    let momenta: Vec<f64> = args.momentum.iter().flat_map(|momenta| momenta.0.clone()).collect();
+    once("--rules", &specs)?;
+    once("--momentum", &momenta)?;
+    if args.dampening.iter().enumerate().any(|(i, one)| args.dampening[..i].contains(one)) {
+        refuse!("--dampening: a value stands twice; accepted: each once");
+    }
+    few(
+        "--rules, --momentum, --dampening",
+        specs.len() * momenta.len().max(1).saturating_mul(args.dampening.len().max(1)),
+    )?;
+    let (mut rules, mut seen) = (Vec::new(), HashSet::new());
+    for RuleSpec { kind, number } in specs {
+        let Some(usual) = kind.definition().momentum else {
+            rules.push(Rule { kind, momentum: 0.0, dampening: 0.0, number });
             continue;
-        }
-        let usual: &[Dampening] = match kind {
-            RuleKind::HeavyBall => &[Dampening::Value(0.0), Dampening::Ema],
-            RuleKind::Shifted => &[Dampening::Ema],
-            RuleKind::Sgd | RuleKind::Nesterov => &[Dampening::Value(0.0)],
         };
-        let dampenings = if args.dampening.is_empty() { usual } else { &args.dampening };
-        for momentum in &momenta {
+        let usual_momentum = [usual.momentum];
+        let momenta = if momenta.is_empty() { &usual_momentum[..] } else { &momenta };
+        let dampenings: &[Dampening] = if args.dampening.is_empty() { usual.dampenings } else { &args.dampening };
+        for momentum in momenta {
             for dampening in dampenings {
                 let dampening = dampening.beside(*momentum);
                 if !(0.0..1.0).contains(&dampening) {
                     refuse!("--dampening {dampening}: accepted: 0 or more and less than 1, or ema (the momentum)");
                 }
-                rules.push(Rule { kind, momentum: *momentum, dampening });
+                let rule = Rule { kind, momentum: *momentum, dampening, number };
+                // ema beside a momentum of 0 says the same as 0.
+                if seen.insert((rule.name(), momentum.to_bits(), dampening.to_bits())) {
+                    rules.push(rule);
+                }
             }
         }
     }
-    if let Some(Rule { kind, momentum, dampening }) = first_repeated(&rules) {
-        refuse!(
-            "--rules, --momentum, --dampening: {kind} with momentum {momentum} and dampening {dampening} stands twice; \
-             accepted: each once"
-        );
-    }
     Ok(rules)
-}
-
-fn first_repeated<T: PartialEq + Copy>(items: &[T]) -> Option<T> {
-    items.iter().enumerate().find(|(i, item)| items[..*i].contains(item)).map(|(_, item)| *item)
 }
 
 fn short_hash(content: &impl Serialize) -> String {

@@ -11,7 +11,7 @@ use anyhow::Result;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 pub use stream::{CsvReader, CsvWriter};
@@ -32,43 +32,62 @@ pub struct ThresholdRow {
     pub samples: Option<u64>,
     /// L2 penalty: weight_decay / 2 ||x||^2 is added to the loss.
     pub weight_decay: f64,
-    /// `sgd`, `heavy-ball`, `nesterov` or `shifted`.
+    /// The rule's name and, where it has one, its number: `sgd`, `shifted`, `ringmaster:4`.
     pub rule: String,
-    /// 0 for sgd.
+    /// 0 for a rule without momentum.
     pub momentum: f64,
     /// PyTorch's dampening; equal to the momentum in the EMA form, 0 for sgd.
     pub dampening: f64,
-    /// Updates between reading the weights and applying their gradient; 0 is synchronous.
-    pub delay: u32,
-    /// Name of the delay process.
+    /// Updates between reading the weights and applying their gradient, as asked for: the mean where the process is random;
+    /// empty where the process brings delays of its own. 0 is synchronous.
+    pub delay: Option<u32>,
+    /// Name of the delay process, as typed.
     pub schedule: String,
-    /// Number of workers that make this delay.
-    pub workers: u32,
-    /// `full` or the number of samples per gradient.
+    /// Number of workers that make this delay; empty where delays do not come from workers.
+    pub workers: Option<u32>,
+    /// Of the ages, in updates, of the gradients that a run applies: mean, standard deviation, median, 95 % quantile and
+    /// maximum. Their histogram is in delays.csv.
+    pub delay_mean: Option<f64>,
+    pub delay_std: Option<f64>,
+    pub delay_median: Option<u64>,
+    pub delay_q95: Option<u64>,
+    pub delay_max: Option<u64>,
+    /// `full` or the number of samples per gradient of a worker.
     pub batch: String,
+    /// How minibatches are drawn; empty where the batch is full.
+    pub sampling: Option<String>,
+    /// Variance of the curvature along the top eigenvector over the gradients of single updates, relative to its square, at
+    /// the minimum; empty where the batch is full.
+    pub relative_variance: Option<f64>,
     pub seed_data: u64,
     pub seed_order: u64,
     pub seed_init: u64,
-    /// How runs were judged: `mean` by the sign of their growth rate, `escape` by staying near the minimum for the horizon.
-    /// `lr_theory` is the threshold of the mean in both.
+    /// In which sense a run stays: `mean`, `mean-square`, `almost-sure` (by the sign of a growth rate) or `escape` (by staying
+    /// near the minimum for the horizon).
     pub criterion: String,
+    /// Runs of an ensemble, all at one learning rate; 1 where there is no chance, or under `escape`.
+    pub ensemble: u32,
     /// Largest Hessian eigenvalue at the minimum, 1 / (units of learning rate).
     pub lambda_max: f64,
     /// ||H v - lambda_max v|| of the unit eigenvector v that was found.
     pub lambda_residual: f64,
-    /// Threshold that theory predicts: its gain / `lambda_max`.
-    pub lr_theory: f64,
+    /// Threshold that theory predicts for this rule, process, variance and criterion: its gain / `lambda_max` (under `escape`
+    /// that of the mean); empty where no theory is known.
+    pub lr_theory: Option<f64>,
     /// Largest learning rate seen to be stable.
     pub lr_stable: Option<f64>,
     /// Smallest learning rate above it seen to be unstable.
     pub lr_unstable: Option<f64>,
     /// Estimate between the two.
     pub lr_threshold: Option<f64>,
+    /// 95 % confidence interval of the estimate, where growth rates are averages of ensembles.
+    pub lr_low: Option<f64>,
+    pub lr_high: Option<f64>,
     /// `lr_threshold` / `lr_theory`.
     pub ratio: Option<f64>,
-    /// Steps after which a run counts as undecided (`mean`) or as having stayed (`escape`).
+    /// Steps after which a run counts as undecided, or as having stayed (`escape`).
     pub horizon_steps: u64,
-    /// Number of runs spent on this cell.
+    /// Number of runs spent on this cell, every member of an ensemble counted.
     pub runs: u32,
     pub status: Status,
     /// Engine and precision: `cpu f32`, `cpu f64` or `gpu f32`.
@@ -77,12 +96,30 @@ pub struct ThresholdRow {
     pub adapter: String,
 }
 
+impl ThresholdRow {
+    /// The delay to plot it at: as asked for, else the realised mean; 0 where neither is known.
+    pub fn delay_or_mean(&self) -> f64 {
+        self.delay.map(f64::from).or(self.delay_mean).unwrap_or(0.0)
+    }
+}
+
+/// How often the gradients that a run of a cell applies had a delay, counted over at least 16384 updates where it varies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DelayRow {
+    /// The [`ThresholdRow`] that this belongs to.
+    pub cell_id: String,
+    /// Updates.
+    pub delay: u64,
+    pub count: u64,
+}
+
 /// How far the search for a cell's threshold came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::EnumIter)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Status {
-    /// The bracket is within the tolerance.
+    /// The bracket, or under a statistical criterion the confidence interval, is within the tolerance.
     Measured,
     /// The horizon or the search ended first; the bracket so far is given.
     Undecided,
@@ -90,7 +127,7 @@ pub enum Status {
     Failed,
 }
 
-/// One simulated training at one learning rate.
+/// One simulated training at one learning rate, or an ensemble of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunRow {
@@ -102,7 +139,11 @@ pub struct RunRow {
     pub verdict: Verdict,
     /// Exponent of the distance's growth, per step; negative where it decays.
     pub growth_rate: Option<f64>,
-    /// Steps taken.
+    /// Its standard error, where it is the average of an ensemble.
+    pub growth_error: Option<f64>,
+    /// Runs of the ensemble, or 1; what follows is of the last one.
+    pub members: u32,
+    /// Steps taken by each.
     pub steps: u64,
     /// ||x - minimum|| after the last step.
     pub distance: Option<f64>,
@@ -175,6 +216,14 @@ pub fn read_csv<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     CsvReader::open(path)?.collect()
 }
 
+/// [`read_csv`] of text that lies elsewhere; messages call it `name`.
+///
+/// # Errors
+/// As [`read_csv`].
+pub fn read_csv_from<T: DeserializeOwned>(name: &str, text: impl Read) -> Result<Vec<T>> {
+    CsvReader::from_text(name, text)?.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,20 +240,30 @@ mod tests {
             rule: "heavy-ball".into(),
             momentum: 0.9,
             dampening: 0.9,
-            delay: 4,
+            delay: Some(4),
             schedule: "round-robin".into(),
-            workers: 5,
+            workers: Some(5),
+            delay_mean: Some(4.0),
+            delay_std: Some(0.0),
+            delay_median: Some(4),
+            delay_q95: Some(4),
+            delay_max: Some(4),
             batch: "full".into(),
+            sampling: None,
+            relative_variance: None,
             seed_data: 0,
             seed_order: 0,
             seed_init: 0,
             criterion: "mean".into(),
+            ensemble: 1,
             lambda_max: 0.622,
             lambda_residual: 1e-12,
-            lr_theory: 0.5,
+            lr_theory: Some(0.5),
             lr_stable: Some(0.498),
             lr_unstable: None,
             lr_threshold: None,
+            lr_low: None,
+            lr_high: None,
             ratio: None,
             horizon_steps: 4000,
             runs: 8,
@@ -221,6 +280,8 @@ mod tests {
             lr,
             verdict: Verdict::Escaped,
             growth_rate,
+            growth_error: None,
+            members: 1,
             steps: 100,
             distance: None,
             projection: Some(-0.0),
@@ -249,11 +310,12 @@ mod tests {
         write_csv(&path, &[threshold_row()]).unwrap();
         assert_eq!(
             fs::read_to_string(&path).unwrap(),
-            "cell_id,data,model,loss,samples,weight_decay,rule,momentum,dampening,delay,schedule,workers,batch,\
-             seed_data,seed_order,seed_init,criterion,lambda_max,lambda_residual,lr_theory,lr_stable,lr_unstable,\
-             lr_threshold,ratio,horizon_steps,runs,status,engine,adapter\n\
-             a1b2c3d4,digits,mlp:16,ce,512,0.001,heavy-ball,0.9,0.9,4,round-robin,5,full,\
-             0,0,0,mean,0.622,1e-12,0.5,0.498,,,,4000,8,undecided,cpu,x86_64\n"
+            "cell_id,data,model,loss,samples,weight_decay,rule,momentum,dampening,delay,schedule,workers,delay_mean,\
+             delay_std,delay_median,delay_q95,delay_max,batch,sampling,relative_variance,seed_data,seed_order,seed_init,\
+             criterion,ensemble,lambda_max,lambda_residual,lr_theory,lr_stable,lr_unstable,lr_threshold,lr_low,lr_high,\
+             ratio,horizon_steps,runs,status,engine,adapter\n\
+             a1b2c3d4,digits,mlp:16,ce,512,0.001,heavy-ball,0.9,0.9,4,round-robin,5,4.0,0.0,4,4,4,full,,,\
+             0,0,0,mean,1,0.622,1e-12,0.5,0.498,,,,,,4000,8,undecided,cpu,x86_64\n"
         );
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["thresholds.csv"], "nothing partial is left behind");
@@ -264,7 +326,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("runs.csv");
         write_csv::<RunRow>(&path, &[]).unwrap();
-        let header = "run_id,cell_id,lr,verdict,growth_rate,steps,distance,projection,loss,reason\n";
+        let header =
+            "run_id,cell_id,lr,verdict,growth_rate,growth_error,members,steps,distance,projection,loss,reason\n";
         assert_eq!(fs::read_to_string(&path).unwrap(), header);
         assert_eq!(read_csv::<RunRow>(&path).unwrap(), []);
     }
@@ -283,7 +346,7 @@ mod tests {
             refusal("undecided", "unsure"),
             "thresholds.csv, line 2: column `status`: `unsure`, expected one of measured, undecided, failed"
         );
-        assert_eq!(refusal(",4000", ""), "thresholds.csv, line 2: 28 values, expected 29, one per column");
+        assert_eq!(refusal(",4000", ""), "thresholds.csv, line 2: 38 values, expected 39, one per column");
         let header = refusal("dampening", "damping");
         assert!(
             header.starts_with("thresholds.csv, line 1, column 9: found `damping`, expected `dampening`"),
@@ -316,6 +379,26 @@ mod tests {
             let back = read_csv::<RunRow>(&path).unwrap();
             prop_assert_eq!(&back[..], &rows[..]);
             prop_assert_eq!(back[0].lr.to_bits(), lr.to_bits());
+        }
+
+        /// Lines of a table, whole or damaged, are read or refused with the table's name and the line.
+        #[test]
+        fn a_damaged_table_is_refused_with_its_line(
+            damage in "[0-9a-z.,\"\n\r\\PC]{0,6}",
+            place in 0usize..400,
+            length in 0usize..8,
+        ) {
+            let mut text: Vec<char> = format!(
+                "{}\nr0,a1,0.5,stable,-0.1,100,1e-9,,0.25,\nr1,a1,0.6,escaped,0.1,90,1,0.5,,left\n",
+                cells::columns::<RunRow>().join(",")
+            ).chars().collect();
+            let place = place.min(text.len());
+            text.splice(place..(place + length).min(text.len()), damage.chars());
+            let text: String = text.into_iter().collect();
+            if let Err(error) = read_csv_from::<RunRow>("runs.csv", text.as_bytes()) {
+                let message = format!("{error:#}");
+                prop_assert!(message.contains("runs.csv, line ") || message.contains("line: "), "{text}: {message}");
+            }
         }
     }
 }

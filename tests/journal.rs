@@ -134,7 +134,11 @@ fn another_sweep_may_not_go_on_with_a_journal_and_is_told_what_differs() {
     let before = lines(folder, "out");
     refuse(
         &mut sweep(folder, "out", &["--resume", "--tolerance", "0.02", "--seed-order", "7"]),
-        &["plan.tolerance is 0.01 there and 0.02 here", "plan.seed_order is 0 there and 7 here", "out.partial"],
+        &[
+            "plan.limits.mean.tolerance is 0.01 there and 0.02 here",
+            "plan.seed_order is 0 there and 7 here",
+            "out.partial",
+        ],
     );
     refuse(
         &mut sweep(folder, "out", &["--resume", "--precision", "f64"]),

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use tauscope::cli::{Cli, Command};
 use tauscope::engine::cpu::Cpu;
-use tauscope::engine::{Engine, EngineError, EngineInfo, Observations, Run, Wave, WaveSpec};
+use tauscope::engine::{Engine, EngineError, EngineInfo, Footprint, Observations, Renewal, Run, Wave, WaveSpec};
 use tauscope::minimum;
 use tauscope::plan::{Cell, Plan};
 use tauscope::sweep::Sweep;
@@ -31,6 +31,9 @@ impl Engine for Limited {
     fn capacity(&self, spec: &WaveSpec) -> Result<usize, EngineError> {
         Ok(spec.lanes.min(self.lanes))
     }
+    fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
+        self.inner.footprint(spec)
+    }
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {
         assert!(spec.lanes <= self.lanes);
         Ok(Box::new(LimitedWave { inner: self.inner.open(spec)?, blocks: self.blocks }))
@@ -47,6 +50,9 @@ impl Wave for LimitedWave {
     fn advance(&mut self, steps: usize) -> Result<Observations, EngineError> {
         self.blocks = self.blocks.checked_sub(1).ok_or(EngineError::Device("unplugged".into()))?;
         self.inner.advance(steps)
+    }
+    fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
+        self.inner.renew(renewals)
     }
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         self.inner.weights(lane)
@@ -67,11 +73,11 @@ fn sweep() -> (Sweep, Vec<(Cell, f64)>) {
         "f64",
     ];
     let Command::Sweep(args) = Cli::try_parse_from(flags).unwrap().command else { panic!("the flags say sweep") };
-    let plan = Plan::resolve(&args).unwrap();
+    let plan = Plan::resolve(&[*args]).unwrap();
     let problem = Arc::new(plan.problem.build().unwrap());
     let minimum = minimum::find(&problem, 0, 1e-8).unwrap();
     let sweep = Sweep::new(plan, problem, minimum);
-    let cells = sweep.plan.cells().into_iter().map(|cell| (cell, sweep.lr_theory(&cell).unwrap())).collect();
+    let cells = sweep.plan.cells().into_iter().map(|cell| (cell.clone(), sweep.guess(&cell).unwrap())).collect();
     (sweep, cells)
 }
 

@@ -23,20 +23,30 @@ fn row(delay: u32) -> ThresholdRow {
         rule: "sgd".into(),
         momentum: 0.0,
         dampening: 0.0,
-        delay,
+        delay: Some(delay),
         schedule: "round-robin".into(),
-        workers: delay + 1,
+        workers: Some(delay + 1),
+        delay_mean: Some(delay.into()),
+        delay_std: Some(0.0),
+        delay_median: Some(delay.into()),
+        delay_q95: Some(delay.into()),
+        delay_max: Some(delay.into()),
         batch: "full".into(),
+        sampling: None,
+        relative_variance: None,
         seed_data: 0,
         seed_order: 0,
         seed_init: 0,
         criterion: "mean".into(),
+        ensemble: 1,
         lambda_max: LAMBDA,
         lambda_residual: 1e-12,
-        lr_theory,
+        lr_theory: Some(lr_theory),
         lr_stable: Some(0.996 * lr_threshold),
         lr_unstable: Some(1.004 * lr_threshold),
         lr_threshold: Some(lr_threshold),
+        lr_low: None,
+        lr_high: None,
         ratio: Some(1.003),
         horizon_steps: 10_000,
         runs: 8,
@@ -54,7 +64,7 @@ fn row_of(rule: &str, momentum: f64, dampening: f64, delay: u32, factor: f64) ->
         rule: rule.into(),
         momentum,
         dampening,
-        lr_theory: factor * row.lr_theory,
+        lr_theory: scaled(row.lr_theory),
         lr_stable: scaled(row.lr_stable),
         lr_unstable: scaled(row.lr_unstable),
         lr_threshold: scaled(row.lr_threshold),
@@ -112,7 +122,7 @@ fn the_picture_says_what_was_measured_where_and_under_which_rule() {
     for expected in ["0", "1", "2", "4", "8", "16", "32", "sgd", "heavy-ball m=0.9 ema", "shifted m=0.9"] {
         assert!(texts.contains(&expected), "`{expected}` is not among {texts:?}");
     }
-    for expected in ["21 of 21 cells measured", "21 within ±2 % of theory", "largest deviation 0.3 %"] {
+    for expected in ["21 of 21 cells measured", "21 of 21 within ±2 % of theory", "largest deviation 0.3 %"] {
         assert!(texts.contains(&expected), "`{expected}` is not among {texts:?}");
     }
     assert!(texts.iter().any(|text| text.starts_with("digits · 512 samples · mlp:16 · ce")), "{texts:?}");

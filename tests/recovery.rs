@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tauscope::cli::{Cli, Command};
 use tauscope::engine::cpu::Cpu;
-use tauscope::engine::{Engine, EngineError, EngineInfo, Observation, Observations, Run, Wave, WaveSpec};
+use tauscope::engine::{
+    Engine, EngineError, EngineInfo, Footprint, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec,
+};
 use tauscope::minimum;
 use tauscope::plan::{Cell, Plan};
 use tauscope::sweep::Sweep;
@@ -73,6 +75,9 @@ impl Engine for Frail {
         }
         Ok(Box::new(FrailWave { inner: self.inner.open(spec)?, fate: self.clone(), lanes, block: 0 }))
     }
+    fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
+        self.inner.footprint(spec)
+    }
     fn reopen(&self) -> Result<Box<dyn Engine>, EngineError> {
         let mut again = self.clone();
         again.info.adapter = self.comes_back_as.into();
@@ -99,6 +104,9 @@ impl Wave for FrailWave {
         }
         self.inner.advance(steps)
     }
+    fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
+        self.inner.renew(renewals)
+    }
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         self.inner.weights(lane)
     }
@@ -109,15 +117,19 @@ type Results = Vec<Option<(Outcome, Vec<Trial>)>>;
 
 /// The results, what was mended, and how the sweep ended.
 fn measure(engine: &Frail) -> (Results, Vec<String>, anyhow::Result<()>) {
-    let rules = ["--rules", "sgd,heavy-ball,nesterov,shifted", "--delays", "0,1,5", "--precision", "f64"];
-    let flags = ["tauscope", "sweep", "--model", "quadratic:2,1"].into_iter().chain(rules);
+    measure_of(engine, &["--rules", "sgd,heavy-ball,nesterov,shifted", "--delays", "0,1,5"])
+}
+
+fn measure_of(engine: &Frail, flags: &[&str]) -> (Results, Vec<String>, anyhow::Result<()>) {
+    let fixed = ["tauscope", "sweep", "--model", "quadratic:2,1", "--precision", "f64"];
+    let flags = fixed.iter().chain(flags).copied();
     let Command::Sweep(args) = Cli::try_parse_from(flags).unwrap().command else { panic!("the flags say sweep") };
-    let plan = Plan::resolve(&args).unwrap();
+    let plan = Plan::resolve(&[*args]).unwrap();
     let problem = Arc::new(plan.problem.build().unwrap());
     let minimum = minimum::find(&problem, 0, 1e-8).unwrap();
     let sweep = Sweep::new(plan, problem, minimum);
     let theory = |cell: Cell| {
-        let lr = sweep.lr_theory(&cell).unwrap();
+        let lr = sweep.guess(&cell).unwrap();
         (cell, lr)
     };
     let cells: Vec<(Cell, f64)> = sweep.plan.cells().into_iter().map(theory).collect();
@@ -196,6 +208,20 @@ fn both_can_happen_in_one_sweep() {
     assert_eq!(mended.len(), 4, "{mended:?}");
 }
 
+/// The runs of an ensemble advance together and renew each other: they are redone as a whole, and never split.
+#[test]
+fn ensembles_are_redone_whole() {
+    let flags = ["--rules", "sgd", "--schedule", "random", "--delays", "1,2", "--ensemble", "16", "--tolerance", "0.3"];
+    let (expected, _, ended) = measure_of(&Frail::sound(), &flags);
+    ended.unwrap();
+    let (results, mended, ended) = measure_of(&Frail { memory: 17, lazy: true, ..Frail::lost(1) }, &flags);
+    ended.unwrap();
+    assert_eq!(results, expected);
+    assert!(mended.len() == 2 && mended[0].contains("from 20 lanes to 16"), "{mended:?}");
+    let error = measure_of(&Frail { memory: 15, ..Frail::sound() }, &flags).2.unwrap_err();
+    assert!(format!("{error:#}").contains("not even one ensemble of 16 runs fits"), "{error:#}");
+}
+
 #[test]
 fn a_device_that_does_not_come_back_or_comes_back_as_another_ends_the_sweep() {
     let error = format!("{:#}", measure(&Frail { comes_back: false, ..Frail::lost(1) }).2.unwrap_err());
@@ -223,16 +249,18 @@ fn what_is_not_finite_never_leaves_its_lane() {
         minimum: Arc::new(vec![0.0; 3]),
         direction: Arc::new(vec![1.0, 0.0, 0.0]),
         lanes: 1,
-        slots: 2,
-        slot_velocity: true,
+        together: 1,
+        sampling: tauscope::schedule::Sampling::Epochs,
+        needs: Needs { slots: 2, ..Needs::default() },
         block: 64,
     };
     let calm = Run {
-        rule: tauscope::rule::Rule::SGD,
+        rule: tauscope::rule::Rule::new(tauscope::rule::RuleKind::Sgd, 0.0, 0.0),
         lr: 0.1,
         schedule: tauscope::schedule::Schedule::RoundRobin { delay: 1 },
-        seed_order: 0,
+        seed: 0,
         start: Arc::new(vec![1.0, -1.0, 0.5]),
+        centred: false,
     };
     let wild = |lr: f64| Run { lr, ..calm.clone() };
     let crowd = [calm.clone(), wild(1e30), wild(f64::INFINITY), wild(f64::NAN)];

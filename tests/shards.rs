@@ -45,7 +45,7 @@ fn seven_shards_merge_to_the_bytes_of_the_unsharded_sweep_and_six_are_refused() 
 
     let (whole, merged) = (run_file(folder, "whole"), run_file(folder, "merged"));
     let differing: Vec<&String> = whole.as_object().unwrap().keys().filter(|key| whole[*key] != merged[*key]).collect();
-    assert_eq!(differing, ["command", "finished", "seconds", "started"]);
+    assert_eq!(differing, ["command", "started", "finished", "seconds"]);
     let listed: Vec<(u64, &str)> = merged["shards"]
         .as_array()
         .unwrap()
@@ -119,12 +119,15 @@ fn shards_of_different_sweeps_are_refused_with_the_difference() {
     quick("third", &["--delays", "0,1", "--shard", "2/3"]);
     refuse(
         &mut merge(folder, &["one", "delays"], "m"),
-        &["delays is of another plan than one: delays[1] is 1 there and 2"],
+        &["delays is of another plan than one: grids[0].settings[1].delay is 1 there and 2"],
     );
     refuse(&mut merge(folder, &["one", "precise"], "m"), &["precise ran on cpu f64", "one on cpu f32"]);
     refuse(&mut merge(folder, &["one", "third"], "m"), &["third is shard 2/3, one is shard 1/2"]);
     edit(&folder.join("two/run.json"), |text| text.replace("\"tolerance\": 0.01", "\"tolerance\": 0.02"));
-    refuse(&mut merge(folder, &["one", "two"], "m"), &["two/run.json: plan_hash is", "hashes to"]);
+    refuse(
+        &mut merge(folder, &["one", "two"], "m"),
+        &["two is of another plan than one: limits.mean.tolerance is 0.01"],
+    );
     edit(&folder.join("two/run.json"), |text| text.replace("\"tolerance\": 0.02", "\"tolerance\": 0.01"));
     fs::write(folder.join("two/minimum.safetensors"), "other").unwrap();
     refuse(&mut merge(folder, &["one", "two"], "m"), &["two/minimum.safetensors and one/minimum.safetensors differ"]);

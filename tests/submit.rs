@@ -161,6 +161,26 @@ fn print_shows_everything_and_does_nothing() {
 }
 
 #[test]
+fn a_plan_file_may_stand_among_the_flags() {
+    let folder = cluster();
+    let folder = folder.path();
+    fs::write(folder.join("plan.toml"), "model = \"quadratic:1,0.5\"\nrules = \"sgd\"\ndelays = \"0..5\"\n").unwrap();
+    let flags = ["--engine", "slurm", "--shards", "2", "--out", "out", "--", "plan.toml", "--engine", "cpu"];
+    let said = stdout(&mut submit(folder, &flags));
+    assert!(said.contains("5 cells in 2 shards"), "{said}");
+    for task in ["1", "2"] {
+        let mut command = Command::new("sh");
+        command.arg(folder.join("out.shards/shard.sh")).env("SLURM_ARRAY_TASK_ID", task);
+        succeed(command.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    }
+    script(&folder.join("out.shards/merge.sh"), None);
+    succeed(tauscope(folder).args(["sweep", "plan.toml", "--engine", "cpu", "--out", "whole"]));
+    assert_same(folder, "whole", "out");
+    let flags = ["--engine", "slurm", "--shards", "2", "--out", "x", "--", "none.toml"];
+    refuse(&mut submit(folder, &flags), &["none.toml", "cannot read"]);
+}
+
+#[test]
 fn what_cannot_be_submitted_is_refused_before_anything_is() {
     let folder = cluster();
     let folder = folder.path();

@@ -25,7 +25,8 @@ fn rows(folder: &Path, out: &str, flags: &[&str]) -> Vec<ThresholdRow> {
 fn assert_ratios(rows: &[ThresholdRow], expected_rows: usize, tolerance: f64, limit: f64) {
     assert_eq!(rows.len(), expected_rows);
     for row in rows {
-        let cell = format!("{} m {} d {} delay {}", row.rule, row.momentum, row.dampening, row.delay);
+        let cell =
+            format!("{} m {} d {} delay {:?} {}", row.rule, row.momentum, row.dampening, row.delay, row.schedule);
         assert_eq!(row.status, Status::Measured, "{cell}");
         let (stable, unstable) = (row.lr_stable.unwrap(), row.lr_unstable.unwrap());
         let threshold = row.lr_threshold.unwrap();
@@ -47,8 +48,15 @@ fn a_sweep_measures_what_theory_predicts_and_writes_its_folder() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     files.sort();
-    let expected =
-        ["minimum.safetensors", "run.json", "runs.csv", "thresholds.csv", "thresholds.png", "thresholds.svg"];
+    let expected = [
+        "delays.csv",
+        "minimum.safetensors",
+        "run.json",
+        "runs.csv",
+        "thresholds.csv",
+        "thresholds.png",
+        "thresholds.svg",
+    ];
     assert_eq!(files, expected);
     let runs: Vec<RunRow> = read_csv(&folder.path().join("out/runs.csv")).unwrap();
     assert_eq!(runs.len() as u32, rows.iter().map(|row| row.runs).sum::<u32>());
@@ -130,7 +138,7 @@ fn the_gpu_engine_finds_the_thresholds_of_the_cpu_engine() {
     assert_eq!(cpu.len(), gpu.len());
     for (cpu, gpu) in cpu.iter().zip(&gpu) {
         let (a, b) = (cpu.lr_threshold.unwrap(), gpu.lr_threshold.unwrap());
-        assert!((a / b - 1.0).abs() <= 0.01, "{} delay {}: cpu {a}, gpu {b}", cpu.rule, cpu.delay);
+        assert!((a / b - 1.0).abs() <= 0.01, "{} delay {:?}: cpu {a}, gpu {b}", cpu.rule, cpu.delay);
         assert_eq!((cpu.cell_id.as_str(), cpu.engine.as_str()), (gpu.cell_id.as_str(), "cpu f32"));
         assert_eq!(gpu.engine, "gpu f32");
     }
@@ -139,11 +147,15 @@ fn the_gpu_engine_finds_the_thresholds_of_the_cpu_engine() {
 #[test]
 fn minibatches_escape_below_the_threshold_of_the_mean() {
     let folder = tempfile::tempdir().unwrap();
-    let flags = [&SMALL[..], &["--rules", "sgd", "--delays", "0,2", "--batch", "25", "--tolerance", "0.05"]].concat();
+    let flags = [
+        &SMALL[..],
+        &["--rules", "sgd", "--delays", "0,2", "--batch", "25", "--tolerance", "0.05", "--criterion", "escape"],
+    ]
+    .concat();
     let rows = rows(folder.path(), "out", &flags);
     for row in &rows {
         assert_eq!((row.criterion.as_str(), row.batch.as_str(), row.status), ("escape", "25", Status::Measured));
-        assert!(row.ratio.unwrap() < 1.0, "delay {}: {}", row.delay, row.ratio.unwrap());
+        assert!(row.ratio.unwrap() < 1.0, "delay {:?}: {}", row.delay, row.ratio.unwrap());
     }
 }
 
@@ -257,16 +269,51 @@ fn a_killed_sweep_resumes_to_the_bytes_of_an_undisturbed_one() {
 }
 
 #[test]
-fn dry_run_prints_the_plan_and_json_prints_rows() {
+fn dry_run_prints_the_plan() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = sweep(folder.path(), "out", &["--dry-run"]).assert().success();
-    let plan: serde_json::Value = serde_json::from_slice(&plan.get_output().stdout).unwrap();
-    assert_eq!(plan["delays"], serde_json::json!([0, 1, 2, 4, 8, 16, 32]));
-    assert_eq!(plan["rules"].as_array().unwrap().len(), 4);
-    let flags = ["--model", "quadratic:2", "--rules", "sgd", "--delays", "1", "--engine", "cpu", "--json"];
-    let rows = sweep(folder.path(), "out", &flags).assert().success();
-    let row: ThresholdRow = serde_json::from_slice(&rows.get_output().stdout).unwrap();
-    assert!((row.lr_theory - 0.5).abs() < 1e-12 && (row.lr_threshold.unwrap() - 0.5).abs() < 1e-3);
+    let report = sweep(folder.path(), "out", &["--dry-run", "--json", "--engine", "cpu"]).assert().success();
+    let report: serde_json::Value = serde_json::from_slice(&report.get_output().stdout).unwrap();
+    let (plan, grid) = (&report["plan"], &report["plan"]["grids"][0]);
+    let delays: Vec<u64> = grid["settings"].as_array().unwrap().iter().filter_map(|s| s["delay"].as_u64()).collect();
+    assert_eq!(delays, [0, 1, 2, 4, 8, 16, 32]);
+    assert_eq!(grid["rules"].as_array().unwrap().len(), 4);
+    assert_eq!(plan["limits"], serde_json::json!({"mean": {"tolerance": 0.01, "horizon": 16_384}}));
+    assert_eq!(report["cells"], 28);
+}
+
+#[test]
+fn json_prints_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--model", "quadratic:2", "--rules", "sgd", "--delays", "1,3", "--engine", "cpu", "--json"];
+    let output = sweep(folder.path(), "out", &flags).assert().success().get_output().clone();
+    let events: Vec<serde_json::Value> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let named = |name: &str| events.iter().filter(|event| event["event"] == name).cloned().collect::<Vec<_>>();
+    assert_eq!(named("start").len() + named("cell").len() + named("progress").len() + named("end").len(), events.len());
+
+    let (start, end) = (&events[0], &events[events.len() - 1]);
+    let run: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.path().join("out/run.json")).unwrap()).unwrap();
+    assert_eq!((&start["event"], &start["cells"], &start["engine"]), (&"start".into(), &2.into(), &"cpu".into()));
+    assert_eq!(start["plan_hash"], run["plan_hash"]);
+    assert_eq!((&end["event"], &end["measured"], &end["folder"]), (&"end".into(), &2.into(), &"out".into()));
+    assert_eq!((&end["runs"], &end["config_steps"]), (&run["runs"], &run["config_steps"]));
+    assert_eq!(named("progress").last().unwrap()["cells_done"], 2);
+
+    // A cell's event is its row.
+    let table: Vec<ThresholdRow> = read_csv(&folder.path().join("out/thresholds.csv")).unwrap();
+    let mut rows = named("cell");
+    rows.iter_mut().for_each(|row| drop(row.as_object_mut().unwrap().remove("event")));
+    let mut rows: Vec<ThresholdRow> = rows.into_iter().map(|row| serde_json::from_value(row).unwrap()).collect();
+    rows.sort_by_key(|row| row.delay);
+    assert_eq!(rows, table);
+    assert!((table[0].lr_theory.unwrap() - 0.5).abs() < 1e-12 && (table[0].lr_threshold.unwrap() - 0.5).abs() < 1e-3);
+
+    // What a person sees where stderr is no terminal: a line at the start and one at the end.
+    let lines = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = lines.lines().filter(|line| line.starts_with("progress ")).collect();
+    assert!(lines.len() >= 2 && lines[lines.len() - 1].starts_with("progress 2/2 cells, 0 runs, "), "{lines:?}");
+    assert_eq!(sweep(folder.path(), "quiet", &[&flags[..8], &["--quiet"]].concat()).output().unwrap().stderr, b"");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::to_stdout;
 use crate::flags::SweepArgs;
 use crate::plan::Plan;
+use crate::plan_file;
 use crate::store::{self, Existing};
 use crate::submit::{State, Submission, slurm};
 use anyhow::{Context, Result, anyhow, bail};
@@ -121,8 +122,10 @@ fn own_command(flag: &str, out: &Path) -> String {
 /// The sweep's own flags, checked before they wait in a queue. Gives back the number of its cells.
 fn check_flags(flags: &[String]) -> Result<usize> {
     let command = SweepArgs::augment_args(clap::Command::new("tauscope sweep").no_binary_name(true));
-    let parsed = command.try_get_matches_from(flags).and_then(|matches| SweepArgs::from_arg_matches(&matches));
-    let sweep = parsed.map_err(|error| {
+    let parsed = command
+        .try_get_matches_from(flags)
+        .and_then(|matches| SweepArgs::from_arg_matches(&matches).map(|sweep| (sweep, matches)));
+    let (sweep, matches) = parsed.map_err(|error| {
         let told = error.to_string();
         let first = told.lines().next().unwrap_or_default();
         anyhow!("after --, the flags of tauscope sweep: {}", first.strip_prefix("error: ").unwrap_or(first))
@@ -137,7 +140,8 @@ fn check_flags(flags: &[String]) -> Result<usize> {
     if let Some((flag, _)) = own.into_iter().find(|(_, given)| *given) {
         bail!("{flag}: every shard is given its own; accepted: before --, or not at all");
     }
-    Ok(Plan::resolve(&sweep)?.cells().len())
+    let sweeps = plan_file::complete(sweep, &matches)?;
+    Ok(Plan::resolve(&sweeps)?.cells().len())
 }
 
 /// Every shard's state.

@@ -1,41 +1,51 @@
 //! `tauscope sweep`: plan, minimum, engine, measurement, results folder, table.
 
-use super::to_stdout;
+use super::{dry_run, to_stdout};
+use crate::cost;
+use crate::engine::Engine;
 use crate::engine::cpu::Cpu;
 use crate::engine::gpu::{AdapterChoice, Gpu};
-use crate::engine::{Engine, EngineInfo};
 use crate::flags::{EngineChoice, Precision, SweepArgs};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::minimum;
 use crate::plan::{Cell, Plan};
-use crate::problem::Problem;
-use crate::record::{RunRow, Status, ThresholdRow, Verdict};
-use crate::store::{self, Entry, Existing, Folder, Identity, RunFile};
-use crate::sweep::{CellResult, Sweep, wave_spec};
+use crate::progress::{Event, Progress, Tracker};
+use crate::record::{Status, ThresholdRow};
+use crate::shard::Shard;
+use crate::store::{self, CellRow, Existing, Folder, Identity, RunFile, Totals};
+use crate::sweep::rows::entry;
+use crate::sweep::{Sweep, waves};
 use crate::threshold::Criterion;
 use anyhow::{Context, Error, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The engine that will run, and why it was chosen.
-struct Chosen {
-    engine: Box<dyn Engine>,
-    why: String,
+pub(super) struct Chosen {
+    pub engine: Box<dyn Engine>,
+    pub why: String,
 }
 
-/// Runs the sweep. Rows on stdout, progress on stderr.
+/// Runs the sweep of all these grids; how, the first of them says. Rows on stdout, progress on stderr.
 ///
 /// # Errors
 /// Bad flags, a minimum that is none, an engine that cannot be had, a device that fails, a folder that cannot be written.
-pub fn run(args: &SweepArgs) -> Result<()> {
+///
+/// # Panics
+/// Where there is none.
+pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
+    let args = sweeps.first().expect("a sweep");
     let started = jiff::Timestamp::now();
     let clock = Instant::now();
-    let plan = Plan::resolve(args)?;
+    let plan = Plan::resolve(sweeps)?;
     if args.dry_run {
-        return to_stdout(&format!("{}\n", serde_json::to_string_pretty(&plan)?));
+        return dry_run::run(&plan, args.json);
+    }
+    if args.resume && args.out.is_none() {
+        anyhow::bail!("--resume: accepted: with --out, which names the unfinished sweep");
     }
     let existing = match (args.force, args.resume) {
         (true, _) => Existing::Replace,
@@ -57,7 +67,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     say(&format!("engine   {} {} on {} ({why})", info.engine, info.precision, info.adapter));
 
     let problem = Arc::new(plan.problem.build()?);
-    engine.capacity(&wave_spec(&plan, &problem, &plan.cells()))?;
+    waves(&plan, &problem, &*engine)?;
     let tolerance = plan.problem.gradient_tolerance;
     let minimum = match &plan.problem.minimum {
         Some(path) => minimum::certify(&problem, minimum::load(&problem, path)?, tolerance)?,
@@ -78,9 +88,11 @@ pub fn run(args: &SweepArgs) -> Result<()> {
         .cells()
         .into_iter()
         .map(|cell| {
-            let Cell { rule, delay, .. } = cell;
-            let lr = sweep.lr_theory(&cell).with_context(|| format!("{} at delay {delay}", rule.kind))?;
-            Ok((cell, lr))
+            let guess = sweep.guess(&cell).with_context(|| {
+                let Cell { rule, schedule, .. } = &cell;
+                format!("--rules {} with --schedule {}", rule.name(), schedule.name())
+            })?;
+            Ok((cell, guess))
         })
         .collect::<Result<_>>()?;
     let id = |index: usize| {
@@ -93,41 +105,54 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     }
     // From here on there is something to lose.
     let interrupt = Interrupt::watch().context("cannot watch for signals")?;
-    let identity = Identity::new(&sweep.plan, &info, shard);
+    let identity = Identity::new(&sweep.plan, &info, shard)?;
     let mut folder = Folder::open(&target, existing, &identity, cells.len(), &id)?;
     folder.told.iter().for_each(|line| eprintln!("warning: {line}"));
     if existing == Existing::Resume {
         say(&format!("resume   {} of {} cells are in the journal", folder.finished(), mine.len()));
     }
 
-    let bar = progress_bar(args, mine.len(), folder.finished());
+    let tell =
+        |event: &Event| if args.json { to_stdout(&format!("{}\n", serde_json::to_string(event)?)) } else { Ok(()) };
+    let plan_hash = sweep.plan.hash();
+    let done = folder.finished();
+    tell(&Event::Start { plan_hash: &plan_hash, cells: mine.len(), cells_done: done, engine: &info })?;
+    if args.json {
+        folder.entries().try_for_each(|entry| tell(&Event::Cell(&entry?.threshold)))?;
+    }
     let rest: Vec<usize> = mine.iter().copied().filter(|index| !folder.holds(*index)).collect();
-    let asked: Vec<(Cell, f64)> = rest.iter().map(|index| cells[*index]).collect();
+    let asked: Vec<(Cell, f64)> = rest.iter().map(|index| cells[*index].clone()).collect();
+    let cost = |(cell, _): &(Cell, f64)| cost::of_cell(&sweep.plan, cell);
+    let progress = Progress::new(Tracker::new(asked.iter().map(cost), done), args.quiet, args.json);
+    // Both of the sweep's callbacks report to it.
+    let progress = RefCell::new(progress);
+    let measuring = Instant::now();
     let mut mended: Vec<String> = Vec::new();
     sweep.measure(
         &*engine,
         &asked,
         &mut |index, result| {
-            let index = rest[index];
-            let (cell, lr_theory) = &cells[index];
-            folder.append(&entry(&sweep, &info, index, cell, *lr_theory, &result))?;
-            bar.inc(1);
-            Ok(())
+            let entry = entry(&sweep, &info, rest[index], &asked[index].0, &result)?;
+            let steps = result.trials.iter().map(|trial| trial.steps * trial.members as u64).sum();
+            folder.append(&entry)?;
+            progress.borrow_mut().cell(cost(&asked[index]), steps);
+            tell(&Event::Cell(&entry.threshold))
         },
-        &mut |progress| {
-            for line in &progress.mended[mended.len()..] {
-                bar.suspend(|| eprintln!("warning: {line}"));
+        &mut |now| {
+            for line in &now.mended[mended.len()..] {
+                progress.borrow().warn(line);
                 mended.push(line.clone());
             }
-            let rate = progress.config_steps as f64 / bar.elapsed().as_secs_f64().max(1e-9);
-            bar.set_message(format!("{} runs, {:.0} config-steps/s", progress.lanes, rate));
+            let due = progress.borrow_mut().advance(measuring.elapsed(), now.lanes, now.config_steps);
+            // Where stdout cannot be written, the next cell says so.
+            let _ = due.map_or(Ok(()), |event| tell(&event));
             match interrupt.received() {
                 Some(_) => ControlFlow::Break(()),
                 None => ControlFlow::Continue(()),
             }
         },
     )?;
-    bar.finish_and_clear();
+    tell(&Event::Progress(progress.into_inner().finish()))?;
     if folder.finished() < mine.len()
         && let Some(signal) = interrupt.received()
     {
@@ -140,31 +165,43 @@ pub fn run(args: &SweepArgs) -> Result<()> {
         return Err(Interrupted { signal, message }.into());
     }
 
+    // Whoever merges shards learns from each what all of them should hold.
+    let all = shard.map(|shard| {
+        let row = |(cell, _): &(Cell, f64)| {
+            let (cell_id, name) = (sweep.plan.cell_id(cell), cell.name());
+            CellRow { shard: Shard::place(&cell_id, shard.of), cell_id, name }
+        };
+        cells.iter().map(row).collect::<Vec<_>>()
+    });
     let begun_by_commit = folder.begun_by_another_commit();
-    let thresholds = folder.finish(&sweep.problem, &sweep.minimum.weights, |totals| RunFile {
-        version: env!("CARGO_PKG_VERSION").into(),
-        commit: env!("TAUSCOPE_COMMIT").into(),
-        command: std::iter::once("tauscope".into()).chain(std::env::args().skip(1)).collect(),
-        started: started.to_string(),
-        finished: jiff::Timestamp::now().to_string(),
-        seconds: clock.elapsed().as_secs_f64(),
-        plan_hash: sweep.plan.hash(),
-        plan: sweep.plan.clone(),
-        engine: info.clone(),
-        engine_choice: why,
-        parameters: sweep.problem.dimension(),
-        minimum: (&sweep.minimum).into(),
-        start_distance: sweep.start_distance,
-        escape_radius: (sweep.plan.criterion == Criterion::Escape).then_some(sweep.escape_radius),
-        totals,
-        begun_by_commit,
-        mended,
-        shard,
-        shards: Vec::new(),
-    })?;
+    let (thresholds, Totals { runs, config_steps, .. }) =
+        folder.finish(&sweep.problem, &sweep.minimum.weights, all.as_deref(), |totals| {
+            Ok(RunFile {
+                version: env!("CARGO_PKG_VERSION").into(),
+                commit: env!("TAUSCOPE_COMMIT").into(),
+                command: std::iter::once("tauscope".into()).chain(std::env::args().skip(1)).collect(),
+                started: started.to_string(),
+                finished: jiff::Timestamp::now().to_string(),
+                seconds: clock.elapsed().as_secs_f64(),
+                plan_hash,
+                plan: serde_json::to_value(&sweep.plan)?,
+                engine: info.clone(),
+                engine_choice: why,
+                parameters: sweep.problem.dimension(),
+                minimum: (&sweep.minimum).into(),
+                start_distance: sweep.start_distance,
+                escape_radius: sweep.plan.limits.contains_key(&Criterion::Escape).then_some(sweep.escape_radius),
+                totals,
+                begun_by_commit,
+                mended,
+                shard,
+                shards: Vec::new(),
+            })
+        })?;
     if args.json {
-        let lines: Vec<String> = thresholds.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
-        return to_stdout(&format!("{}\n", lines.join("\n")));
+        let measured = thresholds.iter().filter(|row| row.status == Status::Measured).count();
+        let (cells, seconds, folder) = (thresholds.len(), clock.elapsed().as_secs_f64(), &target.display().to_string());
+        return tell(&Event::End { cells, measured, runs, config_steps, seconds, folder });
     }
     if args.quiet {
         return Ok(());
@@ -178,7 +215,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
 }
 
 /// Picks the engine as the plan says.
-fn choose(plan: &Plan) -> Result<Chosen> {
+pub(super) fn choose(plan: &Plan) -> Result<Chosen> {
     let cpu = |why: String| -> Chosen {
         let engine: Box<dyn Engine> = match plan.precision {
             Precision::F32 => Box::new(Cpu::<f32>::default()),
@@ -200,80 +237,6 @@ fn choose(plan: &Plan) -> Result<Chosen> {
     }
 }
 
-fn progress_bar(args: &SweepArgs, cells: usize, done: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} cells  {msg}  {elapsed} (about {eta} left)");
-    let target = if args.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(Some(cells as u64), target).with_position(done as u64);
-    bar.with_style(style.expect("the template is well-formed"))
-}
-
-/// A finished cell as rows.
-fn entry(sweep: &Sweep, info: &EngineInfo, index: usize, cell: &Cell, lr_theory: f64, result: &CellResult) -> Entry {
-    let plan = &sweep.plan;
-    let cell_id = plan.cell_id(cell);
-    let runs: Vec<RunRow> = result
-        .trials
-        .iter()
-        .enumerate()
-        .map(|(place, trial)| {
-            let finite = |value: f64| value.is_finite().then_some(value);
-            RunRow {
-                run_id: format!("{cell_id}-{place}"),
-                cell_id: cell_id.clone(),
-                lr: trial.lr,
-                verdict: trial.verdict,
-                growth_rate: trial.growth,
-                steps: trial.steps,
-                distance: finite(trial.last.distance_squared.sqrt()),
-                projection: finite(trial.last.projection),
-                loss: finite(trial.last.loss),
-                reason: (trial.verdict == Verdict::Undecided)
-                    .then(|| "the growth rate did not settle within the horizon".into()),
-            }
-        })
-        .collect();
-    let bracket = result.outcome.bracket;
-    let problem = &plan.problem;
-    let threshold = ThresholdRow {
-        cell_id,
-        data: problem.data.map(|data| data.to_string()),
-        model: match problem.activation {
-            Some(activation) => format!("{} {activation}", problem.model),
-            None => problem.model.to_string(),
-        },
-        loss: problem.loss.map(|loss| loss.to_string()),
-        samples: match &*sweep.problem {
-            Problem::Network(network) => Some(network.data.samples() as u64),
-            Problem::Quadratic(_) => None,
-        },
-        weight_decay: problem.weight_decay,
-        rule: cell.rule.kind.to_string(),
-        momentum: cell.rule.momentum,
-        dampening: cell.rule.dampening,
-        delay: cell.delay,
-        schedule: cell.schedule.name().into(),
-        workers: cell.schedule.slots(),
-        batch: plan.batch.to_string(),
-        seed_data: problem.seed_data,
-        seed_order: plan.seed_order,
-        seed_init: problem.seed_init,
-        criterion: plan.criterion.to_string(),
-        lambda_max: sweep.minimum.largest.value,
-        lambda_residual: sweep.minimum.largest.residual,
-        lr_theory,
-        lr_stable: bracket.stable,
-        lr_unstable: bracket.unstable,
-        lr_threshold: bracket.threshold,
-        ratio: bracket.threshold.map(|lr| lr / lr_theory),
-        horizon_steps: sweep.horizon(cell),
-        runs: runs.len() as u32,
-        status: if result.outcome.measured { Status::Measured } else { Status::Undecided },
-        engine: format!("{} {}", info.engine, info.precision),
-        adapter: info.adapter.clone(),
-    };
-    Entry { cell: index, threshold, runs }
-}
-
 /// The thresholds as a person reads them.
 fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
@@ -283,6 +246,9 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
         "momentum",
         "dampening",
         "delay",
+        "schedule",
+        "batch",
+        "criterion",
         "lr theory",
         "lr stable",
         "lr unstable",
@@ -298,8 +264,11 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
             row.rule.clone(),
             row.momentum.to_string(),
             row.dampening.to_string(),
-            row.delay.to_string(),
-            number(Some(row.lr_theory)),
+            row.delay.map_or_else(|| number(row.delay_mean), |delay| delay.to_string()),
+            row.schedule.clone(),
+            row.batch.clone(),
+            row.criterion.clone(),
+            number(row.lr_theory),
             number(row.lr_stable),
             number(row.lr_unstable),
             number(row.lr_threshold),
@@ -308,7 +277,7 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
             row.status.to_string(),
         ]);
     }
-    for column in table.column_iter_mut().skip(1).take(9) {
+    for column in table.column_iter_mut().skip(1).take(12) {
         column.set_cell_alignment(comfy_table::CellAlignment::Right);
     }
     table

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::flags::{Dampening, Delays, Momenta, NamedPmf, non_negative};
+use crate::flags::{Delays, Momenta, NamedPmf, non_negative};
 use crate::plot;
 use crate::record::TheoryRow;
+use crate::rule::Dampening;
 use crate::theory::{Criterion, DelayProcess, Rule, TheoryError, threshold};
 
 /// Print closed-form stability thresholds as CSV. Lists are separated by commas.

@@ -1,30 +1,32 @@
 //! The CPU engine: one lane is one task; rayon spreads lanes over threads. f64 is the oracle for everything else.
 
-use super::{Engine, EngineError, EngineInfo, Observation, Observations, Run, Wave, WaveSpec};
+use super::{
+    Engine, EngineError, EngineInfo, Footprint, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec,
+};
 use crate::kernels::real::Real;
-use crate::kernels::step::{self, Coefficients, Place, State};
-use crate::kernels::{gather, observe, quadratic};
+use crate::kernels::step::{self, Landmarks, State};
+use crate::kernels::{finish, gather, observe, quadratic, renew};
 use crate::problem::Problem;
 use crate::problem::network::Backprop;
-use crate::schedule::{BatchOrder, Schedule};
+use crate::rule::course::{Course, Leg};
+use crate::schedule::BatchOrder;
 use rayon::prelude::*;
 use std::marker::PhantomData;
 
 /// Lanes for every thread: enough that none waits long for the others at the end of a block.
 const LANES_PER_THREAD: usize = 16;
 
-/// Free main memory, bytes; unlimited where the system does not tell.
-fn free_memory() -> u64 {
-    sysinfo::System::new().map_or(u64::MAX, |mut system| {
-        system.refresh_memory();
-        system.available_memory()
-    })
+/// Free main memory, bytes, where the system tells.
+fn free_memory() -> Option<u64> {
+    let mut system = sysinfo::System::new().ok()?;
+    system.refresh_memory();
+    Some(system.available_memory())
 }
 
 /// Bytes that one lane takes: server weights, gradient, weight versions, velocities, and the buffers of a pass.
 fn lane_bytes<T>(spec: &WaveSpec) -> u64 {
-    let velocities = if spec.slot_velocity { spec.slots } else { 1 };
-    let versions = (2 + spec.slots + velocities) as u64 * spec.problem.dimension() as u64;
+    let vectors = 2 + spec.needs.slots + spec.needs.memories() + usize::from(spec.needs.centred);
+    let versions = (vectors * spec.problem.dimension()) as u64;
     let pass = match &*spec.problem {
         Problem::Quadratic(_) => 0,
         Problem::Network(network) => {
@@ -65,27 +67,34 @@ impl<T: Real> Engine for Cpu<T> {
     /// As many lanes as keep every thread busy, and as half of the free memory holds.
     fn capacity(&self, spec: &WaveSpec) -> Result<usize, EngineError> {
         let needed = lane_bytes::<T>(spec);
-        let free = free_memory() / 2;
+        let free = free_memory().unwrap_or(u64::MAX) / 2;
         let fit = (free / needed).min(usize::MAX as u64) as usize;
         if fit == 0 {
             let Self { info: EngineInfo { precision, .. }, .. } = self;
             return Err(EngineError::TooLarge(format!(
                 "a run with {} slots of {} parameters in {precision} takes {needed} bytes; half of the free memory is \
                  {free} bytes; accepted: shorter delays or a smaller model",
-                spec.slots,
+                spec.needs.slots,
                 spec.problem.dimension()
             )));
         }
-        Ok(spec.lanes.min(LANES_PER_THREAD * rayon::current_num_threads()).min(fit))
+        let enough = (LANES_PER_THREAD * rayon::current_num_threads()).max(spec.together);
+        Ok(spec.lanes.min(enough).min(fit))
+    }
+
+    fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
+        Ok(Footprint { lane: lane_bytes::<T>(spec), free: free_memory() })
     }
 
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {
         let narrow = |values: &[f64]| values.iter().map(|x| T::of(*x)).collect::<Vec<T>>();
         let inputs = match &*spec.problem {
             Problem::Network(network) => network.data.inputs.iter().map(|x| T::of(f64::from(*x))).collect(),
-            Problem::Quadratic(quadratic) => narrow(&quadratic.eigenvalues),
+            Problem::Quadratic(_) => Vec::new(),
         };
-        let shared = Shared { inputs, minimum: narrow(&spec.minimum), direction: narrow(&spec.direction), spec };
+        let curvature = narrow(spec.problem.curvature().unwrap_or(&[]));
+        let shared =
+            Shared { inputs, curvature, minimum: narrow(&spec.minimum), direction: narrow(&spec.direction), spec };
         let lanes = (0..shared.spec.lanes).map(|_| None).collect();
         Ok(Box::new(CpuWave { shared, lanes }))
     }
@@ -94,8 +103,10 @@ impl<T: Real> Engine for Cpu<T> {
 /// What all lanes read: the spec in precision T.
 struct Shared<T> {
     spec: WaveSpec,
-    /// Data, samples x features; for a quadratic its eigenvalues.
+    /// Data, samples x features; empty for a quadratic.
     inputs: Vec<T>,
+    /// Eigenvalues of a quadratic; else empty.
+    curvature: Vec<T>,
     minimum: Vec<T>,
     direction: Vec<T>,
 }
@@ -130,6 +141,21 @@ impl<T: Real> Wave for CpuWave<T> {
         Ok(Observations::new(self.lanes.len(), values))
     }
 
+    fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
+        for Renewal { lane, source, seed, .. } in renewals {
+            if lane != source {
+                self.lanes[*lane] = self.lanes[*source].clone();
+            }
+            let lane = self.lanes[*lane].as_mut().expect("a renewed lane is busy");
+            seed.iter().for_each(|seed| lane.reseed(*seed));
+        }
+        for Renewal { lane, factor, .. } in renewals {
+            let lane = self.lanes[*lane].as_mut().expect("a renewed lane is busy");
+            renew::cpu(*factor, &self.shared.minimum, &mut lane.state);
+        }
+        Ok(())
+    }
+
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         let lane = self.lanes[lane].as_ref().expect("weights of a busy lane");
         Ok(lane.state.server.iter().map(|x| x.widen()).collect())
@@ -137,18 +163,19 @@ impl<T: Real> Wave for CpuWave<T> {
 }
 
 /// One run: its state and the buffers of its gradient.
+#[derive(Clone)]
 struct Lane<T> {
     step: u64,
-    schedule: Schedule,
-    coefficients: Coefficients<T>,
-    lr: T,
-    slot_velocity: bool,
+    course: Course,
     state: State<T>,
     gradient: Vec<T>,
+    /// The gradient at the minimum, where the run is centred.
+    anchor: Option<Vec<T>>,
     source: Source<T>,
 }
 
 /// Where a lane's gradients come from.
+#[derive(Clone)]
 enum Source<T> {
     Quadratic,
     FullBatch(Backprop<T>),
@@ -158,53 +185,56 @@ enum Source<T> {
 impl<T: Real> Lane<T> {
     fn new(shared: &Shared<T>, run: &Run) -> Self {
         let start: Vec<T> = run.start.iter().map(|x| T::of(*x)).collect();
-        let slots = run.schedule.slots() as usize;
-        let slot_velocity = run.rule.has_slot_velocity();
-        let velocities = if slot_velocity { slots } else { 1 };
+        let needs = Needs::of(&run.rule, &run.schedule, run.centred);
         let source = match (&*shared.spec.problem, shared.spec.batch) {
             (Problem::Quadratic(_), _) => Source::Quadratic,
             (Problem::Network(network), None) => Source::FullBatch(Backprop::new(network, network.data.samples())),
             (Problem::Network(network), Some(batch)) => Source::Minibatch {
                 pass: Backprop::new(network, batch),
-                order: BatchOrder::new(network.data.samples(), batch, run.seed_order),
+                order: BatchOrder::new(network.data.samples(), batch, run.seed, shared.spec.sampling),
                 inputs: Vec::with_capacity(batch * network.data.features),
                 labels: Vec::with_capacity(batch),
             },
         };
+        let zeros = |vectors: usize| vec![T::zero(); vectors * start.len()];
         Self {
             step: 0,
-            schedule: run.schedule,
-            coefficients: run.rule.coefficients().narrow(),
-            lr: T::of(run.lr),
-            slot_velocity,
-            gradient: vec![T::zero(); start.len()],
+            course: run.course(&shared.spec),
+            gradient: zeros(1),
+            anchor: run.centred.then(|| zeros(1)),
             state: State {
-                history: start.repeat(slots),
-                velocity: vec![T::zero(); velocities * start.len()],
+                history: start.repeat(needs.slots),
+                velocity: zeros(needs.velocities()),
+                second: zeros(usize::from(needs.second_moment)),
                 server: start,
             },
             source,
         }
     }
 
+    fn reseed(&mut self, seed: u64) {
+        self.course.reseed(seed);
+        if let Source::Minibatch { order, .. } = &mut self.source {
+            order.reseed(seed);
+        }
+    }
+
     fn step(&mut self, shared: &Shared<T>) -> Observation {
-        let slots = self.schedule.at(self.step);
-        let (read, write) = (slots.read as usize, slots.write as usize);
-        let place = Place { read, write, velocity: if self.slot_velocity { write } else { 0 } };
-        let parameters = self.gradient.len();
-        let weights = &self.state.history[read * parameters..][..parameters];
-        let loss = self.source.gradient(shared, self.step, weights, &mut self.gradient);
+        let Self { course, state, gradient, anchor, source, .. } = self;
+        let Leg { place, motion, .. } = course.advance();
+        let landmarks =
+            Landmarks { minimum: &shared.minimum, direction: &shared.direction, curvature: &shared.curvature };
+        source.draw(shared, self.step);
+        if let Some(anchor) = anchor {
+            source.gradient(shared, &shared.minimum, anchor);
+        }
+        let weights = &state.history[place.read * gradient.len()..][..gradient.len()];
+        let loss = source.gradient(shared, weights, gradient);
         let weight_decay = T::of(shared.spec.problem.weight_decay());
-        let moments = step::cpu(
-            &self.coefficients,
-            self.lr,
-            weight_decay,
-            place,
-            &self.gradient,
-            &shared.minimum,
-            &shared.direction,
-            &mut self.state,
-        );
+        if motion.wants_finish() {
+            finish::cpu(&motion, weight_decay, place, landmarks, state, anchor.as_deref(), gradient);
+        }
+        let moments = step::cpu(&motion, place, gradient, landmarks, state);
         self.step += 1;
         let (objective, finite) = observe::cpu(loss, weight_decay, &moments);
         Observation {
@@ -217,17 +247,25 @@ impl<T: Real> Lane<T> {
 }
 
 impl<T: Real> Source<T> {
-    /// Loss and gradient (no weight decay) of step `step`'s batch at `weights`.
-    fn gradient(&mut self, shared: &Shared<T>, step: u64, weights: &[T], gradient: &mut [T]) -> T {
+    /// Fetches the rows of step `step`.
+    fn draw(&mut self, shared: &Shared<T>, step: u64) {
+        if let (Self::Minibatch { order, inputs, labels, .. }, Problem::Network(network)) =
+            (self, &*shared.spec.problem)
+        {
+            gather::cpu(order.rows(step), &shared.inputs, &network.data.labels, inputs, labels);
+        }
+    }
+
+    /// Loss and gradient (no weight decay) of the fetched rows at `weights`.
+    fn gradient(&mut self, shared: &Shared<T>, weights: &[T], gradient: &mut [T]) -> T {
         match (self, &*shared.spec.problem) {
             (Self::FullBatch(pass), Problem::Network(network)) => {
                 pass.loss_and_gradient(weights, &shared.inputs, &network.data.labels, gradient)
             }
-            (Self::Minibatch { pass, order, inputs, labels }, Problem::Network(network)) => {
-                gather::cpu(order.rows(step), &shared.inputs, &network.data.labels, inputs, labels);
+            (Self::Minibatch { pass, inputs, labels, .. }, Problem::Network(_)) => {
                 pass.loss_and_gradient(weights, inputs, labels, gradient)
             }
-            (_, Problem::Quadratic(_)) => quadratic::cpu(&shared.inputs, weights, gradient),
+            (_, Problem::Quadratic(_)) => quadratic::cpu(&shared.curvature, weights, gradient),
             (Self::Quadratic, Problem::Network(_)) => unreachable!("a lane's source is made from its wave's problem"),
         }
     }

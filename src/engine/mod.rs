@@ -8,7 +8,8 @@ pub mod gpu;
 
 use crate::problem::Problem;
 use crate::rule::Rule;
-use crate::schedule::Schedule;
+use crate::rule::course::Course;
+use crate::schedule::{Sampling, Schedule};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -41,26 +42,75 @@ pub struct WaveSpec {
     pub direction: Arc<Vec<f64>>,
     /// Number of lanes.
     pub lanes: usize,
-    /// Largest number of slots of any run that the wave will hold.
-    pub slots: usize,
-    /// Whether any of its runs keeps a velocity per slot.
-    pub slot_velocity: bool,
+    /// Lanes that must run at the same time.
+    pub together: usize,
+    /// Which rows a minibatch holds.
+    pub sampling: Sampling,
+    /// What the wave's runs need room for.
+    pub needs: Needs,
     /// Largest number of steps that one `advance` will be asked for.
     pub block: usize,
+}
+
+/// What runs need room for beyond their weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Slots of the history ring.
+    pub slots: usize,
+    /// A velocity for every slot.
+    pub slot_velocity: bool,
+    /// A second moment of every parameter.
+    pub second_moment: bool,
+    /// Gradients that are gone over before they are applied ([`crate::kernels::finish`]).
+    pub finish: bool,
+    /// The gradient of every batch at the minimum.
+    pub centred: bool,
+}
+
+impl Needs {
+    pub fn of(rule: &Rule, schedule: &Schedule, centred: bool) -> Self {
+        Self {
+            slots: schedule.slots() as usize,
+            slot_velocity: rule.definition().slot_velocity,
+            second_moment: rule.has_second_moment(),
+            finish: centred || rule.wants_finish(),
+            centred,
+        }
+    }
+
+    /// Room for both.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            slots: self.slots.max(other.slots),
+            slot_velocity: self.slot_velocity || other.slot_velocity,
+            second_moment: self.second_moment || other.second_moment,
+            finish: self.finish || other.finish,
+            centred: self.centred || other.centred,
+        }
+    }
+
+    /// Velocities that a lane keeps.
+    pub fn velocities(&self) -> usize {
+        if self.slot_velocity { self.slots } else { 1 }
+    }
+
+    /// Vectors as long as the weights that a lane's rule remembers: velocities and second moment.
+    pub fn memories(&self) -> usize {
+        self.velocities() + usize::from(self.second_moment)
+    }
 }
 
 impl WaveSpec {
     /// Whether a run fits the wave.
     ///
     /// # Errors
-    /// Where it needs more slots than the wave has, or a slot velocity that was not announced.
+    /// Where it needs room that was not announced.
     pub fn admits(&self, run: &Run) -> Result<(), EngineError> {
-        let slots = run.schedule.slots() as usize;
-        if slots > self.slots || (run.rule.has_slot_velocity() && !self.slot_velocity) {
-            let Self { slots: room, slot_velocity, .. } = self;
+        let needs = Needs::of(&run.rule, &run.schedule, run.centred);
+        if self.needs.and(needs) != self.needs {
+            let (rule, room) = (run.rule.name(), self.needs);
             return Err(EngineError::TooLarge(format!(
-                "a run of {} with {slots} slots does not fit a wave of {room} slots, slot velocity {slot_velocity}",
-                run.rule.kind
+                "a run of {rule} that needs {needs:?} does not fit a wave of {room:?}"
             )));
         }
         Ok(())
@@ -73,10 +123,30 @@ pub struct Run {
     pub rule: Rule,
     pub lr: f64,
     pub schedule: Schedule,
-    /// Seed of the minibatch order.
-    pub seed_order: u64,
+    /// Seed of the minibatch order and of the delay process.
+    pub seed: u64,
     /// x_0, P: the server weights and every slot start here; velocities start at 0.
     pub start: Arc<Vec<f64>>,
+    /// Whether the gradient of each minibatch at the minimum is subtracted from its gradient.
+    pub centred: bool,
+}
+
+impl Run {
+    fn course(&self, spec: &WaveSpec) -> Course {
+        Course::new(self.rule, self.lr, &self.schedule, self.seed, spec.problem.weight_decay(), self.centred)
+    }
+}
+
+/// A lane that goes on from the present state of a lane, at another scale ([`crate::kernels::renew`]).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Renewal {
+    pub lane: usize,
+    /// Whose weights, velocities and place in schedule and epoch it takes over; itself where nothing is to be copied.
+    pub source: usize,
+    /// What displacements from the minimum are multiplied by.
+    pub factor: f64,
+    /// Where the randomness of its future comes from; as before where `None`.
+    pub seed: Option<u64>,
 }
 
 /// What the host sees of one lane after one step.
@@ -122,6 +192,15 @@ impl Observations {
     }
 }
 
+/// What a wave takes of the memory that it lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Footprint {
+    /// Bytes of one lane.
+    pub lane: u64,
+    /// Bytes that are free, where the system tells.
+    pub free: Option<u64>,
+}
+
 /// What an engine can say no to.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -159,6 +238,12 @@ pub trait Engine {
     /// [`EngineError::TooLarge`], with the numbers, where not even one fits.
     fn capacity(&self, spec: &WaveSpec) -> Result<usize, EngineError>;
 
+    /// What lanes of this kind take.
+    ///
+    /// # Errors
+    /// As [`Engine::capacity`].
+    fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError>;
+
     /// Opens a wave whose lanes are all idle.
     ///
     /// # Errors
@@ -191,6 +276,13 @@ pub trait Wave {
     /// # Errors
     /// [`EngineError::OutOfMemory`], [`EngineError::Lost`] or [`EngineError::Device`] where the device fails.
     fn advance(&mut self, steps: usize) -> Result<Observations, EngineError>;
+
+    /// Renews lanes, all at once: sources are taken as they stand before the call. A lane that is copied elsewhere is not
+    /// itself overwritten by a copy.
+    ///
+    /// # Errors
+    /// [`EngineError::Device`] where the device fails.
+    fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError>;
 
     /// A busy lane's server weights, P.
     ///

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use crate::rule::Dampening;
 use crate::theory::{DelayPmf, MAX_DELAY};
 
 /// Most values one item of a list may stand for.
@@ -61,23 +62,6 @@ impl FromStr for Momenta {
         values.filter(|v| v.iter().all(|m| (0.0..1.0).contains(m))).map(Self).ok_or_else(|| {
             "accepted: numbers from 0 to below 1, linspace:FIRST:LAST:COUNT and logspace:FIRST:LAST:COUNT".to_owned()
         })
-    }
-}
-
-/// Dampening: a number, or `ema` for the value of the momentum.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Dampening {
-    Ema,
-    Value(f64),
-}
-
-impl Dampening {
-    /// The number it means beside this momentum.
-    pub fn beside(self, momentum: f64) -> f64 {
-        match self {
-            Self::Ema => momentum,
-            Self::Value(dampening) => dampening,
-        }
     }
 }
 

@@ -3,32 +3,17 @@
 //! Not here: the subcommands ([`crate::cli`]), nor defaults that depend on other flags ([`crate::plan`]).
 
 mod axis;
+mod schedule;
 mod spec;
 mod sweep;
 
-use crate::schedule::Schedule;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-pub use axis::{Dampening, Delays, Momenta, NamedPmf, non_negative, positive};
+pub use axis::{Delays, Momenta, NamedPmf, non_negative, positive};
+pub use schedule::{Means, PmfSpec, ScheduleSpec};
 pub use spec::{Batch, ModelSpec, Samples};
 pub use sweep::SweepArgs;
-
-/// `--schedule`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum ScheduleName {
-    /// delay + 1 workers report in turn: a fixed delay
-    RoundRobin,
-}
-
-impl ScheduleName {
-    pub fn with_delay(self, delay: u32) -> Schedule {
-        match self {
-            Self::RoundRobin => Schedule::RoundRobin { delay },
-        }
-    }
-}
 
 /// `--engine`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]

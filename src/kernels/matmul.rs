@@ -130,7 +130,7 @@ pub struct Dense {
     pub bias: u32,
     /// P, the length of a version.
     pub parameters: u32,
-    /// Versions in a lane's ring.
+    /// Versions in a lane's ring; 0 where all lanes read one version, which has no ring.
     pub slots: u32,
     /// Elements from one lane's input rows to the next one's; 0 where all lanes read the same data.
     pub input_lane_stride: u32,
@@ -195,8 +195,8 @@ impl Dense {
     }
 
     fn weights(&self) -> Operand {
-        let lane_stride = self.slots * self.parameters;
-        Operand { offset: self.weight, lane_stride, slot_stride: self.parameters, ..Operand::default() }
+        let (lane_stride, slot_stride) = (self.slots * self.parameters, self.slots.min(1) * self.parameters);
+        Operand { offset: self.weight, lane_stride, slot_stride, ..Operand::default() }
     }
 }
 

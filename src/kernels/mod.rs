@@ -10,12 +10,15 @@
 //! - Every sum runs in an order that depends on the lane's own shape alone; there are no atomics.
 
 pub mod activation;
+pub mod finish;
 pub mod gather;
 pub mod loss;
 pub mod matmul;
+pub mod motion;
 pub mod observe;
 pub mod quadratic;
 pub mod real;
+pub mod renew;
 pub mod step;
 
 /// A shader as data: what a device needs to build its pipeline, and what a test can check without one.
@@ -42,8 +45,16 @@ impl Kernel {
 }
 
 /// Every shader of the program.
-pub const ALL: [&Kernel; 6] =
-    [&gather::KERNEL, &loss::KERNEL, &matmul::KERNEL, &observe::KERNEL, &quadratic::KERNEL, &step::KERNEL];
+pub const ALL: [&Kernel; 8] = [
+    &finish::KERNEL,
+    &gather::KERNEL,
+    &loss::KERNEL,
+    &matmul::KERNEL,
+    &observe::KERNEL,
+    &quadratic::KERNEL,
+    &renew::KERNEL,
+    &step::KERNEL,
+];
 
 /// One storage buffer of a shader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ pub fn series(rows: &[ThresholdRow]) -> Vec<Series<'_, ThresholdRow>> {
         let others = varying.iter().filter_map(|property| property(row));
         std::iter::once(rule).chain(others).collect::<Vec<_>>().join(", ")
     };
-    grouped(rows.iter().map(|row| (name(row), row)), |row| f64::from(row.delay))
+    grouped(rows.iter().map(|row| (name(row), row)), ThresholdRow::delay_or_mean)
 }
 
 /// What all rows share, as one line under the title.
@@ -29,13 +29,14 @@ pub fn setting(rows: &[ThresholdRow]) -> String {
 /// Something that a table may vary besides rule and delay, in words; `None` where there is nothing to say.
 type Property = fn(&ThresholdRow) -> Option<String>;
 
-const PROPERTIES: [Property; 12] = [
+const PROPERTIES: [Property; 13] = [
     |row| row.data.clone(),
     |row| row.samples.map(|samples| format!("{samples} samples")),
     |row| Some(row.model.clone()),
     |row| row.loss.clone(),
     |row| (row.weight_decay != 0.0).then(|| format!("weight decay {}", row.weight_decay)),
     |row| Some(if row.batch == "full" { "full batch".into() } else { format!("batch {}", row.batch) }),
+    |row| row.sampling.clone().filter(|sampling| sampling != "epochs").map(|sampling| format!("{sampling} batches")),
     |row| Some(row.schedule.clone()),
     |row| (row.criterion != "mean").then(|| format!("{} stability", row.criterion)),
     |row| (row.seed_data != 0).then(|| format!("data seed {}", row.seed_data)),

@@ -47,7 +47,7 @@ fn check(rows: &[ThresholdRow]) -> Result<()> {
     }
     for row in rows {
         let values = [
-            ("lr_theory", Some(row.lr_theory)),
+            ("lr_theory", row.lr_theory),
             ("lr_stable", row.lr_stable),
             ("lr_unstable", row.lr_unstable),
             ("lr_threshold", row.lr_threshold),
@@ -90,19 +90,24 @@ fn picture(rows: &[ThresholdRow]) -> Scene {
 /// What stands beside the line of a series.
 fn name<'a>(series: &'a Series<'_, ThresholdRow>) -> Option<Name<'a>> {
     let Series { name, color, marker, rows } = series;
-    let end = rows.last().map(|row| (f64::from(row.delay), row.lr_theory))?;
+    let end = rows.iter().rev().find_map(|row| Some((row.delay_or_mean(), line_value(row)?)))?;
     Some(Name { text: name, color: *color, marker: *marker, end })
 }
 
+/// Where the line of a series passes: theory, or what was measured where there is none.
+fn line_value(row: &ThresholdRow) -> Option<f64> {
+    row.lr_theory.or_else(|| table::measurement(row).map(|measurement| measurement.value))
+}
+
 fn distinct_delays(rows: &[ThresholdRow]) -> Vec<f64> {
-    let mut delays: Vec<f64> = rows.iter().map(|row| f64::from(row.delay)).collect();
+    let mut delays: Vec<f64> = rows.iter().map(ThresholdRow::delay_or_mean).collect();
     delays.sort_by(f64::total_cmp);
     delays.dedup();
     delays
 }
 
 fn learning_rate_axis(rows: &[ThresholdRow]) -> Axis {
-    let values = rows.iter().flat_map(|row| [Some(row.lr_theory), row.lr_stable, row.lr_unstable, row.lr_threshold]);
+    let values = rows.iter().flat_map(|row| [row.lr_theory, row.lr_stable, row.lr_unstable, row.lr_threshold]);
     Axis::covering(Scale::Log, values.flatten(), 4f64.ln(), 0.06, (UPPER.1, UPPER.0))
 }
 
@@ -112,7 +117,8 @@ fn ratio_axis(rows: &[ThresholdRow]) -> Axis {
     let shown = rows.iter().filter(|row| !measured || row.status == Status::Measured);
     let ratios = shown.flat_map(|row| {
         let values = [row.lr_stable, row.lr_unstable, row.lr_threshold];
-        values.into_iter().flatten().map(|value| value / row.lr_theory)
+        let theory = row.lr_theory;
+        values.into_iter().flatten().filter_map(move |value| Some(value / theory?))
     });
     let least = [1.0 - 1.5 * AGREEMENT, 1.0 + 1.5 * AGREEMENT];
     Axis::covering(Scale::Linear, ratios.chain(least), 0.0, 0.06, (LOWER.1, LOWER.0))
@@ -120,12 +126,13 @@ fn ratio_axis(rows: &[ThresholdRow]) -> Axis {
 
 fn draw_thresholds(scene: &mut Scene, panel: &Panel, series: &[Series<'_, ThresholdRow>], delays: &[f64]) {
     for one in series {
-        let place = |row: &&ThresholdRow| (panel.x.at(f64::from(row.delay)), panel.y.at(row.lr_theory));
-        let mut line: Vec<Point> = one.rows.iter().map(place).collect();
+        let place = |row: &&ThresholdRow| Some((panel.x.at(row.delay_or_mean()), panel.y.at(line_value(row)?)));
+        let mut line: Vec<Point> = one.rows.iter().filter_map(place).collect();
         if let [(x, y)] = line[..] {
             line = vec![(x - 4.0 * panel.radius, y), (x + 4.0 * panel.radius, y)];
         }
-        scene.line(line, 2.2, one.color.mix(0.75));
+        let known = one.rows.iter().all(|row| row.lr_theory.is_some());
+        scene.line(line, if known { 2.2 } else { 1.0 }, one.color.mix(0.75));
     }
     for &delay in delays {
         let x = panel.x.at(delay);
@@ -153,7 +160,9 @@ fn draw_ratios(scene: &mut Scene, panel: &Panel, series: &[Series<'_, ThresholdR
         for (one, row, measurement) in at_delay(series, delay) {
             let index = series.iter().position(|other| other.name == one.name).unwrap_or(0);
             let shift = (index as f64 - 0.5 * (series.len() - 1) as f64) * spacing(delay);
-            draw_measurement(scene, panel, x + shift, &measurement, row.lr_theory, one, row.status);
+            if let Some(theory) = row.lr_theory {
+                draw_measurement(scene, panel, x + shift, &measurement, theory, one, row.status);
+            }
         }
     }
 }
@@ -164,7 +173,7 @@ fn at_delay<'a>(
     delay: f64,
 ) -> impl Iterator<Item = (&'a Series<'a, ThresholdRow>, &'a ThresholdRow, Measurement)> {
     let of_series = move |one: &'a Series<'a, ThresholdRow>| {
-        let here = one.rows.iter().filter(move |row| f64::from(row.delay) == delay);
+        let here = one.rows.iter().filter(move |row| row.delay_or_mean() == delay);
         here.filter_map(move |row| table::measurement(row).map(|measurement| (one, *row, measurement)))
     };
     series.iter().flat_map(of_series)
@@ -228,13 +237,13 @@ fn summary(scene: &mut Scene, right: f64, rows: &[ThresholdRow]) {
     let measured: Vec<f64> = rows
         .iter()
         .filter(|row| row.status == Status::Measured)
-        .filter_map(|row| row.lr_threshold.map(|threshold| (threshold / row.lr_theory - 1.0).abs()))
+        .filter_map(|row| Some((row.lr_threshold? / row.lr_theory? - 1.0).abs()))
         .collect();
     let percent = |fraction: f64| format!("{} %", significant(100.0 * fraction, 2));
     let mut lines = vec![format!("{} of {} measured", count(Status::Measured), cells(rows.len()))];
     if !measured.is_empty() {
         let agreeing = measured.iter().filter(|deviation| **deviation <= AGREEMENT).count();
-        lines.push(format!("{agreeing} within ±{} of theory", percent(AGREEMENT)));
+        lines.push(format!("{agreeing} of {} within ±{} of theory", measured.len(), percent(AGREEMENT)));
         lines.push(format!("largest deviation {}", percent(measured.iter().copied().fold(0.0, f64::max))));
     }
     for status in [Status::Undecided, Status::Failed] {
@@ -249,7 +258,8 @@ fn summary(scene: &mut Scene, right: f64, rows: &[ThresholdRow]) {
     }
     let note = Style::new(16.0, FADED.to_rgba());
     let notes = [
-        "Lines: theory. Marks: measured.",
+        "Marks: measured. Lines: theory (thin:",
+        "through the marks, where none is known).",
         "Bars: from the largest stable to the",
         "smallest unstable learning rate.",
         "Open marks: undecided.",

@@ -61,7 +61,8 @@ impl Dataset {
         Ok(whole.select(&rows))
     }
 
-    fn select(&self, rows: &[usize]) -> Self {
+    /// Some of the samples, in the order given.
+    pub fn select(&self, rows: &[usize]) -> Self {
         let inputs =
             rows.iter().flat_map(|row| &self.inputs[row * self.features..][..self.features]).copied().collect();
         Self { inputs, labels: rows.iter().map(|row| self.labels[*row]).collect(), ..*self }

@@ -32,6 +32,14 @@ impl Problem {
         }
     }
 
+    /// The diagonal of the Hessian, where it is known and the same everywhere.
+    pub fn curvature(&self) -> Option<&[f64]> {
+        match self {
+            Self::Quadratic(quadratic) => Some(&quadratic.eigenvalues),
+            Self::Network(_) => None,
+        }
+    }
+
     /// Coefficient of weight_decay / 2 ||x||^2 (a quadratic has none: it is in its eigenvalues).
     pub fn weight_decay(&self) -> f64 {
         match self {

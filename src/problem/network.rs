@@ -5,6 +5,7 @@ use super::model::Model;
 use crate::kernels::loss::{self, Loss};
 use crate::kernels::matmul::{self, View};
 use crate::kernels::real::{Real, ordered_sum};
+use rayon::prelude::*;
 
 /// mean over samples of the loss + weight_decay / 2 ||x||^2, over all parameters (biases too, as in PyTorch).
 #[derive(Clone, Debug)]
@@ -18,6 +19,17 @@ pub struct Network {
 impl Network {
     pub fn dimension(&self) -> usize {
         self.model.parameters()
+    }
+
+    /// v^T H_i v for every sample i, H_i the Hessian of the objective on that sample alone; f64.
+    pub fn curvatures(&self, parameters: &[f64], vector: &[f64]) -> Vec<f64> {
+        let of = |sample: usize| {
+            let alone = Self { data: self.data.select(&[sample]), ..self.clone() };
+            let mut product = vec![0.0; vector.len()];
+            FullBatch::new(&alone).hessian_product(parameters, vector, &mut product);
+            ordered_sum(vector.len(), |i| product[i] * vector[i])
+        };
+        (0..self.data.samples()).into_par_iter().map(of).collect()
     }
 }
 

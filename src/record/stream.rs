@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::io::{self, Read};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
@@ -54,9 +54,9 @@ impl<T: Serialize + DeserializeOwned> CsvWriter<T> {
 }
 
 /// Reads the rows of a file whose header must be exactly the columns of `T`, in their order.
-pub struct CsvReader<T> {
-    path: PathBuf,
-    records: csv::StringRecordsIntoIter<BufReader<File>>,
+pub struct CsvReader<T, R = File> {
+    name: String,
+    records: csv::StringRecordsIntoIter<R>,
     row: PhantomData<fn() -> T>,
 }
 
@@ -65,9 +65,19 @@ impl<T: DeserializeOwned> CsvReader<T> {
     /// Where the file cannot be read or has another header. Messages name the file, the column and the value, and say
     /// what would be accepted.
     pub fn open(path: &Path) -> Result<Self> {
-        let name = path.display();
+        let name = path.display().to_string();
         let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
-        let reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(BufReader::new(file));
+        Self::from_text(&name, file)
+    }
+}
+
+impl<T: DeserializeOwned, R: Read> CsvReader<T, R> {
+    /// Reads text that messages call `name`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn from_text(name: &str, text: R) -> Result<Self> {
+        let reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text);
         let mut records = reader.into_records();
         let columns = cells::columns::<T>();
         let header = records.next().transpose().with_context(|| format!("cannot read {name}"))?;
@@ -82,18 +92,18 @@ impl<T: DeserializeOwned> CsvReader<T> {
                 columns.join(",")
             );
         }
-        Ok(Self { path: path.into(), records, row: PhantomData })
+        Ok(Self { name: name.into(), records, row: PhantomData })
     }
 }
 
 /// # Errors
 /// Where the file cannot be read, or holds a value of the wrong kind. Messages name the file, the line, the column and
 /// the value, and say what would be accepted.
-impl<T: DeserializeOwned> Iterator for CsvReader<T> {
+impl<T: DeserializeOwned, R: Read> Iterator for CsvReader<T, R> {
     type Item = Result<T>;
 
     fn next(&mut self) -> Option<Result<T>> {
-        let name = self.path.display();
+        let name = &self.name;
         let record = match self.records.next()? {
             Ok(record) => record,
             Err(error) => return Some(Err(error).with_context(|| format!("cannot read {name}"))),

@@ -1,67 +1,314 @@
 //! Update rules: what the server does with a gradient that arrives late.
 //!
-//! With g the gradient read at slot r, m momentum and d dampening (PyTorch's conventions; the EMA form is d = m):
+//! A rule is one file: a [`Definition`] with its formula and source in the doc, listed once in the registry below. Flags,
+//! engines, tests and the theory's column find it there. With momentum m and dampening d in PyTorch's conventions, its
+//! whole effect on a step is a [`Motion`], whose arithmetic stands in [`crate::kernels::step`] and
+//! [`crate::kernels::finish`]; rules differ in the numbers, which may depend on the age of the gradient that arrives.
 //!
-//! | rule | formula | velocity |
-//! | --- | --- | --- |
-//! | sgd | x -= lr g | none |
-//! | heavy-ball | v = m v + (1-d) g; x -= lr v | one, on the server |
-//! | nesterov | v = m v + (1-d) g; x -= lr (g + m v) | one, on the server |
-//! | shifted | v_w = m v_w + (1-d) g; x -= lr v_w | one per slot |
-//!
-//! All four are one linear update with four coefficients ([`Coefficients`]); the arithmetic stands in
-//! [`crate::kernels::step`], the stability thresholds in [`crate::theory`].
+//! Not here: which worker reports when ([`crate::schedule`]), nor how the two become the steps of a run ([`course`]).
 
-use crate::kernels::step::Coefficients;
-use crate::theory;
+pub mod course;
+
+use crate::kernels::motion::Motion;
+use crate::theory::{self, DelayProcess};
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use strum::IntoEnumIterator;
 
-/// The family of update rules, by the names used in flags and CSV columns.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, strum::EnumIter, strum::Display,
-)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum RuleKind {
-    Sgd,
-    HeavyBall,
-    Nesterov,
-    Shifted,
+macro_rules! registry {
+    ($($kind:ident => $module:ident,)*) => {
+        $(mod $module;)*
+
+        /// The family of update rules, in the order in which help texts list them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumIter)]
+        pub enum RuleKind { $($kind,)* }
+
+        impl RuleKind {
+            pub fn definition(self) -> &'static Definition {
+                match self { $(Self::$kind => &$module::DEFINITION,)* }
+            }
+        }
+    };
 }
 
-/// An update rule with its numbers. sgd has momentum 0 and dampening 0.
+registry! {
+    Sgd => sgd,
+    HeavyBall => heavy_ball,
+    Nesterov => nesterov,
+    Shifted => shifted,
+    DelayedNesterov => delayed_nesterov,
+    WeightPrediction => weight_prediction,
+    StalenessScaled => staleness_scaled,
+    DelayAdaptive => delay_adaptive,
+    GapAware => gap_aware,
+    DcAsgd => dc_asgd,
+    DcAsgdAdaptive => dc_asgd_adaptive,
+    DcAsgdExact => dc_asgd_exact,
+    Clipped => clipped,
+    Ringmaster => ringmaster,
+    Rennala => rennala,
+    OrMo => ormo,
+    Adam => adam,
+    AdamW => adamw,
+    Lion => lion,
+}
+
+/// All that the rest of the program knows of a rule.
+#[derive(Debug)]
+pub struct Definition {
+    /// As flags and CSV columns write it.
+    pub name: &'static str,
+    /// One line for help texts.
+    pub summary: &'static str,
+    /// The number that may follow the name (`ringmaster:4`), where the rule has one.
+    pub number: Option<Number>,
+    /// Whether `--momentum` and `--dampening` apply, and what is compared where they are not given.
+    pub momentum: Option<Usual>,
+    /// Whether it distinguishes workers, so that it has no meaning where delays do not come from any.
+    pub workers: bool,
+    /// Whether every worker keeps a velocity of its own, with its slot.
+    pub slot_velocity: bool,
+    /// What a step's motion depends on, besides the rule's own numbers, is in the [`Arrival`]; what the rule itself must
+    /// count is in its tally.
+    pub turn: fn(&Rule, &Arrival, &mut u64) -> Turn,
+    pub locality: Locality,
+    /// The rule under a delay process as the theory knows it.
+    pub equation: fn(&Rule, DelayProcess) -> Option<Equation>,
+}
+
+/// The momentum that a rule is compared at where none is asked for, and its dampenings.
+#[derive(Clone, Copy, Debug)]
+pub struct Usual {
+    pub momentum: f64,
+    pub dampenings: &'static [Dampening],
+}
+
+/// A rule's own number.
+#[derive(Clone, Copy, Debug)]
+pub struct Number {
+    pub usual: f64,
+    /// What it is and which values are accepted, for help and errors.
+    pub meaning: &'static str,
+    pub accepts: fn(f64) -> bool,
+}
+
+/// Dampening: a number, or `ema` for the value of the momentum.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Dampening {
+    Ema,
+    Value(f64),
+}
+
+impl Dampening {
+    /// The number it means beside this momentum.
+    pub fn beside(self, momentum: f64) -> f64 {
+        match self {
+            Self::Ema => momentum,
+            Self::Value(dampening) => dampening,
+        }
+    }
+}
+
+/// How a rule acts on a small displacement from a minimum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locality {
+    /// Doubling the displacement doubles what follows: it grows or decays at a rate.
+    Scales,
+    /// As [`Self::Scales`], where the diagonal of the Hessian is known (quadratics).
+    ScalesWithHessian,
+    /// Steps do not shrink with the displacement: no run comes to rest, and there is no growth rate.
+    Restless,
+}
+
+/// A gradient that arrives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Arrival {
+    /// Updates made since its weights were read.
+    pub age: u64,
+    /// Updates made so far.
+    pub updates: u64,
+    /// Workers; slots where there are none.
+    pub workers: u32,
+    /// Mean delay of the process, updates.
+    pub mean_delay: f64,
+}
+
+/// What is done with it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Turn {
+    /// At learning rate 1; `lr` and `decay` are filled in by the [`course`].
+    pub motion: Motion,
+    /// Whether the server's weights move: ages count such turns only.
+    pub updates: bool,
+}
+
+impl Turn {
+    fn update(motion: Motion) -> Self {
+        Self { motion: Motion { lr: 1.0, ..motion }, updates: true }
+    }
+
+    /// The gradient is thrown away, and the worker goes on from the server's present weights.
+    fn drop() -> Self {
+        Self { motion: Motion { momentum: 1.0, ..Motion::default() }, updates: false }
+    }
+}
+
+/// A rule under a delay process, as the theory knows it near a minimum.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Equation {
+    pub rule: theory::Rule,
+    pub process: DelayProcess,
+    /// Gradients averaged in one update, which divides the variance of their noise.
+    pub averaged: f64,
+}
+
+/// An update rule with its numbers. Momentum and dampening are 0 where the rule has none.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
+    #[serde(with = "text")]
     pub kind: RuleKind,
     pub momentum: f64,
     pub dampening: f64,
+    /// The rule's own number, where it has one.
+    pub number: Option<f64>,
 }
 
 impl Rule {
-    pub const SGD: Self = Self { kind: RuleKind::Sgd, momentum: 0.0, dampening: 0.0 };
+    pub const SGD: Self = Self { kind: RuleKind::Sgd, momentum: 0.0, dampening: 0.0, number: None };
 
-    /// Whether every slot (worker) keeps a velocity of its own.
-    pub fn has_slot_velocity(&self) -> bool {
-        self.kind == RuleKind::Shifted
+    /// With the rule's usual number, if it has one.
+    pub fn new(kind: RuleKind, momentum: f64, dampening: f64) -> Self {
+        Self { kind, momentum, dampening, number: kind.definition().number.map(|number| number.usual) }
     }
 
-    pub fn coefficients(&self) -> Coefficients<f64> {
-        let (direct, carried) = match self.kind {
-            RuleKind::Sgd => (1.0, 0.0),
-            RuleKind::HeavyBall | RuleKind::Shifted => (0.0, 1.0),
-            RuleKind::Nesterov => (1.0, self.momentum),
+    pub fn definition(&self) -> &'static Definition {
+        self.kind.definition()
+    }
+
+    /// Name and number, as typed.
+    pub fn name(&self) -> String {
+        RuleSpec { kind: self.kind, number: self.number }.to_string()
+    }
+
+    fn number(&self) -> f64 {
+        self.number.expect("a rule's turn asks for a number only where its definition has one")
+    }
+
+    /// v = m v + (1-d) g; x -= lr v: what most rules start from.
+    fn heavy_ball(&self) -> Motion {
+        Motion { momentum: self.momentum, intake: 1.0 - self.dampening, carried: 1.0, ..Motion::default() }
+    }
+
+    /// Whether it keeps a second moment of every parameter.
+    pub fn has_second_moment(&self) -> bool {
+        self.probe().form.has_second_moment()
+    }
+
+    /// Whether gradients are gone over before they are applied, at any age.
+    pub fn wants_finish(&self) -> bool {
+        self.probe().wants_finish()
+    }
+
+    /// A motion of it: forms do not change from turn to turn, only their numbers do.
+    fn probe(&self) -> Motion {
+        let arrival = Arrival { age: 0, updates: 0, workers: 1, mean_delay: 0.0 };
+        (self.definition().turn)(self, &arrival, &mut 0).motion
+    }
+
+    /// The rule under `process` as the theory knows it, if it does.
+    pub fn equation(&self, process: DelayProcess) -> Option<Equation> {
+        (self.definition().equation)(self, process)
+    }
+}
+
+/// For a rule that is what the theory calls by `rule`, whatever the process.
+fn known(rule: theory::Rule, process: DelayProcess) -> Option<Equation> {
+    Some(Equation { rule, process, averaged: 1.0 })
+}
+
+/// For a rule whose dynamics near a minimum are those of heavy-ball (sgd where the momentum is 0).
+fn as_heavy_ball(rule: &Rule, process: DelayProcess) -> Option<Equation> {
+    let Rule { momentum, dampening, .. } = *rule;
+    known(theory::Rule::HeavyBall { momentum, dampening }, process)
+}
+
+/// `--rules`: a name and, where the rule has one, a number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RuleSpec {
+    pub kind: RuleKind,
+    pub number: Option<f64>,
+}
+
+impl FromStr for RuleSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, number) = match text.trim().split_once(':') {
+            Some((name, number)) => (name, Some(number)),
+            None => (text.trim(), None),
         };
-        Coefficients { momentum: self.momentum, intake: 1.0 - self.dampening, direct, carried }
+        let kind: RuleKind = name.parse()?;
+        let number = match (kind.definition().number, number) {
+            (None, None) => None,
+            (None, Some(number)) => return Err(format!("'{number}': {name} has no number; accepted: {name}")),
+            (Some(own), None) => Some(own.usual),
+            (Some(own), Some(text)) => Some(
+                text.parse()
+                    .ok()
+                    .filter(|number: &f64| number.is_finite() && (own.accepts)(*number))
+                    .ok_or_else(|| format!("'{text}'; accepted: {name}:NUMBER, {}", own.meaning))?,
+            ),
+        };
+        Ok(Self { kind, number })
+    }
+}
+
+impl fmt::Display for RuleSpec {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.number {
+            None => self.kind.fmt(f),
+            Some(number) => write!(f, "{}:{number}", self.kind),
+        }
+    }
+}
+
+impl FromStr for RuleKind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::iter().find(|kind| kind.definition().name == name).ok_or_else(|| {
+            let names: Vec<&str> = Self::iter().map(|kind| kind.definition().name).collect();
+            format!("accepted: {}", names.join(", "))
+        })
+    }
+}
+
+impl fmt::Display for RuleKind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(self.definition().name)
+    }
+}
+
+/// The rules and what they are, for `--help`.
+pub fn help() -> String {
+    let lines = RuleKind::iter().map(|kind| {
+        let Definition { name, summary, number, .. } = kind.definition();
+        let number = number.map_or(String::new(), |number| format!(" ({name}:NUMBER, {})", number.meaning));
+        format!("- {name}: {summary}{number}")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+mod text {
+    use super::RuleKind;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(kind: &RuleKind, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(kind.definition().name)
     }
 
-    /// The same rule as a characteristic equation.
-    pub fn equation(&self) -> theory::Rule {
-        let Self { kind, momentum, dampening } = *self;
-        match kind {
-            RuleKind::Sgd => theory::Rule::Sgd,
-            RuleKind::HeavyBall => theory::Rule::HeavyBall { momentum, dampening },
-            RuleKind::Nesterov => theory::Rule::Nesterov { momentum, dampening },
-            RuleKind::Shifted => theory::Rule::Shifted { momentum, dampening },
-        }
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RuleKind, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }

@@ -3,22 +3,25 @@
 use crate::engine::EngineInfo;
 use crate::plan::Plan;
 use crate::shard::Shard;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 /// The identity of a sweep: the same identity gives the same bytes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Identity {
     pub version: String,
-    pub plan: Plan,
+    pub plan: Value,
     pub engine: EngineInfo,
     /// The part of the plan's cells that this folder is for; none for all of them.
     pub shard: Option<Shard>,
 }
 
 impl Identity {
-    pub fn new(plan: &Plan, engine: &EngineInfo, shard: Option<Shard>) -> Self {
-        Self { version: env!("CARGO_PKG_VERSION").into(), plan: plan.clone(), engine: engine.clone(), shard }
+    /// # Errors
+    /// Where the plan holds what JSON cannot.
+    pub fn new(plan: &Plan, engine: &EngineInfo, shard: Option<Shard>) -> serde_json::Result<Self> {
+        let version = env!("CARGO_PKG_VERSION").into();
+        Ok(Self { version, plan: serde_json::to_value(plan)?, engine: engine.clone(), shard })
     }
 }
 

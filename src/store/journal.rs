@@ -7,7 +7,7 @@
 //! used, both are told, and their cells are measured again, to the same bytes. A sound line of another sweep is refused.
 
 use super::lock::is_at;
-use crate::record::{RunRow, ThresholdRow};
+use crate::record::{DelayRow, RunRow, ThresholdRow};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -24,6 +24,7 @@ pub struct Entry {
     pub cell: usize,
     pub threshold: ThresholdRow,
     pub runs: Vec<RunRow>,
+    pub delays: Vec<DelayRow>,
 }
 
 /// Which cells a journal may hold: the content hash of a cell by its index in the plan, none for a foreign one.

@@ -2,13 +2,15 @@
 //!
 //! Refuses with everything that is wrong, by name, rather than with the first of it; reads the tables row by row.
 
-use super::{Draft, Entry, Existing, MINIMUM, RunFile, ShardRun, Totals, write, write_run, write_tables};
-use crate::plan::{Cell, Plan};
-use crate::record::{CsvReader, RunRow, ThresholdRow};
+use super::{
+    CELLS, CellRow, Draft, Entry, Existing, MINIMUM, RunFile, ShardRun, Totals, write, write_run, write_tables,
+};
+use crate::record::{CsvReader, DelayRow, RunRow, ThresholdRow, read_csv};
 use crate::shard::Shard;
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
 /// Cells that a message lists of one shard.
@@ -29,19 +31,17 @@ struct Part {
 pub fn merge(folders: &[PathBuf], target: &Path, existing: Existing, command: Vec<String>) -> Result<Totals> {
     super::check(target, existing)?;
     let parts = read(folders)?;
-    let plan = &parts[0].run.plan;
-    let of = parts[0].shard.of;
-    let cells: Vec<(String, Cell)> = plan.cells().into_iter().map(|cell| (plan.cell_id(&cell), cell)).collect();
     let mut wrong = disagreements(&parts);
+    let cells: Vec<CellRow> = read_csv(&parts[0].folder.join(CELLS))?;
     if wrong.is_empty() {
-        wrong = absences(&parts, &cells, of);
+        wrong = absences(&parts, &cells);
         wrong.extend(misplaced(&parts, &cells)?);
     }
     refuse(wrong)?;
 
     let draft = Draft::open(target, existing)?;
     let (_, totals) = write_tables(draft.dir(), entries(&parts, &cells)?)?;
-    write(&draft.dir().join(MINIMUM), &minimum(&parts[0])?)?;
+    write(&draft.dir().join(MINIMUM), &read_file(&parts[0], MINIMUM)?)?;
     write_run(draft.dir(), &run_file(&parts, totals, command))?;
     draft.publish()?;
     Ok(totals)
@@ -86,15 +86,12 @@ fn disagreements(parts: &[Part]) -> Vec<String> {
     let mut wrong = Vec::new();
     for part in parts {
         let (one, other) = (first.folder.display(), part.folder.display());
-        let computed = part.run.plan.hash();
-        if computed != part.run.plan_hash {
-            let stated = &part.run.plan_hash;
-            wrong.push(format!("{other}/run.json: plan_hash is {stated}, but its plan hashes to {computed}"));
-        }
+        let mut differences = super::differences(&first.run.plan, &part.run.plan);
         if part.run.plan_hash != first.run.plan_hash {
-            let plan = |plan: &Plan| serde_json::to_value(plan).unwrap_or_default();
-            let differences = super::differences(&plan(&first.run.plan), &plan(&part.run.plan)).join("; ");
-            wrong.push(format!("{other} is of another plan than {one}: {differences}"));
+            differences.push(format!("plan_hash is {} there and {} here", first.run.plan_hash, part.run.plan_hash));
+        }
+        if !differences.is_empty() {
+            wrong.push(format!("{other} is of another plan than {one}: {}", differences.join("; ")));
         }
         if (&part.run.engine, &part.run.version) != (&first.run.engine, &first.run.version) {
             let told = |part: &Part| {
@@ -109,26 +106,29 @@ fn disagreements(parts: &[Part]) -> Vec<String> {
         if part.shard.of != first.shard.of {
             wrong.push(format!("{other} is shard {}, {one} is shard {}", part.shard, first.shard));
         }
-        match (minimum(part), minimum(first)) {
-            (Ok(a), Ok(b)) if a == b => {}
-            (Ok(_), Ok(_)) => wrong.push(format!(
-                "{other}/{MINIMUM} and {one}/{MINIMUM} differ; accepted: shards that ran on processors of one kind, or \
-                 with one --minimum FILE"
-            )),
-            (Err(error), _) => wrong.push(format!("{error:#}")),
-            (Ok(_), Err(_)) => {} // Told of the first folder itself.
+        let shared = [
+            (CELLS, "shards of one sweep"),
+            (MINIMUM, "shards that ran on processors of one kind, or with one --minimum FILE"),
+        ];
+        for (name, accepted) in shared {
+            match (read_file(part, name), read_file(first, name)) {
+                (Ok(a), Ok(b)) if a == b => {}
+                (Ok(_), Ok(_)) => wrong.push(format!("{other}/{name} and {one}/{name} differ; accepted: {accepted}")),
+                (Err(error), _) => wrong.push(format!("{error:#}")),
+                (Ok(_), Err(_)) => {} // Told of the first folder itself.
+            }
         }
     }
     wrong
 }
 
-fn minimum(part: &Part) -> Result<Vec<u8>> {
-    let path = part.folder.join(MINIMUM);
+fn read_file(part: &Part, name: &str) -> Result<Vec<u8>> {
+    let path = part.folder.join(name);
     fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Shards that are not there, with their cells, or there more than once.
-fn absences(parts: &[Part], cells: &[(String, Cell)], of: u32) -> Vec<String> {
+fn absences(parts: &[Part], cells: &[CellRow]) -> Vec<String> {
     let mut given: BTreeMap<Shard, Vec<String>> = BTreeMap::new();
     for part in parts {
         given.entry(part.shard).or_default().push(part.folder.display().to_string());
@@ -139,21 +139,21 @@ fn absences(parts: &[Part], cells: &[(String, Cell)], of: u32) -> Vec<String> {
         }
         Some(_) => None,
         None => {
-            let cells: Vec<String> = cells.iter().filter(|(id, _)| shard.holds(id)).map(describe).collect();
+            let cells: Vec<String> = cells.iter().filter(|cell| cell.shard == shard.index).map(describe).collect();
             Some(format!("shard {shard} is missing, with {} cells{}", cells.len(), list(&cells)))
         }
     };
-    Shard::all(of).filter_map(told).collect()
+    Shard::all(parts[0].shard.of).filter_map(told).collect()
 }
 
 /// Cells that a folder lacks, has twice, or should not have.
-fn misplaced(parts: &[Part], cells: &[(String, Cell)]) -> Result<Vec<String>> {
+fn misplaced(parts: &[Part], cells: &[CellRow]) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     for part in parts {
         let path = part.folder.join("thresholds.csv");
         let shown = path.display();
-        let expected = cells.iter().filter(|(id, _)| part.shard.holds(id));
-        let mut seen: HashMap<&str, u32> = expected.clone().map(|(id, _)| (id.as_str(), 0)).collect();
+        let expected = cells.iter().filter(|cell| cell.shard == part.shard.index);
+        let mut seen: HashMap<&str, u32> = expected.clone().map(|cell| (cell.cell_id.as_str(), 0)).collect();
         for row in CsvReader::<ThresholdRow>::open(&path)? {
             let id = row?.cell_id;
             match seen.get_mut(id.as_str()) {
@@ -162,7 +162,7 @@ fn misplaced(parts: &[Part], cells: &[(String, Cell)]) -> Result<Vec<String>> {
             }
         }
         let with = |many: fn(u32) -> bool| -> Vec<String> {
-            expected.clone().filter(|(id, _)| many(seen[id.as_str()])).map(describe).collect()
+            expected.clone().filter(|cell| many(seen[cell.cell_id.as_str()])).map(describe).collect()
         };
         for (cells, what) in [(with(|count| count == 0), "missing"), (with(|count| count > 1), "there more than once")]
         {
@@ -174,9 +174,8 @@ fn misplaced(parts: &[Part], cells: &[(String, Cell)]) -> Result<Vec<String>> {
     Ok(wrong)
 }
 
-fn describe((id, cell): &(String, Cell)) -> String {
-    let Cell { rule, delay, .. } = cell;
-    format!("{id} ({} momentum {} dampening {} delay {delay})", rule.kind, rule.momentum, rule.dampening)
+fn describe(cell: &CellRow) -> String {
+    format!("{} ({})", cell.cell_id, cell.name)
 }
 
 fn list(cells: &[String]) -> String {
@@ -193,22 +192,21 @@ struct Tables<'a> {
     part: &'a Part,
     thresholds: CsvReader<ThresholdRow>,
     runs: CsvReader<RunRow>,
+    delays: Peekable<CsvReader<DelayRow>>,
 }
 
 /// Every cell in the order of the plan, each from its shard. The folders must have passed all checks.
-fn entries<'a>(
-    parts: &'a [Part],
-    cells: &'a [(String, Cell)],
-) -> Result<impl Iterator<Item = Result<Entry>> + use<'a>> {
+fn entries<'a>(parts: &'a [Part], cells: &'a [CellRow]) -> Result<impl Iterator<Item = Result<Entry>> + use<'a>> {
     let mut tables = Vec::new();
     for part in parts {
-        let thresholds = CsvReader::open(&part.folder.join("thresholds.csv"))?;
-        tables.push(Tables { part, thresholds, runs: CsvReader::open(&part.folder.join("runs.csv"))? });
+        let path = |name: &str| part.folder.join(name);
+        let (thresholds, runs) = (CsvReader::open(&path("thresholds.csv"))?, CsvReader::open(&path("runs.csv"))?);
+        tables.push(Tables { part, thresholds, runs, delays: CsvReader::open(&path("delays.csv"))?.peekable() });
     }
-    let of = parts.len() as u32;
     let last = cells.len();
-    let next = move |(cell, (id, _)): (usize, &(String, Cell))| {
-        let entry = tables[Shard::place(id, of) as usize - 1].next(cell, id)?;
+    let next = move |(cell, row): (usize, &CellRow)| {
+        // All shards are there, in their order.
+        let entry = tables[row.shard as usize - 1].next(cell, &row.cell_id)?;
         // Runs that belong to no cell would otherwise be left out in silence.
         if cell + 1 == last {
             tables.iter_mut().try_for_each(Tables::end)?;
@@ -234,16 +232,22 @@ impl Tables<'_> {
             };
             runs.push(run);
         }
-        Ok(Entry { cell, threshold, runs })
+        let mut delays = Vec::new();
+        while let Some(row) = self.delays.next_if(|row| row.as_ref().map_or(true, |row| row.cell_id == id)) {
+            delays.push(row?);
+        }
+        Ok(Entry { cell, threshold, runs, delays })
     }
 
     fn end(&mut self) -> Result<()> {
-        match self.runs.next().transpose()? {
-            Some(run) => {
-                bail!("{}/runs.csv: run {} is of no cell in thresholds.csv", self.part.folder.display(), run.run_id)
-            }
-            None => Ok(()),
+        let folder = self.part.folder.display();
+        if let Some(run) = self.runs.next().transpose()? {
+            bail!("{folder}/runs.csv: run {} is of no cell in thresholds.csv", run.run_id);
         }
+        if let Some(row) = self.delays.next().transpose()? {
+            bail!("{folder}/delays.csv: cell {} does not stand where thresholds.csv has it", row.cell_id);
+        }
+        Ok(())
     }
 }
 

@@ -17,11 +17,11 @@ pub use draft::{Draft, Existing, beside, check};
 pub use identity::{Identity, differences};
 pub use journal::{CellIds, Entry};
 pub use merge::merge;
-pub use run_file::{MinimumSummary, RunFile, ShardRun, Totals};
+pub use run_file::{CellRow, MinimumSummary, RunFile, ShardRun, Totals};
 
 use crate::minimum::to_safetensors;
 use crate::problem::Problem;
-use crate::record::{CsvWriter, RunRow, ThresholdRow, write_whole};
+use crate::record::{CsvWriter, DelayRow, RunRow, ThresholdRow, write_csv, write_whole};
 use anyhow::{Context, Result, bail};
 use journal::Journal;
 use serde_json::Value;
@@ -34,6 +34,8 @@ pub const PLAN: &str = "plan.json";
 pub const JOURNAL: &str = "journal.jsonl";
 /// In a finished folder: how it came to be.
 pub const RUN: &str = "run.json";
+/// In the folder of a shard: every cell of the plan, and which shard it is in.
+pub const CELLS: &str = "cells.csv";
 /// The weights that all runs started beside.
 pub const MINIMUM: &str = "minimum.safetensors";
 /// What plan.json says beside the identity: the commit, and whether a folder of the same name is to be replaced.
@@ -123,7 +125,8 @@ impl Folder {
         self.journal.append(entry)
     }
 
-    /// Writes the CSVs, run.json, the minimum and the pictures, and gives the folder its name.
+    /// Writes the CSVs, run.json, the minimum and the pictures, and gives the folder its name. A shard also says which cells
+    /// there are in `all` shards.
     ///
     /// # Errors
     /// Where a file cannot be written; what was measured stays in `DIR.partial`.
@@ -131,19 +134,23 @@ impl Folder {
         self,
         problem: &Problem,
         weights: &[f64],
-        run: impl FnOnce(Totals) -> RunFile,
-    ) -> Result<Vec<ThresholdRow>> {
+        all: Option<&[CellRow]>,
+        run: impl FnOnce(Totals) -> Result<RunFile>,
+    ) -> Result<(Vec<ThresholdRow>, Totals)> {
         let safe = format!("what was measured is safe in {}; --resume writes the rest", self.journal().display());
         let dir = self.draft.dir();
         let write = || -> Result<_> {
             let (thresholds, totals) = write_tables(dir, self.journal.entries())?;
             write(&dir.join(MINIMUM), &to_safetensors(problem, weights))?;
-            write_run(dir, &run(totals))?;
-            Ok(thresholds)
+            if let Some(all) = all {
+                write_csv(&dir.join(CELLS), all)?;
+            }
+            write_run(dir, &run(totals)?)?;
+            Ok((thresholds, totals))
         };
-        let thresholds = write().with_context(|| safe)?;
+        let written = write().with_context(|| safe)?;
         self.draft.publish()?;
-        Ok(thresholds)
+        Ok(written)
     }
 }
 
@@ -155,18 +162,21 @@ impl Folder {
 pub fn write_tables(dir: &Path, entries: impl Iterator<Item = Result<Entry>>) -> Result<(Vec<ThresholdRow>, Totals)> {
     let mut thresholds = CsvWriter::create(&dir.join("thresholds.csv"))?;
     let mut runs = CsvWriter::<RunRow>::create(&dir.join("runs.csv"))?;
+    let mut delays = CsvWriter::<DelayRow>::create(&dir.join("delays.csv"))?;
     let (mut rows, mut totals) = (Vec::new(), Totals::default());
     for entry in entries {
         let entry = entry?;
         thresholds.write(&entry.threshold)?;
         entry.runs.iter().try_for_each(|run| runs.write(run))?;
+        entry.delays.iter().try_for_each(|delay| delays.write(delay))?;
         totals.cells += 1;
         totals.runs += entry.runs.len();
-        totals.config_steps += entry.runs.iter().map(|run| run.steps).sum::<u64>();
+        totals.config_steps += entry.runs.iter().map(|run| run.steps * u64::from(run.members)).sum::<u64>();
         rows.push(entry.threshold);
     }
     thresholds.finish()?;
     runs.finish()?;
+    delays.finish()?;
     if !rows.is_empty() {
         crate::plot::thresholds(&rows, dir)?;
     }

@@ -3,10 +3,10 @@
 use crate::curvature::Eigenpair;
 use crate::engine::EngineInfo;
 use crate::minimum::Minimum;
-use crate::plan::Plan;
 use crate::shard::Shard;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub struct RunFile {
     /// Of the process that finished it; of all shards' together, where they were merged.
     pub seconds: f64,
     pub plan_hash: String,
-    pub plan: Plan,
+    pub plan: Value,
     pub engine: EngineInfo,
     /// Why this engine was taken.
     pub engine_choice: String,
@@ -52,7 +52,7 @@ pub struct RunFile {
 pub struct Totals {
     pub cells: usize,
     pub runs: usize,
-    /// Steps that the runs in runs.csv took.
+    /// Steps that the runs in runs.csv took, every member of an ensemble counted.
     pub config_steps: u64,
 }
 
@@ -64,6 +64,17 @@ pub struct MinimumSummary {
     pub gradient_evaluations: u64,
     pub lambda_max: Eigenpair,
     pub lambda_min: Eigenpair,
+}
+
+/// A cell of the plan, in the order of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellRow {
+    pub cell_id: String,
+    /// From 1.
+    pub shard: u32,
+    /// As a person would say it.
+    pub name: String,
 }
 
 /// One of the folders that a merged one came from.

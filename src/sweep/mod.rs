@@ -2,28 +2,43 @@
 //!
 //! Not here: how a search chooses its learning rates ([`crate::threshold`]), nor files ([`crate::store`]).
 
+mod queue;
 mod recovery;
+pub mod rows;
 
-use crate::engine::{Engine, EngineError, Run, Wave, WaveSpec};
+use crate::engine::{Engine, EngineError, Needs, Renewal, Run, Wave, WaveSpec};
 use crate::flags::Precision;
 use crate::minimum::Minimum;
 use crate::plan::{Cell, Plan};
-use crate::problem::Problem;
-use crate::theory::{self, TheoryError};
-use crate::threshold::{Outcome, Request, Search, Step, Trial, Watch, WatchSpec};
+use crate::problem::{Network, Problem};
+use crate::rule::course::Course;
+use crate::rule::{Equation, Locality};
+use crate::schedule::Delays;
+use crate::theory::{self, DelayProcess, TheoryError};
+use crate::threshold::{Beat, Criterion, Ensemble, EnsembleSpec, Outcome, Request, Trial, Watch, WatchSpec, mix};
+use queue::{Queue, Ticket};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use recovery::Recovery;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Steps between two looks at the observations. Verdicts depend on a run's own steps alone, never on this.
 const BLOCK: usize = 64;
 
-/// Lanes wanted for each cell: a search's first round.
-const LANES_PER_CELL: usize = 4;
+/// Runs or ensembles wanted for each cell: a search's first round.
+const TRIALS_PER_CELL: usize = 4;
+
+/// Steps of an ensemble's beat: in units of mean delay + 1, and at least.
+const BEAT: (u64, u64) = (4, 8);
+
+/// Where the search for the threshold of a rule without growth rates starts.
+const RESTLESS_GUESS: f64 = 1e-3;
+
+/// Updates whose delays are counted for a cell's histogram, at least, where they vary.
+const COUNTED: u64 = 16_384;
 
 /// Distance of the start from the minimum, relative to the minimum's norm (absolute where that is 0): small enough for
 /// the dynamics to be linear, large enough to stand far above the rounding of the weights. In f32 a tenth of this already
@@ -52,10 +67,14 @@ pub struct Sweep {
     pub problem: Arc<Problem>,
     pub minimum: Minimum,
     start: Arc<Vec<f64>>,
+    /// A start along the top eigenvector alone, for ensembles.
+    aligned: Arc<Vec<f64>>,
     /// Distance of every run's start from the minimum.
     pub start_distance: f64,
     /// Distance from the minimum at which a run under the escape criterion has escaped.
     pub escape_radius: f64,
+    /// Variance over samples of v^T H_i v / lambda_max, with v the top eigenvector; where some cell has minibatches.
+    spread: Option<f64>,
 }
 
 impl Sweep {
@@ -65,25 +84,101 @@ impl Sweep {
         let scale = if norm > 0.0 { norm } else { 1.0 };
         let start_distance = displacement(plan.precision) * scale;
         let start = displaced(&minimum, start_distance, plan.problem.seed_init);
-        Self { plan, problem, minimum, start: Arc::new(start), start_distance, escape_radius: ESCAPE_RADIUS * scale }
+        let along = minimum.weights.iter().zip(&minimum.largest.vector);
+        let aligned = along.map(|(x, v)| x + start_distance * v).collect();
+        let noisy = plan.grids.iter().any(|grid| grid.batches.iter().any(|batch| batch.size().is_some()));
+        let spread = match &*problem {
+            Problem::Network(network) if noisy => Some(spread(network, &minimum)),
+            _ => None,
+        };
+        let escape_radius = ESCAPE_RADIUS * scale;
+        let (start, aligned) = (Arc::new(start), Arc::new(aligned));
+        Self { plan, problem, minimum, start, aligned, start_distance, escape_radius, spread }
     }
 
-    /// The learning rate at which theory puts a cell's threshold: gain margin / lambda_max.
+    /// Variance of the curvature along the top eigenvector over the gradients of this cell, relative to its square: r of
+    /// [`theory::Criterion::MeanSquare`]. None where the batch is full.
+    pub fn relative_variance(&self, cell: &Cell) -> Option<f64> {
+        let (rows, samples) = (self.plan.rows(cell)? as f64, self.problem.samples()? as f64);
+        // Of a mean over `rows` of `samples` rows drawn without repetition.
+        let share = if samples > 1.0 { (samples - rows) / (rows * (samples - 1.0)) } else { 0.0 };
+        Some(self.spread? * share)
+    }
+
+    /// The learning rate at which theory puts a cell's threshold: threshold gain / lambda_max. None where theory does not
+    /// know the rule under this process and criterion.
     ///
     /// # Errors
-    /// Where the rule has no threshold.
-    pub fn lr_theory(&self, cell: &Cell) -> Result<f64, TheoryError> {
-        Ok(theory::gain_margin(&cell.rule.equation(), cell.delay as usize)?.gain / self.minimum.largest.value)
+    /// Where the theory refuses the rule's numbers.
+    pub fn lr_theory(&self, cell: &Cell) -> Result<Option<f64>, TheoryError> {
+        let Some(process) = cell.schedule.theory() else { return Ok(None) };
+        let Some(Equation { rule, process, averaged }) = cell.rule.equation(process) else { return Ok(None) };
+        let fixed = matches!(process, DelayProcess::Fixed(_));
+        let relative_variance = self.relative_variance(cell).unwrap_or(0.0) / averaged;
+        let criterion = match cell.criterion {
+            Criterion::Mean => theory::Criterion::Mean,
+            Criterion::MeanSquare => theory::Criterion::MeanSquare { relative_variance },
+            // Without randomness all criteria are one. That of the mean is also what an escape is compared with.
+            Criterion::AlmostSure if fixed && relative_variance == 0.0 => theory::Criterion::Mean,
+            Criterion::Escape if fixed => theory::Criterion::Mean,
+            Criterion::AlmostSure | Criterion::Escape => return Ok(None),
+        };
+        match theory::threshold(&rule, &process, criterion) {
+            Ok(threshold) => Ok(Some(threshold.gain / self.minimum.largest.value)),
+            Err(TheoryError::Unsupported { .. } | TheoryError::Unbounded) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where the search for a cell's threshold starts: theory, else that of a fixed delay as long as the mean one.
+    ///
+    /// # Errors
+    /// As [`Self::lr_theory`].
+    pub fn guess(&self, cell: &Cell) -> Result<f64, TheoryError> {
+        if cell.rule.definition().locality == Locality::Restless {
+            return Ok(RESTLESS_GUESS);
+        }
+        if let Some(lr) = self.lr_theory(cell)? {
+            return Ok(lr);
+        }
+        let fixed = DelayProcess::Fixed(cell.schedule.mean_delay().round() as usize);
+        let rule = cell.rule.equation(fixed.clone()).map_or(theory::Rule::Sgd, |equation| equation.rule);
+        let threshold = theory::threshold(&rule, &fixed, theory::Criterion::Mean)
+            .or_else(|_| theory::threshold(&theory::Rule::Sgd, &fixed, theory::Criterion::Mean))?;
+        Ok(threshold.gain / self.minimum.largest.value)
+    }
+
+    /// Unit of time of a cell, steps: mean delay + 1.
+    fn unit(cell: &Cell) -> u64 {
+        cell.schedule.mean_delay().ceil() as u64 + 1
     }
 
     /// Steps after which a run of this cell is given up.
     pub fn horizon(&self, cell: &Cell) -> u64 {
-        self.plan.horizon * (u64::from(cell.delay) + 1)
+        self.plan.limits(cell.criterion).horizon * Self::unit(cell)
     }
 
-    /// Measures `cells` (each with its theoretical threshold, where the search starts) on `engine`. `finished` is called
-    /// once for every cell, in the order in which they end, with its index in `cells`. `watched` is called after every
-    /// block; where it breaks, cells that the block has decided are still reported, and the rest is left.
+    /// The ages of the gradients that a run of this cell applies, without those taken at x_0.
+    pub fn delays(&self, cell: &Cell) -> Delays {
+        let slots = u64::from(cell.schedule.slots());
+        let varying = cell.schedule.theory().is_none_or(|process| !matches!(process, DelayProcess::Fixed(_)));
+        let steps = if varying { COUNTED.max(8 * slots) } else { 4 * slots };
+        let mut course = Course::new(cell.rule, 1.0, &cell.schedule, self.plan.seed_order, 0.0, false);
+        let mut written = vec![false; slots as usize];
+        let mut delays = Delays::default();
+        for _ in 0..steps {
+            let leg = course.advance();
+            if written[leg.place.read] && leg.applies() {
+                delays.add(leg.age);
+            }
+            written[leg.place.write] = true;
+        }
+        delays
+    }
+
+    /// Measures `cells` (each with the learning rate where its search starts) on `engine`. `finished` is called once for
+    /// every cell, in the order in which they end, with its index in `cells`. `watched` is called after every block; where it
+    /// breaks, cells that the block has decided are still reported, and the rest is left.
     ///
     /// # Errors
     /// Where the cells do not fit the device, the device fails, or `finished` does.
@@ -94,110 +189,249 @@ impl Sweep {
         finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>,
         watched: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> anyhow::Result<()> {
-        if cells.is_empty() {
-            return Ok(());
-        }
-        let plain: Vec<Cell> = cells.iter().map(|(cell, _)| *cell).collect();
-        let spec = wave_spec(&self.plan, &self.problem, &plain);
-        let minimum = Arc::new(self.minimum.weights.clone());
-        let direction = Arc::new(self.minimum.largest.vector.clone());
-        let spec = WaveSpec { minimum, direction, ..spec };
-        let mut queue = Queue::new(self, cells);
         let mut recovery = Recovery::new(engine);
         let mut config_steps = 0;
-        loop {
-            let lanes = recovery.lanes(recovery.engine().capacity(&spec)?);
-            let spec = WaveSpec { lanes, ..spec.clone() };
-            let mut watched = |lanes: usize| {
-                config_steps += (lanes * BLOCK) as u64;
-                watched(Progress { lanes, config_steps, mended: recovery.mended() })
-            };
-            match self.ride(recovery.engine(), spec, &mut queue, finished, &mut watched) {
-                Ok(()) => return Ok(()),
-                Err(error) => recovery.mend(error, lanes)?,
-            }
-        }
-    }
-
-    /// One wave, until the queue is empty, `watched` breaks, or the device fails; its runs are then back in the queue.
-    fn ride(
-        &self,
-        engine: &dyn Engine,
-        spec: WaveSpec,
-        queue: &mut Queue,
-        finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>,
-        watched: &mut dyn FnMut(usize) -> ControlFlow<()>,
-    ) -> anyhow::Result<()> {
-        let mut lanes: Vec<Option<Busy>> = (0..spec.lanes).map(|_| None).collect();
-        let mut wave = engine.open(spec)?;
-        let mut ride = || loop {
-            for (lane, place) in lanes.iter_mut().enumerate().filter(|(_, place)| place.is_none()) {
-                let Some(ticket) = queue.pop(finished)? else { break };
-                let cell = &queue.cells[ticket.cell].0;
-                *place = Some(Busy { watch: self.watch(cell, ticket.request), ticket });
-                wave.start(lane, self.run(cell, ticket.request.lr))?;
-            }
-            let busy = lanes.iter().flatten().count();
-            if busy == 0 {
-                return Ok(());
-            }
-            self.advance(&mut *wave, &mut lanes, queue)?;
-            if watched(busy).is_break() {
-                return queue.settle(finished);
-            }
-        };
-        let outcome = ride();
-        if outcome.is_err() {
-            queue.put_back(lanes.into_iter().flatten().map(|busy| busy.ticket));
-        }
-        outcome
-    }
-
-    /// One block of steps: decided lanes are retired and their trials handed to their cells.
-    fn advance(&self, wave: &mut dyn Wave, lanes: &mut [Option<Busy>], queue: &mut Queue) -> Result<(), EngineError> {
-        let seen = wave.advance(BLOCK)?;
-        for (lane, place) in lanes.iter_mut().enumerate() {
-            let Some(busy) = place else { continue };
-            if let Some(trial) = seen.lane(lane).find_map(|observation| busy.watch.push(observation)) {
-                wave.retire(lane);
-                queue.record(busy.ticket, trial);
-                *place = None;
+        for (rows, members) in by_rows(&self.plan, cells.iter().map(|(cell, _)| cell)) {
+            let asked: Vec<(Cell, f64)> = members.iter().map(|index| cells[*index].clone()).collect();
+            let plain = asked.iter().map(|(cell, _)| cell);
+            let spec = wave_spec(&self.plan, &self.problem, rows, plain);
+            let mut report = |index: usize, result| finished(members[index], result);
+            let mut queue = Queue::new(&self.plan, &asked);
+            loop {
+                let lanes = recovery.lanes(lanes(recovery.engine(), &spec)?, spec.together);
+                let (minimum, direction) = (&self.minimum.weights, &self.minimum.largest.vector);
+                let (minimum, direction) = (Arc::new(minimum.clone()), Arc::new(direction.clone()));
+                let spec = WaveSpec { lanes, minimum, direction, ..spec.clone() };
+                let mut watched = |lanes: usize, steps: u64| {
+                    config_steps += steps;
+                    watched(Progress { lanes, config_steps, mended: recovery.mended() })
+                };
+                let together = spec.together;
+                match self.ride(recovery.engine(), spec, &asked, &mut queue, &mut report, &mut watched) {
+                    Ok(ControlFlow::Continue(())) => break,
+                    Ok(ControlFlow::Break(())) => return Ok(()),
+                    Err(error) => recovery.mend(error, lanes, together)?,
+                }
             }
         }
         Ok(())
     }
 
-    fn run(&self, cell: &Cell, lr: f64) -> Run {
-        let (rule, schedule) = (cell.rule, cell.schedule);
-        Run { rule, lr, schedule, seed_order: self.plan.seed_order, start: Arc::clone(&self.start) }
+    /// One wave of cells whose gradients have equally many rows, until the queue is empty, `watched` breaks, or the device
+    /// fails; its runs are then back in the queue.
+    fn ride(
+        &self,
+        engine: &dyn Engine,
+        spec: WaveSpec,
+        cells: &[(Cell, f64)],
+        queue: &mut Queue,
+        finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>,
+        watched: &mut dyn FnMut(usize, u64) -> ControlFlow<()>,
+    ) -> anyhow::Result<ControlFlow<()>> {
+        let lanes = spec.lanes;
+        let mut wave = engine.open(spec)?;
+        let mut free: BTreeSet<usize> = (0..lanes).collect();
+        let mut jobs: Vec<Job> = Vec::new();
+        let mut next: Option<Ticket> = None;
+        let mut ride = || loop {
+            loop {
+                next = match next.take() {
+                    Some(ticket) => Some(ticket),
+                    None => queue.pop(finished)?,
+                };
+                let Some(ticket) = next else { break };
+                let cell = &cells[ticket.cell].0;
+                if self.plan.members(cell) > free.len() {
+                    break;
+                }
+                jobs.push(self.job(cell, ticket, &mut free));
+                next = None;
+                for (member, lane) in jobs.last().into_iter().flat_map(|job| job.lanes.iter().enumerate()) {
+                    wave.start(*lane, self.run(cell, ticket.request.lr, member))?;
+                }
+            }
+            if jobs.is_empty() {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let busy = lanes - free.len();
+            let steps = self.advance(&mut *wave, &mut jobs, &mut free, queue)?;
+            if watched(busy, steps).is_break() {
+                queue.settle(finished)?;
+                return Ok(ControlFlow::Break(()));
+            }
+        };
+        let outcome = ride();
+        if outcome.is_err() {
+            queue.put_back(jobs.into_iter().map(|job| job.ticket).chain(next));
+        }
+        outcome
     }
 
-    fn watch(&self, cell: &Cell, request: Request) -> Watch {
+    /// One block of steps: decided runs are retired and their trials handed to their cells. Returns the steps made, summed
+    /// over the lanes.
+    fn advance(
+        &self,
+        wave: &mut dyn Wave,
+        jobs: &mut Vec<Job>,
+        free: &mut BTreeSet<usize>,
+        queue: &mut Queue,
+    ) -> Result<u64, EngineError> {
+        let due = jobs.iter().map(Job::due).min().unwrap_or(u64::MAX);
+        let steps = due.min(BLOCK as u64) as usize;
+        let seen = wave.advance(steps)?;
+        let busy: usize = jobs.iter().map(|job| job.lanes.len()).sum();
+        let mut renewals = Vec::new();
+        jobs.retain_mut(|job| {
+            let trial = match &mut job.watcher {
+                Watcher::Run(watch) => seen.lane(job.lanes[0]).find_map(|observation| watch.push(observation)),
+                Watcher::Ensemble(ensemble) => (0..steps).find_map(|step| {
+                    match ensemble.push(job.lanes.iter().map(|lane| seen.get(step, *lane)))? {
+                        Beat::Done(trial) => Some(trial),
+                        Beat::Renew(changes) => {
+                            renewals.extend(changes.into_iter().map(|change| Renewal {
+                                lane: job.lanes[change.member],
+                                source: job.lanes[change.source],
+                                factor: change.factor,
+                                seed: change.seed,
+                            }));
+                            None
+                        }
+                    }
+                }),
+            };
+            let Some(trial) = trial else { return true };
+            for lane in &job.lanes {
+                wave.retire(*lane);
+                free.insert(*lane);
+            }
+            queue.record(job.ticket, trial);
+            false
+        });
+        if !renewals.is_empty() {
+            wave.renew(&renewals)?;
+        }
+        Ok((busy * steps) as u64)
+    }
+
+    fn run(&self, cell: &Cell, lr: f64, member: usize) -> Run {
+        let ensemble = self.plan.members(cell) > 1;
+        Run {
+            rule: cell.rule,
+            lr,
+            schedule: cell.schedule.clone(),
+            seed: if ensemble { mix(self.plan.seed_order, member as u64) } else { self.plan.seed_order },
+            start: Arc::clone(if ensemble { &self.aligned } else { &self.start }),
+            centred: is_centred(cell),
+        }
+    }
+
+    /// Takes the lanes for a ticket.
+    fn job(&self, cell: &Cell, ticket: Ticket, free: &mut BTreeSet<usize>) -> Job {
+        let members = self.plan.members(cell);
+        let lanes = (0..members).filter_map(|_| free.pop_first()).collect();
+        Job { watcher: self.watcher(cell, ticket.request), ticket, lanes }
+    }
+
+    fn watcher(&self, cell: &Cell, Request { lr, agreement }: Request) -> Watcher {
+        let (unit, horizon) = (Self::unit(cell), self.horizon(cell));
+        let members = self.plan.members(cell);
+        if members > 1 {
+            let spec = EnsembleSpec {
+                criterion: cell.criterion,
+                members,
+                beat: (BEAT.0 * unit).max(BEAT.1),
+                horizon,
+                scale: self.start_distance,
+                seed: self.plan.seed_order,
+            };
+            return Watcher::Ensemble(Ensemble::new(spec, lr));
+        }
+        // Without chance all criteria but the escape are that of the mean.
         let spec = WatchSpec {
-            criterion: self.plan.criterion,
-            unit: u64::from(cell.delay) + 1,
-            horizon: self.horizon(cell),
+            criterion: cell.criterion,
+            unit,
+            horizon,
             start: self.start_distance,
             radius: self.escape_radius,
-            agreement: request.agreement,
+            agreement,
         };
-        Watch::new(spec, request.lr)
+        Watcher::Run(Watch::new(spec, lr))
     }
 }
 
-/// What an engine must be able to hold for these cells. Its minimum and direction are still empty: whether a plan fits a
-/// device is asked before hours go into finding a minimum.
-pub fn wave_spec(plan: &Plan, problem: &Arc<Problem>, cells: &[Cell]) -> WaveSpec {
-    WaveSpec {
+/// Variance over samples of v^T H_i v, relative to lambda_max^2.
+fn spread(network: &Network, minimum: &Minimum) -> f64 {
+    let along = network.curvatures(&minimum.weights, &minimum.largest.vector);
+    let lambda = minimum.largest.value;
+    along.iter().map(|curvature| (curvature / lambda - 1.0).powi(2)).sum::<f64>() / along.len() as f64
+}
+
+/// Whether the gradient at the minimum is subtracted from those of minibatches, which leaves the linearised dynamics.
+fn is_centred(cell: &Cell) -> bool {
+    cell.criterion.is_statistical() && cell.batch.size().is_some()
+}
+
+/// Indices of cells by the rows of their gradients: those of one entry can share a wave.
+fn by_rows<'a>(plan: &Plan, cells: impl Iterator<Item = &'a Cell>) -> BTreeMap<Option<usize>, Vec<usize>> {
+    let mut groups: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
+    for (index, cell) in cells.enumerate() {
+        groups.entry(plan.rows(cell)).or_default().push(index);
+    }
+    groups
+}
+
+/// What an engine must be able to hold for these cells, whose gradients all have `rows` rows. Its minimum and direction are
+/// still empty: whether a plan fits a device is asked before hours go into finding a minimum.
+fn wave_spec<'a>(
+    plan: &Plan,
+    problem: &Arc<Problem>,
+    rows: Option<usize>,
+    cells: impl Iterator<Item = &'a Cell>,
+) -> WaveSpec {
+    let mut spec = WaveSpec {
         problem: Arc::clone(problem),
-        batch: plan.batch.size(),
+        batch: rows,
+        sampling: plan.sampling,
         minimum: Arc::default(),
         direction: Arc::default(),
-        lanes: LANES_PER_CELL * cells.len(),
-        slots: cells.iter().map(|cell| cell.schedule.slots() as usize).max().unwrap_or(1),
-        slot_velocity: cells.iter().any(|cell| cell.rule.has_slot_velocity()),
+        lanes: 0,
+        together: 1,
+        needs: Needs::default(),
         block: BLOCK,
+    };
+    for cell in cells {
+        let members = plan.members(cell);
+        spec.lanes += TRIALS_PER_CELL * members;
+        spec.together = spec.together.max(members);
+        spec.needs = spec.needs.and(Needs::of(&cell.rule, &cell.schedule, is_centred(cell)));
     }
+    spec
+}
+
+/// Every wave that a plan will open, with as many lanes as `engine` holds.
+///
+/// # Errors
+/// [`EngineError::TooLarge`], with the numbers, where one does not fit.
+pub fn waves(plan: &Plan, problem: &Arc<Problem>, engine: &dyn Engine) -> Result<Vec<WaveSpec>, EngineError> {
+    let cells = plan.cells();
+    let groups = by_rows(plan, cells.iter());
+    let specs = groups.into_iter().map(|(rows, members)| {
+        let spec = wave_spec(plan, problem, rows, members.iter().map(|index| &cells[*index]));
+        Ok(WaveSpec { lanes: lanes(engine, &spec)?, ..spec })
+    });
+    specs.collect()
+}
+
+/// Lanes of a wave of this kind, enough for its largest ensemble.
+fn lanes(engine: &dyn Engine, spec: &WaveSpec) -> Result<usize, EngineError> {
+    let lanes = engine.capacity(spec)?;
+    if lanes < spec.together {
+        return Err(EngineError::TooLarge(format!(
+            "an ensemble of {} runs does not fit: the engine holds {lanes} of this kind; accepted: --ensemble {lanes}",
+            spec.together
+        )));
+    }
+    Ok(lanes)
 }
 
 /// How far a sweep has come.
@@ -211,6 +445,29 @@ pub struct Progress<'a> {
     pub mended: &'a [String],
 }
 
+/// A requested run or ensemble, and the lanes that it is in.
+struct Job {
+    watcher: Watcher,
+    ticket: Ticket,
+    /// In the order of an ensemble's members.
+    lanes: Vec<usize>,
+}
+
+enum Watcher {
+    Run(Watch),
+    Ensemble(Ensemble),
+}
+
+impl Job {
+    /// Steps until something must be done with it.
+    fn due(&self) -> u64 {
+        match &self.watcher {
+            Watcher::Run(_) => u64::MAX,
+            Watcher::Ensemble(ensemble) => ensemble.due(),
+        }
+    }
+}
+
 /// A point at `distance` from the minimum, half of the way (in squared distance) along the top eigenvector, the rest in a
 /// seeded random direction, so that growth in any other direction shows in the distance.
 fn displaced(minimum: &Minimum, distance: f64, seed: u64) -> Vec<f64> {
@@ -221,100 +478,4 @@ fn displaced(minimum: &Minimum, distance: f64, seed: u64) -> Vec<f64> {
     let mix = distance * std::f64::consts::FRAC_1_SQRT_2;
     let top = &minimum.largest.vector;
     minimum.weights.iter().zip(top).zip(&random).map(|((x, v), r)| x + mix * (v + r / norm)).collect()
-}
-
-/// A lane's run and who waits for it.
-struct Busy {
-    watch: Watch,
-    ticket: Ticket,
-}
-
-/// A requested run: the cell's index and the request's place in its round.
-#[derive(Clone, Copy)]
-struct Ticket {
-    cell: usize,
-    place: usize,
-    request: Request,
-}
-
-/// A cell whose search has begun.
-struct Open {
-    search: Search,
-    /// Trials of the current round, in the order of the requests.
-    round: Vec<Option<Trial>>,
-}
-
-/// Requests in waiting. Cells are opened longest delay first, because those take longest and would otherwise run alone
-/// at the end; a search sees nothing but its own trials, so the order changes no result.
-struct Queue<'a> {
-    sweep: &'a Sweep,
-    cells: &'a [(Cell, f64)],
-    unopened: Vec<usize>,
-    open: Vec<Option<Open>>,
-    tickets: VecDeque<Ticket>,
-    /// Cells whose round is complete and whose search must be asked what is next.
-    ready: VecDeque<usize>,
-}
-
-impl<'a> Queue<'a> {
-    fn new(sweep: &'a Sweep, cells: &'a [(Cell, f64)]) -> Self {
-        let mut unopened: Vec<usize> = (0..cells.len()).rev().collect();
-        unopened.sort_by_key(|index| cells[*index].0.delay);
-        let open = cells.iter().map(|_| None).collect();
-        Self { sweep, cells, unopened, open, tickets: VecDeque::new(), ready: VecDeque::new() }
-    }
-
-    /// The next run to start, if any; searches that have ended on the way are reported to `finished`.
-    fn pop(
-        &mut self,
-        finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Option<Ticket>> {
-        loop {
-            self.settle(finished)?;
-            if let Some(ticket) = self.tickets.pop_front() {
-                return Ok(Some(ticket));
-            } else if let Some(cell) = self.unopened.pop() {
-                let plan = &self.sweep.plan;
-                let search = Search::new(self.cells[cell].1, plan.tolerance, plan.criterion);
-                self.open[cell] = Some(Open { search, round: Vec::new() });
-                self.ready.push_back(cell);
-            } else {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Asks every search whose round is complete for its next one, or reports how it ended.
-    fn settle(&mut self, finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        while let Some(cell) = self.ready.pop_front() {
-            let open = self.open[cell].as_mut().expect("a ready cell is open");
-            match open.search.step() {
-                Step::Ask(requests) => {
-                    open.round = requests.iter().map(|_| None).collect();
-                    let tickets = requests.into_iter().enumerate();
-                    self.tickets.extend(tickets.map(|(place, request)| Ticket { cell, place, request }));
-                }
-                Step::Done(outcome) => {
-                    let trials = open.search.trials().to_vec();
-                    self.open[cell] = None;
-                    finished(cell, CellResult { outcome, trials })?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs that must be made from their start.
-    fn put_back(&mut self, tickets: impl DoubleEndedIterator<Item = Ticket>) {
-        tickets.rev().for_each(|ticket| self.tickets.push_front(ticket));
-    }
-
-    fn record(&mut self, ticket: Ticket, trial: Trial) {
-        let open = self.open[ticket.cell].as_mut().expect("a cell with a run in flight is open");
-        open.round[ticket.place] = Some(trial);
-        if open.round.iter().all(Option::is_some) {
-            open.round.drain(..).flatten().for_each(|trial| open.search.record(trial));
-            self.ready.push_back(ticket.cell);
-        }
-    }
 }

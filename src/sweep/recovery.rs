@@ -38,24 +38,26 @@ impl<'a> Recovery<'a> {
         &self.mended
     }
 
-    /// Most lanes to ask for, where the engine thinks that `capacity` fit.
-    pub fn lanes(&self, capacity: usize) -> usize {
-        match self.too_many {
-            usize::MAX => capacity,
-            too_many => capacity.min(too_many / 2),
-        }
+    /// Most lanes to ask for, where the engine thinks that `capacity` fit and `least` are needed.
+    pub fn lanes(&self, capacity: usize, least: usize) -> usize {
+        capacity.min((self.too_many / 2).max(least))
     }
 
-    /// Makes it possible to go on after `error` in a wave of `lanes` lanes.
+    /// Makes it possible to go on after `error` in a wave of `lanes` lanes, of which `least` are needed.
     ///
     /// # Errors
     /// `error` itself where nothing can be done about it, or nothing more.
-    pub fn mend(&mut self, error: Error, lanes: usize) -> Result<()> {
+    pub fn mend(&mut self, error: Error, lanes: usize, least: usize) -> Result<()> {
         match error.downcast_ref::<EngineError>() {
-            Some(EngineError::OutOfMemory(_)) if lanes > 1 => {
-                self.mended.push(format!("{error}; the wave went from {lanes} lanes to {}", lanes / 2));
+            Some(EngineError::OutOfMemory(_)) if lanes > least => {
                 self.too_many = lanes;
+                let fewer = self.lanes(lanes, least);
+                self.mended.push(format!("{error}; the wave went from {lanes} lanes to {fewer}"));
                 Ok(())
+            }
+            Some(EngineError::OutOfMemory(_)) if least > 1 => {
+                Err(error
+                    .context(format!("not even one ensemble of {least} runs fits; accepted: a smaller --ensemble")))
             }
             Some(EngineError::OutOfMemory(_)) => Err(error.context("not even a wave of one lane fits")),
             Some(EngineError::Lost(_)) => self.reopen(error),

@@ -1,16 +1,28 @@
 //! Closes a bracket around a cell's threshold by asking for runs at several learning rates at once.
 
-use super::watch::{Criterion, Trial};
+use super::Criterion;
+use super::watch::Trial;
+use super::zero::{Zero, zero};
 use crate::record::Verdict;
 
 /// First learning rates, as multiples of the guess: close enough for a straight line, far enough for clear signs.
 const SURVEY: [f64; 4] = [0.90, 0.97, 1.03, 1.10];
 
+/// First learning rates where growth rates are averages, which tell signs apart only at a distance.
+const WIDE: [f64; 4] = [0.70, 0.90, 1.12, 1.40];
+
 /// First learning rates where only escape is seen (no growth rates to interpolate).
 const COARSE: [f64; 4] = [0.45, 0.67, 1.0, 1.5];
 
+/// Width of a bracket, in units of the tolerance, within which a confidence interval counts.
+const CLOSE_BY: f64 = 3.0;
+
 /// Half the width, in units of the tolerance, at which a bracket is laid around the interpolated zero.
 const HALF_WIDTH: f64 = 0.4;
+
+/// The same where growth rates are averages: it is then the confidence interval that must be narrow, and runs farther
+/// away, whose signs show sooner, make it so at less cost.
+const HALF_INTERVAL: f64 = 0.8;
 
 /// Rounds of learning rates after which a search gives up.
 const ROUNDS: u32 = 16;
@@ -34,15 +46,17 @@ pub struct Request {
 pub struct Bracket {
     pub stable: Option<f64>,
     pub unstable: Option<f64>,
-    /// Zero of the growth rate by inverse interpolation (geometric mean of the ends where no growth rates are at hand).
+    /// Zero of the growth rate (geometric mean of the ends where no growth rates are at hand).
     pub threshold: Option<f64>,
+    /// 95 % confidence interval of the zero, where growth rates are averages of ensembles.
+    pub interval: Option<(f64, f64)>,
 }
 
 /// How a search ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
     pub bracket: Bracket,
-    /// Whether the bracket's relative width is within the tolerance.
+    /// Whether the relative width of the bracket, or that of the confidence interval inside it, is within the tolerance.
     pub measured: bool,
 }
 
@@ -113,6 +127,7 @@ impl Search {
     fn first(&self) -> [f64; 4] {
         match self.criterion {
             Criterion::Mean => SURVEY,
+            Criterion::MeanSquare | Criterion::AlmostSure => WIDE,
             Criterion::Escape => COARSE,
         }
     }
@@ -124,18 +139,24 @@ impl Search {
         let unstable = lrs(|v| matches!(v, Verdict::Escaped | Verdict::Diverged)).min_by(f64::total_cmp);
         let below = unstable.unwrap_or(f64::INFINITY);
         let stable = lrs(|v| v == Verdict::Stable).filter(|lr| *lr < below).max_by(f64::total_cmp);
-        let threshold = match (stable, unstable) {
-            (Some(stable), Some(unstable)) => Some(
-                self.zero().filter(|zero| (stable..=unstable).contains(zero)).unwrap_or((stable * unstable).sqrt()),
-            ),
-            _ => None,
+        let (Some(low), Some(high)) = (stable, unstable) else {
+            return Bracket { stable, unstable, ..Bracket::default() };
         };
-        Bracket { stable, unstable, threshold }
+        let zero = zero(&self.trials).filter(|zero| (low..=high).contains(&zero.lr));
+        let threshold = Some(zero.map_or((low * high).sqrt(), |zero| zero.lr));
+        Bracket { stable, unstable, threshold, interval: zero.and_then(|zero| zero.interval) }
     }
 
     fn width(&self, bracket: &Bracket) -> f64 {
         match (bracket.stable, bracket.unstable, bracket.threshold) {
-            (Some(stable), Some(unstable), Some(threshold)) => (unstable - stable) / threshold,
+            (Some(stable), Some(unstable), Some(threshold)) => {
+                let bracket_width = (unstable - stable) / threshold;
+                match bracket.interval {
+                    // An interval is to be believed only if gamma(lr) was seen close by, where it is nearly straight.
+                    Some((low, high)) => bracket_width.min((high - low) / threshold).max(bracket_width / CLOSE_BY),
+                    None => bracket_width,
+                }
+            }
             _ => f64::INFINITY,
         }
     }
@@ -144,10 +165,10 @@ impl Search {
     /// without growth rates or when interpolation has stopped helping, evenly spaced ones.
     fn inside(&self, stable: f64, unstable: f64) -> Vec<f64> {
         let inside = |lr: &f64| *lr > stable && *lr < unstable;
-        if let Some(zero) = self.zero().filter(inside)
+        if let Some(Zero { lr: zero, .. }) = zero(&self.trials).filter(|zero| inside(&zero.lr))
             && self.rounds < ROUNDS / 2
         {
-            let half = HALF_WIDTH * self.tolerance;
+            let half = if self.criterion.is_statistical() { HALF_INTERVAL } else { HALF_WIDTH } * self.tolerance;
             let narrow: Vec<f64> = [zero * (1.0 - half), zero * (1.0 + half)].into_iter().filter(inside).collect();
             if !narrow.is_empty() {
                 return narrow;
@@ -155,22 +176,6 @@ impl Search {
         }
         let ratio = unstable / stable;
         (1..=4).map(|i| stable * ratio.powf(f64::from(i) / 5.0)).filter(inside).collect()
-    }
-
-    /// ln(lr) as a function of gamma through the (at most three) trials of smallest |gamma|, evaluated at gamma = 0.
-    fn zero(&self) -> Option<f64> {
-        let mut known: Vec<(f64, f64)> = self.trials.iter().filter_map(|t| Some((t.growth?, t.lr.ln()))).collect();
-        known.sort_by(|a, b| a.0.abs().total_cmp(&b.0.abs()));
-        known.truncate(3);
-        if !(known.iter().any(|(gamma, _)| *gamma < 0.0) && known.iter().any(|(gamma, _)| *gamma > 0.0)) {
-            return None;
-        }
-        let zero = known.iter().enumerate().map(|(i, (gamma, ln_lr))| {
-            let others = known.iter().enumerate().filter(|(j, _)| *j != i);
-            ln_lr * others.map(|(_, (other, _))| other / (other - gamma)).product::<f64>()
-        });
-        let zero = zero.sum::<f64>().exp();
-        zero.is_finite().then_some(zero)
     }
 }
 
@@ -189,7 +194,8 @@ mod tests {
                         let growth = gamma(lr);
                         let verdict = if growth > 0.0 { Verdict::Escaped } else { Verdict::Stable };
                         let growth = shown.then_some(growth);
-                        search.record(Trial { lr, verdict, growth, steps: 1, last: Default::default() });
+                        let last = Default::default();
+                        search.record(Trial { lr, verdict, growth, error: None, members: 1, steps: 1, last });
                     }
                 }
             }
@@ -208,7 +214,7 @@ mod tests {
             // Beyond e^3 a strongly bent gamma changes sign again; the search may then end at that other zero.
             prop_assume!(bend >= 0.0 || (0.2..5.0).contains(&off));
             prop_assert!(outcome.measured, "{outcome:?}");
-            let Bracket { stable, unstable, threshold: estimate } = outcome.bracket;
+            let Bracket { stable, unstable, threshold: estimate, .. } = outcome.bracket;
             prop_assert!(stable.unwrap() <= threshold && threshold <= unstable.unwrap());
             prop_assert!((unstable.unwrap() - stable.unwrap()) / estimate.unwrap() <= tolerance);
         }

@@ -1,9 +1,9 @@
 //! Follows one run, observation by observation, until its fate is known.
 
+use super::Criterion;
 use super::growth::{Growth, Record};
 use crate::engine::Observation;
 use crate::record::Verdict;
-use serde::{Deserialize, Serialize};
 
 /// First look at the growth rate, in units of delay + 1 steps; every later look is at twice the time.
 const FIRST_LOOK: u64 = 32;
@@ -17,17 +17,6 @@ const ELSEWHERE: f64 = 10.0;
 
 /// A run has returned when its projection stays below this fraction of the distance it started at.
 const RETURNED: f64 = 1e-2;
-
-/// What is asked of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum Criterion {
-    /// Full batch: the sign of the growth rate of a small displacement (stability in the mean).
-    Mean,
-    /// Minibatches: whether the run, kicked by the noise of its batches, stays near the minimum for the whole horizon.
-    Escape,
-}
 
 /// How to watch a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,6 +41,11 @@ pub struct Trial {
     pub verdict: Verdict,
     /// Growth rate gamma per step, where it was measured and believed.
     pub growth: Option<f64>,
+    /// Its standard error, where it is the average of an ensemble.
+    pub error: Option<f64>,
+    /// Runs that it took: those of an ensemble, or 1.
+    pub members: usize,
+    /// Steps of each.
     pub steps: u64,
     /// Last observation.
     pub last: Observation,
@@ -85,8 +79,8 @@ impl Watch {
     pub fn push(&mut self, seen: &Observation) -> Option<Trial> {
         self.record.push(seen.projection, seen.distance_squared);
         match self.spec.criterion {
-            Criterion::Mean => self.growing(seen),
             Criterion::Escape => self.escaping(seen),
+            _ => self.growing(seen),
         }
     }
 
@@ -156,7 +150,7 @@ impl Watch {
     }
 
     fn trial(&self, verdict: Verdict, growth: Option<f64>, seen: &Observation) -> Trial {
-        Trial { lr: self.lr, verdict, growth, steps: self.record.steps(), last: *seen }
+        Trial { lr: self.lr, verdict, growth, error: None, members: 1, steps: self.record.steps(), last: *seen }
     }
 }
 

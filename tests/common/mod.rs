@@ -65,6 +65,9 @@ pub const DIFFERENCES: f64 = 1e-6;
 /// Two f64 eigensolvers agree on an eigenvalue of a small, well-scaled matrix.
 pub const EIGENVALUE: f64 = 1e-6;
 
+/// A dozen operations in f64, in another order.
+pub const ROUNDING_F64: f64 = 1e-14;
+
 /// Numbers that f64 holds exactly are met exactly.
 pub const EXACT: f64 = 0.0;
 

@@ -7,7 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Every file of a results folder but run.json, which has times in it.
-pub const FILES: [&str; 5] = ["thresholds.csv", "runs.csv", "minimum.safetensors", "thresholds.svg", "thresholds.png"];
+pub const FILES: [&str; 6] =
+    ["thresholds.csv", "runs.csv", "delays.csv", "minimum.safetensors", "thresholds.svg", "thresholds.png"];
 
 /// 20 rules at 15 delays on a quadratic of 40 dimensions: half a second of work at short delays, two at long ones.
 pub const CELLS: usize = 300;

@@ -1,13 +1,12 @@
-//! The kernels of one invocation per row, element or parameter: loss, gather, quadratic, step, observe.
+//! The kernels of one invocation per row or element: loss, gather, quadratic, observe; and what `step` counts.
 
 use crate::common::{KERNEL_F32, assert_close, gpu};
 use crate::lanes::*;
 use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::{Buffer, Device};
 use tauscope::kernels::loss::Loss;
-use tauscope::kernels::step::State;
+use tauscope::kernels::motion::Motion;
 use tauscope::kernels::{Place, gather, loss, observe, quadratic, step};
-use tauscope::rule::{Rule, RuleKind};
 
 #[test]
 fn loss_and_its_gradient_agree() {
@@ -124,85 +123,6 @@ fn quadratic_agrees() {
 }
 
 #[test]
-fn step_agrees_for_every_rule() {
-    for kind in RuleKind::iter() {
-        for parameters in around(step::WORKGROUP) {
-            check_step(kind, parameters);
-        }
-    }
-}
-
-fn check_step(kind: RuleKind, parameters: usize) {
-    let device = gpu().device();
-    let places = places(device);
-    let rule = Rule { kind, momentum: 0.9, dampening: 0.25 };
-    let (lr, weight_decay) = ([0.3f32, 0.0, 0.07], 0.01f32);
-    let updates: Vec<step::Update> = lr.iter().map(|lr| rule.coefficients().update(f64::from(*lr))).collect();
-    let gradient = uniform(15, LANES * parameters);
-    let landmarks = uniform(16, 2 * parameters);
-    let idle_nan = |mut values: Vec<f32>| {
-        let length = values.len() / LANES;
-        values[IDLE * length..][..length].fill(f32::NAN);
-        values
-    };
-    let server = idle_nan(uniform(17, LANES * parameters));
-    let history = idle_nan(uniform(18, LANES * SLOTS * parameters));
-    let velocity = idle_nan(uniform(19, LANES * SLOTS * parameters));
-    let partials = step::partials(parameters);
-    let params = step::Params {
-        step: 0,
-        lanes: LANES as u32,
-        parameters: parameters as u32,
-        history_stride: (SLOTS * parameters) as u32,
-        velocity_stride: (SLOTS * parameters) as u32,
-        partials: partials as u32,
-        weight_decay,
-    };
-    let (x, ring, v) =
-        (device.buffer_of("server", &server), device.buffer_of("history", &history), device.buffer_of("v", &velocity));
-    let sums = nan(device, LANES * partials * 4);
-    let (updates, g) = (device.buffer_of("updates", &updates), device.buffer_of("gradient", &gradient));
-    let marks = device.buffer_of("landmarks", &landmarks);
-    let buffers = [&places, &updates, &g, &marks, &x, &ring, &v, &sums];
-    run(&step::KERNEL, &[], &buffers, &params, [partials as u32, LANES as u32, 1]);
-
-    let [x, ring, v] = [(&x, server.len()), (&ring, history.len()), (&v, velocity.len())].map(|(b, n)| read(b, n));
-    let sums = read(&sums, LANES * partials * 4);
-    let (minimum, direction) = landmarks.split_at(parameters);
-    for index in BUSY {
-        let mut state = State {
-            server: wide(lane(&server, index)),
-            history: wide(lane(&history, index)),
-            velocity: wide(lane(&velocity, index)),
-        };
-        let moments = step::cpu(
-            &rule.coefficients(),
-            f64::from(lr[index]),
-            f64::from(weight_decay),
-            PLACES[index],
-            &wide(lane(&gradient, index)),
-            &wide(minimum),
-            &wide(direction),
-            &mut state,
-        );
-        let what = format!("{kind} {parameters} lane {index}");
-        assert_close(&what, lane(&x, index), &state.server, KERNEL_F32);
-        assert_close(&what, lane(&ring, index), &state.history, KERNEL_F32);
-        assert_close(&what, lane(&v, index), &state.velocity, KERNEL_F32);
-        let total = |member: usize| wide(lane(&sums, index)).iter().skip(member).step_by(4).sum::<f64>();
-        assert_close(&what, &[total(0)], &[moments.distance_squared], KERNEL_F32);
-        // A sum of terms of both signs: its scale is that of its factors.
-        let scale = moments.distance_squared.sqrt() * wide(direction).iter().map(|x| x * x).sum::<f64>().sqrt();
-        assert_close(&what, &[total(1), scale], &[moments.projection, scale], KERNEL_F32);
-        assert_close(&what, &[total(2)], &[moments.read_squared], KERNEL_F32);
-        assert_eq!(total(3), 0.0, "{what}: weights that are not finite");
-    }
-    for (what, values) in [("server", &x), ("history", &ring), ("velocity", &v), ("moments", &sums)] {
-        assert_untouched(what, lane(values, IDLE));
-    }
-}
-
-#[test]
 fn observe_finishes_sums_of_any_length() {
     let device = gpu().device();
     let places = places(device);
@@ -287,21 +207,22 @@ fn step_counts_weights_that_are_not_finite() {
             lanes: 1,
             parameters: length,
             history_stride: length,
-            velocity_stride: length,
+            state_stride: length,
+            second_offset: length,
             partials: partials as u32,
-            weight_decay: 0.0,
         };
         let zeros = |label| device.buffer_of(label, &vec![0.0f32; parameters]);
         let sums = nan(device, partials * 4);
-        let updates = device.buffer_of("updates", &[Rule::SGD.coefficients().update(1.0)]);
+        let sgd = Motion { lr: 1.0, direct: 1.0, ..Motion::default() };
+        let updates = device.buffer_of("updates", &[sgd.update()]);
         let buffers = [
             &device.buffer_of("places", &[place]),
             &updates,
             &device.buffer_of("gradient", &gradient),
-            &device.buffer_of("landmarks", &vec![0.0f32; 2 * parameters]),
+            &device.buffer_of("landmarks", &vec![0.0f32; 3 * parameters]),
             &zeros("server"),
             &zeros("history"),
-            &zeros("velocity"),
+            &zeros("state"),
             &sums,
         ];
         let dispatch =

@@ -1,7 +1,7 @@
 //! Shaders and waves on a device: a hardware GPU where there is one, else software Vulkan. There is no way to skip.
 //!
 //! - `devices`: which adapter is taken, and how its failures are told
-//! - `matmul`, `elementwise`: every shader against its CPU twin in f64, at shapes around its workgroup, with several lanes
+//! - `matmul`, `elementwise`, `update`: every shader against its CPU twin in f64, at shapes around its workgroup, with several lanes
 //!   of which one is idle, and outputs that hold NaN beforehand
 //! - `waves`: the GPU engine against the CPU engine, and what a run's bits may depend on
 //!
@@ -14,4 +14,5 @@ mod devices;
 mod elementwise;
 mod lanes;
 mod matmul;
+mod update;
 mod waves;

@@ -1,4 +1,4 @@
-//! Whole waves: the GPU engine against the CPU engine in f64, for every rule, delay, batch, activation and loss; and
+//! Whole waves: the GPU engine against the CPU engine in f64, for every rule, delay process, batch, activation and loss; and
 //! what a run's bits may depend on, which is nothing but the run.
 
 use crate::common::{STEPS_F32, assert_close, gpu};
@@ -8,16 +8,16 @@ use rand_chacha::rand_core::SeedableRng;
 use std::sync::Arc;
 use strum::IntoEnumIterator;
 use tauscope::engine::cpu::Cpu;
-use tauscope::engine::{Engine, EngineError, Observation, Run, WaveSpec};
+use tauscope::engine::{Engine, EngineError, Needs, Observation, Renewal, Run, WaveSpec};
+use tauscope::flags::ScheduleSpec;
 use tauscope::kernels::activation::Activation;
 use tauscope::kernels::loss::Loss;
 use tauscope::problem::data::Dataset;
 use tauscope::problem::model::Model;
 use tauscope::problem::{Network, Problem, Quadratic};
-use tauscope::rule::{Rule, RuleKind};
-use tauscope::schedule::Schedule;
+use tauscope::rule::{Locality, Rule, RuleKind};
+use tauscope::schedule::{Sampling, Schedule, ScheduleKind};
 
-const DELAYS: [u32; 3] = [0, 1, 3];
 /// Steps of a comparison: every slot is written several times, and no trajectory has parted from its twin yet.
 const STEPS: usize = 12;
 
@@ -55,31 +55,63 @@ fn spec(problem: Problem, batch: Option<usize>, lanes: usize) -> WaveSpec {
     WaveSpec {
         problem: Arc::new(problem),
         batch,
+        sampling: Sampling::Epochs,
         minimum: Arc::new(uniform(2, dimension).iter().map(|x| 0.1 * x).collect()),
         direction: Arc::new(direction.iter().map(|x| x / norm).collect()),
         lanes,
-        slots: 4,
-        slot_velocity: true,
+        together: 1,
+        needs: Needs { slots: 6, slot_velocity: true, second_moment: true, finish: true, centred: batch.is_some() },
         block: STEPS,
     }
 }
 
 /// A run that moves visibly in a few steps, from a start of its own.
-fn run(spec: &WaveSpec, kind: RuleKind, delay: u32, seed: u64) -> Run {
-    let (momentum, dampening) = if kind == RuleKind::Sgd { (0.0, 0.0) } else { (0.5, 0.25) };
+fn run(spec: &WaveSpec, kind: RuleKind, schedule: Schedule, seed: u64) -> Run {
+    let restless = kind.definition().locality == Locality::Restless;
+    let (momentum, dampening) = if kind.definition().momentum.is_some() { (0.5, 0.25) } else { (0.0, 0.0) };
     Run {
-        rule: Rule { kind, momentum, dampening },
-        lr: 0.2 + 0.01 * seed as f64,
-        schedule: Schedule::RoundRobin { delay },
-        seed_order: seed,
+        rule: Rule::new(kind, momentum, dampening),
+        lr: if restless { 0.01 } else { 0.2 + 0.001 * seed as f64 },
+        schedule,
+        seed,
         start: Arc::new(uniform(100 + seed, spec.problem.dimension())),
+        // Every other one, where there are batches to centre.
+        centred: !restless && spec.batch.is_some() && seed.is_multiple_of(2),
     }
 }
 
-/// Every rule at every delay.
+fn in_turn(delay: u32) -> Schedule {
+    Schedule::RoundRobin { delay }
+}
+
+/// One of each family; a match, so that none is forgotten.
+fn example(kind: ScheduleKind) -> Schedule {
+    let resolved = |text: &str| text.parse::<ScheduleSpec>().unwrap().resolve(3).unwrap();
+    match kind {
+        ScheduleKind::RoundRobin => resolved("round-robin"),
+        ScheduleKind::Random => resolved("random"),
+        ScheduleKind::Normal => resolved("normal:cap=5"),
+        ScheduleKind::Workers => resolved("workers:pareto:shape=1.5:spread=4"),
+        ScheduleKind::Iid => "iid:uniform:1..=5".parse::<ScheduleSpec>().unwrap().own().unwrap(),
+        ScheduleKind::Hybrid => resolved("hybrid:8"),
+        ScheduleKind::Trace => {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), "0\n3\n1\n5\n2\n").unwrap();
+            format!("trace:{}", file.path().display()).parse::<ScheduleSpec>().unwrap().own().unwrap()
+        }
+    }
+}
+
+/// Every rule under every delay process that it admits.
 fn all_runs(spec: &WaveSpec) -> Vec<Run> {
-    let cells = RuleKind::iter().flat_map(|kind| DELAYS.map(|delay| (kind, delay)));
-    cells.zip(0..).map(|((kind, delay), seed)| run(spec, kind, delay, seed)).collect()
+    let quadratic = spec.problem.curvature().is_some();
+    let schedules: Vec<Schedule> = [0, 1].map(in_turn).into_iter().chain(ScheduleKind::iter().map(example)).collect();
+    let rules = RuleKind::iter().filter(|kind| quadratic || kind.definition().locality != Locality::ScalesWithHessian);
+    let cells = rules.flat_map(|kind| schedules.iter().map(move |schedule| (kind, schedule.clone())));
+    let admitted = cells.filter(|(kind, schedule)| !kind.definition().workers || schedule.workers().is_some());
+    let runs: Vec<Run> = admitted.zip(0..).map(|((kind, schedule), seed)| run(spec, kind, schedule, seed)).collect();
+    assert!(runs.len() > 7 * 16, "{} runs", runs.len());
+    runs
 }
 
 /// Observations of `runs`, one lane each, and their weights at the end.
@@ -100,7 +132,7 @@ fn check_parity(what: &str, spec: &WaveSpec, runs: &[Run]) {
         for ((run, (seen, weights)), (expected, expected_weights)) in
             runs.iter().zip(advance(engine, spec, runs)).zip(&oracle)
         {
-            let what = format!("{name}: {what}, {} at {:?}", run.rule.kind, run.schedule);
+            let what = format!("{name}: {what}, {} at {:?}", run.rule.name(), run.schedule);
             assert_close(&what, &weights, expected_weights, STEPS_F32);
             let series = |seen: &[Observation]| {
                 let members = |seen: &Observation| [seen.distance_squared, seen.projection, seen.loss];
@@ -117,19 +149,19 @@ fn check_parity(what: &str, spec: &WaveSpec, runs: &[Run]) {
 }
 
 #[test]
-fn every_rule_and_delay_agrees_on_the_full_batch() {
+fn every_rule_and_schedule_agrees_on_the_full_batch() {
     let spec = spec(network(&[6], Activation::Tanh, Loss::Ce), None, 12);
     check_parity("full batch", &spec, &all_runs(&spec));
 }
 
 #[test]
-fn every_rule_and_delay_agrees_on_minibatches() {
+fn every_rule_and_schedule_agrees_on_minibatches() {
     let spec = spec(network(&[6], Activation::Tanh, Loss::Ce), Some(11), 12);
     check_parity("minibatch", &spec, &all_runs(&spec));
 }
 
 #[test]
-fn every_rule_and_delay_agrees_on_a_quadratic() {
+fn every_rule_and_schedule_agrees_on_a_quadratic() {
     let spec = spec(quadratic(), None, 12);
     check_parity("quadratic", &spec, &all_runs(&spec));
 }
@@ -141,7 +173,11 @@ fn every_activation_and_loss_agrees_at_every_depth() {
     {
         for hidden in [&[][..], &[5], &[9, 6], &[5, 35, 3]] {
             let spec = spec(network(hidden, activation, loss), None, 1);
-            check_parity(&format!("{activation} {loss} {hidden:?}"), &spec, &[run(&spec, RuleKind::HeavyBall, 1, 0)]);
+            check_parity(
+                &format!("{activation} {loss} {hidden:?}"),
+                &spec,
+                &[run(&spec, RuleKind::HeavyBall, in_turn(1), 0)],
+            );
             cases += 1;
         }
     }
@@ -162,7 +198,7 @@ fn a_run_has_the_same_bits_wherever_and_whenever_it_runs() {
         ("minibatch", spec(network(), Some(11), 7)),
         ("quadratic", spec(quadratic(), None, 7)),
     ] {
-        let probe = run(&spec, RuleKind::Shifted, 3, 50);
+        let probe = run(&spec, RuleKind::Shifted, in_turn(3), 50);
         let (seen, weights) = advance(gpu(), &spec, std::slice::from_ref(&probe)).remove(0);
         let alone = bits(seen.into_iter(), &weights);
 
@@ -190,10 +226,38 @@ fn a_run_has_the_same_bits_wherever_and_whenever_it_runs() {
     }
 }
 
+/// Copies take over weights, velocities, the place in the schedule and in the epoch; only the future is their own.
+#[test]
+fn renewed_lanes_go_on_like_their_sources_at_another_scale() {
+    for (what, spec) in [
+        ("minibatch", spec(network(&[6], Activation::Tanh, Loss::Ce), Some(11), 3)),
+        ("quadratic", spec(quadratic(), None, 3)),
+    ] {
+        let series = [gpu() as &dyn Engine, &Cpu::<f64>::default()].map(|engine| {
+            let mut wave = engine.open(spec.clone()).unwrap();
+            let schedule = example(ScheduleKind::Random);
+            for lane in 0..3 {
+                wave.start(lane, run(&spec, RuleKind::HeavyBall, schedule.clone(), 2 * lane as u64)).unwrap();
+            }
+            wave.advance(STEPS / 2).unwrap();
+            let renewal = |lane, source, factor, seed| Renewal { lane, source, factor, seed };
+            // Lane 1 becomes lane 0 as it was, which is scaled in the same call; lane 2 draws other batches and delays.
+            let renewals = [renewal(1, 0, 1.0, None), renewal(0, 0, 0.5, None), renewal(2, 2, -0.25, Some(99))];
+            wave.renew(&renewals).unwrap();
+            let after: Vec<Vec<f64>> = (0..3).map(|lane| wave.weights(lane).unwrap()).collect();
+            let half: Vec<f64> = after[1].iter().zip(&*spec.minimum).map(|(x, m)| m + 0.5 * (x - m)).collect();
+            assert_close(&format!("{what}: half of lane 1"), &after[0], &half, STEPS_F32);
+            let seen = wave.advance(STEPS / 2).unwrap();
+            (0..3).flat_map(|lane| seen.lane(lane).map(|seen| seen.projection).collect::<Vec<_>>()).collect::<Vec<_>>()
+        });
+        assert_close(&format!("{what}: after the renewal"), &series[0], &series[1], STEPS_F32);
+    }
+}
+
 #[test]
 fn a_run_that_diverges_is_seen_to_and_disturbs_no_other() {
     let spec = spec(quadratic(), None, 2);
-    let calm = run(&spec, RuleKind::Sgd, 1, 1);
+    let calm = run(&spec, RuleKind::Sgd, in_turn(1), 1);
     let wild = Run { lr: 1e30, ..calm.clone() };
     let [(expected, _)] = &advance(gpu(), &spec, std::slice::from_ref(&calm))[..] else { panic!("one run") };
     let seen = advance(gpu(), &spec, &[calm, wild]);
@@ -207,7 +271,7 @@ fn a_block_is_submitted_in_as_many_portions_as_it_takes() {
     let spec = WaveSpec { block: 200, ..spec(quadratic(), None, 1) };
     let start = |engine: &dyn Engine| {
         let mut wave = engine.open(spec.clone()).unwrap();
-        wave.start(0, run(&spec, RuleKind::HeavyBall, 3, 4)).unwrap();
+        wave.start(0, run(&spec, RuleKind::HeavyBall, in_turn(3), 4)).unwrap();
         wave
     };
     let whole: Vec<Observation> = start(gpu()).advance(200).unwrap().lane(0).copied().collect();
@@ -225,12 +289,13 @@ fn a_wave_that_exceeds_the_device_is_refused_with_the_numbers() {
     let largest = gpu().device().limits().max_storage_buffer_binding_size;
     let dimension = quadratic().dimension() as u64;
     let slots = (largest / (4 * dimension)) as usize + 1;
-    let too_deep = WaveSpec { slots, ..spec(quadratic(), None, 1) };
+    let deep = |slots| Needs { slots, slot_velocity: true, ..Needs::default() };
+    let too_deep = WaveSpec { needs: deep(slots), ..spec(quadratic(), None, 1) };
     for error in [gpu().capacity(&too_deep).err(), gpu().open(too_deep).err()] {
         let Some(EngineError::TooLarge(message)) = error else { panic!("{error:?}") };
         assert!(message.contains("history") && message.contains(&largest.to_string()), "{message}");
     }
-    let many = WaveSpec { slots: slots / 10, lanes: 1000, ..spec(quadratic(), None, 1) };
+    let many = WaveSpec { needs: deep(slots / 10), lanes: 1000, ..spec(quadratic(), None, 1) };
     let capacity = gpu().capacity(&many).unwrap();
     assert!((1..=10).contains(&capacity), "{capacity}");
     assert!(matches!(gpu().open(many).err(), Some(EngineError::TooLarge(_))));
@@ -239,16 +304,27 @@ fn a_wave_that_exceeds_the_device_is_refused_with_the_numbers() {
 #[test]
 fn a_run_that_does_not_fit_its_wave_is_refused() {
     let spec = spec(quadratic(), None, 1);
-    let mut wave = gpu().open(WaveSpec { slot_velocity: false, ..spec.clone() }).unwrap();
-    assert!(matches!(wave.start(0, run(&spec, RuleKind::Shifted, 1, 0)), Err(EngineError::TooLarge(_))));
-    assert!(matches!(wave.start(0, run(&spec, RuleKind::Sgd, 4, 0)), Err(EngineError::TooLarge(_))));
+    let needs = Needs { slots: 4, ..Needs::default() };
+    let mut wave = gpu().open(WaveSpec { needs, ..spec.clone() }).unwrap();
+    wave.start(0, run(&spec, RuleKind::Sgd, in_turn(3), 0)).unwrap();
+    for (kind, delay) in [
+        (RuleKind::Shifted, 1),
+        (RuleKind::Sgd, 4),
+        (RuleKind::Adam, 1),
+        (RuleKind::GapAware, 1),
+        (RuleKind::Clipped, 1),
+        (RuleKind::DcAsgd, 1),
+    ] {
+        let refused = wave.start(0, run(&spec, kind, in_turn(delay), 0));
+        assert!(matches!(refused, Err(EngineError::TooLarge(_))), "{kind} at delay {delay}");
+    }
 }
 
 /// A wave of a network that keeps any device busy for a while.
 pub fn busy_wave(gpu: &dyn Engine) -> (Box<dyn tauscope::engine::Wave>, WaveSpec) {
     let spec = spec(network(&[64], Activation::Tanh, Loss::Ce), None, 64);
     let mut wave = gpu.open(spec.clone()).unwrap();
-    (0..spec.lanes).for_each(|lane| wave.start(lane, run(&spec, RuleKind::Sgd, 1, lane as u64)).unwrap());
+    (0..spec.lanes).for_each(|lane| wave.start(lane, run(&spec, RuleKind::Sgd, in_turn(1), lane as u64)).unwrap());
     (wave, spec)
 }
 
@@ -256,7 +332,7 @@ pub fn busy_wave(gpu: &dyn Engine) -> (Box<dyn tauscope::engine::Wave>, WaveSpec
 fn what_is_not_finite_never_leaves_its_lane() {
     for batch in [None, Some(8)] {
         let spec = spec(network(&[9], Activation::Tanh, Loss::Ce), batch, 1);
-        let calm = run(&spec, RuleKind::HeavyBall, 1, 0);
+        let calm = run(&spec, RuleKind::HeavyBall, in_turn(1), 0);
         let wild = [1e30, f64::INFINITY, f64::NAN].map(|lr| Run { lr, ..calm.clone() });
         let alone = advance(gpu(), &spec, std::slice::from_ref(&calm));
         // Between them, so that both neighbours in memory are wild.

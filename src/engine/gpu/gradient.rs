@@ -5,7 +5,7 @@ use super::plan::{self, Plan};
 use super::program::Dispatch;
 use crate::engine::WaveSpec;
 use crate::kernels::matmul::{Dense, Epilogue, Tile};
-use crate::kernels::{gather, loss, matmul, quadratic};
+use crate::kernels::{finish, gather, loss, matmul, quadratic};
 use crate::problem::{Network, Problem, Quadratic};
 
 /// What a wave lends to whoever computes its gradients.
@@ -14,19 +14,44 @@ pub struct Workspace<'a> {
     pub spec: &'a WaveSpec,
     pub plan: &'a Plan,
     pub places: &'a Buffer,
+    pub updates: &'a Buffer,
     /// Row numbers of the minibatches, steps x lanes x rows.
     pub order: &'a Buffer,
+    pub server: &'a Buffer,
     pub history: &'a Buffer,
+    pub state: &'a Buffer,
+    pub landmarks: &'a Buffer,
     pub gradient: &'a Buffer,
     pub loss_partials: &'a Buffer,
 }
 
 impl Workspace<'_> {
     pub fn dispatches(&self) -> Vec<Dispatch> {
-        match &*self.spec.problem {
+        let anchor = self.per_lane("anchor", if self.spec.needs.centred { self.plan.parameters } else { 0 });
+        let mut dispatches = match &*self.spec.problem {
             Problem::Quadratic(problem) => vec![self.quadratic(problem)],
-            Problem::Network(network) => self.backpropagation(network),
+            Problem::Network(network) => self.backpropagation(network, &anchor),
+        };
+        if self.spec.needs.finish {
+            dispatches.push(self.finish(&anchor));
         }
+        dispatches
+    }
+
+    fn finish(&self, anchor: &Buffer) -> Dispatch {
+        let Self { spec, plan, .. } = self;
+        let params = finish::Params {
+            step: 0,
+            lanes: self.lanes(),
+            parameters: plan.parameters as u32,
+            history_stride: (spec.needs.slots * plan.parameters) as u32,
+            state_stride: (spec.needs.memories() * plan.parameters) as u32,
+            second_offset: (spec.needs.velocities() * plan.parameters) as u32,
+            weight_decay: spec.problem.weight_decay() as f32,
+        };
+        let buffers =
+            [self.places, self.updates, self.history, self.landmarks, self.server, anchor, self.state, self.gradient];
+        self.device.dispatch(&self.device.pipeline(&finish::KERNEL, &[]), &buffers, &params, [self.lanes(), 1, 1])
     }
 
     fn lanes(&self) -> u32 {
@@ -44,7 +69,7 @@ impl Workspace<'_> {
             step: 0,
             lanes: self.lanes(),
             parameters: self.plan.parameters as u32,
-            history_stride: (self.spec.slots * self.plan.parameters) as u32,
+            history_stride: (self.spec.needs.slots * self.plan.parameters) as u32,
             partials: self.plan.loss_partials as u32,
         };
         let eigenvalues = self.device.buffer_of("eigenvalues", &eigenvalues);
@@ -53,8 +78,8 @@ impl Workspace<'_> {
         self.device.dispatch(&self.device.pipeline(&quadratic::KERNEL, &[]), &buffers, &params, workgroups)
     }
 
-    /// Forward through the layers, the loss, and back.
-    fn backpropagation(&self, network: &Network) -> Vec<Dispatch> {
+    /// Forward through the layers, the loss, and back; before that the same at the minimum, where runs are centred.
+    fn backpropagation(&self, network: &Network, anchor: &Buffer) -> Vec<Dispatch> {
         let layers = &network.model.layers;
         let rows = plan::rows(network, self.spec);
         let last = layers.len() - 1;
@@ -79,10 +104,9 @@ impl Workspace<'_> {
         let no_slope = self.device.buffer("no slope", 0);
         let input = |index: usize| if index == 0 { &inputs } else { &values[index - 1] };
         let delta = |index: usize| deltas.get(index).unwrap_or(&values[last]);
-        let dense: Vec<Dense> = layers
-            .iter()
-            .enumerate()
-            .map(|(index, layer)| Dense {
+        let pass = |versions: &Buffer, slots: usize, gradient: &Buffer| {
+            let mut dispatches = Vec::new();
+            let dense = layers.iter().enumerate().map(|(index, layer)| Dense {
                 lanes: self.lanes(),
                 rows: rows as u32,
                 inputs: layer.inputs as u32,
@@ -90,32 +114,32 @@ impl Workspace<'_> {
                 weight: layer.weight as u32,
                 bias: layer.bias as u32,
                 parameters: self.plan.parameters as u32,
-                slots: self.spec.slots as u32,
+                slots: slots as u32,
                 input_lane_stride: if index == 0 && self.spec.batch.is_none() { 0 } else { rows * layer.inputs } as u32,
-            })
-            .collect();
-
-        for (index, layer) in dense.iter().enumerate() {
-            let epilogue = Epilogue::Forward(network.model.activation_after(index));
-            let slope = slopes.get(index).unwrap_or(&no_slope);
-            dispatches.push(self.product(
-                epilogue,
-                &layer.forward(),
-                [input(index), self.history, &values[index], slope],
-            ));
-        }
-        dispatches.push(self.loss(network, rows, label_stride, &labels, &values[last]));
-        for (index, layer) in dense.iter().enumerate().rev() {
-            dispatches.push(self.product(
-                Epilogue::Gradient,
-                &layer.gradient(),
-                [delta(index), input(index), self.gradient, &no_slope],
-            ));
-            if index > 0 {
-                let below = [delta(index), self.history, delta(index - 1), &slopes[index - 1]];
-                dispatches.push(self.product(Epilogue::Backward, &layer.backward(), below));
+            });
+            let dense: Vec<Dense> = dense.collect();
+            for (index, layer) in dense.iter().enumerate() {
+                let epilogue = Epilogue::Forward(network.model.activation_after(index));
+                let slope = slopes.get(index).unwrap_or(&no_slope);
+                let buffers = [input(index), versions, &values[index], slope];
+                dispatches.push(self.product(epilogue, &layer.forward(), buffers));
             }
+            dispatches.push(self.loss(network, rows, label_stride, &labels, &values[last]));
+            for (index, layer) in dense.iter().enumerate().rev() {
+                let buffers = [delta(index), input(index), gradient, &no_slope];
+                dispatches.push(self.product(Epilogue::Gradient, &layer.gradient(), buffers));
+                if index > 0 {
+                    let below = [delta(index), versions, delta(index - 1), &slopes[index - 1]];
+                    dispatches.push(self.product(Epilogue::Backward, &layer.backward(), below));
+                }
+            }
+            dispatches
+        };
+        if self.spec.needs.centred {
+            // All lanes share the minimum, which has no ring.
+            dispatches.extend(pass(self.landmarks, 0, anchor));
         }
+        dispatches.extend(pass(self.history, self.spec.needs.slots, self.gradient));
         dispatches
     }
 

@@ -16,7 +16,7 @@ mod wave;
 
 pub use device::{AdapterChoice, AdapterReport, adapters};
 
-use super::{Engine, EngineError, EngineInfo, Wave, WaveSpec};
+use super::{Engine, EngineError, EngineInfo, Footprint, Wave, WaveSpec};
 use device::Device;
 use plan::Plan;
 
@@ -50,6 +50,11 @@ impl Engine for Gpu {
 
     fn capacity(&self, spec: &WaveSpec) -> Result<usize, EngineError> {
         Ok(Plan::new(spec, self.device.limits())?.capacity)
+    }
+
+    fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
+        let plan = Plan::new(spec, self.device.limits())?;
+        Ok(Footprint { lane: plan.bytes / plan.capacity.max(1) as u64, free: None })
     }
 
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {

@@ -27,8 +27,6 @@ pub struct Plan {
     pub portion: usize,
     /// P.
     pub parameters: usize,
-    /// Velocities that a lane keeps.
-    pub velocities: usize,
     /// Partial sums of the loss per lane.
     pub loss_partials: usize,
     /// Partial sums of the moments per lane.
@@ -47,7 +45,6 @@ impl Plan {
     /// [`EngineError::TooLarge`], with the numbers, where not even one lane fits.
     pub fn new(spec: &WaveSpec, limits: &Limits) -> Result<Self, EngineError> {
         let parameters = spec.problem.dimension();
-        let velocities = if spec.slot_velocity { spec.slots } else { 1 };
         let (loss_partials, work) = match &*spec.problem {
             Problem::Quadratic(_) => (quadratic::partials(parameters), parameters),
             Problem::Network(network) => {
@@ -57,13 +54,12 @@ impl Plan {
             }
         };
         let moment_partials = step::partials(parameters);
-        let mut plan =
-            Self { capacity: spec.lanes, bytes: 0, portion: 1, parameters, velocities, loss_partials, moment_partials };
+        let mut plan = Self { capacity: spec.lanes, bytes: 0, portion: 1, parameters, loss_partials, moment_partials };
         plan.check_grid(spec, limits)?;
         plan.capacity = plan.lanes_that_fit(spec, limits)?;
 
         let lanes = plan.capacity.max(1) as u64;
-        let table = lanes * PLACE.max(spec.batch.unwrap_or(0) as u64 * WORD);
+        let table = lanes * UPDATE.max(spec.batch.unwrap_or(0) as u64 * WORD);
         plan.portion = spec
             .block
             .min(MOST_STEPS)
@@ -97,9 +93,9 @@ impl Plan {
         let shared = |name, words: usize| Size { name, shared: words as u64 * WORD, per_lane: 0 };
         let per_lane = |name, words: usize| Size { name, shared: 0, per_lane: words as u64 * WORD };
         let mut sizes = vec![
-            shared("landmarks", 2 * self.parameters),
-            per_lane("history", spec.slots * self.parameters),
-            per_lane("velocity", self.velocities * self.parameters),
+            shared("landmarks", 3 * self.parameters),
+            per_lane("history", spec.needs.slots * self.parameters),
+            per_lane("state", spec.needs.memories() * self.parameters),
             per_lane("server", self.parameters),
             per_lane("gradient", self.parameters),
             per_lane("loss_partials", self.loss_partials),
@@ -150,7 +146,7 @@ impl Plan {
 }
 
 /// Bytes of a lane's place in one step.
-const PLACE: u64 = size_of::<crate::kernels::Place>() as u64;
+const UPDATE: u64 = size_of::<crate::kernels::motion::Update>() as u64;
 
 /// The largest buffer that a kernel can see and index with 32 bits.
 fn largest_buffer(limits: &Limits) -> u64 {
@@ -165,9 +161,11 @@ pub fn rows(network: &Network, spec: &WaveSpec) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Needs;
     use crate::problem::Quadratic;
     use crate::problem::data::{DataSource, Dataset};
     use crate::problem::model::Model;
+    use crate::schedule::Sampling;
     use std::sync::Arc;
 
     fn spec(problem: Problem, batch: Option<usize>, lanes: usize) -> WaveSpec {
@@ -178,8 +176,9 @@ mod tests {
             minimum: Arc::clone(&landmark),
             direction: landmark,
             lanes,
-            slots: 33,
-            slot_velocity: true,
+            sampling: Sampling::Epochs,
+            together: 1,
+            needs: Needs { slots: 33, slot_velocity: true, ..Needs::default() },
             block: 1000,
         }
     }
@@ -226,7 +225,10 @@ mod tests {
         };
         let ring = message(&spec(quadratic(2_000_000), None, 1));
         assert!(ring.contains("'history'") && ring.contains("264000000") && ring.contains("134217728"), "{ring}");
-        let grid = message(&WaveSpec { slots: 1, ..spec(quadratic(65_535 * step::WORKGROUP + 1), None, 1) });
+        let grid = message(&WaveSpec {
+            needs: Needs { slots: 1, ..Needs::default() },
+            ..spec(quadratic(65_535 * step::WORKGROUP + 1), None, 1)
+        });
         assert!(grid.contains("'step'") && grid.contains("65536") && grid.contains("65535"), "{grid}");
     }
 }

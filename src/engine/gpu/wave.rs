@@ -4,9 +4,11 @@ use super::device::{Buffer, Device};
 use super::gradient::Workspace;
 use super::plan::Plan;
 use super::program::Dispatch;
-use crate::engine::{EngineError, Observation, Observations, Run, Wave, WaveSpec};
-use crate::kernels::{Place, observe, step};
-use crate::schedule::{BatchOrder, Schedule};
+use crate::engine::{EngineError, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec};
+use crate::kernels::motion::Update;
+use crate::kernels::{Place, observe, renew, step};
+use crate::rule::course::{Course, Leg};
+use crate::schedule::BatchOrder;
 use std::sync::Arc;
 
 pub struct GpuWave {
@@ -18,14 +20,19 @@ pub struct GpuWave {
     dispatches: Vec<Dispatch>,
     /// The wave and its kernels, for whoever waits for them in vain.
     what: Arc<str>,
+    renewal: Dispatch,
+    /// lanes: what the renewal does with each.
+    renewals: Buffer,
+    factors: Buffer,
     /// steps of a portion x lanes.
     places: Buffer,
     /// steps of a portion x lanes x rows; a stub where the batch is full.
     order: Buffer,
+    /// steps of a portion x lanes.
     updates: Buffer,
     server: Buffer,
     history: Buffer,
-    velocity: Buffer,
+    state: Buffer,
     /// steps of a portion x lanes x 4.
     observations: Buffer,
     /// steps of a block x lanes x 4.
@@ -33,21 +40,13 @@ pub struct GpuWave {
 }
 
 /// What the host knows of a busy lane.
+#[derive(Clone)]
 struct Lane {
     /// Steps that the run has made.
     step: u64,
-    schedule: Schedule,
-    slot_velocity: bool,
+    course: Course,
     /// The order of its minibatches; none where the batch is full.
     order: Option<BatchOrder>,
-}
-
-impl Lane {
-    fn place(&self, step: u64) -> Place {
-        let slots = self.schedule.at(step);
-        let velocity = if self.slot_velocity { slots.write } else { 0 };
-        Place { busy: 1, read: slots.read, write: slots.write, velocity }
-    }
 }
 
 /// Bytes of one observation.
@@ -66,16 +65,19 @@ impl GpuWave {
         let room = |label: &str, words: usize| device.buffer(label, (lanes * words * 4) as u64);
         let places = device.buffer("places", (plan.portion * lanes * size_of::<Place>()) as u64);
         let order = room("order", plan.portion * spec.batch.unwrap_or(0));
-        let updates = device.buffer("updates", (lanes * size_of::<step::Update>()) as u64);
+        let updates = device.buffer("updates", (plan.portion * lanes * size_of::<Update>()) as u64);
         let server = room("server", plan.parameters);
         let gradient = room("gradient", plan.parameters);
-        let history = room("history", spec.slots * plan.parameters);
-        let velocity = room("velocity", plan.velocities * plan.parameters);
+        let history = room("history", spec.needs.slots * plan.parameters);
+        let state = room("state", spec.needs.memories() * plan.parameters);
         let loss_partials = room("loss_partials", plan.loss_partials);
         let moment_partials = room("moment_partials", 4 * plan.moment_partials);
         let observations = device.buffer("observations", (plan.portion * lanes) as u64 * OBSERVATION);
         let staging = device.staging((spec.block * lanes) as u64 * OBSERVATION);
-        let landmarks: Vec<f32> = spec.minimum.iter().chain(&*spec.direction).map(|x| *x as f32).collect();
+        let flat = vec![0.0; plan.parameters];
+        let curvature = spec.problem.curvature().unwrap_or(&flat);
+        let landmarks: Vec<f32> =
+            spec.minimum.iter().chain(&*spec.direction).chain(curvature).map(|x| *x as f32).collect();
         let landmarks = device.buffer_of("landmarks", &landmarks);
 
         let workspace = Workspace {
@@ -83,8 +85,12 @@ impl GpuWave {
             spec: &spec,
             plan: &plan,
             places: &places,
+            updates: &updates,
             order: &order,
+            server: &server,
             history: &history,
+            state: &state,
+            landmarks: &landmarks,
             gradient: &gradient,
             loss_partials: &loss_partials,
         };
@@ -94,14 +100,14 @@ impl GpuWave {
             step: 0,
             lanes: lanes as u32,
             parameters: plan.parameters as u32,
-            history_stride: (spec.slots * plan.parameters) as u32,
-            velocity_stride: (plan.velocities * plan.parameters) as u32,
+            history_stride: (spec.needs.slots * plan.parameters) as u32,
+            state_stride: (spec.needs.memories() * plan.parameters) as u32,
+            second_offset: (spec.needs.velocities() * plan.parameters) as u32,
             partials: plan.moment_partials as u32,
-            weight_decay,
         };
         dispatches.push(device.dispatch(
             &device.pipeline(&step::KERNEL, &[]),
-            &[&places, &updates, &gradient, &landmarks, &server, &history, &velocity, &moment_partials],
+            &[&places, &updates, &gradient, &landmarks, &server, &history, &state, &moment_partials],
             &update,
             [plan.moment_partials as u32, lanes as u32, 1],
         ));
@@ -118,6 +124,21 @@ impl GpuWave {
             &seen,
             [lanes as u32, 1, 1],
         ));
+        let renewals = device.buffer("renewals", (lanes * size_of::<Place>()) as u64);
+        let factors = room("factors", 1);
+        let renewing = renew::Params {
+            step: 0,
+            parameters: plan.parameters as u32,
+            slots: spec.needs.slots as u32,
+            velocities: spec.needs.velocities() as u32,
+            seconds: u32::from(spec.needs.second_moment),
+        };
+        let renewal = device.dispatch(
+            &device.pipeline(&renew::KERNEL, &[]),
+            &[&renewals, &factors, &landmarks, &server, &history, &state],
+            &renewing,
+            [plan.parameters.div_ceil(renew::WORKGROUP) as u32, lanes as u32, 1],
+        );
         device.check().map_err(|error| match error {
             EngineError::OutOfMemory(why) => {
                 EngineError::OutOfMemory(format!("{why}: a wave of {lanes} lanes takes {} bytes", plan.bytes))
@@ -127,7 +148,7 @@ impl GpuWave {
         let kernels: Vec<&str> = dispatches.iter().map(|dispatch| dispatch.kernel).collect();
         let what = format!(
             "a wave of {lanes} lanes and {} slots, up to {} steps of the kernels {}",
-            spec.slots,
+            spec.needs.slots,
             plan.portion,
             kernels.join(", ")
         );
@@ -136,12 +157,15 @@ impl GpuWave {
             what: what.into(),
             lanes: (0..lanes).map(|_| None).collect(),
             dispatches,
+            renewal,
+            renewals,
+            factors,
             places,
             order,
             updates,
             server,
             history,
-            velocity,
+            state,
             observations,
             staging,
             plan,
@@ -154,12 +178,15 @@ impl GpuWave {
         let rows = self.spec.batch.unwrap_or(0);
         let lanes = self.lanes.len();
         let mut places = vec![Place::default(); steps * lanes];
+        let mut updates = vec![Update::default(); steps * lanes];
         let mut order = vec![0u32; steps * lanes * rows];
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             let Some(lane) = lane else { continue };
             for step in 0..steps {
                 let at = step * lanes + index;
-                places[at] = lane.place(lane.step);
+                let Leg { place, motion, .. } = lane.course.advance();
+                places[at] = place.into();
+                updates[at] = motion.update();
                 if let Some(batches) = &mut lane.order {
                     order[at * rows..][..rows].copy_from_slice(batches.rows(lane.step));
                 }
@@ -167,6 +194,7 @@ impl GpuWave {
             }
         }
         self.device.write(&self.places, 0, &places);
+        self.device.write(&self.updates, 0, &updates);
         self.device.write(&self.order, 0, &order);
     }
 }
@@ -174,17 +202,16 @@ impl GpuWave {
 impl Wave for GpuWave {
     fn start(&mut self, lane: usize, run: Run) -> Result<(), EngineError> {
         self.spec.admits(&run)?;
-        let slot_velocity = run.rule.has_slot_velocity();
-        let Plan { parameters, velocities, .. } = self.plan;
+        let Self { device, spec, plan, .. } = self;
+        let parameters = plan.parameters;
+        let (Needs { slots, .. }, memories) = (spec.needs, spec.needs.memories());
         let start: Vec<f32> = run.start.iter().map(|x| *x as f32).collect();
-        let slots = run.schedule.slots() as usize;
-        self.device.write(&self.updates, lane, &[run.rule.coefficients().update(run.lr)]);
-        self.device.write(&self.server, lane * parameters, &start);
-        self.device.write(&self.history, lane * self.spec.slots * parameters, &start.repeat(slots));
-        self.device.write(&self.velocity, lane * velocities * parameters, &vec![0f32; velocities * parameters]);
-        let order = self.spec.batch.zip(self.spec.problem.samples());
-        let order = order.map(|(batch, samples)| BatchOrder::new(samples, batch, run.seed_order));
-        self.lanes[lane] = Some(Lane { step: 0, schedule: run.schedule, slot_velocity, order });
+        device.write(&self.server, lane * parameters, &start);
+        device.write(&self.history, lane * slots * parameters, &start.repeat(run.schedule.slots() as usize));
+        device.write(&self.state, lane * memories * parameters, &vec![0f32; memories * parameters]);
+        let order = spec.batch.zip(spec.problem.samples());
+        let order = order.map(|(batch, samples)| BatchOrder::new(samples, batch, run.seed, spec.sampling));
+        self.lanes[lane] = Some(Lane { step: 0, course: run.course(spec), order });
         self.device.check()
     }
 
@@ -215,6 +242,34 @@ impl Wave for GpuWave {
             None => Observation::default(),
         });
         Ok(Observations::new(lanes, observations.collect()))
+    }
+
+    fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
+        let lanes = self.lanes.len();
+        // Copies first, all with factor 1: a source may itself be scaled in the same call.
+        for copying in [true, false] {
+            let mut places = vec![Place::default(); lanes];
+            let mut factors = vec![1f32; lanes];
+            for Renewal { lane, source, factor, .. } in renewals.iter().filter(|r| !copying || r.lane != r.source) {
+                places[*lane] =
+                    Place { busy: 1, read: if copying { *source } else { *lane } as u32, ..Place::default() };
+                factors[*lane] = if copying { 1.0 } else { *factor as f32 };
+            }
+            self.device.write(&self.renewals, 0, &places);
+            self.device.write(&self.factors, 0, &factors);
+            self.device.run(std::slice::from_ref(&self.renewal), 1);
+        }
+        for Renewal { lane, source, seed, .. } in renewals {
+            if lane != source {
+                self.lanes[*lane] = self.lanes[*source].clone();
+            }
+            let lane = self.lanes[*lane].as_mut().expect("a renewed lane is busy");
+            if let Some(seed) = seed {
+                lane.course.reseed(*seed);
+                lane.order.iter_mut().for_each(|order| order.reseed(*seed));
+            }
+        }
+        self.device.check()
     }
 
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {

@@ -1,0 +1,536 @@
+// The pictures of a report, drawn with Observable Plot from the JSON island of the page, and what the mouse does there.
+//
+// Every mark that stands for a row carries data-row, the key of the row that is shown while the pointer is near it, so
+// what was drawn can be counted. Sentences and tables are not made here: they are in the page already.
+"use strict";
+
+const data = JSON.parse(document.getElementById("data").textContent);
+
+// Okabe and Ito's colours, without their yellow, which is too faint on white. Lists of 7, 8 and 5: series that share a
+// colour differ in marker and dash.
+const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"];
+const SYMBOLS = ["circle", "square", "triangle", "diamond", "star", "wye", "cross", "hexagon"];
+const DASHES = ["none", "7 3", "2 3", "9 3 2 3", "14 4"];
+const SOFT = "#5a6068";
+const GRID = { stroke: "#e6e8eb", strokeOpacity: 1 };
+// The colours of growth rates, from decay to growth.
+const DECAY = "#2166ac";
+const GROWTH = "#d55e00";
+
+const series = data.series.map((one, index) => ({
+  ...one,
+  index,
+  color: COLORS[index % COLORS.length],
+  symbol: SYMBOLS[index % SYMBOLS.length],
+  dash: DASHES[index % DASHES.length],
+}));
+
+// Rows by key, for the tip.
+const rows = new Map();
+const register = (key, columns, row) => (rows.set(key, { columns, row }), key);
+for (const one of series) {
+  one.cells.forEach((cell, place) => {
+    cell.series = one;
+    cell.key = register(`cell-${one.index}-${place}`, data.columns, cell.row);
+  });
+  one.shown = one.cells.filter((cell) => cell.value !== null && cell.delay !== null);
+}
+const shown = series.flatMap((one) => one.shown);
+data.runs.forEach((run, index) => {
+  run.cell = series[run.place[0]].cells[run.place[1]];
+  run.key = register(`run-${index}`, data.run_columns, run.row);
+});
+data.curves.forEach((curve, index) => (curve.key = register(`curve-${index}`, data.run_columns, curve.row)));
+
+// --- parts that pictures share ---------------------------------------------------------------------------------------
+
+// A transform that writes the key of its datum on every element of a mark.
+const keyed = (items, options) => ({
+  ...options,
+  render(index, scales, values, dimensions, context, next) {
+    const group = next(index, scales, values, dimensions, context);
+    index.forEach((item, place) => group.children[place]?.setAttribute("data-row", items[item].key));
+    return group;
+  },
+});
+
+const number = (value) => (value === 0 || (Math.abs(value) >= 1e-4 && Math.abs(value) < 1e6) ? `${value}` : value.toExponential());
+const rounded = (value, digits = 3) => number(Number(value.toPrecision(digits)));
+const distinct = (values) => [...new Set(values)].sort(d3.ascending);
+
+// Those delays that can be labelled `apart` pixels from each other: the ends first, then powers of two, then the rest.
+function labelled(delays, position, apart) {
+  const rank = (delay) => (delay === delays[0] || delay === delays.at(-1) ? 0 : Number.isInteger(Math.log2(delay)) ? 1 : 2);
+  const kept = [];
+  for (const delay of d3.sort(delays, rank, (delay) => delay)) {
+    if (kept.every((other) => Math.abs(position(other) - position(delay)) >= apart)) kept.push(delay);
+  }
+  return kept;
+}
+
+// Delays are placed by log2(delay + 1). A linear axis of that, not a logarithmic one: d3 leaves out labels of the latter.
+const bent = (delay) => Math.log2(delay + 1);
+const x = (cell) => bent(cell.delay) + cell.shift;
+
+function delayAxis(width) {
+  const delays = distinct(shown.map((cell) => cell.delay));
+  const domain = delays.length > 1 ? d3.extent(delays, bent) : [bent(delays[0] ?? 1) - 1, bent(delays[0] ?? 1) + 1];
+  const scale = d3.scaleLinear(domain, [0, width]);
+  // Marks that would hide each other stand side by side.
+  const heights = shown.map((cell) => Math.log(cell.value));
+  const gap = d3.min(d3.pairs(delays, (a, b) => scale(bent(b)) - scale(bent(a)))) ?? width;
+  const touching = 0.025 * (d3.max(heights) - d3.min(heights)) + 1e-9;
+  for (const here of d3.group(shown, (cell) => cell.delay).values()) {
+    const sorted = d3.sort(here, (cell) => cell.value, (cell) => cell.series.index);
+    let first = 0;
+    sorted.forEach((cell, place) => {
+      if (place + 1 < sorted.length && Math.log(sorted[place + 1].value / cell.value) < touching) return;
+      const group = sorted.slice(first, place + 1);
+      const step = Math.min(9, gap / group.length, 30 / group.length);
+      group.forEach((other, rank) => (other.shift = (rank - (group.length - 1) / 2) * (scale.invert(step) - scale.invert(0))));
+      first = place + 1;
+    });
+  }
+  return {
+    domain,
+    ticks: labelled(delays, (delay) => scale(bent(delay)), 26).map(bent),
+    tickFormat: (at) => rounded(2 ** at - 1),
+    tickSize: 4,
+    inset: 20,
+    label: "delay τ (updates)",
+    labelAnchor: "center",
+    labelArrow: "none",
+  };
+}
+
+// Theory's value at each delay of a series, once where there are repetitions.
+const theory = (one) => one.cells.filter(
+  (cell, place) => cell.theory !== null && cell.delay !== null && cell.delay !== one.cells[place - 1]?.delay,
+);
+// As points of a line over `place(delay)`; a single delay gives a short dash.
+function theoryLine(one, place, value, half) {
+  const points = theory(one).map((cell) => [place(cell.delay), value(cell.theory)]);
+  return points.length === 1 ? [-half, half].map((side) => [points[0][0] + side, points[0][1]]) : points;
+}
+const style = (one) => ({ stroke: one.color, strokeDasharray: one.dash, strokeWidth: 1.6 });
+
+// Marks of one series: filled if measured, else hollow.
+const dots = (one, options) => Plot.dot(one.shown, keyed(one.shown, {
+  symbol: one.symbol,
+  stroke: one.color,
+  fill: (cell) => (cell.measured ? one.color : "white"),
+  strokeWidth: 1.6,
+  r: 4.5,
+  ariaLabel: (cell) => `${one.name}, delay ${cell.delay}: ${cell.value}`,
+  ...options,
+}));
+
+// Where one end of a bracket is unknown: an arrow that points there.
+const arrows = (one, options) => {
+  const open = one.shown.filter((cell) => (cell.stable === null) !== (cell.unstable === null));
+  return Plot.text(open, { text: (cell) => (cell.stable === null ? "↓" : "↑"), fill: one.color, fontSize: 15, dy: -13, ...options });
+};
+
+// A key of the series: line, marker and name.
+function key() {
+  const list = document.createElement("ul");
+  list.className = "key";
+  for (const one of series) {
+    const item = document.createElement("li");
+    item.append(
+      Plot.plot({
+        width: 44, height: 16, margin: 0, axis: null, x: { domain: [0, 1] }, y: { domain: [0, 1] },
+        marks: [
+          Plot.ruleY([0.5], { x1: 0, x2: 1, ...style(one) }),
+          Plot.dot([0.5], { x: 0.5, y: 0.5, symbol: one.symbol, fill: one.color, r: 4.5 }),
+        ],
+      }),
+      one.name,
+    );
+    item.firstChild.setAttribute("aria-hidden", "true");
+    list.append(item);
+  }
+  return list;
+}
+
+// Names beside the right ends of lines, moved apart; a mark of its own, as it needs the pixels of all ends at once.
+const APART = 16;
+const names = (value) => (_, scales, __, { width, height, marginTop, marginRight, marginBottom }) => {
+  const group = d3.create("svg:g").attr("font-size", 12).attr("text-anchor", "start");
+  const ends = series.filter((one) => one.shown.length).map((one) => ({ one, y: scales.y(value(theory(one).at(-1) ?? one.shown.at(-1))) }));
+  // Names that touch become a block, centred on where its lines end, and blocks that touch become one.
+  const blocks = [];
+  for (const end of d3.sort(ends, (end) => end.y)) {
+    let block = { ends: [end] };
+    for (;;) {
+      const wanted = d3.mean(block.ends, (other, place) => other.y - place * APART);
+      block.top = Math.max(marginTop, Math.min(wanted, height - marginBottom - (block.ends.length - 1) * APART));
+      const above = blocks.at(-1);
+      if (!above || above.top + above.ends.length * APART <= block.top) break;
+      block = { ends: [...blocks.pop().ends, ...block.ends] };
+    }
+    blocks.push(block);
+  }
+  const left = width - marginRight + 6;
+  for (const { one, y, at } of blocks.flatMap((block) => block.ends.map((end, place) => ({ ...end, at: block.top + place * APART })))) {
+    group.append("path").attr("d", `M${left - 12},${y}L${left + 2},${at}`).attr("stroke", one.color).attr("fill", "none");
+    group.append("path")
+      .attr("transform", `translate(${left + 10},${at})`).attr("fill", one.color)
+      .attr("d", d3.symbol(d3[`symbol${one.symbol[0].toUpperCase()}${one.symbol.slice(1)}`] ?? d3.symbolCircle, 55)());
+    group.append("text").attr("x", left + 20).attr("y", at).attr("dy", "0.35em").attr("fill", "currentColor").text(one.name);
+  }
+  return group.node();
+};
+
+const base = (width, title) => ({
+  width,
+  ariaLabel: title,
+  style: { fontSize: "12px" },
+});
+
+// --- pictures: from a width and a title to elements ------------------------------------------------------------------
+
+const pictures = {
+  thresholds(width, title) {
+    const direct = width > 640;
+    const right = direct ? 34 + 7 * d3.max(series, (one) => one.name.length) : 16;
+    const beside = direct && right < width / 2.6;
+    const marginRight = beside ? right : 16;
+    const decades = d3.range(-12, 13).map((power) => Number(`1e${power}`))
+      .filter((power) => power >= d3.min(shown, (cell) => cell.value) && power <= d3.max(shown, (cell) => cell.value));
+    const plot = Plot.plot({
+      ...base(width, title),
+      height: beside ? 460 : 380,
+      marginLeft: 56, marginRight, marginBottom: 42,
+      x: delayAxis(width - marginRight - 96),
+      y: { type: "log", label: "learning rate, per update", labelArrow: "none", tickFormat: number, ticks: 6, inset: 8 },
+      marks: [
+        Plot.gridX({ ticks: distinct(shown.map((cell) => bent(cell.delay))), ...GRID }),
+        Plot.gridY({ ticks: decades.length > 1 ? decades : 6, ...GRID }),
+        ...series.flatMap((one) => [
+          Plot.line(theoryLine(one, bent, (lr) => lr, 0.08), style(one)),
+          Plot.ruleX(one.shown.filter((cell) => cell.stable !== null && cell.unstable !== null), { x, y1: "stable", y2: "unstable", stroke: one.color, strokeWidth: 2.5 }),
+          Plot.ruleX(one.shown.filter((cell) => cell.low !== null && cell.high !== null), { x, y1: "low", y2: "high", stroke: one.color, strokeWidth: 1 }),
+          arrows(one, { x, y: "value" }),
+          dots(one, { x, y: "value" }),
+        ]),
+        beside ? names((cell) => cell.theory ?? cell.value) : null,
+      ],
+    });
+    return beside ? [plot] : [key(), plot];
+  },
+
+  inverse(width, title) {
+    return [panels(series.filter((one) => one.shown.length), width, (one, panel) => Plot.plot({
+      ...base(panel, `${title}: ${one.name}`),
+      height: 220,
+      marginLeft: 50, marginBottom: 40,
+      x: { label: "delay τ (updates)", labelAnchor: "center", labelArrow: "none", tickSize: 4, insetRight: 8, zero: true },
+      y: { label: "1 / learning rate", labelArrow: "none", zero: true, ticks: 5, insetTop: 8 },
+      marks: [
+        Plot.gridY({ ticks: 5, ...GRID }),
+        Plot.line(theoryLine(one, (delay) => delay, (lr) => 1 / lr, 0.04 * (one.cells[0].delay || 1)), style(one)),
+        dots(one, { x: "delay", y: (cell) => 1 / cell.value }),
+      ],
+    }))];
+  },
+
+  ratio(width, title) {
+    const known = (cell) => cell.ratio !== null;
+    const every = shown.filter(known);
+    if (!every.length) return [nothing("No row has both a threshold and a theory.")];
+    // Far ends of brackets that are not measured would flatten all others; they are cut at the frame.
+    const kept = every.filter((cell) => cell.measured);
+    const ends = (kept.length ? kept : every).flatMap((cell) => [cell.stable, cell.unstable, cell.value].filter((end) => end !== null).map((end) => end / cell.theory));
+    const far = Math.max(0.002, ...ends.map((end) => Math.abs(end - 1)));
+    const one_sided = far > 0.3;
+    const domain = one_sided ? d3.nice(Math.min(1, d3.min(ends)), Math.max(1, d3.max(ends)), 6) : [1 - 1.08 * far, 1 + 1.08 * far];
+    const clamp = (value) => Math.max(domain[0], Math.min(domain[1], value));
+    const delays = distinct(every.map((cell) => cell.delay));
+    const room = (width - 100) / (delays.length + 1) / (series.length + 1);
+    const spacing = Math.min(13, room);
+    return [key(), Plot.plot({
+      ...base(width, title),
+      height: 300,
+      marginLeft: 62, marginRight: 16, marginBottom: 42,
+      // By rank: series need the same room at every delay.
+      x: { type: "point", domain: delays, padding: 0.6, label: "delay τ (updates)", labelAnchor: "center", labelArrow: "none", tickSize: 4, tickFormat: (delay) => rounded(delay), ticks: labelled(delays, d3.scalePoint(delays, [0, width - 90]), 26) },
+      y: { domain, label: "measured / theory", labelArrow: "none", ticks: 6 },
+      marks: [
+        Plot.gridY({ ticks: 6, ...GRID }),
+        Plot.ruleY([1], { stroke: SOFT }),
+        ...series.flatMap((one, place) => {
+          const cells = one.shown.filter(known);
+          const dx = (place - (series.length - 1) / 2) * spacing;
+          const both = cells.filter((cell) => cell.stable !== null && cell.unstable !== null);
+          const across = (end) => (cell) => clamp(cell[end] / cell.theory);
+          return [
+            Plot.ruleX(both, { x: "delay", y1: across("stable"), y2: across("unstable"), stroke: one.color, strokeWidth: 2.5, dx }),
+            arrows({ ...one, shown: cells }, { x: "delay", y: (cell) => clamp(cell.ratio), dx }),
+            dots({ ...one, shown: cells }, { x: "delay", y: (cell) => clamp(cell.ratio), dx, r: Math.min(4.5, spacing / 2 + 1) }),
+          ];
+        }),
+      ],
+    })];
+  },
+
+  growth(width, title) {
+    const map = growthMap();
+    if (!map.tiles.length) return [nothing("No run has both a delay and a learning rate to compare with.")];
+    const { color, unit, centre, reference } = map;
+    const legend = Plot.legend({
+      color, width: 280, marginLeft: 24, marginRight: 24, label: "growth per τ + 1 steps", ticks: 5, tickFormat: (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value)}`,
+    });
+    return [map.rates ? legend : "", panels(series.filter((one) => map.of(one).length), width, (one, panel) => {
+      const tiles = map.of(one);
+      const delays = distinct(tiles.map((tile) => tile.run.cell.delay));
+      const measured = one.shown.filter((cell) => centre(cell) !== null).map((cell) => ({ delay: cell.delay, at: unit(cell.value, cell) }));
+      const heights = d3.extent([0, ...tiles.flatMap((tile) => [tile.from, tile.to]), ...measured.map((mark) => mark.at)]);
+      const tall = (tile) => ((tile.to - tile.from) / (heights[1] - heights[0])) * 240 > 10;
+      return Plot.plot({
+        ...base(panel, `${title}: ${one.name}`),
+        height: 300,
+        marginLeft: 56, marginBottom: 40,
+        x: { type: "band", domain: delays, padding: 0.06, label: "delay τ (updates)", labelAnchor: "center", labelArrow: "none", tickSize: 0, tickFormat: (delay) => rounded(delay), ticks: labelled(delays, d3.scaleBand(delays, [0, panel - 80]), 26) },
+        y: { domain: heights, label: `learning rate, from ${reference}`, labelArrow: "none", ticks: map.ticks(heights), tickFormat: map.told },
+        color,
+        marks: [
+          Plot.rect(tiles, keyed(tiles.map((tile) => tile.run), {
+            x: (tile) => tile.run.cell.delay, y1: "from", y2: "to", fill: "fill", stroke: "white", strokeWidth: 0.6,
+            ariaLabel: (tile) => `delay ${tile.run.cell.delay}, learning rate ${tile.run.lr}: ${tile.run.verdict}`,
+          })),
+          Plot.tickY(measured, { x: "delay", y: "at", stroke: "black", strokeWidth: 2.4, pointerEvents: "none" }),
+          Plot.text(tiles.filter(tall), { x: (tile) => tile.run.cell.delay, y: (tile) => (tile.from + tile.to) / 2, text: "glyph", fill: "ink", stroke: "fill", strokeWidth: 3, fontSize: 13, fontWeight: 600, pointerEvents: "none" }),
+        ],
+      });
+    })];
+  },
+
+  delays(width, title) {
+    return [panels(data.histograms, width, (one, panel) => {
+      const total = d3.sum(one.bars, (bar) => bar[2]);
+      const share = (bar) => bar[2] / total;
+      const [first, last] = [d3.min(one.bars, (bar) => bar[0]), d3.max(one.bars, (bar) => bar[1])];
+      // A few bars do not fill a panel, as a wall would.
+      const room = Math.max(0, 8 - (last - first));
+      const domain = [Math.max(0, first - Math.floor(room / 2)), last + Math.ceil(room / 2)];
+      return Plot.plot({
+        ...base(panel, `${title}: ${one.name}`),
+        height: 210,
+        marginTop: 30, marginLeft: 50, marginBottom: 40,
+        x: { label: "delay (updates)", labelAnchor: "center", labelArrow: "none", tickSize: 4, domain: domain.map((end) => end - 0.5), ticks: d3.ticks(domain[0], domain[1] - 1, 7).filter(Number.isInteger), tickFormat: "d" },
+        y: { label: "share of updates", labelArrow: "none", ticks: 4, zero: true, percent: false },
+        marks: [
+          Plot.gridY({ ticks: 4, ...GRID }),
+          Plot.rectY(one.bars, keyed(one.bars.map((bar) => ({
+            key: register(`delay-${one.name}-${bar[0]}`, ["schedule", "delay", "updates", "share", "cells"], [one.name, bar[1] - bar[0] > 1 ? `${bar[0]} to ${bar[1] - 1}` : `${bar[0]}`, `${bar[2]}`, rounded(share(bar), 4), `${one.cells}`]),
+          })), { x1: (bar) => bar[0] - 0.5, x2: (bar) => bar[1] - 0.5, y: share, fill: "#7a9cb8", inset: 0.4 })),
+          Plot.ruleX([one.mean], { stroke: "black", strokeDasharray: "3 3" }),
+          Plot.text([one.mean], { x: (mean) => mean, frameAnchor: "top", text: (mean) => `mean ${rounded(mean)}`, textAnchor: "start", lineAnchor: "bottom", dx: 4, dy: -3 }),
+          Plot.ruleY([0]),
+        ],
+      });
+    })];
+  },
+
+  accuracy(width, title) {
+    const metrics = distinct(data.curves.map((curve) => curve.metric)).map((name) => ({ name, curves: data.curves.filter((curve) => curve.metric === name) }));
+    return [key(), panels(metrics, width, (metric, panel) => Plot.plot({
+      ...base(panel, `${title}: ${metric.name}`),
+      height: 260,
+      marginLeft: 50, marginBottom: 40,
+      x: { label: "steps", labelAnchor: "center", labelArrow: "none", tickSize: 4, ticks: 5 },
+      y: { label: metric.name.replaceAll("_", " "), labelArrow: "none", ticks: 5 },
+      marks: [
+        Plot.gridY({ ticks: 5, ...GRID }),
+        ...metric.curves.flatMap((curve) => {
+          const one = series[curve.series];
+          return [
+            Plot.line(curve.points, keyed([curve], { x: "0", y: "1", ...style(one) })),
+            Plot.dot(curve.points.slice(-1), { x: "0", y: "1", symbol: one.symbol, fill: one.color, r: 4 }),
+          ];
+        }),
+      ],
+    }))];
+  },
+};
+
+// One small picture per item, two beside each other where there is room.
+function panels(items, width, draw) {
+  const grid = document.createElement("div");
+  grid.className = "panels";
+  const columns = items.length > 1 && width >= 880 ? 2 : 1;
+  const panel = Math.floor((width - 24 * (columns - 1)) / columns);
+  if (columns === 1) grid.style.gridTemplateColumns = "100%";
+  for (const item of items) {
+    const frame = document.createElement("div");
+    const heading = document.createElement("h3");
+    heading.textContent = item.name.replaceAll("_", " ");
+    frame.append(heading, draw(item, Math.min(panel, items.length > 1 ? 640 : 860)));
+    grid.append(frame);
+  }
+  return grid;
+}
+
+function nothing(text) {
+  const note = document.createElement("p");
+  note.className = "note";
+  note.textContent = text;
+  return note;
+}
+
+// Tiles of the heat map. Learning rates lie close to the threshold and far from it: they are placed by their relative
+// distance from it, logarithmic beyond half a percent. A tile reaches to the middle between its run and the next.
+function growthMap() {
+  const FINE = 0.005;
+  const bend = (relative) => Math.sign(relative) * Math.log1p(Math.abs(relative) / FINE);
+  // Where theory is far off (noise, another criterion), runs lie around the measured threshold, not around theory.
+  const near = shown.every((cell) => cell.ratio !== null && Math.abs(cell.ratio - 1) < 0.25);
+  const centre = (cell) => (near ? cell.theory : (cell.value ?? cell.theory));
+  const unit = (lr, cell) => bend(lr / centre(cell) - 1);
+  const runs = data.runs.filter((run) => run.cell.delay !== null && centre(run.cell) !== null);
+
+  const rate = (run) => (run.growth === null ? null : run.growth * (run.cell.delay + 1));
+  const rates = runs.map(rate).filter((value) => value !== null).map(Math.abs).sort(d3.ascending);
+  // One run far off must not make all others pale.
+  const most = Number((d3.quantile(rates, 0.9) || 0.01).toPrecision(1));
+  const color = { type: "linear", domain: [-most, 0, most], range: [DECAY, "#f7f7f7", GROWTH], interpolate: "lab", clamp: true };
+  const paint = d3.scaleLinear(color.domain, color.range).interpolate(d3.interpolateLab).clamp(true);
+  const LOOKS = { escaped: ["×", "#8c3d00"], diverged: ["×", "#8c3d00"], stable: ["○", "#c6d9ea"], failed: ["!", "#d0d0d0"] };
+
+  const tiles = [];
+  for (const column of d3.group(runs, (run) => `${run.place[0]} ${run.cell.delay}`).values()) {
+    const sorted = d3.sort(column.map((run) => ({ run, at: unit(run.lr, run.cell) })), (tile) => tile.at);
+    sorted.forEach((tile, place) => {
+      const below = sorted[place - 1]?.at, above = sorted[place + 1]?.at;
+      const gap = Math.min(Math.max((above ?? tile.at + 0.5) - tile.at, tile.at - (below ?? tile.at - 0.5)), 1);
+      tile.from = below === undefined ? tile.at - gap / 2 : (below + tile.at) / 2;
+      tile.to = above === undefined ? tile.at + gap / 2 : (above + tile.at) / 2;
+      const value = rate(tile.run);
+      const [glyph, fill] = value === null ? (LOOKS[tile.run.verdict] ?? ["?", "#d0d0d0"]) : [value > 0 ? "+" : "−", paint(value)];
+      const ink = d3.lab(fill).l < 60 ? "white" : "black";
+      tiles.push({ ...tile, glyph, fill, ink });
+    });
+  }
+  const steps = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 100];
+  const marks = [...steps.filter((step) => step < 1).map((step) => -step).reverse(), 0, ...steps];
+  return {
+    tiles, color, unit, centre, rates: rates.length,
+    reference: near ? "theory" : "measured threshold",
+    of: (one) => tiles.filter((tile) => tile.run.place[0] === one.index),
+    // The middle and powers of ten first; what would touch those is left out.
+    ticks([low, high]) {
+      const within = marks.map(bend).filter((at) => at >= low && at <= high);
+      const rank = (at) => (at === 0 ? 0 : Math.abs(Math.log10(Math.expm1(Math.abs(at)) * FINE) % 1) < 1e-6 ? 1 : 2);
+      const height = d3.scaleLinear([low, high], [0, 240]);
+      const kept = [];
+      for (const at of d3.sort(within, rank)) {
+        if (kept.every((other) => Math.abs(height(other) - height(at)) >= 14)) kept.push(at);
+      }
+      return kept;
+    },
+    told: (at) => {
+      const relative = Math.sign(at) * FINE * Math.expm1(Math.abs(at));
+      return Math.abs(relative) < 1e-9 ? "0" : relative >= 0.99 ? `×${rounded(1 + relative)}` : `${relative > 0 ? "+" : "−"}${rounded(100 * Math.abs(relative), 2)} %`;
+    },
+  };
+}
+
+// --- drawing, and drawing again at another width ---------------------------------------------------------------------
+
+function draw() {
+  for (const place of document.querySelectorAll("[data-plot]")) {
+    const width = Math.max(280, Math.floor(place.clientWidth));
+    place.replaceChildren(...pictures[place.dataset.plot](width, place.dataset.title));
+    for (const picture of place.querySelectorAll("svg[aria-label]")) picture.setAttribute("role", "img");
+  }
+}
+
+let drawnWidth = window.innerWidth;
+let pending = 0;
+window.addEventListener("resize", () => {
+  // A printer's page is no window: what is on the screen is scaled to it.
+  if (window.innerWidth === drawnWidth || window.matchMedia("print").matches) return;
+  window.clearTimeout(pending);
+  pending = window.setTimeout(() => {
+    drawnWidth = window.innerWidth;
+    draw();
+  }, 150);
+});
+draw();
+
+// --- the row under the pointer ---------------------------------------------------------------------------------------
+
+const tip = document.createElement("div");
+tip.className = "tip";
+tip.setAttribute("role", "status");
+tip.hidden = true;
+document.body.append(tip);
+let hovered = null;
+
+// The mark under the pointer, or the nearest one within reach.
+function target(event) {
+  const direct = event.target.closest?.("[data-row]");
+  if (direct) return direct;
+  const plot = event.target.closest?.("svg");
+  const reach = 18;
+  let best = null, least = reach;
+  for (const mark of plot?.querySelectorAll("[data-row]") ?? []) {
+    const box = mark.getBoundingClientRect();
+    // A line's box is mostly not the line.
+    if (Math.min(box.width, box.height) > 2 * reach) continue;
+    const away = Math.hypot(event.clientX - (box.left + box.width / 2), event.clientY - (box.top + box.height / 2));
+    if (away < least) [best, least] = [mark, away];
+  }
+  return best;
+}
+
+function show(mark, event) {
+  hovered?.classList.remove("hovered");
+  hovered = mark;
+  tip.hidden = !mark;
+  if (!mark) return;
+  mark.classList.add("hovered");
+  const { columns, row } = rows.get(mark.dataset.row);
+  const list = document.createElement("dl");
+  columns.forEach((column, place) => {
+    const term = document.createElement("dt"), value = document.createElement("dd");
+    term.textContent = column;
+    value.textContent = row[place] === "" ? "–" : row[place];
+    list.append(term, value);
+  });
+  tip.classList.toggle("wide", columns.length > 14 && window.innerWidth > 560);
+  tip.replaceChildren(list);
+  const box = tip.getBoundingClientRect(), gap = 14;
+  const left = event.clientX + gap + box.width < window.innerWidth ? event.clientX + gap : event.clientX - gap - box.width;
+  const top = event.clientY + gap + box.height < window.innerHeight ? event.clientY + gap : event.clientY - gap - box.height;
+  tip.style.left = `${Math.max(4, left)}px`;
+  tip.style.top = `${Math.max(4, Math.min(top, window.innerHeight - box.height - 4))}px`;
+}
+document.addEventListener("pointermove", (event) => show(target(event), event));
+document.addEventListener("keydown", (event) => event.key === "Escape" && show(null, event));
+
+// --- sorting the table -----------------------------------------------------------------------------------------------
+
+for (const button of document.querySelectorAll("table.rows thead button")) {
+  button.addEventListener("click", () => {
+    const head = button.closest("th"), body = head.closest("table").tBodies[0];
+    const direction = head.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
+    for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", direction);
+    const value = (row) => {
+      const cell = row.cells[head.cellIndex];
+      return cell.dataset.value ?? cell.textContent;
+    };
+    const empty = (text) => text === "–";
+    const order = (a, b) => {
+      const [left, right] = [value(a), value(b)];
+      // Empty cells stay last in both directions.
+      if (empty(left) || empty(right)) return empty(left) - empty(right);
+      const numbers = [Number(left), Number(right)];
+      const ascending = numbers.some(Number.isNaN) ? left.localeCompare(right) : numbers[0] - numbers[1];
+      return direction === "ascending" ? ascending : -ascending;
+    };
+    body.append(...Array.from(body.rows).sort(order));
+  });
+}

@@ -1,0 +1,78 @@
+// Weight decay, compensation, centring and clipping of a whole gradient (src/kernels/finish.rs). One workgroup per lane.
+
+struct Place { busy: u32, read: u32, write: u32, velocity: u32 }
+struct Update {
+    lr: f32, momentum: f32, intake: f32, direct: f32, carried: f32, ahead: f32, decay: f32, shrink: f32,
+    form: u32, strength: f32, memory: f32, correction: f32,
+    ceiling: f32, centred: u32,
+}
+struct Params {
+    step: u32, lanes: u32,
+    parameters: u32, history_stride: u32, state_stride: u32, second_offset: u32,
+    weight_decay: f32,
+}
+
+override WORKGROUP: u32;
+override COMPENSATED: u32;
+override COMPENSATED_ADAPTIVELY: u32;
+override COMPENSATED_EXACTLY: u32;
+override COMPENSATION_EPSILON: f32;
+override CLIPPING_EPSILON: f32;
+
+@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(1) var<storage, read> updates: array<Update>;
+@group(0) @binding(2) var<storage, read> history: array<f32>;
+@group(0) @binding(3) var<storage, read> landmarks: array<f32>;
+@group(0) @binding(4) var<storage, read> server: array<f32>;
+@group(0) @binding(5) var<storage, read> anchor: array<f32>;
+@group(0) @binding(6) var<storage, read_write> state: array<f32>;
+@group(0) @binding(7) var<storage, read_write> gradient: array<f32>;
+var<immediate> params: Params;
+
+var<workgroup> squares: array<f32, WORKGROUP>;
+
+@compute @workgroup_size(WORKGROUP)
+fn finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let lane = group.x;
+    let at = params.step * params.lanes + lane;
+    let place = places[at];
+    if place.busy == 0u { return; }
+    let update = updates[at];
+    let centred = update.centred != 0u;
+    let limited = update.ceiling > 0.0;
+    let form = update.form;
+    let compensated = form == COMPENSATED || form == COMPENSATED_ADAPTIVELY || form == COMPENSATED_EXACTLY;
+    if !(centred || limited || compensated) { return; }
+
+    let own = lane * params.parameters;
+    let read = lane * params.history_stride + place.read * params.parameters;
+    let second = lane * params.state_stride + params.second_offset;
+    var square = 0.0;
+    for (var i = local; i < params.parameters; i += WORKGROUP) {
+        var g = gradient[own + i] + params.weight_decay * history[read + i];
+        let behind = server[own + i] - history[read + i];
+        var compensation = 0.0;
+        if form == COMPENSATED {
+            compensation = update.strength * g * g * behind;
+        } else if form == COMPENSATED_ADAPTIVELY {
+            let mean = update.memory * state[second + i] + (1.0 - update.memory) * g * g;
+            state[second + i] = mean;
+            compensation = update.strength / sqrt(mean + COMPENSATION_EPSILON) * g * g * behind;
+        } else if form == COMPENSATED_EXACTLY {
+            compensation = update.strength * landmarks[2u * params.parameters + i] * behind;
+        }
+        if centred { g -= anchor[own + i] + params.weight_decay * landmarks[i]; }
+        g += compensation;
+        gradient[own + i] = g;
+        square += g * g;
+    }
+    squares[local] = square;
+    for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
+        workgroupBarrier();
+        if local < width { squares[local] += squares[local + width]; }
+    }
+    workgroupBarrier();
+    let scale = update.ceiling / (sqrt(squares[0]) + CLIPPING_EPSILON);
+    if !limited || scale >= 1.0 { return; }
+    for (var i = local; i < params.parameters; i += WORKGROUP) { gradient[own + i] *= scale; }
+}

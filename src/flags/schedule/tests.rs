@@ -1,0 +1,221 @@
+//! The grammar of schedules against texts written by hand, and against itself.
+
+use super::*;
+use crate::schedule::Schedule;
+use crate::theory::DelayProcess;
+use proptest::prelude::*;
+
+fn parse(text: &str) -> Result<ScheduleSpec, String> {
+    text.parse()
+}
+
+#[test]
+fn every_form_is_typed_and_shown_as_documented() {
+    use ScheduleSpec::*;
+    let forms = [
+        ("round-robin", RoundRobin),
+        ("random", Random { cap: None }),
+        ("random:cap=16", Random { cap: Some(16) }),
+        ("normal:cap=9", Normal { cap: Some(9) }),
+        ("workers:exponential", Workers { service: Service::Exponential, means: Means::Equal, cap: None }),
+        (
+            "workers:pareto:shape=1.5:spread=4",
+            Workers { service: Service::Pareto { shape: 1.5 }, means: Means::Spread(4.0), cap: None },
+        ),
+        (
+            "workers:lognormal:shape=1:means=1/1/2/4",
+            Workers {
+                service: Service::Lognormal { shape: 1.0 },
+                means: Means::Listed(vec![1.0, 1.0, 2.0, 4.0]),
+                cap: None,
+            },
+        ),
+        (
+            "workers:constant:spread=8:cap=20",
+            Workers { service: Service::Constant, means: Means::Spread(8.0), cap: Some(20) },
+        ),
+        ("iid:geometric", Iid(PmfSpec::Geometric)),
+        ("iid:uniform", Iid(PmfSpec::Uniform)),
+        ("iid:uniform:2..=5", Iid(PmfSpec::Own("uniform:2..=5".into()))),
+        ("iid:geometric:0.5", Iid(PmfSpec::Own("geometric:0.5".into()))),
+        ("iid:some/file.csv", Iid(PmfSpec::Own("some/file.csv".into()))),
+        ("hybrid:8", Hybrid { workers: 8 }),
+        ("trace:C:/delays.csv", Trace("C:/delays.csv".into())),
+    ];
+    for (text, spec) in forms {
+        assert_eq!(parse(text).as_ref(), Ok(&spec), "{text}");
+        assert_eq!(spec.to_string(), text);
+        assert_eq!(serde_json::to_string(&spec).unwrap(), format!("{text:?}"));
+        let own = matches!(spec, Trace(_) | Iid(PmfSpec::Own(_)));
+        assert_eq!(spec.takes_delay(), !own, "{text}");
+    }
+    // Options come in any order.
+    assert_eq!(
+        parse("workers:pareto:cap=9:spread=2:shape=3").unwrap().to_string(),
+        "workers:pareto:shape=3:spread=2:cap=9"
+    );
+}
+
+#[test]
+fn what_is_no_schedule_is_named_beside_what_would_be() {
+    for (text, parts) in [
+        ("robin", &["no process 'robin'", "accepted: round-robin, random,"][..]),
+        ("", &["no process ''"]),
+        ("round-robin:cap=3", &["unknown key 'cap' of round-robin", "accepted: round-robin, which has no options"]),
+        ("random:3", &["'3' of random", "accepted: cap=VALUE"]),
+        ("random:", &["'' of random"]),
+        ("random:cap=-1", &["cap=-1", "accepted: a whole number of updates"]),
+        ("random:cap=3:cap=4", &["cap stands twice"]),
+        ("normal:scale=3", &["unknown key 'scale' of normal", "accepted: cap=VALUE"]),
+        ("workers", &["no law ''", "workers:pareto:shape=ALPHA"]),
+        ("workers:gamma", &["no law 'gamma'", "accepted: workers:constant,"]),
+        ("workers:pareto", &["pareto has no shape", "accepted: shape=an alpha above 1"]),
+        ("workers:pareto:shape=1", &["shape=1; accepted: an alpha above 1"]),
+        ("workers:pareto:shape=inf", &["shape=inf"]),
+        ("workers:lognormal:shape=6", &["shape=6; accepted: a sigma above 0, up to 5"]),
+        ("workers:lognormal:shape=NaN", &["shape=NaN"]),
+        (
+            "workers:constant:shape=2",
+            &["unknown key 'shape' of workers:constant", "spread=VALUE, means=VALUE, cap=VALUE"],
+        ),
+        ("workers:constant:shpe=2", &["unknown key 'shpe'"]),
+        ("workers:constant:spread=0.5", &["spread=0.5; accepted: a number from 1 to 1e6"]),
+        ("workers:constant:spread=2:means=1/2", &["both spread and means"]),
+        ("workers:constant:means=1/0", &["means=1/0: '0'; accepted: means=M/M/..., from 1e-6 to 1e6"]),
+        ("workers:constant:means=", &["means=: ''"]),
+        ("iid", &["iid names no DISTRIBUTION"]),
+        ("iid:uniform:4..=2", &["'uniform:4..=2'", "accepted: uniform:FIRST..=LAST"]),
+        ("iid:geometric:1", &["'geometric:1'", "0..=0.999"]),
+        ("hybrid", &["hybrid takes the number of workers"]),
+        ("hybrid:0", &["accepted: hybrid:1"]),
+        ("trace:", &["trace names no FILE; accepted: trace:FILE"]),
+    ] {
+        let error = parse(text).unwrap_err();
+        for part in parts {
+            assert!(error.contains(part), "{text:?}: {error:?} lacks {part:?}");
+        }
+    }
+}
+
+#[test]
+fn a_delay_that_does_not_go_with_a_process_is_refused() {
+    for (text, delay, parts) in [
+        ("random:cap=6", 7, &["--schedule random:cap=6 at delay 7", "8 workers", "accepted: cap=7 or more"][..]),
+        ("workers:constant:cap=0", 1, &["2 workers cannot all report within cap=0 updates"]),
+        ("workers:constant:means=1/2", 8, &["2 means for 9 workers; accepted: 9 means, or delay 1"]),
+        ("hybrid:8", 2, &["8 workers do not make 3 equal groups", "one less than a divisor of 8"]),
+        ("hybrid:8", 15, &["16 equal groups"]),
+        ("round-robin", 1_000_001, &["accepted: up to 1000000 updates"]),
+        ("iid:geometric", 100_000, &["at delay 100000: its delays exceed 1000000 updates"]),
+        ("trace:delays.csv", 3, &["--schedule trace:delays.csv at delay 3: it brings its own delays"]),
+        ("iid:uniform:1..=3", 3, &["it brings its own delays"]),
+    ] {
+        let error = parse(text).unwrap().resolve(delay).unwrap_err().to_string();
+        for part in parts {
+            assert!(error.contains(part), "{text:?}: {error:?} lacks {part:?}");
+        }
+    }
+    let error = parse("normal").unwrap().own().unwrap_err().to_string();
+    assert_eq!(error, "--schedule normal: it has no delays of its own; accepted: with --delays");
+}
+
+#[test]
+fn files_are_read_when_a_schedule_is_made_and_named_where_they_are_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let trace = write("trace.csv", "delay\n1\n0\n4\n");
+    let spec = parse(&format!("trace:{trace}")).unwrap();
+    let schedule = spec.own().unwrap();
+    assert_eq!(schedule.name(), spec.to_string());
+    assert_eq!((schedule.slots(), schedule.workers(), schedule.mean_delay()), (5, None, 5.0 / 3.0));
+    // The same delays from another file are the same schedule.
+    let copy = parse(&format!("trace:{}", write("copy.csv", "1\n0\n4\n"))).unwrap().own().unwrap();
+    assert_eq!(copy, schedule);
+    let json = serde_json::to_string(&schedule).unwrap();
+    assert_eq!(json, r#"{"name":"trace","delays":[1,0,4]}"#);
+    assert_eq!(serde_json::to_string(&copy).unwrap(), json);
+
+    let histogram = write("histogram.csv", "delay,count\n0,1\n2,3\n");
+    let schedule = parse(&format!("iid:{histogram}")).unwrap().own().unwrap();
+    assert_eq!(serde_json::to_string(&schedule).unwrap(), r#"{"name":"iid","probabilities":[0.25,0.0,0.75]}"#);
+    assert!(matches!(schedule.theory(), Some(DelayProcess::Independent(pmf)) if pmf.mean() == 1.5));
+
+    let wrong = write("wrong.csv", "delay,count\n0,1\nx,3\n");
+    for (text, parts) in [
+        (format!("trace:{wrong}"), ["wrong.csv: line 3: delay 'x'", "accepted: a CSV file with a column delay"]),
+        (format!("iid:{wrong}"), ["wrong.csv: line 3: delay 'x'", "accepted: uniform:FIRST..=LAST"]),
+        ("trace:none.csv".into(), ["--schedule trace:none.csv: cannot read it as a file", "accepted: a CSV file"]),
+        ("iid:none.csv".into(), ["--schedule iid:none.csv: cannot read it as a file", "or a CSV file"]),
+    ] {
+        let error = parse(&text).unwrap().own().unwrap_err().to_string();
+        for part in parts {
+            assert!(error.contains(part), "{text:?}: {error:?} lacks {part:?}");
+        }
+    }
+}
+
+#[test]
+fn spread_workers_are_geometrically_spaced() {
+    let Schedule::Workers(crew) = parse("workers:constant:spread=8").unwrap().resolve(3).unwrap() else { panic!() };
+    for (mean, expected) in crew.value.means.iter().zip([1.0, 2.0, 4.0, 8.0]) {
+        assert!((mean - expected).abs() < 1e-12, "{:?}", crew.value.means);
+    }
+    let Schedule::Workers(crew) = parse("workers:constant:spread=8").unwrap().resolve(0).unwrap() else { panic!() };
+    assert_eq!(crew.value.means[..], [1.0]);
+}
+
+fn means() -> impl Strategy<Value = Means> {
+    prop_oneof![
+        Just(Means::Equal),
+        (1.0..1e6).prop_map(Means::Spread),
+        prop::collection::vec(1e-6..1e6, 1..6).prop_map(Means::Listed),
+    ]
+}
+
+fn service() -> impl Strategy<Value = Service> {
+    prop_oneof![
+        Just(Service::Constant),
+        Just(Service::Exponential),
+        (1e-3..=LARGEST_SIGMA).prop_map(|shape| Service::Lognormal { shape }),
+        (1.001..1e3).prop_map(|shape| Service::Pareto { shape }),
+    ]
+}
+
+fn specs() -> impl Strategy<Value = ScheduleSpec> {
+    let cap = || prop::option::of(any::<u32>());
+    let file = "[a-z/.: =-]{0,12}\\.csv";
+    prop_oneof![
+        Just(ScheduleSpec::RoundRobin),
+        cap().prop_map(|cap| ScheduleSpec::Random { cap }),
+        cap().prop_map(|cap| ScheduleSpec::Normal { cap }),
+        (service(), means(), cap()).prop_map(|(service, means, cap)| ScheduleSpec::Workers { service, means, cap }),
+        Just(ScheduleSpec::Iid(PmfSpec::Geometric)),
+        Just(ScheduleSpec::Iid(PmfSpec::Uniform)),
+        file.prop_map(|file| ScheduleSpec::Iid(PmfSpec::Own(file))),
+        (1..=LONGEST).prop_map(|workers| ScheduleSpec::Hybrid { workers }),
+        file.prop_map(ScheduleSpec::Trace),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_is_shown_can_be_typed(spec in specs()) {
+        let text = spec.to_string();
+        prop_assert!(!text.contains(','));
+        prop_assert_eq!(parse(&text), Ok(spec.clone()));
+        let json = serde_json::to_string(&spec).unwrap();
+        prop_assert_eq!(serde_json::from_str::<ScheduleSpec>(&json).unwrap(), spec);
+    }
+
+    #[test]
+    fn a_resolved_schedule_carries_the_name_it_was_typed_as(spec in specs(), delay in 0u32..40) {
+        if let Ok(schedule) = spec.resolve(delay) {
+            prop_assert_eq!(schedule.name(), spec.to_string());
+            prop_assert!((schedule.mean_delay() - f64::from(delay)).abs() <= 3e-8 * f64::from(delay));
+        }
+    }
+}

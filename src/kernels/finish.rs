@@ -1,0 +1,112 @@
+//! `finish`: what some rules do to a whole gradient before the update sees it.
+//!
+//! ```text
+//! g += weight_decay * history[r]
+//! c  = what the Form adds to it by the distance x - history[r], if anything
+//! g -= anchor + weight_decay * minimum      where centred: the gradient of the same batch at the minimum
+//! g += c
+//! g *= min(1, ceiling / (||g|| + epsilon))  where there is a ceiling
+//! ```
+//!
+//! Centred gradients leave the minimum where it is under every batch, so that the batches act on displacements alone: the
+//! linearised dynamics that stability in mean square is about. Lanes that want nothing of this are left as they are; for
+//! the others the update's own `decay` is 0.
+//!
+//! Bindings of `finish.wgsl`, one workgroup per lane:
+//! - `places`: steps x lanes
+//! - `updates`: steps x lanes
+//! - `history`: lanes x slots x P
+//! - `landmarks`: 3 x P: the minimum, a direction, the diagonal of the Hessian
+//! - `server`: lanes x P
+//! - `anchor`: lanes x P, the gradient of the loss at the minimum; unspecified where no lane is centred
+//! - `state`: lanes x (velocities, then the second moment if any) x P
+//! - `gradient`: lanes x P
+
+use super::motion::{CLIPPING_EPSILON, COMPENSATION_EPSILON, Form, Motion, Update};
+use super::real::{Real, ordered_sum};
+use super::step::{Landmarks, Place, State};
+use super::{Kernel, Place as DevicePlace, read, read_write, shared_struct};
+
+pub const WGSL: &str = include_str!("../../shaders/finish.wgsl");
+
+shared_struct! {
+    /// Immediates of `finish.wgsl`.
+    pub struct Params {
+        pub step: u32,
+        pub lanes: u32,
+        /// P.
+        pub parameters: u32,
+        /// slots P.
+        pub history_stride: u32,
+        /// As in [`super::step::Params`].
+        pub state_stride: u32,
+        pub second_offset: u32,
+        pub weight_decay: f32,
+    }
+}
+
+/// Invocations that share a lane's gradient.
+pub const WORKGROUP: usize = 128;
+
+pub const KERNEL: Kernel = Kernel {
+    name: "finish",
+    source: WGSL,
+    bindings: &[
+        read("places"),
+        read("updates"),
+        read("history"),
+        read("landmarks"),
+        read("server"),
+        read("anchor"),
+        read_write("state"),
+        read_write("gradient"),
+    ],
+    structs: &[DevicePlace::LAYOUT, Update::LAYOUT, Params::LAYOUT],
+    constants: &[
+        ("WORKGROUP", WORKGROUP as f64),
+        ("COMPENSATED", Form::COMPENSATED as f64),
+        ("COMPENSATED_ADAPTIVELY", Form::COMPENSATED_ADAPTIVELY as f64),
+        ("COMPENSATED_EXACTLY", Form::COMPENSATED_EXACTLY as f64),
+        ("COMPENSATION_EPSILON", COMPENSATION_EPSILON),
+        ("CLIPPING_EPSILON", CLIPPING_EPSILON),
+    ],
+    variants: &[],
+};
+
+/// One lane's gradient, P long. `anchor` is the gradient of the loss at the minimum, where centred.
+pub fn cpu<T: Real>(
+    motion: &Motion,
+    weight_decay: T,
+    place: Place,
+    landmarks: Landmarks<T>,
+    state: &mut State<T>,
+    anchor: Option<&[T]>,
+    gradient: &mut [T],
+) {
+    let State { server, history, second, .. } = state;
+    let weights = &history[place.read * gradient.len()..][..gradient.len()];
+    let Landmarks { minimum, curvature, .. } = landmarks;
+    let [strength, memory, _] = motion.form.numbers().map(T::of);
+    for (i, gradient) in gradient.iter_mut().enumerate() {
+        let g = *gradient + weight_decay * weights[i];
+        let behind = server[i] - weights[i];
+        let compensation = match motion.form {
+            Form::Compensated { .. } => strength * g * g * behind,
+            Form::CompensatedAdaptively { .. } => {
+                second[i] = memory * second[i] + (T::one() - memory) * g * g;
+                strength / (second[i] + T::of(COMPENSATION_EPSILON)).sqrt() * g * g * behind
+            }
+            Form::CompensatedExactly { .. } => strength * curvature[i] * behind,
+            Form::Linear | Form::GapAware { .. } | Form::Adam { .. } | Form::Sign => T::zero(),
+        };
+        let centre = anchor.map_or(T::zero(), |anchor| anchor[i] + weight_decay * minimum[i]);
+        *gradient = g - centre + compensation;
+    }
+    if let Some(ceiling) = motion.ceiling {
+        let norm = ordered_sum(gradient.len(), |i| gradient[i] * gradient[i]).sqrt();
+        let scale = T::of(ceiling) / (norm + T::of(CLIPPING_EPSILON));
+        if scale < T::one() {
+            gradient.iter_mut().for_each(|g| *g *= scale);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `renew`: gives lanes the state of other lanes, and draws states towards the minimum or away from it.
+//!
+//! ```text
+//! state[lane] = state[source]                                       where source is another lane
+//! x = minimum + factor (x - minimum)                                server and every slot
+//! v = factor v; s = factor^2 s                                      velocities and second moment
+//! ```
+//!
+//! Near a minimum the dynamics are linear in all of these together, so that a run goes on as it would have, at another
+//! scale: growth can be followed for as long as one likes. Copies and scalings are two passes, since a source may be
+//! scaled too; within a pass no lane is both read as a source and written.
+//!
+//! Bindings of `renew.wgsl`, one invocation per parameter:
+//! - `places`: lanes; `busy` says whether the lane takes part, `read` is its source
+//! - `factors`: lanes
+//! - `landmarks`: 3 x P, the first of which is the minimum
+//! - `server`: lanes x P
+//! - `history`: lanes x slots x P
+//! - `state`: lanes x (velocities, then the second moment if any) x P
+
+use super::real::Real;
+use super::step::State;
+use super::{Kernel, Place, read, read_write, shared_struct};
+
+pub const WGSL: &str = include_str!("../../shaders/renew.wgsl");
+
+shared_struct! {
+    /// Immediates of `renew.wgsl`.
+    pub struct Params {
+        pub step: u32,
+        /// P.
+        pub parameters: u32,
+        pub slots: u32,
+        pub velocities: u32,
+        /// Second moments: 0 or 1.
+        pub seconds: u32,
+    }
+}
+
+/// Parameters per workgroup.
+pub const WORKGROUP: usize = 128;
+
+pub const KERNEL: Kernel = Kernel {
+    name: "renew",
+    source: WGSL,
+    bindings: &[
+        read("places"),
+        read("factors"),
+        read("landmarks"),
+        read_write("server"),
+        read_write("history"),
+        read_write("state"),
+    ],
+    structs: &[Place::LAYOUT, Params::LAYOUT],
+    constants: &[("WORKGROUP", WORKGROUP as f64)],
+    variants: &[],
+};
+
+/// Scales one lane's state; copying it is `clone_from`.
+pub fn cpu<T: Real>(factor: f64, minimum: &[T], state: &mut State<T>) {
+    let scale = T::of(factor);
+    let State { server, history, velocity, second } = state;
+    for version in std::iter::once(&mut server[..]).chain(history.chunks_exact_mut(minimum.len())) {
+        for (x, m) in version.iter_mut().zip(minimum) {
+            *x = *m + scale * (*x - *m);
+        }
+    }
+    velocity.iter_mut().for_each(|v| *v *= scale);
+    second.iter_mut().for_each(|s| *s *= scale * scale);
+}

@@ -1,0 +1,42 @@
+//! Adam on late gradients: v = b1 v + (1-b1) g; s = b2 s + (1-b2) g^2; x -= lr v^ / (sqrt(s^) + 1e-8), v^ and s^ divided by
+//! 1 - b^t (PyTorch's order of operations). b1 is the momentum, b2 the rule's number; weight decay is part of g.
+//! Source: Kingma and Ba, arXiv:1412.6980.
+
+use super::{Arrival, Dampening, Definition, Locality, Number, Rule, Turn, Usual};
+use crate::kernels::motion::{Form, Motion};
+
+pub(super) const BETA_2: Number = Number {
+    usual: 0.999,
+    meaning: "beta2, from 0 to below 1 [default: 0.999]",
+    accepts: |beta| (0.0..1.0).contains(&beta),
+};
+
+/// beta1; its intake is 1 - beta1 whatever the dampening.
+pub(super) const BETA_1: Usual = Usual { momentum: 0.9, dampenings: &[Dampening::Ema] };
+
+pub const DEFINITION: Definition = Definition {
+    name: "adam",
+    summary: "Adam on late gradients; the momentum is beta1",
+    number: Some(BETA_2),
+    momentum: Some(BETA_1),
+    workers: false,
+    slot_velocity: false,
+    turn: |rule, arrival, _| Turn::update(motion(rule, arrival)),
+    locality: Locality::Restless,
+    equation: |_, _| None,
+};
+
+pub(super) fn motion(rule: &Rule, arrival: &Arrival) -> Motion {
+    // 1 - b^t without the rounding of b^t near 1.
+    let correction = |beta: f64| match beta {
+        0.0 => 1.0,
+        beta => -1.0 / ((arrival.updates + 1) as f64 * beta.ln()).exp_m1(),
+    };
+    let memory = rule.number();
+    Motion {
+        intake: 1.0 - rule.momentum,
+        carried: correction(rule.momentum),
+        form: Form::Adam { memory, correction: correction(memory) },
+        ..rule.heavy_ball()
+    }
+}

@@ -1,0 +1,18 @@
+//! Gradient clipping: a gradient longer than c is shortened to length c, then heavy-ball (sgd at momentum 0). Small
+//! displacements are not touched, so that the threshold stays; what lies beyond it is bounded instead of diverging.
+//! Source: PyTorch's `clip_grad_norm_` (without its 1e-6 in the denominator), applied to each arriving gradient.
+
+use super::{Dampening, Definition, Locality, Number, Turn, Usual, as_heavy_ball};
+use crate::kernels::motion::Motion;
+
+pub const DEFINITION: Definition = Definition {
+    name: "clipped",
+    summary: "gradients longer than c are shortened to length c",
+    number: Some(Number { usual: 1.0, meaning: "c, above 0 [default: 1]", accepts: |c| c > 0.0 }),
+    momentum: Some(Usual { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
+    workers: false,
+    slot_velocity: false,
+    turn: |rule, _, _| Turn::update(Motion { ceiling: Some(rule.number()), ..rule.heavy_ball() }),
+    locality: Locality::Scales,
+    equation: as_heavy_ball,
+};

@@ -1,0 +1,86 @@
+//! The course of a run: a delay process and a rule together, as the place and the motion of every step.
+//!
+//! Made on the host and followed by every engine. Not here: the arithmetic of a step ([`crate::kernels`]).
+
+use super::{Arrival, Rule};
+use crate::kernels::motion::Motion;
+use crate::kernels::step::Place;
+use crate::schedule::{Process, Schedule};
+
+/// One step of a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Leg {
+    pub place: Place,
+    pub motion: Motion,
+    /// Updates made between reading the weights and now.
+    pub age: u64,
+}
+
+impl Leg {
+    /// Whether its gradient is used at all.
+    pub fn applies(&self) -> bool {
+        self.motion.intake != 0.0 || self.motion.direct != 0.0
+    }
+}
+
+/// The steps of one run, one after the other.
+#[derive(Clone, Debug)]
+pub struct Course {
+    rule: Rule,
+    lr: f64,
+    weight_decay: f64,
+    centred: bool,
+    process: Process,
+    workers: u32,
+    mean_delay: f64,
+    /// Updates that the server had made when it wrote each slot.
+    versions: Vec<u64>,
+    updates: u64,
+    tally: u64,
+}
+
+impl Course {
+    /// `weight_decay` is that of the problem; `centred` whether the gradient at the minimum is to be subtracted.
+    pub fn new(rule: Rule, lr: f64, schedule: &Schedule, seed: u64, weight_decay: f64, centred: bool) -> Self {
+        let slots = schedule.slots();
+        Self {
+            rule,
+            lr,
+            weight_decay,
+            centred,
+            process: schedule.start(seed),
+            workers: schedule.workers().unwrap_or(slots),
+            mean_delay: schedule.mean_delay(),
+            versions: vec![0; slots as usize],
+            updates: 0,
+            tally: 0,
+        }
+    }
+
+    /// The next step.
+    pub fn advance(&mut self) -> Leg {
+        let slots = self.process.next();
+        let (read, write) = (slots.read as usize, slots.write as usize);
+        let age = self.updates - self.versions[read];
+        let arrival = Arrival { age, updates: self.updates, workers: self.workers, mean_delay: self.mean_delay };
+        let definition = self.rule.definition();
+        let turn = (definition.turn)(&self.rule, &arrival, &mut self.tally);
+        self.updates += u64::from(turn.updates);
+        self.versions[write] = self.updates;
+
+        let mut motion = turn.motion;
+        motion.lr *= self.lr;
+        motion.centred = self.centred;
+        // Decoupled decay takes the place of the one in the gradient, and where `finish` goes over the gradient it adds it.
+        let decoupled = motion.shrink > 0.0;
+        motion.shrink *= motion.lr * self.weight_decay;
+        motion.decay = if decoupled || motion.wants_finish() { 0.0 } else { self.weight_decay };
+        let velocity = if definition.slot_velocity { write } else { 0 };
+        Leg { place: Place { read, write, velocity }, motion, age }
+    }
+
+    /// The same past, another future: later draws come from `seed`.
+    pub fn reseed(&mut self, seed: u64) {
+        self.process.reseed(seed);
+    }
+}

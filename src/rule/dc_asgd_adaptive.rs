@@ -1,0 +1,23 @@
+//! Delay-compensated ASGD, adaptive: as `dc-asgd`, with lambda / sqrt(s + 1e-8) in place of lambda, s = 0.95 s + 0.05 g^2
+//! elementwise. Source: Zheng et al., arXiv:1609.08326, where it is DC-ASGD-a.
+
+use super::{Dampening, Definition, Locality, Number, Turn, Usual, as_heavy_ball};
+use crate::kernels::motion::{Form, Motion};
+
+/// How much of the mean square stays from step to step.
+const MEMORY: f64 = 0.95;
+
+pub const DEFINITION: Definition = Definition {
+    name: "dc-asgd-adaptive",
+    summary: "dc-asgd with lambda divided by the root mean square of the gradient",
+    number: Some(Number { usual: 2.0, meaning: "lambda, at least 0 [default: 2]", accepts: |lambda| lambda >= 0.0 }),
+    momentum: Some(Usual { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
+    workers: false,
+    slot_velocity: false,
+    turn: |rule, _, _| {
+        let form = Form::CompensatedAdaptively { strength: rule.number(), memory: MEMORY };
+        Turn::update(Motion { form, ..rule.heavy_ball() })
+    },
+    locality: Locality::Scales,
+    equation: as_heavy_ball,
+};

@@ -1,0 +1,24 @@
+//! Delay compensation with the true Hessian of a quadratic: g + lambda H (x - y). With lambda = 1 that is the gradient at the
+//! server's weights, and the threshold that of synchronous training: what `dc-asgd` approximates, and a check on it.
+
+use super::{Dampening, Definition, Locality, Number, Turn, Usual, as_heavy_ball};
+use crate::kernels::motion::{Form, Motion};
+use crate::theory::DelayProcess;
+
+pub const DEFINITION: Definition = Definition {
+    name: "dc-asgd-exact",
+    summary: "g + lambda H (x - y) with the true Hessian, on quadratics",
+    number: Some(Number { usual: 1.0, meaning: "lambda, at least 0 [default: 1]", accepts: |lambda| lambda >= 0.0 }),
+    momentum: Some(Usual { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
+    workers: false,
+    slot_velocity: false,
+    turn: |rule, _, _| {
+        Turn::update(Motion { form: Form::CompensatedExactly { strength: rule.number() }, ..rule.heavy_ball() })
+    },
+    locality: Locality::ScalesWithHessian,
+    equation: |rule, process| match rule.number() {
+        0.0 => as_heavy_ball(rule, process),
+        1.0 => as_heavy_ball(rule, DelayProcess::Fixed(0)),
+        _ => None,
+    },
+};

@@ -1,0 +1,25 @@
+//! Delay-adaptive step sizes: the gradient times M / max(M, age), M the concurrency (mean delay + 1), so that only gradients
+//! later than usual are shortened; then heavy-ball (sgd at momentum 0). Source: Mishchenko et al., arXiv:2206.07638, in the
+//! form of the authors' notebook (`konstmish/asynchronous_sgd`).
+
+use super::{Dampening, Definition, Locality, Turn, Usual, as_heavy_ball};
+use crate::kernels::motion::Motion;
+use crate::theory::DelayProcess;
+
+pub const DEFINITION: Definition = Definition {
+    name: "delay-adaptive",
+    summary: "gradients later than usual times M / age, M the mean delay + 1",
+    number: None,
+    momentum: Some(Usual { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
+    workers: false,
+    slot_velocity: false,
+    turn: |rule, arrival, _| {
+        let (motion, concurrency) = (rule.heavy_ball(), arrival.mean_delay + 1.0);
+        Turn::update(Motion { intake: motion.intake * concurrency / concurrency.max(arrival.age as f64), ..motion })
+    },
+    locality: Locality::Scales,
+    equation: |rule, process| match process {
+        DelayProcess::Fixed(_) => as_heavy_ball(rule, process), // never later than usual
+        _ => None,
+    },
+};

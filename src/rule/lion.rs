@@ -1,0 +1,33 @@
+//! Lion on late gradients: u = sign(b1 v + (1-b1) g); x -= lr (u + weight_decay x); v = b2 v + (1-b2) g. b1 is the momentum, b2
+//! the rule's number. Source: Chen et al., arXiv:2302.06675, algorithm 2.
+
+use super::adam::BETA_1;
+use super::{Definition, Locality, Number, Turn};
+use crate::kernels::motion::{Form, Motion};
+
+pub const DEFINITION: Definition = Definition {
+    name: "lion",
+    summary: "the sign of an interpolated velocity; the momentum is beta1",
+    number: Some(Number {
+        usual: 0.99,
+        meaning: "beta2, from 0 to below 1 [default: 0.99]",
+        accepts: |beta| (0.0..1.0).contains(&beta),
+    }),
+    momentum: Some(BETA_1),
+    workers: false,
+    slot_velocity: false,
+    turn: |rule, _, _| {
+        let (beta_1, beta_2) = (rule.momentum, rule.number());
+        Turn::update(Motion {
+            momentum: beta_2,
+            intake: 1.0 - beta_2,
+            direct: 1.0 - beta_1,
+            carried: beta_1,
+            shrink: 1.0,
+            form: Form::Sign,
+            ..Motion::default()
+        })
+    },
+    locality: Locality::Restless,
+    equation: |_, _| None,
+};

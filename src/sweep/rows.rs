@@ -1,0 +1,106 @@
+//! A finished cell as the rows of the results folder.
+
+use super::{CellResult, Sweep};
+use crate::engine::EngineInfo;
+use crate::flags::Batch;
+use crate::plan::Cell;
+use crate::problem::Problem;
+use crate::record::{DelayRow, RunRow, Status, ThresholdRow, Verdict};
+use crate::store::Entry;
+use crate::theory::TheoryError;
+use crate::threshold::{Criterion, Trial};
+use clap::ValueEnum;
+
+/// The rows of `cell`, which is number `index` of its plan.
+///
+/// # Errors
+/// As [`Sweep::lr_theory`].
+pub fn entry(
+    sweep: &Sweep,
+    info: &EngineInfo,
+    index: usize,
+    cell: &Cell,
+    result: &CellResult,
+) -> Result<Entry, TheoryError> {
+    let plan = &sweep.plan;
+    let cell_id = plan.cell_id(cell);
+    let trials = result.trials.iter().enumerate();
+    let runs: Vec<RunRow> = trials.map(|(place, trial)| run(cell.criterion, &cell_id, place, trial)).collect();
+    let delays = sweep.delays(cell);
+    let bracket = result.outcome.bracket;
+    let lr_theory = sweep.lr_theory(cell)?;
+    let problem = &plan.problem;
+    let sampling = plan.sampling.to_possible_value().map(|value| value.get_name().to_owned());
+    let threshold = ThresholdRow {
+        cell_id: cell_id.clone(),
+        data: problem.data.map(|data| data.to_string()),
+        model: match problem.activation {
+            Some(activation) => format!("{} {activation}", problem.model),
+            None => problem.model.to_string(),
+        },
+        loss: problem.loss.map(|loss| loss.to_string()),
+        samples: match &*sweep.problem {
+            Problem::Network(network) => Some(network.data.samples() as u64),
+            Problem::Quadratic(_) => None,
+        },
+        weight_decay: problem.weight_decay,
+        rule: cell.rule.name(),
+        momentum: cell.rule.momentum,
+        dampening: cell.rule.dampening,
+        delay: cell.delay,
+        schedule: cell.schedule.name(),
+        workers: cell.schedule.workers(),
+        delay_mean: delays.mean(),
+        delay_std: delays.std(),
+        delay_median: delays.median(),
+        delay_q95: delays.quantile(0.95),
+        delay_max: delays.max(),
+        batch: cell.batch.to_string(),
+        sampling: sampling.filter(|_| cell.batch != Batch::Full),
+        relative_variance: sweep.relative_variance(cell),
+        seed_data: problem.seed_data,
+        seed_order: plan.seed_order,
+        seed_init: problem.seed_init,
+        criterion: cell.criterion.to_string(),
+        ensemble: plan.members(cell) as u32,
+        lambda_max: sweep.minimum.largest.value,
+        lambda_residual: sweep.minimum.largest.residual,
+        lr_theory,
+        lr_stable: bracket.stable,
+        lr_unstable: bracket.unstable,
+        lr_threshold: bracket.threshold,
+        lr_low: bracket.interval.map(|(low, _)| low),
+        lr_high: bracket.interval.map(|(_, high)| high),
+        ratio: bracket.threshold.zip(lr_theory).map(|(lr, theory)| lr / theory),
+        horizon_steps: sweep.horizon(cell),
+        runs: runs.iter().map(|run| run.members).sum(),
+        status: if result.outcome.measured { Status::Measured } else { Status::Undecided },
+        engine: format!("{} {}", info.engine, info.precision),
+        adapter: info.adapter.clone(),
+    };
+    let delays = delays.iter().map(|(delay, count)| DelayRow { cell_id: cell_id.clone(), delay, count }).collect();
+    Ok(Entry { cell: index, threshold, runs, delays })
+}
+
+fn run(criterion: Criterion, cell_id: &str, place: usize, trial: &Trial) -> RunRow {
+    let finite = |value: f64| value.is_finite().then_some(value);
+    let reason = match (trial.verdict, criterion.is_statistical()) {
+        (Verdict::Undecided, false) => Some("the growth rate did not settle within the horizon"),
+        (Verdict::Undecided, true) => Some("the growth rate could not be told from zero within the horizon"),
+        _ => None,
+    };
+    RunRow {
+        run_id: format!("{cell_id}-{place}"),
+        cell_id: cell_id.to_owned(),
+        lr: trial.lr,
+        verdict: trial.verdict,
+        growth_rate: trial.growth,
+        growth_error: trial.error,
+        members: trial.members as u32,
+        steps: trial.steps,
+        distance: finite(trial.last.distance_squared.sqrt()),
+        projection: finite(trial.last.projection),
+        loss: finite(trial.last.loss),
+        reason: reason.map(Into::into),
+    }
+}

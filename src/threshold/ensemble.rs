@@ -1,0 +1,227 @@
+//! Follows an ensemble of runs that differ in their randomness alone, until its growth rate is known.
+//!
+//! *What it is:* stability of a random process near a minimum has two faces. Almost every run returns iff the mean of
+//! ln |p| falls (the Lyapunov exponent); the variance returns iff ln E p^2 falls (half of it per step is the growth rate in
+//! mean square), which rare runs that grow for long decide. Displacements are followed over *beats* of a few delays. After
+//! each one every member is drawn back to the distance it started the beat at, and in mean square the members are drawn
+//! anew in proportion to their growth, so that the rare ones are there when they are needed: E p^2 grows by the product of
+//! the beats' mean growth factors, whatever their spread. *What it is not:* an engine; it asks for copies and scalings.
+//!
+//! The population method is that of Grassberger (2002) and Vanneste (Phys. Rev. E 81, 036701, 2010) for generalised
+//! Lyapunov exponents.
+
+use super::watch::Trial;
+use super::{Criterion, mix};
+use crate::engine::Observation;
+use crate::record::Verdict;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+/// Beats at the first look; every later look is at twice the time.
+const FIRST_LOOK: u64 = 64;
+
+/// Standard errors that a growth rate must stand away from zero before its sign is believed. There are several looks at
+/// each of several runs.
+const SURE: f64 = 3.5;
+
+/// Averages over time from which the standard error in mean square is taken.
+const SPANS: usize = 12;
+
+/// Energy in other directions, in units of that along the top eigenvector, beyond which the latter has been lost.
+const LOST: f64 = 1e4;
+
+/// How to follow an ensemble.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EnsembleSpec {
+    /// [`Criterion::MeanSquare`] or [`Criterion::AlmostSure`].
+    pub criterion: Criterion,
+    pub members: usize,
+    /// Steps of a beat.
+    pub beat: u64,
+    /// Steps after which the ensemble is given up.
+    pub horizon: u64,
+    /// Root mean square projection over a beat that members are drawn back to.
+    pub scale: f64,
+    /// Seed of the draws.
+    pub seed: u64,
+}
+
+/// A member that goes on from the present state of a member, at another scale.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Change {
+    pub member: usize,
+    pub source: usize,
+    pub factor: f64,
+    /// New randomness, for copies.
+    pub seed: Option<u64>,
+}
+
+/// What to do after a beat.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Beat {
+    Renew(Vec<Change>),
+    Done(Trial),
+}
+
+/// What a member did in the present beat, or what all did in a finished one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Energy {
+    projection: f64,
+    distance: f64,
+}
+
+/// Watches one ensemble.
+#[derive(Clone, Debug)]
+pub struct Ensemble {
+    spec: EnsembleSpec,
+    lr: f64,
+    /// Per member, sums over the present beat.
+    energies: Vec<Energy>,
+    finite: bool,
+    steps: u64,
+    /// Growth rate per step of each finished beat: of the ensemble in mean square, else of each member in turn.
+    rates: Vec<f64>,
+    look: u64,
+    last: Observation,
+}
+
+impl Ensemble {
+    pub fn new(spec: EnsembleSpec, lr: f64) -> Self {
+        let energies = vec![Energy::default(); spec.members];
+        let last = Observation::default();
+        Self { spec, lr, energies, finite: true, steps: 0, rates: Vec::new(), look: FIRST_LOOK, last }
+    }
+
+    /// Steps to the end of the present beat.
+    pub fn due(&self) -> u64 {
+        self.spec.beat - self.steps % self.spec.beat
+    }
+
+    /// Takes one observation of every member, in their order; something to do at the end of each beat.
+    pub fn push<'a>(&mut self, seen: impl Iterator<Item = &'a Observation>) -> Option<Beat> {
+        for (energy, seen) in self.energies.iter_mut().zip(seen) {
+            energy.projection += seen.projection * seen.projection;
+            energy.distance += seen.distance_squared;
+            self.finite &= seen.finite;
+            self.last = *seen;
+        }
+        self.steps += 1;
+        self.steps.is_multiple_of(self.spec.beat).then(|| self.beat())
+    }
+
+    fn beat(&mut self) -> Beat {
+        let scale = self.spec.scale * self.spec.scale * self.spec.beat as f64;
+        let growth: Vec<f64> = self.energies.iter().map(|energy| energy.projection / scale).collect();
+        let total = growth.iter().sum::<f64>();
+        if !(self.finite && total.is_finite()) {
+            return Beat::Done(self.trial(Verdict::Diverged, None));
+        }
+        let per_step = 0.5 / self.spec.beat as f64;
+        match self.spec.criterion {
+            Criterion::MeanSquare => self.rates.push(per_step * (total / growth.len() as f64).ln()),
+            _ => self.rates.extend(growth.iter().map(|factor| per_step * factor.ln())),
+        }
+        let across: f64 = self.energies.iter().map(|energy| energy.distance).sum::<f64>() / scale - total;
+        let lost = across > LOST * total;
+        let beats = self.steps / self.spec.beat;
+        let over = self.steps + self.spec.beat > self.spec.horizon;
+        if beats == self.look || over || lost {
+            self.look *= 2;
+            if let Some((rate, error)) = self.rate() {
+                if rate.abs() > SURE * error || (lost && rate < 0.0) {
+                    let verdict = if rate > 0.0 { Verdict::Escaped } else { Verdict::Stable };
+                    return Beat::Done(self.trial(verdict, Some((rate, error))));
+                }
+                if over || lost {
+                    return Beat::Done(self.trial(Verdict::Undecided, Some((rate, error))));
+                }
+            } else if lost && self.rates.iter().sum::<f64>() < 0.0 {
+                // It fell too fast for a growth rate with an error.
+                return Beat::Done(self.trial(Verdict::Stable, None));
+            } else if over || lost {
+                return Beat::Done(self.trial(Verdict::Undecided, None));
+            }
+        }
+        let changes = self.changes(&growth, total, beats);
+        self.energies.fill(Energy::default());
+        Beat::Renew(changes)
+    }
+
+    /// Growth rate per step and its standard error, over all but the first quarter of the beats.
+    fn rate(&self) -> Option<(f64, f64)> {
+        let mean_and_error = |values: &[f64]| {
+            let count = values.len() as f64;
+            let mean = values.iter().sum::<f64>() / count;
+            let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+            (mean, (variance / count).sqrt())
+        };
+        let means = |series: Vec<Vec<f64>>| -> Vec<f64> {
+            series.iter().map(|values| values.iter().sum::<f64>() / values.len() as f64).collect()
+        };
+        let members = match self.spec.criterion {
+            Criterion::MeanSquare => 1,
+            _ => self.spec.members,
+        };
+        let beats = self.rates.len() / members;
+        let settled = &self.rates[beats / 4 * members..];
+        let beats = settled.len() / members;
+        let (rate, error) = if members > 1 {
+            // Members never meet: each is a sample of its own.
+            let of = |member: usize| settled.iter().skip(member).step_by(members).copied().collect();
+            mean_and_error(&means((0..members).map(of).collect()))
+        } else {
+            let span = beats / SPANS;
+            if span == 0 {
+                return None;
+            }
+            let spans = settled[beats - span * SPANS..].chunks_exact(span).map(<[f64]>::to_vec).collect();
+            mean_and_error(&means(spans))
+        };
+        (rate.is_finite() && error.is_finite()).then_some((rate, error))
+    }
+
+    /// Draws everyone back to scale; in mean square each survives in proportion to its growth (systematic resampling: as
+    /// many copies as its share, rounded up or down). Survivors keep their places, the others take over copies.
+    fn changes(&self, growth: &[f64], total: f64, beats: u64) -> Vec<Change> {
+        let members = growth.len();
+        let factor = |source: usize| if growth[source] > 0.0 { growth[source].sqrt().recip() } else { 1.0 };
+        let stay = |member: usize| Change { member, source: member, factor: factor(member), seed: None };
+        let mut changes: Vec<Change> = (0..members).map(stay).collect();
+        if self.spec.criterion != Criterion::MeanSquare || members == 1 || total <= 0.0 {
+            return changes;
+        }
+        let seed = mix(self.spec.seed, beats);
+        let offset: f64 = ChaCha8Rng::seed_from_u64(seed).random();
+        let mut copies = vec![0u32; members];
+        let (mut source, mut passed) = (0, growth[0]);
+        for place in 0..members {
+            let mark = (place as f64 + offset) / members as f64 * total;
+            while passed <= mark && source + 1 < members {
+                source += 1;
+                passed += growth[source];
+            }
+            copies[source] += 1;
+        }
+        let mut spare =
+            (0..members).flat_map(|source| (1..copies[source]).map(move |_| source)).collect::<Vec<_>>().into_iter();
+        for member in (0..members).filter(|member| copies[*member] == 0) {
+            let source = spare.next().expect("as many copies to give away as members without one");
+            changes[member] =
+                Change { member, source, factor: factor(source), seed: Some(mix(seed, 1 + member as u64)) };
+        }
+        changes
+    }
+
+    fn trial(&self, verdict: Verdict, rate: Option<(f64, f64)>) -> Trial {
+        Trial {
+            lr: self.lr,
+            verdict,
+            growth: rate.map(|(rate, _)| rate),
+            error: rate.map(|(_, error)| error),
+            members: self.spec.members,
+            steps: self.steps,
+            last: self.last,
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Where the growth rate is zero: from exactly known growth rates by interpolation, from averaged ones by regression.
+
+use super::Trial;
+use nalgebra::{DMatrix, DVector};
+
+/// Trials that a regression uses at most: those of smallest |gamma|.
+const MOST: usize = 8;
+
+/// How far a parabola may be from gamma(ln lr), as a fraction of gamma: keeps far trials, however exact, from deciding.
+const BEND: f64 = 0.1;
+
+/// Half the width of a 95 % interval, in standard errors.
+const INTERVAL: f64 = 1.96;
+
+/// The learning rate at which nothing grows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Zero {
+    pub lr: f64,
+    /// 95 % confidence interval, where growth rates are averages.
+    pub interval: Option<(f64, f64)>,
+}
+
+/// The zero of gamma(lr); `None` unless trials lie on both sides of it.
+pub fn zero(trials: &[Trial]) -> Option<Zero> {
+    let mut known: Vec<Point> = trials.iter().filter_map(Point::of).collect();
+    known.sort_by(|a, b| a.gamma.abs().total_cmp(&b.gamma.abs()));
+    let both = |points: &[Point]| points.iter().any(|p| p.gamma < 0.0) && points.iter().any(|p| p.gamma > 0.0);
+    if known.iter().all(|point| point.error == 0.0) {
+        known.truncate(3);
+        return both(&known).then(|| interpolated(&known)).flatten();
+    }
+    known.truncate(MOST);
+    both(&known).then(|| regressed(&known)).flatten()
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    ln_lr: f64,
+    gamma: f64,
+    error: f64,
+}
+
+impl Point {
+    fn of(trial: &Trial) -> Option<Self> {
+        Some(Self { ln_lr: trial.lr.ln(), gamma: trial.growth?, error: trial.error.unwrap_or(0.0) })
+    }
+}
+
+/// ln(lr) as a function of gamma through all points, evaluated at gamma = 0.
+fn interpolated(points: &[Point]) -> Option<Zero> {
+    let terms = points.iter().enumerate().map(|(i, point)| {
+        let others = points.iter().enumerate().filter(|(j, _)| *j != i);
+        point.ln_lr * others.map(|(_, other)| other.gamma / (other.gamma - point.gamma)).product::<f64>()
+    });
+    let lr = terms.sum::<f64>().exp();
+    lr.is_finite().then_some(Zero { lr, interval: None })
+}
+
+/// gamma as a parabola in ln(lr) (a line through fewer than four points) by weighted least squares; its zero next to the
+/// trial of smallest |gamma|, and the zero's standard error by the delta method.
+fn regressed(points: &[Point]) -> Option<Zero> {
+    let origin = points[0].ln_lr;
+    let order = if points.len() < 4 { 2 } else { 3 };
+    let scale = points.iter().map(|p| (p.ln_lr - origin).abs()).fold(0.0, f64::max);
+    let design =
+        DMatrix::from_fn(points.len(), order, |row, power| ((points[row].ln_lr - origin) / scale).powi(power as i32));
+    let weight = |p: &Point| 1.0 / (p.error * p.error + (BEND * p.gamma).powi(2));
+    let weighted = DMatrix::from_fn(points.len(), order, |row, power| design[(row, power)] * weight(&points[row]));
+    let target = DVector::from_fn(points.len(), |row, _| points[row].gamma);
+    let covariance = (design.transpose() * &weighted).try_inverse()?;
+    let fit = &covariance * weighted.transpose() * target;
+    let (at, slope) = root(fit.as_slice())?;
+    let powers = DVector::from_fn(order, |power, _| at.powi(power as i32));
+    let error = (powers.transpose() * &covariance * &powers)[(0, 0)].sqrt() / slope.abs() * scale;
+    let ln_lr = origin + at * scale;
+    let interval = ((ln_lr - INTERVAL * error).exp(), (ln_lr + INTERVAL * error).exp());
+    (ln_lr.is_finite() && error.is_finite()).then_some(Zero { lr: ln_lr.exp(), interval: Some(interval) })
+}
+
+/// Zero next to the origin of a line or parabola, and the slope there.
+fn root(fit: &[f64]) -> Option<(f64, f64)> {
+    let (c, b) = (fit[0], fit[1]);
+    let a = fit.get(2).copied().unwrap_or(0.0);
+    let discriminant = b * b - 4.0 * a * c;
+    if discriminant < 0.0 {
+        return None;
+    }
+    // The smaller root, in the form that does not cancel.
+    let at = -2.0 * c / (b + discriminant.sqrt().copysign(b));
+    Some((at, b + 2.0 * a * at))
+}

@@ -1,0 +1,254 @@
+//! What changes a lane's state: `finish`, `step` and `renew`, for every rule.
+
+use crate::common::{KERNEL_F32, assert_close, gpu};
+use crate::lanes::*;
+use strum::IntoEnumIterator;
+use tauscope::engine::gpu::device::{Buffer, Device};
+use tauscope::kernels::motion::{Motion, Update};
+use tauscope::kernels::step::{Landmarks, State};
+use tauscope::kernels::{Place, finish, renew, step};
+use tauscope::rule::{Arrival, Rule, RuleKind};
+
+const WEIGHT_DECAY: f32 = 0.01;
+
+/// A rule's motions in every lane, at learning rates and ages of their own; those of one lane that clips and is centred,
+/// whatever the rule.
+fn motions(kind: RuleKind, extra: bool) -> [Motion; LANES] {
+    std::array::from_fn(|lane| {
+        let rule = Rule::new(kind, 0.875, 0.25);
+        let arrival = Arrival { age: lane as u64, updates: 7, workers: 3, mean_delay: 2.0 };
+        let motion = (rule.definition().turn)(&rule, &arrival, &mut 1).motion;
+        let lr = [0.3, 0.1, 0.07][lane] * motion.lr;
+        let shrink = 0.01 * motion.shrink;
+        let ceiling = if extra { Some(0.5) } else { motion.ceiling };
+        Motion { lr, shrink, decay: f64::from(WEIGHT_DECAY), ceiling, centred: extra, ..motion }
+    })
+}
+
+/// The lanes' buffers: SLOTS versions, SLOTS velocities and a second moment; NaN in the idle lane.
+struct Lanes {
+    parameters: usize,
+    server: Vec<f32>,
+    history: Vec<f32>,
+    state: Vec<f32>,
+    gradient: Vec<f32>,
+    anchor: Vec<f32>,
+    /// The same for all.
+    landmarks: Vec<f32>,
+}
+
+const PLANES: usize = SLOTS + 1;
+
+impl Lanes {
+    fn new(parameters: usize) -> Self {
+        let with_idle = |mut values: Vec<f32>| {
+            let length = values.len() / LANES;
+            values[IDLE * length..][..length].fill(f32::NAN);
+            values
+        };
+        let mut state = uniform(19, LANES * PLANES * parameters);
+        // Second moments are not negative.
+        for lane in state.chunks_exact_mut(PLANES * parameters) {
+            lane[SLOTS * parameters..].iter_mut().for_each(|s| *s = s.abs());
+        }
+        Self {
+            parameters,
+            server: with_idle(uniform(17, LANES * parameters)),
+            history: with_idle(uniform(18, LANES * SLOTS * parameters)),
+            state: with_idle(state),
+            gradient: with_idle(uniform(15, LANES * parameters)),
+            anchor: with_idle(uniform(20, LANES * parameters)),
+            landmarks: uniform(16, 3 * parameters),
+        }
+    }
+
+    /// One lane in f64.
+    fn state(&self, index: usize) -> State<f64> {
+        let (velocity, second) = lane(&self.state, index).split_at(SLOTS * self.parameters);
+        State {
+            server: wide(lane(&self.server, index)),
+            history: wide(lane(&self.history, index)),
+            velocity: wide(velocity),
+            second: wide(second),
+        }
+    }
+}
+
+struct Wide {
+    minimum: Vec<f64>,
+    direction: Vec<f64>,
+    curvature: Vec<f64>,
+}
+
+impl Wide {
+    fn new(lanes: &Lanes) -> Self {
+        let mut thirds = lanes.landmarks.chunks_exact(lanes.parameters).map(wide);
+        let mut next = || thirds.next().unwrap();
+        Self { minimum: next(), direction: next(), curvature: next() }
+    }
+
+    fn landmarks(&self) -> Landmarks<'_, f64> {
+        Landmarks { minimum: &self.minimum, direction: &self.direction, curvature: &self.curvature }
+    }
+}
+
+/// Only the second step of the block moves anything, see [`places`].
+fn updates(device: &Device, motions: &[Motion; LANES]) -> Buffer {
+    let second = motions.iter().map(Motion::update);
+    let updates: Vec<Update> = std::iter::repeat_n(Update::default(), LANES).chain(second).collect();
+    device.buffer_of("updates", &updates)
+}
+
+#[test]
+fn step_agrees_for_every_rule() {
+    for kind in RuleKind::iter() {
+        for parameters in around(step::WORKGROUP) {
+            check_step(kind, parameters);
+        }
+    }
+}
+
+fn check_step(kind: RuleKind, parameters: usize) {
+    let device = gpu().device();
+    let (lanes, motions) = (Lanes::new(parameters), motions(kind, false));
+    let (landmarks, partials) = (Wide::new(&lanes), step::partials(parameters));
+    let params = step::Params {
+        step: 0,
+        lanes: LANES as u32,
+        parameters: parameters as u32,
+        history_stride: (SLOTS * parameters) as u32,
+        state_stride: (PLANES * parameters) as u32,
+        second_offset: (SLOTS * parameters) as u32,
+        partials: partials as u32,
+    };
+    let on_device = |label: &str, values: &[f32]| device.buffer_of(label, values);
+    let (x, ring) = (on_device("server", &lanes.server), on_device("history", &lanes.history));
+    let (s, sums) = (on_device("state", &lanes.state), nan(device, LANES * partials * 4));
+    let (g, marks) = (on_device("gradient", &lanes.gradient), on_device("landmarks", &lanes.landmarks));
+    let buffers = [&places(device), &updates(device, &motions), &g, &marks, &x, &ring, &s, &sums];
+    run(&step::KERNEL, &[], &buffers, &params, [partials as u32, LANES as u32, 1]);
+
+    let [x, ring, s] =
+        [(&x, lanes.server.len()), (&ring, lanes.history.len()), (&s, lanes.state.len())].map(|(b, n)| read(b, n));
+    let sums = read(&sums, LANES * partials * 4);
+    for index in BUSY {
+        let mut state = lanes.state(index);
+        let gradient = wide(lane(&lanes.gradient, index));
+        let moments = step::cpu(&motions[index], PLACES[index], &gradient, landmarks.landmarks(), &mut state);
+        let what = format!("{kind} {parameters} lane {index}");
+        // Divisions by small roots lose a few digits.
+        let tolerance = 10.0 * KERNEL_F32;
+        assert_close(&what, lane(&x, index), &state.server, tolerance);
+        assert_close(&what, lane(&ring, index), &state.history, tolerance);
+        assert_close(&what, lane(&s, index), &[state.velocity, state.second].concat(), tolerance);
+        let total = |member: usize| wide(lane(&sums, index)).iter().skip(member).step_by(4).sum::<f64>();
+        assert_close(&what, &[total(0)], &[moments.distance_squared], tolerance);
+        // A sum of terms of both signs: its scale is that of its factors.
+        let norm = landmarks.direction.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let scale = moments.distance_squared.sqrt() * norm;
+        assert_close(&what, &[total(1), scale], &[moments.projection, scale], tolerance);
+        assert_close(&what, &[total(2)], &[moments.read_squared], tolerance);
+        assert_eq!(total(3), 0.0, "{what}: weights that are not finite");
+    }
+    for (what, values) in [("server", &x), ("history", &ring), ("state", &s), ("moments", &sums)] {
+        assert_untouched(what, lane(values, IDLE));
+    }
+}
+
+#[test]
+fn finish_agrees_for_every_rule_and_leaves_alone_what_wants_nothing_of_it() {
+    for kind in RuleKind::iter() {
+        for parameters in around(finish::WORKGROUP) {
+            for extra in [false, true] {
+                check_finish(kind, parameters, extra);
+            }
+        }
+    }
+}
+
+fn check_finish(kind: RuleKind, parameters: usize, extra: bool) {
+    let device = gpu().device();
+    let (lanes, motions) = (Lanes::new(parameters), motions(kind, extra));
+    let landmarks = Wide::new(&lanes);
+    let params = finish::Params {
+        step: 0,
+        lanes: LANES as u32,
+        parameters: parameters as u32,
+        history_stride: (SLOTS * parameters) as u32,
+        state_stride: (PLANES * parameters) as u32,
+        second_offset: (SLOTS * parameters) as u32,
+        weight_decay: WEIGHT_DECAY,
+    };
+    let on_device = |label: &str, values: &[f32]| device.buffer_of(label, values);
+    let (x, ring) = (on_device("server", &lanes.server), on_device("history", &lanes.history));
+    let (s, g) = (on_device("state", &lanes.state), on_device("gradient", &lanes.gradient));
+    let (marks, anchor) = (on_device("landmarks", &lanes.landmarks), on_device("anchor", &lanes.anchor));
+    let buffers = [&places(device), &updates(device, &motions), &ring, &marks, &x, &anchor, &s, &g];
+    run(&finish::KERNEL, &[], &buffers, &params, [LANES as u32, 1, 1]);
+
+    let [g, s] = [(&g, lanes.gradient.len()), (&s, lanes.state.len())].map(|(b, n)| read(b, n));
+    for index in BUSY {
+        let mut state = lanes.state(index);
+        let mut gradient = wide(lane(&lanes.gradient, index));
+        let anchor = wide(lane(&lanes.anchor, index));
+        let motion = &motions[index];
+        if motion.wants_finish() {
+            let anchor = motion.centred.then_some(&anchor[..]);
+            let place = PLACES[index];
+            let decay = f64::from(WEIGHT_DECAY);
+            finish::cpu(motion, decay, place, landmarks.landmarks(), &mut state, anchor, &mut gradient);
+        }
+        let what = format!("{kind} {parameters} lane {index}, clipped and centred: {extra}");
+        assert_close(&what, lane(&g, index), &gradient, 10.0 * KERNEL_F32);
+        assert_close(&what, lane(&s, index), &[state.velocity, state.second].concat(), 10.0 * KERNEL_F32);
+    }
+    for (what, values) in [("gradient", &g), ("state", &s)] {
+        assert_untouched(what, lane(values, IDLE));
+    }
+}
+
+#[test]
+fn renew_copies_to_the_bit_and_scales_about_the_minimum() {
+    let device = gpu().device();
+    for parameters in around(renew::WORKGROUP) {
+        let lanes = Lanes::new(parameters);
+        let landmarks = Wide::new(&lanes);
+        let params = renew::Params {
+            step: 0,
+            parameters: parameters as u32,
+            slots: SLOTS as u32,
+            velocities: SLOTS as u32,
+            seconds: 1,
+        };
+        // (lane, source, factor): the third lane to the first, then the third alone.
+        for (target, source, factor) in [(0, 2, 1.0f32), (2, 2, -0.375)] {
+            let on_device = |label: &str, values: &[f32]| device.buffer_of(label, values);
+            let (x, ring) = (on_device("server", &lanes.server), on_device("history", &lanes.history));
+            let (s, marks) = (on_device("state", &lanes.state), on_device("landmarks", &lanes.landmarks));
+            let mut places = [Place::default(); LANES];
+            places[target] = Place { busy: 1, read: source as u32, ..Place::default() };
+            let places = device.buffer_of("places", &places);
+            let factors = on_device("factors", &[factor; LANES]);
+            let groups = parameters.div_ceil(renew::WORKGROUP) as u32;
+            let pipeline = device.pipeline(&renew::KERNEL, &[]);
+            let buffers = [&places, &factors, &marks, &x, &ring, &s];
+            device.run(&[device.dispatch(&pipeline, &buffers, &params, [groups, LANES as u32, 1])], 1);
+
+            let seen = [(&x, lanes.server.len()), (&ring, lanes.history.len()), (&s, lanes.state.len())];
+            let seen = seen.map(|(buffer, length)| read(buffer, length));
+            let before = [&lanes.server, &lanes.history, &lanes.state];
+            let mut state = lanes.state(source);
+            renew::cpu(f64::from(factor), &landmarks.minimum, &mut state);
+            let expected = [state.server, state.history, [state.velocity, state.second].concat()];
+            for ((seen, expected), before) in seen.iter().zip(&expected).zip(before) {
+                let what = format!("{parameters} parameters, lane {target} from {source}");
+                assert_close(&what, lane(seen, target), expected, KERNEL_F32);
+                if factor == 1.0 {
+                    assert_eq!(lane(seen, target), lane(before, source), "{what}");
+                }
+                let other = 2 - target;
+                assert_eq!(lane(seen, other), lane(before, other), "{what}: the other lane");
+            }
+        }
+    }
+}

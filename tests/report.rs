@@ -1,0 +1,325 @@
+//! `tauscope report`, from the outside: the page is opened in a headless Chromium, and what stands in its document is
+//! compared with the rows of the folder's tables.
+//!
+//! The tables of most tests are written as text: a report reads what it finds, also columns that are not known here.
+
+mod browser;
+
+use assert_cmd::Command;
+use browser::Browser;
+use predicates::prelude::*;
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+const DEFAULT_SWEEP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/results/2026-11-22-default-sweep");
+const HEADER: &str =
+    "cell_id,model,rule,momentum,dampening,delay,lr_theory,lr_stable,lr_unstable,lr_threshold,ratio,status";
+const RUN_HEADER: &str = "run_id,cell_id,lr,verdict,growth_rate,steps";
+/// Every picture in which each row of the threshold table has a mark.
+const OF_CELLS: [&str; 3] = ["thresholds", "inverse", "ratio"];
+
+fn tauscope() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_tauscope"))
+}
+
+/// Writes the report of `folder` elsewhere and returns its path.
+fn report(folder: &Path, scratch: &TempDir) -> PathBuf {
+    let out = scratch.path().join("page.html");
+    tauscope().arg("report").arg(folder).arg("--out").arg(&out).assert().success();
+    out
+}
+
+/// A folder with these rows.
+fn folder(thresholds: &str, runs: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("thresholds.csv"), format!("{HEADER}\n{thresholds}")).unwrap();
+    fs::write(folder.path().join("runs.csv"), format!("{RUN_HEADER}\n{runs}")).unwrap();
+    fs::write(folder.path().join("run.json"), r#"{"version": "0.1.0", "plan": {"tolerance": 0.01}}"#).unwrap();
+    folder
+}
+
+fn rows(table: PathBuf) -> usize {
+    csv::Reader::from_path(table).unwrap().records().map(Result::unwrap).count()
+}
+
+fn marks(browser: &mut Browser, plot: &str) -> usize {
+    browser.count(&format!("#figure-{plot} [data-row]"))
+}
+
+/// What must hold of every page at every width: a clean console, no request but for the page itself, pictures that are
+/// not empty, marks and letters inside their pictures, and nothing wider than the window.
+fn assert_sound(browser: &mut Browser, page: &Path) {
+    for width in [1280, 420] {
+        browser.open(page, width);
+        assert_eq!(browser.complaints, [] as [String; 0], "at width {width}");
+        let foreign: Vec<&String> =
+            browser.requests.iter().filter(|url| !url.ends_with("page.html") && !url.starts_with("data:")).collect();
+        assert!(foreign.is_empty(), "{foreign:?}");
+        let too_wide = browser.evaluate("document.documentElement.scrollWidth - window.innerWidth");
+        assert!(too_wide.as_i64().unwrap() <= 0, "{too_wide} pixels too wide at width {width}");
+        let empty = browser.evaluate(
+            "[...document.querySelectorAll('[data-plot]')].filter((plot) => !plot.firstElementChild \
+             || plot.getBoundingClientRect().height < 20).map((plot) => plot.dataset.plot)",
+        );
+        assert_eq!(empty, json!([]), "empty pictures at width {width}");
+        let outside = browser.evaluate(
+            "[...document.querySelectorAll('[data-plot] svg')].flatMap((svg) => { \
+               const frame = svg.getBoundingClientRect(); \
+               return [...svg.querySelectorAll('[data-row], text')].filter((mark) => { \
+                 const box = mark.getBoundingClientRect(); \
+                 return box.width && (box.left < frame.left - 3 || box.right > frame.right + 3 \
+                   || box.top < frame.top - 3 || box.bottom > frame.bottom + 3); \
+               }).map((mark) => `${svg.getAttribute('aria-label')}: ${mark.outerHTML}`); })",
+        );
+        assert_eq!(outside, json!([]), "outside of their picture at width {width}");
+    }
+}
+
+#[test]
+fn the_default_sweep_is_drawn_row_by_row() {
+    let scratch = tempfile::tempdir().unwrap();
+    let page = report(Path::new(DEFAULT_SWEEP), &scratch);
+    let (cells, runs) =
+        (rows(Path::new(DEFAULT_SWEEP).join("thresholds.csv")), rows(Path::new(DEFAULT_SWEEP).join("runs.csv")));
+    assert_eq!((cells, runs), (28, 190));
+    let size = fs::metadata(&page).unwrap().len();
+    assert!(size < 1_000_000, "{size} bytes");
+
+    let mut browser = Browser::start();
+    assert_sound(&mut browser, &page);
+    browser.open(&page, 1280);
+    for plot in OF_CELLS {
+        assert_eq!(marks(&mut browser, plot), cells, "{plot}");
+    }
+    assert_eq!(marks(&mut browser, "growth"), runs);
+    assert_eq!(browser.count("#rows tbody tr"), cells);
+    assert_eq!(browser.count("table.ratios tbody tr"), 7);
+    assert_eq!(browser.count("#answers li"), 4);
+    // Theory's line of every series, and one panel for each.
+    assert_eq!(browser.count("#figure-thresholds g[aria-label='line'] path"), 4);
+    assert_eq!(browser.count("#figure-growth .panels svg"), 4);
+    assert_eq!(browser.count("#figure-delays, #figure-accuracy"), 0, "the folder has neither delays nor accuracies");
+    let answer = browser.evaluate("document.querySelector('#answers li').textContent");
+    let answer = answer.as_str().unwrap();
+    assert!(
+        answer.starts_with("sgd: the largest stable learning rate falls from 1.961 at delay 0 to 0.04739"),
+        "{answer}"
+    );
+    let provenance = browser.evaluate("document.querySelector('#provenance').textContent");
+    let provenance = provenance.as_str().unwrap();
+    for part in ["tauscope sweep --engine cpu", "9c33751d87a6", "fc9f2ab6eced", "x86_64", "2026-11-22T08:38:25"] {
+        assert!(provenance.contains(part), "{part} in {provenance}");
+    }
+}
+
+#[test]
+fn hovering_shows_the_row_and_a_click_sorts_the_table() {
+    let scratch = tempfile::tempdir().unwrap();
+    let page = report(Path::new(DEFAULT_SWEEP), &scratch);
+    let mut browser = Browser::start();
+    browser.open(&page, 1280);
+    for (table, plot) in [("thresholds.csv", "thresholds"), ("thresholds.csv", "ratio"), ("runs.csv", "growth")] {
+        let mut reader = csv::Reader::from_path(Path::new(DEFAULT_SWEEP).join(table)).unwrap();
+        let columns = reader.headers().unwrap().clone();
+        let first = reader.records().next().unwrap().unwrap();
+        browser.hover(&format!("#figure-{plot} [data-row]"));
+        let shown = browser.evaluate(
+            "document.querySelector('.tip:not([hidden])') && [...document.querySelectorAll('.tip dd')].map((e) => e.textContent)",
+        );
+        let expected: Vec<&str> = first.iter().map(|cell| if cell.is_empty() { "–" } else { cell }).collect();
+        assert_eq!(shown, json!(expected), "{plot}, columns {columns:?}");
+    }
+    let sorted = browser.evaluate(
+        "(() => { const heads = [...document.querySelectorAll('table.rows th')]; \
+          const at = heads.findIndex((head) => head.textContent === 'lr_threshold'); \
+          const button = heads[at].querySelector('button'); button.click(); button.click(); \
+          return [heads[at].getAttribute('aria-sort'), \
+            ...[...document.querySelectorAll('table.rows tbody tr')].map((row) => Number(row.cells[at].dataset.value))]; })()",
+    );
+    let sorted = sorted.as_array().unwrap();
+    assert_eq!(sorted[0], "descending");
+    let values: Vec<f64> = sorted[1..].iter().map(|value| value.as_f64().unwrap()).collect();
+    assert_eq!((values.len(), values[0]), (28, 37.28866481723274));
+    assert!(values.is_sorted_by(|a, b| a >= b), "{values:?}");
+    assert_eq!(browser.complaints, [] as [String; 0]);
+}
+
+#[test]
+fn a_sweep_made_here_with_delays_and_accuracies_is_drawn() {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("sweep");
+    let flags =
+        ["--samples", "100", "--model", "mlp:4", "--rules", "sgd,shifted", "--delays", "0,3", "--engine", "cpu"];
+    tauscope().args(["sweep", "--quiet"]).args(flags).arg("--out").arg(&out).assert().success();
+    // Columns that this version does not know must neither hinder nor get lost.
+    let table = fs::read_to_string(out.join("thresholds.csv")).unwrap();
+    let widened: String = table
+        .lines()
+        .enumerate()
+        .map(|(line, text)| {
+            format!("{text},{}\n", if line == 0 { "a_new_column".into() } else { format!("new{line}") })
+        })
+        .collect();
+    fs::write(out.join("thresholds.csv"), widened).unwrap();
+    let ids: Vec<String> = table.lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned()).collect();
+    let delays = format!(
+        "cell_id,delay,count\n{0},0,10\n{0},1,30\n{0},2,5\n{1},0,10\n{1},1,30\n{1},2,5\n{2},3,9\n",
+        ids[0], ids[1], ids[2]
+    );
+    fs::write(out.join("delays.csv"), delays).unwrap();
+    let metrics = format!(
+        "run_id,step,metric,value\n{0}-0,0,test_accuracy,0.1\n{0}-0,10,test_accuracy,0.9\n{0}-1,0,test_accuracy,0.2\n{0}-1,0,loss,2\n",
+        ids[0]
+    );
+    fs::write(out.join("metrics.csv"), metrics).unwrap();
+
+    // By default the report lies in the folder, and its path is printed.
+    let path = out.join("report.html");
+    tauscope().arg("report").arg(&out).assert().success().stdout(format!("{}\n", path.display()));
+    let page = report(&out, &scratch);
+    assert_eq!(fs::read(&path).unwrap(), fs::read(&page).unwrap(), "the same folder gives the same page");
+
+    let mut browser = Browser::start();
+    assert_sound(&mut browser, &page);
+    for plot in OF_CELLS {
+        assert_eq!(marks(&mut browser, plot), 4, "{plot}");
+    }
+    assert_eq!(marks(&mut browser, "growth"), rows(out.join("runs.csv")));
+    assert_eq!(marks(&mut browser, "delays"), 3 + 1, "equal histograms are drawn once");
+    assert_eq!(browser.count("#figure-delays .panels svg"), 2);
+    assert_eq!(marks(&mut browser, "accuracy"), 2);
+    browser.hover("#figure-thresholds [data-row]");
+    let tip = browser.evaluate("document.querySelector('.tip').textContent");
+    assert!(tip.as_str().unwrap().contains("a_new_columnnew1"), "{tip}");
+}
+
+#[test]
+fn text_from_a_table_is_never_markup() {
+    let rule = "</script><script>document.title='broken'</script><img src=x onerror=alert(1)>";
+    let model = "<!--<script>";
+    let row = |delay: u32| format!("c{delay},{model},{rule},0,0,{delay},1,0.9,1.1,1,1,measured\n");
+    let folder = folder(&(row(0) + &row(1)), "c0-0,c0,0.9,</script>,-0.1,5\n");
+    let run = json!({"plan": {"</script>": "<b>"}, "command": ["tauscope", "</pre><script>"]});
+    fs::write(folder.path().join("run.json"), run.to_string()).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let page = report(folder.path(), &scratch);
+    let mut browser = Browser::start();
+    assert_sound(&mut browser, &page);
+    for plot in OF_CELLS {
+        assert_eq!(marks(&mut browser, plot), 2, "{plot}");
+    }
+    assert_eq!(browser.count("img, b:not(.common b)"), 0);
+    assert_eq!(browser.count("script"), 4);
+    assert!(browser.evaluate("document.title").as_str().unwrap().ends_with("· tauscope"));
+    let answer = browser.evaluate("document.querySelector('#answers li').textContent");
+    assert!(answer.as_str().unwrap().starts_with(rule), "{answer}");
+    browser.hover("#figure-growth [data-row]");
+    let tip = browser.evaluate("document.querySelector('.tip').textContent");
+    assert!(tip.as_str().unwrap().contains("verdict</script>"), "{tip}");
+}
+
+#[test]
+fn what_is_undecided_failed_or_random_is_told_and_drawn_hollow() {
+    let rows = "a,linear,sgd,0,0,0,2,1.9,2.1,2,1,measured\n\
+                b,linear,sgd,0,0,1,1,0.7,1.1,,,undecided\n\
+                c,linear,sgd,0,0,2,0.6,0.5,,,,undecided\n\
+                d,linear,sgd,0,0,4,0.35,,0.3,,,undecided\n\
+                e,linear,sgd,0,0,8,0.2,,,,,failed\n\
+                f,linear,sgd,0,0,,0.2,0.19,0.21,0.2,1,measured\n";
+    let runs = "a-0,a,1.9,stable,-0.1,9\na-1,a,2.1,diverged,,9\nb-0,b,0.7,stable,,9\nb-1,b,1.1,undecided,,9\n\
+                e-0,e,0.2,failed,,0\n";
+    let folder = folder(rows, runs);
+    let scratch = tempfile::tempdir().unwrap();
+    let page = report(folder.path(), &scratch);
+    let mut browser = Browser::start();
+    assert_sound(&mut browser, &page);
+    for plot in OF_CELLS {
+        assert_eq!(marks(&mut browser, plot), 4, "{plot}");
+        assert_eq!(browser.count(&format!("#figure-{plot} [data-row][fill=white]")), 3, "{plot}");
+    }
+    assert_eq!(marks(&mut browser, "growth"), 5);
+    let text = browser.evaluate("document.body.innerText");
+    let text = text.as_str().unwrap();
+    for part in [
+        "at delay 0 the largest stable learning rate is 2 (stable at 1.9, unstable at 2.1)",
+        "3 of 6 are undecided (delays 1, 2, 4), 1 of 6 is failed (delay 8)",
+        "2 of 6 cells are measured",
+        "2 of these cells have no bracket or no delay, and no mark.",
+    ] {
+        assert!(text.contains(part), "{part}\nin {text}");
+    }
+}
+
+#[test]
+fn a_folder_of_100_000_rows_is_summarised_and_says_so() {
+    let status = ["measured", "measured", "undecided"];
+    let row = |i: usize| {
+        let (delay, momentum) = (i % 100, 0.001 * (i / 100) as f64);
+        let lr = 1.5 / (delay as f64 + 0.5);
+        let (low, high) = (0.99 * lr, 1.01 * lr);
+        format!("c{i},linear,heavy-ball,{momentum},0,{delay},{lr},{low},{high},{lr},1,{}\n", status[i % 3])
+    };
+    let run = |i: usize| format!("c{i}-0,c{i},0.5,stable,-0.01,100\n");
+    let folder = folder(&(0..100_000).map(row).collect::<String>(), &(0..100_000).map(run).collect::<String>());
+    let scratch = tempfile::tempdir().unwrap();
+    let page = report(folder.path(), &scratch);
+    let size = fs::metadata(&page).unwrap().len();
+    assert!(size < 1_500_000, "{size} bytes");
+    let mut browser = Browser::start();
+    assert_sound(&mut browser, &page);
+    for plot in OF_CELLS {
+        assert_eq!(marks(&mut browser, plot), 12 * 60, "{plot}");
+    }
+    let text = browser.evaluate("document.body.innerText");
+    let text = text.as_str().unwrap();
+    for part in [
+        "The pictures show 720 of 100,000 cells",
+        "66,667 of 100,000 cells are measured",
+        "The first 500 of 100,000 rows",
+        "The table has 1,000 series",
+    ] {
+        assert!(text.contains(part), "{part}\nin {}", &text[..3000.min(text.len())]);
+    }
+}
+
+/// Runs a report that must fail with exit code 2 and write nothing.
+fn refusal(folder: &Path) -> String {
+    let assert = tauscope().arg("report").arg(folder).assert().code(2).stdout(predicate::str::is_empty());
+    assert!(!folder.join("report.html").exists());
+    String::from_utf8(assert.get_output().stderr.clone()).unwrap()
+}
+
+#[test]
+fn what_is_missing_or_broken_is_named() {
+    let good = "a,linear,sgd,0,0,0,2,1.9,2.1,2,1,measured\n";
+    assert!(refusal(Path::new("no/such/folder")).contains("cannot read the folder no/such/folder"));
+    for name in ["thresholds.csv", "runs.csv", "run.json"] {
+        let folder = folder(good, "");
+        fs::remove_file(folder.path().join(name)).unwrap();
+        let message = refusal(folder.path());
+        assert!(message.contains("cannot read") && message.contains(name), "{message}");
+    }
+    let broken = [
+        ("run.json", "{\"version\": ", "run.json is no JSON"),
+        ("run.json", "[]", "run.json: found a JSON value that is no object"),
+        ("runs.csv", "a,b\n1,2\n", "runs.csv, line 1: no column `run_id`"),
+        ("thresholds.csv", "", "thresholds.csv, line 1: no column `cell_id`"),
+        ("delays.csv", "cell_id,delay,count\na,x,1\n", "delays.csv, line 2: column `delay`: `x`"),
+        ("metrics.csv", "nothing\n", "metrics.csv, line 1: no column `run_id`"),
+    ];
+    for (name, text, expected) in broken {
+        let folder = folder(good, "");
+        fs::write(folder.path().join(name), text).unwrap();
+        let message = refusal(folder.path());
+        assert!(message.contains(expected), "{expected} in {message}");
+    }
+    assert!(refusal(folder("", "").path()).contains("thresholds.csv has no rows"));
+    let negative = good.replace("1.9", "-1.9");
+    let message = refusal(folder(&negative, "").path());
+    assert!(
+        message.contains("thresholds.csv, line 2: column `lr_stable`: `-1.9`, expected a positive number"),
+        "{message}"
+    );
+}
