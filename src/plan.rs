@@ -55,7 +55,7 @@ pub struct Grid {
     pub rules: Vec<Rule>,
     pub settings: Vec<Setting>,
     pub batches: Vec<Batch>,
-    /// Where empty, each cell has the one that fits it ([`fitting`]).
+    /// Where empty, each cell has the strictest that it admits.
     pub criteria: Vec<Criterion>,
 }
 

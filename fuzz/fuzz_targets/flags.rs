@@ -8,7 +8,9 @@ use tauscope::flags::{Batch, Delays, ModelSpec, Momenta, NamedPmf, Samples, Sche
 use tauscope::rule::{Dampening, RuleSpec};
 
 fn says_what_is_accepted<T: FromStr<Err = String>>(text: &str) -> Option<T> {
-    let refused = |message: &String| assert!(!message.is_empty() && message.lines().count() == 1, "{message:?}");
+    // A message quotes what it refuses, line breaks and all.
+    let lines = 1 + text.matches('\n').count();
+    let refused = |message: &String| assert!((1..=lines).contains(&message.lines().count()), "{message:?}");
     text.parse().inspect_err(refused).ok()
 }
 

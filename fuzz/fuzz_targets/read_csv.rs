@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tauscope::record::{RunRow, ThresholdRow, read_csv_from};
+use tauscope::record::{DelayRow, RunRow, ThresholdRow, read_csv_from};
 
 fn names_its_place<T>(rows: anyhow::Result<T>) {
     if let Err(error) = rows {
@@ -15,4 +15,5 @@ fn names_its_place<T>(rows: anyhow::Result<T>) {
 fuzz_target!(|bytes: &[u8]| {
     names_its_place(read_csv_from::<ThresholdRow>("table.csv", bytes));
     names_its_place(read_csv_from::<RunRow>("table.csv", bytes));
+    names_its_place(read_csv_from::<DelayRow>("table.csv", bytes));
 });
