@@ -22,6 +22,10 @@ pub enum Command {
     Theory(command::theory::Args),
     /// What to run at another delay, given a recipe that works
     Advise(command::advise::Args),
+    /// Put the folders of all shards of a sweep together
+    Merge(command::merge::Args),
+    /// Run the shards of a sweep as jobs of a scheduler, and look after them
+    Submit(command::submit::Args),
     /// Redraw the pictures of a results folder from its CSV
     Plot(command::plot::Args),
     /// Write one HTML page about a results folder: answers, plots, tables, plan and machine

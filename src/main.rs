@@ -1,10 +1,12 @@
-//! Parse, run, report: errors go to stderr as one line, with exit code 2 for what the user can mend and 1 for what broke.
+//! Parse, run, report: errors go to stderr as one line, with exit code 2 for what the user can mend 1 for what broke, and
+//! 130 or 143 for what was interrupted.
 
 use clap::{CommandFactory, FromArgMatches};
 use std::process::ExitCode;
 use tauscope::cli::{Cli, Command};
 use tauscope::command;
 use tauscope::engine::EngineError;
+use tauscope::interrupt::Interrupted;
 use tauscope::plan_file;
 
 fn main() -> ExitCode {
@@ -18,6 +20,8 @@ fn main() -> ExitCode {
         Command::Init(args) => command::init::run(&args),
         Command::Theory(args) => command::theory::run(&args),
         Command::Advise(args) => command::advise::run(&args),
+        Command::Merge(args) => command::merge::run(&args),
+        Command::Submit(args) => command::submit::run(&args),
         Command::Plot(args) => command::plot::run(&args),
         Command::Report(args) => command::report::run(&args),
         Command::Devices { json } => command::devices::run(json),
@@ -25,8 +29,12 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+                eprintln!("{interrupted}");
+                return ExitCode::from(interrupted.code());
+            }
             eprintln!("error: {error:#}");
-            let broke = matches!(error.downcast_ref(), Some(EngineError::Device(_)));
+            let broke = error.downcast_ref::<EngineError>().is_some_and(EngineError::is_of_the_device);
             ExitCode::from(if broke { 1 } else { 2 })
         }
     }

@@ -258,6 +258,14 @@ impl Progress {
         due.then(|| Event::Progress(self.tracker.now()))
     }
 
+    /// Says what cannot wait, above the bar if there is one, whatever else is asked to be quiet.
+    pub fn warn(&self, line: &str) {
+        match &self.show {
+            Show::Bar(bar) => bar.suspend(|| eprintln!("warning: {line}")),
+            Show::Lines(_) | Show::Nothing => eprintln!("warning: {line}"),
+        }
+    }
+
     /// The last look. Nothing is alive any more.
     pub fn finish(mut self) -> Now {
         self.tracker.runs_alive = 0;

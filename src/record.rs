@@ -5,13 +5,16 @@
 //! ([`crate::theory`]) or how they are drawn ([`crate::plot`]).
 
 mod cells;
+mod stream;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
+
+pub use stream::{CsvReader, CsvWriter};
 
 /// One cell of a sweep: everything of a run but its learning rate, with the threshold measured for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -185,31 +188,23 @@ pub struct TheoryRow {
     pub crossing_angle: Option<f64>,
 }
 
-/// Writes `rows` under a header line; without rows, the header alone. The file appears whole or not at all: it is
-/// written beside `path` (as `<name>.partial`) and then renamed over it.
+/// Writes `rows` under a header line; without rows, the header alone. The file appears whole or not at all.
 ///
 /// # Errors
 /// Where the file cannot be written; the message names it.
 pub fn write_csv<T: Serialize + DeserializeOwned>(path: &Path, rows: &[T]) -> Result<()> {
-    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-    let mut write = || -> Result<()> {
-        writer.write_record(cells::columns::<T>())?;
-        rows.iter().try_for_each(|row| writer.serialize(row))?;
-        Ok(writer.flush()?)
-    };
-    write()
-        .and_then(|()| write_whole(path, writer.get_ref()))
-        .with_context(|| format!("cannot write {}", path.display()))
+    let mut writer = CsvWriter::create(path)?;
+    rows.iter().try_for_each(|row| writer.write(row))?;
+    writer.finish()
 }
 
 /// Puts `bytes` into the file at `path`, which appears whole or not at all.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let partial = stream::partial(path);
     let mut file = File::create(&partial)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    Ok(fs::rename(&partial, path)?)
+    fs::rename(&partial, path)
 }
 
 /// Reads rows back from a file whose header must be exactly the columns of `T`, in their order.
@@ -218,9 +213,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Where the file cannot be read, has another header, or holds a value of the wrong kind. Messages name the file, the
 /// line, the column and the value, and say what would be accepted.
 pub fn read_csv<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let name = path.display().to_string();
-    let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
-    read_csv_from(&name, file)
+    CsvReader::open(path)?.collect()
 }
 
 /// [`read_csv`] of text that lies elsewhere; messages call it `name`.
@@ -228,31 +221,7 @@ pub fn read_csv<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
 /// # Errors
 /// As [`read_csv`].
 pub fn read_csv_from<T: DeserializeOwned>(name: &str, text: impl Read) -> Result<Vec<T>> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text);
-    let mut records = reader.records();
-    let mut next = || records.next().transpose().with_context(|| format!("cannot read {name}"));
-
-    let columns = cells::columns::<T>();
-    let header = next()?.with_context(|| format!("{name} is empty; its first line should be {}", columns.join(",")))?;
-    if let Some(index) = (0..columns.len().max(header.len())).find(|&i| header.get(i) != columns.get(i).copied()) {
-        let found = header.get(index).map_or("nothing".into(), |found| format!("`{found}`"));
-        let expected = columns.get(index).map_or("no further column".into(), |column| format!("`{column}`"));
-        bail!(
-            "{name}, line 1, column {}: found {found}, expected {expected}; the header should be {}",
-            index + 1,
-            columns.join(",")
-        );
-    }
-
-    let mut rows = Vec::new();
-    while let Some(record) = next()? {
-        let line = record.position().map_or(0, csv::Position::line);
-        if record.len() != columns.len() {
-            bail!("{name}, line {line}: {} values, expected {}, one per column", record.len(), columns.len());
-        }
-        rows.push(cells::row(columns, &record).with_context(|| format!("{name}, line {line}"))?);
-    }
-    Ok(rows)
+    CsvReader::from_text(name, text)?.collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! lanes they have, and when to die.
 
 use clap::Parser;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use tauscope::cli::{Cli, Command};
 use tauscope::engine::cpu::Cpu;
@@ -96,7 +97,10 @@ fn measure(lanes: usize, blocks: usize) -> (Results, anyhow::Result<()>) {
             results[index] = Some((result.outcome, result.trials));
             Ok(())
         },
-        &mut |progress| assert!(progress.lanes <= lanes),
+        &mut |progress| {
+            assert!(progress.lanes <= lanes);
+            ControlFlow::Continue(())
+        },
     );
     (results, ended)
 }

@@ -4,8 +4,10 @@ pub mod advise;
 pub mod devices;
 mod dry_run;
 pub mod init;
+pub mod merge;
 pub mod plot;
 pub mod report;
+pub mod submit;
 pub mod sweep;
 pub mod theory;
 

@@ -6,17 +6,19 @@ use crate::engine::Engine;
 use crate::engine::cpu::Cpu;
 use crate::engine::gpu::{AdapterChoice, Gpu};
 use crate::flags::{EngineChoice, Precision, SweepArgs};
+use crate::interrupt::{Interrupt, Interrupted};
 use crate::minimum;
 use crate::plan::{Cell, Plan};
 use crate::progress::{Event, Progress, Tracker};
 use crate::record::{Status, ThresholdRow};
-use crate::sweep::folder::{self, Existing, Folder, RunFile};
+use crate::shard::Shard;
+use crate::store::{self, CellRow, Existing, Folder, Identity, RunFile, Totals};
 use crate::sweep::rows::entry;
 use crate::sweep::{Sweep, waves};
 use crate::threshold::Criterion;
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,7 +54,9 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     };
     let target =
         args.out.clone().unwrap_or_else(|| PathBuf::from(started.strftime("tauscope-%Y%m%d-%H%M%S").to_string()));
-    folder::check(&target, existing)?;
+    let shard =
+        args.shard.map(|flag| flag.resolve(&|name| std::env::var(name).ok())).transpose().map_err(Error::msg)?;
+    store::check(&target, existing)?;
     let say = |line: &str| {
         if !args.quiet {
             eprintln!("{line}");
@@ -91,66 +95,109 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
             Ok((cell, guess))
         })
         .collect::<Result<_>>()?;
-    let mut folder = Folder::open(&target, existing, &sweep.plan, &info)?;
+    let id = |index: usize| {
+        let id = sweep.plan.cell_id(&cells.get(index)?.0);
+        shard.is_none_or(|shard| shard.holds(&id)).then_some(id)
+    };
+    let mine: Vec<usize> = (0..cells.len()).filter(|index| id(*index).is_some()).collect();
+    if let Some(shard) = shard {
+        say(&format!("shard    {shard}: {} of {} cells", mine.len(), cells.len()));
+    }
+    // From here on there is something to lose.
+    let interrupt = Interrupt::watch().context("cannot watch for signals")?;
+    let identity = Identity::new(&sweep.plan, &info, shard)?;
+    let mut folder = Folder::open(&target, existing, &identity, cells.len(), &id)?;
+    folder.told.iter().for_each(|line| eprintln!("warning: {line}"));
+    if existing == Existing::Resume {
+        say(&format!("resume   {} of {} cells are in the journal", folder.finished(), mine.len()));
+    }
 
     let tell =
         |event: &Event| if args.json { to_stdout(&format!("{}\n", serde_json::to_string(event)?)) } else { Ok(()) };
     let plan_hash = sweep.plan.hash();
-    let entries = folder.entries();
-    tell(&Event::Start { plan_hash: &plan_hash, cells: cells.len(), cells_done: entries.len(), engine: &info })?;
-    entries.iter().try_for_each(|entry| tell(&Event::Cell(&entry.threshold)))?;
-    let done: BTreeSet<usize> = entries.iter().map(|entry| entry.cell).collect();
-    let rest: Vec<usize> = (0..cells.len()).filter(|index| !done.contains(index)).collect();
+    let done = folder.finished();
+    tell(&Event::Start { plan_hash: &plan_hash, cells: mine.len(), cells_done: done, engine: &info })?;
+    if args.json {
+        folder.entries().try_for_each(|entry| tell(&Event::Cell(&entry?.threshold)))?;
+    }
+    let rest: Vec<usize> = mine.iter().copied().filter(|index| !folder.holds(*index)).collect();
     let asked: Vec<(Cell, f64)> = rest.iter().map(|index| cells[*index].clone()).collect();
     let cost = |(cell, _): &(Cell, f64)| cost::of_cell(&sweep.plan, cell);
-    let progress = Progress::new(Tracker::new(asked.iter().map(cost), done.len()), args.quiet, args.json);
+    let progress = Progress::new(Tracker::new(asked.iter().map(cost), done), args.quiet, args.json);
     // Both of the sweep's callbacks report to it.
     let progress = RefCell::new(progress);
     let measuring = Instant::now();
-    let mut config_steps = 0;
+    let mut mended: Vec<String> = Vec::new();
     sweep.measure(
         &*engine,
         &asked,
         &mut |index, result| {
             let entry = entry(&sweep, &info, rest[index], &asked[index].0, &result)?;
             let steps = result.trials.iter().map(|trial| trial.steps * trial.members as u64).sum();
-            folder.append(entry)?;
+            folder.append(&entry)?;
             progress.borrow_mut().cell(cost(&asked[index]), steps);
-            folder.entries().last().map_or(Ok(()), |entry| tell(&Event::Cell(&entry.threshold)))
+            tell(&Event::Cell(&entry.threshold))
         },
         &mut |now| {
-            config_steps = now.config_steps;
+            for line in &now.mended[mended.len()..] {
+                progress.borrow().warn(line);
+                mended.push(line.clone());
+            }
             let due = progress.borrow_mut().advance(measuring.elapsed(), now.lanes, now.config_steps);
             // Where stdout cannot be written, the next cell says so.
             let _ = due.map_or(Ok(()), |event| tell(&event));
+            match interrupt.received() {
+                Some(_) => ControlFlow::Break(()),
+                None => ControlFlow::Continue(()),
+            }
         },
     )?;
     tell(&Event::Progress(progress.into_inner().finish()))?;
+    if folder.finished() < mine.len()
+        && let Some(signal) = interrupt.received()
+    {
+        let (finished, all, journal) = (folder.finished(), mine.len(), folder.journal());
+        let message = format!(
+            "interrupted: {finished} of {all} cells are safe in {}; the same command with --resume and --out {} goes on",
+            journal.display(),
+            target.display()
+        );
+        return Err(Interrupted { signal, message }.into());
+    }
 
-    let runs = folder.entries().iter().map(|entry| entry.runs.len()).sum();
-    let thresholds = folder.finish(
-        &RunFile {
-            version: env!("CARGO_PKG_VERSION"),
-            commit: env!("TAUSCOPE_COMMIT"),
-            command: std::iter::once("tauscope".into()).chain(std::env::args().skip(1)).collect(),
-            started: started.to_string(),
-            finished: jiff::Timestamp::now().to_string(),
-            seconds: clock.elapsed().as_secs_f64(),
-            plan_hash,
-            plan: &sweep.plan,
-            engine: &info,
-            engine_choice: why,
-            parameters: sweep.problem.dimension(),
-            minimum: (&sweep.minimum).into(),
-            start_distance: sweep.start_distance,
-            escape_radius: sweep.plan.limits.contains_key(&Criterion::Escape).then_some(sweep.escape_radius),
-            cells: cells.len(),
-            runs,
-            config_steps,
-        },
-        &sweep.problem,
-        &sweep.minimum.weights,
-    )?;
+    // Whoever merges shards learns from each what all of them should hold.
+    let all = shard.map(|shard| {
+        let row = |(cell, _): &(Cell, f64)| {
+            let (cell_id, name) = (sweep.plan.cell_id(cell), cell.name());
+            CellRow { shard: Shard::place(&cell_id, shard.of), cell_id, name }
+        };
+        cells.iter().map(row).collect::<Vec<_>>()
+    });
+    let begun_by_commit = folder.begun_by_another_commit();
+    let (thresholds, Totals { runs, config_steps, .. }) =
+        folder.finish(&sweep.problem, &sweep.minimum.weights, all.as_deref(), |totals| {
+            Ok(RunFile {
+                version: env!("CARGO_PKG_VERSION").into(),
+                commit: env!("TAUSCOPE_COMMIT").into(),
+                command: std::iter::once("tauscope".into()).chain(std::env::args().skip(1)).collect(),
+                started: started.to_string(),
+                finished: jiff::Timestamp::now().to_string(),
+                seconds: clock.elapsed().as_secs_f64(),
+                plan_hash,
+                plan: serde_json::to_value(&sweep.plan)?,
+                engine: info.clone(),
+                engine_choice: why,
+                parameters: sweep.problem.dimension(),
+                minimum: (&sweep.minimum).into(),
+                start_distance: sweep.start_distance,
+                escape_radius: sweep.plan.limits.contains_key(&Criterion::Escape).then_some(sweep.escape_radius),
+                totals,
+                begun_by_commit,
+                mended,
+                shard,
+                shards: Vec::new(),
+            })
+        })?;
     if args.json {
         let measured = thresholds.iter().filter(|row| row.status == Status::Measured).count();
         let (cells, seconds, folder) = (thresholds.len(), clock.elapsed().as_secs_f64(), &target.display().to_string());

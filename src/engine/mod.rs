@@ -210,9 +210,22 @@ pub enum EngineError {
     /// No adapter, a missing feature, an unknown adapter name, an unsupported combination.
     #[error("{0}")]
     Unavailable(String),
+    /// The device has no room for a wave of so many lanes; one of fewer may fit.
+    #[error("the device is out of memory: {0}")]
+    OutOfMemory(String),
+    /// The device is gone, and every wave on it; it may come back.
+    #[error("the device was lost: {0}")]
+    Lost(String),
     /// The device failed while running.
     #[error("the device failed: {0}")]
     Device(String),
+}
+
+impl EngineError {
+    /// Whether it is the device that failed, and no request that could be mended.
+    pub fn is_of_the_device(&self) -> bool {
+        matches!(self, Self::OutOfMemory(_) | Self::Lost(_) | Self::Device(_))
+    }
 }
 
 /// Opens waves on one device.
@@ -236,6 +249,14 @@ pub trait Engine {
     /// # Errors
     /// [`EngineError::TooLarge`] where `spec.lanes` exceeds the capacity.
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError>;
+
+    /// The same device again, after it was lost.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`] where it has not come back, or cannot.
+    fn reopen(&self) -> Result<Box<dyn Engine>, EngineError> {
+        Err(EngineError::Unavailable(format!("the {} engine has no device to open again", self.info().engine)))
+    }
 }
 
 /// Lanes that advance in lockstep, each with a run of its own or idle. A run's observations have the same bits in any
@@ -253,7 +274,7 @@ pub trait Wave {
     /// Advances every busy lane by `steps` (at most the spec's block) and observes each step.
     ///
     /// # Errors
-    /// [`EngineError::Device`] where the device fails.
+    /// [`EngineError::OutOfMemory`], [`EngineError::Lost`] or [`EngineError::Device`] where the device fails.
     fn advance(&mut self, steps: usize) -> Result<Observations, EngineError>;
 
     /// Renews lanes, all at once: sources are taken as they stand before the call. A lane that is copied elsewhere is not
@@ -266,6 +287,6 @@ pub trait Wave {
     /// A busy lane's server weights, P.
     ///
     /// # Errors
-    /// [`EngineError::Device`] where the device fails.
+    /// [`EngineError::OutOfMemory`], [`EngineError::Lost`] or [`EngineError::Device`] where the device fails.
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError>;
 }

@@ -7,6 +7,7 @@ use crate::minimum;
 use crate::problem::data::DataSource;
 use crate::rule::{self, Dampening, RuleSpec};
 use crate::schedule::Sampling;
+use crate::shard::ShardFlag;
 use crate::threshold::Criterion;
 use clap::Args;
 use std::path::PathBuf;
@@ -112,6 +113,10 @@ pub struct SweepArgs {
     /// Continue the unfinished sweep of --out
     #[arg(long, requires = "place", conflicts_with = "force", help_heading = "Output")]
     pub resume: bool,
+    /// Measure only this part of the cells: I/N, or env (env/N) in a Slurm job array or a Kubernetes Indexed Job; `tauscope
+    /// merge` puts the parts together
+    #[arg(long, value_name = "I/N", help_heading = "Output")]
+    pub shard: Option<ShardFlag>,
     /// Print cells, runs, waves, memory and an estimate of the time, and stop; with --json the resolved plan too
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,

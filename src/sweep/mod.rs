@@ -1,10 +1,9 @@
 //! Cells to waves to results: keeps an engine's lanes full of the runs that the cells' searches ask for.
 //!
-//! Not here: how a search chooses its learning rates ([`crate::threshold`]), nor files ([`folder`]).
-
-pub mod folder;
+//! Not here: how a search chooses its learning rates ([`crate::threshold`]), nor files ([`crate::store`]).
 
 mod queue;
+mod recovery;
 pub mod rows;
 
 use crate::engine::{Engine, EngineError, Needs, Renewal, Run, Wave, WaveSpec};
@@ -21,7 +20,9 @@ use queue::{Queue, Ticket};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use recovery::Recovery;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Steps between two looks at the observations. Verdicts depend on a run's own steps alone, never on this.
@@ -176,7 +177,8 @@ impl Sweep {
     }
 
     /// Measures `cells` (each with the learning rate where its search starts) on `engine`. `finished` is called once for
-    /// every cell, in the order in which they end, with its index in `cells`.
+    /// every cell, in the order in which they end, with its index in `cells`. `watched` is called after every block; where it
+    /// breaks, cells that the block has decided are still reported, and the rest is left.
     ///
     /// # Errors
     /// Where the cells do not fit the device, the device fails, or `finished` does.
@@ -185,38 +187,53 @@ impl Sweep {
         engine: &dyn Engine,
         cells: &[(Cell, f64)],
         finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>,
-        watched: &mut dyn FnMut(Progress),
+        watched: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> anyhow::Result<()> {
-        let mut progress = Progress::default();
+        let mut recovery = Recovery::new(engine);
+        let mut config_steps = 0;
         for (rows, members) in by_rows(&self.plan, cells.iter().map(|(cell, _)| cell)) {
             let asked: Vec<(Cell, f64)> = members.iter().map(|index| cells[*index].clone()).collect();
             let plain = asked.iter().map(|(cell, _)| cell);
             let spec = wave_spec(&self.plan, &self.problem, rows, plain);
             let mut report = |index: usize, result| finished(members[index], result);
-            self.measure_alike(engine, spec, &asked, &mut report, watched, &mut progress)?;
+            let mut queue = Queue::new(&self.plan, &asked);
+            loop {
+                let lanes = recovery.lanes(lanes(recovery.engine(), &spec)?, spec.together);
+                let (minimum, direction) = (&self.minimum.weights, &self.minimum.largest.vector);
+                let (minimum, direction) = (Arc::new(minimum.clone()), Arc::new(direction.clone()));
+                let spec = WaveSpec { lanes, minimum, direction, ..spec.clone() };
+                let mut watched = |lanes: usize, steps: u64| {
+                    config_steps += steps;
+                    watched(Progress { lanes, config_steps, mended: recovery.mended() })
+                };
+                let together = spec.together;
+                match self.ride(recovery.engine(), spec, &asked, &mut queue, &mut report, &mut watched) {
+                    Ok(ControlFlow::Continue(())) => break,
+                    Ok(ControlFlow::Break(())) => return Ok(()),
+                    Err(error) => recovery.mend(error, lanes, together)?,
+                }
+            }
         }
         Ok(())
     }
 
-    /// Measures cells whose gradients have equally many rows: those that can share a wave.
-    fn measure_alike(
+    /// One wave of cells whose gradients have equally many rows, until the queue is empty, `watched` breaks, or the device
+    /// fails; its runs are then back in the queue.
+    fn ride(
         &self,
         engine: &dyn Engine,
         spec: WaveSpec,
         cells: &[(Cell, f64)],
+        queue: &mut Queue,
         finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>,
-        watched: &mut dyn FnMut(Progress),
-        progress: &mut Progress,
-    ) -> anyhow::Result<()> {
-        let lanes = lanes(engine, &spec)?;
-        let minimum = Arc::new(self.minimum.weights.clone());
-        let direction = Arc::new(self.minimum.largest.vector.clone());
-        let mut wave = engine.open(WaveSpec { lanes, minimum, direction, ..spec })?;
-        let mut queue = Queue::new(&self.plan, cells);
+        watched: &mut dyn FnMut(usize, u64) -> ControlFlow<()>,
+    ) -> anyhow::Result<ControlFlow<()>> {
+        let lanes = spec.lanes;
+        let mut wave = engine.open(spec)?;
         let mut free: BTreeSet<usize> = (0..lanes).collect();
         let mut jobs: Vec<Job> = Vec::new();
         let mut next: Option<Ticket> = None;
-        loop {
+        let mut ride = || loop {
             loop {
                 next = match next.take() {
                     Some(ticket) => Some(ticket),
@@ -227,20 +244,27 @@ impl Sweep {
                 if self.plan.members(cell) > free.len() {
                     break;
                 }
-                let job = self.job(cell, ticket, &mut free);
-                for (member, lane) in job.lanes.iter().enumerate() {
+                jobs.push(self.job(cell, ticket, &mut free));
+                next = None;
+                for (member, lane) in jobs.last().into_iter().flat_map(|job| job.lanes.iter().enumerate()) {
                     wave.start(*lane, self.run(cell, ticket.request.lr, member))?;
                 }
-                jobs.push(job);
-                next = None;
             }
             if jobs.is_empty() {
-                return Ok(());
+                return Ok(ControlFlow::Continue(()));
             }
-            progress.lanes = lanes - free.len();
-            progress.config_steps += self.advance(&mut *wave, &mut jobs, &mut free, &mut queue)?;
-            watched(*progress);
+            let busy = lanes - free.len();
+            let steps = self.advance(&mut *wave, &mut jobs, &mut free, queue)?;
+            if watched(busy, steps).is_break() {
+                queue.settle(finished)?;
+                return Ok(ControlFlow::Break(()));
+            }
+        };
+        let outcome = ride();
+        if outcome.is_err() {
+            queue.put_back(jobs.into_iter().map(|job| job.ticket).chain(next));
         }
+        outcome
     }
 
     /// One block of steps: decided runs are retired and their trials handed to their cells. Returns the steps made, summed
@@ -411,12 +435,14 @@ fn lanes(engine: &dyn Engine, spec: &WaveSpec) -> Result<usize, EngineError> {
 }
 
 /// How far a sweep has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress<'a> {
     /// Lanes that were busy in the last block.
     pub lanes: usize,
     /// Steps of single runs computed so far.
     pub config_steps: u64,
+    /// What the device failed at, and what was done about it.
+    pub mended: &'a [String],
 }
 
 /// A requested run or ensemble, and the lanes that it is in.

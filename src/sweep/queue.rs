@@ -46,21 +46,8 @@ impl<'a> Queue<'a> {
         finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<Ticket>> {
         loop {
-            if let Some(cell) = self.ready.pop_front() {
-                let open = self.open[cell].as_mut().expect("a ready cell is open");
-                match open.search.step() {
-                    Step::Ask(requests) => {
-                        open.round = requests.iter().map(|_| None).collect();
-                        let tickets = requests.into_iter().enumerate();
-                        self.tickets.extend(tickets.map(|(place, request)| Ticket { cell, place, request }));
-                    }
-                    Step::Done(outcome) => {
-                        let trials = open.search.trials().to_vec();
-                        self.open[cell] = None;
-                        finished(cell, CellResult { outcome, trials })?;
-                    }
-                }
-            } else if let Some(ticket) = self.tickets.pop_front() {
+            self.settle(finished)?;
+            if let Some(ticket) = self.tickets.pop_front() {
                 return Ok(Some(ticket));
             } else if let Some(cell) = self.unopened.pop() {
                 let (of, guess) = &self.cells[cell];
@@ -71,6 +58,31 @@ impl<'a> Queue<'a> {
                 return Ok(None);
             }
         }
+    }
+
+    /// Asks every search whose round is complete for its next one, or reports how it ended.
+    pub fn settle(&mut self, finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        while let Some(cell) = self.ready.pop_front() {
+            let open = self.open[cell].as_mut().expect("a ready cell is open");
+            match open.search.step() {
+                Step::Ask(requests) => {
+                    open.round = requests.iter().map(|_| None).collect();
+                    let tickets = requests.into_iter().enumerate();
+                    self.tickets.extend(tickets.map(|(place, request)| Ticket { cell, place, request }));
+                }
+                Step::Done(outcome) => {
+                    let trials = open.search.trials().to_vec();
+                    self.open[cell] = None;
+                    finished(cell, CellResult { outcome, trials })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs that must be made from their start.
+    pub fn put_back(&mut self, tickets: impl DoubleEndedIterator<Item = Ticket>) {
+        tickets.rev().for_each(|ticket| self.tickets.push_front(ticket));
     }
 
     pub fn record(&mut self, ticket: Ticket, trial: Trial) {

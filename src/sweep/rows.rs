@@ -1,12 +1,12 @@
 //! A finished cell as the rows of the results folder.
 
-use super::folder::Entry;
 use super::{CellResult, Sweep};
 use crate::engine::EngineInfo;
 use crate::flags::Batch;
 use crate::plan::Cell;
 use crate::problem::Problem;
 use crate::record::{DelayRow, RunRow, Status, ThresholdRow, Verdict};
+use crate::store::Entry;
 use crate::theory::TheoryError;
 use crate::threshold::{Criterion, Trial};
 use clap::ValueEnum;

@@ -1,6 +1,7 @@
 //! Which adapter is taken, and that nothing that goes wrong on it becomes a panic.
 
 use crate::common::gpu;
+use std::time::Duration;
 use tauscope::engine::gpu::{AdapterChoice, Gpu, adapters};
 use tauscope::engine::{Engine, EngineError};
 
@@ -51,4 +52,33 @@ fn a_fault_is_an_error_once_and_no_panic() {
     assert!(device.check().is_ok(), "a fault that was told is over");
     let sound = device.buffer_of("sound", &[1.0f32, 2.0]);
     assert_eq!(device.read::<f32>(&sound, 1, 1).unwrap(), [2.0]);
+}
+
+/// What a lost device costs is told as long as it is asked, and the engine can be opened again.
+#[test]
+fn a_lost_device_stays_lost_and_can_be_opened_again() {
+    let gpu = Gpu::open(&AdapterChoice::Any).unwrap();
+    let device = gpu.device();
+    let buffer = device.buffer_of("buffer", &[1.0f32, 2.0]);
+    device.unplug();
+    for _ in 0..2 {
+        let error = device.read::<f32>(&buffer, 0, 1).unwrap_err();
+        assert!(matches!(error, EngineError::Lost(_)), "{error}");
+    }
+    let again = gpu.reopen().unwrap();
+    assert_eq!(again.info(), gpu.info());
+}
+
+/// A submit that takes longer than one is allowed to is named. The limit is lowered here, not the device slowed down.
+#[test]
+fn a_wave_that_hangs_is_named_with_its_kernels() {
+    let gpu = Gpu::open(&AdapterChoice::Any).unwrap();
+    let (mut wave, spec) = crate::waves::busy_wave(&gpu);
+    gpu.device().set_patience(Duration::from_nanos(1));
+    let Err(EngineError::Device(message)) = wave.advance(spec.block) else { panic!("nothing is done in no time") };
+    for part in ["has not answered", &format!("{} lanes", spec.lanes), "6 slots", "matmul", "step", "observe"] {
+        assert!(message.contains(part), "'{part}' in: {message}");
+    }
+    gpu.device().set_patience(Duration::from_secs(120));
+    gpu.device().wait().unwrap();
 }

@@ -319,3 +319,28 @@ fn a_run_that_does_not_fit_its_wave_is_refused() {
         assert!(matches!(refused, Err(EngineError::TooLarge(_))), "{kind} at delay {delay}");
     }
 }
+
+/// A wave of a network that keeps any device busy for a while.
+pub fn busy_wave(gpu: &dyn Engine) -> (Box<dyn tauscope::engine::Wave>, WaveSpec) {
+    let spec = spec(network(&[64], Activation::Tanh, Loss::Ce), None, 64);
+    let mut wave = gpu.open(spec.clone()).unwrap();
+    (0..spec.lanes).for_each(|lane| wave.start(lane, run(&spec, RuleKind::Sgd, in_turn(1), lane as u64)).unwrap());
+    (wave, spec)
+}
+
+#[test]
+fn what_is_not_finite_never_leaves_its_lane() {
+    for batch in [None, Some(8)] {
+        let spec = spec(network(&[9], Activation::Tanh, Loss::Ce), batch, 1);
+        let calm = run(&spec, RuleKind::HeavyBall, in_turn(1), 0);
+        let wild = [1e30, f64::INFINITY, f64::NAN].map(|lr| Run { lr, ..calm.clone() });
+        let alone = advance(gpu(), &spec, std::slice::from_ref(&calm));
+        // Between them, so that both neighbours in memory are wild.
+        let crowd = [wild[0].clone(), calm, wild[1].clone(), wild[2].clone()];
+        let seen = advance(gpu(), &spec, &crowd);
+        for lane in [0, 2, 3] {
+            assert!(!seen[lane].0.last().unwrap().finite, "lane {lane} must have overflown");
+        }
+        assert_eq!(seen[1], alone[0]);
+    }
+}

@@ -1,11 +1,13 @@
 //! Adapters and devices: which one is taken, what it can do, and how its failures are told.
 
+use super::fault::{Fault, Watchdog};
 use super::program::Pipelines;
 use crate::engine::{EngineError, EngineInfo};
 use crate::kernels;
 use bytemuck::Pod;
 use serde::Serialize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use wgpu::{BufferUsages, DeviceType};
 
 pub use wgpu::{Buffer, Limits};
@@ -177,7 +179,8 @@ pub struct Device {
     pub(super) queue: wgpu::Queue,
     info: EngineInfo,
     limits: Limits,
-    fault: Arc<Mutex<Option<EngineError>>>,
+    fault: Arc<Fault>,
+    watchdog: Arc<Watchdog>,
     pub(super) pipelines: Arc<Mutex<Pipelines>>,
 }
 
@@ -199,28 +202,7 @@ impl Device {
         }))
         .map_err(|error| EngineError::Unavailable(format!("adapter '{}' cannot be opened: {error}", info.name)))?;
 
-        // wgpu's default is to panic; here the first failure is kept until `check` hands it to the caller.
-        let fault = Arc::new(Mutex::new(None));
-        let keep = |fault: &Mutex<Option<EngineError>>, error| {
-            fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        };
-        let uncaptured = Arc::clone(&fault);
-        handle.on_uncaptured_error(Arc::new(move |error| {
-            keep(
-                &uncaptured,
-                match error {
-                    wgpu::Error::OutOfMemory { .. } => EngineError::TooLarge("the device is out of memory".into()),
-                    error => EngineError::Device(error.to_string()),
-                },
-            );
-        }));
-        let lost = Arc::clone(&fault);
-        handle.set_device_lost_callback(move |reason, message| {
-            // Dropping the device is the ordinary end.
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                keep(&lost, EngineError::Device(format!("it was lost: {message}")));
-            }
-        });
+        let fault = Fault::listen(&handle);
         let info = EngineInfo {
             engine: "gpu".into(),
             driver: driver(&info),
@@ -229,7 +211,7 @@ impl Device {
             adapter: info.name,
             precision: "f32".into(),
         };
-        Ok(Self { handle, queue, info, limits, fault, pipelines: Arc::default() })
+        Ok(Self { handle, queue, info, limits, fault, watchdog: Arc::default(), pipelines: Arc::default() })
     }
 
     pub fn info(&self) -> &EngineInfo {
@@ -243,12 +225,25 @@ impl Device {
     /// The first failure since the last check.
     ///
     /// # Errors
-    /// [`EngineError::TooLarge`] where memory ran out, [`EngineError::Device`] for anything else.
+    /// [`EngineError::OutOfMemory`] where memory ran out, [`EngineError::Lost`] where the device is gone (at every check
+    /// from then on), [`EngineError::Device`] for anything else.
     pub fn check(&self) -> Result<(), EngineError> {
-        match self.fault.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        self.fault.check().inspect_err(|_| self.fault.abandon_if_dead(&self.handle, &self.queue))
+    }
+
+    /// Submits commands that `what` describes to whoever waits for them in vain.
+    pub(super) fn submit(&self, commands: wgpu::CommandBuffer, what: &Arc<str>) {
+        self.watchdog.watch(self.queue.submit([commands]), Arc::clone(what));
+    }
+
+    /// How long a single submit may take until it is taken to hang.
+    pub fn set_patience(&self, patience: Duration) {
+        self.watchdog.set_patience(patience);
+    }
+
+    /// Makes the device fail as if it had been pulled out: so that what follows can be tried.
+    pub fn unplug(&self) {
+        self.handle.destroy();
     }
 
     /// Waits until all that was submitted is done.
@@ -256,10 +251,8 @@ impl Device {
     /// # Errors
     /// As [`Self::check`].
     pub fn wait(&self) -> Result<(), EngineError> {
-        self.handle
-            .poll(wgpu::PollType::wait_indefinitely())
-            .map_err(|error| EngineError::Device(error.to_string()))?;
-        self.check()
+        let outcome = self.watchdog.wait(&self.handle, &self.fault);
+        outcome.inspect_err(|_| self.fault.abandon_if_dead(&self.handle, &self.queue))
     }
 
     /// A zeroed storage buffer of `bytes` bytes (at least one element, since nothing empty can be bound).
@@ -313,7 +306,7 @@ impl Device {
         let slice = staging.slice(..(length * size_of::<T>()) as u64);
         slice.map_async(wgpu::MapMode::Read, |_| {}); // What fails here fails again in get_mapped_range.
         self.wait()?;
-        let mapped = slice.get_mapped_range().map_err(|error| EngineError::Device(error.to_string()))?;
+        let mapped = slice.get_mapped_range().map_err(|error| self.fault.behind(error))?;
         let values = bytemuck::pod_collect_to_vec(&mapped);
         drop(mapped);
         staging.unmap();

@@ -2,11 +2,13 @@
 //! that imports wgpu.
 //!
 //! - [`device`] finds and opens an adapter, and turns whatever goes wrong on it into an [`EngineError`]
+//! - `fault` keeps what goes wrong on it, and says what hangs
 //! - [`program`] makes pipelines and dispatches of [`crate::kernels`]
 //! - [`plan`] counts what a wave takes, before anything is allocated
 //! - `gradient` puts the dispatches of a gradient together, `wave` those of a step, and keeps the lanes
 
 pub mod device;
+mod fault;
 mod gradient;
 pub mod plan;
 pub mod program;
@@ -22,6 +24,7 @@ use plan::Plan;
 #[derive(Clone, Debug)]
 pub struct Gpu {
     device: Device,
+    choice: AdapterChoice,
 }
 
 impl Gpu {
@@ -31,7 +34,7 @@ impl Gpu {
     /// [`EngineError::Unavailable`], with the adapters that there are, where none fits the choice or it lacks what the
     /// kernels need.
     pub fn open(choice: &AdapterChoice) -> Result<Self, EngineError> {
-        Ok(Self { device: Device::open(choice)? })
+        Ok(Self { device: Device::open(choice)?, choice: choice.clone() })
     }
 
     /// The device itself, for tests and benchmarks of single kernels.
@@ -56,5 +59,9 @@ impl Engine for Gpu {
 
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {
         Ok(Box::new(wave::GpuWave::open(&self.device, spec)?))
+    }
+
+    fn reopen(&self) -> Result<Box<dyn Engine>, EngineError> {
+        Ok(Box::new(Self::open(&self.choice)?))
     }
 }

@@ -17,6 +17,7 @@ pub struct Pipeline {
 /// A pipeline with its buffers, its parameters and its grid: all but the step of the block.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
+    pub(super) kernel: &'static str,
     pipeline: wgpu::ComputePipeline,
     buffers: wgpu::BindGroup,
     params: Vec<u8>,
@@ -96,7 +97,8 @@ impl Device {
             .collect();
         let descriptor = wgpu::BindGroupDescriptor { label: Some(kernel.name), layout: bindings, entries: &entries };
         let buffers = self.handle.create_bind_group(&descriptor);
-        Dispatch { pipeline: pipeline.clone(), buffers, params: bytemuck::bytes_of(params).to_vec(), workgroups }
+        let params = bytemuck::bytes_of(params).to_vec();
+        Dispatch { kernel: kernel.name, pipeline: pipeline.clone(), buffers, params, workgroups }
     }
 
     /// Encodes `steps` rounds of `dispatches`, in their order; round i runs with step i.

@@ -9,6 +9,7 @@ use crate::kernels::motion::Update;
 use crate::kernels::{Place, observe, renew, step};
 use crate::rule::course::{Course, Leg};
 use crate::schedule::BatchOrder;
+use std::sync::Arc;
 
 pub struct GpuWave {
     device: Device,
@@ -17,6 +18,8 @@ pub struct GpuWave {
     lanes: Vec<Option<Lane>>,
     /// One step of the whole wave.
     dispatches: Vec<Dispatch>,
+    /// The wave and its kernels, for whoever waits for them in vain.
+    what: Arc<str>,
     renewal: Dispatch,
     /// lanes: what the renewal does with each.
     renewals: Buffer,
@@ -137,13 +140,21 @@ impl GpuWave {
             [plan.parameters.div_ceil(renew::WORKGROUP) as u32, lanes as u32, 1],
         );
         device.check().map_err(|error| match error {
-            EngineError::TooLarge(why) => {
-                EngineError::TooLarge(format!("{why}: a wave of {lanes} lanes takes {} bytes", plan.bytes))
+            EngineError::OutOfMemory(why) => {
+                EngineError::OutOfMemory(format!("{why}: a wave of {lanes} lanes takes {} bytes", plan.bytes))
             }
             error => error,
         })?;
+        let kernels: Vec<&str> = dispatches.iter().map(|dispatch| dispatch.kernel).collect();
+        let what = format!(
+            "a wave of {lanes} lanes and {} slots, up to {} steps of the kernels {}",
+            spec.needs.slots,
+            plan.portion,
+            kernels.join(", ")
+        );
         Ok(Self {
             device: device.clone(),
+            what: what.into(),
             lanes: (0..lanes).map(|_| None).collect(),
             dispatches,
             renewal,
@@ -222,7 +233,7 @@ impl Wave for GpuWave {
             let mut encoder = self.device.encode(&self.dispatches, portion);
             let bytes = |steps: usize| (steps * lanes) as u64 * OBSERVATION;
             encoder.copy_buffer_to_buffer(&self.observations, 0, &self.staging, bytes(done), bytes(portion));
-            self.device.queue.submit([encoder.finish()]);
+            self.device.submit(encoder.finish(), &self.what);
             done += portion;
         }
         let seen: Vec<[f32; 4]> = self.device.read_staging(&self.staging, steps * lanes)?;

@@ -1,0 +1,204 @@
+//! What goes wrong on a device, kept until it can be told: wgpu reports faults to callbacks, by panics, and where asked.
+
+use crate::engine::EngineError;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// How long a single submit may take. The largest take a tenth of a second on a small GPU and seconds on a processor.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The faults of one device.
+#[derive(Debug)]
+pub struct Fault {
+    /// The first since the last check.
+    first: Mutex<Option<EngineError>>,
+    /// Why the device is gone, for good.
+    lost: OnceLock<String>,
+    /// Whether a submit hangs.
+    hangs: AtomicBool,
+    abandoned: Once,
+}
+
+impl Default for Fault {
+    fn default() -> Self {
+        let (first, lost) = (Mutex::default(), OnceLock::new());
+        Self { first, lost, hangs: AtomicBool::new(false), abandoned: Once::new() }
+    }
+}
+
+impl Fault {
+    /// Hears of everything that wgpu would otherwise panic about.
+    pub fn listen(handle: &wgpu::Device) -> Arc<Self> {
+        let fault = Arc::new(Self::default());
+        let uncaptured = Arc::clone(&fault);
+        handle.on_uncaptured_error(Arc::new(move |error| {
+            uncaptured.keep(match error {
+                wgpu::Error::OutOfMemory { .. } => EngineError::OutOfMemory("a buffer could not be made".into()),
+                error => EngineError::Device(error.to_string()),
+            });
+        }));
+        let lost = Arc::clone(&fault);
+        // Dropping the device calls this too, when nobody asks any more.
+        handle.set_device_lost_callback(move |_, message| lost.lose(message));
+        fault
+    }
+
+    fn keep(&self, error: EngineError) {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    /// Whatever else was heard follows from this. A submit that runs out of memory costs the device as well.
+    fn lose(&self, why: String) {
+        if why.to_lowercase().contains("memory") {
+            self.keep(EngineError::OutOfMemory(why.clone()));
+        } else {
+            *self.first.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        let _ = self.lost.set(why);
+    }
+
+    /// # Errors
+    /// The first fault since the last check; [`EngineError::Lost`] from then on where the device is gone.
+    pub fn check(&self) -> Result<(), EngineError> {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (first, self.lost.get()) {
+            (Some(error), _) => Err(error),
+            (None, Some(why)) => Err(EngineError::Lost(why.clone())),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Keeps a device that is lost or hangs from ever being dropped: wgpu then waits for it without end, or panics.
+    pub fn abandon_if_dead(&self, handle: &wgpu::Device, queue: &wgpu::Queue) {
+        if self.lost.get().is_some() || self.hangs.load(Ordering::Relaxed) {
+            self.abandoned.call_once(|| std::mem::forget((handle.clone(), queue.clone())));
+        }
+    }
+
+    fn hang(&self, what: &str, patience: Duration) -> EngineError {
+        self.hangs.store(true, Ordering::Relaxed);
+        EngineError::Device(format!("it has not answered for {} s; it was given {what}", patience.as_secs_f64()))
+    }
+
+    /// The fault behind a call that failed with `error`.
+    pub fn behind(&self, error: impl std::fmt::Display) -> EngineError {
+        self.check().err().unwrap_or_else(|| EngineError::Device(error.to_string()))
+    }
+}
+
+/// Submits that may not be done, each with what it does: whoever waits knows what hangs.
+#[derive(Debug)]
+pub struct Watchdog {
+    submitted: Mutex<VecDeque<(wgpu::SubmissionIndex, Arc<str>)>>,
+    patience: Mutex<Duration>,
+}
+
+impl Default for Watchdog {
+    fn default() -> Self {
+        Self { submitted: Mutex::default(), patience: Mutex::new(PATIENCE) }
+    }
+}
+
+impl Watchdog {
+    /// Notes a submit. `what` names its kernels and its wave.
+    pub fn watch(&self, submit: wgpu::SubmissionIndex, what: Arc<str>) {
+        self.submitted.lock().unwrap_or_else(PoisonError::into_inner).push_back((submit, what));
+    }
+
+    /// How long a single submit may take from now on.
+    pub fn set_patience(&self, patience: Duration) {
+        *self.patience.lock().unwrap_or_else(PoisonError::into_inner) = patience;
+    }
+
+    /// Waits for every submit in turn.
+    ///
+    /// # Errors
+    /// Where one takes too long, named; or whatever `fault` knows of.
+    pub fn wait(&self, handle: &wgpu::Device, fault: &Fault) -> Result<(), EngineError> {
+        let patience = *self.patience.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = || self.submitted.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        while let Some((submit, what)) = next() {
+            match poll(handle, Some(submit), patience) {
+                Ok(()) => {}
+                Err(Failed::Late) => return Err(fault.hang(&what, patience)),
+                Err(Failed::Other(error)) => return Err(fault.behind(error)),
+            }
+        }
+        // Uploads and copies that were noted by nobody.
+        match poll(handle, None, patience) {
+            Ok(()) => fault.check(),
+            Err(Failed::Late) => Err(fault.hang("copies between host and device", patience)),
+            Err(Failed::Other(error)) => Err(fault.behind(error)),
+        }
+    }
+}
+
+enum Failed {
+    Late,
+    Other(String),
+}
+
+/// wgpu panics where a device is lost under a poll.
+fn poll(
+    handle: &wgpu::Device,
+    submission_index: Option<wgpu::SubmissionIndex>,
+    patience: Duration,
+) -> Result<(), Failed> {
+    let wait = wgpu::PollType::Wait { submission_index, timeout: Some(patience) };
+    match quietly(|| handle.poll(wait)) {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(wgpu::PollError::Timeout)) => Err(Failed::Late),
+        Ok(Err(error)) => Err(Failed::Other(error.to_string())),
+        Err(()) => Err(Failed::Other("it failed while it was waited for".into())),
+    }
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work`; a panic in it becomes an error, without its message on stderr.
+fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, ()> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                usual(info);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let outcome = panic::catch_unwind(AssertUnwindSafe(work));
+    QUIET.set(false);
+    outcome.map_err(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_inside_is_an_error() {
+        assert_eq!(quietly(|| 1), Ok(1));
+        assert_eq!(quietly(|| -> i32 { panic!("this must not be seen") }), Err(()));
+    }
+
+    #[test]
+    fn the_loss_of_the_device_outlasts_the_faults_that_follow_from_it() {
+        let fault = Fault::default();
+        fault.keep(EngineError::Device("invalid buffer".into()));
+        fault.lose("unplugged".into());
+        for _ in 0..2 {
+            assert!(matches!(fault.check(), Err(EngineError::Lost(why)) if why == "unplugged"));
+        }
+        let starved = Fault::default();
+        starved.lose("Not enough memory left.".into());
+        assert!(matches!(starved.check(), Err(EngineError::OutOfMemory(_))));
+        assert!(matches!(starved.check(), Err(EngineError::Lost(_))));
+    }
+}

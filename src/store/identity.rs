@@ -1,0 +1,75 @@
+//! What must agree before a journal may be continued, and what to say where it does not.
+
+use crate::engine::EngineInfo;
+use crate::plan::Plan;
+use crate::shard::Shard;
+use serde::Serialize;
+use serde_json::Value;
+
+/// The identity of a sweep: the same identity gives the same bytes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Identity {
+    pub version: String,
+    pub plan: Value,
+    pub engine: EngineInfo,
+    /// The part of the plan's cells that this folder is for; none for all of them.
+    pub shard: Option<Shard>,
+}
+
+impl Identity {
+    /// # Errors
+    /// Where the plan holds what JSON cannot.
+    pub fn new(plan: &Plan, engine: &EngineInfo, shard: Option<Shard>) -> serde_json::Result<Self> {
+        let version = env!("CARGO_PKG_VERSION").into();
+        Ok(Self { version, plan: serde_json::to_value(plan)?, engine: engine.clone(), shard })
+    }
+}
+
+/// Every path at which two JSON values differ, with both values: `plan.tolerance is 0.01 there and 0.02 here`.
+pub fn differences(there: &Value, here: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    collect("", there, here, &mut found);
+    found
+}
+
+fn collect(path: &str, there: &Value, here: &Value, found: &mut Vec<String>) {
+    match (there, here) {
+        (Value::Object(a), Value::Object(b)) => {
+            let mut keys: Vec<&String> = a.keys().chain(b.keys()).collect();
+            keys.sort();
+            keys.dedup();
+            for key in keys {
+                let deeper = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                collect(&deeper, a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null), found);
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (index, (a, b)) in a.iter().zip(b).enumerate() {
+                collect(&format!("{path}[{index}]"), a, b, found);
+            }
+        }
+        _ if there != here => found.push(format!("{path} is {there} there and {here} here")),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn differences_name_the_path_and_both_values() {
+        let there = json!({"plan": {"delays": [0, 1], "rules": [{"momentum": 0.9}], "data": "digits"}, "same": [1, 2]});
+        let here = json!({"plan": {"delays": [0, 1, 2], "rules": [{"momentum": 0.5}]}, "same": [1, 2]});
+        assert_eq!(
+            differences(&there, &here),
+            [
+                "plan.data is \"digits\" there and null here",
+                "plan.delays is [0,1] there and [0,1,2] here",
+                "plan.rules[0].momentum is 0.9 there and 0.5 here",
+            ]
+        );
+        assert!(differences(&there, &there).is_empty());
+    }
+}

@@ -1,0 +1,207 @@
+//! `tauscope submit` without a scheduler: what it writes, what it asks Slurm's commands for, and that its scripts do what
+//! they say when they are run by hand. `scripts/slurm-check` does the same with a real Slurm.
+#![cfg(unix)]
+
+mod folders;
+
+use folders::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const SWEEP: [&str; 8] =
+    ["--model", "quadratic:1,0.5", "--rules", "sgd,shifted", "--delays", "0..6", "--engine", "cpu"];
+
+/// A folder whose `bin` has programs in the place of Slurm's: sbatch counts jobs and notes what it is given, squeue says
+/// what the file `queue` says, scontrol knows one exit code.
+fn cluster() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let bin = folder.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let at = folder.path().display();
+    let programs = [
+        ("sbatch", format!("echo \"sbatch $*\" >> {at}/asked; echo $(grep -c sbatch {at}/asked)")),
+        ("squeue", format!("cat {at}/queue")),
+        ("scancel", format!("echo \"scancel $*\" >> {at}/asked")),
+        ("scontrol", "echo 'JobId=1 JobState=FAILED ExitCode=2:0 Reason=NonZeroExitCode'".into()),
+    ];
+    for (name, text) in programs {
+        fs::write(bin.join(name), format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    folder
+}
+
+fn submit(folder: &Path, flags: &[&str]) -> Command {
+    let mut command = tauscope(folder);
+    let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap());
+    command.env("PATH", path).arg("submit").args(flags);
+    command
+}
+
+/// The submission of three shards into `out`.
+fn three(folder: &Path, out: &str, flags: &[&str]) -> Command {
+    let mut command = submit(folder, &["--engine", "slurm", "--shards", "3", "--out", out]);
+    command.args(flags).arg("--").args(SWEEP);
+    command
+}
+
+fn stdout(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let (code, error) = outcome(&output);
+    assert_eq!(code, Some(0), "{error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn asked(folder: &Path) -> Vec<String> {
+    fs::read_to_string(folder.join("asked")).unwrap_or_default().lines().map(Into::into).collect()
+}
+
+/// Runs a script as Slurm would.
+fn script(path: &Path, task: Option<&str>) {
+    let mut command = Command::new("sh");
+    command.arg(path).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if let Some(task) = task {
+        command.env("SLURM_ARRAY_TASK_ID", task);
+    }
+    succeed(&mut command);
+}
+
+#[test]
+fn shards_are_submitted_watched_submitted_again_and_merged() {
+    let folder = cluster();
+    let folder = folder.path();
+    let out = "the results"; // Names with spaces must survive every script.
+    let said = stdout(&mut three(folder, out, &["--sbatch=--partition=p", "--sbatch=--mem 1G"]));
+    assert!(said.contains("12 cells in 3 shards as job 1") && said.contains("merge as job 2"), "{said}");
+    let shards = folder.join("the results.shards");
+    let at = shards.display();
+    assert_eq!(
+        asked(folder),
+        [
+            format!("sbatch --parsable --array=1-3 {at}/shard.sh"),
+            format!("sbatch --parsable --kill-on-invalid-dep=yes --dependency=afterok:1 {at}/merge.sh"),
+        ]
+    );
+    let text = fs::read_to_string(shards.join("shard.sh")).unwrap();
+    let directory = folder.canonicalize().unwrap();
+    for line in [
+        "#SBATCH --partition=p",
+        "#SBATCH --mem 1G",
+        &format!("#SBATCH --chdir={}", directory.display()),
+        &format!("#SBATCH --output=\"{at}/log/shard-%a.txt\""),
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line}: {text}");
+    }
+
+    // Shard 1 runs to its end, 2 fails, 3 is still running.
+    script(&shards.join("shard.sh"), Some("1"));
+    fs::write(folder.join("queue"), "1|2|FAILED|NonZeroExitCode\n1|3|RUNNING|None\n2|N/A|PENDING|Dependency\n")
+        .unwrap();
+    let said = stdout(&mut submit(folder, &["--status", out]));
+    for part in [
+        "1/3     finished",
+        "2/3     FAILED, exit code 2:0 in job 1",
+        "3/3     RUNNING in job 1",
+        "1 of 3 shards are finished, to be merged by job 2; tauscope submit --resubmit",
+    ] {
+        assert!(said.contains(part), "'{part}' in: {said}");
+    }
+    let said = stdout(&mut submit(folder, &["--resubmit", out]));
+    assert!(said.contains("submitted shards 2 as job 3, and the merge as job 4"), "{said}");
+    assert_eq!(
+        asked(folder)[2..],
+        [
+            "scancel 2".to_owned(),
+            format!("sbatch --parsable --array=2 {at}/shard.sh"),
+            format!("sbatch --parsable --kill-on-invalid-dep=yes --dependency=afterok:3,afterany:1 {at}/merge.sh"),
+        ]
+    );
+    // The others end; the scripts may be run again at any time.
+    for task in ["2", "3", "1"] {
+        script(&shards.join("shard.sh"), Some(task));
+    }
+    fs::write(folder.join("queue"), "4|N/A|PENDING|Dependency\n").unwrap();
+    let said = stdout(&mut submit(folder, &["--resubmit", out]));
+    assert!(said.contains("nothing to submit"), "{said}");
+    script(&shards.join("merge.sh"), None);
+    let said = stdout(&mut submit(folder, &["--status", out]));
+    assert!(said.contains("3 of 3 shards are finished, merged into"), "{said}");
+    succeed(tauscope(folder).arg("sweep").args(SWEEP).args(["--out", "whole"]));
+    assert_same(folder, "whole", out);
+}
+
+#[test]
+fn what_was_forgotten_by_slurm_can_be_submitted_again() {
+    let folder = cluster();
+    let folder = folder.path();
+    stdout(&mut three(folder, "out", &[]));
+    fs::write(folder.join("queue"), "").unwrap();
+    let said = stdout(&mut submit(folder, &["--status", "out"]));
+    assert!(
+        said.contains("job 1 is over, and Slurm has forgotten how") && said.contains("no merge is waiting"),
+        "{said}"
+    );
+    let said = stdout(&mut submit(folder, &["--resubmit", "out"]));
+    assert!(said.contains("submitted shards 1, 2, 3 as job 3, and the merge as job 4"), "{said}");
+}
+
+#[test]
+fn print_shows_everything_and_does_nothing() {
+    let folder = cluster();
+    let folder = folder.path();
+    let said = stdout(&mut three(folder, "out", &["--print"]));
+    for part in
+        ["out.shards/shard.sh", "out.shards/merge.sh", "--shard \"$SLURM_ARRAY_TASK_ID/3\"", "sbatch --parsable"]
+    {
+        assert!(said.contains(part), "'{part}' in: {said}");
+    }
+    assert!(asked(folder).is_empty() && !folder.join("out.shards").exists());
+}
+
+#[test]
+fn a_plan_file_may_stand_among_the_flags() {
+    let folder = cluster();
+    let folder = folder.path();
+    fs::write(folder.join("plan.toml"), "model = \"quadratic:1,0.5\"\nrules = \"sgd\"\ndelays = \"0..5\"\n").unwrap();
+    let flags = ["--engine", "slurm", "--shards", "2", "--out", "out", "--", "plan.toml", "--engine", "cpu"];
+    let said = stdout(&mut submit(folder, &flags));
+    assert!(said.contains("5 cells in 2 shards"), "{said}");
+    for task in ["1", "2"] {
+        let mut command = Command::new("sh");
+        command.arg(folder.join("out.shards/shard.sh")).env("SLURM_ARRAY_TASK_ID", task);
+        succeed(command.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    }
+    script(&folder.join("out.shards/merge.sh"), None);
+    succeed(tauscope(folder).args(["sweep", "plan.toml", "--engine", "cpu", "--out", "whole"]));
+    assert_same(folder, "whole", "out");
+    let flags = ["--engine", "slurm", "--shards", "2", "--out", "x", "--", "none.toml"];
+    refuse(&mut submit(folder, &flags), &["none.toml", "cannot read"]);
+}
+
+#[test]
+fn what_cannot_be_submitted_is_refused_before_anything_is() {
+    let folder = cluster();
+    let folder = folder.path();
+    let with = |flags: &[&str]| {
+        let mut command = submit(folder, &["--engine", "slurm", "--shards", "3", "--out", "out", "--"]);
+        command.args(flags);
+        command
+    };
+    refuse(&mut with(&["--rules", "sdg"]), &["after --", "sdg", "--rules"]);
+    refuse(&mut with(&["--tolerance", "3"]), &["--tolerance 3", "0.0001"]);
+    for flag in [&["--out", "x"][..], &["--shard", "1/3"], &["--force"], &["--dry-run"]] {
+        refuse(&mut with(flag), &[flag[0], "every shard is given its own"]);
+    }
+    refuse(&mut three(folder, "out", &["--sbatch=--array=1-9"]), &["--array is set by tauscope submit"]);
+    refuse(&mut submit(folder, &["--shards", "3", "--out", "out"]), &["--engine"]);
+    refuse(&mut submit(folder, &["--engine", "slurm", "--shards", "0", "--out", "out"]), &["--shards", "0"]);
+    refuse(&mut submit(folder, &["--status", "out"]), &["out.shards/submit.json", "earlier tauscope submit"]);
+    assert!(asked(folder).is_empty() && !folder.join("out.shards").exists());
+    stdout(&mut three(folder, "out", &[]));
+    refuse(&mut three(folder, "out", &[]), &["out.shards", "--resubmit out"]);
+    // Without Slurm.
+    fs::remove_dir_all(folder.join("bin")).unwrap();
+    refuse(submit(folder, &["--status", "out"]).env("PATH", "/nowhere"), &["squeue is not there"]);
+}
