@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Theory(args) => command::theory::run(&args),
         Command::Advise(args) => command::advise::run(&args),
         Command::Plot(args) => command::plot::run(&args),
+        Command::Compare(args) => command::compare::run(&args),
         Command::Report(args) => command::report::run(&args),
         Command::Devices { json } => command::devices::run(json),
     };
