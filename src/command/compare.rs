@@ -9,6 +9,9 @@ use comfy_table::{CellAlignment, Table, presets};
 use std::fs;
 use std::path::PathBuf;
 
+/// Most rules that a note lists.
+const MOST_LISTED: usize = 6;
+
 /// Compare the thresholds of a results folder's rules with those of one of them, under the same circumstances. Writes
 /// compare.csv, compare.svg and compare.png.
 #[derive(Clone, Debug, clap::Args)]
@@ -49,20 +52,27 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// How many rows have nothing to be compared with, and why.
+/// How many rows have nothing to be compared with, and of which rules.
 fn missing(comparisons: &[Comparison]) -> Option<String> {
     let alone: Vec<&ThresholdRow> =
         comparisons.iter().filter(|one| one.baseline.is_none()).map(|one| one.row).collect();
     let baseline = comparisons.iter().find_map(|one| one.baseline).map(compare::name)?;
+    if alone.is_empty() {
+        return None;
+    }
     let rows = if alone.len() == 1 { "1 row has".into() } else { format!("{} rows have", alone.len()) };
-    let names = plot::distinct(alone.iter().map(|row| compare::name(row))).join(", ");
+    let mut names = plot::distinct(alone.iter().map(|row| compare::name(row)));
+    if names.len() > MOST_LISTED {
+        let more = names.split_off(MOST_LISTED).len();
+        names.push(format!("{more} more"));
+    }
     let escape = if alone.iter().any(|row| row.criterion == "escape") {
-        format!("; thresholds under `escape` are compared only with those of {baseline} under `escape`")
+        format!("; a threshold by `escape` is compared only with one of {baseline} by `escape`")
     } else {
         String::new()
     };
-    (!alone.is_empty())
-        .then(|| format!("{rows} no baseline ({baseline} in the same setting, by the same criterion): {names}{escape}"))
+    let names = names.join(", ");
+    Some(format!("{rows} no baseline ({baseline} in the same setting, by the same criterion): {names}{escape}"))
 }
 
 /// Rules down, circumstances and delays across, effective ratios in the cells.
@@ -77,7 +87,7 @@ fn text(comparisons: &[Comparison]) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
     let header = columns.iter().map(|(title, delay)| {
-        let title = title.replace(", ", "\n");
+        let title = title.replace(" stability", "").replace(", ", "\n");
         if title.is_empty() { format!("τ = {delay}") } else { format!("{title}\nτ = {delay}") }
     });
     table.set_header(std::iter::once("rule".to_owned()).chain(header));
@@ -94,8 +104,8 @@ fn text(comparisons: &[Comparison]) -> String {
     }
     let baseline = compared.first().and_then(|one| one.baseline).map(compare::name).unwrap_or_default();
     format!(
-        "Effective learning rate lr (1-d)/(1-m) at the threshold / that of {baseline}; ~ undecided, empty without a \
-         baseline\n{table}\n"
+        "Effective learning rate lr (1-d)/(1-m) at the threshold / that of {baseline}; ~ undecided or failed, empty \
+         without a baseline\n{table}\n"
     )
 }
 

@@ -16,13 +16,15 @@ use std::path::Path;
 
 /// Most panels, rules and delays that a picture has room for.
 const MOST_PANELS: usize = 6;
-const MOST_RULES: usize = 40;
+const MOST_RULES: usize = 30;
 const MOST_DELAYS: usize = Marker::ALL.len();
 
 /// Most panels side by side.
 const COLUMNS: usize = 3;
 /// Room between them, pixels.
 const GAP: f64 = 30.0;
+/// Of all panels, where delays need not be crowded for it.
+const MOST_HEIGHT: f64 = 1800.0;
 /// Widest name of a rule.
 const MOST_NAME: f64 = 400.0;
 /// Middle of the legend's line, and where what stands below it begins.
@@ -31,6 +33,8 @@ const FIRST: f64 = 176.0;
 /// Above a panel that has a title, and below one: tick labels, and these with the axis title.
 const TITLE: f64 = 38.0;
 const BELOW: (f64, f64) = (52.0, 96.0);
+/// Smallest text that a long title is set in; what is longer still is cut.
+const SMALL: f64 = 14.0;
 /// From one line of the notes to the next.
 const NOTE: f64 = 25.0;
 
@@ -128,8 +132,10 @@ impl<'a> Layout<'a> {
         let columns = Self::columns_of(panels.len()) as f64;
         let width = (RIGHT - left - GAP * (columns - 1.0)) / columns;
         let lanes = delays.len() as f64;
-        // Few rules get more room each.
-        let lane = ((260.0 / rules.len() as f64 - 12.0) / lanes).clamp(9.5, 16.0);
+        // Few rules get more room each, very many less.
+        let lines = panels.len().div_ceil(Self::columns_of(panels.len())) as f64;
+        let lane = |height: f64| (height / rules.len() as f64 - 12.0) / lanes;
+        let lane = lane(260.0).clamp(11.0, 16.0).min(lane(MOST_HEIGHT / lines).max(4.5));
         let row = (lanes * lane + 12.0).max(30.0);
         let setting = table::setting(&rows.into_iter().cloned().collect::<Vec<_>>());
         Self { rules, delays, panels, titles, setting, left, width, row, lane }
@@ -164,6 +170,8 @@ impl<'a> Layout<'a> {
             let rows = Axis::covering(Scale::Linear, [0.0, self.rules.len() as f64], 0.0, 0.0, (top, top + height));
             self.draw_panel(&mut scene, &Panel { x: axis, y: rows, radius: self.radius() }, panel);
             let style = Style::new(20.0, INK.to_rgba()).bold();
+            let shrunk = style.size * self.width / style.width(heading).max(1.0);
+            let style = Style { size: shrunk.clamp(SMALL, style.size), ..style };
             scene.text((left, top - 13.0), style.fitted(heading, self.width), style);
             if column == 0 {
                 self.names(&mut scene, top);
@@ -185,11 +193,11 @@ impl<'a> Layout<'a> {
             let (low, high) = if one.status() == ComparisonStatus::Measured { one.bounds() } else { (None, None) };
             [value(one), low.map(|low| low * one.effect()), high.map(|high| high * one.effect())]
         });
-        Axis::covering(Scale::Log, covered.flatten().chain([1.0]), 3f64.ln(), 0.04, pixels)
+        Axis::covering(Scale::Log, covered.flatten().chain([1.0]), 4.2f64.ln(), 0.04, pixels)
     }
 
     fn radius(&self) -> f64 {
-        (0.55 * self.lane).min(7.0)
+        (0.5 * self.lane).clamp(3.5, 7.0)
     }
 
     fn look(&self, delay: f64) -> (usize, RGBColor, Marker) {
@@ -272,13 +280,13 @@ impl<'a> Layout<'a> {
     fn notes(&self, baseline: &str, of_all: usize, left_out: &[String]) -> Vec<String> {
         let mut notes = vec![
             format!(
-                "Right of the line a rule bears a larger learning rate than {baseline} in the same setting. Rules by their \
-                 median; bars: the range that both"
+                "Right of the line a rule bears a larger learning rate than {baseline} in the same setting. Rules are in the \
+                 order of their medians."
             ),
-            "brackets or 95 % intervals allow. Effective: lr (1-d)/(1-m). A larger learning rate is not more speed: rules \
-             that shorten late steps or"
-                .to_owned(),
-            "average gradients bear it without going farther per update.".to_owned(),
+            "Bars: the range that both brackets, or 95 % intervals, allow (arrows: one end is unknown). Effective learning rate: lr (1-d)/(1-m).".into(),
+            "A larger learning rate is not more speed: rules that shorten late steps or average gradients bear one without \
+             going farther per update."
+                .into(),
         ];
         let drawn = self.drawn().count();
         if drawn < of_all {
