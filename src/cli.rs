@@ -28,6 +28,8 @@ pub enum Command {
     Submit(command::submit::Args),
     /// Redraw the pictures of a results folder from its CSV
     Plot(command::plot::Args),
+    /// Which rule helps, by how much, under which delay process: thresholds of a results folder beside a baseline's
+    Compare(command::compare::Args),
     /// Write one HTML page about a results folder: answers, plots, tables, plan and machine
     Report(command::report::Args),
     /// List adapters, their limits and features

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod command;
+pub mod compare;
 pub mod cost;
 pub mod curvature;
 pub mod engine;

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Merge(args) => command::merge::run(&args),
         Command::Submit(args) => command::submit::run(&args),
         Command::Plot(args) => command::plot::run(&args),
+        Command::Compare(args) => command::compare::run(&args),
         Command::Report(args) => command::report::run(&args),
         Command::Devices { json } => command::devices::run(json),
     };

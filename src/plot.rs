@@ -1,10 +1,12 @@
-//! Pictures: [`thresholds`] of a results folder, what was measured beside theory, and of a [`theory`] table alone.
+//! Pictures: [`thresholds`] of a results folder, what was measured beside theory, a [`theory`] table alone, and rules beside
+//! one of them ([`compare()`]).
 //!
-//! Both are laid out from the same parts, so that they look alike: an axis says where a value falls, a panel has an axis
+//! All are laid out from the same parts, so that they look alike: an axis says where a value falls, a panel has an axis
 //! below and one to its left, names stand beside the ends of their lines, and a scene renders the whole.
 //! Nothing is computed here that the tables do not say. The same rows give the same bytes.
 
 mod axis;
+mod compare;
 mod panel;
 mod scene;
 mod series;
@@ -12,6 +14,9 @@ mod table;
 mod theory;
 mod thresholds;
 
+pub use compare::{Drawing, compare};
+pub(crate) use series::{rule_name, significant};
+pub(crate) use table::circumstances;
 pub use theory::theory;
 pub use thresholds::thresholds;
 
@@ -42,4 +47,14 @@ fn heading(scene: &mut Scene, title: &str, subtitle: &str) {
     scene.text((LEFT, 62.0), title, Style::new(32.0, INK.to_rgba()).bold());
     let style = Style::new(20.0, FADED.to_rgba());
     scene.text((LEFT, 104.0), style.fitted(subtitle, RIGHT - LEFT), style);
+}
+
+/// The distinct ones, in order of first appearance.
+pub(crate) fn distinct<T: PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<T> {
+    values.into_iter().fold(vec![], |mut all, value| {
+        if !all.contains(&value) {
+            all.push(value);
+        }
+        all
+    })
 }

@@ -188,6 +188,52 @@ pub struct TheoryRow {
     pub crossing_angle: Option<f64>,
 }
 
+/// One cell beside the cell of another rule under the same circumstances, as `tauscope compare` writes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComparisonRow {
+    /// The [`ThresholdRow`] that is compared.
+    pub cell_id: String,
+    pub rule: String,
+    pub momentum: f64,
+    pub dampening: f64,
+    pub schedule: String,
+    pub delay: Option<u32>,
+    pub delay_mean: Option<f64>,
+    pub batch: String,
+    pub criterion: String,
+    pub lr_threshold: Option<f64>,
+    /// `lr_threshold` (1 - dampening) / (1 - momentum).
+    pub effective_lr: Option<f64>,
+    /// Name of the rule that it is compared with; empty where the table has no cell of it under these circumstances.
+    pub baseline: Option<String>,
+    /// Threshold of that cell.
+    pub baseline_lr: Option<f64>,
+    /// `lr_threshold` / `baseline_lr`.
+    pub ratio: Option<f64>,
+    /// The same of effective learning rates.
+    pub effective_ratio: Option<f64>,
+    /// Least and largest `ratio` that the confidence intervals, or else the brackets, of both cells allow.
+    pub ratio_low: Option<f64>,
+    pub ratio_high: Option<f64>,
+    pub status: ComparisonStatus,
+}
+
+/// How far a comparison can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum ComparisonStatus {
+    /// Both cells are measured.
+    Measured,
+    /// At least one is undecided.
+    Undecided,
+    /// At least one failed.
+    Failed,
+    /// There is nothing to compare with.
+    NoBaseline,
+}
+
 /// Writes `rows` under a header line; without rows, the header alone. The file appears whole or not at all.
 ///
 /// # Errors

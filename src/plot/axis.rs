@@ -151,15 +151,21 @@ pub fn label(value: f64) -> String {
 /// Those of `values` (sorted, distinct) that can be labelled without touching each other: the ends first, then powers of
 /// two, then the rest. `extent` is the pixel where a value's label is centred and its half width.
 pub fn thinned(values: &[f64], extent: impl Fn(f64) -> (f64, f64)) -> Vec<f64> {
-    let rank = |index: usize| match values[index] {
-        _ if index == 0 || index + 1 == values.len() => 0,
+    let ends = [values.first().copied(), values.last().copied()];
+    let rank = |value: f64| match value {
+        _ if ends.contains(&Some(value)) => 0,
         value if value >= 1.0 && value.log2().fract() == 0.0 => 1,
         _ => 2,
     };
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by_key(|&index| (rank(index), index));
+    thinned_by(values, rank, extent)
+}
+
+/// [`thinned`] where those of lower `rank` come first.
+pub fn thinned_by(values: &[f64], rank: impl Fn(f64) -> u8, extent: impl Fn(f64) -> (f64, f64)) -> Vec<f64> {
+    let mut order = values.to_vec();
+    order.sort_by_key(|&value| rank(value));
     let mut taken: Vec<(f64, f64, f64)> = Vec::new();
-    for value in order.into_iter().map(|index| values[index]) {
+    for value in order {
         let (x, half) = extent(value);
         if taken.iter().all(|&(_, other, other_half)| (x - other).abs() >= half + other_half) {
             taken.push((value, x, half));
@@ -167,6 +173,22 @@ pub fn thinned(values: &[f64], extent: impl Fn(f64) -> (f64, f64)) -> Vec<f64> {
     }
     let mut kept: Vec<f64> = taken.into_iter().map(|(value, ..)| value).collect();
     kept.sort_by(f64::total_cmp);
+    kept
+}
+
+/// At most `count` of the sorted `values`: the first, the last, and those nearest to an even spacing of ln(value + 1).
+pub fn spaced(values: &[f64], count: usize) -> Vec<f64> {
+    if values.len() <= count {
+        return values.to_vec();
+    }
+    let (first, last) = (values[0].ln_1p(), values[values.len() - 1].ln_1p());
+    let mut kept: Vec<f64> = (0..count)
+        .filter_map(|i| {
+            let target = first + (last - first) * i as f64 / (count - 1) as f64;
+            values.iter().copied().min_by(|a, b| (a.ln_1p() - target).abs().total_cmp(&(b.ln_1p() - target).abs()))
+        })
+        .collect();
+    kept.dedup();
     kept
 }
 
@@ -236,6 +258,14 @@ mod tests {
         let kept = thinned(&all, |delay| (x.at(delay), 5.0));
         assert_eq!(kept, [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 33.0]);
         assert_eq!(thinned(&[7.5], |_| (0.0, 6.0)), [7.5]);
+    }
+
+    #[test]
+    fn a_few_delays_stand_for_many() {
+        let all: Vec<f64> = (0..=64).map(f64::from).collect();
+        assert_eq!(spaced(&all, 4), [0.0, 3.0, 15.0, 64.0]);
+        assert_eq!(spaced(&[0.0, 5.0], 4), [0.0, 5.0]);
+        assert_eq!(spaced(&[0.0, 1.0, 2.0, 3.0, 1e6], 4), [0.0, 3.0, 1e6], "none is taken twice");
     }
 
     #[test]

@@ -26,6 +26,25 @@ pub fn setting(rows: &[ThresholdRow]) -> String {
     parts.join(" · ")
 }
 
+/// What tells the circumstances of a row from those of the other `rows`, besides its delay; empty where nothing does.
+/// Repetitions with other seeds share them.
+pub fn circumstances<'a>(rows: &[&'a ThresholdRow]) -> impl Fn(&ThresholdRow) -> String + use<'a> {
+    let varies = |property: Property| rows.windows(2).any(|pair| property(pair[0]) != property(pair[1]));
+    let other_than_seeds = PROPERTIES.into_iter().enumerate().filter(|(index, _)| !SEEDS.contains(index));
+    let varying: Vec<Property> = other_than_seeds.map(|(_, property)| property).filter(|one| varies(*one)).collect();
+    // That of the mean goes without saying only where there is no other.
+    let criteria = rows.windows(2).any(|pair| pair[0].criterion != pair[1].criterion);
+    move |row| {
+        let mut parts: Vec<String> = varying.iter().filter_map(|property| property(row)).collect();
+        if criteria && row.criterion == "mean" {
+            parts.push("mean stability".into());
+        } else if parts.is_empty() && !varying.is_empty() {
+            parts.push(row.schedule.clone());
+        }
+        parts.join(", ")
+    }
+}
+
 /// Something that a table may vary besides rule and delay, in words; `None` where there is nothing to say.
 type Property = fn(&ThresholdRow) -> Option<String>;
 
@@ -44,6 +63,9 @@ const PROPERTIES: [Property; 13] = [
     |row| (row.seed_init != 0).then(|| format!("init seed {}", row.seed_init)),
     |row| Some(format!("{} ({})", row.engine, row.adapter)),
 ];
+
+/// Where the seeds stand in [`PROPERTIES`].
+const SEEDS: std::ops::Range<usize> = 9..12;
 
 fn is_constant(rows: &[ThresholdRow], property: Property) -> bool {
     rows.windows(2).all(|pair| property(&pair[0]) == property(&pair[1]))

@@ -4,11 +4,11 @@
 //! their mean. Colours tell rules apart, shades and marks what a rule varies; where there is only one rule, colours tell
 //! its few series apart. Marks that no line joins and that would hide each other stand side by side.
 
-use super::axis::{Axis, Scale, thinned};
+use super::axis::{Axis, Scale, spaced, thinned};
 use super::panel::{Name, Names, Panel, RADIUS, labelled_values, side_by_side};
 use super::scene::{Point, Scene, Style};
 use super::series::{COLORS, Series, grouped, rule_name, shade};
-use super::{DELAY_TITLE, FADED, LEFT, RIGHT, TOP, WIDTH, heading};
+use super::{DELAY_TITLE, FADED, LEFT, RIGHT, TOP, WIDTH, distinct, heading};
 use crate::record::TheoryRow;
 use anyhow::{Result, bail};
 use plotters::style::Color;
@@ -209,32 +209,6 @@ fn chosen_delays<'a>(rows: &[&'a TheoryRow]) -> (Vec<(&'a str, f64)>, Vec<String
     (chosen, notes)
 }
 
-/// At most `count` of the sorted `values`: the first, the last, and those nearest to an even spacing of ln(value + 1).
-fn spaced(values: &[f64], count: usize) -> Vec<f64> {
-    if values.len() <= count {
-        return values.to_vec();
-    }
-    let (first, last) = (values[0].ln_1p(), values[values.len() - 1].ln_1p());
-    let mut kept: Vec<f64> = (0..count)
-        .filter_map(|i| {
-            let target = first + (last - first) * i as f64 / (count - 1) as f64;
-            values.iter().copied().min_by(|a, b| (a.ln_1p() - target).abs().total_cmp(&(b.ln_1p() - target).abs()))
-        })
-        .collect();
-    kept.dedup();
-    kept
-}
-
-/// The distinct ones, in order of first appearance.
-fn distinct<T: PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<T> {
-    values.into_iter().fold(vec![], |mut all, value| {
-        if !all.contains(&value) {
-            all.push(value);
-        }
-        all
-    })
-}
-
 impl<'a> Content<'a> {
     /// Keeps as many series as there is room for, evenly over all, and says so.
     fn limit(&mut self) {
@@ -379,13 +353,5 @@ mod tests {
     fn momenta_are_shortened_to_what_tells_them_apart() {
         assert_eq!([0.0, 0.9, 0.020204081632653, 0.989797979].map(short), [0.0, 0.9, 0.0202, 0.9898]);
         assert_eq!(short(0.999_999_999), 0.999_999_999);
-    }
-
-    #[test]
-    fn a_few_delays_stand_for_many() {
-        let all: Vec<f64> = (0..=64).map(f64::from).collect();
-        assert_eq!(spaced(&all, 4), [0.0, 3.0, 15.0, 64.0]);
-        assert_eq!(spaced(&[0.0, 5.0], 4), [0.0, 5.0]);
-        assert_eq!(spaced(&[0.0, 1.0, 2.0, 3.0, 1e6], 4), [0.0, 3.0, 1e6], "none is taken twice");
     }
 }
