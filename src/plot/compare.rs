@@ -161,6 +161,7 @@ impl<'a> Layout<'a> {
         let mut scene = Scene::new(WIDTH, (bottom + NOTE * notes.len() as f64 + 16.0) as u32);
         heading(&mut scene, &format!("How large a learning rate each rule bears, beside {baseline}"), &self.setting);
         self.legend(&mut scene);
+        let title_style = self.title_style();
         for (index, (panel, heading)) in self.panels.iter().zip(&self.titles).enumerate() {
             let (line, column) = (index / columns, index % columns);
             let left = self.left + column as f64 * (self.width + GAP);
@@ -169,10 +170,7 @@ impl<'a> Layout<'a> {
             let axis = self.axis((left, right));
             let rows = Axis::covering(Scale::Linear, [0.0, self.rules.len() as f64], 0.0, 0.0, (top, top + height));
             self.draw_panel(&mut scene, &Panel { x: axis, y: rows, radius: self.radius() }, panel);
-            let style = Style::new(20.0, INK.to_rgba()).bold();
-            let shrunk = style.size * self.width / style.width(heading).max(1.0);
-            let style = Style { size: shrunk.clamp(SMALL, style.size), ..style };
-            scene.text((left, top - 13.0), style.fitted(heading, self.width), style);
+            scene.text((left, top - 13.0), title_style.fitted(heading, self.width), title_style);
             if column == 0 {
                 self.names(&mut scene, top);
             }
@@ -246,6 +244,13 @@ impl<'a> Layout<'a> {
             (None, None) => {}
         }
         scene.mark(marker, (x, y), panel.radius, color, one.status() != ComparisonStatus::Measured);
+    }
+
+    /// Small enough for all titles of panels, if that can be read.
+    fn title_style(&self) -> Style {
+        let style = Style::new(20.0, INK.to_rgba()).bold();
+        let widest = self.titles.iter().map(|title| style.width(title)).fold(1.0, f64::max);
+        Style { size: (0.995 * style.size * self.width / widest).clamp(SMALL, style.size), ..style }
     }
 
     /// The rules, beside a panel that begins at `top`.
