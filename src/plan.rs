@@ -9,7 +9,7 @@ use crate::problem::data::{DataError, DataSource, Dataset};
 use crate::problem::model::Model;
 use crate::problem::{Network, Problem, Quadratic};
 use crate::rule::{Dampening, Locality, Rule, RuleKind, RuleSpec};
-use crate::schedule::{Sampling, Schedule};
+use crate::schedule::{Sampling, Schedule, ScheduleError};
 use crate::threshold::Criterion;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -323,7 +323,7 @@ impl Grid {
         few("--delays, --schedule", delays.len().saturating_mul(args.schedule.len()))?;
         let mut settings = Vec::new();
         for spec in &args.schedule {
-            let wrong = |error| PlanError(format!("--schedule {spec}: {error}"));
+            let wrong = |error: ScheduleError| PlanError(error.to_string());
             if spec.takes_delay() {
                 for delay in &delays {
                     settings.push(Setting { schedule: spec.resolve(*delay).map_err(wrong)?, delay: Some(*delay) });

@@ -1,6 +1,7 @@
 //! Series: rows that belong together, what they are called and how they look. No drawing here.
 
 use super::scene::Marker;
+use crate::rule::RuleSpec;
 use plotters::style::RGBColor;
 use std::collections::HashMap;
 
@@ -56,16 +57,18 @@ pub fn shade(hue: RGBColor, place: usize, count: usize) -> RGBColor {
     RGBColor(channel(r), channel(g), channel(b))
 }
 
-/// A rule with its numbers, as short as it can be told: `sgd`, `heavy-ball m=0.9`, `shifted m=0.9 ema`.
+/// A rule with its numbers, as short as it can be told: `sgd`, `heavy-ball m=0.9`, `shifted m=0.9 ema`. A momentum of 0 is
+/// told where the rule usually has one.
 pub fn rule_name(rule: &str, momentum: f64, dampening: f64) -> String {
+    let usual = rule.parse::<RuleSpec>().ok().and_then(|spec| spec.kind.definition().momentum);
     let mut name = rule.to_owned();
-    if rule != "sgd" || momentum != 0.0 {
-        name += &format!(" m={momentum}");
+    if momentum != 0.0 || usual.is_some_and(|usual| usual.momentum != 0.0) {
+        name += &format!(" m={}", significant(momentum, 6));
     }
     if dampening == momentum && momentum > 0.0 {
         name += " ema";
     } else if dampening != 0.0 {
-        name += &format!(" d={dampening}");
+        name += &format!(" d={}", significant(dampening, 6));
     }
     name
 }
@@ -88,6 +91,9 @@ mod tests {
         assert_eq!(rule_name("shifted", 0.9, 0.9), "shifted m=0.9 ema");
         assert_eq!(rule_name("nesterov", 0.9, 0.5), "nesterov m=0.9 d=0.5");
         assert_eq!(rule_name("heavy-ball", 0.0, 0.0), "heavy-ball m=0");
+        assert_eq!(rule_name("rennala:2", 0.0, 0.0), "rennala:2");
+        assert_eq!(rule_name("gap-aware", 0.0, 0.0), "gap-aware");
+        assert_eq!(rule_name("gap-aware", 0.5, 0.0), "gap-aware m=0.5");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Series: the rows of the threshold table that one line joins, and which of them a page has room for.
 
 use super::table::{Row, Table};
+use crate::plot::rule_name;
 use anyhow::Result;
 use std::collections::{HashMap, HashSet};
 
@@ -99,7 +100,7 @@ pub fn grouped(table: &Table) -> Result<Vec<Series<'_>>> {
         let key = ["rule", "momentum", "dampening"].into_iter().chain(varying.iter().map(|(column, ..)| *column));
         let key: Vec<&str> = key.map(|column| row.text(column)).collect();
         let place = *places.entry(key).or_insert_with(|| {
-            let rule = rule_name(row.text("rule"), momentum, dampening);
+            let rule = rule_name(row.text("rule"), momentum.unwrap_or(0.0), dampening.unwrap_or(0.0));
             let others = varying.iter().filter(|(column, ..)| !row.text(column).is_empty());
             let others = others.map(|property| described(*property, row.text(property.0)));
             let name = std::iter::once(rule).chain(others).collect::<Vec<_>>().join(", ");
@@ -160,21 +161,6 @@ fn described((column, before, after): (&str, &str, &str), text: &str) -> String 
         ("batch", "full") => "full batch".into(),
         _ => format!("{before}{text}{after}"),
     }
-}
-
-/// A rule with its numbers, named as in the other pictures: `sgd`, `heavy-ball m=0.9`, `shifted m=0.9 ema`.
-fn rule_name(rule: &str, momentum: Option<f64>, dampening: Option<f64>) -> String {
-    let (momentum, dampening) = (momentum.unwrap_or(0.0), dampening.unwrap_or(0.0));
-    let mut name = rule.to_owned();
-    if rule != "sgd" || momentum != 0.0 {
-        name += &format!(" m={}", significant(momentum, 6));
-    }
-    if dampening == momentum && momentum > 0.0 {
-        name += " ema";
-    } else if dampening != 0.0 {
-        name += &format!(" d={}", significant(dampening, 6));
-    }
-    name
 }
 
 /// `value` to so many significant digits, without trailing zeros.

@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn exact_growth_rates_are_interpolated_without_an_interval() {
         let zero = zero(&RATES.map(|lr| trial(lr, gamma(lr), None))).unwrap();
-        assert!((zero.lr - 0.3).abs() < 1e-5 && zero.interval.is_none(), "{zero:?}");
+        assert!((zero.lr - 0.3).abs() < 1e-4 && zero.interval.is_none(), "{zero:?}");
     }
 
     #[test]
