@@ -166,7 +166,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ("batch = ['full', 4]\nsampling = 'x'", "plan.toml, line 2: sampling: 'x'; accepted: "),
         (
             "\n[[zip]]\nschedule = ['random', 'hybrid:5']\ndelays = [1, 2]\nrules = 'sgd'",
-            "plan.toml, line 3: --schedule hybrid:5: --schedule hybrid:5 at delay 2: 5 workers do not make 3 equal groups",
+            "plan.toml, line 3: --schedule hybrid:5 at delay 2: 5 workers do not make 3 equal groups",
         ),
         ("criterion = 'mean'\nrules = 'adam'", "plan.toml, line 1: --criterion mean with --rules adam"),
         ("delays = '''a\n'''", "plan.toml, line 1: delays: 'a ': accepted: whole numbers"),

@@ -4,6 +4,9 @@
 
 use super::series::{Cell, Series, significant};
 
+/// Two thresholds that differ by no more than this fraction are called the same.
+const SAME: f64 = 0.01;
+
 /// Largest deviation, relative, at which a / (tau + c) is said to describe the thresholds.
 const FAITHFUL: f64 = 0.05;
 /// Largest deviation of measured / theory from 1 that is told as agreement.
@@ -71,6 +74,10 @@ fn single(measured: &[&Cell<'_>], delay: f64, value: f64) -> String {
 
 fn change(first: (f64, f64), last: (f64, f64)) -> String {
     let factor = first.1 / last.1;
+    if (factor - 1.0).abs() <= SAME {
+        let (value, from, to) = (significant(first.1, 4), named(first.0), named(last.0));
+        return format!("the largest stable learning rate is {value} at {from} and the same at {to}");
+    }
     let (verb, times, direction) =
         if factor >= 1.0 { ("falls", factor, "smaller") } else { ("rises", 1.0 / factor, "larger") };
     format!(
@@ -98,7 +105,8 @@ fn law(thresholds: &[(f64, f64)]) -> Option<String> {
     let (p, q) = ((p1 * qq - q1 * pq) / determinant, (q1 * pp - p1 * pq) / determinant);
     let deviation = late.iter().map(|(delay, value)| (value * (p * delay + q) - 1.0).abs()).fold(0.0, f64::max);
     // Written so that a NaN fails.
-    let faithful = p > 0.0 && deviation <= FAITHFUL;
+    let falls = late.last().is_some_and(|(delay, _)| q < p * delay);
+    let faithful = p > 0.0 && falls && deviation <= FAITHFUL;
     faithful.then(|| {
         let (a, c) = (1.0 / p, q / p);
         let shift = if c < 0.0 { format!("− {}", significant(-c, 2)) } else { format!("+ {}", significant(c, 2)) };
@@ -200,6 +208,16 @@ mod tests {
             sentence_on(flat),
             "the largest stable learning rate rises from 0.5 at delay 1 to 0.55 at delay 32, 1.1 times larger; measured / \
              theory lies between 0.5 and 0.9."
+        );
+    }
+
+    #[test]
+    fn a_threshold_that_no_delay_moves_is_said_to_stay() {
+        let flat: String =
+            [1, 4, 16].map(|delay| format!("sgd,{delay},,,{},,measured\n", 1.9611 + 1e-4 / f64::from(delay))).concat();
+        assert_eq!(
+            sentence_on(&flat),
+            "the largest stable learning rate is 1.961 at delay 1 and the same at delay 16."
         );
     }
 
