@@ -35,6 +35,9 @@ const TRIALS_PER_CELL: usize = 4;
 /// Where the search for the threshold of a rule without growth rates starts.
 const RESTLESS_GUESS: f64 = 1e-3;
 
+/// Longest delay of a distribution that theory is asked about, updates: its work in mean square grows with the square.
+const LONGEST_PMF: usize = 5_000;
+
 /// Updates whose delays are counted for a cell's histogram, at least, where they vary.
 const COUNTED: u64 = 16_384;
 
@@ -111,6 +114,9 @@ impl Sweep {
     pub fn lr_theory(&self, cell: &Cell) -> Result<Option<f64>, TheoryError> {
         let Some(process) = cell.schedule.theory() else { return Ok(None) };
         let Some(Equation { rule, process, averaged }) = cell.rule.equation(process) else { return Ok(None) };
+        if matches!(&process, DelayProcess::Independent(pmf) if pmf.longest() > LONGEST_PMF) {
+            return Ok(None);
+        }
         let fixed = matches!(process, DelayProcess::Fixed(_));
         let relative_variance = self.relative_variance(cell).unwrap_or(0.0) / averaged;
         let criterion = match cell.criterion {
