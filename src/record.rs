@@ -80,7 +80,8 @@ pub struct ThresholdRow {
     pub lr_unstable: Option<f64>,
     /// Estimate between the two.
     pub lr_threshold: Option<f64>,
-    /// 95 % confidence interval of the estimate, where growth rates are averages of ensembles.
+    /// 95 % confidence interval of the estimate, where growth rates are averages of ensembles; empty where their zero lies
+    /// outside the bracket, whose geometric middle the estimate then is.
     pub lr_low: Option<f64>,
     pub lr_high: Option<f64>,
     /// `lr_threshold` / `lr_theory`.
