@@ -80,7 +80,7 @@ impl Workload {
     /// Distances and losses of the last lane over a block.
     fn observe(&self, engine: &dyn Engine, lanes: usize) -> Vec<f64> {
         let seen = self.wave(engine, lanes).advance(BLOCK).expect("the engine works");
-        seen.lane(lanes - 1).flat_map(|seen| [seen.distance_squared.sqrt(), seen.loss]).collect()
+        seen.lane(lanes - 1).iter().flat_map(|seen| [seen.distance_squared.sqrt(), seen.loss]).collect()
     }
 
     fn check(&self, engine: &dyn Engine, lanes: usize) {

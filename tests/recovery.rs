@@ -237,7 +237,7 @@ fn first_of(engine: &dyn Engine, spec: &WaveSpec, runs: &[Run]) -> Vec<Observati
     let seen = wave.advance(spec.block).unwrap();
     let others = (1..runs.len()).filter(|lane| seen.lane(*lane).last().is_some_and(|last| !last.finite)).count();
     assert_eq!(others, runs.len() - 1, "every other lane must have overflown");
-    seen.lane(0).copied().collect()
+    seen.lane(0).to_vec()
 }
 
 #[test]

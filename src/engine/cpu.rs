@@ -129,16 +129,13 @@ impl<T: Real> Wave for CpuWave<T> {
 
     fn advance(&mut self, steps: usize) -> Result<Observations, EngineError> {
         let shared = &self.shared;
-        let per_lane: Vec<Vec<Observation>> = self
-            .lanes
-            .par_iter_mut()
-            .map(|lane| lane.as_mut().map_or_else(Vec::new, |lane| (0..steps).map(|_| lane.step(shared)).collect()))
-            .collect();
-        let idle = Observation::default();
-        let values = (0..steps)
-            .flat_map(|step| per_lane.iter().map(move |lane| lane.get(step).copied().unwrap_or(idle)))
-            .collect();
-        Ok(Observations::new(self.lanes.len(), values))
+        let mut values = vec![Observation::default(); steps * self.lanes.len()];
+        self.lanes.par_iter_mut().zip(values.par_chunks_mut(steps.max(1))).for_each(|(lane, seen)| {
+            if let Some(lane) = lane {
+                seen.iter_mut().for_each(|seen| *seen = lane.step(shared));
+            }
+        });
+        Ok(Observations::new(steps, values))
     }
 
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {

@@ -165,30 +165,29 @@ pub struct Observation {
 /// Observations of a block of steps; lanes that are idle hold unspecified values.
 #[derive(Clone, Debug)]
 pub struct Observations {
-    lanes: usize,
-    /// steps x lanes
+    steps: usize,
+    /// lanes x steps
     values: Vec<Observation>,
 }
 
 impl Observations {
-    /// `values` is steps x lanes, row-major.
-    pub fn new(lanes: usize, values: Vec<Observation>) -> Self {
-        assert_eq!(values.len() % lanes, 0, "{} observations of {lanes} lanes", values.len());
-        Self { lanes, values }
+    /// `values` is lanes x steps, row-major.
+    pub fn new(steps: usize, values: Vec<Observation>) -> Self {
+        assert!(values.len().is_multiple_of(steps.max(1)), "{} observations of {steps} steps", values.len());
+        Self { steps, values }
     }
 
     pub fn steps(&self) -> usize {
-        self.values.len() / self.lanes
+        self.steps
     }
 
     pub fn get(&self, step: usize, lane: usize) -> &Observation {
-        &self.values[step * self.lanes..][..self.lanes][lane]
+        &self.lane(lane)[step]
     }
 
     /// One lane's observations, step by step.
-    pub fn lane(&self, lane: usize) -> impl Iterator<Item = &Observation> {
-        assert!(lane < self.lanes, "lane {lane} of {}", self.lanes);
-        self.values.iter().skip(lane).step_by(self.lanes)
+    pub fn lane(&self, lane: usize) -> &[Observation] {
+        &self.values[lane * self.steps..][..self.steps]
     }
 }
 

@@ -104,7 +104,7 @@ impl Sweep {
         let mut renewals = Vec::new();
         jobs.retain_mut(|job| {
             let trial = match &mut job.watcher {
-                Watcher::Run(watch) => seen.lane(job.lanes[0]).find_map(|observation| watch.push(observation)),
+                Watcher::Run(watch) => seen.lane(job.lanes[0]).iter().find_map(|observation| watch.push(observation)),
                 Watcher::Ensemble(ensemble) => (0..steps).find_map(|step| {
                     match ensemble.push(job.lanes.iter().map(|lane| seen.get(step, *lane)))? {
                         Beat::Done(trial) => Some(trial),

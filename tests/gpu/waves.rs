@@ -122,7 +122,7 @@ fn advance(engine: &dyn Engine, spec: &WaveSpec, runs: &[Run]) -> Vec<(Vec<Obser
     }
     let seen = wave.advance(STEPS).unwrap();
     assert_eq!(seen.steps(), STEPS);
-    (0..runs.len()).map(|lane| (seen.lane(lane).copied().collect(), wave.weights(lane).unwrap())).collect()
+    (0..runs.len()).map(|lane| (seen.lane(lane).to_vec(), wave.weights(lane).unwrap())).collect()
 }
 
 /// The GPU wave and the f32 CPU wave against the f64 one.
@@ -209,7 +209,7 @@ fn a_run_has_the_same_bits_wherever_and_whenever_it_runs() {
         }
         wave.start(5, probe.clone()).unwrap();
         // Lane 3 is idle; the block is cut in two.
-        let mut seen: Vec<Observation> = wave.advance(5).unwrap().lane(5).copied().collect();
+        let mut seen: Vec<Observation> = wave.advance(5).unwrap().lane(5).to_vec();
         seen.extend(wave.advance(STEPS - 5).unwrap().lane(5));
         assert_eq!(bits(seen.into_iter(), &wave.weights(5).unwrap()), alone, "{what}: in lane 5 of 7");
 
@@ -221,7 +221,7 @@ fn a_run_has_the_same_bits_wherever_and_whenever_it_runs() {
         let seen = wave.advance(STEPS).unwrap();
         for lane in [0, 3, 6] {
             let weights = wave.weights(lane).unwrap();
-            assert_eq!(bits(seen.lane(lane).copied(), &weights), alone, "{what}: started late in lane {lane}");
+            assert_eq!(bits(seen.lane(lane).iter().copied(), &weights), alone, "{what}: started late in lane {lane}");
         }
     }
 }
@@ -248,7 +248,9 @@ fn renewed_lanes_go_on_like_their_sources_at_another_scale() {
             let half: Vec<f64> = after[1].iter().zip(&*spec.minimum).map(|(x, m)| m + 0.5 * (x - m)).collect();
             assert_close(&format!("{what}: half of lane 1"), &after[0], &half, STEPS_F32);
             let seen = wave.advance(STEPS / 2).unwrap();
-            (0..3).flat_map(|lane| seen.lane(lane).map(|seen| seen.projection).collect::<Vec<_>>()).collect::<Vec<_>>()
+            (0..3)
+                .flat_map(|lane| seen.lane(lane).iter().map(|seen| seen.projection).collect::<Vec<_>>())
+                .collect::<Vec<_>>()
         });
         assert_close(&format!("{what}: after the renewal"), &series[0], &series[1], STEPS_F32);
     }
@@ -274,12 +276,10 @@ fn a_block_is_submitted_in_as_many_portions_as_it_takes() {
         wave.start(0, run(&spec, RuleKind::HeavyBall, in_turn(3), 4)).unwrap();
         wave
     };
-    let whole: Vec<Observation> = start(gpu()).advance(200).unwrap().lane(0).copied().collect();
+    let whole: Vec<Observation> = start(gpu()).advance(200).unwrap().lane(0).to_vec();
     let mut wave = start(gpu());
-    let pieces: Vec<Observation> = [1, 63, 65, 71]
-        .iter()
-        .flat_map(|steps| wave.advance(*steps).unwrap().lane(0).copied().collect::<Vec<_>>())
-        .collect();
+    let pieces: Vec<Observation> =
+        [1, 63, 65, 71].iter().flat_map(|steps| wave.advance(*steps).unwrap().lane(0).to_vec()).collect();
     assert_eq!(whole, pieces);
     assert_eq!(whole.len(), 200);
 }

@@ -224,7 +224,7 @@ impl Wave for GpuWave {
         assert!(steps <= block, "{steps} steps of a wave of blocks of {block}");
         let idle = self.lanes.iter().all(Option::is_none);
         if idle || steps == 0 {
-            return Ok(Observations::new(lanes, vec![Observation::default(); steps * lanes]));
+            return Ok(Observations::new(steps, vec![Observation::default(); steps * lanes]));
         }
         let mut done = 0;
         while done < steps {
@@ -237,11 +237,12 @@ impl Wave for GpuWave {
             done += portion;
         }
         let seen: Vec<[f32; 4]> = self.device.read_staging(&self.staging, steps * lanes)?;
-        let observations = seen.into_iter().zip(self.lanes.iter().cycle()).map(|(row, lane)| match lane {
-            Some(_) => observation(row),
+        let of = |(index, lane): (usize, &Option<Lane>), step: usize| match lane {
+            Some(_) => observation(seen[step * lanes + index]),
             None => Observation::default(),
-        });
-        Ok(Observations::new(lanes, observations.collect()))
+        };
+        let observations = self.lanes.iter().enumerate().flat_map(|lane| (0..steps).map(move |step| of(lane, step)));
+        Ok(Observations::new(steps, observations.collect()))
     }
 
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
