@@ -1,0 +1,133 @@
+//! Activations as the products' epilogues know them: value, and a slope that follows from what was kept of the forward pass.
+
+use super::elementary;
+use super::tile::{Epilogue, load, store};
+use crate::kernels::activation::LEAKY_SLOPE;
+use pulp::Simd;
+use std::marker::PhantomData;
+
+/// An activation function a(z).
+pub trait Curve {
+    /// Whether the slope does not follow from a(z) and must be kept beside it.
+    const KEEPS_SLOPE: bool = false;
+
+    /// a(z), and a'(z) where it is kept.
+    fn value<S: Simd>(simd: S, z: S::f32s) -> (S::f32s, S::f32s);
+
+    /// a'(z), from the kept slope or else from a(z).
+    fn slope<S: Simd>(simd: S, kept: S::f32s) -> S::f32s;
+}
+
+/// None: the last layer's.
+pub struct Identity;
+
+impl Curve for Identity {
+    #[inline(always)]
+    fn value<S: Simd>(_: S, z: S::f32s) -> (S::f32s, S::f32s) {
+        (z, z)
+    }
+    #[inline(always)]
+    fn slope<S: Simd>(simd: S, _: S::f32s) -> S::f32s {
+        simd.splat_f32s(1.0)
+    }
+}
+
+pub struct Tanh;
+
+impl Curve for Tanh {
+    #[inline(always)]
+    fn value<S: Simd>(simd: S, z: S::f32s) -> (S::f32s, S::f32s) {
+        (elementary::tanh(simd, z), z)
+    }
+    #[inline(always)]
+    fn slope<S: Simd>(simd: S, a: S::f32s) -> S::f32s {
+        simd.negate_mul_add_e_f32s(a, a, simd.splat_f32s(1.0))
+    }
+}
+
+/// Comparisons with NaN are false: it is not laundered into 0.
+pub struct Relu;
+
+impl Curve for Relu {
+    #[inline(always)]
+    fn value<S: Simd>(simd: S, z: S::f32s) -> (S::f32s, S::f32s) {
+        let zero = simd.splat_f32s(0.0);
+        (simd.select_f32s(simd.less_than_f32s(z, zero), zero, z), z)
+    }
+    #[inline(always)]
+    fn slope<S: Simd>(simd: S, a: S::f32s) -> S::f32s {
+        simd.select_f32s(simd.less_than_f32s(simd.splat_f32s(0.0), a), simd.splat_f32s(1.0), a)
+    }
+}
+
+pub struct LeakyRelu;
+
+impl Curve for LeakyRelu {
+    #[inline(always)]
+    fn value<S: Simd>(simd: S, z: S::f32s) -> (S::f32s, S::f32s) {
+        let leak = simd.mul_f32s(z, simd.splat_f32s(LEAKY_SLOPE as f32));
+        (simd.select_f32s(simd.less_than_f32s(simd.splat_f32s(0.0), z), z, leak), z)
+    }
+    #[inline(always)]
+    fn slope<S: Simd>(simd: S, a: S::f32s) -> S::f32s {
+        let leak = simd.splat_f32s(LEAKY_SLOPE as f32);
+        simd.select_f32s(simd.less_than_f32s(simd.splat_f32s(0.0), a), simd.splat_f32s(1.0), leak)
+    }
+}
+
+pub struct Gelu;
+
+impl Curve for Gelu {
+    const KEEPS_SLOPE: bool = true;
+
+    #[inline(always)]
+    fn value<S: Simd>(simd: S, z: S::f32s) -> (S::f32s, S::f32s) {
+        let (distribution, density) = elementary::normal(simd, z);
+        (simd.mul_f32s(z, distribution), simd.mul_add_e_f32s(z, density, distribution))
+    }
+    #[inline(always)]
+    fn slope<S: Simd>(_: S, kept: S::f32s) -> S::f32s {
+        kept
+    }
+}
+
+/// z + b, activated.
+pub struct Forward<'a, C> {
+    pub bias: &'a [f32],
+    /// rows x `bias.len()`
+    pub values: &'a mut [f32],
+    /// The same, or empty where no slopes are kept.
+    pub slopes: &'a mut [f32],
+    pub curve: PhantomData<C>,
+}
+
+impl<S: Simd, C: Curve> Epilogue<S> for Forward<'_, C> {
+    #[inline(always)]
+    fn store(&mut self, simd: S, row: usize, column: usize, sums: S::f32s) {
+        let at = row * self.bias.len() + column;
+        let (value, slope) = C::value(simd, simd.add_f32s(sums, load::<S>(self.bias, column)));
+        store::<S>(self.values, at, value);
+        if C::KEEPS_SLOPE {
+            store::<S>(self.slopes, at, slope);
+        }
+    }
+}
+
+/// The delta below: times the slope there.
+pub struct Backward<'a, C> {
+    /// rows x width: slopes where they are kept, else activations.
+    pub kept: &'a [f32],
+    /// rows x width
+    pub below: &'a mut [f32],
+    pub width: usize,
+    pub curve: PhantomData<C>,
+}
+
+impl<S: Simd, C: Curve> Epilogue<S> for Backward<'_, C> {
+    #[inline(always)]
+    fn store(&mut self, simd: S, row: usize, column: usize, sums: S::f32s) {
+        let at = row * self.width + column;
+        let slope = C::slope(simd, load::<S>(self.kept, at));
+        store::<S>(self.below, at, simd.mul_f32s(sums, slope));
+    }
+}

@@ -1,0 +1,334 @@
+//! Register tiles: the three products of backpropagation on panels, written once for every instruction set. The only
+//! unsafe code of the CPU engine.
+//!
+//! A tile holds R rows by V vectors of a product in registers while its inner dimension passes by: R broadcasts and V
+//! loads feed R V multiply-adds. Panels are read in the order in which they lie, so that nothing is ever packed. A sum runs
+//! through the inner dimension in an order that depends on the shape and the instruction set alone.
+//!
+//! Whatever computes with vectors is an inlined function: a closure would be compiled without the instruction set.
+//!
+//! # Safety
+//! Elements are reached through [`Span`], a slice whose bounds are checked before a loop: `Span::within` asserts that the
+//! largest index of the loop is inside, and the loop's indices are monotone in each of its variables. Rows that may lie
+//! anywhere begin where plain data says ([`Starts`]), whose largest value is found before the loop as well. Vectors are
+//! read and written unaligned, and are plain old data: any bits are a value.
+
+use super::PANEL;
+use pulp::Simd;
+
+/// Rows are computed so many at a time; buffers have room for a multiple of it.
+pub const ROWS: usize = 8;
+
+/// A slice that is read without further checks up to a bound that was checked.
+#[derive(Clone, Copy)]
+struct Span<'a>(&'a [f32]);
+
+impl<'a> Span<'a> {
+    /// # Panics
+    /// Where `last` lies outside.
+    #[inline(always)]
+    fn within(data: &'a [f32], last: usize) -> Self {
+        assert!(last < data.len(), "element {last} of {}", data.len());
+        Self(data)
+    }
+
+    /// # Safety
+    /// `at` is at most the bound that was checked.
+    #[inline(always)]
+    unsafe fn value(self, at: usize) -> f32 {
+        debug_assert!(at < self.0.len());
+        unsafe { *self.0.get_unchecked(at) }
+    }
+
+    /// # Safety
+    /// `at` plus the vector's length is at most one more than the bound that was checked.
+    #[inline(always)]
+    unsafe fn vector<S: Simd>(self, at: usize) -> S::f32s {
+        debug_assert!(at + S::F32_LANES <= self.0.len());
+        unsafe { self.0.as_ptr().add(at).cast::<S::f32s>().read_unaligned() }
+    }
+}
+
+/// Where the rows of a matrix begin in its data.
+///
+/// # Safety
+/// No start is larger than the largest.
+pub unsafe trait Starts: Copy {
+    /// Of the first `rows` rows, at least one.
+    ///
+    /// # Panics
+    /// Where there are fewer.
+    fn largest(self, rows: usize) -> usize;
+
+    /// # Safety
+    /// `row` is less than the number of rows whose largest start was asked for.
+    unsafe fn start(self, row: usize) -> usize;
+}
+
+/// Rows that lie so many elements apart.
+#[derive(Clone, Copy)]
+pub struct Every(pub usize);
+
+// SAFETY: starts grow with the row.
+unsafe impl Starts for Every {
+    #[inline(always)]
+    fn largest(self, rows: usize) -> usize {
+        (rows - 1) * self.0
+    }
+    #[inline(always)]
+    unsafe fn start(self, row: usize) -> usize {
+        row * self.0
+    }
+}
+
+/// Rows that begin at these elements.
+#[derive(Clone, Copy)]
+pub struct At<'a>(pub &'a [usize]);
+
+// SAFETY: the largest is the maximum of the same, immutable numbers.
+unsafe impl Starts for At<'_> {
+    #[inline(always)]
+    fn largest(self, rows: usize) -> usize {
+        let mut largest = 0;
+        for start in &self.0[..rows] {
+            largest = largest.max(*start);
+        }
+        largest
+    }
+    #[inline(always)]
+    unsafe fn start(self, row: usize) -> usize {
+        unsafe { *self.0.get_unchecked(row) }
+    }
+}
+
+/// A matrix whose rows lie somewhere in `data`.
+#[derive(Clone, Copy)]
+pub struct Rows<'a, P> {
+    pub data: &'a [f32],
+    pub starts: P,
+    /// Columns that take part.
+    pub width: usize,
+}
+
+impl<'a, P: Starts> Rows<'a, P> {
+    /// The data, good for every element of the first `rows` rows.
+    #[inline(always)]
+    fn span(&self, rows: usize) -> Span<'a> {
+        Span::within(self.data, self.starts.largest(rows) + self.width - 1)
+    }
+}
+
+/// The vector at `at`.
+#[inline(always)]
+pub fn load<S: Simd>(data: &[f32], at: usize) -> S::f32s {
+    let span = Span::within(data, at + S::F32_LANES - 1);
+    // SAFETY: just checked.
+    unsafe { span.vector::<S>(at) }
+}
+
+/// Stores a vector at `at`.
+#[inline(always)]
+pub fn store<S: Simd>(data: &mut [f32], at: usize, vector: S::f32s) {
+    let room = &mut data[at..][..S::F32_LANES];
+    // SAFETY: the slice has exactly the vector's length.
+    unsafe { room.as_mut_ptr().cast::<S::f32s>().write_unaligned(vector) }
+}
+
+/// Where vector `v` of a row of neighbouring panels begins, `stride` elements from one panel to the next.
+#[inline(always)]
+fn column<S: Simd>(v: usize, stride: usize) -> usize {
+    let column = v * S::F32_LANES;
+    column / PANEL * stride + column % PANEL
+}
+
+/// Panels that lie one after the other, each `stride` elements long: rows of [`PANEL`] elements.
+#[derive(Clone, Copy)]
+pub struct Panels<'a> {
+    pub data: &'a [f32],
+    pub stride: usize,
+    /// Columns of all panels, a multiple of [`PANEL`].
+    pub width: usize,
+}
+
+/// What becomes of the vectors of a product.
+pub trait Epilogue<S: Simd> {
+    /// Takes the sums from `column` on of a row.
+    fn store(&mut self, simd: S, row: usize, column: usize, sums: S::f32s);
+}
+
+/// C = A B for `rows` rows, a multiple of [`ROWS`]; B is `a.width` x `b.width`.
+#[inline(always)]
+pub fn product<S: Simd, P: Starts>(simd: S, rows: usize, a: Rows<P>, b: Panels, epilogue: &mut impl Epilogue<S>) {
+    assert!(rows.is_multiple_of(ROWS) && b.width.is_multiple_of(PANEL), "{rows} rows of {} columns", b.width);
+    let mut panel = 0;
+    let end = b.width / PANEL;
+    while panel < end {
+        match S::F32_LANES {
+            16 if panel + 2 <= end => {
+                product_tiles::<S, P, 8, 2, 1>(simd, rows, a, b, panel, epilogue);
+                panel += 1;
+            }
+            16 => product_tiles::<S, P, 8, 1, 2>(simd, rows, a, b, panel, epilogue),
+            8 => product_tiles::<S, P, 4, 2, 1>(simd, rows, a, b, panel, epilogue),
+            4 => product_tiles::<S, P, 4, 4, 1>(simd, rows, a, b, panel, epilogue),
+            _ => product_tiles::<S, P, 1, 16, 1>(simd, rows, a, b, panel, epilogue),
+        }
+        panel += 1;
+    }
+}
+
+/// The columns of one tile's width, from a panel on, over all rows. F sums run side by side through every F-th inner
+/// element, where one sum per vector would leave the multipliers waiting for their own results.
+#[inline(always)]
+fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: usize>(
+    simd: S,
+    rows: usize,
+    a: Rows<P>,
+    b: Panels,
+    panel: usize,
+    epilogue: &mut impl Epilogue<S>,
+) {
+    let inner = a.width;
+    assert!(inner > 0, "an empty product");
+    let (first, stride) = (panel * PANEL, b.stride);
+    let b = &b.data[panel * stride..];
+    let b = Span::within(b, (inner - 1) * PANEL + column::<S>(V - 1, stride) + S::F32_LANES - 1);
+    let data = a.span(rows);
+    for row in (0..rows).step_by(R) {
+        let mut starts = [0; R];
+        for (r, start) in starts.iter_mut().enumerate() {
+            // SAFETY: row + R <= rows, the multiple of ROWS whose largest start was asked for.
+            *start = unsafe { a.starts.start(row + r) };
+        }
+        let mut sums = [[[simd.splat_f32s(0.0); V]; R]; F];
+        let whole = inner - inner % F;
+        let mut k = 0;
+        while k < whole {
+            for (f, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: k + f < inner, the bound of every row of A and of B.
+                unsafe { multiply_add::<S, R, V>(simd, data, &starts, b, stride, k + f, sums) };
+            }
+            k += F;
+        }
+        while k < inner {
+            // SAFETY: as above.
+            unsafe { multiply_add::<S, R, V>(simd, data, &starts, b, stride, k, &mut sums[0]) };
+            k += 1;
+        }
+        for r in 0..R {
+            for v in 0..V {
+                let mut sum = sums[0][r][v];
+                for other in &sums[1..] {
+                    sum = simd.add_f32s(sum, other[r][v]);
+                }
+                epilogue.store(simd, row + r, first + v * S::F32_LANES, sum);
+            }
+        }
+    }
+}
+
+/// One inner element's share of a tile.
+///
+/// # Safety
+/// The bound of `a` is at least every start plus `k`, that of `b` at least the last vector of its row `k`.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "inlined into its one caller")]
+unsafe fn multiply_add<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    a: Span,
+    starts: &[usize; R],
+    b: Span,
+    stride: usize,
+    k: usize,
+    sums: &mut [[S::f32s; V]; R],
+) {
+    let mut row = [simd.splat_f32s(0.0); V];
+    for (v, vector) in row.iter_mut().enumerate() {
+        *vector = unsafe { b.vector::<S>(k * PANEL + column::<S>(v, stride)) };
+    }
+    for r in 0..R {
+        let a = simd.splat_f32s(unsafe { a.value(starts[r] + k) });
+        for v in 0..V {
+            sums[r][v] = simd.mul_add_e_f32s(a, row[v], sums[r][v]);
+        }
+    }
+}
+
+/// G += A^T D, or G = A^T D where `fresh`, over `rows` rows. G is `d.width / PANEL` panels of `a.width` rows.
+#[inline(always)]
+pub fn outer_product<S: Simd>(
+    simd: S,
+    rows: usize,
+    a: Rows<impl Starts>,
+    d: Rows<impl Starts>,
+    g: &mut [f32],
+    fresh: bool,
+) {
+    assert!(a.width.is_multiple_of(PANEL) && d.width.is_multiple_of(PANEL), "panels of {} x {}", a.width, d.width);
+    let stride = a.width * PANEL;
+    let mut panel = 0;
+    let end = d.width / PANEL;
+    while panel < end {
+        let g = &mut g[panel * stride..];
+        let first = panel * PANEL;
+        match S::F32_LANES {
+            16 if panel + 2 <= end => {
+                outer_tiles::<S, 8, 2>(simd, rows, a, d, first, g, fresh);
+                panel += 1;
+            }
+            16 => outer_tiles::<S, 16, 1>(simd, rows, a, d, first, g, fresh),
+            8 => outer_tiles::<S, 4, 2>(simd, rows, a, d, first, g, fresh),
+            4 => outer_tiles::<S, 4, 4>(simd, rows, a, d, first, g, fresh),
+            _ => outer_tiles::<S, 1, 16>(simd, rows, a, d, first, g, fresh),
+        }
+        panel += 1;
+    }
+}
+
+/// The columns of one tile's width, over all rows of G.
+#[inline(always)]
+fn outer_tiles<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    rows: usize,
+    a: Rows<impl Starts>,
+    d: Rows<impl Starts>,
+    first: usize,
+    g: &mut [f32],
+    fresh: bool,
+) {
+    let stride = a.width * PANEL;
+    assert!(a.width.is_multiple_of(R), "tiles of {R} rows do not fill {}", a.width);
+    assert!(first + V * S::F32_LANES <= d.width, "a tile beyond {} columns", d.width);
+    let (left, right) = (a.span(rows), d.span(rows));
+    for row in (0..a.width).step_by(R) {
+        let mut sums = [[simd.splat_f32s(0.0); V]; R];
+        if !fresh {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    *sum = load::<S>(g, (row + r) * PANEL + column::<S>(v, stride));
+                }
+            }
+        }
+        for i in 0..rows {
+            // SAFETY: i < rows, the number whose largest starts were asked for.
+            let (a, d) = unsafe { (a.starts.start(i) + row, d.starts.start(i) + first) };
+            let mut deltas = [simd.splat_f32s(0.0); V];
+            for (v, delta) in deltas.iter_mut().enumerate() {
+                // SAFETY: the tile's vectors end within the width of D, all of whose rows were checked.
+                *delta = unsafe { right.vector::<S>(d + v * S::F32_LANES) };
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: row + R <= the width of A, all of whose rows were checked.
+                let a = simd.splat_f32s(unsafe { left.value(a + r) });
+                for v in 0..V {
+                    sums[v] = simd.mul_add_e_f32s(a, deltas[v], sums[v]);
+                }
+            }
+        }
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (v, sum) in sums.into_iter().enumerate() {
+                store::<S>(g, (row + r) * PANEL + column::<S>(v, stride), sum);
+            }
+        }
+    }
+}
