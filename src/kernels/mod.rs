@@ -19,6 +19,7 @@ pub mod observe;
 pub mod quadratic;
 pub mod real;
 pub mod renew;
+pub mod start;
 pub mod step;
 
 /// A shader as data: what a device needs to build its pipeline, and what a test can check without one.
@@ -45,7 +46,7 @@ impl Kernel {
 }
 
 /// Every shader of the program.
-pub const ALL: [&Kernel; 8] = [
+pub const ALL: [&Kernel; 9] = [
     &finish::KERNEL,
     &gather::KERNEL,
     &loss::KERNEL,
@@ -53,6 +54,7 @@ pub const ALL: [&Kernel; 8] = [
     &observe::KERNEL,
     &quadratic::KERNEL,
     &renew::KERNEL,
+    &start::KERNEL,
     &step::KERNEL,
 ];
 

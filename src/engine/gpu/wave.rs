@@ -4,8 +4,9 @@ use super::device::{Buffer, Device};
 use super::gradient::Workspace;
 use super::plan::Plan;
 use super::program::Dispatch;
+use super::starts::Starts;
 use super::tables::{Lane, Tables};
-use crate::engine::{EngineError, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec};
+use crate::engine::{EngineError, Observation, Observations, Renewal, Run, Wave, WaveSpec};
 use crate::kernels::motion::Update;
 use crate::kernels::{Place, observe, renew, step};
 use crate::schedule::RowTables;
@@ -22,6 +23,7 @@ pub struct GpuWave {
     dispatches: Vec<Dispatch>,
     /// The wave and its kernels, for whoever waits for them in vain.
     what: Arc<str>,
+    starts: Starts,
     renewal: Dispatch,
     /// lanes: what the renewal does with each.
     renewals: Buffer,
@@ -33,8 +35,6 @@ pub struct GpuWave {
     /// steps of a portion x lanes.
     updates: Buffer,
     server: Buffer,
-    history: Buffer,
-    state: Buffer,
     /// steps of a portion x lanes x 4.
     observations: Buffer,
     /// steps of a block x lanes x 4.
@@ -131,6 +131,7 @@ impl GpuWave {
             &renewing,
             [plan.parameters.div_ceil(renew::WORKGROUP) as u32, lanes as u32, 1],
         );
+        let starts = Starts::new(device, &spec, &plan, [&server, &history, &state]);
         device.check().map_err(|error| match error {
             EngineError::OutOfMemory(why) => {
                 EngineError::OutOfMemory(format!("{why}: a wave of {lanes} lanes takes {} bytes", plan.bytes))
@@ -150,6 +151,7 @@ impl GpuWave {
             lanes: (0..lanes).map(|_| None).collect(),
             rows: spec.row_tables(),
             dispatches,
+            starts,
             renewal,
             renewals,
             factors,
@@ -157,8 +159,6 @@ impl GpuWave {
             order,
             updates,
             server,
-            history,
-            state,
             observations,
             staging,
             plan,
@@ -178,14 +178,8 @@ impl GpuWave {
 impl Wave for GpuWave {
     fn start(&mut self, lane: usize, run: Run) -> Result<(), EngineError> {
         self.spec.admits(&run)?;
-        let Self { device, spec, plan, .. } = self;
-        let parameters = plan.parameters;
-        let (Needs { slots, .. }, memories) = (spec.needs, spec.needs.memories());
-        let start: Vec<f32> = run.start.iter().map(|x| *x as f32).collect();
-        device.write(&self.server, lane * parameters, &start);
-        device.write(&self.history, lane * slots * parameters, &start.repeat(run.schedule.slots() as usize));
-        device.write(&self.state, lane * memories * parameters, &vec![0f32; memories * parameters]);
-        self.lanes[lane] = Some(Lane::new(&run, spec, self.rows.as_ref()));
+        self.starts.begin(lane, &run.start);
+        self.lanes[lane] = Some(Lane::new(&run, &self.spec, self.rows.as_ref()));
         self.device.check()
     }
 
@@ -200,6 +194,7 @@ impl Wave for GpuWave {
         if idle || steps == 0 {
             return Ok(Observations::new(steps, vec![Observation::default(); steps * lanes]));
         }
+        self.starts.flush();
         let mut done = 0;
         while done < steps {
             let portion = self.plan.portion.min(steps - done);
@@ -220,6 +215,7 @@ impl Wave for GpuWave {
     }
 
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
+        self.starts.flush();
         let lanes = self.lanes.len();
         // Copies first, all with factor 1: a source may itself be scaled in the same call.
         for copying in [true, false] {
@@ -245,6 +241,7 @@ impl Wave for GpuWave {
     }
 
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
+        self.starts.flush();
         let parameters = self.plan.parameters;
         let server: Vec<f32> = self.device.read(&self.server, lane * parameters, parameters)?;
         Ok(server.into_iter().map(f64::from).collect())
