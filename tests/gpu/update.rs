@@ -1,4 +1,4 @@
-//! What changes a lane's state: `finish`, `step` and `renew`, for every rule.
+//! What changes a lane's state: `start`, `finish`, `step` and `renew`, for every rule.
 
 use crate::common::{KERNEL_F32, assert_close, gpu};
 use crate::lanes::*;
@@ -6,7 +6,7 @@ use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::{Buffer, Device};
 use tauscope::kernels::motion::{Motion, Update};
 use tauscope::kernels::step::{Landmarks, State};
-use tauscope::kernels::{Place, finish, renew, step};
+use tauscope::kernels::{Place, finish, renew, start, step};
 use tauscope::rule::{Arrival, Rule, RuleKind};
 
 const WEIGHT_DECAY: f32 = 0.01;
@@ -204,6 +204,40 @@ fn check_finish(kind: RuleKind, parameters: usize, extra: bool) {
     }
     for (what, values) in [("gradient", &g), ("state", &s)] {
         assert_untouched(what, lane(values, IDLE));
+    }
+}
+
+#[test]
+fn start_fills_every_slot_and_forgets_what_was_there() {
+    let device = gpu().device();
+    let memories = 2;
+    for parameters in around(start::WORKGROUP) {
+        let starts = uniform(30, 3 * parameters);
+        let params =
+            start::Params { step: 0, parameters: parameters as u32, slots: SLOTS as u32, memories: memories as u32 };
+        let mut places = [Place::default(); LANES];
+        for (lane, number) in BUSY.into_iter().zip([2, 0]) {
+            places[lane] = Place { busy: 1, read: number, ..Place::default() };
+        }
+        let lengths = [1, SLOTS, memories].map(|vectors| vectors * LANES * parameters);
+        let [server, history, state] = lengths.map(|length| nan(device, length));
+        let (places, starts_there) = (device.buffer_of("places", &places), device.buffer_of("starts", &starts));
+        let groups = parameters.div_ceil(start::WORKGROUP) as u32;
+        let pipeline = device.pipeline(&start::KERNEL, &[]);
+        let buffers = [&places, &starts_there, &server, &history, &state];
+        device.run(&[device.dispatch(&pipeline, &buffers, &params, [groups, LANES as u32, 1])], 1);
+
+        let seen = [(server, lengths[0]), (history, lengths[1]), (state, lengths[2])];
+        let [server, history, state] = seen.map(|(buffer, length)| read(&buffer, length));
+        for (index, number) in BUSY.into_iter().zip([2, 0]) {
+            let expected = &starts[number * parameters..][..parameters];
+            assert_eq!(lane(&server, index), expected, "{parameters} parameters");
+            assert_eq!(lane(&history, index), expected.repeat(SLOTS), "{parameters} parameters");
+            assert!(lane(&state, index).iter().all(|x| x.to_bits() == 0), "{parameters} parameters");
+        }
+        for (what, values) in [("server", &server), ("history", &history), ("state", &state)] {
+            assert_untouched(what, lane(values, IDLE));
+        }
     }
 }
 
