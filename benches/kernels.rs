@@ -289,7 +289,7 @@ fn updates(criterion: &mut Criterion) {
                 }
             }),
             result: &velocity,
-            exact: exact.velocity,
+            exact: exact.velocity.to_vec(),
             twin: Box::new(|| {
                 step::cpu(&motion, place, &start, thirds(&landmarks), &mut twin);
             }),
@@ -299,9 +299,9 @@ fn updates(criterion: &mut Criterion) {
 }
 
 /// A lane with one version and one velocity, all alike.
-fn state<T: Clone>(start: &[T]) -> State<T> {
-    let all = || start.to_vec();
-    State { server: all(), history: all(), velocity: all(), second: Vec::new() }
+fn state<T: Real>(start: &[T]) -> State<T> {
+    let rest = State::at_rest(start, 1, 1, 0);
+    State { velocity: rest.server.clone(), ..rest }
 }
 
 fn thirds<T>(landmarks: &[T]) -> Landmarks<'_, T> {

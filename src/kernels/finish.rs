@@ -74,6 +74,7 @@ pub const KERNEL: Kernel = Kernel {
 };
 
 /// One lane's gradient, P long. `anchor` is the gradient of the loss at the minimum, where centred.
+#[inline(always)]
 pub fn cpu<T: Real>(
     motion: &Motion,
     weight_decay: T,
@@ -87,20 +88,29 @@ pub fn cpu<T: Real>(
     let weights = &history[place.read * gradient.len()..][..gradient.len()];
     let Landmarks { minimum, curvature, .. } = landmarks;
     let [strength, memory, _] = motion.form.numbers().map(T::of);
-    for (i, gradient) in gradient.iter_mut().enumerate() {
-        let g = *gradient + weight_decay * weights[i];
-        let behind = server[i] - weights[i];
-        let compensation = match motion.form {
-            Form::Compensated { .. } => strength * g * g * behind,
-            Form::CompensatedAdaptively { .. } => {
-                second[i] = memory * second[i] + (T::one() - memory) * g * g;
-                strength / (second[i] + T::of(COMPENSATION_EPSILON)).sqrt() * g * g * behind
+    let mut over = |compensation: &mut dyn FnMut(usize, T, T) -> T| {
+        for (i, gradient) in gradient.iter_mut().enumerate() {
+            let g = *gradient + weight_decay * weights[i];
+            let centre = anchor.map_or(T::zero(), |anchor| anchor[i] + weight_decay * minimum[i]);
+            *gradient = g - centre + compensation(i, g, server[i] - weights[i]);
+        }
+    };
+    match motion.form {
+        Form::Compensated { .. } => over(&mut |_, g, behind| strength * g * g * behind),
+        Form::CompensatedAdaptively { .. } => over(&mut |i, g, behind| {
+            second[i] = memory * second[i] + (T::one() - memory) * g * g;
+            strength / (second[i] + T::of(COMPENSATION_EPSILON)).sqrt() * g * g * behind
+        }),
+        Form::CompensatedExactly { .. } => over(&mut |i, _, behind| strength * curvature[i] * behind),
+        // Spelled out: centred minibatches are the inner loop of every ensemble.
+        Form::Linear | Form::GapAware { .. } | Form::Adam { .. } | Form::Sign => match anchor {
+            Some(anchor) => {
+                for (((g, y), anchor), minimum) in gradient.iter_mut().zip(weights).zip(anchor).zip(minimum) {
+                    *g = *g + weight_decay * *y - (*anchor + weight_decay * *minimum);
+                }
             }
-            Form::CompensatedExactly { .. } => strength * curvature[i] * behind,
-            Form::Linear | Form::GapAware { .. } | Form::Adam { .. } | Form::Sign => T::zero(),
-        };
-        let centre = anchor.map_or(T::zero(), |anchor| anchor[i] + weight_decay * minimum[i]);
-        *gradient = g - centre + compensation;
+            None => gradient.iter_mut().zip(weights).for_each(|(g, y)| *g += weight_decay * *y),
+        },
     }
     if let Some(ceiling) = motion.ceiling {
         let norm = ordered_sum(gradient.len(), |i| gradient[i] * gradient[i]).sqrt();

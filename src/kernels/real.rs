@@ -67,10 +67,13 @@ impl Real for f64 {
     }
 }
 
+/// Running sums of an [`ordered_sum`].
+pub const WIDTH: usize = 16;
+
 /// Sum of `term(i)` for `i < length` in a fixed order: sixteen running sums, then a tree over them. The order depends
 /// on `length` alone, so a lane's observations have the same bits wherever it runs.
+#[inline(always)]
 pub fn ordered_sum<T: Real>(length: usize, term: impl Fn(usize) -> T) -> T {
-    const WIDTH: usize = 16;
     let mut sums = [T::zero(); WIDTH];
     let whole = length - length % WIDTH;
     for start in (0..whole).step_by(WIDTH) {
@@ -81,6 +84,12 @@ pub fn ordered_sum<T: Real>(length: usize, term: impl Fn(usize) -> T) -> T {
     for (sum, index) in sums.iter_mut().zip(whole..length) {
         *sum += term(index);
     }
+    tree_sum(sums)
+}
+
+/// The sum of running sums, halves onto each other.
+#[inline(always)]
+pub fn tree_sum<T: Real>(mut sums: [T; WIDTH]) -> T {
     let mut width = WIDTH;
     while width > 1 {
         width /= 2;

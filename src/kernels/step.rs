@@ -27,8 +27,9 @@
 //!   were read, count of weights that are not finite
 
 use super::motion::{ADAM_EPSILON, Form, Motion, Update};
-use super::real::{Real, ordered_sum};
+use super::real::{Real, WIDTH, tree_sum};
 use super::{Kernel, Place as DevicePlace, read, read_write, shared_struct};
+use aligned_vec::AVec;
 
 pub const WGSL: &str = include_str!("../../shaders/step.wgsl");
 
@@ -82,17 +83,27 @@ pub fn partials(parameters: usize) -> usize {
     parameters.div_ceil(WORKGROUP)
 }
 
-/// One lane's weights and what its rule remembers.
+/// One lane's weights and what its rule remembers, each on cache lines of its own.
 #[derive(Clone, Debug)]
 pub struct State<T> {
     /// Server weights x, P.
-    pub server: Vec<T>,
+    pub server: AVec<T>,
     /// Weight versions, slots x P.
-    pub history: Vec<T>,
+    pub history: AVec<T>,
     /// Velocity, P, or slots x P where every slot has its own.
-    pub velocity: Vec<T>,
+    pub velocity: AVec<T>,
     /// Second moment, P, or empty.
-    pub second: Vec<T>,
+    pub second: AVec<T>,
+}
+
+impl<T: Real> State<T> {
+    /// At rest: `start` in the server and in every slot, and so many velocities and second moments of zero.
+    pub fn at_rest(start: &[T], slots: usize, velocities: usize, seconds: usize) -> Self {
+        let aligned = |length: usize, value: &dyn Fn(usize) -> T| AVec::from_iter(0, (0..length).map(value));
+        let versions = |count: usize| aligned(count * start.len(), &|i| start[i % start.len()]);
+        let zeros = |count: usize| aligned(count * start.len(), &|_| T::zero());
+        Self { server: versions(1), history: versions(slots), velocity: zeros(velocities), second: zeros(seconds) }
+    }
 }
 
 /// Where a step reads, writes and keeps its velocity (slot numbers).
@@ -123,6 +134,7 @@ pub struct Moments<T> {
 }
 
 /// One delayed update. `gradient` is P long.
+#[inline(always)]
 pub fn cpu<T: Real>(
     motion: &Motion,
     place: Place,
@@ -130,73 +142,98 @@ pub fn cpu<T: Real>(
     landmarks: Landmarks<T>,
     state: &mut State<T>,
 ) -> Moments<T> {
-    let parameters = gradient.len();
-    let State { server, history, velocity, second } = state;
-    let Landmarks { minimum, direction, .. } = landmarks;
-    let (read, write) = (place.read * parameters, place.write * parameters);
-    let velocity = &mut velocity[place.velocity * parameters..][..parameters];
-    let read_squared = ordered_sum(parameters, |i| history[read + i] * history[read + i]);
-
     let [lr, momentum, intake, direct, carried] =
         [motion.lr, motion.momentum, motion.intake, motion.direct, motion.carried].map(T::of);
-    let [ahead, decay, shrink] = [motion.ahead, motion.decay, motion.shrink].map(T::of);
     let [_, memory, correction] = motion.form.numbers().map(T::of);
-    let (one, epsilon) = (T::one(), T::of(ADAM_EPSILON));
-    // x' from x, y and g, whose last stage every form shares.
-    let mut run = |form: &mut dyn FnMut(usize, T, T, T, &mut T) -> T| {
-        for i in 0..parameters {
-            let (x, y) = (server[i], history[read + i]);
-            let u = form(i, x, y, gradient[i] + decay * y, &mut velocity[i]);
-            let moved = x - lr * u - shrink * x;
-            server[i] = moved;
-            history[write + i] = moved + ahead * (moved - x);
-        }
-    };
+    let (zero, one, epsilon) = (T::zero(), T::one(), T::of(ADAM_EPSILON));
     let combine = |g: T, v: &mut T| {
         *v = momentum * *v + intake * g;
         direct * g + carried * *v
     };
+    // One loop for each form: the choice stays outside.
     match motion.form {
-        // Spelled out: the other forms may take their time, this one is every sweep's inner loop.
         Form::Linear
         | Form::Compensated { .. }
         | Form::CompensatedAdaptively { .. }
         | Form::CompensatedExactly { .. } => {
-            for i in 0..parameters {
-                let (x, y) = (server[i], history[read + i]);
-                let u = combine(gradient[i] + decay * y, &mut velocity[i]);
-                let moved = x - lr * u - shrink * x;
-                server[i] = moved;
-                history[write + i] = moved + ahead * (moved - x);
-            }
+            advance(motion, place, gradient, landmarks, state, |_, _, g, v, _| combine(g, v))
         }
-        Form::GapAware { .. } => run(&mut |i, x, y, g, v| {
+        Form::GapAware { .. } => advance(motion, place, gradient, landmarks, state, |x, y, g, v, s| {
             let moving = if motion.momentum == 0.0 { g } else { *v };
-            second[i] = memory * second[i] + (one - memory) * moving * moving;
-            let typical = lr * (second[i] * correction).sqrt();
-            let gap = if typical > T::zero() { (x - y).abs() / typical } else { T::zero() };
+            *s = memory * *s + (one - memory) * moving * moving;
+            let typical = lr * (*s * correction).sqrt();
+            let gap = if typical > zero { (x - y).abs() / typical } else { zero };
             combine(g / (one + gap), v)
         }),
-        Form::Adam { .. } => run(&mut |i, _, _, g, v| {
-            second[i] = memory * second[i] + (one - memory) * g * g;
+        Form::Adam { .. } => advance(motion, place, gradient, landmarks, state, |_, _, g, v, s| {
+            *s = memory * *s + (one - memory) * g * g;
             *v = momentum * *v + intake * g;
-            carried * *v / ((second[i] * correction).sqrt() + epsilon)
+            carried * *v / ((*s * correction).sqrt() + epsilon)
         }),
-        Form::Sign => run(&mut |_, _, _, g, v| {
+        Form::Sign => advance(motion, place, gradient, landmarks, state, |_, _, g, v, _| {
             let pull = direct * g + carried * *v;
             *v = momentum * *v + intake * g;
-            if pull > T::zero() {
+            if pull > zero {
                 one
-            } else if pull < T::zero() {
+            } else if pull < zero {
                 -one
             } else {
                 pull // Zero, or not a number: neither is to be hidden.
             }
         }),
     }
-    Moments {
-        distance_squared: ordered_sum(parameters, |i| (server[i] - minimum[i]) * (server[i] - minimum[i])),
-        projection: ordered_sum(parameters, |i| (server[i] - minimum[i]) * direction[i]),
-        read_squared,
+}
+
+/// Moves every parameter by what `form` makes of x, y, g, v and s. In blocks whose length the compiler knows, so that they
+/// become vector code whatever the instruction set; sums run as in [`super::real::ordered_sum`].
+#[inline(always)]
+fn advance<T: Real>(
+    motion: &Motion,
+    place: Place,
+    gradient: &[T],
+    landmarks: Landmarks<T>,
+    state: &mut State<T>,
+    mut form: impl FnMut(T, T, T, &mut T, &mut T) -> T,
+) -> Moments<T> {
+    let parameters = gradient.len();
+    let State { server, history, velocity, second } = state;
+    let [lr, ahead, decay, shrink] = [motion.lr, motion.ahead, motion.decay, motion.shrink].map(T::of);
+    let (read, write) = (place.read * parameters, place.write * parameters);
+    let velocity = &mut velocity[place.velocity * parameters..][..parameters];
+    let [mut distance, mut projection, mut square] = [[T::zero(); WIDTH]; 3];
+    for start in (0..parameters).step_by(WIDTH) {
+        let end = parameters.min(start + WIDTH);
+        let (x, y) = (block(&server[start..end]), block(&history[read + start..read + end]));
+        let (g, mut v) = (block(&gradient[start..end]), block(&velocity[start..end]));
+        let mut s = if second.is_empty() { [T::zero(); WIDTH] } else { block(&second[start..end]) };
+        let (minimum, direction) = (block(&landmarks.minimum[start..end]), block(&landmarks.direction[start..end]));
+        let [mut moved, mut written] = [[T::zero(); WIDTH]; 2];
+        for i in 0..WIDTH {
+            let u = form(x[i], y[i], g[i] + decay * y[i], &mut v[i], &mut s[i]);
+            moved[i] = x[i] - lr * u - shrink * x[i];
+            written[i] = moved[i] + ahead * (moved[i] - x[i]);
+            let displacement = moved[i] - minimum[i];
+            distance[i] += displacement * displacement;
+            projection[i] += displacement * direction[i];
+            square[i] += y[i] * y[i];
+        }
+        server[start..end].copy_from_slice(&moved[..end - start]);
+        history[write + start..write + end].copy_from_slice(&written[..end - start]);
+        velocity[start..end].copy_from_slice(&v[..end - start]);
+        if !second.is_empty() {
+            second[start..end].copy_from_slice(&s[..end - start]);
+        }
     }
+    let (distance_squared, projection) = (tree_sum(distance), tree_sum(projection));
+    Moments { distance_squared, projection, read_squared: tree_sum(square) }
+}
+
+/// At most [`WIDTH`] elements, with zeros beyond the end.
+#[inline(always)]
+fn block<T: Real>(elements: &[T]) -> [T; WIDTH] {
+    elements.try_into().unwrap_or_else(|_| {
+        let mut block = [T::zero(); WIDTH];
+        block[..elements.len()].copy_from_slice(elements);
+        block
+    })
 }

@@ -2,6 +2,7 @@
 
 use crate::common::{KERNEL_F32, assert_close, gpu};
 use crate::lanes::*;
+use aligned_vec::AVec;
 use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::{Buffer, Device};
 use tauscope::kernels::motion::{Motion, Update};
@@ -64,12 +65,13 @@ impl Lanes {
 
     /// One lane in f64.
     fn state(&self, index: usize) -> State<f64> {
+        let aligned = |values: &[f32]| AVec::from_iter(0, wide(values));
         let (velocity, second) = lane(&self.state, index).split_at(SLOTS * self.parameters);
         State {
-            server: wide(lane(&self.server, index)),
-            history: wide(lane(&self.history, index)),
-            velocity: wide(velocity),
-            second: wide(second),
+            server: aligned(lane(&self.server, index)),
+            history: aligned(lane(&self.history, index)),
+            velocity: aligned(velocity),
+            second: aligned(second),
         }
     }
 }
@@ -140,7 +142,7 @@ fn check_step(kind: RuleKind, parameters: usize) {
         let tolerance = 10.0 * KERNEL_F32;
         assert_close(&what, lane(&x, index), &state.server, tolerance);
         assert_close(&what, lane(&ring, index), &state.history, tolerance);
-        assert_close(&what, lane(&s, index), &[state.velocity, state.second].concat(), tolerance);
+        assert_close(&what, lane(&s, index), &[&state.velocity[..], &state.second].concat(), tolerance);
         let total = |member: usize| wide(lane(&sums, index)).iter().skip(member).step_by(4).sum::<f64>();
         assert_close(&what, &[total(0)], &[moments.distance_squared], tolerance);
         // A sum of terms of both signs: its scale is that of its factors.
@@ -200,7 +202,7 @@ fn check_finish(kind: RuleKind, parameters: usize, extra: bool) {
         }
         let what = format!("{kind} {parameters} lane {index}, clipped and centred: {extra}");
         assert_close(&what, lane(&g, index), &gradient, 10.0 * KERNEL_F32);
-        assert_close(&what, lane(&s, index), &[state.velocity, state.second].concat(), 10.0 * KERNEL_F32);
+        assert_close(&what, lane(&s, index), &[&state.velocity[..], &state.second].concat(), 10.0 * KERNEL_F32);
     }
     for (what, values) in [("gradient", &g), ("state", &s)] {
         assert_untouched(what, lane(values, IDLE));
@@ -273,7 +275,8 @@ fn renew_copies_to_the_bit_and_scales_about_the_minimum() {
             let before = [&lanes.server, &lanes.history, &lanes.state];
             let mut state = lanes.state(source);
             renew::cpu(f64::from(factor), &landmarks.minimum, &mut state);
-            let expected = [state.server, state.history, [state.velocity, state.second].concat()];
+            let expected =
+                [state.server.to_vec(), state.history.to_vec(), [&state.velocity[..], &state.second].concat()];
             for ((seen, expected), before) in seen.iter().zip(&expected).zip(before) {
                 let what = format!("{parameters} parameters, lane {target} from {source}");
                 assert_close(&what, lane(seen, target), expected, KERNEL_F32);

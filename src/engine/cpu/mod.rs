@@ -1,15 +1,20 @@
-//! The CPU engine: one lane is one task; rayon spreads lanes over threads. f64 is the oracle for everything else.
+//! The CPU engine: one lane is one task; rayon spreads lanes over threads. f32 runs at the hardware's speed, f64 is the
+//! oracle for everything else.
+//!
+//! - `fused`: loss and gradient of a network in f32 by register tiles, for every instruction set
+//! - `gradient`: where gradients come from in each precision
+//! - `lane`: one run, step by step
 
-use super::{
-    Engine, EngineError, EngineInfo, Footprint, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec,
-};
-use crate::kernels::real::Real;
-use crate::kernels::step::{self, Landmarks, State};
-use crate::kernels::{finish, gather, observe, quadratic, renew};
-use crate::problem::Problem;
-use crate::problem::network::Backprop;
-use crate::rule::course::{Course, Leg};
-use crate::schedule::{BatchOrder, RowTables};
+mod fused;
+mod gradient;
+mod lane;
+
+use super::{Engine, EngineError, EngineInfo, Footprint, Observation, Observations, Renewal, Run, Wave, WaveSpec};
+use crate::schedule::RowTables;
+use aligned_vec::AVec;
+use gradient::{Gradients, Precision};
+use lane::{Lane, Workbench};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -24,19 +29,28 @@ fn free_memory() -> Option<u64> {
     Some(system.available_memory())
 }
 
-/// Bytes that one lane takes: server weights, gradient, weight versions, velocities, and the buffers of a pass.
-fn lane_bytes<T>(spec: &WaveSpec) -> u64 {
-    let vectors = 2 + spec.needs.slots + spec.needs.memories() + usize::from(spec.needs.centred);
-    let versions = (vectors * spec.problem.dimension()) as u64;
-    let pass = match &*spec.problem {
-        Problem::Quadratic(_) => 0,
-        Problem::Network(network) => {
-            let rows = spec.batch.unwrap_or(network.data.samples());
-            let widths: usize = network.model.layers.iter().map(|layer| 3 * layer.outputs).sum();
-            (rows * (widths + network.data.features)) as u64
+/// Bytes that one lane takes: server weights, weight versions, and what its rule remembers.
+fn lane_bytes<T: Precision>(spec: &WaveSpec) -> u64 {
+    let vectors = 1 + spec.needs.slots + spec.needs.memories();
+    (vectors * T::Gradients::length(&spec.problem) * size_of::<T>()) as u64
+}
+
+/// The instructions that vectors are computed with, as part of the adapter's name: results have the same bits only where
+/// they are the same.
+fn instructions() -> &'static str {
+    struct Name;
+    impl WithSimd for Name {
+        type Output = &'static str;
+        fn with_simd<S: Simd>(self, _: S) -> &'static str {
+            match S::F32_LANES {
+                16 => "avx512",
+                8 => "avx2",
+                4 => "neon",
+                _ => "scalar",
+            }
         }
-    };
-    (versions + pass) * size_of::<T>() as u64
+    }
+    Arch::new().dispatch(Name)
 }
 
 /// The native engine in precision T.
@@ -46,11 +60,11 @@ pub struct Cpu<T> {
     precision: PhantomData<T>,
 }
 
-impl<T: Real> Default for Cpu<T> {
+impl<T: Precision> Default for Cpu<T> {
     fn default() -> Self {
         let info = EngineInfo {
             engine: "cpu".into(),
-            adapter: std::env::consts::ARCH.into(),
+            adapter: format!("{} {}", std::env::consts::ARCH, instructions()),
             driver: String::new(),
             device_type: "Native".into(),
             backend: "native".into(),
@@ -60,7 +74,7 @@ impl<T: Real> Default for Cpu<T> {
     }
 }
 
-impl<T: Real> Engine for Cpu<T> {
+impl<T: Precision> Engine for Cpu<T> {
     fn info(&self) -> &EngineInfo {
         &self.info
     }
@@ -88,38 +102,34 @@ impl<T: Real> Engine for Cpu<T> {
     }
 
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {
-        let narrow = |values: &[f64]| values.iter().map(|x| T::of(*x)).collect::<Vec<T>>();
-        let inputs = match &*spec.problem {
-            Problem::Network(network) => network.data.inputs.iter().map(|x| T::of(f64::from(*x))).collect(),
-            Problem::Quadratic(_) => Vec::new(),
-        };
-        let curvature = narrow(spec.problem.curvature().unwrap_or(&[]));
-        let (minimum, direction) = (narrow(&spec.minimum), narrow(&spec.direction));
-        let shared = Shared { inputs, curvature, minimum, direction, rows: spec.row_tables(), spec };
+        let gradients = T::Gradients::new(&spec.problem);
+        let packed = |flat: &[f64]| AVec::from_iter(0, gradients.pack(flat));
+        let (minimum, direction) = (packed(&spec.minimum), packed(&spec.direction));
+        let curvature = spec.problem.curvature().unwrap_or(&[]).iter().map(|x| T::of(*x)).collect();
+        let shared = Shared { curvature, minimum, direction, rows: spec.row_tables(), gradients, spec };
         let lanes = (0..shared.spec.lanes).map(|_| None).collect();
         Ok(Box::new(CpuWave { shared, lanes }))
     }
 }
 
-/// What all lanes read: the spec in precision T.
-struct Shared<T> {
+/// What all lanes read.
+struct Shared<T: Precision> {
     spec: WaveSpec,
-    /// Data, samples x features; empty for a quadratic.
-    inputs: Vec<T>,
+    gradients: T::Gradients,
     /// Eigenvalues of a quadratic; else empty.
     curvature: Vec<T>,
-    minimum: Vec<T>,
-    direction: Vec<T>,
+    minimum: AVec<T>,
+    direction: AVec<T>,
     /// None where the batch is full.
     rows: Option<Arc<RowTables>>,
 }
 
-struct CpuWave<T> {
+struct CpuWave<T: Precision> {
     shared: Shared<T>,
     lanes: Vec<Option<Lane<T>>>,
 }
 
-impl<T: Real> Wave for CpuWave<T> {
+impl<T: Precision> Wave for CpuWave<T> {
     fn start(&mut self, lane: usize, run: Run) -> Result<(), EngineError> {
         self.shared.spec.admits(&run)?;
         self.lanes[lane] = Some(Lane::new(&self.shared, &run));
@@ -130,14 +140,19 @@ impl<T: Real> Wave for CpuWave<T> {
         self.lanes[lane] = None;
     }
 
+    /// A thread takes a lane through the whole block, so that its weights stay in the nearest cache.
     fn advance(&mut self, steps: usize) -> Result<Observations, EngineError> {
         let shared = &self.shared;
         let mut values = vec![Observation::default(); steps * self.lanes.len()];
-        self.lanes.par_iter_mut().zip(values.par_chunks_mut(steps.max(1))).for_each(|(lane, seen)| {
-            if let Some(lane) = lane {
-                seen.iter_mut().for_each(|seen| *seen = lane.step(shared));
-            }
-        });
+        let lanes = self.lanes.par_iter_mut().zip(values.par_chunks_mut(steps.max(1)));
+        lanes.for_each_init(
+            || Workbench::new(shared),
+            |workbench, (lane, seen)| {
+                if let Some(lane) = lane {
+                    Arch::new().dispatch(Advance { lane, shared, workbench, seen });
+                }
+            },
+        );
         Ok(Observations::new(steps, values))
     }
 
@@ -151,122 +166,32 @@ impl<T: Real> Wave for CpuWave<T> {
         }
         for Renewal { lane, factor, .. } in renewals {
             let lane = self.lanes[*lane].as_mut().expect("a renewed lane is busy");
-            renew::cpu(*factor, &self.shared.minimum, &mut lane.state);
+            lane.scale(*factor, &self.shared.minimum);
         }
         Ok(())
     }
 
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         let lane = self.lanes[lane].as_ref().expect("weights of a busy lane");
-        Ok(lane.state.server.iter().map(|x| x.widen()).collect())
+        Ok(self.shared.gradients.unpack(lane.weights()))
     }
 }
 
-/// One run: its state and the buffers of its gradient.
-#[derive(Clone)]
-struct Lane<T> {
-    step: u64,
-    course: Course,
-    state: State<T>,
-    gradient: Vec<T>,
-    /// The gradient at the minimum, where the run is centred.
-    anchor: Option<Vec<T>>,
-    source: Source<T>,
+/// A block of steps of one lane, compiled for the instruction set that it is dispatched to.
+struct Advance<'a, T: Precision> {
+    lane: &'a mut Lane<T>,
+    shared: &'a Shared<T>,
+    workbench: &'a mut Workbench<T>,
+    seen: &'a mut [Observation],
 }
 
-/// Where a lane's gradients come from.
-#[derive(Clone)]
-enum Source<T> {
-    Quadratic,
-    FullBatch(Backprop<T>),
-    Minibatch { pass: Backprop<T>, order: BatchOrder, inputs: Vec<T>, labels: Vec<u32> },
-}
+impl<T: Precision> WithSimd for Advance<'_, T> {
+    type Output = ();
 
-impl<T: Real> Lane<T> {
-    fn new(shared: &Shared<T>, run: &Run) -> Self {
-        let start: Vec<T> = run.start.iter().map(|x| T::of(*x)).collect();
-        let needs = Needs::of(&run.rule, &run.schedule, run.centred);
-        let source = match (&*shared.spec.problem, &shared.rows) {
-            (Problem::Quadratic(_), _) => Source::Quadratic,
-            (Problem::Network(network), None) => Source::FullBatch(Backprop::new(network, network.data.samples())),
-            (Problem::Network(network), Some(rows)) => Source::Minibatch {
-                pass: Backprop::new(network, rows.batch()),
-                order: BatchOrder::new(rows, run.seed),
-                inputs: Vec::with_capacity(rows.batch() * network.data.features),
-                labels: Vec::with_capacity(rows.batch()),
-            },
-        };
-        let zeros = |vectors: usize| vec![T::zero(); vectors * start.len()];
-        Self {
-            step: 0,
-            course: run.course(&shared.spec),
-            gradient: zeros(1),
-            anchor: run.centred.then(|| zeros(1)),
-            state: State {
-                history: start.repeat(needs.slots),
-                velocity: zeros(needs.velocities()),
-                second: zeros(usize::from(needs.second_moment)),
-                server: start,
-            },
-            source,
-        }
-    }
-
-    fn reseed(&mut self, seed: u64) {
-        self.course.reseed(seed);
-        if let Source::Minibatch { order, .. } = &mut self.source {
-            order.reseed(seed);
-        }
-    }
-
-    fn step(&mut self, shared: &Shared<T>) -> Observation {
-        let Self { course, state, gradient, anchor, source, .. } = self;
-        let Leg { place, motion, .. } = course.advance();
-        let landmarks =
-            Landmarks { minimum: &shared.minimum, direction: &shared.direction, curvature: &shared.curvature };
-        source.draw(shared, self.step);
-        if let Some(anchor) = anchor {
-            source.gradient(shared, &shared.minimum, anchor);
-        }
-        let weights = &state.history[place.read * gradient.len()..][..gradient.len()];
-        let loss = source.gradient(shared, weights, gradient);
-        let weight_decay = T::of(shared.spec.problem.weight_decay());
-        if motion.wants_finish() {
-            finish::cpu(&motion, weight_decay, place, landmarks, state, anchor.as_deref(), gradient);
-        }
-        let moments = step::cpu(&motion, place, gradient, landmarks, state);
-        self.step += 1;
-        let (objective, finite) = observe::cpu(loss, weight_decay, &moments);
-        Observation {
-            distance_squared: moments.distance_squared.widen(),
-            projection: moments.projection.widen(),
-            loss: objective.widen(),
-            finite,
-        }
-    }
-}
-
-impl<T: Real> Source<T> {
-    /// Fetches the rows of step `step`.
-    fn draw(&mut self, shared: &Shared<T>, step: u64) {
-        if let (Self::Minibatch { order, inputs, labels, .. }, Problem::Network(network)) =
-            (self, &*shared.spec.problem)
-        {
-            gather::cpu(order.rows(step), &shared.inputs, &network.data.labels, inputs, labels);
-        }
-    }
-
-    /// Loss and gradient (no weight decay) of the fetched rows at `weights`.
-    fn gradient(&mut self, shared: &Shared<T>, weights: &[T], gradient: &mut [T]) -> T {
-        match (self, &*shared.spec.problem) {
-            (Self::FullBatch(pass), Problem::Network(network)) => {
-                pass.loss_and_gradient(weights, &shared.inputs, &network.data.labels, gradient)
-            }
-            (Self::Minibatch { pass, inputs, labels, .. }, Problem::Network(_)) => {
-                pass.loss_and_gradient(weights, inputs, labels, gradient)
-            }
-            (_, Problem::Quadratic(_)) => quadratic::cpu(&shared.curvature, weights, gradient),
-            (Self::Quadratic, Problem::Network(_)) => unreachable!("a lane's source is made from its wave's problem"),
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for seen in self.seen {
+            *seen = self.lane.step(simd, self.shared, self.workbench);
         }
     }
 }

@@ -14,6 +14,7 @@ pub use panels::Layout;
 
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
+use crate::problem;
 use aligned_vec::AVec;
 use curve::{Backward, Curve, Forward};
 use panels::Layer;
@@ -29,23 +30,17 @@ pub const PANEL: usize = 16;
 /// weights.
 const CHUNK: usize = 128;
 
-/// The network's shape in panels.
+/// A network's shape in panels, and its data.
 #[derive(Clone, Debug)]
 pub struct Network {
     pub layout: Layout,
     activation: Activation,
     loss: Loss,
-}
-
-/// The rows of data that a gradient is taken over.
-#[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
-    /// samples x [`Network::features`], padded with zeros.
-    pub inputs: &'a [f32],
-    /// Of every sample.
-    pub labels: &'a [u32],
-    /// Numbers of the samples.
-    pub numbers: &'a [u32],
+    /// samples x [`Self::features`], padded with zeros.
+    inputs: AVec<f32>,
+    labels: Vec<u32>,
+    /// The numbers of all samples.
+    all: Vec<u32>,
 }
 
 /// What one pass leaves behind it for the next stage; one for every thread.
@@ -69,6 +64,15 @@ pub struct Scratch {
     losses: AVec<f32>,
 }
 
+/// Room for nothing.
+impl Default for Scratch {
+    fn default() -> Self {
+        let [values, slopes, deltas, transposed] = [const { Vec::new() }; 4];
+        let [turned, columns, losses] = [zeros(0), zeros(0), zeros(0)];
+        Self { values, slopes, deltas, transposed, turned, offsets: Vec::new(), columns, losses }
+    }
+}
+
 fn zeros(length: usize) -> AVec<f32> {
     AVec::from_iter(64, std::iter::repeat_n(0.0, length))
 }
@@ -79,23 +83,27 @@ fn chunk(rows: usize) -> usize {
 }
 
 impl Network {
-    pub fn new(network: &crate::problem::Network) -> Self {
+    pub fn new(network: &problem::Network) -> Self {
         let layout = Layout::new(&network.model);
-        Self { layout, activation: network.model.activation, loss: network.loss }
+        let data = &network.data;
+        let depth = layout.layers.first().map_or(0, |layer| layer.depth);
+        let mut inputs = zeros(data.samples() * depth);
+        for (padded, row) in inputs.chunks_exact_mut(depth).zip(data.inputs.chunks_exact(data.features)) {
+            padded[..data.features].copy_from_slice(row);
+        }
+        Self {
+            layout,
+            activation: network.model.activation,
+            loss: network.loss,
+            inputs,
+            labels: data.labels.clone(),
+            all: (0..data.samples() as u32).collect(),
+        }
     }
 
     /// Columns of the data, padded.
-    pub fn features(&self) -> usize {
+    fn features(&self) -> usize {
         self.layout.layers.first().map_or(0, |layer| layer.depth)
-    }
-
-    /// Data, samples x `features`, padded to [`Self::features`].
-    pub fn inputs(&self, data: &[f32], features: usize) -> AVec<f32> {
-        let mut inputs = zeros(data.len() / features * self.features());
-        for (padded, row) in inputs.chunks_exact_mut(self.features()).zip(data.chunks_exact(features)) {
-            padded[..features].copy_from_slice(row);
-        }
-        inputs
     }
 
     /// Buffers for gradients over `rows` rows.
@@ -118,13 +126,14 @@ impl Network {
         }
     }
 
-    /// Mean loss of `batch` at `weights` (in panels); its gradient goes to `gradient`. No weight decay in either.
+    /// Mean loss over `rows` (numbers of samples; all where `None`) at `weights` (in panels); its gradient goes to
+    /// `gradient`. No weight decay in either.
     #[inline(always)]
     pub fn loss_and_gradient<S: Simd>(
         &self,
         simd: S,
         weights: &[f32],
-        batch: Batch,
+        rows: Option<&[u32]>,
         scratch: &mut Scratch,
         gradient: &mut [f32],
     ) -> f32 {
@@ -132,34 +141,35 @@ impl Network {
         for (layer, transposed) in layers.iter().zip(&mut scratch.transposed).skip(1) {
             transpose_layer(simd, layer, weights, transposed);
         }
-        let scale = 1.0 / batch.numbers.len() as f32;
+        let rows = rows.unwrap_or(&self.all);
+        let scale = 1.0 / rows.len() as f32;
         let mut loss = 0.0;
-        for (index, numbers) in batch.numbers.chunks(chunk(batch.numbers.len())).enumerate() {
+        for (index, numbers) in rows.chunks(chunk(rows.len())).enumerate() {
             // Rows of a last tile that is not full are rows of some sample: computed, and used by nobody.
             scratch.offsets.fill(0);
             let features = self.features();
             scratch.offsets.iter_mut().zip(numbers).for_each(|(offset, row)| *offset = *row as usize * features);
             let height = numbers.len().next_multiple_of(tile::ROWS);
-            self.forward(simd, weights, batch.inputs, height, scratch);
-            loss += self.loss(simd, batch.labels, numbers, scale, scratch);
-            self.backward(simd, batch.inputs, numbers.len(), scratch, gradient, index == 0);
+            self.forward(simd, weights, height, scratch);
+            loss += self.loss(simd, numbers, scale, scratch);
+            self.backward(simd, numbers.len(), scratch, gradient, index == 0);
         }
         loss * scale
     }
 
     #[inline(always)]
-    fn forward<S: Simd>(&self, simd: S, weights: &[f32], inputs: &[f32], height: usize, scratch: &mut Scratch) {
+    fn forward<S: Simd>(&self, simd: S, weights: &[f32], height: usize, scratch: &mut Scratch) {
         for index in 0..self.layout.layers.len() {
             let last = index + 1 == self.layout.layers.len();
             // One loop for each activation: the choice stays outside.
             match self.activation {
-                _ if last => self.forward_layer::<S, curve::Identity>(simd, weights, inputs, height, index, scratch),
-                Activation::Tanh => self.forward_layer::<S, curve::Tanh>(simd, weights, inputs, height, index, scratch),
-                Activation::Relu => self.forward_layer::<S, curve::Relu>(simd, weights, inputs, height, index, scratch),
+                _ if last => self.forward_layer::<S, curve::Identity>(simd, weights, height, index, scratch),
+                Activation::Tanh => self.forward_layer::<S, curve::Tanh>(simd, weights, height, index, scratch),
+                Activation::Relu => self.forward_layer::<S, curve::Relu>(simd, weights, height, index, scratch),
                 Activation::LeakyRelu => {
-                    self.forward_layer::<S, curve::LeakyRelu>(simd, weights, inputs, height, index, scratch);
+                    self.forward_layer::<S, curve::LeakyRelu>(simd, weights, height, index, scratch);
                 }
-                Activation::Gelu => self.forward_layer::<S, curve::Gelu>(simd, weights, inputs, height, index, scratch),
+                Activation::Gelu => self.forward_layer::<S, curve::Gelu>(simd, weights, height, index, scratch),
             }
         }
     }
@@ -169,7 +179,6 @@ impl Network {
         &self,
         simd: S,
         weights: &[f32],
-        inputs: &[f32],
         height: usize,
         index: usize,
         scratch: &mut Scratch,
@@ -186,7 +195,7 @@ impl Network {
         let panels = Panels { data: &weights[layer.weight..layer.bias], stride: layer.stride(), width: layer.width };
         match below.last() {
             None => {
-                let inputs = Rows { data: inputs, starts: At(offsets), width: layer.inputs };
+                let inputs = Rows { data: &self.inputs, starts: At(offsets), width: layer.inputs };
                 product(simd, height, inputs, panels, epilogue);
             }
             Some(below) => {
@@ -198,14 +207,14 @@ impl Network {
 
     /// The gradient with respect to the outputs goes to the last layer's deltas; returns the sum of losses over rows.
     #[inline(always)]
-    fn loss<S: Simd>(&self, simd: S, labels: &[u32], numbers: &[u32], scale: f32, scratch: &mut Scratch) -> f32 {
+    fn loss<S: Simd>(&self, simd: S, numbers: &[u32], scale: f32, scratch: &mut Scratch) -> f32 {
         let Scratch { values, deltas, columns, losses, .. } = scratch;
         let (Some(layer), Some(outputs), Some(deltas)) = (self.layout.layers.last(), values.last(), deltas.last_mut())
         else {
             return 0.0;
         };
         let width = layer.width;
-        let label = |row: usize| labels[numbers[row] as usize] as usize;
+        let label = |row: usize| self.labels[numbers[row] as usize] as usize;
         match self.loss {
             Loss::Ce => {
                 // Sixteen rows at a time, turned so that a vector holds one class of all of them.
@@ -243,24 +252,17 @@ impl Network {
 
     /// Adds the chunk's share to `gradient`, or replaces what was there where `fresh`.
     #[inline(always)]
-    fn backward<S: Simd>(
-        &self,
-        simd: S,
-        inputs: &[f32],
-        rows: usize,
-        scratch: &mut Scratch,
-        gradient: &mut [f32],
-        fresh: bool,
-    ) {
+    fn backward<S: Simd>(&self, simd: S, rows: usize, scratch: &mut Scratch, gradient: &mut [f32], fresh: bool) {
         let Scratch { values, slopes, deltas, transposed, turned, offsets, .. } = scratch;
         for (index, layer) in self.layout.layers.iter().enumerate().rev() {
             let (below, here) = deltas.split_at_mut(index);
             let delta = &here[0][..];
-            let (weight, bias) = gradient[layer.weight..layer.bias + layer.width].split_at_mut(layer.bias - layer.weight);
+            let (weight, bias) =
+                gradient[layer.weight..layer.bias + layer.width].split_at_mut(layer.bias - layer.weight);
             column_sums(simd, &delta[..rows * layer.width], bias, fresh);
             let delta = Rows { data: delta, starts: Every(layer.width), width: layer.width };
             let Some(below) = below.last_mut() else {
-                let inputs = Rows { data: inputs, starts: At(offsets), width: layer.depth };
+                let inputs = Rows { data: &self.inputs, starts: At(offsets), width: layer.depth };
                 weight_gradient(simd, rows, inputs, delta, weight, turned, fresh);
                 return;
             };
@@ -269,12 +271,18 @@ impl Network {
             weight_gradient(simd, rows, inputs, delta, weight, turned, fresh);
             let (slopes, transposed) = (&slopes[index - 1][..], &transposed[index][..]);
             match self.activation {
-                Activation::Tanh => backward_layer::<S, curve::Tanh>(simd, layer, rows, delta, transposed, value, below),
-                Activation::Relu => backward_layer::<S, curve::Relu>(simd, layer, rows, delta, transposed, value, below),
+                Activation::Tanh => {
+                    backward_layer::<S, curve::Tanh>(simd, layer, rows, delta, transposed, value, below)
+                }
+                Activation::Relu => {
+                    backward_layer::<S, curve::Relu>(simd, layer, rows, delta, transposed, value, below)
+                }
                 Activation::LeakyRelu => {
                     backward_layer::<S, curve::LeakyRelu>(simd, layer, rows, delta, transposed, value, below);
                 }
-                Activation::Gelu => backward_layer::<S, curve::Gelu>(simd, layer, rows, delta, transposed, slopes, below),
+                Activation::Gelu => {
+                    backward_layer::<S, curve::Gelu>(simd, layer, rows, delta, transposed, slopes, below)
+                }
             }
         }
     }
