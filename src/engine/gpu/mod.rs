@@ -5,13 +5,15 @@
 //! - `fault` keeps what goes wrong on it, and says what hangs
 //! - [`program`] makes pipelines and dispatches of [`crate::kernels`]
 //! - [`plan`] counts what a wave takes, before anything is allocated
-//! - `gradient` puts the dispatches of a gradient together, `wave` those of a step, and keeps the lanes
+//! - `gradient` puts the dispatches of a gradient together, `wave` those of a step
+//! - `tables` keeps the lanes, and works out what each does at every step
 
 pub mod device;
 mod fault;
 mod gradient;
 pub mod plan;
 pub mod program;
+mod tables;
 mod wave;
 
 pub use device::{AdapterChoice, AdapterReport, adapters};

@@ -4,11 +4,11 @@ use super::device::{Buffer, Device};
 use super::gradient::Workspace;
 use super::plan::Plan;
 use super::program::Dispatch;
+use super::tables::{Lane, Tables};
 use crate::engine::{EngineError, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec};
 use crate::kernels::motion::Update;
 use crate::kernels::{Place, observe, renew, step};
-use crate::rule::course::{Course, Leg};
-use crate::schedule::BatchOrder;
+use crate::schedule::RowTables;
 use std::sync::Arc;
 
 pub struct GpuWave {
@@ -16,6 +16,8 @@ pub struct GpuWave {
     spec: WaveSpec,
     plan: Plan,
     lanes: Vec<Option<Lane>>,
+    /// None where the batch is full.
+    rows: Option<Arc<RowTables>>,
     /// One step of the whole wave.
     dispatches: Vec<Dispatch>,
     /// The wave and its kernels, for whoever waits for them in vain.
@@ -26,7 +28,7 @@ pub struct GpuWave {
     factors: Buffer,
     /// steps of a portion x lanes.
     places: Buffer,
-    /// steps of a portion x lanes x rows; a stub where the batch is full.
+    /// Row numbers, at most steps of a portion x lanes x rows; a stub where the batch is full.
     order: Buffer,
     /// steps of a portion x lanes.
     updates: Buffer,
@@ -37,16 +39,6 @@ pub struct GpuWave {
     observations: Buffer,
     /// steps of a block x lanes x 4.
     staging: Buffer,
-}
-
-/// What the host knows of a busy lane.
-#[derive(Clone)]
-struct Lane {
-    /// Steps that the run has made.
-    step: u64,
-    course: Course,
-    /// The order of its minibatches; none where the batch is full.
-    order: Option<BatchOrder>,
 }
 
 /// Bytes of one observation.
@@ -156,6 +148,7 @@ impl GpuWave {
             device: device.clone(),
             what: what.into(),
             lanes: (0..lanes).map(|_| None).collect(),
+            rows: spec.row_tables(),
             dispatches,
             renewal,
             renewals,
@@ -175,27 +168,10 @@ impl GpuWave {
 
     /// Writes the tables of the next `steps` steps of every lane.
     fn schedule(&mut self, steps: usize) {
-        let rows = self.spec.batch.unwrap_or(0);
-        let lanes = self.lanes.len();
-        let mut places = vec![Place::default(); steps * lanes];
-        let mut updates = vec![Update::default(); steps * lanes];
-        let mut order = vec![0u32; steps * lanes * rows];
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            let Some(lane) = lane else { continue };
-            for step in 0..steps {
-                let at = step * lanes + index;
-                let Leg { place, motion, .. } = lane.course.advance();
-                places[at] = place.into();
-                updates[at] = motion.update();
-                if let Some(batches) = &mut lane.order {
-                    order[at * rows..][..rows].copy_from_slice(batches.rows(lane.step));
-                }
-                lane.step += 1;
-            }
-        }
-        self.device.write(&self.places, 0, &places);
-        self.device.write(&self.updates, 0, &updates);
-        self.device.write(&self.order, 0, &order);
+        let tables = Tables::next(&mut self.lanes, steps, self.spec.batch.unwrap_or(0));
+        self.device.write(&self.places, 0, &tables.places);
+        self.device.write(&self.updates, 0, &tables.updates);
+        self.device.write(&self.order, 0, &tables.order);
     }
 }
 
@@ -209,9 +185,7 @@ impl Wave for GpuWave {
         device.write(&self.server, lane * parameters, &start);
         device.write(&self.history, lane * slots * parameters, &start.repeat(run.schedule.slots() as usize));
         device.write(&self.state, lane * memories * parameters, &vec![0f32; memories * parameters]);
-        let order = spec.batch.zip(spec.problem.samples());
-        let order = order.map(|(batch, samples)| BatchOrder::new(samples, batch, run.seed, spec.sampling));
-        self.lanes[lane] = Some(Lane { step: 0, course: run.course(spec), order });
+        self.lanes[lane] = Some(Lane::new(&run, spec, self.rows.as_ref()));
         self.device.check()
     }
 
@@ -265,10 +239,7 @@ impl Wave for GpuWave {
                 self.lanes[*lane] = self.lanes[*source].clone();
             }
             let lane = self.lanes[*lane].as_mut().expect("a renewed lane is busy");
-            if let Some(seed) = seed {
-                lane.course.reseed(*seed);
-                lane.order.iter_mut().for_each(|order| order.reseed(*seed));
-            }
+            seed.iter().for_each(|seed| lane.reseed(*seed));
         }
         self.device.check()
     }
