@@ -8,7 +8,7 @@ use crate::problem::data::{DataError, DataSource, Dataset};
 use crate::problem::model::Model;
 use crate::problem::{Network, Problem};
 use crate::rule::Rule;
-use crate::schedule::{BatchOrder, Sampling, Schedule};
+use crate::schedule::{BatchOrder, RowTables, Sampling, Schedule};
 use std::sync::Arc;
 
 /// Learning rates of the first lane and the last: small enough for every model, batch and rule to stay finite for as long
@@ -87,7 +87,8 @@ impl Workload {
 
     /// Row numbers of the first `steps` minibatches, steps x batch; none where the batch is full.
     pub fn order(&self) -> Option<Vec<u32>> {
-        let mut order = BatchOrder::new(self.network().data.samples(), self.batch?, self.seed, Sampling::Epochs);
+        let tables = RowTables::new(self.network().data.samples(), self.batch?, Sampling::Epochs);
+        let mut order = BatchOrder::new(&tables, self.seed);
         Some((0..self.steps as u64).flat_map(|step| order.rows(step).to_vec()).collect())
     }
 

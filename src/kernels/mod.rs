@@ -10,12 +10,14 @@
 //! - Every sum runs in an order that depends on the lane's own shape alone; there are no atomics.
 
 pub mod activation;
+pub mod copy;
 pub mod finish;
 pub mod gather;
 pub mod loss;
 pub mod matmul;
 pub mod motion;
 pub mod observe;
+pub mod peak;
 pub mod quadratic;
 pub mod real;
 pub mod renew;
@@ -45,12 +47,14 @@ impl Kernel {
 }
 
 /// Every shader of the program.
-pub const ALL: [&Kernel; 8] = [
+pub const ALL: [&Kernel; 10] = [
+    &copy::KERNEL,
     &finish::KERNEL,
     &gather::KERNEL,
     &loss::KERNEL,
     &matmul::KERNEL,
     &observe::KERNEL,
+    &peak::KERNEL,
     &quadratic::KERNEL,
     &renew::KERNEL,
     &step::KERNEL,
