@@ -32,6 +32,8 @@ pub enum Command {
     Compare(command::compare::Args),
     /// Write one HTML page about a results folder: answers, plots, tables, plan and machine
     Report(command::report::Args),
+    /// Measure this machine: its kernels beside what it could do at best, or whole steps (`bench step`)
+    Bench(command::bench::Args),
     /// List adapters, their limits and features
     Devices {
         /// Write JSON instead of a table

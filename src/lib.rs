@@ -1,5 +1,6 @@
 //! tauscope measures which learning rate and momentum keep a minimum reachable when gradients arrive late.
 
+pub mod bench;
 pub mod cli;
 pub mod command;
 pub mod compare;

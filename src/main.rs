@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Plot(args) => command::plot::run(&args),
         Command::Compare(args) => command::compare::run(&args),
         Command::Report(args) => command::report::run(&args),
+        Command::Bench(args) => command::bench::run(&args),
         Command::Devices { json } => command::devices::run(json),
     };
     match outcome {

@@ -131,12 +131,7 @@ impl Plan {
         if !(2..=MOST_MEMBERS).contains(&first.ensemble) {
             refuse!("--ensemble {}: accepted: 2 to {MOST_MEMBERS} runs", first.ensemble);
         }
-        if first.precision == Precision::F64 && first.engine == EngineChoice::Gpu {
-            refuse!("--precision f64: the gpu engine computes in f32; accepted: f32, or --engine cpu");
-        }
-        if first.adapter.is_some() && first.engine != EngineChoice::Gpu {
-            refuse!("--adapter: only the gpu engine has adapters; accepted: with --engine gpu");
-        }
+        check_engine(first.engine, first.adapter.as_deref(), first.precision)?;
         let grids = args.iter().map(Grid::resolve).collect::<Result<Vec<_>, _>>()?;
         let cells = grids.iter().fold(0, |cells: usize, grid| cells.saturating_add(grid.size()));
         few("--rules, --momentum, --dampening, --delays, --schedule, --batch, --criterion", cells)?;
@@ -284,6 +279,20 @@ impl Cell {
             schedule.name()
         )
     }
+}
+
+/// Whether there is such an engine.
+///
+/// # Errors
+/// Flags that contradict each other.
+pub fn check_engine(engine: EngineChoice, adapter: Option<&str>, precision: Precision) -> Result<(), PlanError> {
+    if precision == Precision::F64 && engine == EngineChoice::Gpu {
+        refuse!("--precision f64: the gpu engine computes in f32; accepted: f32, or --engine cpu");
+    }
+    if adapter.is_some() && engine != EngineChoice::Gpu {
+        refuse!("--adapter: only the gpu engine has adapters; accepted: with --engine gpu");
+    }
+    Ok(())
 }
 
 /// Whether runs that differ in their seed alone differ.

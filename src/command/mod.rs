@@ -1,6 +1,7 @@
 //! One file per subcommand: from its flags to its output.
 
 pub mod advise;
+pub mod bench;
 pub mod compare;
 pub mod devices;
 mod dry_run;

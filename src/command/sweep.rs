@@ -62,7 +62,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
             eprintln!("{line}");
         }
     };
-    let Chosen { engine, why } = choose(&plan)?;
+    let Chosen { engine, why } = choose(plan.engine, plan.adapter.as_deref(), plan.precision)?;
     let info = engine.info().clone();
     say(&format!("engine   {} {} on {} ({why})", info.engine, info.precision, info.adapter));
 
@@ -214,24 +214,24 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     ))
 }
 
-/// Picks the engine as the plan says.
-pub(super) fn choose(plan: &Plan) -> Result<Chosen> {
+/// Picks the engine as the flags say.
+pub(super) fn choose(engine: EngineChoice, adapter: Option<&str>, precision: Precision) -> Result<Chosen> {
     let cpu = |why: String| -> Chosen {
-        let engine: Box<dyn Engine> = match plan.precision {
+        let engine: Box<dyn Engine> = match precision {
             Precision::F32 => Box::new(Cpu::<f32>::default()),
             Precision::F64 => Box::new(Cpu::<f64>::default()),
         };
         Chosen { engine, why }
     };
-    match plan.engine {
+    match engine {
         EngineChoice::Cpu => Ok(cpu("asked for".into())),
-        EngineChoice::Auto if plan.precision == Precision::F64 => Ok(cpu("auto: f64 is the cpu engine's".into())),
+        EngineChoice::Auto if precision == Precision::F64 => Ok(cpu("auto: f64 is the cpu engine's".into())),
         EngineChoice::Auto => match Gpu::open(&AdapterChoice::Hardware) {
             Ok(gpu) => Ok(Chosen { engine: Box::new(gpu), why: "auto: a hardware GPU is here".into() }),
             Err(error) => Ok(cpu(format!("auto: {error}"))),
         },
         EngineChoice::Gpu => {
-            let choice = plan.adapter.clone().map_or(AdapterChoice::Any, AdapterChoice::Named);
+            let choice = adapter.map_or(AdapterChoice::Any, |name| AdapterChoice::Named(name.into()));
             Ok(Chosen { engine: Box::new(Gpu::open(&choice)?), why: "asked for".into() })
         }
     }

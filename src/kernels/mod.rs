@@ -10,12 +10,14 @@
 //! - Every sum runs in an order that depends on the lane's own shape alone; there are no atomics.
 
 pub mod activation;
+pub mod copy;
 pub mod finish;
 pub mod gather;
 pub mod loss;
 pub mod matmul;
 pub mod motion;
 pub mod observe;
+pub mod peak;
 pub mod quadratic;
 pub mod real;
 pub mod renew;
@@ -46,12 +48,14 @@ impl Kernel {
 }
 
 /// Every shader of the program.
-pub const ALL: [&Kernel; 9] = [
+pub const ALL: &[&Kernel] = &[
+    &copy::KERNEL,
     &finish::KERNEL,
     &gather::KERNEL,
     &loss::KERNEL,
     &matmul::KERNEL,
     &observe::KERNEL,
+    &peak::KERNEL,
     &quadratic::KERNEL,
     &renew::KERNEL,
     &start::KERNEL,

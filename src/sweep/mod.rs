@@ -27,7 +27,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Steps between two looks at the observations. Verdicts depend on a run's own steps alone, never on this.
-const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 
 /// Runs or ensembles wanted for each cell: a search's first round.
 const TRIALS_PER_CELL: usize = 4;

@@ -15,6 +15,9 @@ pub use wgpu::{Buffer, Limits};
 /// What the kernels cannot do without: their parameters are immediates.
 const FEATURES: wgpu::Features = wgpu::Features::IMMEDIATES;
 
+/// What the engine uses where the adapter has it: a clock of its own, for benchmarks.
+const WELCOME: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY;
+
 /// Bytes of immediates that every Vulkan, Metal and DirectX 12 adapter has; no kernel takes more.
 pub const IMMEDIATES: u32 = 128;
 
@@ -196,7 +199,7 @@ impl Device {
         let limits = adapter.limits();
         let (handle, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("tauscope"),
-            required_features: FEATURES,
+            required_features: FEATURES | (WELCOME & adapter.features()),
             required_limits: limits.clone(),
             ..Default::default()
         }))

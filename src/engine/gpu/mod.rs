@@ -4,6 +4,7 @@
 //! - [`device`] finds and opens an adapter, and turns whatever goes wrong on it into an [`EngineError`]
 //! - `fault` keeps what goes wrong on it, and says what hangs
 //! - [`program`] makes pipelines and dispatches of [`crate::kernels`]
+//! - `timing` says how long dispatches take
 //! - [`plan`] counts what a wave takes, before anything is allocated
 //! - `gradient` puts the dispatches of a gradient together, `wave` those of a step
 //! - `starts` puts lanes at the beginning of their runs
@@ -16,6 +17,7 @@ pub mod plan;
 pub mod program;
 mod starts;
 mod tables;
+mod timing;
 mod wave;
 
 pub use device::{AdapterChoice, AdapterReport, adapters};

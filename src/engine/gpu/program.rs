@@ -24,6 +24,19 @@ pub struct Dispatch {
     workgroups: [u32; 3],
 }
 
+impl Dispatch {
+    /// Puts it into a pass, as step `step` of its block.
+    pub(super) fn record(&self, pass: &mut wgpu::ComputePass, step: u32) {
+        let [x, y, z] = self.workgroups;
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.buffers, &[]);
+        pass.set_immediates(0, &self.params);
+        // `step` is the first member of every kernel's parameters.
+        pass.set_immediates(0, &step.to_ne_bytes());
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
 /// The pipelines that a device has compiled, by kernel and variant: waves come and go, their kernels stay the same.
 pub type Pipelines = HashMap<(&'static str, Vec<(&'static str, u64)>), Pipeline>;
 
@@ -107,13 +120,7 @@ impl Device {
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for step in 0..steps as u32 {
             for dispatch in dispatches {
-                let [x, y, z] = dispatch.workgroups;
-                pass.set_pipeline(&dispatch.pipeline);
-                pass.set_bind_group(0, &dispatch.buffers, &[]);
-                pass.set_immediates(0, &dispatch.params);
-                // `step` is the first member of every kernel's parameters.
-                pass.set_immediates(0, &step.to_ne_bytes());
-                pass.dispatch_workgroups(x, y, z);
+                dispatch.record(&mut pass, step);
             }
         }
         drop(pass);

@@ -1,0 +1,98 @@
+//! A workload and its outcome in a file, so that other programs can run the same and be compared: benches/peers reads it.
+
+use super::step::Outcome;
+use super::workload::Workload;
+use anyhow::{Context, Result};
+use safetensors::tensor::{Dtype, TensorView};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Writes a safetensors file.
+///
+/// | tensor | shape | type | what |
+/// | --- | --- | --- | --- |
+/// | `x` | samples x features | F32 | data |
+/// | `y` | samples | U32 | classes |
+/// | `order` | steps x batch | U32 | rows of every step's minibatch; absent where the batch is full |
+/// | `start` | P | F64 | x_0: weight (outputs x inputs) and bias of each layer in turn |
+/// | `lr` | lanes | F64 | learning rates |
+/// | `weights` | lanes x P | F64 | server weights after the steps |
+/// | `loss` | steps x lanes | F64 | objective over every step's batch, at the weights that its gradient was taken at |
+///
+/// All else that another program must know is in the file's metadata, as text: `widths` (`64-32-10`), `activation`, `loss`,
+/// `weight_decay`, `rule`, `momentum`, `dampening`, `slots`, `steps`, `lanes`, `batch`.
+///
+/// # Errors
+/// Where the file cannot be written; the message names it.
+pub fn write(path: &Path, workload: &Workload, outcome: &Outcome) -> Result<()> {
+    let network = workload.network();
+    let (samples, parameters) = (network.data.samples(), network.dimension());
+    let mut tensors = vec![
+        Tensor::new("x", Dtype::F32, [samples, network.data.features], &network.data.inputs),
+        Tensor::new("y", Dtype::U32, [samples], &network.data.labels),
+        Tensor::new("start", Dtype::F64, [parameters], &workload.start()),
+        Tensor::new("lr", Dtype::F64, [workload.lanes], &workload.learning_rates()),
+        Tensor::new("weights", Dtype::F64, [workload.lanes, parameters], &outcome.weights),
+        Tensor::new("loss", Dtype::F64, [workload.steps, workload.lanes], &outcome.loss),
+    ];
+    if let Some(order) = workload.order() {
+        tensors.push(Tensor::new("order", Dtype::U32, [workload.steps, workload.rows()], &order));
+    }
+    let views = tensors.iter().map(|tensor| {
+        let view =
+            TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes).expect("the bytes fill the shape");
+        (tensor.name, view)
+    });
+    safetensors::serialize_to_file(views, Some(metadata(workload)), path)
+        .with_context(|| format!("--export {}: cannot be written", path.display()))
+}
+
+struct Tensor {
+    name: &'static str,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    /// Little-endian, as the format wants them.
+    bytes: Vec<u8>,
+}
+
+impl Tensor {
+    fn new<T: Number, const D: usize>(name: &'static str, dtype: Dtype, shape: [usize; D], values: &[T]) -> Self {
+        Self { name, dtype, shape: shape.into(), bytes: values.iter().flat_map(|x| x.bytes()).collect() }
+    }
+}
+
+/// A number that has little-endian bytes.
+trait Number {
+    fn bytes(&self) -> impl Iterator<Item = u8>;
+}
+
+macro_rules! numbers {
+    ($($type:ty),*) => {
+        $(impl Number for $type {
+            fn bytes(&self) -> impl Iterator<Item = u8> {
+                self.to_le_bytes().into_iter()
+            }
+        })*
+    };
+}
+numbers!(f32, f64, u32);
+
+fn metadata(workload: &Workload) -> HashMap<String, String> {
+    let network = workload.network();
+    let inputs = std::iter::once(network.data.features);
+    let widths = inputs.chain(network.model.layers.iter().map(|layer| layer.outputs));
+    let entries = [
+        ("widths", widths.map(|width| width.to_string()).collect::<Vec<_>>().join("-")),
+        ("activation", network.model.activation.to_string()),
+        ("loss", network.loss.to_string()),
+        ("weight_decay", network.weight_decay.to_string()),
+        ("rule", workload.rule.name()),
+        ("momentum", workload.rule.momentum.to_string()),
+        ("dampening", workload.rule.dampening.to_string()),
+        ("slots", workload.slots.to_string()),
+        ("steps", workload.steps.to_string()),
+        ("lanes", workload.lanes.to_string()),
+        ("batch", workload.batch.map_or("full".into(), |batch| batch.to_string())),
+    ];
+    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}

@@ -1,0 +1,47 @@
+//! Benchmarks: what a workload counts as, what the machine could do, and how long it took.
+//!
+//! - [`workload`] is what is run, and [`work`] how its operations are counted
+//! - [`step`] times whole steps on any engine
+//! - [`roof`] measures what the machine could do at best
+//! - [`export`] hands a workload and its outcome to other programs, which can then run the same
+//!
+//! Not here: flags, tables and JSON ([`crate::command::bench`]), nor statistics of a single function (`benches/`).
+
+pub mod export;
+pub mod roof;
+pub mod step;
+pub mod work;
+pub mod workload;
+
+/// The middle of some numbers, between their ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    pub median: f64,
+    pub least: f64,
+    pub most: f64,
+}
+
+impl Spread {
+    /// # Panics
+    /// Where there are no numbers.
+    pub fn of(numbers: &[f64]) -> Self {
+        let mut sorted = numbers.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
+        let middle = sorted.len() / 2;
+        let median = if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
+        Self { median, least, most }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_one_or_the_mean_of_two() {
+        assert_eq!(Spread::of(&[3.0, 1.0, 2.0]), Spread { median: 2.0, least: 1.0, most: 3.0 });
+        assert_eq!(Spread::of(&[4.0, 1.0, 3.0, 2.0]).median, 2.5);
+        assert_eq!(Spread::of(&[7.0]), Spread { median: 7.0, least: 7.0, most: 7.0 });
+    }
+}

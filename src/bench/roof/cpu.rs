@@ -1,0 +1,86 @@
+//! The roofs of the processor: all threads at once, with the widest instructions that it has.
+
+use super::ROUNDS;
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+use std::hint::black_box;
+use std::time::Instant;
+
+/// Multiply-adds in a chain: a round takes a millisecond or two.
+const LINKS: usize = 1 << 18;
+
+/// Words of the source of a copy, over all threads: 128 MiB, several times any processor's share of its last cache.
+const WORDS: usize = 1 << 24;
+
+pub fn flops_per_s(double: bool) -> f64 {
+    let chains = Chains { double, links: LINKS };
+    best(|| rayon::broadcast(|_| Arch::new().dispatch(chains)).iter().sum())
+}
+
+pub fn bytes_per_s() -> f64 {
+    let threads = rayon::current_num_threads();
+    let words = WORDS / threads;
+    let mut buffers: Vec<(Vec<u64>, Vec<u64>)> =
+        (0..threads as u64).into_par_iter().map(|thread| (vec![thread; words], vec![1; words])).collect();
+    best(|| {
+        buffers.par_iter_mut().with_max_len(1).for_each(|(from, to)| {
+            to.copy_from_slice(from);
+            black_box(to);
+        });
+        (2 * size_of::<u64>() * words * threads) as u64
+    })
+}
+
+/// The most work per second over [`ROUNDS`] calls, each of which says how much it did. One more before them warms up.
+fn best(mut work: impl FnMut() -> u64) -> f64 {
+    work();
+    let rates = (0..ROUNDS).map(|_| {
+        let begin = Instant::now();
+        let done = work() as f64;
+        done / begin.elapsed().as_secs_f64()
+    });
+    rates.fold(0.0, f64::max)
+}
+
+/// Independent chains of fused multiply-adds: as many as hide the latency of each other, few enough for 16 registers.
+const CHAINS: usize = 12;
+
+/// A thread's share of the arithmetic; its result is the number of floating-point operations done.
+#[derive(Clone, Copy)]
+struct Chains {
+    double: bool,
+    /// Multiply-adds in a chain.
+    links: usize,
+}
+
+impl WithSimd for Chains {
+    type Output = u64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> u64 {
+        // Towards the fixed point 1: neither overflow nor subnormal numbers, and nothing a compiler could foresee.
+        let (factor, term) = (black_box(0.5), black_box(0.5));
+        let lanes = if self.double {
+            let (factor, term) = (simd.splat_f64s(factor), simd.splat_f64s(term));
+            let mut sums = [term; CHAINS];
+            for _ in 0..self.links {
+                for sum in &mut sums {
+                    *sum = simd.mul_add_e_f64s(*sum, factor, term);
+                }
+            }
+            black_box(sums);
+            S::F64_LANES
+        } else {
+            let (factor, term) = (simd.splat_f32s(factor as f32), simd.splat_f32s(term as f32));
+            let mut sums = [term; CHAINS];
+            for _ in 0..self.links {
+                for sum in &mut sums {
+                    *sum = simd.mul_add_e_f32s(*sum, factor, term);
+                }
+            }
+            black_box(sums);
+            S::F32_LANES
+        };
+        (2 * CHAINS * self.links * lanes) as u64
+    }
+}

@@ -1,0 +1,65 @@
+//! The roofs of an adapter: the kernels `peak` and `copy`.
+
+use super::ROUNDS;
+use crate::engine::EngineError;
+use crate::engine::gpu::device::{Buffer, Device};
+use crate::engine::gpu::program::Dispatch;
+use crate::kernels::{Place, copy, peak};
+
+/// A dispatch that takes this long, seconds, is long enough: the clock's ticks and the launch are a small part of it.
+const LONG: f64 = 5e-3;
+
+/// Workgroups of `peak`: some millions of invocations fill any device many times over.
+const PEAK_GROUPS: u32 = 8192;
+
+/// Workgroups of `copy`.
+const COPY_GROUPS: u32 = 4096;
+
+/// Rounds of the loop of `peak` at most.
+const MOST_LINKS: u32 = 1 << 14;
+
+/// Bytes of the source of a copy at most: ten times any adapter's cache.
+const MOST_BYTES: u64 = 512 << 20;
+
+/// The one lane of both kernels, which is busy.
+fn places(device: &Device) -> Buffer {
+    device.buffer_of("places", &[Place { busy: 1, ..Place::default() }])
+}
+
+pub fn flops_per_s(device: &Device) -> Result<f64, EngineError> {
+    let places = places(device);
+    let invocations = u64::from(PEAK_GROUPS) * peak::WORKGROUP as u64;
+    let sums = device.buffer("sums", 16 * invocations);
+    let pipeline = device.pipeline(&peak::KERNEL, &[]);
+    let mut links = 1;
+    loop {
+        let params = peak::Params { step: 0, lanes: 1, links, factor: 0.5 };
+        let dispatch = device.dispatch(&pipeline, &[&places, &sums], &params, [PEAK_GROUPS, 1, 1]);
+        let flops = (invocations * peak::flops(links)) as f64;
+        if device.time(std::slice::from_ref(&dispatch))?[0] >= LONG || links == MOST_LINKS {
+            return Ok(flops / shortest(device, &dispatch)?);
+        }
+        links *= 2;
+    }
+}
+
+pub fn bytes_per_s(device: &Device) -> Result<f64, EngineError> {
+    let limits = device.limits();
+    let bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(MOST_BYTES) & !15;
+    let (source, copied) = (device.buffer("source", bytes), device.buffer("copied", bytes));
+    let stride = COPY_GROUPS * copy::WORKGROUP as u32;
+    let params = copy::Params { step: 0, lanes: 1, elements: (bytes / 16) as u32, stride };
+    let pipeline = device.pipeline(&copy::KERNEL, &[]);
+    let dispatch = device.dispatch(&pipeline, &[&places(device), &source, &copied], &params, [COPY_GROUPS, 1, 1]);
+    Ok((2 * bytes) as f64 / shortest(device, &dispatch)?)
+}
+
+/// The least of [`ROUNDS`] times, seconds, after a round that warms up.
+fn shortest(device: &Device, dispatch: &Dispatch) -> Result<f64, EngineError> {
+    device.time(std::slice::from_ref(dispatch))?;
+    let mut least = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        least = least.min(device.time(std::slice::from_ref(dispatch))?[0]);
+    }
+    Ok(least)
+}

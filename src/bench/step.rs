@@ -1,0 +1,120 @@
+//! Whole steps on an engine, timed: forward, loss, backward, delayed update and observation.
+
+use super::Spread;
+use super::workload::Workload;
+use crate::engine::{Engine, EngineError, Footprint, Observation, Wave};
+use crate::sweep::BLOCK;
+use std::time::Instant;
+use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
+
+/// What came of timing a workload.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// Steps of single runs per second of wall-clock time, over the rounds.
+    pub config_steps_per_s: Spread,
+    /// Waves that the lanes were spread over: more than one where the engine does not hold them all in one.
+    pub waves: usize,
+    /// What the engine plans for its lanes, bytes.
+    pub planned_bytes: u64,
+    /// What the process grew by from before the waves were opened until after the first round, bytes; where the system
+    /// tells. On a GPU with memory of its own the waves lie in that, and not in the process.
+    pub resident_bytes: Option<u64>,
+    pub outcome: Outcome,
+}
+
+/// Where the lanes are after the first round.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Server weights, lanes x P.
+    pub weights: Vec<f64>,
+    /// Objective of every step's batch, steps x lanes.
+    pub loss: Vec<f64>,
+}
+
+/// Runs a workload for one round, which is not timed, and then for `rounds` more.
+///
+/// # Errors
+/// Where the lanes do not fit the engine, or its device fails.
+pub fn measure(workload: &Workload, engine: &dyn Engine, rounds: usize) -> Result<Measured, EngineError> {
+    let Workload { lanes, steps, .. } = *workload;
+    let Footprint { lane, free } = engine.footprint(&workload.spec(lanes, BLOCK))?;
+    let planned_bytes = lane * lanes as u64;
+    if let Some(free) = free.filter(|free| planned_bytes > *free) {
+        return Err(EngineError::TooLarge(format!(
+            "--lanes {lanes}: they take {planned_bytes} bytes, and {free} bytes are free; accepted: up to {}",
+            free / lane.max(1)
+        )));
+    }
+    let before = resident();
+    let mut fleet = Fleet::open(workload, engine)?;
+    let mut loss = vec![0.0; steps * lanes];
+    fleet.advance(steps, &mut |step, lane, seen| loss[step * lanes + lane] = seen.loss)?;
+    let resident_bytes = resident().zip(before).map(|(after, before)| after.saturating_sub(before));
+    let outcome = Outcome { weights: fleet.weights()?, loss };
+
+    let mut rates = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        let begin = Instant::now();
+        fleet.advance(steps, &mut |_, _, _| {})?;
+        rates.push((steps * lanes) as f64 / begin.elapsed().as_secs_f64());
+    }
+    let config_steps_per_s = Spread::of(&rates);
+    Ok(Measured { config_steps_per_s, waves: fleet.waves.len(), planned_bytes, resident_bytes, outcome })
+}
+
+/// All lanes of a workload, in as many waves as the engine needs for them.
+struct Fleet {
+    /// Each with its number of lanes.
+    waves: Vec<(Box<dyn Wave>, usize)>,
+}
+
+impl Fleet {
+    fn open(workload: &Workload, engine: &dyn Engine) -> Result<Self, EngineError> {
+        let lanes = workload.lanes;
+        // Alike in size, so that no wave is left with a handful of lanes that keep nothing busy.
+        let waves = lanes.div_ceil(engine.capacity(&workload.spec(lanes, BLOCK))?.max(1));
+        let mut runs = workload.runs();
+        let open = |index: usize| {
+            let size = lanes * (index + 1) / waves - lanes * index / waves;
+            let mut wave = engine.open(workload.spec(size, BLOCK))?;
+            (0..size).zip(&mut runs).try_for_each(|(lane, run)| wave.start(lane, run))?;
+            Ok((wave, size))
+        };
+        Ok(Self { waves: (0..waves).map(open).collect::<Result<_, EngineError>>()? })
+    }
+
+    /// Advances every lane by `steps`, a wave after the other, in the blocks of a sweep; `see` is given every observation
+    /// with its step and lane.
+    fn advance(&mut self, steps: usize, see: &mut dyn FnMut(usize, usize, &Observation)) -> Result<(), EngineError> {
+        let mut first = 0;
+        for (wave, lanes) in &mut self.waves {
+            for begin in (0..steps).step_by(BLOCK) {
+                let block = wave.advance(BLOCK.min(steps - begin))?;
+                for lane in 0..*lanes {
+                    block.lane(lane).iter().enumerate().for_each(|(step, seen)| see(begin + step, first + lane, seen));
+                }
+            }
+            first += *lanes;
+        }
+        Ok(())
+    }
+
+    fn weights(&mut self) -> Result<Vec<f64>, EngineError> {
+        let mut all = Vec::new();
+        for (wave, lanes) in &mut self.waves {
+            for lane in 0..*lanes {
+                all.extend(wave.weights(lane)?);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Bytes of main memory that this process takes, where the system tells.
+fn resident() -> Option<u64> {
+    let pid = sysinfo::get_current_pid().ok()?;
+    let mut system = System::new().ok()?;
+    let memory_alone = ProcessRefreshKind::nothing().with_memory().without_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, memory_alone);
+    Some(system.process(pid)?.memory())
+}

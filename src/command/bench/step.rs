@@ -1,0 +1,267 @@
+//! `tauscope bench step`: config-steps per second of one workload, beside what the machine could do.
+
+use super::EngineArgs;
+use crate::bench::roof::Roof;
+use crate::bench::step::{Measured, measure};
+use crate::bench::workload::{NetworkSpec, Workload};
+use crate::bench::{Spread, export};
+use crate::command::sweep::Chosen;
+use crate::command::to_stdout;
+use crate::engine::EngineInfo;
+use crate::flags::{Batch, ModelSpec, Samples, non_negative};
+use crate::kernels::activation::Activation;
+use crate::kernels::loss::Loss;
+use crate::problem::Problem;
+use crate::rule::{Locality, Rule, RuleSpec};
+use anyhow::{Result, bail};
+use clap::builder::RangedU64ValueParser;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// From 1 to `most`.
+fn count(most: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=most)
+}
+
+/// Many delayed runs of one network on the digits, which differ in their learning rates alone.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// mlp:WIDTH-WIDTH-..., or linear
+    #[arg(long, default_value = "mlp:32", help_heading = "Workload")]
+    model: ModelSpec,
+    /// How many of the digits, chosen by --seed: a number or 'all'
+    #[arg(long, default_value = "1536", help_heading = "Workload")]
+    samples: Samples,
+    /// Samples per gradient: a number, or 'full'
+    #[arg(long, default_value = "128", help_heading = "Workload")]
+    batch: Batch,
+    /// Weight versions that a run stores: each gradient is one update less old
+    #[arg(long, default_value = "17", value_parser = count(1_000_001), help_heading = "Workload")]
+    slots: usize,
+    /// Runs at once
+    #[arg(long, default_value = "256", value_parser = count(1 << 24), help_heading = "Workload")]
+    lanes: usize,
+    /// Steps of a round
+    #[arg(long, default_value = "200", value_parser = count(1 << 24), help_heading = "Workload")]
+    steps: usize,
+    #[arg(long, value_enum, default_value_t = Activation::Tanh, help_heading = "Workload")]
+    activation: Activation,
+    /// ce: cross-entropy; mse: mean over samples of 1/2 ||f - onehot||^2
+    #[arg(long, value_enum, default_value_t = Loss::Ce, help_heading = "Workload")]
+    loss: Loss,
+    /// L2 weight decay on every parameter, part of the objective
+    #[arg(long, default_value = "1e-3", allow_negative_numbers = true, value_parser = non_negative, help_heading = "Workload")]
+    weight_decay: f64,
+    /// Update rule, by the names of `tauscope sweep --rules`
+    #[arg(long, default_value = "sgd", help_heading = "Workload")]
+    rule: RuleSpec,
+    /// Momentum of the rules that have one [default: the rule's own]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Workload")]
+    momentum: Option<f64>,
+    /// Chooses the samples, draws the start and orders the minibatches
+    #[arg(long, default_value_t = 0, help_heading = "Workload")]
+    seed: u64,
+
+    #[command(flatten, next_help_heading = "Measurement")]
+    engine: EngineArgs,
+    /// Rounds that are timed, after one that is not
+    #[arg(long, default_value = "5", value_parser = count(10_000), help_heading = "Measurement")]
+    rounds: usize,
+
+    /// Write data, minibatches, start and outcome of the first round to a safetensors file, so that other programs can run
+    /// the same and be compared
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    export: Option<PathBuf>,
+    /// Write JSON instead of a table
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+}
+
+impl Args {
+    fn workload(&self) -> Result<Workload> {
+        let hidden: &[usize] = match &self.model {
+            ModelSpec::Mlp(hidden) => hidden,
+            ModelSpec::Linear => &[],
+            ModelSpec::Quadratic(_) => {
+                bail!("--model {}: it has no data to take steps on; accepted: mlp:WIDTHS, linear", self.model)
+            }
+        };
+        let samples = match self.samples {
+            Samples::All => None,
+            Samples::Count(count) => Some(count),
+        };
+        let Self { activation, loss, weight_decay, .. } = *self;
+        let network = NetworkSpec { samples, hidden, activation, loss, weight_decay }.build(self.seed)?;
+        let (available, batch) = (network.data.samples(), self.batch.size());
+        if let Some(size) = batch.filter(|size| *size > available) {
+            bail!("--batch {size}: more than the {available} samples; accepted: 1 to {available}, or full");
+        }
+        let (slots, problem) = (self.slots as u32, Arc::new(Problem::Network(network)));
+        let Self { lanes, steps, seed, .. } = *self;
+        Ok(Workload { problem, batch, rule: self.rule()?, slots, lanes, steps, seed })
+    }
+
+    fn rule(&self) -> Result<Rule> {
+        let RuleSpec { kind, number } = self.rule;
+        let definition = kind.definition();
+        if definition.locality == Locality::ScalesWithHessian {
+            bail!(
+                "--rule {}: it needs the true Hessian, which networks do not have; accepted: the other rules",
+                self.rule
+            );
+        }
+        let (momentum, dampening) = match (definition.momentum, self.momentum) {
+            (None, None) => (0.0, 0.0),
+            (None, Some(momentum)) => {
+                bail!("--momentum {momentum}: {} has none; accepted: without --momentum", self.rule)
+            }
+            (Some(usual), asked) => {
+                let momentum = asked.unwrap_or(usual.momentum);
+                if !(0.0..1.0).contains(&momentum) {
+                    bail!("--momentum {momentum}: accepted: 0 or more and less than 1");
+                }
+                (momentum, usual.dampenings.first().map_or(0.0, |dampening| dampening.beside(momentum)))
+            }
+        };
+        Ok(Rule { kind, momentum, dampening, number })
+    }
+}
+
+/// What `--json` writes.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// Steps of single runs per second: the median over the rounds, and both ends.
+    config_steps_per_s: f64,
+    config_steps_per_s_min: f64,
+    config_steps_per_s_max: f64,
+    rounds: usize,
+    /// Useful operations of one step of one run ([`crate::bench::work::flops_of_step`]).
+    flops_per_config_step: u64,
+    gflops: f64,
+    peak_gflops: f64,
+    fraction_of_peak: f64,
+    copy_gb_per_s: f64,
+    planned_bytes: u64,
+    resident_bytes: Option<u64>,
+    waves: usize,
+    parameters: usize,
+    model: String,
+    activation: String,
+    loss: String,
+    weight_decay: f64,
+    rule: String,
+    momentum: f64,
+    samples: usize,
+    batch: String,
+    slots: usize,
+    lanes: usize,
+    steps: usize,
+    seed: u64,
+    #[serde(flatten)]
+    info: EngineInfo,
+    engine_choice: String,
+    /// Of the processor, whichever engine runs.
+    threads: usize,
+    commit: &'static str,
+}
+
+/// # Errors
+/// Bad flags, an engine that cannot be had, a device that fails, a file that cannot be written.
+pub fn run(args: &Args) -> Result<()> {
+    let workload = args.workload()?;
+    let Chosen { engine, why } = args.engine.choose()?;
+    let roof = Roof::of(engine.info())?;
+    let Measured { config_steps_per_s, waves, planned_bytes, resident_bytes, outcome } =
+        measure(&workload, &*engine, args.rounds)?;
+    if let Some(path) = &args.export {
+        export::write(path, &workload, &outcome)?;
+    }
+    let Spread { median, least, most } = config_steps_per_s;
+    let flops = workload.flops_of_step();
+    let gflops = median * flops as f64 / 1e9;
+    let network = workload.network();
+    let report = Report {
+        config_steps_per_s: median,
+        config_steps_per_s_min: least,
+        config_steps_per_s_max: most,
+        rounds: args.rounds,
+        flops_per_config_step: flops,
+        gflops,
+        peak_gflops: roof.peak_gflops,
+        fraction_of_peak: gflops / roof.peak_gflops,
+        copy_gb_per_s: roof.copy_gb_per_s,
+        planned_bytes,
+        resident_bytes,
+        waves,
+        parameters: network.dimension(),
+        model: args.model.to_string(),
+        activation: network.model.activation.to_string(),
+        loss: network.loss.to_string(),
+        weight_decay: network.weight_decay,
+        rule: workload.rule.name(),
+        momentum: workload.rule.momentum,
+        samples: network.data.samples(),
+        batch: args.batch.to_string(),
+        slots: args.slots,
+        lanes: args.lanes,
+        steps: args.steps,
+        seed: args.seed,
+        info: engine.info().clone(),
+        engine_choice: why,
+        threads: rayon::current_num_threads(),
+        commit: env!("TAUSCOPE_COMMIT"),
+    };
+    to_stdout(&if args.json { format!("{}\n", serde_json::to_string_pretty(&report)?) } else { table(&report) })
+}
+
+/// The report as a person reads it.
+fn table(report: &Report) -> String {
+    let mut text = String::new();
+    let mut line = |label: &str, value: String| text += &format!("{label:<15} {value}\n");
+    let Report { info, .. } = report;
+    let driver = if info.driver.is_empty() { String::new() } else { format!(", {}", info.driver) };
+    line(
+        "engine",
+        format!("{} {} on {}{driver} ({})", info.engine, info.precision, info.adapter, report.engine_choice),
+    );
+    line("threads", report.threads.to_string());
+    line(
+        "workload",
+        format!(
+            "{} {} {}, batch {} of {}, {} at delay {}, {} lanes, {} rounds of {} steps",
+            report.model,
+            report.activation,
+            report.loss,
+            report.batch,
+            report.samples,
+            report.rule,
+            report.slots - 1,
+            report.lanes,
+            report.rounds,
+            report.steps
+        ),
+    );
+    line(
+        "config-steps/s",
+        format!(
+            "{:.0} (median; {:.0} to {:.0})",
+            report.config_steps_per_s, report.config_steps_per_s_min, report.config_steps_per_s_max
+        ),
+    );
+    line(
+        "GFLOP/s",
+        format!(
+            "{:.1} useful, {:.0} % of the measured peak of {:.0}",
+            report.gflops,
+            100.0 * report.fraction_of_peak,
+            report.peak_gflops
+        ),
+    );
+    line("copy", format!("{:.1} GB/s, read plus written", report.copy_gb_per_s));
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    let resident = report.resident_bytes.map_or("unknown".into(), mib);
+    line("memory", format!("{} planned, {resident} resident, {} waves", mib(report.planned_bytes), report.waves));
+    line("commit", report.commit.into());
+    text
+}

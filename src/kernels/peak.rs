@@ -1,0 +1,47 @@
+//! `peak`: fused multiply-adds on registers and nothing else. No run needs it: it says what an adapter computes at best.
+//!
+//! Every invocation goes through [`CHAINS`] chains of x' = factor x + (1 - factor), which stay close to 1 and depend on a
+//! number that no compiler knows.
+//!
+//! Bindings of `peak.wgsl`:
+//! - `places`: steps x lanes
+//! - `sums`: one vec4 for each invocation, so that the chains are computed at all
+
+use super::{Kernel, Place, read, read_write, shared_struct};
+
+pub const WGSL: &str = include_str!("../../shaders/peak.wgsl");
+
+shared_struct! {
+    /// Immediates of `peak.wgsl`.
+    pub struct Params {
+        pub step: u32,
+        pub lanes: u32,
+        /// Rounds of the loop, each of which lengthens every chain by [`UNROLLED`].
+        pub links: u32,
+        /// Between 0 and 1.
+        pub factor: f32,
+    }
+}
+
+/// Invocations of a workgroup.
+pub const WORKGROUP: usize = 128;
+
+/// Chains of an invocation, each of vec4.
+const CHAINS: u64 = 2;
+
+/// Multiply-adds of a chain in one round of the loop.
+const UNROLLED: u64 = 16;
+
+pub const KERNEL: Kernel = Kernel {
+    name: "peak",
+    source: WGSL,
+    bindings: &[read("places"), read_write("sums")],
+    structs: &[Place::LAYOUT, Params::LAYOUT],
+    constants: &[("WORKGROUP", WORKGROUP as f64)],
+    variants: &[],
+};
+
+/// Floating-point operations of one invocation: a multiply-add counts two.
+pub fn flops(links: u32) -> u64 {
+    2 * 4 * CHAINS * UNROLLED * u64::from(links)
+}

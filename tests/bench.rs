@@ -1,0 +1,181 @@
+//! `tauscope bench` through the binary: what it counts, what it exports, and what it refuses. No speed is judged.
+
+mod common;
+mod folders;
+
+use common::{ROUNDING_F64, STEPS_F32, assert_close};
+use folders::{outcome, tauscope};
+use safetensors::SafeTensors;
+use serde_json::Value;
+use std::path::Path;
+use tauscope::kernels::activation::Activation;
+use tauscope::kernels::loss::Loss;
+use tauscope::problem::Network;
+use tauscope::problem::data::Dataset;
+use tauscope::problem::model::Model;
+use tauscope::problem::network::FullBatch;
+
+/// A workload of a few milliseconds.
+const TINY: [&str; 8] = ["--samples", "50", "--slots", "3", "--lanes", "5", "--steps", "7"];
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let output = tauscope(folder.path()).args(arguments).output().unwrap();
+    let (code, error) = outcome(&output);
+    (code, String::from_utf8(output.stdout).unwrap(), error)
+}
+
+fn step(flags: &[&str]) -> Value {
+    let (code, stdout, error) = run(&[&["bench", "step", "--rounds", "2", "--json"], &TINY[..], flags].concat());
+    assert_eq!(code, Some(0), "{error}");
+    serde_json::from_str(&stdout).unwrap()
+}
+
+#[test]
+fn a_report_says_what_ran_and_how_it_is_counted() {
+    let report =
+        step(&["--engine", "cpu", "--batch", "12", "--model", "mlp:6-4", "--activation", "relu", "--loss", "mse"]);
+    let number = |name: &str| report[name].as_f64().unwrap_or_else(|| panic!("{name} in {report}"));
+    let text = |name: &str| report[name].as_str().unwrap_or_else(|| panic!("{name} in {report}")).to_owned();
+
+    // 64-6-4-10 on 12 rows: forward and weight gradients 2 * 2 * 12 * (384 + 24 + 40), backward 2 * 12 * (24 + 40).
+    assert_eq!(number("flops_per_config_step"), 21_504.0 + 1_536.0);
+    assert_eq!(number("parameters"), 384.0 + 6.0 + 24.0 + 4.0 + 40.0 + 10.0);
+    let rate = number("config_steps_per_s");
+    assert!(number("config_steps_per_s_min") <= rate && rate <= number("config_steps_per_s_max"));
+    assert!(rate > 0.0 && number("peak_gflops") > 0.0 && number("copy_gb_per_s") > 0.0);
+    assert_close("gflops", &[number("gflops")], &[rate * 23_040.0 / 1e9], ROUNDING_F64);
+    let fraction = number("gflops") / number("peak_gflops");
+    assert_close("fraction", &[number("fraction_of_peak")], &[fraction], ROUNDING_F64);
+    assert!(number("planned_bytes") >= 5.0 * 3.0 * 468.0 * 4.0 && report["resident_bytes"].is_number());
+    assert_eq!([number("lanes"), number("slots"), number("steps"), number("rounds")], [5.0, 3.0, 7.0, 2.0]);
+    assert_eq!([text("engine"), text("precision"), text("batch"), text("rule")], ["cpu", "f32", "12", "sgd"]);
+    assert!(number("threads") >= 1.0 && !text("commit").is_empty() && !text("adapter").is_empty());
+    assert_eq!(text("driver"), "");
+}
+
+/// A delayed run in f64, from nothing but the exported file: x_{t+1} = x_t - lr grad f_t(x_{t-2}).
+struct Exported {
+    network: Network,
+    batch: Vec<Vec<usize>>,
+    start: Vec<f64>,
+    lr: Vec<f64>,
+    weights: Vec<f64>,
+    loss: Vec<f64>,
+}
+
+fn exported(path: &Path) -> Exported {
+    let bytes = std::fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let f64s = |name: &str| -> Vec<f64> {
+        file.tensor(name).unwrap().data().chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect()
+    };
+    let words = |name: &str| -> Vec<[u8; 4]> {
+        file.tensor(name).unwrap().data().chunks_exact(4).map(|b| b.try_into().unwrap()).collect()
+    };
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let about = header.metadata().clone().unwrap();
+    assert_eq!([&about["widths"], &about["activation"], &about["slots"]], ["64-5-10", "tanh", "3"]);
+    let data = Dataset {
+        inputs: words("x").into_iter().map(f32::from_le_bytes).collect(),
+        labels: words("y").into_iter().map(u32::from_le_bytes).collect(),
+        features: 64,
+        classes: 10,
+    };
+    assert_eq!(file.tensor("x").unwrap().shape(), [50, 64]);
+    let batch = match file.tensor("order") {
+        Ok(order) => {
+            let rows: Vec<usize> = words("order").into_iter().map(|b| u32::from_le_bytes(b) as usize).collect();
+            rows.chunks_exact(order.shape()[1]).map(<[usize]>::to_vec).collect()
+        }
+        Err(_) => vec![(0..50).collect(); 7],
+    };
+    let model = Model::mlp(64, &[5], 10, Activation::Tanh);
+    let weight_decay = about["weight_decay"].parse().unwrap();
+    Exported {
+        network: Network { model, loss: Loss::Ce, weight_decay, data },
+        batch,
+        start: f64s("start"),
+        lr: f64s("lr"),
+        weights: f64s("weights"),
+        loss: f64s("loss"),
+    }
+}
+
+fn check_export(flags: &[&str], tolerance: f64) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("workload.safetensors");
+    step(&[&["--model", "mlp:5", "--export", path.to_str().unwrap()], flags].concat());
+    let Exported { network, batch, start, lr, weights, loss } = exported(&path);
+    let (parameters, lanes, steps) = (start.len(), lr.len(), batch.len());
+    assert_eq!((parameters, lanes, steps), (network.dimension(), 5, 7));
+
+    let (mut expected, mut expected_loss) = (Vec::new(), vec![0.0; steps * lanes]);
+    for (lane, lr) in lr.iter().enumerate() {
+        let mut visited = vec![start.clone()];
+        for (step, rows) in batch.iter().enumerate() {
+            let alone = Network { data: network.data.select(rows), ..network.clone() };
+            let mut gradient = vec![0.0; parameters];
+            // Three slots: a gradient is two updates old, and at the start as old as there are weights.
+            let read = &visited[step.saturating_sub(2)];
+            expected_loss[step * lanes + lane] = FullBatch::new(&alone).loss_and_gradient(read, &mut gradient);
+            visited.push(visited[step].iter().zip(&gradient).map(|(x, g)| x - lr * g).collect());
+        }
+        expected.extend(visited.pop().unwrap());
+    }
+    assert_close("weights", &weights, &expected, tolerance);
+    assert_close("loss", &loss, &expected_loss, tolerance);
+    // What moved, beside which rounding is larger.
+    let moved =
+        |weights: &[f64]| -> Vec<f64> { weights.iter().enumerate().map(|(i, x)| x - start[i % parameters]).collect() };
+    assert_close("displacements", &moved(&weights), &moved(&expected), 1e3 * tolerance);
+}
+
+#[test]
+fn exported_weights_are_those_of_a_loop_written_out_by_hand() {
+    check_export(&["--engine", "cpu", "--precision", "f64", "--batch", "12"], 1e-12);
+    check_export(&["--engine", "cpu", "--precision", "f64", "--batch", "full"], 1e-12);
+    check_export(&["--engine", "cpu", "--batch", "50", "--seed", "3", "--weight-decay", "0"], STEPS_F32);
+    check_export(&["--engine", "gpu", "--batch", "12"], STEPS_F32);
+}
+
+#[test]
+fn a_table_is_for_people() {
+    let (code, stdout, error) =
+        run(&[&["bench", "step", "--engine", "cpu", "--batch", "12", "--rounds", "1"], &TINY[..]].concat());
+    assert_eq!(code, Some(0), "{error}");
+    for part in ["cpu f32 on", "config-steps/s", "useful", "planned", "sgd at delay 2"] {
+        assert!(stdout.contains(part), "{part} in {stdout}");
+    }
+}
+
+#[test]
+fn a_flag_that_makes_no_benchmark_is_refused_with_what_would_be_accepted() {
+    for (flags, parts) in [
+        (&["--lanes", "0"][..], &["--lanes", "0", "1.."][..]),
+        (&["--slots", "0"], &["--slots", "0", "1.."]),
+        (&["--rounds", "0"], &["--rounds", "1.."]),
+        (&["--samples", "50", "--batch", "51"], &["--batch 51", "50 samples", "full"]),
+        (&["--samples", "1798"], &["--samples 1798", "1 to 1797"]),
+        (&["--model", "vgg"], &["--model", "vgg", "mlp:WIDTHS"]),
+        (&["--model", "quadratic:1,2"], &["--model quadratic:1,2", "accepted: mlp:WIDTHS"]),
+        (&["--momentum", "0.5"], &["--momentum 0.5", "sgd"]),
+        (&["--rule", "heavy-ball", "--momentum", "1"], &["--momentum 1", "less than 1"]),
+        (&["--rule", "dc-asgd-exact"], &["--rule dc-asgd-exact", "Hessian"]),
+        (&["--weight-decay", "-1"], &["--weight-decay", "-1"]),
+        (&["--engine", "gpu", "--precision", "f64"], &["--precision f64", "--engine cpu"]),
+        (&["--adapter", "x"], &["--adapter", "--engine gpu"]),
+        (&["--engine", "gpu", "--adapter", "no such thing"], &["no such thing"]),
+        (&["--lanes", "16777216", "--slots", "1000001"], &["bytes", "accepted"]),
+        (
+            &["--engine", "cpu", "--lanes", "1", "--steps", "1", "--rounds", "1", "--export", "/no/where"],
+            &["/no/where"],
+        ),
+    ] {
+        let (code, stdout, error) = run(&[&["bench", "step", "--json"], flags].concat());
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{flags:?}: {error}");
+        for part in parts {
+            assert!(error.contains(part), "{flags:?}: '{part}' in {error}");
+        }
+    }
+}
