@@ -156,21 +156,21 @@ pub fn cpu<T: Real>(
         | Form::Compensated { .. }
         | Form::CompensatedAdaptively { .. }
         | Form::CompensatedExactly { .. } => {
-            advance(motion, place, gradient, landmarks, state, |_, _, g, v, _| combine(g, v))
+            advance::<T, false>(motion, place, gradient, landmarks, state, |_, _, g, v, _| combine(g, v))
         }
-        Form::GapAware { .. } => advance(motion, place, gradient, landmarks, state, |x, y, g, v, s| {
+        Form::GapAware { .. } => advance::<T, true>(motion, place, gradient, landmarks, state, |x, y, g, v, s| {
             let moving = if motion.momentum == 0.0 { g } else { *v };
             *s = memory * *s + (one - memory) * moving * moving;
             let typical = lr * (*s * correction).sqrt();
             let gap = if typical > zero { (x - y).abs() / typical } else { zero };
             combine(g / (one + gap), v)
         }),
-        Form::Adam { .. } => advance(motion, place, gradient, landmarks, state, |_, _, g, v, s| {
+        Form::Adam { .. } => advance::<T, true>(motion, place, gradient, landmarks, state, |_, _, g, v, s| {
             *s = memory * *s + (one - memory) * g * g;
             *v = momentum * *v + intake * g;
             carried * *v / ((*s * correction).sqrt() + epsilon)
         }),
-        Form::Sign => advance(motion, place, gradient, landmarks, state, |_, _, g, v, _| {
+        Form::Sign => advance::<T, false>(motion, place, gradient, landmarks, state, |_, _, g, v, _| {
             let pull = direct * g + carried * *v;
             *v = momentum * *v + intake * g;
             if pull > zero {
@@ -184,10 +184,10 @@ pub fn cpu<T: Real>(
     }
 }
 
-/// Moves every parameter by what `form` makes of x, y, g, v and s. In blocks whose length the compiler knows, so that they
-/// become vector code whatever the instruction set; sums run as in [`super::real::ordered_sum`].
+/// Moves every parameter by what `form` makes of x, y, g, v and s, which is kept where SECOND. Sums run as in
+/// [`super::real::ordered_sum`].
 #[inline(always)]
-fn advance<T: Real>(
+fn advance<T: Real, const SECOND: bool>(
     motion: &Motion,
     place: Place,
     gradient: &[T],
@@ -197,16 +197,67 @@ fn advance<T: Real>(
 ) -> Moments<T> {
     let parameters = gradient.len();
     let State { server, history, velocity, second } = state;
-    let [lr, ahead, decay, shrink] = [motion.lr, motion.ahead, motion.decay, motion.shrink].map(T::of);
-    let (read, write) = (place.read * parameters, place.write * parameters);
-    let velocity = &mut velocity[place.velocity * parameters..][..parameters];
-    let [mut distance, mut projection, mut square] = [[T::zero(); WIDTH]; 3];
-    for start in (0..parameters).step_by(WIDTH) {
-        let end = parameters.min(start + WIDTH);
-        let (x, y) = (block(&server[start..end]), block(&history[read + start..read + end]));
-        let (g, mut v) = (block(&gradient[start..end]), block(&velocity[start..end]));
-        let mut s = if second.is_empty() { [T::zero(); WIDTH] } else { block(&second[start..end]) };
-        let (minimum, direction) = (block(&landmarks.minimum[start..end]), block(&landmarks.direction[start..end]));
+    let (read, write, kept) = (place.read * parameters, place.write * parameters, place.velocity * parameters);
+    let mut sums = [[T::zero(); WIDTH]; 3];
+    // Blocks of a length that the compiler knows become vector code, whatever the instruction set.
+    let whole = parameters - parameters % WIDTH;
+    for at in (0..whole).step_by(WIDTH) {
+        let (mut v, mut s) = (*fixed(velocity, kept + at), [T::zero(); WIDTH]);
+        if SECOND {
+            s = *fixed(second, at);
+        }
+        let seen = Block { x: *fixed(server, at), y: *fixed(history, read + at), g: *fixed(gradient, at) };
+        let landmarks = [*fixed(landmarks.minimum, at), *fixed(landmarks.direction, at)];
+        let [moved, written] = seen.advance(motion, &mut v, &mut s, landmarks, &mut sums, &mut form);
+        *fixed_mut(server, at) = moved;
+        *fixed_mut(history, write + at) = written;
+        *fixed_mut(velocity, kept + at) = v;
+        if SECOND {
+            *fixed_mut(second, at) = s;
+        }
+    }
+    let rest = parameters - whole;
+    if rest > 0 {
+        let (mut v, mut s) = (padded(&velocity[kept + whole..], rest), [T::zero(); WIDTH]);
+        if SECOND {
+            s = padded(&second[whole..], rest);
+        }
+        let (x, y) = (padded(&server[whole..], rest), padded(&history[read + whole..], rest));
+        let seen = Block { x, y, g: padded(&gradient[whole..], rest) };
+        let landmarks = [padded(&landmarks.minimum[whole..], rest), padded(&landmarks.direction[whole..], rest)];
+        let [moved, written] = seen.advance(motion, &mut v, &mut s, landmarks, &mut sums, &mut form);
+        server[whole..].copy_from_slice(&moved[..rest]);
+        history[write + whole..][..rest].copy_from_slice(&written[..rest]);
+        velocity[kept + whole..][..rest].copy_from_slice(&v[..rest]);
+        if SECOND {
+            second[whole..].copy_from_slice(&s[..rest]);
+        }
+    }
+    let [distance_squared, projection, read_squared] = sums.map(tree_sum);
+    Moments { distance_squared, projection, read_squared }
+}
+
+/// [`WIDTH`] parameters: the server's, those that were read, and the gradient there.
+struct Block<T> {
+    x: [T; WIDTH],
+    y: [T; WIDTH],
+    g: [T; WIDTH],
+}
+
+impl<T: Real> Block<T> {
+    /// x' and what is written to the history; `sums` takes the moments.
+    #[inline(always)]
+    fn advance(
+        self,
+        motion: &Motion,
+        v: &mut [T; WIDTH],
+        s: &mut [T; WIDTH],
+        [minimum, direction]: [[T; WIDTH]; 2],
+        [distance, projection, square]: &mut [[T; WIDTH]; 3],
+        form: &mut impl FnMut(T, T, T, &mut T, &mut T) -> T,
+    ) -> [[T; WIDTH]; 2] {
+        let Self { x, y, g } = self;
+        let [lr, ahead, decay, shrink] = [motion.lr, motion.ahead, motion.decay, motion.shrink].map(T::of);
         let [mut moved, mut written] = [[T::zero(); WIDTH]; 2];
         for i in 0..WIDTH {
             let u = form(x[i], y[i], g[i] + decay * y[i], &mut v[i], &mut s[i]);
@@ -217,23 +268,24 @@ fn advance<T: Real>(
             projection[i] += displacement * direction[i];
             square[i] += y[i] * y[i];
         }
-        server[start..end].copy_from_slice(&moved[..end - start]);
-        history[write + start..write + end].copy_from_slice(&written[..end - start]);
-        velocity[start..end].copy_from_slice(&v[..end - start]);
-        if !second.is_empty() {
-            second[start..end].copy_from_slice(&s[..end - start]);
-        }
+        [moved, written]
     }
-    let (distance_squared, projection) = (tree_sum(distance), tree_sum(projection));
-    Moments { distance_squared, projection, read_squared: tree_sum(square) }
 }
 
-/// At most [`WIDTH`] elements, with zeros beyond the end.
 #[inline(always)]
-fn block<T: Real>(elements: &[T]) -> [T; WIDTH] {
-    elements.try_into().unwrap_or_else(|_| {
-        let mut block = [T::zero(); WIDTH];
-        block[..elements.len()].copy_from_slice(elements);
-        block
-    })
+fn fixed<T>(elements: &[T], at: usize) -> &[T; WIDTH] {
+    elements[at..].first_chunk().expect("a whole block")
+}
+
+#[inline(always)]
+fn fixed_mut<T>(elements: &mut [T], at: usize) -> &mut [T; WIDTH] {
+    elements[at..].first_chunk_mut().expect("a whole block")
+}
+
+/// The first `count` elements, with zeros beyond them: they add nothing to any sum.
+#[inline(always)]
+fn padded<T: Real>(elements: &[T], count: usize) -> [T; WIDTH] {
+    let mut block = [T::zero(); WIDTH];
+    block[..count].copy_from_slice(&elements[..count]);
+    block
 }

@@ -17,7 +17,7 @@ use lane::{Lane, Workbench};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Lanes for every thread: enough that none waits long for the others at the end of a block.
 const LANES_PER_THREAD: usize = 16;
@@ -108,7 +108,7 @@ impl<T: Precision> Engine for Cpu<T> {
         let curvature = spec.problem.curvature().unwrap_or(&[]).iter().map(|x| T::of(*x)).collect();
         let shared = Shared { curvature, minimum, direction, rows: spec.row_tables(), gradients, spec };
         let lanes = (0..shared.spec.lanes).map(|_| None).collect();
-        Ok(Box::new(CpuWave { shared, lanes }))
+        Ok(Box::new(CpuWave { shared, lanes, workbenches: Mutex::default() }))
     }
 }
 
@@ -127,6 +127,8 @@ struct Shared<T: Precision> {
 struct CpuWave<T: Precision> {
     shared: Shared<T>,
     lanes: Vec<Option<Lane<T>>>,
+    /// Those that no thread is using.
+    workbenches: Mutex<Vec<Workbench<T>>>,
 }
 
 impl<T: Precision> Wave for CpuWave<T> {
@@ -142,17 +144,17 @@ impl<T: Precision> Wave for CpuWave<T> {
 
     /// A thread takes a lane through the whole block, so that its weights stay in the nearest cache.
     fn advance(&mut self, steps: usize) -> Result<Observations, EngineError> {
-        let shared = &self.shared;
-        let mut values = vec![Observation::default(); steps * self.lanes.len()];
-        let lanes = self.lanes.par_iter_mut().zip(values.par_chunks_mut(steps.max(1)));
-        lanes.for_each_init(
-            || Workbench::new(shared),
-            |workbench, (lane, seen)| {
-                if let Some(lane) = lane {
-                    Arch::new().dispatch(Advance { lane, shared, workbench, seen });
-                }
-            },
-        );
+        let Self { shared, lanes, workbenches } = self;
+        let workbenches = || workbenches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut values = vec![Observation::default(); steps * lanes.len()];
+        let lanes = lanes.par_iter_mut().zip(values.par_chunks_mut(steps.max(1)));
+        lanes.for_each(|(lane, seen)| {
+            if let Some(lane) = lane {
+                let mut workbench = workbenches().pop().unwrap_or_else(|| Workbench::new(shared));
+                Arch::new().dispatch(Advance { lane, shared, workbench: &mut workbench, seen });
+                workbenches().push(workbench);
+            }
+        });
         Ok(Observations::new(steps, values))
     }
 
