@@ -3,18 +3,22 @@
 //!
 //! - `fused`: loss and gradient of a network in f32 by register tiles, for every instruction set
 //! - `gradient`: where gradients come from in each precision
+//! - [`Instructions`]: which vectors there are
 //! - `lane`: one run, step by step
 
 mod fused;
 mod gradient;
+mod instructions;
 mod lane;
+
+pub use instructions::Instructions;
 
 use super::{Engine, EngineError, EngineInfo, Footprint, Observation, Observations, Renewal, Run, Wave, WaveSpec};
 use crate::schedule::RowTables;
 use aligned_vec::AVec;
 use gradient::{Gradients, Precision};
 use lane::{Lane, Workbench};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,42 +39,32 @@ fn lane_bytes<T: Precision>(spec: &WaveSpec) -> u64 {
     (vectors * T::Gradients::length(&spec.problem) * size_of::<T>()) as u64
 }
 
-/// The instructions that vectors are computed with, as part of the adapter's name: results have the same bits only where
-/// they are the same.
-fn instructions() -> &'static str {
-    struct Name;
-    impl WithSimd for Name {
-        type Output = &'static str;
-        fn with_simd<S: Simd>(self, _: S) -> &'static str {
-            match S::F32_LANES {
-                16 => "avx512",
-                8 => "avx2",
-                4 => "neon",
-                _ => "scalar",
-            }
-        }
-    }
-    Arch::new().dispatch(Name)
-}
-
 /// The native engine in precision T.
 #[derive(Clone, Debug)]
 pub struct Cpu<T> {
     info: EngineInfo,
+    instructions: Instructions,
     precision: PhantomData<T>,
 }
 
 impl<T: Precision> Default for Cpu<T> {
     fn default() -> Self {
+        Self::with(Instructions::best())
+    }
+}
+
+impl<T: Precision> Cpu<T> {
+    /// With these instructions, which must be there.
+    pub fn with(instructions: Instructions) -> Self {
         let info = EngineInfo {
             engine: "cpu".into(),
-            adapter: format!("{} {}", std::env::consts::ARCH, instructions()),
+            adapter: format!("{} {instructions}", std::env::consts::ARCH),
             driver: String::new(),
             device_type: "Native".into(),
             backend: "native".into(),
             precision: T::NAME.into(),
         };
-        Self { info, precision: PhantomData }
+        Self { info, instructions, precision: PhantomData }
     }
 }
 
@@ -108,7 +102,8 @@ impl<T: Precision> Engine for Cpu<T> {
         let curvature = spec.problem.curvature().unwrap_or(&[]).iter().map(|x| T::of(*x)).collect();
         let shared = Shared { curvature, minimum, direction, rows: spec.row_tables(), gradients, spec };
         let lanes = (0..shared.spec.lanes).map(|_| None).collect();
-        Ok(Box::new(CpuWave { shared, lanes, workbenches: Mutex::default() }))
+        let (instructions, workbenches) = (self.instructions, Mutex::default());
+        Ok(Box::new(CpuWave { shared, instructions, lanes, workbenches }))
     }
 }
 
@@ -126,6 +121,7 @@ struct Shared<T: Precision> {
 
 struct CpuWave<T: Precision> {
     shared: Shared<T>,
+    instructions: Instructions,
     lanes: Vec<Option<Lane<T>>>,
     /// Those that no thread is using.
     workbenches: Mutex<Vec<Workbench<T>>>,
@@ -144,14 +140,14 @@ impl<T: Precision> Wave for CpuWave<T> {
 
     /// A thread takes a lane through the whole block, so that its weights stay in the nearest cache.
     fn advance(&mut self, steps: usize) -> Result<Observations, EngineError> {
-        let Self { shared, lanes, workbenches } = self;
+        let Self { shared, instructions, lanes, workbenches } = self;
         let workbenches = || workbenches.lock().unwrap_or_else(PoisonError::into_inner);
         let mut values = vec![Observation::default(); steps * lanes.len()];
         let lanes = lanes.par_iter_mut().zip(values.par_chunks_mut(steps.max(1)));
         lanes.for_each(|(lane, seen)| {
             if let Some(lane) = lane {
                 let mut workbench = workbenches().pop().unwrap_or_else(|| Workbench::new(shared));
-                Arch::new().dispatch(Advance { lane, shared, workbench: &mut workbench, seen });
+                instructions.run(Advance { lane, shared, workbench: &mut workbench, seen });
                 workbenches().push(workbench);
             }
         });
