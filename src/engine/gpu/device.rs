@@ -184,6 +184,10 @@ pub struct Device {
     pub(super) pipelines: Arc<Mutex<Pipelines>>,
 }
 
+/// Commands that were given to a device, to be waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Submission(u64);
+
 impl Device {
     /// # Errors
     /// As [`super::Gpu::open`].
@@ -232,8 +236,8 @@ impl Device {
     }
 
     /// Submits commands that `what` describes to whoever waits for them in vain.
-    pub(super) fn submit(&self, commands: wgpu::CommandBuffer, what: &Arc<str>) {
-        self.watchdog.watch(self.queue.submit([commands]), Arc::clone(what));
+    pub(super) fn submit(&self, commands: wgpu::CommandBuffer, what: &Arc<str>) -> Submission {
+        Submission(self.watchdog.watch(self.queue.submit([commands]), Arc::clone(what)))
     }
 
     /// How long a single submit may take until it is taken to hang.
@@ -252,6 +256,15 @@ impl Device {
     /// As [`Self::check`].
     pub fn wait(&self) -> Result<(), EngineError> {
         let outcome = self.watchdog.wait(&self.handle, &self.fault);
+        outcome.inspect_err(|_| self.fault.abandon_if_dead(&self.handle, &self.queue))
+    }
+
+    /// Waits until a submission is done, and those before it.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(super) fn wait_for(&self, Submission(number): Submission) -> Result<(), EngineError> {
+        let outcome = self.watchdog.wait_for(number, &self.handle, &self.fault);
         outcome.inspect_err(|_| self.fault.abandon_if_dead(&self.handle, &self.queue))
     }
 
@@ -287,7 +300,10 @@ impl Device {
         let mut encoder = self.handle.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(buffer, (first * size_of::<T>()) as u64, &staging, 0, bytes);
         self.queue.submit([encoder.finish()]);
-        self.read_staging(&staging, length)
+        self.check()?;
+        self.map(&staging, bytes as usize);
+        self.wait()?;
+        self.read_mapped(&staging, length)
     }
 
     /// A buffer that the device writes and the host maps.
@@ -300,12 +316,19 @@ impl Device {
         })
     }
 
-    /// The first `length` elements of a staging buffer, once all that was submitted is done.
-    pub(super) fn read_staging<T: Pod>(&self, staging: &Buffer, length: usize) -> Result<Vec<T>, EngineError> {
+    /// Sends the first `bytes` bytes of a staging buffer to the host, as soon as what was submitted has written them.
+    pub(super) fn map(&self, staging: &Buffer, bytes: usize) {
+        // What fails here fails again in get_mapped_range.
+        staging.slice(..bytes as u64).map_async(wgpu::MapMode::Read, |_| {});
+    }
+
+    /// The first `length` elements of a staging buffer that was mapped, once what was submitted before is done.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(super) fn read_mapped<T: Pod>(&self, staging: &Buffer, length: usize) -> Result<Vec<T>, EngineError> {
         self.check()?;
         let slice = staging.slice(..(length * size_of::<T>()) as u64);
-        slice.map_async(wgpu::MapMode::Read, |_| {}); // What fails here fails again in get_mapped_range.
-        self.wait()?;
         let mapped = slice.get_mapped_range().map_err(|error| self.fault.behind(error))?;
         let values = bytemuck::pod_collect_to_vec(&mapped);
         drop(mapped);

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How long a single submit may take. The largest take a tenth of a second on a small GPU and seconds on a processor.
@@ -93,8 +93,23 @@ impl Fault {
 /// Submits that may not be done, each with what it does: whoever waits knows what hangs.
 #[derive(Debug)]
 pub struct Watchdog {
-    submitted: Mutex<VecDeque<(wgpu::SubmissionIndex, Arc<str>)>>,
+    submitted: Mutex<Submitted>,
     patience: Mutex<Duration>,
+}
+
+#[derive(Debug, Default)]
+struct Submitted {
+    /// Those that may not be done, oldest first.
+    open: VecDeque<Submit>,
+    /// How many there were altogether.
+    count: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Submit {
+    number: u64,
+    index: wgpu::SubmissionIndex,
+    what: Arc<str>,
 }
 
 impl Default for Watchdog {
@@ -104,9 +119,17 @@ impl Default for Watchdog {
 }
 
 impl Watchdog {
-    /// Notes a submit. `what` names its kernels and its wave.
-    pub fn watch(&self, submit: wgpu::SubmissionIndex, what: Arc<str>) {
-        self.submitted.lock().unwrap_or_else(PoisonError::into_inner).push_back((submit, what));
+    fn submitted(&self) -> MutexGuard<'_, Submitted> {
+        self.submitted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a submit, and numbers it. `what` names its kernels and its wave.
+    pub fn watch(&self, index: wgpu::SubmissionIndex, what: Arc<str>) -> u64 {
+        let mut submitted = self.submitted();
+        submitted.count += 1;
+        let number = submitted.count;
+        submitted.open.push_back(Submit { number, index, what });
+        number
     }
 
     /// How long a single submit may take from now on.
@@ -114,26 +137,41 @@ impl Watchdog {
         *self.patience.lock().unwrap_or_else(PoisonError::into_inner) = patience;
     }
 
-    /// Waits for every submit in turn.
+    fn patience(&self) -> Duration {
+        *self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for everything, one submit after the other.
     ///
     /// # Errors
     /// Where one takes too long, named; or whatever `fault` knows of.
     pub fn wait(&self, handle: &wgpu::Device, fault: &Fault) -> Result<(), EngineError> {
-        let patience = *self.patience.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = || self.submitted.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        while let Some((submit, what)) = next() {
-            match poll(handle, Some(submit), patience) {
-                Ok(()) => {}
-                Err(Failed::Late) => return Err(fault.hang(&what, patience)),
-                Err(Failed::Other(error)) => return Err(fault.behind(error)),
-            }
-        }
+        self.wait_for(u64::MAX, handle, fault)?;
         // Uploads and copies that were noted by nobody.
+        let patience = self.patience();
         match poll(handle, None, patience) {
             Ok(()) => fault.check(),
             Err(Failed::Late) => Err(fault.hang("copies between host and device", patience)),
             Err(Failed::Other(error)) => Err(fault.behind(error)),
         }
+    }
+
+    /// Waits for the submits up to number `last`, one after the other.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    pub fn wait_for(&self, last: u64, handle: &wgpu::Device, fault: &Fault) -> Result<(), EngineError> {
+        let patience = self.patience();
+        // Each stays noted until it is done: others may be waiting for it too.
+        let next = || self.submitted().open.front().filter(|submit| submit.number <= last).cloned();
+        while let Some(Submit { number, index, what }) = next() {
+            match poll(handle, Some(index), patience) {
+                Ok(()) => self.submitted().open.retain(|submit| submit.number > number),
+                Err(Failed::Late) => return Err(fault.hang(&what, patience)),
+                Err(Failed::Other(error)) => return Err(fault.behind(error)),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,9 @@
 //! - `gradient` puts the dispatches of a gradient together, `wave` those of a step
 //! - `starts` puts lanes at the beginning of their runs
 //! - `tables` keeps the lanes, and works out what each does at every step
+//! - `blocks` brings observations to the host while the device goes on
 
+mod blocks;
 pub mod device;
 mod fault;
 mod gradient;

@@ -1,12 +1,13 @@
 //! A wave on a device: its buffers, the dispatches of a step, and the lanes' places in it.
 
+use super::blocks::{Blocks, OBSERVATION};
 use super::device::{Buffer, Device};
 use super::gradient::Workspace;
 use super::plan::Plan;
 use super::program::Dispatch;
 use super::starts::Starts;
 use super::tables::{Lane, Tables};
-use crate::engine::{EngineError, Observation, Observations, Renewal, Run, Wave, WaveSpec};
+use crate::engine::{EngineError, Observations, Renewal, Run, Wave, WaveSpec};
 use crate::kernels::motion::Update;
 use crate::kernels::{Place, observe, renew, step};
 use crate::schedule::RowTables;
@@ -37,12 +38,11 @@ pub struct GpuWave {
     server: Buffer,
     /// steps of a portion x lanes x 4.
     observations: Buffer,
-    /// steps of a block x lanes x 4.
-    staging: Buffer,
+    blocks: Blocks,
 }
 
-/// Bytes of one observation.
-const OBSERVATION: u64 = size_of::<[f32; 4]>() as u64;
+/// Blocks that the device is given beside the one that is looked at: while the host works, it always has one.
+const AHEAD: usize = 1;
 
 impl GpuWave {
     /// # Errors
@@ -65,7 +65,7 @@ impl GpuWave {
         let loss_partials = room("loss_partials", plan.loss_partials);
         let moment_partials = room("moment_partials", 4 * plan.moment_partials);
         let observations = device.buffer("observations", (plan.portion * lanes) as u64 * OBSERVATION);
-        let staging = device.staging((spec.block * lanes) as u64 * OBSERVATION);
+        let blocks = Blocks::new(device, lanes, spec.block, AHEAD);
         let flat = vec![0.0; plan.parameters];
         let curvature = spec.problem.curvature().unwrap_or(&flat);
         let landmarks: Vec<f32> =
@@ -160,7 +160,7 @@ impl GpuWave {
             updates,
             server,
             observations,
-            staging,
+            blocks,
             plan,
             spec,
         })
@@ -187,31 +187,30 @@ impl Wave for GpuWave {
         self.lanes[lane] = None;
     }
 
-    fn advance(&mut self, steps: usize) -> Result<Observations, EngineError> {
-        let (block, lanes) = (self.spec.block, self.lanes.len());
-        assert!(steps <= block, "{steps} steps of a wave of blocks of {block}");
-        let idle = self.lanes.iter().all(Option::is_none);
-        if idle || steps == 0 {
-            return Ok(Observations::new(steps, vec![Observation::default(); steps * lanes]));
-        }
-        self.starts.flush();
+    fn ahead(&self) -> usize {
+        AHEAD
+    }
+
+    fn submit(&mut self, steps: usize) -> Result<(), EngineError> {
+        let longest = self.spec.block;
+        assert!(steps <= longest, "{steps} steps of a wave of blocks of {longest}");
+        let mut block = self.blocks.begin(steps, self.lanes.iter().map(Option::is_some).collect());
         let mut done = 0;
-        while done < steps {
+        while block.is_busy() && done < steps {
+            self.starts.flush();
             let portion = self.plan.portion.min(steps - done);
             self.schedule(portion);
-            let mut encoder = self.device.encode(&self.dispatches, portion);
-            let bytes = |steps: usize| (steps * lanes) as u64 * OBSERVATION;
-            encoder.copy_buffer_to_buffer(&self.observations, 0, &self.staging, bytes(done), bytes(portion));
-            self.device.submit(encoder.finish(), &self.what);
+            let commands = self.device.encode(&self.dispatches, portion);
+            self.blocks.submit(&mut block, commands, &self.observations, [done, portion], &self.what);
             done += portion;
         }
-        let seen: Vec<[f32; 4]> = self.device.read_staging(&self.staging, steps * lanes)?;
-        let of = |(index, lane): (usize, &Option<Lane>), step: usize| match lane {
-            Some(_) => observation(seen[step * lanes + index]),
-            None => Observation::default(),
-        };
-        let observations = self.lanes.iter().enumerate().flat_map(|lane| (0..steps).map(move |step| of(lane, step)));
-        Ok(Observations::new(steps, observations.collect()))
+        self.device.check()?;
+        self.blocks.launch(block);
+        Ok(())
+    }
+
+    fn collect(&mut self) -> Result<Observations, EngineError> {
+        self.blocks.land()
     }
 
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
@@ -245,14 +244,5 @@ impl Wave for GpuWave {
         let parameters = self.plan.parameters;
         let server: Vec<f32> = self.device.read(&self.server, lane * parameters, parameters)?;
         Ok(server.into_iter().map(f64::from).collect())
-    }
-}
-
-fn observation([distance_squared, projection, loss, finite]: [f32; 4]) -> Observation {
-    Observation {
-        distance_squared: distance_squared.into(),
-        projection: projection.into(),
-        loss: loss.into(),
-        finite: finite == 1.0,
     }
 }
