@@ -4,8 +4,14 @@
 //! Not here: which steps a block has ([`crate::sweep`]), nor what is submitted for them (`wave`).
 
 use super::device::{Buffer, Device, Submission};
+use super::pace::Pace;
 use crate::engine::{EngineError, Observation, Observations};
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Blocks that a device is given beside the one that is looked at: while the host works, it always has one.
+const AHEAD: usize = 1;
 
 /// Bytes of one observation.
 pub const OBSERVATION: u64 = size_of::<[f32; 4]>() as u64;
@@ -15,10 +21,17 @@ pub struct Block {
     steps: usize,
     /// lanes: those that make the steps.
     busy: Vec<bool>,
-    /// The portions that were submitted.
-    submissions: Vec<Submission>,
+    portions: Vec<Portion>,
     /// steps x lanes observations; none where no lane is busy.
     staging: Option<Buffer>,
+}
+
+/// Steps of a block that were submitted at once.
+struct Portion {
+    steps: usize,
+    submission: Submission,
+    /// When it was submitted, if nothing was in flight.
+    alone: Option<Instant>,
 }
 
 impl Block {
@@ -37,14 +50,26 @@ pub struct Blocks {
     flying: VecDeque<Block>,
     /// Staging buffers that no block uses.
     spare: Vec<Buffer>,
+    pace: Pace,
 }
 
 impl Blocks {
-    /// Makes staging buffers for `ahead` blocks beside the one that is looked at; more, when there are more.
-    pub fn new(device: &Device, lanes: usize, longest: usize, ahead: usize) -> Self {
-        let mut blocks = Self { device: device.clone(), lanes, longest, flying: VecDeque::new(), spare: Vec::new() };
-        blocks.spare = (0..=ahead).map(|_| blocks.staging()).collect();
+    /// Makes as many staging buffers as there are blocks in flight when it pays; more, when there are more.
+    pub fn new(device: &Device, lanes: usize, longest: usize, pace: Pace) -> Self {
+        let (flying, spare) = (VecDeque::new(), Vec::new());
+        let mut blocks = Self { device: device.clone(), lanes, longest, flying, spare, pace };
+        blocks.spare = (0..=blocks.ahead()).map(|_| blocks.staging()).collect();
         blocks
+    }
+
+    /// Blocks worth having in flight beside the one that is looked at. A software adapter is the host itself.
+    pub fn ahead(&self) -> usize {
+        if self.device.is_software() { 0 } else { AHEAD }
+    }
+
+    /// Steps of the next portion, at most.
+    pub fn pace(&self) -> usize {
+        self.pace.steps()
     }
 
     fn staging(&self) -> Buffer {
@@ -55,22 +80,24 @@ impl Blocks {
     pub fn begin(&mut self, steps: usize, busy: Vec<bool>) -> Block {
         let idle = steps == 0 || !busy.contains(&true);
         let staging = (!idle).then(|| self.spare.pop().unwrap_or_else(|| self.staging()));
-        Block { steps, busy, submissions: Vec::new(), staging }
+        Block { steps, busy, portions: Vec::new(), staging }
     }
 
-    /// Submits `commands`, which leave the observations of the block's `portion` steps from step `done` on in `source`.
+    /// Submits `commands`, which leave the observations of the block's `steps` steps from step `done` on in `source`.
     pub fn submit(
         &self,
         block: &mut Block,
         mut commands: wgpu::CommandEncoder,
         source: &Buffer,
-        [done, portion]: [usize; 2],
-        what: &std::sync::Arc<str>,
+        [done, steps]: [usize; 2],
+        what: &Arc<str>,
     ) {
         let staging = block.staging.as_ref().expect("a busy block has a staging buffer");
         let bytes = |steps: usize| (steps * self.lanes) as u64 * OBSERVATION;
-        commands.copy_buffer_to_buffer(source, 0, staging, bytes(done), bytes(portion));
-        block.submissions.push(self.device.submit(commands.finish(), what));
+        commands.copy_buffer_to_buffer(source, 0, staging, bytes(done), bytes(steps));
+        let alone = (block.portions.is_empty() && self.flying.is_empty()).then(Instant::now);
+        let submission = self.device.submit(commands.finish(), what);
+        block.portions.push(Portion { steps, submission, alone });
     }
 
     /// Sends the block's observations to the host when they are there.
@@ -86,12 +113,13 @@ impl Blocks {
     /// # Errors
     /// As [`Device::check`].
     pub fn land(&mut self) -> Result<Observations, EngineError> {
-        let Block { steps, busy, submissions, staging } = self.flying.pop_front().expect("a block is in flight");
+        let Block { steps, busy, portions, staging } = self.flying.pop_front().expect("a block is in flight");
         let Some(staging) = staging else {
             return Ok(Observations::new(steps, vec![Observation::default(); steps * self.lanes]));
         };
-        for submission in submissions {
-            self.device.wait_for(submission)?;
+        for Portion { steps, submission, alone } in portions {
+            let waited = self.device.wait_for(submission)?;
+            self.pace.learn(steps, alone, waited.then(Instant::now));
         }
         let seen: Vec<[f32; 4]> = self.device.read_mapped(&staging, steps * self.lanes)?;
         self.spare.push(staging);

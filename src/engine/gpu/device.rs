@@ -77,8 +77,13 @@ pub struct AdapterReport {
 impl AdapterReport {
     /// Whether it is a program on the processor, such as Mesa's lavapipe.
     pub fn is_software(&self) -> bool {
-        self.device_type == format!("{:?}", DeviceType::Cpu)
+        is_software(&self.device_type)
     }
+}
+
+/// Whether a device of this type, as wgpu names it, is a program on the processor.
+fn is_software(device_type: &str) -> bool {
+    device_type == format!("{:?}", DeviceType::Cpu)
 }
 
 /// Features worth a line in `tauscope devices`: needed, or of use to faster kernels.
@@ -226,6 +231,11 @@ impl Device {
         &self.limits
     }
 
+    /// Whether it is a program on the processor.
+    pub fn is_software(&self) -> bool {
+        is_software(&self.info.device_type)
+    }
+
     /// The first failure since the last check.
     ///
     /// # Errors
@@ -259,11 +269,11 @@ impl Device {
         outcome.inspect_err(|_| self.fault.abandon_if_dead(&self.handle, &self.queue))
     }
 
-    /// Waits until a submission is done, and those before it.
+    /// Waits until a submission is done, and those before it. Returns whether there was anything to wait for.
     ///
     /// # Errors
     /// As [`Self::check`].
-    pub(super) fn wait_for(&self, Submission(number): Submission) -> Result<(), EngineError> {
+    pub(super) fn wait_for(&self, Submission(number): Submission) -> Result<bool, EngineError> {
         let outcome = self.watchdog.wait_for(number, &self.handle, &self.fault);
         outcome.inspect_err(|_| self.fault.abandon_if_dead(&self.handle, &self.queue))
     }

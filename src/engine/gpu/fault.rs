@@ -156,22 +156,28 @@ impl Watchdog {
         }
     }
 
-    /// Waits for the submits up to number `last`, one after the other.
+    /// Waits for the submits up to number `last`, one after the other. Returns whether there was anything to wait for.
     ///
     /// # Errors
     /// As [`Self::wait`].
-    pub fn wait_for(&self, last: u64, handle: &wgpu::Device, fault: &Fault) -> Result<(), EngineError> {
+    pub fn wait_for(&self, last: u64, handle: &wgpu::Device, fault: &Fault) -> Result<bool, EngineError> {
         let patience = self.patience();
+        let mut waited = false;
         // Each stays noted until it is done: others may be waiting for it too.
         let next = || self.submitted().open.front().filter(|submit| submit.number <= last).cloned();
         while let Some(Submit { number, index, what }) = next() {
-            match poll(handle, Some(index), patience) {
+            let mut outcome = poll(handle, Some(index.clone()), Duration::ZERO);
+            if let Err(Failed::Late) = outcome {
+                waited = true;
+                outcome = poll(handle, Some(index), patience);
+            }
+            match outcome {
                 Ok(()) => self.submitted().open.retain(|submit| submit.number > number),
                 Err(Failed::Late) => return Err(fault.hang(&what, patience)),
                 Err(Failed::Other(error)) => return Err(fault.behind(error)),
             }
         }
-        Ok(())
+        Ok(waited)
     }
 }
 

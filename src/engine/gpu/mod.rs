@@ -8,12 +8,13 @@
 //! - `gradient` puts the dispatches of a gradient together, `wave` those of a step
 //! - `starts` puts lanes at the beginning of their runs
 //! - `tables` keeps the lanes, and works out what each does at every step
-//! - `blocks` brings observations to the host while the device goes on
+//! - `blocks` brings observations to the host while the device goes on, at the `pace` that the device keeps
 
 mod blocks;
 pub mod device;
 mod fault;
 mod gradient;
+mod pace;
 pub mod plan;
 pub mod program;
 mod starts;

@@ -3,6 +3,7 @@
 use super::blocks::{Blocks, OBSERVATION};
 use super::device::{Buffer, Device};
 use super::gradient::Workspace;
+use super::pace::Pace;
 use super::plan::Plan;
 use super::program::Dispatch;
 use super::starts::Starts;
@@ -29,20 +30,17 @@ pub struct GpuWave {
     /// lanes: what the renewal does with each.
     renewals: Buffer,
     factors: Buffer,
-    /// steps of a portion x lanes.
+    /// steps of a submit at most x lanes.
     places: Buffer,
-    /// Row numbers, at most steps of a portion x lanes x rows; a stub where the batch is full.
+    /// Row numbers, at most steps of a submit x lanes x rows; a stub where the batch is full.
     order: Buffer,
-    /// steps of a portion x lanes.
+    /// steps of a submit at most x lanes.
     updates: Buffer,
     server: Buffer,
-    /// steps of a portion x lanes x 4.
+    /// steps of a submit at most x lanes x 4.
     observations: Buffer,
     blocks: Blocks,
 }
-
-/// Blocks that the device is given beside the one that is looked at: while the host works, it always has one.
-const AHEAD: usize = 1;
 
 impl GpuWave {
     /// # Errors
@@ -55,17 +53,17 @@ impl GpuWave {
         }
         let lanes = spec.lanes;
         let room = |label: &str, words: usize| device.buffer(label, (lanes * words * 4) as u64);
-        let places = device.buffer("places", (plan.portion * lanes * size_of::<Place>()) as u64);
-        let order = room("order", plan.portion * spec.batch.unwrap_or(0));
-        let updates = device.buffer("updates", (plan.portion * lanes * size_of::<Update>()) as u64);
+        let places = device.buffer("places", (plan.room * lanes * size_of::<Place>()) as u64);
+        let order = room("order", plan.room * spec.batch.unwrap_or(0));
+        let updates = device.buffer("updates", (plan.room * lanes * size_of::<Update>()) as u64);
         let server = room("server", plan.parameters);
         let gradient = room("gradient", plan.parameters);
         let history = room("history", spec.needs.slots * plan.parameters);
         let state = room("state", spec.needs.memories() * plan.parameters);
         let loss_partials = room("loss_partials", plan.loss_partials);
         let moment_partials = room("moment_partials", 4 * plan.moment_partials);
-        let observations = device.buffer("observations", (plan.portion * lanes) as u64 * OBSERVATION);
-        let blocks = Blocks::new(device, lanes, spec.block, AHEAD);
+        let observations = device.buffer("observations", (plan.room * lanes) as u64 * OBSERVATION);
+        let blocks = Blocks::new(device, lanes, spec.block, Pace::new(plan.portion, plan.room));
         let flat = vec![0.0; plan.parameters];
         let curvature = spec.problem.curvature().unwrap_or(&flat);
         let landmarks: Vec<f32> =
@@ -142,7 +140,7 @@ impl GpuWave {
         let what = format!(
             "a wave of {lanes} lanes and {} slots, up to {} steps of the kernels {}",
             spec.needs.slots,
-            plan.portion,
+            plan.room,
             kernels.join(", ")
         );
         Ok(Self {
@@ -188,7 +186,7 @@ impl Wave for GpuWave {
     }
 
     fn ahead(&self) -> usize {
-        AHEAD
+        self.blocks.ahead()
     }
 
     fn submit(&mut self, steps: usize) -> Result<(), EngineError> {
@@ -198,7 +196,7 @@ impl Wave for GpuWave {
         let mut done = 0;
         while block.is_busy() && done < steps {
             self.starts.flush();
-            let portion = self.plan.portion.min(steps - done);
+            let portion = self.blocks.pace().min(steps - done);
             self.schedule(portion);
             let commands = self.device.encode(&self.dispatches, portion);
             self.blocks.submit(&mut block, commands, &self.observations, [done, portion], &self.what);
