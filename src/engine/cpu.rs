@@ -56,6 +56,7 @@ impl<T: Real> Default for Cpu<T> {
             device_type: "Native".into(),
             backend: "native".into(),
             precision: T::NAME.into(),
+            checks: String::new(),
         };
         Self { info, precision: PhantomData }
     }

@@ -28,6 +28,9 @@ pub struct EngineInfo {
     pub backend: String,
     /// `f32` or `f64`.
     pub precision: String,
+    /// Whether shaders check every index, `bounds`, or not, `trusted`; empty for `cpu`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub checks: String,
 }
 
 /// What all lanes of a wave share.

@@ -190,6 +190,16 @@ fn bits(seen: impl Iterator<Item = Observation>, weights: &[f64]) -> Vec<u64> {
     seen.chain(weights.iter().copied()).map(f64::to_bits).collect()
 }
 
+/// The bits of every rule and schedule, of full batches, minibatches and a quadratic.
+pub fn short_waves(gpu: &dyn Engine) -> Vec<Vec<u64>> {
+    let network = || network(&[6], Activation::Gelu, Loss::Ce);
+    [spec(network(), None, 1), spec(network(), Some(11), 1), spec(quadratic(), None, 1)]
+        .iter()
+        .flat_map(|spec| advance(gpu, spec, &all_runs(spec)))
+        .map(|(seen, weights)| bits(seen.into_iter(), &weights))
+        .collect()
+}
+
 #[test]
 fn a_run_has_the_same_bits_wherever_and_whenever_it_runs() {
     let network = || network(&[6], Activation::Gelu, Loss::Ce);

@@ -3,7 +3,8 @@
 //!
 //! Not here: which steps a block has ([`crate::sweep`]), nor what is submitted for them (`wave`).
 
-use super::device::{Buffer, Device, Submission};
+use super::device::{Buffer, Device};
+use super::fault::Submission;
 use super::pace::Pace;
 use crate::engine::{EngineError, Observation, Observations};
 use std::collections::VecDeque;

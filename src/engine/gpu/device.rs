@@ -1,11 +1,13 @@
 //! Adapters and devices: which one is taken, what it can do, and how its failures are told.
 
-use super::fault::{Fault, Watchdog};
+use super::cache::{self, PipelineCache};
+use super::fault::{Fault, Submission, Watchdog};
 use super::program::Pipelines;
 use crate::engine::{EngineError, EngineInfo};
 use crate::kernels;
 use bytemuck::Pod;
 use serde::Serialize;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wgpu::{BufferUsages, DeviceType};
@@ -14,6 +16,9 @@ pub use wgpu::{Buffer, Limits};
 
 /// What the kernels cannot do without: their parameters are immediates.
 const FEATURES: wgpu::Features = wgpu::Features::IMMEDIATES;
+
+/// What is used where the adapter has it: its own clock, for benchmarks, and what its driver made of the shaders before.
+const WELCOME: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::PIPELINE_CACHE);
 
 /// Bytes of immediates that every Vulkan, Metal and DirectX 12 adapter has; no kernel takes more.
 pub const IMMEDIATES: u32 = 128;
@@ -46,6 +51,38 @@ impl std::fmt::Display for AdapterChoice {
             Self::Any => formatter.write_str("adapter"),
             Self::Named(part) => write!(formatter, "adapter whose name contains '{part}'"),
         }
+    }
+}
+
+/// Whether shaders check every index before they use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Checks {
+    /// They do: what lies outside a buffer is neither read nor written.
+    Bounds,
+    /// They do not: plan and tables keep every index inside its buffer.
+    Trusted,
+}
+
+impl Default for Checks {
+    /// Tests, which have debug assertions, run the checked build of all shaders.
+    fn default() -> Self {
+        if cfg!(debug_assertions) { Self::Bounds } else { Self::Trusted }
+    }
+}
+
+/// How a device is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    pub checks: Checks,
+    /// The directory of the pipeline cache; none where nothing is kept.
+    pub cache: Option<PathBuf>,
+}
+
+impl Default for Options {
+    /// With the cache where the environment says.
+    fn default() -> Self {
+        Self { checks: Checks::default(), cache: cache::directory() }
     }
 }
 
@@ -183,20 +220,18 @@ pub struct Device {
     pub(super) handle: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     info: EngineInfo,
+    pub(super) checks: Checks,
     limits: Limits,
     fault: Arc<Fault>,
     watchdog: Arc<Watchdog>,
     pub(super) pipelines: Arc<Mutex<Pipelines>>,
+    pub(super) cache: Option<Arc<PipelineCache>>,
 }
-
-/// Commands that were given to a device, to be waited for.
-#[derive(Clone, Copy, Debug)]
-pub struct Submission(u64);
 
 impl Device {
     /// # Errors
     /// As [`super::Gpu::open`].
-    pub fn open(choice: &AdapterChoice) -> Result<Self, EngineError> {
+    pub fn open(choice: &AdapterChoice, options: &Options) -> Result<Self, EngineError> {
         let adapter = choose(choice)?;
         let info = adapter.get_info();
         if let Some(missing) = missing(&adapter) {
@@ -205,13 +240,16 @@ impl Device {
         let limits = adapter.limits();
         let (handle, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("tauscope"),
-            required_features: FEATURES,
+            required_features: FEATURES | (WELCOME & adapter.features()),
             required_limits: limits.clone(),
             ..Default::default()
         }))
         .map_err(|error| EngineError::Unavailable(format!("adapter '{}' cannot be opened: {error}", info.name)))?;
 
         let fault = Fault::listen(&handle);
+        let cache = options.cache.as_deref().and_then(|directory| PipelineCache::open(&handle, &info, directory));
+        let cache = cache.map(Arc::new);
+        let Options { checks, .. } = *options;
         let info = EngineInfo {
             engine: "gpu".into(),
             driver: driver(&info),
@@ -219,8 +257,10 @@ impl Device {
             backend: format!("{:?}", info.backend),
             adapter: info.name,
             precision: "f32".into(),
+            checks: <&str>::from(checks).into(),
         };
-        Ok(Self { handle, queue, info, limits, fault, watchdog: Arc::default(), pipelines: Arc::default() })
+        let (watchdog, pipelines) = Default::default();
+        Ok(Self { handle, queue, info, checks, limits, fault, watchdog, pipelines, cache })
     }
 
     pub fn info(&self) -> &EngineInfo {
@@ -247,7 +287,7 @@ impl Device {
 
     /// Submits commands that `what` describes to whoever waits for them in vain.
     pub(super) fn submit(&self, commands: wgpu::CommandBuffer, what: &Arc<str>) -> Submission {
-        Submission(self.watchdog.watch(self.queue.submit([commands]), Arc::clone(what)))
+        self.watchdog.watch(self.queue.submit([commands]), Arc::clone(what))
     }
 
     /// How long a single submit may take until it is taken to hang.
@@ -273,8 +313,8 @@ impl Device {
     ///
     /// # Errors
     /// As [`Self::check`].
-    pub(super) fn wait_for(&self, Submission(number): Submission) -> Result<bool, EngineError> {
-        let outcome = self.watchdog.wait_for(number, &self.handle, &self.fault);
+    pub(super) fn wait_for(&self, submission: Submission) -> Result<bool, EngineError> {
+        let outcome = self.watchdog.wait_for(submission, &self.handle, &self.fault);
         outcome.inspect_err(|_| self.fault.abandon_if_dead(&self.handle, &self.queue))
     }
 
@@ -310,10 +350,7 @@ impl Device {
         let mut encoder = self.handle.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(buffer, (first * size_of::<T>()) as u64, &staging, 0, bytes);
         self.queue.submit([encoder.finish()]);
-        self.check()?;
-        self.map(&staging, bytes as usize);
-        self.wait()?;
-        self.read_mapped(&staging, length)
+        self.read_staging(&staging, length)
     }
 
     /// A buffer that the device writes and the host maps.
@@ -324,6 +361,14 @@ impl Device {
             usage: BufferUsages::MAP_READ | BufferUsages::COPY_DST,
             mapped_at_creation: false,
         })
+    }
+
+    /// The first `length` elements of a staging buffer, once all that was submitted is done.
+    pub(super) fn read_staging<T: Pod>(&self, staging: &Buffer, length: usize) -> Result<Vec<T>, EngineError> {
+        self.check()?;
+        self.map(staging, length * size_of::<T>());
+        self.wait()?;
+        self.read_mapped(staging, length)
     }
 
     /// Sends the first `bytes` bytes of a staging buffer to the host, as soon as what was submitted has written them.

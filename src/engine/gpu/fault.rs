@@ -99,17 +99,17 @@ pub struct Watchdog {
 
 #[derive(Debug, Default)]
 struct Submitted {
-    /// Those that may not be done, oldest first.
-    open: VecDeque<Submit>,
+    /// Those that may not be done, oldest first, each with what it does.
+    open: VecDeque<(Submission, Arc<str>)>,
     /// How many there were altogether.
     count: u64,
 }
 
+/// Commands that were given to a device, to be waited for.
 #[derive(Clone, Debug)]
-struct Submit {
+pub struct Submission {
     number: u64,
     index: wgpu::SubmissionIndex,
-    what: Arc<str>,
 }
 
 impl Default for Watchdog {
@@ -123,13 +123,13 @@ impl Watchdog {
         self.submitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a submit, and numbers it. `what` names its kernels and its wave.
-    pub fn watch(&self, index: wgpu::SubmissionIndex, what: Arc<str>) -> u64 {
+    /// Notes a submit, to be waited for. `what` names its kernels and its wave.
+    pub fn watch(&self, index: wgpu::SubmissionIndex, what: Arc<str>) -> Submission {
         let mut submitted = self.submitted();
         submitted.count += 1;
-        let number = submitted.count;
-        submitted.open.push_back(Submit { number, index, what });
-        number
+        let submission = Submission { number: submitted.count, index };
+        submitted.open.push_back((submission.clone(), what));
+        submission
     }
 
     /// How long a single submit may take from now on.
@@ -146,38 +146,53 @@ impl Watchdog {
     /// # Errors
     /// Where one takes too long, named; or whatever `fault` knows of.
     pub fn wait(&self, handle: &wgpu::Device, fault: &Fault) -> Result<(), EngineError> {
-        self.wait_for(u64::MAX, handle, fault)?;
+        self.wait_in_turn(u64::MAX, handle, fault)?;
         // Uploads and copies that were noted by nobody.
-        let patience = self.patience();
-        match poll(handle, None, patience) {
-            Ok(()) => fault.check(),
-            Err(Failed::Late) => Err(fault.hang("copies between host and device", patience)),
-            Err(Failed::Other(error)) => Err(fault.behind(error)),
-        }
+        self.wait_once(None, handle, fault, "copies between host and device")?;
+        fault.check()
     }
 
-    /// Waits for the submits up to number `last`, one after the other. Returns whether there was anything to wait for.
+    /// Waits for a submit and those before it, one after the other. Returns whether there was anything to wait for.
     ///
     /// # Errors
     /// As [`Self::wait`].
-    pub fn wait_for(&self, last: u64, handle: &wgpu::Device, fault: &Fault) -> Result<bool, EngineError> {
-        let patience = self.patience();
+    pub fn wait_for(&self, last: Submission, handle: &wgpu::Device, fault: &Fault) -> Result<bool, EngineError> {
+        let waited = self.wait_in_turn(last.number, handle, fault)?;
+        // Another thread may have seen it done before its buffers were to be mapped, which only a poll does.
+        self.wait_once(Some(last.index), handle, fault, "a submit that was done before")?;
+        Ok(waited)
+    }
+
+    /// Waits for the submits up to number `last`. Each stays noted until it is done: others may be waiting for it too.
+    fn wait_in_turn(&self, last: u64, handle: &wgpu::Device, fault: &Fault) -> Result<bool, EngineError> {
         let mut waited = false;
-        // Each stays noted until it is done: others may be waiting for it too.
-        let next = || self.submitted().open.front().filter(|submit| submit.number <= last).cloned();
-        while let Some(Submit { number, index, what }) = next() {
-            let mut outcome = poll(handle, Some(index.clone()), Duration::ZERO);
-            if let Err(Failed::Late) = outcome {
-                waited = true;
-                outcome = poll(handle, Some(index), patience);
-            }
-            match outcome {
-                Ok(()) => self.submitted().open.retain(|submit| submit.number > number),
-                Err(Failed::Late) => return Err(fault.hang(&what, patience)),
+        let next = || self.submitted().open.front().filter(|(submission, _)| submission.number <= last).cloned();
+        while let Some((Submission { number, index }, what)) = next() {
+            match poll(handle, Some(index.clone()), Duration::ZERO) {
+                Ok(()) => {}
+                Err(Failed::Late) => {
+                    waited = true;
+                    self.wait_once(Some(index), handle, fault, &what)?;
+                }
                 Err(Failed::Other(error)) => return Err(fault.behind(error)),
             }
+            self.submitted().open.retain(|(submission, _)| submission.number > number);
         }
         Ok(waited)
+    }
+
+    fn wait_once(
+        &self,
+        index: Option<wgpu::SubmissionIndex>,
+        handle: &wgpu::Device,
+        fault: &Fault,
+        what: &str,
+    ) -> Result<(), EngineError> {
+        let patience = self.patience();
+        poll(handle, index, patience).map_err(|failed| match failed {
+            Failed::Late => fault.hang(what, patience),
+            Failed::Other(error) => fault.behind(error),
+        })
     }
 }
 

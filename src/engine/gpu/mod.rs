@@ -3,7 +3,7 @@
 //!
 //! - [`device`] finds and opens an adapter, and turns whatever goes wrong on it into an [`EngineError`]
 //! - `fault` keeps what goes wrong on it, and says what hangs
-//! - [`program`] makes pipelines and dispatches of [`crate::kernels`]
+//! - [`program`] makes pipelines and dispatches of [`crate::kernels`], which `cache` keeps for the next run
 //! - [`plan`] counts what a wave takes, before anything is allocated
 //! - `gradient` puts the dispatches of a gradient together, `wave` those of a step
 //! - `starts` puts lanes at the beginning of their runs
@@ -11,6 +11,7 @@
 //! - `blocks` brings observations to the host while the device goes on, at the `pace` that the device keeps
 
 mod blocks;
+mod cache;
 pub mod device;
 mod fault;
 mod gradient;
@@ -21,7 +22,7 @@ mod starts;
 mod tables;
 mod wave;
 
-pub use device::{AdapterChoice, AdapterReport, adapters};
+pub use device::{AdapterChoice, AdapterReport, Checks, Options, adapters};
 
 use super::{Engine, EngineError, EngineInfo, Footprint, Wave, WaveSpec};
 use device::Device;
@@ -32,6 +33,7 @@ use plan::Plan;
 pub struct Gpu {
     device: Device,
     choice: AdapterChoice,
+    options: Options,
 }
 
 impl Gpu {
@@ -41,7 +43,15 @@ impl Gpu {
     /// [`EngineError::Unavailable`], with the adapters that there are, where none fits the choice or it lacks what the
     /// kernels need.
     pub fn open(choice: &AdapterChoice) -> Result<Self, EngineError> {
-        Ok(Self { device: Device::open(choice)?, choice: choice.clone() })
+        Self::open_with(choice, Options::default())
+    }
+
+    /// The same, otherwise than by default.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(choice: &AdapterChoice, options: Options) -> Result<Self, EngineError> {
+        Ok(Self { device: Device::open(choice, &options)?, choice: choice.clone(), options })
     }
 
     /// The device itself, for tests and benchmarks of single kernels.
@@ -69,6 +79,6 @@ impl Engine for Gpu {
     }
 
     fn reopen(&self) -> Result<Box<dyn Engine>, EngineError> {
-        Ok(Box::new(Self::open(&self.choice)?))
+        Ok(Box::new(Self::open_with(&self.choice, self.options.clone())?))
     }
 }

@@ -136,6 +136,7 @@ impl GpuWave {
             }
             error => error,
         })?;
+        device.save_pipelines();
         let kernels: Vec<&str> = dispatches.iter().map(|dispatch| dispatch.kernel).collect();
         let what = format!(
             "a wave of {lanes} lanes and {} slots, up to {} steps of the kernels {}",
