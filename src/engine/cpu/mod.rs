@@ -20,6 +20,7 @@ use gradient::{Gradients, Precision};
 use lane::{Lane, Workbench};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -63,6 +64,7 @@ impl<T: Precision> Cpu<T> {
             device_type: "Native".into(),
             backend: "native".into(),
             precision: T::NAME.into(),
+            checks: String::new(),
         };
         Self { info, instructions, precision: PhantomData }
     }
@@ -103,7 +105,7 @@ impl<T: Precision> Engine for Cpu<T> {
         let shared = Shared { curvature, minimum, direction, rows: spec.row_tables(), gradients, spec };
         let lanes = (0..shared.spec.lanes).map(|_| None).collect();
         let (instructions, workbenches) = (self.instructions, Mutex::default());
-        Ok(Box::new(CpuWave { shared, instructions, lanes, workbenches }))
+        Ok(Box::new(CpuWave { shared, instructions, lanes, workbenches, blocks: VecDeque::new() }))
     }
 }
 
@@ -125,6 +127,8 @@ struct CpuWave<T: Precision> {
     lanes: Vec<Option<Lane<T>>>,
     /// Those that no thread is using.
     workbenches: Mutex<Vec<Workbench<T>>>,
+    /// Blocks that were not collected yet, oldest first.
+    blocks: VecDeque<Observations>,
 }
 
 impl<T: Precision> Wave for CpuWave<T> {
@@ -139,8 +143,8 @@ impl<T: Precision> Wave for CpuWave<T> {
     }
 
     /// A thread takes a lane through the whole block, so that its weights stay in the nearest cache.
-    fn advance(&mut self, steps: usize) -> Result<Observations, EngineError> {
-        let Self { shared, instructions, lanes, workbenches } = self;
+    fn submit(&mut self, steps: usize) -> Result<(), EngineError> {
+        let Self { shared, instructions, lanes, workbenches, blocks } = self;
         let workbenches = || workbenches.lock().unwrap_or_else(PoisonError::into_inner);
         let mut values = vec![Observation::default(); steps * lanes.len()];
         let lanes = lanes.par_iter_mut().zip(values.par_chunks_mut(steps.max(1)));
@@ -151,7 +155,12 @@ impl<T: Precision> Wave for CpuWave<T> {
                 workbenches().push(workbench);
             }
         });
-        Ok(Observations::new(steps, values))
+        blocks.push_back(Observations::new(steps, values));
+        Ok(())
+    }
+
+    fn collect(&mut self) -> Result<Observations, EngineError> {
+        Ok(self.blocks.pop_front().expect("a block was submitted"))
     }
 
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {

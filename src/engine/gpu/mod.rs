@@ -3,16 +3,20 @@
 //!
 //! - [`device`] finds and opens an adapter, and turns whatever goes wrong on it into an [`EngineError`]
 //! - `fault` keeps what goes wrong on it, and says what hangs
-//! - [`program`] makes pipelines and dispatches of [`crate::kernels`]
+//! - [`program`] makes pipelines and dispatches of [`crate::kernels`], which `cache` keeps for the next run
 //! - `timing` says how long dispatches take
 //! - [`plan`] counts what a wave takes, before anything is allocated
 //! - `gradient` puts the dispatches of a gradient together, `wave` those of a step
 //! - `starts` puts lanes at the beginning of their runs
 //! - `tables` keeps the lanes, and works out what each does at every step
+//! - `blocks` brings observations to the host while the device goes on, at the `pace` that the device keeps
 
+mod blocks;
+mod cache;
 pub mod device;
 mod fault;
 mod gradient;
+mod pace;
 pub mod plan;
 pub mod program;
 mod starts;
@@ -20,7 +24,7 @@ mod tables;
 mod timing;
 mod wave;
 
-pub use device::{AdapterChoice, AdapterReport, adapters};
+pub use device::{AdapterChoice, AdapterReport, Checks, Options, adapters};
 
 use super::{Engine, EngineError, EngineInfo, Footprint, Wave, WaveSpec};
 use device::Device;
@@ -31,6 +35,7 @@ use plan::Plan;
 pub struct Gpu {
     device: Device,
     choice: AdapterChoice,
+    options: Options,
 }
 
 impl Gpu {
@@ -40,7 +45,15 @@ impl Gpu {
     /// [`EngineError::Unavailable`], with the adapters that there are, where none fits the choice or it lacks what the
     /// kernels need.
     pub fn open(choice: &AdapterChoice) -> Result<Self, EngineError> {
-        Ok(Self { device: Device::open(choice)?, choice: choice.clone() })
+        Self::open_with(choice, Options::default())
+    }
+
+    /// The same, otherwise than by default.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(choice: &AdapterChoice, options: Options) -> Result<Self, EngineError> {
+        Ok(Self { device: Device::open(choice, &options)?, choice: choice.clone(), options })
     }
 
     /// The device itself, for tests and benchmarks of single kernels.
@@ -68,6 +81,6 @@ impl Engine for Gpu {
     }
 
     fn reopen(&self) -> Result<Box<dyn Engine>, EngineError> {
-        Ok(Box::new(Self::open(&self.choice)?))
+        Ok(Box::new(Self::open_with(&self.choice, self.options.clone())?))
     }
 }

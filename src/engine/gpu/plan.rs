@@ -12,9 +12,12 @@ const WORD: u64 = 4;
 /// Steps in one submit at most: beyond this the cost of a submit is long paid for.
 const MOST_STEPS: usize = 64;
 
-/// Floating-point operations in one submit at most. Drivers kill submits that take seconds; a small integrated GPU
-/// needs a tenth of a second for these.
+/// Floating-point operations in the first submit at most; how fast the device is shows in it. Drivers kill submits that
+/// take seconds; a small integrated GPU needs a tenth of a second for these.
 const MOST_WORK: u64 = 40_000_000_000;
+
+/// Bytes of the largest table of a submit at most.
+const TABLE: u64 = 64 << 20;
 
 /// The numbers of a wave on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +26,10 @@ pub struct Plan {
     pub capacity: usize,
     /// Bytes that those lanes take.
     pub bytes: u64,
-    /// Steps in one submit.
+    /// Steps in the first submit.
     pub portion: usize,
+    /// Steps in any: what the tables have room for.
+    pub room: usize,
     /// P.
     pub parameters: usize,
     /// Partial sums of the loss per lane.
@@ -54,18 +59,16 @@ impl Plan {
             }
         };
         let moment_partials = step::partials(parameters);
-        let mut plan = Self { capacity: spec.lanes, bytes: 0, portion: 1, parameters, loss_partials, moment_partials };
+        let mut plan =
+            Self { capacity: spec.lanes, bytes: 0, portion: 1, room: 1, parameters, loss_partials, moment_partials };
         plan.check_grid(spec, limits)?;
         plan.capacity = plan.lanes_that_fit(spec, limits)?;
 
         let lanes = plan.capacity.max(1) as u64;
         let table = lanes * UPDATE.max(spec.batch.unwrap_or(0) as u64 * WORD);
-        plan.portion = spec
-            .block
-            .min(MOST_STEPS)
-            .min((MOST_WORK / (lanes * work as u64)) as usize)
-            .min((largest_buffer(limits) / table) as usize)
-            .max(1);
+        let room = largest_buffer(limits).min(TABLE) / table;
+        plan.room = spec.block.min(MOST_STEPS).min(room as usize).max(1);
+        plan.portion = plan.room.min((MOST_WORK / (lanes * work as u64)) as usize).max(1);
         plan.bytes = plan.sizes(spec).iter().map(|size| size.shared + lanes * size.per_lane).sum();
         Ok(plan)
     }
@@ -88,7 +91,7 @@ impl Plan {
     }
 
     /// Every buffer of a wave but the small ones: each left out is smaller than one that is listed, or its steps are
-    /// what `portion` limits.
+    /// what `room` limits.
     fn sizes(&self, spec: &WaveSpec) -> Vec<Size> {
         let shared = |name, words: usize| Size { name, shared: words as u64 * WORD, per_lane: 0 };
         let per_lane = |name, words: usize| Size { name, shared: 0, per_lane: words as u64 * WORD };
@@ -211,10 +214,12 @@ mod tests {
     fn a_submit_is_bounded_in_steps_in_work_and_in_its_tables() {
         assert_eq!(plan(&spec(quadratic(10), None, 10)).unwrap().portion, MOST_STEPS);
         // 6 FLOP for each of 1797 rows and 1184 weights of 800 lanes: 10.2 GFLOP a step.
-        assert_eq!(plan(&spec(digits(), None, 800)).unwrap().portion, 3);
+        let plan_of = |lanes| plan(&spec(digits(), None, lanes)).unwrap();
+        assert_eq!((plan_of(800).portion, plan_of(800).room), (3, MOST_STEPS));
         let small = Limits { max_storage_buffer_binding_size: 1 << 20, ..Limits::default() };
         let plan = Plan::new(&spec(digits(), Some(64), 100), &small).unwrap();
-        assert!(plan.capacity * plan.portion * 64 * 4 <= 1 << 20 && plan.portion > 1, "{plan:?}");
+        assert!(plan.capacity * plan.room * 64 * 4 <= 1 << 20 && plan.portion > 1, "{plan:?}");
+        assert!(plan.portion <= plan.room, "{plan:?}");
     }
 
     #[test]
