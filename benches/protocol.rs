@@ -3,8 +3,8 @@
 //! The plain protocol is what one does without growth rates: training at every learning rate of a dense grid, from 0.5 to 1.5
 //! of the expected threshold in steps of the tolerance, until the weights have left the minimum or the horizon is reached;
 //! the threshold lies between the last learning rate that stayed and the first that left. Its horizon is as short as the
-//! tolerance allows: the steps in which a run at (1 + tolerance) times the expected threshold leaves, found beforehand at no
-//! cost to it. Both have theory's guess to start from, the same minimum and the same start distance.
+//! tolerance allows: the steps in which a run at (1 + tolerance) times the expected threshold leaves. That, and how far a run
+//! that stays may go, is found beforehand at no cost to it; it then errs by half of the tolerance, by construction. Both have theory's guess to start from, the same minimum and the same start distance.
 //!
 //! On the CPU in f32; counts steps, not time, and so depends on no machine.
 
@@ -21,14 +21,17 @@ use tauscope::sweep::Sweep;
 use tauscope::sweep::rows::entry;
 
 /// A part of the default sweep that takes a minute: its rules, at its shorter delays, on fewer samples.
-const FLAGS: [&str; 8] = ["tauscope", "sweep", "--delays", "0,1,4", "--samples", "128", "--engine", "cpu"];
+const FLAGS: [&str; 8] = ["tauscope", "sweep", "--delays", "0,1,4", "--dampening", "0", "--samples", "128"];
 
 /// The grid, relative to the expected threshold.
 const BRACKET: [f64; 2] = [0.5, 1.5];
 
-/// A run has left at so many times its start distance from the minimum. Further out the objective is no longer quadratic, and
-/// a run that is unstable by 1 % may settle on an orbit around the minimum.
-const LEFT: f64 = 10.0;
+/// A run has left at so many times the largest distance of one that stays, transients included. Much further out the objective
+/// is no longer quadratic, and a run that is unstable by 1 % may settle on an orbit around the minimum.
+const LEFT: f64 = 3.0;
+
+/// Steps in which transients end, in units of delay + 1.
+const SETTLED: u64 = 512;
 
 /// Steps between two looks.
 const BLOCK: usize = 64;
@@ -76,7 +79,7 @@ fn row(rule: &str, delay: &str, ours: &Found, theirs: &Found) -> [String; 7] {
         error(ours),
         theirs.config_steps.to_string(),
         error(theirs),
-        format!("{:.1}", theirs.config_steps as f64 / ours.config_steps as f64),
+        format!("{:.2}", theirs.config_steps as f64 / ours.config_steps as f64),
     ]
 }
 
@@ -113,21 +116,33 @@ fn search(sweep: &Sweep, engine: &dyn Engine, cell: &Cell) -> Found {
 fn grid(sweep: &Sweep, engine: &dyn Engine, cell: &Cell) -> Found {
     let theory = sweep.lr_theory(cell).expect("theory knows the rule").expect("it has a threshold");
     let tolerance = sweep.plan.limits(cell.criterion).tolerance;
-    let far = sweep.horizon(cell);
-    let [horizon] = leave(sweep, engine, cell, &[theory * (1.0 + tolerance)], far)[..] else { unreachable!("one run") };
-    let horizon = horizon.expect("above the threshold a run leaves");
+    let settled = SETTLED * u64::from(cell.schedule.slots());
+    let stays = &follow(sweep, engine, cell, &[theory * (1.0 - tolerance)], settled, f64::INFINITY)[0];
+    let far = LEFT * stays.farthest;
+    let leaves = &follow(sweep, engine, cell, &[theory * (1.0 + tolerance)], sweep.horizon(cell), far)[0];
+    let horizon = leaves.left.expect("above the threshold a run leaves");
 
     let [low, high] = BRACKET;
     let count = ((high - low) / tolerance).round() as usize;
     let rates: Vec<f64> = (0..=count).map(|i| theory * (low + tolerance * i as f64)).collect();
-    let left = leave(sweep, engine, cell, &rates, horizon);
-    let config_steps = left.iter().map(|left| left.unwrap_or(horizon)).sum();
-    let first = left.iter().position(Option::is_some).filter(|first| *first > 0).expect("some stay and some leave");
+    let runs = follow(sweep, engine, cell, &rates, horizon, far);
+    let config_steps = runs.iter().map(|run| run.left.unwrap_or(horizon)).sum();
+    let first = runs.iter().position(|run| run.left.is_some()).filter(|first| *first > 0);
+    let first = first.expect("some stay and some leave");
     Found { ratio: (rates[first - 1] + rates[first]) / 2.0 / theory, config_steps }
 }
 
-/// The step in which a run at each learning rate leaves the minimum, if it does within the horizon.
-fn leave(sweep: &Sweep, engine: &dyn Engine, cell: &Cell, rates: &[f64], horizon: u64) -> Vec<Option<u64>> {
+/// What a run did.
+#[derive(Clone, Copy, Default)]
+struct Followed {
+    /// The steps after which it was too far from the minimum, if it ever was.
+    left: Option<u64>,
+    /// Its largest distance until then.
+    farthest: f64,
+}
+
+/// Follows a run at each learning rate until it is further than `far` from the minimum, or to the horizon.
+fn follow(sweep: &Sweep, engine: &dyn Engine, cell: &Cell, rates: &[f64], horizon: u64, far: f64) -> Vec<Followed> {
     let (minimum, direction) = (&sweep.minimum.weights, &sweep.minimum.largest.vector);
     let start = minimum.iter().zip(direction).map(|(x, v)| x + sweep.start_distance * v).collect();
     let spec = WaveSpec {
@@ -153,21 +168,24 @@ fn leave(sweep: &Sweep, engine: &dyn Engine, cell: &Cell, rates: &[f64], horizon
     for (lane, lr) in rates.iter().enumerate() {
         wave.start(lane, Run { lr: *lr, ..run.clone() }).expect("the run fits");
     }
-    let far = (LEFT * sweep.start_distance).powi(2);
-    let mut left = vec![None; rates.len()];
+    let mut runs = vec![Followed::default(); rates.len()];
     for begin in (0..horizon).step_by(BLOCK) {
-        if left.iter().all(Option::is_some) {
+        if runs.iter().all(|run| run.left.is_some()) {
             break;
         }
         let steps = (horizon - begin).min(BLOCK as u64) as usize;
         let seen = wave.advance(steps).expect("the engine works");
-        for (lane, left) in left.iter_mut().enumerate().filter(|(_, left)| left.is_none()) {
-            let gone = seen.lane(lane).iter().position(|seen| !seen.finite || seen.distance_squared > far);
-            if let Some(step) = gone {
-                *left = Some(begin + step as u64 + 1);
-                wave.retire(lane);
+        for (lane, run) in runs.iter_mut().enumerate().filter(|(_, run)| run.left.is_none()) {
+            for (step, seen) in (begin + 1..).zip(seen.lane(lane)) {
+                let distance = seen.distance_squared.sqrt();
+                if !seen.finite || distance > far {
+                    run.left = Some(step);
+                    wave.retire(lane);
+                    break;
+                }
+                run.farthest = run.farthest.max(distance);
             }
         }
     }
-    left
+    runs
 }
