@@ -1,7 +1,7 @@
 //! Whole steps (forward, loss, backward, delayed update, observation) in config-steps/s, which criterion prints as
 //! elem/s: on the CPU engine in f32, and on whatever adapter there is.
 //!
-//! Every workload is checked against the f64 oracle before it is timed, and again afterwards.
+//! Every case is checked against the f64 oracle before it is timed, and again afterwards.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -10,68 +10,55 @@ use common::{STEPS_F32, close};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::sync::Arc;
 use std::time::Duration;
+use tauscope::bench::workload::{NetworkSpec, Workload};
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::gpu::{AdapterChoice, Gpu};
-use tauscope::engine::{Engine, Needs, Run, Wave, WaveSpec};
+use tauscope::engine::{Engine, Wave};
 use tauscope::kernels::activation::Activation;
 use tauscope::kernels::loss::Loss;
-use tauscope::problem::data::{DataSource, Dataset};
-use tauscope::problem::model::Model;
-use tauscope::problem::{Network, Problem};
+use tauscope::problem::Problem;
 use tauscope::rule::Rule;
-use tauscope::schedule::{Sampling, Schedule};
 
 /// Steps of one `advance`.
 const BLOCK: usize = 16;
 
-/// A problem, its minibatch, and the delay of its runs.
-struct Workload {
+/// A network on the digits, its minibatch, and the slots of its runs.
+struct Case {
     name: &'static str,
     hidden: &'static [usize],
+    /// All where `None`.
+    samples: Option<usize>,
     batch: Option<usize>,
-    delay: u32,
+    slots: u32,
 }
 
-const WORKLOADS: [Workload; 2] = [
+const CASES: [Case; 7] = [
     // That of a default sweep.
-    Workload { name: "64-16-10, 512 rows", hidden: &[16], batch: None, delay: 4 },
-    Workload { name: "64-64-32-10, batch 128", hidden: &[64, 32], batch: Some(128), delay: 16 },
+    Case { name: "64-16-10, 512 rows", hidden: &[16], samples: Some(512), batch: None, slots: 5 },
+    // That of `tauscope bench step`, its full batches, and its other widths.
+    Case { name: "64-32-10, batch 128", hidden: &[32], samples: Some(1536), batch: Some(128), slots: 17 },
+    Case { name: "64-32-10, 512 rows", hidden: &[32], samples: Some(512), batch: None, slots: 17 },
+    Case { name: "64-32-10, 1797 rows", hidden: &[32], samples: None, batch: None, slots: 17 },
+    Case { name: "64-16-10, batch 128", hidden: &[16], samples: Some(1536), batch: Some(128), slots: 17 },
+    Case { name: "64-256-10, batch 128", hidden: &[256], samples: Some(1536), batch: Some(128), slots: 17 },
+    Case { name: "64-64-32-10, batch 128", hidden: &[64, 32], samples: Some(512), batch: Some(128), slots: 17 },
 ];
 
-impl Workload {
-    fn spec(&self, lanes: usize) -> WaveSpec {
-        let data = Dataset::load(DataSource::Digits, Some(512), 0).expect("the digits have 512 samples");
-        let model = Model::mlp(data.features, self.hidden, data.classes, Activation::Tanh);
-        let start = Arc::new(model.init(0));
-        let direction = vec![1.0 / (start.len() as f64).sqrt(); start.len()];
-        WaveSpec {
-            problem: Arc::new(Problem::Network(Network { model, loss: Loss::Ce, weight_decay: 1e-3, data })),
-            batch: self.batch,
-            minimum: Arc::new(vec![0.0; start.len()]),
-            direction: Arc::new(direction),
-            lanes,
-            sampling: Sampling::Epochs,
-            together: 1,
-            needs: Needs { slots: self.delay as usize + 1, ..Needs::default() },
-            block: BLOCK,
-        }
+impl Case {
+    fn workload(&self, lanes: usize) -> Workload {
+        let Self { samples, hidden, batch, slots, .. } = *self;
+        let (activation, loss, weight_decay) = (Activation::Tanh, Loss::Ce, 1e-3);
+        let network =
+            NetworkSpec { samples, hidden, activation, loss, weight_decay }.build(0).expect("there are so many");
+        let problem = Arc::new(Problem::Network(network));
+        Workload { problem, batch, rule: Rule::SGD, slots, lanes, steps: BLOCK, seed: 0 }
     }
 
     /// A wave whose lanes all run, at learning rates far from any threshold.
     fn wave(&self, engine: &dyn Engine, lanes: usize) -> Box<dyn Wave> {
-        let spec = self.spec(lanes);
-        let Problem::Network(network) = &*spec.problem else { unreachable!("workloads are networks") };
-        let start = Arc::new(network.model.init(0));
-        let mut wave = engine.open(spec).expect("the wave fits");
-        for lane in 0..lanes {
-            let run = Run {
-                rule: Rule::SGD,
-                lr: 1e-3 * (1.0 + lane as f64 / lanes as f64),
-                schedule: Schedule::RoundRobin { delay: self.delay },
-                seed: 0,
-                centred: false,
-                start: Arc::clone(&start),
-            };
+        let workload = self.workload(lanes);
+        let mut wave = engine.open(workload.spec(lanes, BLOCK)).expect("the wave fits");
+        for (lane, run) in workload.runs().enumerate() {
             wave.start(lane, run).expect("the run fits");
         }
         wave
@@ -104,17 +91,17 @@ fn steps(criterion: &mut Criterion) {
             None
         }
     };
-    for workload in WORKLOADS {
-        let mut group = criterion.benchmark_group(workload.name);
+    for case in CASES {
+        let mut group = criterion.benchmark_group(case.name);
         let mut measure = |engine: &dyn Engine, lanes: usize| {
-            workload.check(engine, lanes);
+            case.check(engine, lanes);
             group.throughput(Throughput::Elements((BLOCK * lanes) as u64));
             let id = BenchmarkId::new(&engine.info().engine, format!("{lanes} lanes"));
             group.bench_function(id, |bencher| {
-                let mut wave = workload.wave(engine, lanes);
+                let mut wave = case.wave(engine, lanes);
                 bencher.iter(|| wave.advance(BLOCK).expect("the engine works"));
             });
-            workload.check(engine, lanes);
+            case.check(engine, lanes);
         };
         measure(&cpu, 64);
         if let Some(gpu) = &gpu {

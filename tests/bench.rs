@@ -179,3 +179,30 @@ fn a_flag_that_makes_no_benchmark_is_refused_with_what_would_be_accepted() {
         }
     }
 }
+
+#[test]
+fn kernels_are_placed_under_the_roofline() {
+    for (engine, clocks) in [("cpu", &["host"][..]), ("gpu", &["device", "host"])] {
+        let flags = ["bench", "--engine", engine, "--only", "matmul forward 128 x 64 x 32", "--json"];
+        let (code, stdout, error) = run(&flags);
+        assert_eq!(code, Some(0), "{error}");
+        let report: Value = serde_json::from_str(&stdout).unwrap();
+        let [kernel] = report["kernels"].as_array().unwrap().as_slice() else { panic!("{report}") };
+        let number = |value: &Value, name: &str| value[name].as_f64().unwrap_or_else(|| panic!("{name} in {value}"));
+        let lanes_per_ns = number(kernel, "lanes") / (1e3 * number(kernel, "microseconds"));
+        // 2 * 128 * 64 * 32 operations; reads 128 x 64 inputs, weights and biases, writes value and slope.
+        let (flops, bytes) = (524_288.0, 4.0 * f64::from(128 * 64 + (64 * 32 + 32) + 2 * 128 * 32));
+        assert_close("GFLOP/s", &[number(kernel, "gflops")], &[flops * lanes_per_ns], ROUNDING_F64);
+        assert_close("GB/s", &[number(kernel, "gb_per_s")], &[bytes * lanes_per_ns], ROUNDING_F64);
+        let of_peak = number(kernel, "gflops") / number(&report, "peak_gflops");
+        let of_copy = number(kernel, "gb_per_s") / number(&report, "copy_gb_per_s");
+        assert_close("of peak", &[number(kernel, "fraction_of_peak")], &[of_peak], ROUNDING_F64);
+        assert_close("of copy", &[number(kernel, "fraction_of_copy")], &[of_copy], ROUNDING_F64);
+        assert_eq!(kernel["bound_by"], if of_peak > of_copy { "compute" } else { "memory" });
+        assert_eq!(report["engine"], engine);
+        assert!(clocks.contains(&report["clock"].as_str().unwrap()));
+    }
+    let (code, _, error) = run(&["bench", "--only", "convolution"]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("--only convolution") && error.contains("matmul forward"), "{error}");
+}

@@ -1,13 +1,14 @@
 //! Benchmarks: what a workload counts as, what the machine could do, and how long it took.
 //!
 //! - [`workload`] is what is run, and [`work`] how its operations are counted
-//! - [`step`] times whole steps on any engine
+//! - [`kernels`] times single kernels, [`step`] whole steps, on any engine
 //! - [`roof`] measures what the machine could do at best
 //! - [`export`] hands a workload and its outcome to other programs, which can then run the same
 //!
 //! Not here: flags, tables and JSON ([`crate::command::bench`]), nor statistics of a single function (`benches/`).
 
 pub mod export;
+pub mod kernels;
 pub mod roof;
 pub mod step;
 pub mod work;

@@ -27,10 +27,10 @@ shared_struct! {
 pub const WORKGROUP: usize = 128;
 
 /// Chains of an invocation, each of vec4.
-const CHAINS: u64 = 2;
+pub const CHAINS: u64 = 2;
 
 /// Multiply-adds of a chain in one round of the loop.
-const UNROLLED: u64 = 16;
+pub const UNROLLED: u64 = 16;
 
 pub const KERNEL: Kernel = Kernel {
     name: "peak",

@@ -1,5 +1,6 @@
 //! Shaders and waves on a device: a hardware GPU where there is one, else software Vulkan. There is no way to skip.
 //!
+//! - `bench`: what `tauscope bench` times, and its clock
 //! - `devices`: which adapter is taken, and how its failures are told
 //! - `matmul`, `elementwise`, `update`: every shader against its CPU twin in f64, at shapes around its workgroup, with several lanes
 //!   of which one is idle, and outputs that hold NaN beforehand
@@ -8,6 +9,7 @@
 //! A twin shares its author with the shader. What shows that both are right are finite differences, hand-worked
 //! trajectories (tests/trajectory.rs) and closed-form thresholds.
 
+mod bench;
 #[path = "../common/mod.rs"]
 mod common;
 mod devices;

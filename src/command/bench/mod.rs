@@ -1,5 +1,6 @@
 //! `tauscope bench`: how fast this machine is, in numbers that count the same everywhere.
 
+mod kernels;
 mod step;
 
 use crate::command::sweep::{Chosen, choose};
@@ -7,24 +8,33 @@ use crate::flags::{EngineChoice, Precision};
 use crate::plan::check_engine;
 use anyhow::Result;
 use clap::Subcommand;
+use kernels::KernelArgs;
+use step::StepArgs;
 
 #[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
-    what: What,
+    what: Option<What>,
+    #[command(flatten)]
+    kernels: KernelArgs,
 }
 
 #[derive(Clone, Debug, Subcommand)]
 enum What {
+    /// Time single kernels beside what the machine could do at best (what `bench` alone does)
+    Kernels(KernelArgs),
     /// Time whole steps of many runs at once, in config-steps per second
-    Step(step::Args),
+    Step(StepArgs),
 }
 
 /// # Errors
 /// Bad flags, an engine that cannot be had, a device that fails, a file that cannot be written.
 pub fn run(args: &Args) -> Result<()> {
     match &args.what {
-        What::Step(args) => step::run(args),
+        None => kernels::run(&args.kernels),
+        Some(What::Kernels(args)) => kernels::run(args),
+        Some(What::Step(args)) => step::run(args),
     }
 }
 

@@ -26,7 +26,7 @@ fn count(most: u64) -> RangedU64ValueParser<usize> {
 
 /// Many delayed runs of one network on the digits, which differ in their learning rates alone.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct StepArgs {
     /// mlp:WIDTH-WIDTH-..., or linear
     #[arg(long, default_value = "mlp:32", help_heading = "Workload")]
     model: ModelSpec,
@@ -78,7 +78,7 @@ pub struct Args {
     json: bool,
 }
 
-impl Args {
+impl StepArgs {
     fn workload(&self) -> Result<Workload> {
         let hidden: &[usize] = match &self.model {
             ModelSpec::Mlp(hidden) => hidden,
@@ -168,7 +168,7 @@ struct Report {
 
 /// # Errors
 /// Bad flags, an engine that cannot be had, a device that fails, a file that cannot be written.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &StepArgs) -> Result<()> {
     let workload = args.workload()?;
     let Chosen { engine, why } = args.engine.choose()?;
     let roof = Roof::of(engine.info())?;

@@ -1,0 +1,174 @@
+//! What an adapter runs: the same operands as the processor's, in every lane.
+
+use super::{Case, Product, labels, motion, numbers, order, parameters};
+use crate::engine::gpu::device::{Buffer, Device};
+use crate::engine::gpu::program::Dispatch;
+use crate::kernels::activation::Activation;
+use crate::kernels::matmul::{self, Dense, Epilogue, Tile};
+use crate::kernels::{Kernel, Place, gather, loss, step};
+
+/// A kernel bound to operands.
+pub struct OnDevice {
+    pub dispatch: Dispatch,
+    /// Puts the operands back that the kernel changes.
+    pub reset: Box<dyn Fn(&Device)>,
+    /// Where the result lies, lane by lane.
+    pub result: Buffer,
+}
+
+/// Lanes of a dispatch at most: they fill any device.
+const MOST_LANES: usize = 1024;
+
+/// Lanes of a dispatch on a software adapter, which is slow and has enough in a few.
+const SOFTWARE_LANES: usize = 8;
+
+/// Bytes of all lanes' operands at most.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// How many lanes of a case an adapter is given.
+pub fn lanes(case: &Case, device: &Device) -> usize {
+    let most = if device.info().device_type == "Cpu" { SOFTWARE_LANES } else { MOST_LANES };
+    let fit = MOST_BYTES.min(device.limits().max_storage_buffer_binding_size) / case.work(size_of::<f32>()).bytes;
+    most.min(fit as usize).max(1)
+}
+
+impl Case {
+    pub fn on_device(&self, device: &Device, lanes: usize) -> OnDevice {
+        let bench = Bench { device, lanes, places: places(device, lanes) };
+        match *self {
+            Self::Product { product, rows, inputs, outputs } => bench.product(product, rows, inputs, outputs),
+            Self::Loss { loss, rows, classes } => bench.loss(loss, rows, classes),
+            Self::Gather { samples, rows, features } => bench.gather(samples, rows, features),
+            Self::Step { parameters } => bench.step(parameters),
+        }
+    }
+}
+
+/// A table in which every lane runs, in slot 0.
+fn places(device: &Device, lanes: usize) -> Buffer {
+    device.buffer_of("places", &vec![Place { busy: 1, ..Place::default() }; lanes])
+}
+
+struct Bench<'a> {
+    device: &'a Device,
+    lanes: usize,
+    places: Buffer,
+}
+
+impl Bench<'_> {
+    /// One lane's values, in every lane.
+    fn repeated<T: bytemuck::Pod>(&self, values: &[T]) -> Buffer {
+        self.device.buffer_of("operand", &values.repeat(self.lanes))
+    }
+
+    /// Room for a result of `length` words in every lane.
+    fn room(&self, length: usize) -> Buffer {
+        self.device.buffer("result", (4 * self.lanes * length) as u64)
+    }
+
+    fn bind<P: bytemuck::Pod>(
+        &self,
+        kernel: &'static Kernel,
+        variant: &[(&'static str, f64)],
+        buffers: &[&Buffer],
+        params: &P,
+        workgroups: [u32; 3],
+    ) -> Dispatch {
+        let buffers = [&[&self.places], buffers].concat();
+        self.device.dispatch(&self.device.pipeline(kernel, variant), &buffers, params, workgroups)
+    }
+
+    fn product(&self, product: Product, rows: usize, inputs: usize, outputs: usize) -> OnDevice {
+        let weights = inputs * outputs;
+        let layer = Dense {
+            lanes: self.lanes as u32,
+            rows: rows as u32,
+            inputs: inputs as u32,
+            outputs: outputs as u32,
+            weight: 0,
+            bias: weights as u32,
+            parameters: (weights + outputs) as u32,
+            slots: 1,
+            input_lane_stride: (rows * inputs) as u32,
+        };
+        let input = || self.repeated(&numbers::<f32>(rows * inputs));
+        let delta = || self.repeated(&numbers::<f32>(rows * outputs));
+        let weights = || self.repeated(&parameters::<f32>(inputs, outputs));
+        let (epilogue, params, a, b, slope, result) = match product {
+            Product::Forward => {
+                let epilogue = Epilogue::Forward(Some(Activation::Tanh));
+                let slope = self.room(rows * outputs);
+                (epilogue, layer.forward(), input(), weights(), slope, self.room(rows * outputs))
+            }
+            // The slope of the layer below has the numbers of its input.
+            Product::Backward => {
+                (Epilogue::Backward, layer.backward(), delta(), weights(), input(), self.room(rows * inputs))
+            }
+            Product::Gradient => {
+                let result = self.room(inputs * outputs + outputs);
+                (Epilogue::Gradient, layer.gradient(), delta(), input(), self.room(0), result)
+            }
+        };
+        let tile = Tile::for_shape(params.rows, params.columns);
+        let workgroups = tile.workgroups(params.rows, params.columns, params.lanes);
+        let buffers = [&a, &b, &result, &slope];
+        let dispatch = self.bind(&matmul::KERNEL, &tile.variant(epilogue), &buffers, &params, workgroups);
+        OnDevice { dispatch, reset: Box::new(|_| {}), result }
+    }
+
+    fn loss(&self, loss: loss::Loss, rows: usize, classes: usize) -> OnDevice {
+        let partials = loss::partials(rows);
+        let params = loss::Params {
+            step: 0,
+            lanes: self.lanes as u32,
+            rows: rows as u32,
+            classes: classes as u32,
+            label_stride: 0,
+            partials: partials as u32,
+            scale: 1.0 / rows as f32,
+        };
+        let labels = self.device.buffer_of("labels", &labels(rows, classes));
+        let outputs = numbers::<f32>(rows * classes).repeat(self.lanes);
+        let (result, sums) = (self.device.buffer_of("outputs", &outputs), self.room(partials));
+        let workgroups = [partials as u32, self.lanes as u32, 1];
+        let dispatch = self.bind(&loss::KERNEL, &loss.variant(), &[&labels, &result, &sums], &params, workgroups);
+        let changed = result.clone();
+        OnDevice { dispatch, reset: Box::new(move |device| device.write(&changed, 0, &outputs)), result }
+    }
+
+    fn gather(&self, samples: usize, rows: usize, features: usize) -> OnDevice {
+        let params = gather::Params { step: 0, lanes: self.lanes as u32, rows: rows as u32, features: features as u32 };
+        let order = self.device.buffer_of("order", &order(samples, rows));
+        let data = self.device.buffer_of("data", &numbers::<f32>(samples * features));
+        let data_labels = self.device.buffer_of("data_labels", &labels(samples, 10));
+        let (result, labels) = (self.room(rows * features), self.room(rows));
+        let workgroups = [(rows * features).div_ceil(gather::WORKGROUP) as u32, self.lanes as u32, 1];
+        let buffers = [&order, &data, &data_labels, &result, &labels];
+        let dispatch = self.bind(&gather::KERNEL, &[], &buffers, &params, workgroups);
+        OnDevice { dispatch, reset: Box::new(|_| {}), result }
+    }
+
+    fn step(&self, parameters: usize) -> OnDevice {
+        let partials = step::partials(parameters);
+        let params = step::Params {
+            step: 0,
+            lanes: self.lanes as u32,
+            parameters: parameters as u32,
+            history_stride: parameters as u32,
+            state_stride: parameters as u32,
+            second_offset: parameters as u32,
+            partials: partials as u32,
+        };
+        let start = numbers::<f32>(parameters);
+        let updates = self.repeated(&[motion().update()]);
+        let landmarks = self.device.buffer_of("landmarks", &numbers::<f32>(3 * parameters));
+        let [gradient, server, history, velocity] = [(); 4].map(|()| self.repeated(&start));
+        let sums = self.room(4 * partials);
+        let buffers = [&updates, &gradient, &landmarks, &server, &history, &velocity, &sums];
+        let dispatch = self.bind(&step::KERNEL, &[], &buffers, &params, [partials as u32, self.lanes as u32, 1]);
+        let changed = [server, history, velocity.clone()];
+        let start = start.repeat(self.lanes);
+        let reset = move |device: &Device| changed.iter().for_each(|buffer| device.write(buffer, 0, &start));
+        OnDevice { dispatch, reset: Box::new(reset), result: velocity }
+    }
+}

@@ -1,0 +1,206 @@
+//! Single kernels, each at a few shapes: what one lane of it does, on either side, and how long that takes.
+//!
+//! - `twin` is what a thread of the processor runs, `dispatch` what an adapter runs: the same operands, so that the results
+//!   can be compared (benches/kernels.rs does, before and after it times them)
+//!
+//! A case more is a line in [`CASES`]. Not here: whole steps ([`super::step`]), nor the roofs ([`super::roof`]).
+
+mod dispatch;
+mod twin;
+
+pub use dispatch::{OnDevice, lanes};
+pub use twin::Twin;
+
+use super::Spread;
+use crate::engine::EngineError;
+use crate::engine::gpu::device::Device;
+use crate::kernels::loss::Loss;
+use crate::kernels::motion::Motion;
+use crate::kernels::real::Real;
+use std::time::Instant;
+use strum::Display;
+
+/// Every kernel at the shapes that sweeps have, and at one that is wide.
+pub const CASES: [Case; 22] = [
+    // The default sweep's hidden layer, that of the usual workload, a square one, and wide ones.
+    Case::Product { product: Product::Forward, rows: 512, inputs: 64, outputs: 16 },
+    Case::Product { product: Product::Backward, rows: 512, inputs: 64, outputs: 16 },
+    Case::Product { product: Product::Gradient, rows: 512, inputs: 64, outputs: 16 },
+    Case::Product { product: Product::Forward, rows: 128, inputs: 64, outputs: 32 },
+    Case::Product { product: Product::Backward, rows: 128, inputs: 64, outputs: 32 },
+    Case::Product { product: Product::Gradient, rows: 128, inputs: 64, outputs: 32 },
+    Case::Product { product: Product::Forward, rows: 128, inputs: 64, outputs: 64 },
+    Case::Product { product: Product::Backward, rows: 128, inputs: 64, outputs: 64 },
+    Case::Product { product: Product::Gradient, rows: 128, inputs: 64, outputs: 64 },
+    Case::Product { product: Product::Forward, rows: 256, inputs: 256, outputs: 256 },
+    Case::Product { product: Product::Backward, rows: 256, inputs: 256, outputs: 256 },
+    Case::Product { product: Product::Gradient, rows: 256, inputs: 256, outputs: 256 },
+    Case::Product { product: Product::Forward, rows: 128, inputs: 512, outputs: 512 },
+    Case::Product { product: Product::Backward, rows: 128, inputs: 512, outputs: 512 },
+    Case::Product { product: Product::Gradient, rows: 128, inputs: 512, outputs: 512 },
+    Case::Loss { loss: Loss::Ce, rows: 512, classes: 10 },
+    Case::Loss { loss: Loss::Mse, rows: 512, classes: 10 },
+    Case::Gather { samples: 1536, rows: 128, features: 64 },
+    Case::Step { parameters: 1_210 },
+    Case::Step { parameters: 2_410 },
+    Case::Step { parameters: 100_000 },
+    Case::Step { parameters: 1_000_000 },
+];
+
+/// One kernel at one shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Case {
+    /// One of the products of a dense layer with tanh.
+    Product {
+        product: Product,
+        rows: usize,
+        inputs: usize,
+        outputs: usize,
+    },
+    Loss {
+        loss: Loss,
+        rows: usize,
+        classes: usize,
+    },
+    /// A minibatch of so many rows.
+    Gather {
+        samples: usize,
+        rows: usize,
+        features: usize,
+    },
+    /// The delayed update with momentum and weight decay, and its moments.
+    Step {
+        parameters: usize,
+    },
+}
+
+/// The products of backpropagation ([`crate::kernels::matmul`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Product {
+    Forward,
+    Backward,
+    Gradient,
+}
+
+/// What one lane of a kernel cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Floating-point operations: 2 rows inputs outputs for a product, 5 per output of a loss, 18 per parameter of a step.
+    pub flops: u64,
+    /// Bytes read and written, each operand once: whatever is read again is the kernel's own doing.
+    pub bytes: u64,
+}
+
+impl Case {
+    /// As `matmul forward 128 x 64 x 32`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Product { product, rows, inputs, outputs } => {
+                format!("matmul {product} {rows} x {inputs} x {outputs}")
+            }
+            Self::Loss { loss, rows, classes } => format!("loss {loss} {rows} x {classes}"),
+            Self::Gather { rows, features, .. } => format!("gather {rows} x {features}"),
+            Self::Step { parameters } => format!("step {parameters} parameters"),
+        }
+    }
+
+    /// `word`: bytes of a number.
+    pub fn work(&self, word: usize) -> Work {
+        let (flops, words) = match *self {
+            Self::Product { product, rows, inputs, outputs } => {
+                let (weights, below, above) = (inputs * outputs + outputs, rows * inputs, rows * outputs);
+                let words = match product {
+                    // Writes value and slope.
+                    Product::Forward => below + weights + 2 * above,
+                    // Reads the slope of the layer below; needs no bias.
+                    Product::Backward => above + weights - outputs + 2 * below,
+                    Product::Gradient => above + below + weights,
+                };
+                (2 * rows * inputs * outputs, words)
+            }
+            Self::Loss { rows, classes, .. } => (5 * rows * classes, 2 * rows * classes + rows),
+            // Row number, label read and label written.
+            Self::Gather { rows, features, .. } => (0, 2 * rows * features + 3 * rows),
+            // Reads gradient, history, velocity, server and two landmarks, and writes three of them back.
+            Self::Step { parameters } => (18 * parameters, 9 * parameters),
+        };
+        Work { flops: flops as u64, bytes: (words * word) as u64 }
+    }
+}
+
+/// Repetitions of a measurement, of which the median counts.
+const ROUNDS: usize = 7;
+
+/// A measurement takes at least this long, seconds.
+const LONG: f64 = 5e-3;
+
+/// How long a kernel takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Timed {
+    /// Lanes at once: threads, or lanes of a dispatch.
+    pub lanes: usize,
+    /// Of all of them.
+    pub seconds: f64,
+}
+
+/// Times a case on all threads of the processor, a lane for each.
+pub fn on_processor<T: Real>(case: &Case) -> Timed {
+    let repeated = |repetitions: u32| {
+        let each = rayon::broadcast(|_| {
+            let mut twin = case.twin::<T>();
+            twin.run();
+            let begin = Instant::now();
+            (0..repetitions).for_each(|_| twin.run());
+            begin.elapsed().as_secs_f64()
+        });
+        each.into_iter().fold(0.0, f64::max)
+    };
+    let mut repetitions = 1;
+    while repeated(repetitions) < LONG && repetitions < 1 << 24 {
+        repetitions *= 2;
+    }
+    let rounds: Vec<f64> = (0..ROUNDS).map(|_| repeated(repetitions) / f64::from(repetitions)).collect();
+    Timed { lanes: rayon::current_num_threads(), seconds: Spread::of(&rounds).median }
+}
+
+/// Times a case on an adapter.
+///
+/// # Errors
+/// Where the adapter fails.
+pub fn on_adapter(case: &Case, device: &Device) -> Result<Timed, EngineError> {
+    let lanes = lanes(case, device);
+    let OnDevice { dispatch, .. } = case.on_device(device, lanes);
+    device.time(std::slice::from_ref(&dispatch))?;
+    let mut rounds = Vec::with_capacity(ROUNDS);
+    for _ in 0..ROUNDS {
+        rounds.push(device.time(std::slice::from_ref(&dispatch))?[0]);
+    }
+    Ok(Timed { lanes, seconds: Spread::of(&rounds).median })
+}
+
+/// Numbers in (-1, 1) that no kernel can take a short cut through.
+fn numbers<T: Real>(length: usize) -> Vec<T> {
+    // Through f32, so that both sides start from the same.
+    (0..length).map(|i| T::of(f64::from(((i as f64 * 0.754_877_666).fract() * 2.0 - 1.0) as f32))).collect()
+}
+
+/// A dense layer's weight and bias, of the size that a network starts with, so that the activation does not saturate.
+fn parameters<T: Real>(inputs: usize, outputs: usize) -> Vec<T> {
+    let size = 1.0 / (inputs as f32).sqrt();
+    numbers::<f32>(inputs * outputs + outputs).into_iter().map(|x| T::of(f64::from(size * x))).collect()
+}
+
+fn labels(rows: usize, classes: usize) -> Vec<u32> {
+    (0..rows).map(|row| (row * row % classes) as u32).collect()
+}
+
+/// Rows of a minibatch, far from each other.
+fn order(samples: usize, rows: usize) -> Vec<u32> {
+    (0..rows).map(|row| (row * 7919 % samples) as u32).collect()
+}
+
+/// What the delayed update is timed with: a learning rate that keeps thousands of repetitions finite.
+fn motion() -> Motion {
+    Motion { lr: 1e-6, momentum: 0.9, intake: 1.0, carried: 1.0, decay: 1e-3, ..Motion::default() }
+}

@@ -1,0 +1,143 @@
+//! What one thread of the processor runs.
+
+use super::{Case, Product, labels, motion, numbers, order, parameters};
+use crate::kernels::activation::Activation;
+use crate::kernels::gather;
+use crate::kernels::loss::{self, Loss};
+use crate::kernels::matmul;
+use crate::kernels::real::Real;
+use crate::kernels::step::{self, Landmarks, Place, State};
+
+/// A kernel on one lane, with operands of its own.
+pub trait Twin<T> {
+    fn run(&mut self);
+
+    /// What it wrote.
+    fn result(&self) -> &[T];
+}
+
+impl Case {
+    pub fn twin<T: Real>(&self) -> Box<dyn Twin<T>> {
+        match *self {
+            Self::Product { product, rows, inputs, outputs } => {
+                let result = match product {
+                    Product::Forward => rows * outputs,
+                    Product::Backward => rows * inputs,
+                    Product::Gradient => inputs * outputs + outputs,
+                };
+                Box::new(Layer {
+                    product,
+                    outputs,
+                    weights: inputs * outputs,
+                    parameters: parameters(inputs, outputs),
+                    input: numbers(rows * inputs),
+                    delta: numbers(rows * outputs),
+                    slope: numbers(rows * inputs),
+                    own_slope: vec![T::zero(); rows * outputs],
+                    result: vec![T::zero(); result],
+                })
+            }
+            Self::Loss { loss, rows, classes } => {
+                Box::new(Outputs { loss, labels: labels(rows, classes), values: numbers(rows * classes) })
+            }
+            Self::Gather { samples, rows, features } => Box::new(Minibatch {
+                order: order(samples, rows),
+                data: numbers(samples * features),
+                data_labels: labels(samples, 10),
+                inputs: Vec::new(),
+                labels: Vec::new(),
+            }),
+            Self::Step { parameters } => {
+                let start = || numbers(parameters);
+                let state = State { server: start(), history: start(), velocity: start(), second: Vec::new() };
+                Box::new(Update { gradient: start(), landmarks: numbers(3 * parameters), state })
+            }
+        }
+    }
+}
+
+struct Layer<T> {
+    product: Product,
+    outputs: usize,
+    weights: usize,
+    parameters: Vec<T>,
+    input: Vec<T>,
+    delta: Vec<T>,
+    /// Of the layer below.
+    slope: Vec<T>,
+    own_slope: Vec<T>,
+    result: Vec<T>,
+}
+
+impl<T: Real> Twin<T> for Layer<T> {
+    fn run(&mut self) {
+        let Self { product, outputs, weights, parameters, input, delta, slope, own_slope, result } = self;
+        let (weight, bias) = parameters.split_at(*weights);
+        match product {
+            Product::Forward => matmul::forward(input, weight, bias, Some(Activation::Tanh), result, own_slope),
+            Product::Backward => matmul::backward(delta, weight, *outputs, slope, result),
+            Product::Gradient => {
+                let (weight_gradient, bias_gradient) = result.split_at_mut(*weights);
+                matmul::gradient(delta, input, weight_gradient, bias_gradient);
+            }
+        }
+    }
+
+    fn result(&self) -> &[T] {
+        &self.result
+    }
+}
+
+struct Outputs<T> {
+    loss: Loss,
+    labels: Vec<u32>,
+    values: Vec<T>,
+}
+
+impl<T: Real> Twin<T> for Outputs<T> {
+    fn run(&mut self) {
+        loss::cpu(self.loss, &self.labels, &mut self.values);
+    }
+
+    fn result(&self) -> &[T] {
+        &self.values
+    }
+}
+
+struct Minibatch<T> {
+    order: Vec<u32>,
+    data: Vec<T>,
+    data_labels: Vec<u32>,
+    inputs: Vec<T>,
+    labels: Vec<u32>,
+}
+
+impl<T: Real> Twin<T> for Minibatch<T> {
+    fn run(&mut self) {
+        gather::cpu(&self.order, &self.data, &self.data_labels, &mut self.inputs, &mut self.labels);
+    }
+
+    fn result(&self) -> &[T] {
+        &self.inputs
+    }
+}
+
+struct Update<T> {
+    gradient: Vec<T>,
+    landmarks: Vec<T>,
+    state: State<T>,
+}
+
+impl<T: Real> Twin<T> for Update<T> {
+    fn run(&mut self) {
+        let (minimum, rest) = self.landmarks.split_at(self.gradient.len());
+        let (direction, curvature) = rest.split_at(minimum.len());
+        let landmarks = Landmarks { minimum, direction, curvature };
+        let place = Place { read: 0, write: 0, velocity: 0 };
+        step::cpu(&motion(), place, &self.gradient, landmarks, &mut self.state);
+    }
+
+    fn result(&self) -> &[T] {
+        &self.state.velocity
+    }
+}

@@ -1,0 +1,142 @@
+//! `tauscope bench`: every kernel under the roofline of the machine.
+
+use super::EngineArgs;
+use crate::bench::kernels::{CASES, Timed, Work, on_adapter, on_processor};
+use crate::bench::roof::Roof;
+use crate::command::sweep::Chosen;
+use crate::command::to_stdout;
+use crate::engine::EngineInfo;
+use crate::engine::gpu::{AdapterChoice, Gpu};
+use anyhow::Result;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct KernelArgs {
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// Only kernels whose name contains this
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
+    /// Write JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` writes.
+#[derive(Debug, Serialize)]
+struct Report {
+    #[serde(flatten)]
+    roof: Roof,
+    kernels: Vec<Row>,
+    #[serde(flatten)]
+    info: EngineInfo,
+    engine_choice: String,
+    /// What the times are read from: `device` or `host`.
+    clock: &'static str,
+    threads: usize,
+    commit: &'static str,
+}
+
+/// One kernel at one shape.
+#[derive(Debug, Serialize)]
+struct Row {
+    kernel: String,
+    /// At once: threads of the processor, or lanes of a dispatch.
+    lanes: usize,
+    /// Of all lanes.
+    microseconds: f64,
+    gflops: f64,
+    gb_per_s: f64,
+    fraction_of_peak: f64,
+    /// Above 1 where operands stay in a cache.
+    fraction_of_copy: f64,
+    /// Which roof is lower at the kernel's operations per byte: `compute` or `memory`.
+    bound_by: &'static str,
+}
+
+impl Row {
+    fn new(kernel: String, work: Work, Timed { lanes, seconds }: Timed, roof: &Roof) -> Self {
+        let rate = |amount: u64| amount as f64 * lanes as f64 / seconds / 1e9;
+        let (gflops, gb_per_s) = (rate(work.flops), rate(work.bytes));
+        let (fraction_of_peak, fraction_of_copy) = (gflops / roof.peak_gflops, gb_per_s / roof.copy_gb_per_s);
+        let bound_by = if fraction_of_peak > fraction_of_copy { "compute" } else { "memory" };
+        Self {
+            kernel,
+            lanes,
+            microseconds: 1e6 * seconds,
+            gflops,
+            gb_per_s,
+            fraction_of_peak,
+            fraction_of_copy,
+            bound_by,
+        }
+    }
+}
+
+/// # Errors
+/// Bad flags, an engine that cannot be had, a device that fails.
+pub fn run(args: &KernelArgs) -> Result<()> {
+    let cases: Vec<_> = CASES.iter().filter(|case| case.name().contains(&args.only)).collect();
+    if cases.is_empty() {
+        let names: Vec<String> = CASES.iter().map(|case| case.name()).collect();
+        anyhow::bail!("--only {}: accepted: a part of one of {}", args.only, names.join(", "));
+    }
+    let Chosen { engine, why } = args.engine.choose()?;
+    let info = engine.info().clone();
+    let adapter = match info.engine.as_str() {
+        "gpu" => Some(Gpu::open(&AdapterChoice::Named(info.adapter.clone()))?),
+        _ => None,
+    };
+    let device = adapter.as_ref().map(Gpu::device);
+    let roof = Roof::of(&info)?;
+    let mut kernels = Vec::with_capacity(cases.len());
+    for case in cases {
+        let double = info.precision == "f64";
+        let timed = match device {
+            Some(device) => on_adapter(case, device)?,
+            None if double => on_processor::<f64>(case),
+            None => on_processor::<f32>(case),
+        };
+        let work = case.work(if double { size_of::<f64>() } else { size_of::<f32>() });
+        kernels.push(Row::new(case.name(), work, timed, &roof));
+    }
+    let report = Report {
+        roof,
+        kernels,
+        info,
+        engine_choice: why,
+        clock: if device.is_some_and(|device| device.has_clock()) { "device" } else { "host" },
+        threads: rayon::current_num_threads(),
+        commit: env!("TAUSCOPE_COMMIT"),
+    };
+    to_stdout(&if args.json { format!("{}\n", serde_json::to_string_pretty(&report)?) } else { table(&report) })
+}
+
+/// The report as a person reads it.
+fn table(report: &Report) -> String {
+    let Report { roof, info, clock, threads, .. } = report;
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY);
+    table.set_header(["kernel", "lanes", "us", "GFLOP/s", "GB/s", "of peak", "of copy", "bound by"]);
+    for row in &report.kernels {
+        table.add_row([
+            row.kernel.clone(),
+            row.lanes.to_string(),
+            format!("{:.1}", row.microseconds),
+            format!("{:.1}", row.gflops),
+            format!("{:.1}", row.gb_per_s),
+            format!("{:.0} %", 100.0 * row.fraction_of_peak),
+            format!("{:.0} %", 100.0 * row.fraction_of_copy),
+            row.bound_by.into(),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1).take(6) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!(
+        "{} {} on {} ({}), {threads} threads, times by the {clock}'s clock\npeak {:.0} GFLOP/s, copy {:.1} GB/s (read plus \
+         written)\n{table}\n",
+        info.engine, info.precision, info.adapter, report.engine_choice, roof.peak_gflops, roof.copy_gb_per_s
+    )
+}

@@ -1,0 +1,81 @@
+//! The kernels that say what an adapter can do, those that `tauscope bench` times, and its clock.
+
+use crate::common::{EXACT, KERNEL_F32, assert_close, gpu};
+use crate::lanes::*;
+use tauscope::bench::kernels::CASES;
+use tauscope::engine::gpu::device::Device;
+use tauscope::engine::gpu::program::Dispatch;
+use tauscope::kernels::{Place, copy, peak};
+
+/// A kernel that has no lanes but one, which is idle unless `busy`.
+fn bind<P: bytemuck::Pod>(
+    device: &Device,
+    kernel: &'static tauscope::kernels::Kernel,
+    busy: u32,
+    buffers: &[&tauscope::engine::gpu::device::Buffer],
+    params: &P,
+    groups: u32,
+) -> Dispatch {
+    let places = device.buffer_of("places", &[Place { busy, ..Place::default() }]);
+    let buffers = [&[&places], buffers].concat();
+    device.dispatch(&device.pipeline(kernel, &[]), &buffers, params, [groups, 1, 1])
+}
+
+#[test]
+fn a_copy_is_whole_and_an_idle_lane_copies_nothing() {
+    let device = gpu().device();
+    let stride = 2 * copy::WORKGROUP;
+    for elements in [1, stride - 1, stride, stride + 1, 3 * stride + 7] {
+        let source = uniform(1, 4 * elements);
+        // One more, which is to stay.
+        let copied = nan(device, 4 * elements + 4);
+        let params = copy::Params { step: 0, lanes: 1, elements: elements as u32, stride: stride as u32 };
+        for busy in [0, 1] {
+            let buffers = [&device.buffer_of("source", &source), &copied];
+            device.run(&[bind(device, &copy::KERNEL, busy, &buffers, &params, 2)], 1);
+            let found = read(&copied, 4 * elements + 4);
+            let (inside, beyond) = found.split_at(4 * elements);
+            assert!(beyond.iter().all(|x| x.is_nan()));
+            if busy == 0 {
+                assert!(inside.iter().all(|x| x.is_nan()));
+            } else {
+                assert_close("copy", inside, &source, EXACT);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_chains_of_peak_are_all_computed() {
+    let device = gpu().device();
+    let (links, factor, groups) = (3, 0.99, 2);
+    let invocations = groups * peak::WORKGROUP;
+    let sums = nan(device, 4 * invocations);
+    let params = peak::Params { step: 0, lanes: 1, links, factor };
+    device.run(&[bind(device, &peak::KERNEL, 1, &[&sums], &params, groups as u32)], 1);
+    // x_n = 1 - (1 - x_0) factor^n, from x_0 = 0.01 and 0.02; a multiply-add is two operations, eight of them abreast.
+    let length = peak::flops(links) / (2 * 8);
+    let factor = f64::from(factor);
+    let chain = |start: f64| 1.0 - (1.0 - start * (1.0 - factor)) * factor.powi(length as i32);
+    let expected = vec![chain(1.0) + chain(2.0); 4 * invocations];
+    assert_close("chains", &read(&sums, 4 * invocations), &expected, KERNEL_F32);
+}
+
+#[test]
+fn every_case_of_the_benchmarks_agrees_with_its_twin_and_is_timed() {
+    let device = gpu().device();
+    for case in CASES.iter().filter(|case| case.work(4).bytes < 2_000_000) {
+        let on_device = case.on_device(device, 2);
+        let mut twin = case.twin::<f64>();
+        twin.run();
+        let length = twin.result().len();
+        let times = device.time(&vec![on_device.dispatch.clone(); 3]).unwrap();
+        assert!(times.len() == 3 && times.iter().all(|seconds| (0.0..60.0).contains(seconds)), "{times:?}");
+        (on_device.reset)(device);
+        device.run(std::slice::from_ref(&on_device.dispatch), 1);
+        for lane in 0..2 {
+            let found: Vec<f32> = device.read(&on_device.result, lane * length, length).unwrap();
+            assert_close(&case.name(), &found, twin.result(), KERNEL_F32);
+        }
+    }
+}
