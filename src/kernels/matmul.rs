@@ -19,7 +19,8 @@ use super::activation::Activation;
 use super::real::Real;
 use super::{Kernel, Place, read, read_write, shared_struct};
 
-pub const WGSL: &str = include_str!("../../shaders/matmul.wgsl");
+pub const WGSL: &str =
+    concat!(include_str!("../../shaders/matmul.wgsl"), include_str!("../../shaders/activation.wgsl"));
 
 shared_struct! {
     /// A matrix of every lane inside one buffer: element (i, k) of a lane's version lies at offset + lane lane_stride +

@@ -11,6 +11,7 @@
 
 pub mod activation;
 pub mod finish;
+pub mod fused;
 pub mod gather;
 pub mod loss;
 pub mod matmul;
@@ -20,12 +21,14 @@ pub mod quadratic;
 pub mod real;
 pub mod renew;
 pub mod step;
+mod unroll;
 
 /// A shader as data: what a device needs to build its pipeline, and what a test can check without one.
 #[derive(Debug)]
 pub struct Kernel {
     /// The stem: name of the file, the entry point and the pipeline.
     pub name: &'static str,
+    /// `shaders/<stem>.wgsl`, and `shaders/activation.wgsl` behind it where it ends in an activation.
     pub source: &'static str,
     /// Storage buffers of group 0, binding 0 first.
     pub bindings: &'static [Binding],
@@ -42,11 +45,17 @@ impl Kernel {
     pub fn immediates(&self) -> usize {
         self.structs.last().map_or(0, |params| params.size)
     }
+
+    /// The source of a variant: with what [`mod@unroll`] repeats.
+    pub fn unrolled(&self, variant: &[(&'static str, f64)]) -> String {
+        unroll::unroll(self.source, variant)
+    }
 }
 
 /// Every shader of the program.
-pub const ALL: [&Kernel; 8] = [
+pub const ALL: [&Kernel; 9] = [
     &finish::KERNEL,
+    &fused::KERNEL,
     &gather::KERNEL,
     &loss::KERNEL,
     &matmul::KERNEL,

@@ -148,7 +148,9 @@ fn missing(adapter: &wgpu::Adapter) -> Option<String> {
         return Some("immediates".into());
     }
     let limits = adapter.limits();
-    let buffers = kernels::ALL.iter().map(|kernel| kernel.bindings.len() as u32).max().unwrap_or(0);
+    // Without the fused step, which a plan does without where it cannot be had.
+    let indispensable = kernels::ALL.iter().filter(|kernel| kernel.name != kernels::fused::KERNEL.name);
+    let buffers = indispensable.map(|kernel| kernel.bindings.len() as u32).max().unwrap_or(0);
     let needed = [
         ("bytes of immediates", IMMEDIATES, limits.max_immediate_size),
         ("storage buffers per kernel", buffers, limits.max_storage_buffers_per_shader_stage),

@@ -5,19 +5,25 @@
 //! - `fault` keeps what goes wrong on it, and says what hangs
 //! - [`program`] makes pipelines and dispatches of [`crate::kernels`]
 //! - [`plan`] counts what a wave takes, before anything is allocated
-//! - `gradient` puts the dispatches of a gradient together, `wave` those of a step, and keeps the lanes
+//! - `steps` puts the dispatches of a wave's steps together on the path that the plan takes: `fused`, or `layered` with its
+//!   `gradient`
+//! - `wave` keeps the lanes
 
 pub mod device;
 mod fault;
+mod fused;
 mod gradient;
+mod layered;
 pub mod plan;
 pub mod program;
+mod steps;
 mod wave;
 
 pub use device::{AdapterChoice, AdapterReport, adapters};
 
 use super::{Engine, EngineError, EngineInfo, Footprint, Wave, WaveSpec};
 use device::Device;
+pub use plan::Paths;
 use plan::Plan;
 
 /// A device that waves can be opened on.
@@ -25,6 +31,7 @@ use plan::Plan;
 pub struct Gpu {
     device: Device,
     choice: AdapterChoice,
+    paths: Paths,
 }
 
 impl Gpu {
@@ -34,7 +41,16 @@ impl Gpu {
     /// [`EngineError::Unavailable`], with the adapters that there are, where none fits the choice or it lacks what the
     /// kernels need.
     pub fn open(choice: &AdapterChoice) -> Result<Self, EngineError> {
-        Ok(Self { device: Device::open(choice)?, choice: choice.clone() })
+        Ok(Self { device: Device::open(choice)?, choice: choice.clone(), paths: Paths::Fastest })
+    }
+
+    /// The same device, with waves on these paths alone, for tests and benchmarks of one of them.
+    pub fn with_paths(&self, paths: Paths) -> Self {
+        Self { paths, ..self.clone() }
+    }
+
+    fn plan(&self, spec: &WaveSpec) -> Result<Plan, EngineError> {
+        Plan::new(spec, self.device.limits(), self.paths)
     }
 
     /// The device itself, for tests and benchmarks of single kernels.
@@ -49,19 +65,19 @@ impl Engine for Gpu {
     }
 
     fn capacity(&self, spec: &WaveSpec) -> Result<usize, EngineError> {
-        Ok(Plan::new(spec, self.device.limits())?.capacity)
+        Ok(self.plan(spec)?.capacity)
     }
 
     fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
-        let plan = Plan::new(spec, self.device.limits())?;
+        let plan = self.plan(spec)?;
         Ok(Footprint { lane: plan.bytes / plan.capacity.max(1) as u64, free: None })
     }
 
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {
-        Ok(Box::new(wave::GpuWave::open(&self.device, spec)?))
+        Ok(Box::new(wave::GpuWave::open(&self.device, spec, self.paths)?))
     }
 
     fn reopen(&self) -> Result<Box<dyn Engine>, EngineError> {
-        Ok(Box::new(Self::open(&self.choice)?))
+        Ok(Box::new(Self { paths: self.paths, ..Self::open(&self.choice)? }))
     }
 }

@@ -2,19 +2,77 @@
 //! steps are submitted.
 
 use crate::engine::{EngineError, WaveSpec};
+use crate::kernels::fused::{self, Packing, Shape, quads};
 use crate::kernels::{gather, loss, matmul, quadratic, step};
+use crate::problem::data::Dataset;
 use crate::problem::{Network, Problem};
 use wgpu::Limits;
 
 /// Bytes of an f32 or u32.
 const WORD: u64 = 4;
 
-/// Steps in one submit at most: beyond this the cost of a submit is long paid for.
-const MOST_STEPS: usize = 64;
+/// Steps in one submit at most, on the layered path and on the fused one: beyond these the cost of a submit is long paid for.
+const MOST_STEPS: (usize, usize) = (64, 256);
 
 /// Floating-point operations in one submit at most. Drivers kill submits that take seconds; a small integrated GPU
 /// needs a tenth of a second for these.
 const MOST_WORK: u64 = 40_000_000_000;
+
+/// The same for one lane on the fused path, which is a single workgroup's however many others stand idle.
+const MOST_LANE_WORK: u64 = 1_000_000_000;
+
+/// Which paths the waves of a device may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Paths {
+    /// The fused one where it can be had.
+    #[default]
+    Fastest,
+    /// The fused one or none.
+    Fused,
+    Layered,
+}
+
+/// How a wave makes its steps. The same for every number of lanes, since a run has the same bits in all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Path {
+    /// One workgroup per lane makes many whole steps in one dispatch ([`crate::kernels::fused`]).
+    Fused(Shape),
+    /// A dispatch for every product, all lanes in it.
+    Layered,
+}
+
+impl Path {
+    fn new(spec: &WaveSpec, work: usize, limits: &Limits, paths: Paths) -> Result<Self, EngineError> {
+        match (paths, Self::fused(spec, work, limits)) {
+            (Paths::Layered, _) | (Paths::Fastest, Err(_)) => Ok(Self::Layered),
+            (Paths::Fastest | Paths::Fused, Ok(path)) => Ok(path),
+            (Paths::Fused, Err(why)) => Err(EngineError::TooLarge(format!("the fused step takes {why}"))),
+        }
+    }
+
+    /// The fused path, or what of it cannot be had. `work` is that of one lane's step.
+    fn fused(spec: &WaveSpec, work: usize, limits: &Limits) -> Result<Self, String> {
+        let Problem::Network(network) = &*spec.problem else {
+            return Err("a network: this is a quadratic".into());
+        };
+        let (buffers, most) = (fused::KERNEL.bindings.len(), limits.max_storage_buffers_per_shader_stage);
+        if buffers > most as usize {
+            return Err(format!("{buffers} storage buffers; the adapter has {most}"));
+        }
+        if work as u64 > MOST_LANE_WORK {
+            return Err(format!("at most {MOST_LANE_WORK} operations in a step of a lane: this has {work}"));
+        }
+        let memory = limits.max_compute_workgroup_storage_size as usize;
+        let invocations = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+        Shape::new(&network.model, rows(network, spec), memory, invocations as usize).map(Self::Fused)
+    }
+
+    /// As run.json names it.
+    pub fn name(&self) -> &'static str {
+        self.into()
+    }
+}
 
 /// The numbers of a wave on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +83,10 @@ pub struct Plan {
     pub bytes: u64,
     /// Steps in one submit.
     pub portion: usize,
-    /// P.
+    pub path: Path,
+    /// How vectors of P numbers are stored.
+    pub packing: Packing,
+    /// Numbers of a stored vector: P, or more where it is packed.
     pub parameters: usize,
     /// Partial sums of the loss per lane.
     pub loss_partials: usize,
@@ -43,7 +104,7 @@ struct Size {
 impl Plan {
     /// # Errors
     /// [`EngineError::TooLarge`], with the numbers, where not even one lane fits.
-    pub fn new(spec: &WaveSpec, limits: &Limits) -> Result<Self, EngineError> {
+    pub fn new(spec: &WaveSpec, limits: &Limits, paths: Paths) -> Result<Self, EngineError> {
         let parameters = spec.problem.dimension();
         let (loss_partials, work) = match &*spec.problem {
             Problem::Quadratic(_) => (quadratic::partials(parameters), parameters),
@@ -53,17 +114,28 @@ impl Plan {
                 (loss::partials(rows), 6 * rows * weights)
             }
         };
+        let path = Path::new(spec, work, limits, paths)?;
+        let packing = match (&path, &*spec.problem) {
+            (Path::Fused(_), Problem::Network(network)) => Packing::of(&network.model),
+            _ => Packing::none(parameters),
+        };
         let moment_partials = step::partials(parameters);
-        let mut plan = Self { capacity: spec.lanes, bytes: 0, portion: 1, parameters, loss_partials, moment_partials };
+        let (capacity, parameters) = (spec.lanes, packing.length());
+        let mut plan =
+            Self { capacity, bytes: 0, portion: 1, path, packing, parameters, loss_partials, moment_partials };
         plan.check_grid(spec, limits)?;
         plan.capacity = plan.lanes_that_fit(spec, limits)?;
 
         let lanes = plan.capacity.max(1) as u64;
         let table = lanes * UPDATE.max(spec.batch.unwrap_or(0) as u64 * WORD);
+        let (most_steps, lane_work) = match path {
+            Path::Fused(_) => (MOST_STEPS.1, MOST_LANE_WORK),
+            Path::Layered => (MOST_STEPS.0, MOST_WORK),
+        };
         plan.portion = spec
             .block
-            .min(MOST_STEPS)
-            .min((MOST_WORK / (lanes * work as u64)) as usize)
+            .min(most_steps)
+            .min((MOST_WORK / (lanes * work as u64)).min(lane_work / work as u64) as usize)
             .min((largest_buffer(limits) / table) as usize)
             .max(1);
         plan.bytes = plan.sizes(spec).iter().map(|size| size.shared + lanes * size.per_lane).sum();
@@ -97,14 +169,25 @@ impl Plan {
             per_lane("history", spec.needs.slots * self.parameters),
             per_lane("state", spec.needs.memories() * self.parameters),
             per_lane("server", self.parameters),
-            per_lane("gradient", self.parameters),
-            per_lane("loss_partials", self.loss_partials),
-            per_lane("moment_partials", 4 * self.moment_partials),
             per_lane("observations", 4 * spec.block),
         ];
-        match &*spec.problem {
-            Problem::Quadratic(_) => sizes.push(shared("eigenvalues", self.parameters)),
-            Problem::Network(network) => {
+        if spec.needs.centred {
+            sizes.push(per_lane("anchor", self.parameters));
+        }
+        if self.path == Path::Layered {
+            sizes.extend([
+                per_lane("gradient", self.parameters),
+                per_lane("loss_partials", self.loss_partials),
+                per_lane("moment_partials", 4 * self.moment_partials),
+            ]);
+        }
+        match (&*spec.problem, &self.path) {
+            (Problem::Quadratic(_), _) => sizes.push(shared("eigenvalues", self.parameters)),
+            (Problem::Network(network), Path::Fused(_)) => {
+                let Dataset { features, .. } = network.data;
+                sizes.push(shared("data", network.data.samples() * 4 * quads(features)));
+            }
+            (Problem::Network(network), Path::Layered) => {
                 let rows = rows(network, spec);
                 sizes.push(shared("data", network.data.inputs.len()));
                 if spec.batch.is_some() {
@@ -123,7 +206,7 @@ impl Plan {
     /// Whether every dispatch but for its lanes stays within the workgroups of one dimension.
     fn check_grid(&self, spec: &WaveSpec, limits: &Limits) -> Result<(), EngineError> {
         let mut grids = vec![("step", self.parameters.div_ceil(step::WORKGROUP))];
-        if let Problem::Network(network) = &*spec.problem {
+        if let (Problem::Network(network), Path::Layered) = (&*spec.problem, &self.path) {
             let rows = rows(network, spec);
             grids.push(("gather", (rows * network.data.features).div_ceil(gather::WORKGROUP)));
             for layer in &network.model.layers {
@@ -163,7 +246,7 @@ mod tests {
     use super::*;
     use crate::engine::Needs;
     use crate::problem::Quadratic;
-    use crate::problem::data::{DataSource, Dataset};
+    use crate::problem::data::DataSource;
     use crate::problem::model::Model;
     use crate::schedule::Sampling;
     use std::sync::Arc;
@@ -195,7 +278,7 @@ mod tests {
 
     /// WebGPU's guaranteed limits: 128 MiB per binding, 256 MiB per buffer, 65535 workgroups.
     fn plan(spec: &WaveSpec) -> Result<Plan, EngineError> {
-        Plan::new(spec, &Limits::default())
+        Plan::new(spec, &Limits::default(), Paths::Layered)
     }
 
     #[test]
@@ -209,11 +292,11 @@ mod tests {
 
     #[test]
     fn a_submit_is_bounded_in_steps_in_work_and_in_its_tables() {
-        assert_eq!(plan(&spec(quadratic(10), None, 10)).unwrap().portion, MOST_STEPS);
+        assert_eq!(plan(&spec(quadratic(10), None, 10)).unwrap().portion, MOST_STEPS.0);
         // 6 FLOP for each of 1797 rows and 1184 weights of 800 lanes: 10.2 GFLOP a step.
         assert_eq!(plan(&spec(digits(), None, 800)).unwrap().portion, 3);
         let small = Limits { max_storage_buffer_binding_size: 1 << 20, ..Limits::default() };
-        let plan = Plan::new(&spec(digits(), Some(64), 100), &small).unwrap();
+        let plan = Plan::new(&spec(digits(), Some(64), 100), &small, Paths::Layered).unwrap();
         assert!(plan.capacity * plan.portion * 64 * 4 <= 1 << 20 && plan.portion > 1, "{plan:?}");
     }
 

@@ -1,12 +1,12 @@
 //! A wave on a device: its buffers, the dispatches of a step, and the lanes' places in it.
 
 use super::device::{Buffer, Device};
-use super::gradient::Workspace;
-use super::plan::Plan;
+use super::plan::{Paths, Plan};
 use super::program::Dispatch;
+use super::steps::{Steps, Workspace};
 use crate::engine::{EngineError, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec};
 use crate::kernels::motion::Update;
-use crate::kernels::{Place, observe, renew, step};
+use crate::kernels::{Place, renew};
 use crate::rule::course::{Course, Leg};
 use crate::schedule::BatchOrder;
 use std::sync::Arc;
@@ -16,8 +16,7 @@ pub struct GpuWave {
     spec: WaveSpec,
     plan: Plan,
     lanes: Vec<Option<Lane>>,
-    /// One step of the whole wave.
-    dispatches: Vec<Dispatch>,
+    steps: Steps,
     /// The wave and its kernels, for whoever waits for them in vain.
     what: Arc<str>,
     renewal: Dispatch,
@@ -55,8 +54,8 @@ const OBSERVATION: u64 = size_of::<[f32; 4]>() as u64;
 impl GpuWave {
     /// # Errors
     /// As [`crate::engine::Engine::open`].
-    pub fn open(device: &Device, spec: WaveSpec) -> Result<Self, EngineError> {
-        let plan = Plan::new(&spec, device.limits())?;
+    pub fn open(device: &Device, spec: WaveSpec, paths: Paths) -> Result<Self, EngineError> {
+        let plan = Plan::new(&spec, device.limits(), paths)?;
         if plan.capacity < spec.lanes {
             let Plan { capacity, .. } = plan;
             return Err(EngineError::TooLarge(format!("{} lanes asked for; the adapter holds {capacity}", spec.lanes)));
@@ -67,18 +66,14 @@ impl GpuWave {
         let order = room("order", plan.portion * spec.batch.unwrap_or(0));
         let updates = device.buffer("updates", (plan.portion * lanes * size_of::<Update>()) as u64);
         let server = room("server", plan.parameters);
-        let gradient = room("gradient", plan.parameters);
         let history = room("history", spec.needs.slots * plan.parameters);
         let state = room("state", spec.needs.memories() * plan.parameters);
-        let loss_partials = room("loss_partials", plan.loss_partials);
-        let moment_partials = room("moment_partials", 4 * plan.moment_partials);
         let observations = device.buffer("observations", (plan.portion * lanes) as u64 * OBSERVATION);
         let staging = device.staging((spec.block * lanes) as u64 * OBSERVATION);
-        let flat = vec![0.0; plan.parameters];
+        let flat = vec![0.0; spec.problem.dimension()];
         let curvature = spec.problem.curvature().unwrap_or(&flat);
-        let landmarks: Vec<f32> =
-            spec.minimum.iter().chain(&*spec.direction).chain(curvature).map(|x| *x as f32).collect();
-        let landmarks = device.buffer_of("landmarks", &landmarks);
+        let landmarks = [&spec.minimum, &spec.direction, curvature].map(|landmark| plan.packing.pack(landmark));
+        let landmarks = device.buffer_of("landmarks", &landmarks.concat());
 
         let workspace = Workspace {
             device,
@@ -91,39 +86,9 @@ impl GpuWave {
             history: &history,
             state: &state,
             landmarks: &landmarks,
-            gradient: &gradient,
-            loss_partials: &loss_partials,
+            observations: &observations,
         };
-        let mut dispatches = workspace.dispatches();
-        let weight_decay = spec.problem.weight_decay() as f32;
-        let update = step::Params {
-            step: 0,
-            lanes: lanes as u32,
-            parameters: plan.parameters as u32,
-            history_stride: (spec.needs.slots * plan.parameters) as u32,
-            state_stride: (spec.needs.memories() * plan.parameters) as u32,
-            second_offset: (spec.needs.velocities() * plan.parameters) as u32,
-            partials: plan.moment_partials as u32,
-        };
-        dispatches.push(device.dispatch(
-            &device.pipeline(&step::KERNEL, &[]),
-            &[&places, &updates, &gradient, &landmarks, &server, &history, &state, &moment_partials],
-            &update,
-            [plan.moment_partials as u32, lanes as u32, 1],
-        ));
-        let seen = observe::Params {
-            step: 0,
-            lanes: lanes as u32,
-            loss_partials: plan.loss_partials as u32,
-            moment_partials: plan.moment_partials as u32,
-            weight_decay,
-        };
-        dispatches.push(device.dispatch(
-            &device.pipeline(&observe::KERNEL, &[]),
-            &[&places, &loss_partials, &moment_partials, &observations],
-            &seen,
-            [lanes as u32, 1, 1],
-        ));
+        let steps = workspace.steps();
         let renewals = device.buffer("renewals", (lanes * size_of::<Place>()) as u64);
         let factors = room("factors", 1);
         let renewing = renew::Params {
@@ -145,18 +110,17 @@ impl GpuWave {
             }
             error => error,
         })?;
-        let kernels: Vec<&str> = dispatches.iter().map(|dispatch| dispatch.kernel).collect();
         let what = format!(
             "a wave of {lanes} lanes and {} slots, up to {} steps of the kernels {}",
             spec.needs.slots,
             plan.portion,
-            kernels.join(", ")
+            steps.kernels().join(", ")
         );
         Ok(Self {
             device: device.clone(),
             what: what.into(),
             lanes: (0..lanes).map(|_| None).collect(),
-            dispatches,
+            steps,
             renewal,
             renewals,
             factors,
@@ -205,7 +169,7 @@ impl Wave for GpuWave {
         let Self { device, spec, plan, .. } = self;
         let parameters = plan.parameters;
         let (Needs { slots, .. }, memories) = (spec.needs, spec.needs.memories());
-        let start: Vec<f32> = run.start.iter().map(|x| *x as f32).collect();
+        let start = plan.packing.pack(&run.start);
         device.write(&self.server, lane * parameters, &start);
         device.write(&self.history, lane * slots * parameters, &start.repeat(run.schedule.slots() as usize));
         device.write(&self.state, lane * memories * parameters, &vec![0f32; memories * parameters]);
@@ -230,7 +194,7 @@ impl Wave for GpuWave {
         while done < steps {
             let portion = self.plan.portion.min(steps - done);
             self.schedule(portion);
-            let mut encoder = self.device.encode(&self.dispatches, portion);
+            let mut encoder = self.steps.encode(&self.device, portion);
             let bytes = |steps: usize| (steps * lanes) as u64 * OBSERVATION;
             encoder.copy_buffer_to_buffer(&self.observations, 0, &self.staging, bytes(done), bytes(portion));
             self.device.submit(encoder.finish(), &self.what);
@@ -276,7 +240,7 @@ impl Wave for GpuWave {
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         let parameters = self.plan.parameters;
         let server: Vec<f32> = self.device.read(&self.server, lane * parameters, parameters)?;
-        Ok(server.into_iter().map(f64::from).collect())
+        Ok(self.plan.packing.unpack(&server))
     }
 }
 

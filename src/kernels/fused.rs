@@ -1,0 +1,384 @@
+//! `fused`: many whole steps of delayed SGD of a multilayer perceptron in one dispatch, one workgroup per lane.
+//!
+//! A step is what the kernels `gather`, `matmul`, `loss`, `finish`, `step` and `observe` make of it, by the same formulae; here
+//! weights, activations, deltas and the gradient never leave the workgroup. Rows go through in chunks; every invocation keeps
+//! its tiles of the gradient in registers until the last chunk is through.
+//!
+//! Every vector of a lane is stored packed ([`Packing`]): for each layer the rows of W^T, padded to a multiple of four, then
+//! the bias; each row padded to a multiple of four outputs. Padding is 0 and stays 0 under every rule, so that sums over a
+//! packed vector are sums over the parameters. Lengths and strides below are in vec4s.
+//!
+//! Not here: which networks fit and where ([`Shape`] says how, `engine::gpu::plan` whether), nor the formulae's CPU twin, which
+//! is the whole CPU engine.
+//!
+//! Bindings of `fused.wgsl`:
+//! - `places`: steps x lanes
+//! - `updates`: steps x lanes
+//! - `order`: steps x lanes x rows, row numbers of the data; not read where the batch is full
+//! - `data`: samples x features
+//! - `labels`: samples
+//! - `layers`: the model
+//! - `landmarks`: 3 x P: the minimum, a direction, the diagonal of the Hessian (not known of a network: zeros)
+//! - `server`: lanes x P
+//! - `history`: lanes x slots x P
+//! - `state`: lanes x (velocities, then the second moment if any) x P
+//! - `anchor`: lanes x P, the gradient of the loss at the minimum; a stub where no lane is centred
+//! - `observations`: steps x lanes, as of `observe`
+
+use super::activation::Activation;
+use super::loss::Loss;
+use super::motion::{ADAM_EPSILON, CLIPPING_EPSILON, COMPENSATION_EPSILON, Form, Update};
+use super::{Kernel, Place, read, read_write, shared_struct};
+use crate::problem::model::Model;
+
+pub const WGSL: &str = concat!(include_str!("../../shaders/fused.wgsl"), include_str!("../../shaders/activation.wgsl"));
+
+shared_struct! {
+    /// Immediates of `fused.wgsl`.
+    pub struct Params {
+        /// The first of the tables' steps that are made.
+        pub step: u32,
+        pub lanes: u32,
+        /// How many steps are made.
+        pub steps: u32,
+        /// Rows of a batch.
+        pub rows: u32,
+        /// 1 where `order` says which rows these are.
+        pub minibatch: u32,
+        /// Of a sample, padded.
+        pub features: u32,
+        /// Outputs that are classes: those beyond are padding.
+        pub classes: u32,
+        pub layers: u32,
+        /// P, packed.
+        pub parameters: u32,
+        /// slots P.
+        pub history_stride: u32,
+        /// As in [`super::step::Params`].
+        pub state_stride: u32,
+        pub second_offset: u32,
+        /// 1 / rows.
+        pub scale: f32,
+        pub weight_decay: f32,
+    }
+}
+
+shared_struct! {
+    /// A dense layer: its shape, where its parameters lie in a packed vector, and its matrices in the arena.
+    pub struct Layer {
+        pub inputs: u32,
+        pub outputs: u32,
+        pub weight: u32,
+        pub input: u32,
+        /// From one row of the input to the next.
+        pub input_stride: u32,
+        pub value: u32,
+        /// The slopes until the deltas take their place; the same as `value` in the last layer.
+        pub delta: u32,
+        /// From one row of values, or of deltas, to the next.
+        pub stride: u32,
+    }
+}
+
+pub const KERNEL: Kernel = Kernel {
+    name: "fused",
+    source: WGSL,
+    bindings: &[
+        read("places"),
+        read("updates"),
+        read("order"),
+        read("data"),
+        read("labels"),
+        read("layers"),
+        read("landmarks"),
+        read_write("server"),
+        read_write("history"),
+        read_write("state"),
+        read_write("anchor"),
+        read_write("observations"),
+    ],
+    structs: &[Place::LAYOUT, Update::LAYOUT, Layer::LAYOUT, Params::LAYOUT],
+    constants: &[
+        ("COMPENSATED", Form::COMPENSATED as f64),
+        ("COMPENSATED_ADAPTIVELY", Form::COMPENSATED_ADAPTIVELY as f64),
+        ("COMPENSATED_EXACTLY", Form::COMPENSATED_EXACTLY as f64),
+        ("GAP_AWARE", Form::GAP_AWARE as f64),
+        ("ADAM", Form::ADAM as f64),
+        ("SIGN", Form::SIGN as f64),
+        ("EPSILON", ADAM_EPSILON),
+        ("COMPENSATION_EPSILON", COMPENSATION_EPSILON),
+        ("CLIPPING_EPSILON", CLIPPING_EPSILON),
+    ],
+    variants: &["WORKGROUP", "ARENA", "ROWS", "TILES", "ACTIVATION", "LOSS"],
+};
+
+/// Bytes of a vec4.
+pub const QUAD: usize = 16;
+
+/// Rows of a chunk: fewer leave most invocations without work, more save little.
+const ROWS: std::ops::RangeInclusive<usize> = 16..=64;
+
+/// Invocations of a workgroup.
+const WORKGROUPS: [usize; 3] = [64, 128, 256];
+
+/// Tiles of the gradient that an invocation keeps: 16 registers each.
+const MOST_TILES: usize = 6;
+
+/// How a model and its batch lie in a workgroup. It depends on nothing else but the device's limits: all lanes of such a model
+/// compute the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Invocations.
+    pub workgroup: usize,
+    /// Rows of a chunk, a multiple of 4.
+    pub rows: usize,
+    /// Tiles of the gradient for each invocation.
+    pub tiles: usize,
+    /// vec4s of workgroup memory.
+    pub arena: usize,
+}
+
+impl Shape {
+    /// For batches of `rows` rows, in at most `memory` bytes and `invocations` invocations.
+    ///
+    /// # Errors
+    /// What does not fit, with the numbers.
+    pub fn new(model: &Model, rows: usize, memory: usize, invocations: usize) -> Result<Self, String> {
+        let packing = Packing::of(model);
+        let tiles: usize = model.layers.iter().map(|layer| (quads(layer.inputs) + 1) * quads(layer.outputs)).sum();
+        let fitting = WORKGROUPS.into_iter().filter(|workgroup| *workgroup <= invocations);
+        let Some(workgroup) = fitting.clone().find(|workgroup| *workgroup >= tiles).or(fitting.last()) else {
+            return Err(format!("a workgroup of {invocations} invocations; the least is {}", WORKGROUPS[0]));
+        };
+        let fixed = packing.quads() + 1;
+        let per_row = row_strides(model).iter().sum::<usize>();
+        let least = padded(rows).min(*ROWS.start());
+        let needed = fixed + (least * per_row).max(workgroup);
+        if needed * QUAD > memory {
+            return Err(format!(
+                "{} bytes of workgroup memory for {} parameters and {least} rows; the adapter has {memory}",
+                needed * QUAD,
+                model.parameters()
+            ));
+        }
+        let each = tiles.div_ceil(workgroup);
+        if each > MOST_TILES {
+            return Err(format!(
+                "{each} tiles of the gradient for each of {workgroup} invocations; the most is {MOST_TILES}"
+            ));
+        }
+        let most = ((memory / QUAD - fixed) / per_row / 4 * 4).min(*ROWS.end());
+        // As many rows in every chunk, but for the last.
+        let rows = padded(rows.div_ceil(rows.div_ceil(most)));
+        let arena = fixed + (rows * per_row).max(workgroup);
+        Ok(Self { workgroup, rows, tiles: each, arena })
+    }
+
+    /// The values of [`KERNEL`]'s variants.
+    pub fn variant(&self, activation: Activation, loss: Loss) -> [(&'static str, f64); 6] {
+        let [(_, loss)] = loss.variant();
+        [
+            ("WORKGROUP", self.workgroup as f64),
+            ("ARENA", self.arena as f64),
+            ("ROWS", self.rows as f64),
+            ("TILES", self.tiles as f64),
+            ("ACTIVATION", f64::from(activation.code())),
+            ("LOSS", loss),
+        ]
+    }
+
+    /// The model's table.
+    pub fn layers(&self, model: &Model) -> Vec<Layer> {
+        let packing = Packing::of(model);
+        let strides = row_strides(model);
+        let mut at = packing.quads() + 1;
+        let mut matrices = strides.iter().map(|stride| {
+            let matrix = (at as u32, *stride as u32);
+            at += self.rows * stride;
+            matrix
+        });
+        let mut take = || matrices.next().expect("there is a stride for every matrix");
+        let (mut input, mut input_stride) = take();
+        let mut layers = Vec::new();
+        for (index, (layer, weight)) in model.layers.iter().zip(&packing.weights).enumerate() {
+            let (value, stride) = take();
+            let delta = if index + 1 < model.layers.len() { take().0 } else { value };
+            layers.push(Layer {
+                inputs: quads(layer.inputs) as u32,
+                outputs: quads(layer.outputs) as u32,
+                weight: (weight / 4) as u32,
+                input,
+                input_stride,
+                value,
+                delta,
+                stride,
+            });
+            (input, input_stride) = (value, stride);
+        }
+        layers
+    }
+}
+
+/// Strides of the matrices of a chunk, in their order in the arena: inputs, then of every hidden layer values and deltas, then
+/// outputs. All are odd, so that neighbouring rows lie in different banks.
+fn row_strides(model: &Model) -> Vec<usize> {
+    let stride = |width: usize| quads(width) | 1;
+    let (inputs, last) = (model.layers[0].inputs, model.layers.len() - 1);
+    let mut strides = vec![stride(inputs)];
+    for (index, layer) in model.layers.iter().enumerate() {
+        strides.extend(vec![stride(layer.outputs); if index < last { 2 } else { 1 }]);
+    }
+    strides
+}
+
+/// vec4s that hold `width` numbers.
+pub fn quads(width: usize) -> usize {
+    width.div_ceil(4)
+}
+
+fn padded(width: usize) -> usize {
+    4 * quads(width)
+}
+
+/// Where every parameter of a flat vector lies in a packed one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packing {
+    /// Of each parameter in turn.
+    places: Vec<usize>,
+    /// Where the parameters of each layer begin.
+    weights: Vec<usize>,
+    /// Of a packed vector.
+    length: usize,
+}
+
+impl Packing {
+    pub fn of(model: &Model) -> Self {
+        let mut places = vec![0; model.parameters()];
+        let (mut weights, mut length) = (Vec::new(), 0);
+        for layer in &model.layers {
+            let stride = padded(layer.outputs);
+            let bias = length + padded(layer.inputs) * stride;
+            for output in 0..layer.outputs {
+                for input in 0..layer.inputs {
+                    places[layer.weight + output * layer.inputs + input] = length + input * stride + output;
+                }
+                places[layer.bias + output] = bias + output;
+            }
+            weights.push(length);
+            length = bias + stride;
+        }
+        Self { places, weights, length }
+    }
+
+    /// That of vectors which are stored as they are.
+    pub fn none(parameters: usize) -> Self {
+        Self { places: (0..parameters).collect(), weights: Vec::new(), length: parameters }
+    }
+
+    /// Numbers of a packed vector, padding included.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// vec4s of a packed vector.
+    fn quads(&self) -> usize {
+        self.length / 4
+    }
+
+    /// `flat` in f32, packed; P numbers, of which none may be missing.
+    pub fn pack(&self, flat: &[f64]) -> Vec<f32> {
+        assert_eq!(flat.len(), self.places.len(), "numbers to pack");
+        let mut packed = vec![0.0; self.length];
+        for (place, value) in self.places.iter().zip(flat) {
+            packed[*place] = *value as f32;
+        }
+        packed
+    }
+
+    /// The P numbers of a packed vector.
+    pub fn unpack(&self, packed: &[f32]) -> Vec<f64> {
+        self.places.iter().map(|place| f64::from(packed[*place])).collect()
+    }
+}
+
+/// `rows` (each `width` long) with every row padded to whole vec4s.
+pub fn pad_rows(rows: &[f32], width: usize) -> Vec<f32> {
+    let pad = vec![0.0; padded(width) - width];
+    rows.chunks_exact(width).flat_map(|row| row.iter().chain(&pad)).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(widths: &[usize]) -> Model {
+        let (inputs, rest) = widths.split_first().unwrap();
+        let (outputs, hidden) = rest.split_last().unwrap();
+        Model::mlp(*inputs, hidden, *outputs, Activation::Tanh)
+    }
+
+    #[test]
+    fn packing_is_the_transpose_with_its_bias_and_comes_back() {
+        // W = [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]], b = [11, 12].
+        let packing = Packing::of(&model(&[5, 2]));
+        let flat: Vec<f64> = (1..=12).map(f64::from).collect();
+        let mut rows = vec![[0f32; 4]; 9];
+        (0..5).for_each(|k| rows[k] = [k as f32 + 1.0, k as f32 + 6.0, 0.0, 0.0]);
+        rows[8] = [11.0, 12.0, 0.0, 0.0];
+        assert_eq!(packing.pack(&flat), rows.concat());
+
+        for widths in [&[1, 1][..], &[4, 4], &[3, 17, 33, 5], &[64, 16, 10]] {
+            let model = model(widths);
+            let packing = Packing::of(&model);
+            let flat: Vec<f64> = (1..=model.parameters()).map(|x| x as f64).collect();
+            let packed = packing.pack(&flat);
+            assert_eq!(packed.len(), packing.length());
+            assert_eq!(packed.iter().filter(|x| **x != 0.0).count(), flat.len());
+            assert_eq!(packing.unpack(&packed), flat);
+        }
+        let flat = [1.0, 2.0, 3.0];
+        assert_eq!(Packing::none(3).unpack(&Packing::none(3).pack(&flat)), flat);
+    }
+
+    #[test]
+    fn a_shape_keeps_within_its_limits_and_its_matrices_apart() {
+        for widths in [&[1, 1][..], &[7, 4], &[64, 16, 10], &[64, 32, 10], &[5, 33, 17, 4, 3]] {
+            for rows in [1, 15, 16, 17, 64, 65, 512] {
+                for (memory, invocations) in [(16 << 10, 128), (32 << 10, 256), (48 << 10, 1024)] {
+                    let model = model(widths);
+                    let Ok(shape) = Shape::new(&model, rows, memory, invocations) else {
+                        assert_eq!((memory, widths), (16 << 10, &[64, 32, 10][..]), "{rows} rows do not fit");
+                        continue;
+                    };
+                    assert!(shape.arena * QUAD <= memory && shape.workgroup <= invocations, "{shape:?}");
+                    assert!(shape.rows % 4 == 0 && shape.rows <= shape.workgroup && shape.rows >= rows.min(16));
+                    let mut matrices: Vec<(u32, u32)> = shape
+                        .layers(&model)
+                        .iter()
+                        .flat_map(|layer| {
+                            let Layer { input, input_stride, value, delta, stride, .. } = *layer;
+                            [(input, input_stride), (value, stride), (delta, stride)]
+                        })
+                        .collect();
+                    matrices.sort_unstable();
+                    matrices.dedup();
+                    let ends = matrices.iter().map(|(at, stride)| at + stride * shape.rows as u32);
+                    let next = matrices.iter().skip(1).map(|(at, _)| *at).chain([shape.arena as u32]);
+                    assert!(ends.zip(next).all(|(end, next)| end <= next), "{matrices:?} of {shape:?}");
+                    assert!(matrices[0].0 as usize > Packing::of(&model).length() / 4);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_the_numbers() {
+        let refusal = |widths: &[usize], memory, invocations| {
+            Shape::new(&model(widths), 64, memory, invocations).expect_err("it does not fit")
+        };
+        let wide = refusal(&[64, 256, 10], 48 << 10, 1024);
+        assert!(wide.contains("49152") && wide.contains("19210"), "{wide}");
+        assert!(refusal(&[4, 4], 32 << 10, 32).contains("32 invocations"));
+        assert!(refusal(&[63, 63, 63], 1 << 20, 64).contains("tiles"));
+    }
+}
