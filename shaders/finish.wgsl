@@ -1,6 +1,6 @@
 // Weight decay, compensation, centring and clipping of a whole gradient (src/kernels/finish.rs). One workgroup per lane.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32 }
+struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Update {
     lr: f32, momentum: f32, intake: f32, direct: f32, carried: f32, ahead: f32, decay: f32, shrink: f32,
     form: u32, strength: f32, memory: f32, correction: f32,

@@ -3,7 +3,7 @@
 // Storage is not coherent within a dispatch: element i of every vector is loaded and stored by invocation i % WORKGROUP
 // alone, and everything that invocations tell each other goes through the arena.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32 }
+struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Update {
     lr: f32, momentum: f32, intake: f32, direct: f32, carried: f32, ahead: f32, decay: f32, shrink: f32,
     form: u32, strength: f32, memory: f32, correction: f32,
@@ -94,13 +94,13 @@ fn fused(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
             var sums_0 = Sums();
             // end
             for (var first = 0u; first < params.rows; first += ROWS) {
-                fetch(at, first, local);
+                fetch(place.rows, first, local);
                 workgroupBarrier();
                 for (var index = 0u; index < params.layers; index++) {
                     forward(layers[index], index + 1u < params.layers, local);
                     workgroupBarrier();
                 }
-                if local < ROWS { loss += differentiate(at, first + local, local); }
+                if local < ROWS { loss += differentiate(place.rows, first + local, local); }
                 workgroupBarrier();
                 for (var index = params.layers - 1u; index > 0u; index--) {
                     backward(layers[index], layers[index - 1u], local);
@@ -152,21 +152,21 @@ fn tile(index: u32) -> Tile {
     return Tile();
 }
 
-// Which sample a row of a step's batch is.
-fn sample(at: u32, row: u32) -> u32 {
+// Which sample a row of a step's batch is, whose row numbers begin at `batch` of `order`.
+fn sample(batch: u32, row: u32) -> u32 {
     if params.minibatch == 0u { return row; }
-    return order[at * params.rows + row];
+    return order[batch + row];
 }
 
 // Copies a chunk of the batch; rows beyond the last are 0, and what becomes of them counts for nothing.
-fn fetch(at: u32, first: u32, local: u32) {
+fn fetch(batch: u32, first: u32, local: u32) {
     let input = layers[0].input;
     let stride = layers[0].input_stride;
     for (var i = local; i < ROWS * params.features; i += WORKGROUP) {
         let row = i / params.features;
         let column = i % params.features;
         var value = vec4f();
-        if first + row < params.rows { value = data[sample(at, first + row) * params.features + column]; }
+        if first + row < params.rows { value = data[sample(batch, first + row) * params.features + column]; }
         arena[input + row * stride + column] = value;
     }
 }
@@ -234,14 +234,14 @@ fn emit(layer: Layer, hidden: bool, row: u32, output: u32, z: vec4f) {
 }
 
 // Replaces the outputs of a row of the chunk by the gradient of the batch's mean loss; returns the row's loss.
-fn differentiate(at: u32, row: u32, local: u32) -> f32 {
+fn differentiate(batch: u32, row: u32, local: u32) -> f32 {
     let layer = layers[params.layers - 1u];
     let first = layer.delta + local * layer.stride;
     if row >= params.rows {
         for (var i = first; i < first + layer.outputs; i++) { arena[i] = vec4f(); }
         return 0.0;
     }
-    let label = labels[sample(at, row)];
+    let label = labels[sample(batch, row)];
     if LOSS == CE { return cross_entropy(first, layer.outputs, label); }
     return half_squares(first, layer.outputs, label);
 }

@@ -1,6 +1,6 @@
 // Copies the rows of every lane's minibatch, and their labels, to where the products read them (src/kernels/gather.rs).
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32 }
+struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, lanes: u32, rows: u32, features: u32 }
 
 override WORKGROUP: u32;
@@ -17,13 +17,14 @@ var<immediate> params: Params;
 fn gather(@builtin(global_invocation_id) id: vec3u) {
     let lane = id.y;
     let at = params.step * params.lanes + lane;
-    if places[at].busy == 0u { return; }
+    let place = places[at];
+    if place.busy == 0u { return; }
 
     let element = id.x;
     if element >= params.rows * params.features { return; }
     let row = element / params.features;
     let feature = element % params.features;
-    let source = order[at * params.rows + row];
+    let source = order[place.rows + row];
     inputs[lane * params.rows * params.features + element] = data[source * params.features + feature];
     if feature == 0u { labels[lane * params.rows + row] = data_labels[source]; }
 }

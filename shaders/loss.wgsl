@@ -1,7 +1,7 @@
 // Replaces the outputs of a batch by the gradient of its mean loss, and leaves partial sums of that loss
 // (src/kernels/loss.rs). One invocation per row.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32 }
+struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, lanes: u32, rows: u32, classes: u32, label_stride: u32, partials: u32, scale: f32 }
 
 override WORKGROUP: u32;

@@ -4,7 +4,7 @@
 // four vec4 accumulators. Each accumulator runs through the inner dimension in order, so that a sum has the same bits
 // whatever the block's shape.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32 }
+struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Operand { offset: u32, lane_stride: u32, slot_stride: u32, row_stride: u32, column_stride: u32 }
 struct Params {
     step: u32, lanes: u32,

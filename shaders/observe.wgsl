@@ -1,7 +1,7 @@
 // Finishes the partial sums of a step into the one row that the host reads (src/kernels/observe.rs). One workgroup per
 // lane.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32 }
+struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, lanes: u32, loss_partials: u32, moment_partials: u32, weight_decay: f32 }
 
 override WORKGROUP: u32;

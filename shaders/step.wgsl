@@ -1,7 +1,7 @@
 // The delayed update over the ring of weight versions, and partial sums of what is observed of it
 // (src/kernels/step.rs). One invocation per parameter.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32 }
+struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Update {
     lr: f32, momentum: f32, intake: f32, direct: f32, carried: f32, ahead: f32, decay: f32, shrink: f32,
     form: u32, strength: f32, memory: f32, correction: f32,

@@ -9,9 +9,10 @@ use crate::kernels::{finish, gather, observe, quadratic, renew};
 use crate::problem::Problem;
 use crate::problem::network::Backprop;
 use crate::rule::course::{Course, Leg};
-use crate::schedule::BatchOrder;
+use crate::schedule::{BatchOrder, RowTables};
 use rayon::prelude::*;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// Lanes for every thread: enough that none waits long for the others at the end of a block.
 const LANES_PER_THREAD: usize = 16;
@@ -93,8 +94,8 @@ impl<T: Real> Engine for Cpu<T> {
             Problem::Quadratic(_) => Vec::new(),
         };
         let curvature = narrow(spec.problem.curvature().unwrap_or(&[]));
-        let shared =
-            Shared { inputs, curvature, minimum: narrow(&spec.minimum), direction: narrow(&spec.direction), spec };
+        let (minimum, direction) = (narrow(&spec.minimum), narrow(&spec.direction));
+        let shared = Shared { inputs, curvature, minimum, direction, rows: spec.row_tables(), spec };
         let lanes = (0..shared.spec.lanes).map(|_| None).collect();
         Ok(Box::new(CpuWave { shared, lanes }))
     }
@@ -109,6 +110,8 @@ struct Shared<T> {
     curvature: Vec<T>,
     minimum: Vec<T>,
     direction: Vec<T>,
+    /// None where the batch is full.
+    rows: Option<Arc<RowTables>>,
 }
 
 struct CpuWave<T> {
@@ -183,14 +186,14 @@ impl<T: Real> Lane<T> {
     fn new(shared: &Shared<T>, run: &Run) -> Self {
         let start: Vec<T> = run.start.iter().map(|x| T::of(*x)).collect();
         let needs = Needs::of(&run.rule, &run.schedule, run.centred);
-        let source = match (&*shared.spec.problem, shared.spec.batch) {
+        let source = match (&*shared.spec.problem, &shared.rows) {
             (Problem::Quadratic(_), _) => Source::Quadratic,
             (Problem::Network(network), None) => Source::FullBatch(Backprop::new(network, network.data.samples())),
-            (Problem::Network(network), Some(batch)) => Source::Minibatch {
-                pass: Backprop::new(network, batch),
-                order: BatchOrder::new(network.data.samples(), batch, run.seed, shared.spec.sampling),
-                inputs: Vec::with_capacity(batch * network.data.features),
-                labels: Vec::with_capacity(batch),
+            (Problem::Network(network), Some(rows)) => Source::Minibatch {
+                pass: Backprop::new(network, rows.batch()),
+                order: BatchOrder::new(rows, run.seed),
+                inputs: Vec::with_capacity(rows.batch() * network.data.features),
+                labels: Vec::with_capacity(rows.batch()),
             },
         };
         let zeros = |vectors: usize| vec![T::zero(); vectors * start.len()];

@@ -9,7 +9,7 @@ pub mod gpu;
 use crate::problem::Problem;
 use crate::rule::Rule;
 use crate::rule::course::Course;
-use crate::schedule::{Sampling, Schedule};
+use crate::schedule::{RowTables, Sampling, Schedule};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -114,6 +114,12 @@ impl WaveSpec {
             )));
         }
         Ok(())
+    }
+
+    /// The rows that its runs draw, which all its lanes share; none where the batch is full.
+    fn row_tables(&self) -> Option<Arc<RowTables>> {
+        let (batch, samples) = self.batch.zip(self.problem.samples())?;
+        Some(RowTables::new(samples, batch, self.sampling))
     }
 }
 

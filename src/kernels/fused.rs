@@ -14,7 +14,7 @@
 //! Bindings of `fused.wgsl`:
 //! - `places`: steps x lanes
 //! - `updates`: steps x lanes
-//! - `order`: steps x lanes x rows, row numbers of the data; not read where the batch is full
+//! - `order`: row numbers of the data, in which a place says where its batch begins; not read where the batch is full
 //! - `data`: samples x features
 //! - `labels`: samples
 //! - `layers`: the model

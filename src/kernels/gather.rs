@@ -1,13 +1,15 @@
 //! `gather`: copies the rows of every lane's minibatch, and their labels, to where the products read them.
 //!
 //! ```text
-//! inputs[lane][row]  = data[order[step][lane][row]]
-//! labels[lane][row]  = data_labels[order[step][lane][row]]
+//! inputs[lane][row]  = data[order[places[step][lane].rows + row]]
+//! labels[lane][row]  = data_labels[order[places[step][lane].rows + row]]
 //! ```
+//!
+//! Lanes that visit the same rows read the same row numbers.
 //!
 //! Bindings of `gather.wgsl`, one invocation per element:
 //! - `places`: steps x lanes
-//! - `order`: steps x lanes x rows, row numbers of the data
+//! - `order`: row numbers of the data, batch after batch, at most steps x lanes x rows
 //! - `data`: samples x features
 //! - `data_labels`: samples
 //! - `inputs`: lanes x rows x features

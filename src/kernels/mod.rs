@@ -20,6 +20,7 @@ pub mod observe;
 pub mod quadratic;
 pub mod real;
 pub mod renew;
+pub mod start;
 pub mod step;
 mod unroll;
 
@@ -53,7 +54,7 @@ impl Kernel {
 }
 
 /// Every shader of the program.
-pub const ALL: [&Kernel; 9] = [
+pub const ALL: [&Kernel; 10] = [
     &finish::KERNEL,
     &fused::KERNEL,
     &gather::KERNEL,
@@ -62,6 +63,7 @@ pub const ALL: [&Kernel; 9] = [
     &observe::KERNEL,
     &quadratic::KERNEL,
     &renew::KERNEL,
+    &start::KERNEL,
     &step::KERNEL,
 ];
 
@@ -129,19 +131,23 @@ macro_rules! shared_struct {
 use shared_struct;
 
 shared_struct! {
-    /// Where one lane stands at one step: whether it moves at all, and the slots it reads, writes and keeps its velocity in.
+    /// Where one lane stands at one step: whether it moves at all, the slots it reads, writes and keeps its velocity in,
+    /// and the rows that it sees.
     pub struct Place {
         /// 0 where the lane is idle: no kernel touches anything of it.
         pub busy: u32,
         pub read: u32,
         pub write: u32,
         pub velocity: u32,
+        /// Index of its minibatch's first row number among those of the portion, where they lie one after the other; 0
+        /// where the batch is full.
+        pub rows: u32,
     }
 }
 
 impl From<step::Place> for Place {
     fn from(place: step::Place) -> Self {
         let step::Place { read, write, velocity } = place;
-        Self { busy: 1, read: read as u32, write: write as u32, velocity: velocity as u32 }
+        Self { busy: 1, read: read as u32, write: write as u32, velocity: velocity as u32, rows: 0 }
     }
 }

@@ -26,6 +26,7 @@ mod normal;
 mod order;
 mod process;
 mod realised;
+mod tables;
 mod trace;
 mod workers;
 
@@ -37,6 +38,7 @@ pub use iid::Iid;
 pub use order::{BatchOrder, Sampling};
 pub use process::Process;
 pub use realised::Delays;
+pub use tables::RowTables;
 pub use trace::Trace;
 pub use workers::{Crew, Service};
 

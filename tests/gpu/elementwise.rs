@@ -54,17 +54,22 @@ fn loss_and_its_gradient_agree() {
 #[test]
 fn gather_copies_the_rows_of_the_step() {
     let device = gpu().device();
-    let places = places(device);
     let (samples, features) = (37, 5);
     let data = uniform(10, samples * features);
     let data_labels = labels(11, samples, 10);
     for rows in [1, 7, 37, around(gather::WORKGROUP)[3] / features + 1, 3 * gather::WORKGROUP + 7] {
-        let order = labels(12, 2 * LANES * rows, samples);
+        // The lanes' rows overlap, as those of lanes that share them do.
+        let order = labels(12, 2 * rows + 3, samples);
+        let firsts = [rows / 2 + 3, 0, 1];
+        let mut places = vec![Place::default(); 2 * LANES];
+        for lane in BUSY {
+            places[LANES + lane] = Place { rows: firsts[lane] as u32, ..PLACES[lane].into() };
+        }
         let params = gather::Params { step: 0, lanes: LANES as u32, rows: rows as u32, features: features as u32 };
         let inputs = nan(device, LANES * rows * features);
         let picked = device.buffer_of("labels", &vec![99u32; LANES * rows]);
         let buffers = [
-            &places,
+            &device.buffer_of("places", &places),
             &device.buffer_of("order", &order),
             &device.buffer_of("data", &data),
             &device.buffer_of("data_labels", &data_labels),
@@ -78,7 +83,7 @@ fn gather_copies_the_rows_of_the_step() {
         let picked: Vec<u32> = device.read(&picked, 0, LANES * rows).unwrap();
         for index in BUSY {
             let (mut expected, mut expected_labels) = (Vec::new(), Vec::new());
-            let order = lane(&order[LANES * rows..], index);
+            let order = &order[firsts[index]..][..rows];
             gather::cpu(order, &data, &data_labels, &mut expected, &mut expected_labels);
             assert_eq!(lane(&inputs, index), expected, "{rows} rows");
             assert_eq!(lane(&picked, index), expected_labels, "{rows} rows");

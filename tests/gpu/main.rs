@@ -12,6 +12,7 @@
 mod common;
 mod devices;
 mod elementwise;
+mod fused;
 mod lanes;
 mod matmul;
 mod update;

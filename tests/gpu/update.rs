@@ -1,4 +1,4 @@
-//! What changes a lane's state: `finish`, `step` and `renew`, for every rule.
+//! What changes a lane's state: `start`, `finish`, `step` and `renew`, for every rule.
 
 use crate::common::{KERNEL_F32, assert_close, gpu};
 use crate::lanes::*;
@@ -6,14 +6,14 @@ use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::{Buffer, Device};
 use tauscope::kernels::motion::{Motion, Update};
 use tauscope::kernels::step::{Landmarks, State};
-use tauscope::kernels::{Place, finish, renew, step};
+use tauscope::kernels::{Place, finish, renew, start, step};
 use tauscope::rule::{Arrival, Rule, RuleKind};
 
-const WEIGHT_DECAY: f32 = 0.01;
+pub const WEIGHT_DECAY: f32 = 0.01;
 
 /// A rule's motions in every lane, at learning rates and ages of their own; those of one lane that clips and is centred,
 /// whatever the rule.
-fn motions(kind: RuleKind, extra: bool) -> [Motion; LANES] {
+pub fn motions(kind: RuleKind, extra: bool) -> [Motion; LANES] {
     std::array::from_fn(|lane| {
         let rule = Rule::new(kind, 0.875, 0.25);
         let arrival = Arrival { age: lane as u64, updates: 7, workers: 3, mean_delay: 2.0 };
@@ -26,21 +26,21 @@ fn motions(kind: RuleKind, extra: bool) -> [Motion; LANES] {
 }
 
 /// The lanes' buffers: SLOTS versions, SLOTS velocities and a second moment; NaN in the idle lane.
-struct Lanes {
+pub struct Lanes {
     parameters: usize,
-    server: Vec<f32>,
-    history: Vec<f32>,
-    state: Vec<f32>,
+    pub server: Vec<f32>,
+    pub history: Vec<f32>,
+    pub state: Vec<f32>,
     gradient: Vec<f32>,
     anchor: Vec<f32>,
     /// The same for all.
-    landmarks: Vec<f32>,
+    pub landmarks: Vec<f32>,
 }
 
-const PLANES: usize = SLOTS + 1;
+pub const PLANES: usize = SLOTS + 1;
 
 impl Lanes {
-    fn new(parameters: usize) -> Self {
+    pub fn new(parameters: usize) -> Self {
         let with_idle = |mut values: Vec<f32>| {
             let length = values.len() / LANES;
             values[IDLE * length..][..length].fill(f32::NAN);
@@ -63,7 +63,7 @@ impl Lanes {
     }
 
     /// One lane in f64.
-    fn state(&self, index: usize) -> State<f64> {
+    pub fn state(&self, index: usize) -> State<f64> {
         let (velocity, second) = lane(&self.state, index).split_at(SLOTS * self.parameters);
         State {
             server: wide(lane(&self.server, index)),
@@ -74,26 +74,26 @@ impl Lanes {
     }
 }
 
-struct Wide {
-    minimum: Vec<f64>,
-    direction: Vec<f64>,
+pub struct Wide {
+    pub minimum: Vec<f64>,
+    pub direction: Vec<f64>,
     curvature: Vec<f64>,
 }
 
 impl Wide {
-    fn new(lanes: &Lanes) -> Self {
+    pub fn new(lanes: &Lanes) -> Self {
         let mut thirds = lanes.landmarks.chunks_exact(lanes.parameters).map(wide);
         let mut next = || thirds.next().unwrap();
         Self { minimum: next(), direction: next(), curvature: next() }
     }
 
-    fn landmarks(&self) -> Landmarks<'_, f64> {
+    pub fn landmarks(&self) -> Landmarks<'_, f64> {
         Landmarks { minimum: &self.minimum, direction: &self.direction, curvature: &self.curvature }
     }
 }
 
 /// Only the second step of the block moves anything, see [`places`].
-fn updates(device: &Device, motions: &[Motion; LANES]) -> Buffer {
+pub fn updates(device: &Device, motions: &[Motion; LANES]) -> Buffer {
     let second = motions.iter().map(Motion::update);
     let updates: Vec<Update> = std::iter::repeat_n(Update::default(), LANES).chain(second).collect();
     device.buffer_of("updates", &updates)
@@ -204,6 +204,40 @@ fn check_finish(kind: RuleKind, parameters: usize, extra: bool) {
     }
     for (what, values) in [("gradient", &g), ("state", &s)] {
         assert_untouched(what, lane(values, IDLE));
+    }
+}
+
+#[test]
+fn start_fills_every_slot_and_forgets_what_was_there() {
+    let device = gpu().device();
+    let memories = 2;
+    for parameters in around(start::WORKGROUP) {
+        let starts = uniform(30, 3 * parameters);
+        let params =
+            start::Params { step: 0, parameters: parameters as u32, slots: SLOTS as u32, memories: memories as u32 };
+        let mut places = [Place::default(); LANES];
+        for (lane, number) in BUSY.into_iter().zip([2, 0]) {
+            places[lane] = Place { busy: 1, read: number, ..Place::default() };
+        }
+        let lengths = [1, SLOTS, memories].map(|vectors| vectors * LANES * parameters);
+        let [server, history, state] = lengths.map(|length| nan(device, length));
+        let (places, starts_there) = (device.buffer_of("places", &places), device.buffer_of("starts", &starts));
+        let groups = parameters.div_ceil(start::WORKGROUP) as u32;
+        let pipeline = device.pipeline(&start::KERNEL, &[]);
+        let buffers = [&places, &starts_there, &server, &history, &state];
+        device.run(&[device.dispatch(&pipeline, &buffers, &params, [groups, LANES as u32, 1])], 1);
+
+        let seen = [(server, lengths[0]), (history, lengths[1]), (state, lengths[2])];
+        let [server, history, state] = seen.map(|(buffer, length)| read(&buffer, length));
+        for (index, number) in BUSY.into_iter().zip([2, 0]) {
+            let expected = &starts[number * parameters..][..parameters];
+            assert_eq!(lane(&server, index), expected, "{parameters} parameters");
+            assert_eq!(lane(&history, index), expected.repeat(SLOTS), "{parameters} parameters");
+            assert!(lane(&state, index).iter().all(|x| x.to_bits() == 0), "{parameters} parameters");
+        }
+        for (what, values) in [("server", &server), ("history", &history), ("state", &state)] {
+            assert_untouched(what, lane(values, IDLE));
+        }
     }
 }
 

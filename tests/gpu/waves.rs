@@ -256,6 +256,33 @@ fn renewed_lanes_go_on_like_their_sources_at_another_scale() {
     }
 }
 
+/// Starts are brought to the device when they are first needed: more of them than the wave has lanes, some known and some
+/// not, some replaced before they were ever submitted.
+#[test]
+fn every_run_begins_at_its_own_start() {
+    let spec = spec(quadratic(), None, 3);
+    let run = |start| run(&spec, RuleKind::HeavyBall, in_turn(2), start);
+    let mut wave = gpu().open(spec.clone()).unwrap();
+    for (round, starts) in [[0u64, 1, 1], [1, 2, 3], [4, 4, 5], [5, 6, 0]].into_iter().enumerate() {
+        wave.start(1, run(50 + round as u64)).unwrap();
+        for (lane, start) in starts.into_iter().enumerate() {
+            wave.start(lane, run(start)).unwrap();
+        }
+        if round % 2 == 0 {
+            for (lane, start) in starts.into_iter().enumerate() {
+                let expected: Vec<f64> = run(start).start.iter().map(|x| f64::from(*x as f32)).collect();
+                assert_eq!(wave.weights(lane).unwrap(), expected, "round {round}");
+            }
+        }
+        let seen = wave.advance(STEPS).unwrap();
+        for (lane, start) in starts.into_iter().enumerate() {
+            let [(alone, weights)] = &advance(gpu(), &spec, &[run(start)])[..] else { panic!("one run") };
+            assert_eq!(seen.lane(lane), alone, "round {round}, lane {lane}");
+            assert_eq!(&wave.weights(lane).unwrap(), weights, "round {round}, lane {lane}");
+        }
+    }
+}
+
 #[test]
 fn a_run_that_diverges_is_seen_to_and_disturbs_no_other() {
     let spec = spec(quadratic(), None, 2);

@@ -7,7 +7,9 @@
 //! - [`plan`] counts what a wave takes, before anything is allocated
 //! - `steps` puts the dispatches of a wave's steps together on the path that the plan takes: `fused`, or `layered` with its
 //!   `gradient`
-//! - `wave` keeps the lanes
+//! - `starts` puts lanes at the beginning of their runs
+//! - `tables` keeps the lanes, and works out what each does at every step
+//! - `wave` keeps these together
 
 pub mod device;
 mod fault;
@@ -16,7 +18,9 @@ mod gradient;
 mod layered;
 pub mod plan;
 pub mod program;
+mod starts;
 mod steps;
+mod tables;
 mod wave;
 
 pub use device::{AdapterChoice, AdapterReport, adapters};

@@ -15,7 +15,7 @@ pub struct Workspace<'a> {
     pub plan: &'a Plan,
     pub places: &'a Buffer,
     pub updates: &'a Buffer,
-    /// Row numbers of the minibatches, steps x lanes x rows.
+    /// Row numbers of the minibatches ([`super::tables`]).
     pub order: &'a Buffer,
     pub server: &'a Buffer,
     pub history: &'a Buffer,

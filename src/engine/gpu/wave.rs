@@ -3,12 +3,13 @@
 use super::device::{Buffer, Device};
 use super::plan::{Paths, Plan};
 use super::program::Dispatch;
+use super::starts::Starts;
 use super::steps::{Steps, Workspace};
-use crate::engine::{EngineError, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec};
+use super::tables::{Lane, Tables};
+use crate::engine::{EngineError, Observation, Observations, Renewal, Run, Wave, WaveSpec};
 use crate::kernels::motion::Update;
 use crate::kernels::{Place, renew};
-use crate::rule::course::{Course, Leg};
-use crate::schedule::BatchOrder;
+use crate::schedule::RowTables;
 use std::sync::Arc;
 
 pub struct GpuWave {
@@ -16,36 +17,27 @@ pub struct GpuWave {
     spec: WaveSpec,
     plan: Plan,
     lanes: Vec<Option<Lane>>,
+    /// None where the batch is full.
+    rows: Option<Arc<RowTables>>,
     steps: Steps,
     /// The wave and its kernels, for whoever waits for them in vain.
     what: Arc<str>,
+    starts: Starts,
     renewal: Dispatch,
     /// lanes: what the renewal does with each.
     renewals: Buffer,
     factors: Buffer,
     /// steps of a portion x lanes.
     places: Buffer,
-    /// steps of a portion x lanes x rows; a stub where the batch is full.
+    /// Row numbers, at most steps of a portion x lanes x rows; a stub where the batch is full.
     order: Buffer,
     /// steps of a portion x lanes.
     updates: Buffer,
     server: Buffer,
-    history: Buffer,
-    state: Buffer,
     /// steps of a portion x lanes x 4.
     observations: Buffer,
     /// steps of a block x lanes x 4.
     staging: Buffer,
-}
-
-/// What the host knows of a busy lane.
-#[derive(Clone)]
-struct Lane {
-    /// Steps that the run has made.
-    step: u64,
-    course: Course,
-    /// The order of its minibatches; none where the batch is full.
-    order: Option<BatchOrder>,
 }
 
 /// Bytes of one observation.
@@ -104,6 +96,7 @@ impl GpuWave {
             &renewing,
             [plan.parameters.div_ceil(renew::WORKGROUP) as u32, lanes as u32, 1],
         );
+        let starts = Starts::new(device, &spec, &plan, [&server, &history, &state]);
         device.check().map_err(|error| match error {
             EngineError::OutOfMemory(why) => {
                 EngineError::OutOfMemory(format!("{why}: a wave of {lanes} lanes takes {} bytes", plan.bytes))
@@ -120,7 +113,9 @@ impl GpuWave {
             device: device.clone(),
             what: what.into(),
             lanes: (0..lanes).map(|_| None).collect(),
+            rows: spec.row_tables(),
             steps,
+            starts,
             renewal,
             renewals,
             factors,
@@ -128,8 +123,6 @@ impl GpuWave {
             order,
             updates,
             server,
-            history,
-            state,
             observations,
             staging,
             plan,
@@ -139,43 +132,18 @@ impl GpuWave {
 
     /// Writes the tables of the next `steps` steps of every lane.
     fn schedule(&mut self, steps: usize) {
-        let rows = self.spec.batch.unwrap_or(0);
-        let lanes = self.lanes.len();
-        let mut places = vec![Place::default(); steps * lanes];
-        let mut updates = vec![Update::default(); steps * lanes];
-        let mut order = vec![0u32; steps * lanes * rows];
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            let Some(lane) = lane else { continue };
-            for step in 0..steps {
-                let at = step * lanes + index;
-                let Leg { place, motion, .. } = lane.course.advance();
-                places[at] = place.into();
-                updates[at] = motion.update();
-                if let Some(batches) = &mut lane.order {
-                    order[at * rows..][..rows].copy_from_slice(batches.rows(lane.step));
-                }
-                lane.step += 1;
-            }
-        }
-        self.device.write(&self.places, 0, &places);
-        self.device.write(&self.updates, 0, &updates);
-        self.device.write(&self.order, 0, &order);
+        let tables = Tables::next(&mut self.lanes, steps, self.spec.batch.unwrap_or(0));
+        self.device.write(&self.places, 0, &tables.places);
+        self.device.write(&self.updates, 0, &tables.updates);
+        self.device.write(&self.order, 0, &tables.order);
     }
 }
 
 impl Wave for GpuWave {
     fn start(&mut self, lane: usize, run: Run) -> Result<(), EngineError> {
         self.spec.admits(&run)?;
-        let Self { device, spec, plan, .. } = self;
-        let parameters = plan.parameters;
-        let (Needs { slots, .. }, memories) = (spec.needs, spec.needs.memories());
-        let start = plan.packing.pack(&run.start);
-        device.write(&self.server, lane * parameters, &start);
-        device.write(&self.history, lane * slots * parameters, &start.repeat(run.schedule.slots() as usize));
-        device.write(&self.state, lane * memories * parameters, &vec![0f32; memories * parameters]);
-        let order = spec.batch.zip(spec.problem.samples());
-        let order = order.map(|(batch, samples)| BatchOrder::new(samples, batch, run.seed, spec.sampling));
-        self.lanes[lane] = Some(Lane { step: 0, course: run.course(spec), order });
+        self.starts.begin(lane, &run.start);
+        self.lanes[lane] = Some(Lane::new(&run, &self.spec, self.rows.as_ref()));
         self.device.check()
     }
 
@@ -190,6 +158,7 @@ impl Wave for GpuWave {
         if idle || steps == 0 {
             return Ok(Observations::new(steps, vec![Observation::default(); steps * lanes]));
         }
+        self.starts.flush();
         let mut done = 0;
         while done < steps {
             let portion = self.plan.portion.min(steps - done);
@@ -210,6 +179,7 @@ impl Wave for GpuWave {
     }
 
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
+        self.starts.flush();
         let lanes = self.lanes.len();
         // Copies first, all with factor 1: a source may itself be scaled in the same call.
         for copying in [true, false] {
@@ -229,15 +199,13 @@ impl Wave for GpuWave {
                 self.lanes[*lane] = self.lanes[*source].clone();
             }
             let lane = self.lanes[*lane].as_mut().expect("a renewed lane is busy");
-            if let Some(seed) = seed {
-                lane.course.reseed(*seed);
-                lane.order.iter_mut().for_each(|order| order.reseed(*seed));
-            }
+            seed.iter().for_each(|seed| lane.reseed(*seed));
         }
         self.device.check()
     }
 
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
+        self.starts.flush();
         let parameters = self.plan.parameters;
         let server: Vec<f32> = self.device.read(&self.server, lane * parameters, parameters)?;
         Ok(self.plan.packing.unpack(&server))

@@ -1,0 +1,31 @@
+// Puts lanes at the beginning of their runs (src/kernels/start.rs). One invocation per parameter.
+
+struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct Params { step: u32, parameters: u32, slots: u32, memories: u32 }
+
+override WORKGROUP: u32;
+
+@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(1) var<storage, read> starts: array<f32>;
+@group(0) @binding(2) var<storage, read_write> server: array<f32>;
+@group(0) @binding(3) var<storage, read_write> history: array<f32>;
+@group(0) @binding(4) var<storage, read_write> state: array<f32>;
+var<immediate> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn start(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let lane = group.y;
+    let place = places[lane];
+    if place.busy == 0u { return; }
+    let i = group.x * WORKGROUP + local;
+    if i >= params.parameters { return; }
+
+    let x = starts[place.read * params.parameters + i];
+    server[lane * params.parameters + i] = x;
+    for (var slot = 0u; slot < params.slots; slot++) {
+        history[(lane * params.slots + slot) * params.parameters + i] = x;
+    }
+    for (var memory = 0u; memory < params.memories; memory++) {
+        state[(lane * params.memories + memory) * params.parameters + i] = 0.0;
+    }
+}

@@ -1,0 +1,155 @@
+//! The tables of a portion: what each lane does at every step of it, worked out on the host before the device is given
+//! them.
+//!
+//! Not here: what the kernels make of them ([`crate::kernels`]).
+
+use crate::engine::{Run, WaveSpec};
+use crate::kernels::Place;
+use crate::kernels::motion::Update;
+use crate::rule::course::{Course, Leg};
+use crate::schedule::{BatchOrder, RowTables};
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// What the host knows of a busy lane.
+#[derive(Clone)]
+pub struct Lane {
+    /// Steps that the run has made.
+    step: u64,
+    course: Course,
+    /// The order of its minibatches; none where the batch is full.
+    order: Option<BatchOrder>,
+}
+
+impl Lane {
+    pub fn new(run: &Run, spec: &WaveSpec, rows: Option<&Arc<RowTables>>) -> Self {
+        Self { step: 0, course: run.course(spec), order: rows.map(|rows| BatchOrder::new(rows, run.seed)) }
+    }
+
+    pub fn reseed(&mut self, seed: u64) {
+        self.course.reseed(seed);
+        self.order.iter_mut().for_each(|order| order.reseed(seed));
+    }
+
+    /// The next `steps` steps, whose rows have no place yet.
+    fn advance(&mut self, steps: usize) -> Part {
+        let mut part = Part { legs: Vec::with_capacity(steps), spans: Vec::new() };
+        for step in 0..steps {
+            let Leg { place, motion, .. } = self.course.advance();
+            part.legs.push((place.into(), motion.update()));
+            if let Some(order) = &mut self.order {
+                let (table, first) = order.table(self.step);
+                match part.spans.last_mut() {
+                    Some(span) if Arc::ptr_eq(&span.table, table) => span.steps += 1,
+                    _ => part.spans.push(Span { table: Arc::clone(table), first, step, steps: 1, pooled: 0 }),
+                }
+            }
+            self.step += 1;
+        }
+        part
+    }
+}
+
+/// A lane's steps of a portion.
+struct Part {
+    legs: Vec<(Place, Update)>,
+    spans: Vec<Span>,
+}
+
+/// Steps of a lane whose batches lie in one table, one after the other.
+struct Span {
+    table: Arc<[u32]>,
+    /// Index in the table of the first row number.
+    first: usize,
+    /// The first step of the portion.
+    step: usize,
+    steps: usize,
+    /// Index in the pool of the first row number.
+    pooled: usize,
+}
+
+/// What the device is given of a portion.
+pub struct Tables {
+    /// steps x lanes
+    pub places: Vec<Place>,
+    /// steps x lanes
+    pub updates: Vec<Update>,
+    /// Row numbers of the minibatches, in which every place says where its own begin: at most steps x lanes x rows.
+    pub order: Vec<u32>,
+}
+
+impl Tables {
+    /// The next `steps` steps of every lane, of whose batches each has `batch` rows (0 where the batch is full).
+    pub fn next(lanes: &mut [Option<Lane>], steps: usize, batch: usize) -> Self {
+        let advance = |lane: &mut Option<Lane>| lane.as_mut().map(|lane| lane.advance(steps));
+        let mut parts: Vec<Option<Part>> = lanes.par_iter_mut().map(advance).collect();
+        let order = pool(parts.iter_mut().flatten().flat_map(|part| &mut part.spans).collect(), batch);
+        parts.par_iter_mut().flatten().for_each(|Part { legs, spans }| {
+            for Span { step, steps, pooled, .. } in spans {
+                let firsts = (*pooled..).step_by(batch);
+                legs[*step..][..*steps]
+                    .iter_mut()
+                    .zip(firsts)
+                    .for_each(|((place, _), first)| place.rows = first as u32);
+            }
+        });
+        let count = lanes.len();
+        let mut places = vec![Place::default(); steps * count];
+        let mut updates = vec![Update::default(); steps * count];
+        let of_steps = places.par_chunks_mut(count).zip(updates.par_chunks_mut(count));
+        of_steps.enumerate().for_each(|(step, (places, updates))| {
+            for ((place, update), part) in places.iter_mut().zip(updates).zip(&parts) {
+                if let Some(part) = part {
+                    (*place, *update) = part.legs[step];
+                }
+            }
+        });
+        Self { places, updates, order }
+    }
+}
+
+/// The row numbers that `spans` cover, each once however many spans it is in; notes in every span where its own begin.
+fn pool(mut spans: Vec<&mut Span>, batch: usize) -> Vec<u32> {
+    let table = |span: &Span| span.table.as_ptr().addr();
+    spans.par_sort_unstable_by_key(|span| (table(span), span.first));
+    let mut pool = Vec::new();
+    // The table of the span before, and how far of it the pool goes.
+    let mut latest = (0, 0);
+    for span in spans {
+        let (first, last) = (span.first, span.first + span.steps * batch);
+        let goes_on = latest.0 == table(span) && first <= latest.1;
+        let pooled = if goes_on { latest.1 } else { first };
+        if last > pooled {
+            pool.extend_from_slice(&span.table[pooled..last]);
+        }
+        latest = (table(span), pooled.max(last));
+        span.pooled = pool.len() - (latest.1 - first);
+    }
+    pool
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(table: &Arc<[u32]>, first: usize, steps: usize) -> Span {
+        Span { table: Arc::clone(table), first, step: 0, steps, pooled: usize::MAX }
+    }
+
+    #[test]
+    fn rows_that_lanes_share_are_pooled_once() {
+        let batch = 3;
+        let [one, two] = [0, 100].map(|from| (from..from + 30).collect::<Arc<[u32]>>());
+        // In table one: apart, overlapping, touching, inside another; all of table two twice.
+        let of_one = [(21, 3), (0, 2), (3, 2), (9, 1), (3, 1)].map(|(first, steps)| span(&one, first, steps));
+        let of_two = [(0, 10), (0, 10)].map(|(first, steps)| span(&two, first, steps));
+        let mut spans: Vec<Span> = of_one.into_iter().chain(of_two).collect();
+        let pooled = pool(spans.iter_mut().collect(), batch);
+        assert_eq!(pooled.len(), 12 + 9 + 30, "{pooled:?}");
+        for Span { table, first, steps, pooled: at, .. } in &spans {
+            let length = steps * batch;
+            assert_eq!(pooled[*at..][..length], table[*first..][..length], "{steps} steps from {first}");
+        }
+        assert!(pool(Vec::new(), 0).is_empty());
+    }
+}

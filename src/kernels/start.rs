@@ -1,0 +1,43 @@
+//! `start`: puts lanes at the beginning of their runs.
+//!
+//! ```text
+//! server[lane] = history[lane][slot] = starts[read]                 for every slot
+//! state[lane]  = 0                                                  velocities and second moment
+//! ```
+//!
+//! Most runs of a sweep start from the same weights: the device keeps them, and a lane names its own.
+//!
+//! Bindings of `start.wgsl`, one invocation per parameter:
+//! - `places`: lanes; `busy` says whether the lane starts now, `read` is the number of its start
+//! - `starts`: starts x P
+//! - `server`: lanes x P
+//! - `history`: lanes x slots x P
+//! - `state`: lanes x memories x P
+
+use super::{Kernel, Place, read, read_write, shared_struct};
+
+pub const WGSL: &str = include_str!("../../shaders/start.wgsl");
+
+shared_struct! {
+    /// Immediates of `start.wgsl`.
+    pub struct Params {
+        pub step: u32,
+        /// P.
+        pub parameters: u32,
+        pub slots: u32,
+        /// Velocities and second moment.
+        pub memories: u32,
+    }
+}
+
+/// Parameters per workgroup.
+pub const WORKGROUP: usize = 128;
+
+pub const KERNEL: Kernel = Kernel {
+    name: "start",
+    source: WGSL,
+    bindings: &[read("places"), read("starts"), read_write("server"), read_write("history"), read_write("state")],
+    structs: &[Place::LAYOUT, Params::LAYOUT],
+    constants: &[("WORKGROUP", WORKGROUP as f64)],
+    variants: &[],
+};

@@ -1,0 +1,201 @@
+//! The fused step: one step of it against the CPU's in f64 at awkward shapes, for every rule, activation and loss; whole waves of it
+//! against the layered path; and what a run's bits may depend on.
+//!
+//! That both paths agree with the CPU engine over every rule and schedule is in `waves`.
+
+use crate::common::{KERNEL_F32, assert_close, gpu};
+use crate::lanes::*;
+use crate::update::{Lanes, PLANES, WEIGHT_DECAY, Wide, motions, updates};
+
+use strum::IntoEnumIterator;
+
+use tauscope::kernels::activation::Activation;
+use tauscope::kernels::fused::{KERNEL, Packing, Params, Shape, pad_rows, quads};
+use tauscope::kernels::loss::Loss;
+use tauscope::kernels::motion::Motion;
+use tauscope::kernels::{Place, finish, gather, observe, step};
+use tauscope::problem::Network;
+use tauscope::problem::data::Dataset;
+use tauscope::problem::model::Model;
+use tauscope::problem::network::Backprop;
+use tauscope::rule::RuleKind;
+
+/// The device's own limits, and the least that every device has.
+fn limits() -> [(usize, usize); 2] {
+    let limits = gpu().device().limits();
+    let invocations = limits.max_compute_invocations_per_workgroup as usize;
+    [(limits.max_compute_workgroup_storage_size as usize, invocations), (16 << 10, 128)]
+}
+
+/// Random samples: the rows of a batch, and a few more.
+fn network(widths: &[usize], rows: usize, activation: Activation, loss: Loss) -> Network {
+    let (features, classes) = (widths[0], *widths.last().unwrap());
+    let samples = rows + 5;
+    let data =
+        Dataset { inputs: uniform(21, samples * features), labels: labels(22, samples, classes), features, classes };
+    let model = Model::mlp(features, &widths[1..widths.len() - 1], classes, activation);
+    Network { model, loss, weight_decay: f64::from(WEIGHT_DECAY), data }
+}
+
+/// One step of three lanes, of which one is idle, on batches of `rows` rows, which are the first ones or drawn.
+fn check(what: &str, network: &Network, shape: &Shape, rows: usize, drawn: bool, motions: &[Motion; LANES]) {
+    let device = gpu().device();
+    let (data, parameters) = (&network.data, network.dimension());
+    let (lanes, packing) = (Lanes::new(parameters), Packing::of(&network.model));
+    let landmarks = Wide::new(&lanes);
+    let length = packing.length();
+    // Vector by vector; those of the idle lane hold nothing but NaN.
+    let pack = |values: &[f32]| {
+        let packed = values.chunks_exact(parameters).map(|flat| packing.pack(&wide(flat)));
+        packed.map(|flat| if flat[0].is_nan() { vec![f32::NAN; length] } else { flat }).collect::<Vec<_>>().concat()
+    };
+    // The lanes' rows overlap, as those of lanes that share them do.
+    let firsts = [rows / 2 + 3, 0, 1];
+    let order = labels(23, 2 * rows + 3, data.samples());
+    let mut places = vec![Place::default(); 2 * LANES];
+    for lane in BUSY {
+        places[LANES + lane] = Place { rows: firsts[lane] as u32, ..PLACES[lane].into() };
+    }
+    let params = Params {
+        step: 0,
+        lanes: LANES as u32,
+        steps: 1,
+        rows: rows as u32,
+        minibatch: u32::from(drawn),
+        features: quads(data.features) as u32,
+        classes: data.classes as u32,
+        layers: network.model.layers.len() as u32,
+        parameters: (length / 4) as u32,
+        history_stride: (SLOTS * length / 4) as u32,
+        state_stride: (PLANES * length / 4) as u32,
+        second_offset: (SLOTS * length / 4) as u32,
+        scale: 1.0 / rows as f32,
+        weight_decay: WEIGHT_DECAY,
+    };
+    let on_device = |label: &str, values: &[f32]| device.buffer_of(label, values);
+    let (x, ring) = (on_device("server", &pack(&lanes.server)), on_device("history", &pack(&lanes.history)));
+    let (s, seen) = (on_device("state", &pack(&lanes.state)), nan(device, 2 * LANES * 4));
+    let anchor = nan(device, LANES * length);
+    let buffers = [
+        &device.buffer_of("places", &places),
+        &updates(device, motions),
+        &device.buffer_of("order", &order),
+        &on_device("data", &pad_rows(&data.inputs, data.features)),
+        &device.buffer_of("labels", &data.labels),
+        &device.buffer_of("layers", &shape.layers(&network.model)),
+        &on_device("landmarks", &pack(&lanes.landmarks)),
+        &x,
+        &ring,
+        &s,
+        &anchor,
+        &seen,
+    ];
+    let variant = shape.variant(network.model.activation, network.loss);
+    run(&KERNEL, &variant, &buffers, &params, [LANES as u32, 1, 1]);
+
+    let [x, ring, s, anchor] = [(x, 1), (ring, SLOTS), (s, PLANES), (anchor, 1)]
+        .map(|(buffer, vectors)| read(&buffer, vectors * LANES * length));
+    let seen = read(&seen, 2 * LANES * 4);
+    for index in BUSY {
+        let first: Vec<u32> = (0..rows as u32).collect();
+        let batch = if drawn { &order[firsts[index]..][..rows] } else { &first };
+        let (mut inputs, mut labels) = (Vec::new(), Vec::new());
+        gather::cpu(batch, &wide(&data.inputs), &data.labels, &mut inputs, &mut labels);
+        let mut pass = Backprop::<f64>::new(network, rows);
+        let gradient_at = |pass: &mut Backprop<f64>, weights: &[f64]| {
+            let mut gradient = vec![0.0; parameters];
+            (pass.loss_and_gradient(weights, &inputs, &labels, &mut gradient), gradient)
+        };
+        let (mut state, motion, place) = (lanes.state(index), &motions[index], PLACES[index]);
+        let weights = state.history[place.read * parameters..][..parameters].to_vec();
+        let (loss, mut gradient) = gradient_at(&mut pass, &weights);
+        if motion.wants_finish() {
+            let at_minimum = motion.centred.then(|| gradient_at(&mut pass, &landmarks.minimum).1);
+            let (marks, decay) = (landmarks.landmarks(), network.weight_decay);
+            finish::cpu(motion, decay, place, marks, &mut state, at_minimum.as_deref(), &mut gradient);
+        }
+        let moments = step::cpu(motion, place, &gradient, landmarks.landmarks(), &mut state);
+        let (objective, _) = observe::cpu(loss, network.weight_decay, &moments);
+
+        let what = format!("{what} lane {index}");
+        let unpacked = |values: &[f32]| {
+            lane(values, index).chunks_exact(length).flat_map(|v| packing.unpack(v)).collect::<Vec<_>>()
+        };
+        // Divisions by small roots lose a few digits.
+        let tolerance = 10.0 * KERNEL_F32;
+        assert_close(&format!("{what}: server"), &unpacked(&x), &state.server, tolerance);
+        assert_close(&format!("{what}: history"), &unpacked(&ring), &state.history, tolerance);
+        assert_close(&format!("{what}: state"), &unpacked(&s), &[state.velocity, state.second].concat(), tolerance);
+        let padding = |values: &[f32]| lane(values, index).iter().filter(|x| **x != 0.0).count();
+        assert!(padding(&x) <= parameters && padding(&ring) <= SLOTS * parameters, "{what}: padding is not 0");
+        let row = &seen[4 * (LANES + index)..][..4];
+        // A sum of terms of both signs: its scale is that of its factors.
+        let norm = landmarks.direction.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let scale = moments.distance_squared.sqrt() * norm;
+        assert_close(&what, &[f64::from(row[0])], &[moments.distance_squared], tolerance);
+        assert_close(&what, &[f64::from(row[1]), scale], &[moments.projection, scale], tolerance);
+        assert_close(&what, &row[2..], &[objective, 1.0], tolerance);
+    }
+    for (what, values) in [("server", &x), ("history", &ring), ("state", &s), ("anchor", &anchor)] {
+        assert_untouched(what, lane(values, IDLE));
+    }
+    assert_untouched("observations of the first step", &seen[..4 * LANES]);
+    assert_untouched("observations", &seen[4 * (LANES + IDLE)..][..4]);
+}
+
+#[test]
+fn a_step_agrees_at_every_shape_activation_and_loss() {
+    let models = [
+        &[3, 1][..],
+        &[17, 3],
+        &[1, 5],
+        &[5, 33, 4],
+        &[33, 3, 17],
+        &[4, 1, 2],
+        &[7, 17, 5, 33],
+        &[64, 16, 10],
+        &[3, 4, 33, 2],
+        &[100, 40, 4],
+    ];
+    let kinds = [RuleKind::Sgd, RuleKind::HeavyBall, RuleKind::Adam];
+    let activations: Vec<Activation> = Activation::iter().collect();
+    let (mut cases, mut several) = (0, 0);
+    for (i, widths) in models.into_iter().enumerate() {
+        for (j, (memory, invocations)) in limits().into_iter().enumerate() {
+            let activation = activations[(i + j) % activations.len()];
+            // One class has no cross-entropy.
+            let loss = if i % 2 == 0 { Loss::Mse } else { Loss::Ce };
+            let model = network(widths, 1, activation, loss).model;
+            let Ok(Shape { rows: most, .. }) = Shape::new(&model, usize::MAX / 8, memory, invocations) else {
+                assert!(j == 1 && widths == [100, 40, 4], "{widths:?} must fit {memory} bytes");
+                continue;
+            };
+            for (k, rows) in around(most).into_iter().enumerate() {
+                if j == 1 && k < 3 {
+                    continue;
+                }
+                let network = network(widths, rows, activation, loss);
+                let shape = Shape::new(&network.model, rows, memory, invocations).unwrap();
+                several += usize::from(shape.tiles > 1);
+                let what = format!("{widths:?} {activation} {loss} {rows} rows {shape:?}");
+                check(&what, &network, &shape, rows, cases % 2 == 1, &motions(kinds[cases % 3], cases % 4 == 0));
+                cases += 1;
+            }
+        }
+    }
+    assert!(cases > 60 && several > 3, "{cases} cases, {several} with several tiles an invocation");
+}
+
+#[test]
+fn a_step_agrees_for_every_rule() {
+    let rows = 21;
+    let network = network(&[9, 6, 5], rows, Activation::Tanh, Loss::Ce);
+    let (memory, invocations) = limits()[0];
+    let shape = Shape::new(&network.model, rows, memory, invocations).unwrap();
+    for kind in RuleKind::iter() {
+        for extra in [false, true] {
+            let what = format!("{kind}, clipped and centred: {extra}");
+            check(&what, &network, &shape, rows, extra, &motions(kind, extra));
+        }
+    }
+}
