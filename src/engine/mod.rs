@@ -249,6 +249,15 @@ pub trait Engine {
     /// As [`Engine::capacity`].
     fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError>;
 
+    /// How waves of this kind make their steps, as run.json names it: `layered`, where every layer of all lanes is a kernel
+    /// of its own, or what an engine has beside.
+    ///
+    /// # Errors
+    /// As [`Engine::capacity`].
+    fn path(&self, _spec: &WaveSpec) -> Result<String, EngineError> {
+        Ok("layered".into())
+    }
+
     /// Opens a wave whose lanes are all idle.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ pub mod loss;
 pub mod matmul;
 pub mod motion;
 pub mod observe;
+pub mod packing;
 pub mod quadratic;
 pub mod real;
 pub mod renew;

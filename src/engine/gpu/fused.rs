@@ -4,7 +4,8 @@ use super::device::Device;
 use super::plan;
 use super::program::Dispatch;
 use super::steps::Workspace;
-use crate::kernels::fused::{self, KERNEL, Params, Shape, pad_rows, quads};
+use crate::kernels::fused::{self, KERNEL, Params, Shape};
+use crate::kernels::packing::{pad_rows, quads};
 use crate::problem::Network;
 
 /// The dispatch, but for the number of its steps.

@@ -77,6 +77,10 @@ impl Engine for Gpu {
         Ok(Footprint { lane: plan.bytes / plan.capacity.max(1) as u64, free: None })
     }
 
+    fn path(&self, spec: &WaveSpec) -> Result<String, EngineError> {
+        Ok(self.plan(spec)?.path.name().into())
+    }
+
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {
         Ok(Box::new(wave::GpuWave::open(&self.device, spec, self.paths)?))
     }

@@ -2,7 +2,8 @@
 //! steps are submitted.
 
 use crate::engine::{EngineError, WaveSpec};
-use crate::kernels::fused::{self, Packing, Shape, quads};
+use crate::kernels::fused::{self, Shape};
+use crate::kernels::packing::{Packing, quads};
 use crate::kernels::{gather, loss, matmul, quadratic, step};
 use crate::problem::data::Dataset;
 use crate::problem::{Network, Problem};
@@ -313,5 +314,43 @@ mod tests {
             ..spec(quadratic(65_535 * step::WORKGROUP + 1), None, 1)
         });
         assert!(grid.contains("'step'") && grid.contains("65536") && grid.contains("65535"), "{grid}");
+    }
+
+    #[test]
+    fn a_network_is_fused_where_it_fits_a_workgroup_and_the_choice_is_named() {
+        let least = Limits::default();
+        let large = Limits {
+            max_storage_buffers_per_shader_stage: 16,
+            max_compute_workgroup_storage_size: 48 << 10,
+            ..least.clone()
+        };
+        let path = |spec: &WaveSpec, limits, paths| Plan::new(spec, limits, paths).map(|plan| plan.path.name());
+        let spec_of = |problem| spec(problem, None, 100);
+        assert_eq!(path(&spec_of(digits()), &large, Paths::Fastest).unwrap(), "fused");
+        assert_eq!(path(&spec_of(digits()), &large, Paths::Layered).unwrap(), "layered");
+        // WebGPU guarantees eight storage buffers.
+        assert_eq!(path(&spec_of(digits()), &least, Paths::Fastest).unwrap(), "layered");
+        assert_eq!(path(&spec_of(quadratic(10)), &large, Paths::Fastest).unwrap(), "layered");
+        let Problem::Network(network) = digits() else { unreachable!("digits are a network") };
+        let wide = Network { model: Model::mlp(64, &[512], 10, network.model.activation), ..network };
+        assert_eq!(path(&spec_of(Problem::Network(wide.clone())), &large, Paths::Fastest).unwrap(), "layered");
+        for (problem, limits, why) in [
+            (digits(), &least, "12 storage buffers; the adapter has 8"),
+            (quadratic(10), &large, "quadratic"),
+            (Problem::Network(wide), &large, "49152"),
+        ] {
+            let refused = path(&spec_of(problem), limits, Paths::Fused).unwrap_err().to_string();
+            assert!(refused.contains("fused") && refused.contains(why), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_fused_submit_takes_more_steps_unless_one_lane_is_long_at_work() {
+        let limits = Limits { max_storage_buffers_per_shader_stage: 16, ..Limits::default() };
+        let plan = |lanes, batch| Plan::new(&spec(digits(), batch, lanes), &limits, Paths::Fused).unwrap();
+        assert_eq!(plan(10, Some(128)).portion, MOST_STEPS.1);
+        // 12.8 MFLOP a step of a lane, and a billion at most.
+        assert_eq!(plan(1, None).portion, 78);
+        assert_eq!(plan(800, None).portion, 3);
     }
 }

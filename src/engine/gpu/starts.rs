@@ -5,7 +5,7 @@ use super::device::{Buffer, Device};
 use super::plan::Plan;
 use super::program::Dispatch;
 use crate::engine::WaveSpec;
-use crate::kernels::fused::Packing;
+use crate::kernels::packing::Packing;
 use crate::kernels::{Place, start};
 use std::sync::Arc;
 
