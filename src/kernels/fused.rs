@@ -124,6 +124,9 @@ const WORKGROUPS: [usize; 3] = [64, 128, 256];
 /// Tiles of the gradient that an invocation keeps: 16 registers each.
 const MOST_TILES: usize = 6;
 
+/// Turns of loops in one dispatch, at most ([`Shape::turns`]): with room for those before the first step.
+pub const MOST_TURNS: usize = 65_000;
+
 /// How a model and its batch lie in a workgroup. It depends on nothing else but the device's limits: all lanes of such a model
 /// compute the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +176,30 @@ impl Shape {
         let rows = padded(rows.div_ceil(rows.div_ceil(most)));
         let arena = fixed + (rows * per_row).max(workgroup);
         Ok(Self { workgroup, rows, tiles: each, arena })
+    }
+
+    /// How often the loops of an invocation turn in one step, at most, the turn that ends each of them counted; `rows` of the
+    /// batch, once more where gradients are centred.
+    ///
+    /// Mesa's software rasteriser ends all loops of an invocation after 65,535 turns of them together, and says nothing.
+    pub fn turns(&self, model: &Model, rows: usize, centred: bool) -> usize {
+        let each = |things: usize| things.div_ceil(self.workgroup) + 1;
+        let (layers, quarter) = (&model.layers, self.rows / 4);
+        let vector = each(Packing::of(model).quads());
+        let forward = layers.iter().map(|layer| each(quarter * quads(layer.outputs)) * (quads(layer.inputs) + 2));
+        let backward =
+            layers.iter().skip(1).map(|layer| each(quarter * quads(layer.inputs)) * (quads(layer.outputs) + 2));
+        let loss = 3 * (quads(layers.last().map_or(0, |layer| layer.outputs)) + 1);
+        let chunk = each(self.rows * quads(layers[0].inputs))
+            + forward.chain(backward).sum::<usize>()
+            + 2 * (layers.len() + 1)
+            + loss
+            + self.tiles * (self.rows + 1)
+            + 1;
+        let pass = vector + rows.div_ceil(self.rows) * chunk + 1;
+        let total = self.workgroup.ilog2() as usize + 1;
+        // The passes, the gradient at the minimum put away, finish and advance with their sums, and the step itself.
+        (1 + usize::from(centred)) * (pass + 1) + 3 * vector + 2 * total + 2
     }
 
     /// The values of [`KERNEL`]'s variants.

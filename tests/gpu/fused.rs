@@ -19,11 +19,12 @@ use tauscope::kernels::loss::Loss;
 use tauscope::kernels::motion::Motion;
 use tauscope::kernels::packing::{Packing, pad_rows, quads};
 use tauscope::kernels::{Place, finish, gather, observe, step};
-use tauscope::problem::Network;
-use tauscope::problem::data::Dataset;
+use tauscope::problem::data::{DataSource, Dataset};
 use tauscope::problem::model::Model;
 use tauscope::problem::network::Backprop;
+use tauscope::problem::{Network, Problem};
 use tauscope::rule::RuleKind;
+use tauscope::schedule::Schedule;
 
 /// Bytes of workgroup memory of the device.
 fn memory() -> usize {
@@ -233,4 +234,21 @@ fn a_fused_wave_counts_its_packed_bytes() {
     let packed = 16 * (9 * 2 + 9);
     let most = gpu().device().limits().max_compute_workgroups_per_dimension as usize;
     assert_eq!(gpu().with_paths(Paths::Fused).capacity(&spec).unwrap(), (largest / (1000 * packed)).min(most));
+}
+
+/// A software rasteriser ends the loops of a dispatch that turns them too often, and says nothing.
+#[test]
+fn a_block_of_many_rows_has_the_bits_of_its_single_steps() {
+    let data = Dataset::load(DataSource::Digits, Some(512), 0).unwrap();
+    let model = Model::mlp(64, &[16], 10, Activation::Tanh);
+    let problem = Problem::Network(Network { model, loss: Loss::Ce, weight_decay: 1e-3, data });
+    let spec = WaveSpec { block: 64, ..waves::spec(problem, None, 1) };
+    let run = waves::run(&spec, RuleKind::HeavyBall, Schedule::RoundRobin { delay: 1 }, 0);
+    let [whole, pieces] = [64, 1].map(|steps| {
+        let mut wave = gpu().with_paths(Paths::Fused).open(spec.clone()).unwrap();
+        wave.start(0, run.clone()).unwrap();
+        (0..64 / steps).flat_map(|_| wave.advance(steps).unwrap().lane(0).to_vec()).collect::<Vec<_>>()
+    });
+    assert_eq!(whole, pieces);
+    assert!(whole.iter().all(|seen| seen.finite && seen.loss > 0.0));
 }

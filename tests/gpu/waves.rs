@@ -67,7 +67,7 @@ pub fn spec(problem: Problem, batch: Option<usize>, lanes: usize) -> WaveSpec {
 }
 
 /// A run that moves visibly in a few steps, from a start of its own.
-fn run(spec: &WaveSpec, kind: RuleKind, schedule: Schedule, seed: u64) -> Run {
+pub fn run(spec: &WaveSpec, kind: RuleKind, schedule: Schedule, seed: u64) -> Run {
     let restless = kind.definition().locality == Locality::Restless;
     let (momentum, dampening) = if kind.definition().momentum.is_some() { (0.5, 0.25) } else { (0.0, 0.0) };
     Run {

@@ -2,7 +2,7 @@
 //! steps are submitted.
 
 use crate::engine::{EngineError, WaveSpec};
-use crate::kernels::fused::{self, Shape};
+use crate::kernels::fused::{self, MOST_TURNS, Shape};
 use crate::kernels::packing::{Packing, quads};
 use crate::kernels::{gather, loss, matmul, quadratic, step};
 use crate::problem::data::Dataset;
@@ -66,7 +66,24 @@ impl Path {
         }
         let memory = limits.max_compute_workgroup_storage_size as usize;
         let invocations = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
-        Shape::new(&network.model, rows(network, spec), memory, invocations as usize).map(Self::Fused)
+        let rows = rows(network, spec);
+        let shape = Shape::new(&network.model, rows, memory, invocations as usize)?;
+        let turns = shape.turns(&network.model, rows, true);
+        if turns > MOST_TURNS {
+            return Err(format!("at most {MOST_TURNS} turns of its loops in a step: {rows} rows take {turns}"));
+        }
+        Ok(Self::Fused(shape))
+    }
+
+    /// Steps in one submit at most, of which one takes a lane `work` operations.
+    fn most_steps(&self, spec: &WaveSpec, work: usize) -> usize {
+        match (self, &*spec.problem) {
+            (Self::Fused(shape), Problem::Network(network)) => {
+                let turns = shape.turns(&network.model, rows(network, spec), spec.needs.centred);
+                MOST_STEPS.1.min(MOST_TURNS / turns).min(MOST_LANE_WORK as usize / work)
+            }
+            _ => MOST_STEPS.0,
+        }
     }
 
     /// As run.json names it.
@@ -129,14 +146,10 @@ impl Plan {
 
         let lanes = plan.capacity.max(1) as u64;
         let table = lanes * UPDATE.max(spec.batch.unwrap_or(0) as u64 * WORD);
-        let (most_steps, lane_work) = match path {
-            Path::Fused(_) => (MOST_STEPS.1, MOST_LANE_WORK),
-            Path::Layered => (MOST_STEPS.0, MOST_WORK),
-        };
         plan.portion = spec
             .block
-            .min(most_steps)
-            .min((MOST_WORK / (lanes * work as u64)).min(lane_work / work as u64) as usize)
+            .min(plan.path.most_steps(spec, work))
+            .min((MOST_WORK / (lanes * work as u64)) as usize)
             .min((largest_buffer(limits) / table) as usize)
             .max(1);
         plan.bytes = plan.sizes(spec).iter().map(|size| size.shared + lanes * size.per_lane).sum();
@@ -348,9 +361,13 @@ mod tests {
     fn a_fused_submit_takes_more_steps_unless_one_lane_is_long_at_work() {
         let limits = Limits { max_storage_buffers_per_shader_stage: 16, ..Limits::default() };
         let plan = |lanes, batch| Plan::new(&spec(digits(), batch, lanes), &limits, Paths::Fused).unwrap();
-        assert_eq!(plan(10, Some(128)).portion, MOST_STEPS.1);
-        // 12.8 MFLOP a step of a lane, and a billion at most.
-        assert_eq!(plan(1, None).portion, 78);
+        assert_eq!(plan(10, Some(16)).portion, MOST_STEPS.1);
+        assert!(plan(10, Some(128)).portion > MOST_STEPS.0);
+        // Loops turn for every row of the batch.
+        let whole = plan(1, None);
+        let (Path::Fused(shape), Problem::Network(network)) = (whole.path, digits()) else { panic!("{whole:?}") };
+        let turns = shape.turns(&network.model, 1797, false);
+        assert!(whole.portion * turns <= MOST_TURNS && (whole.portion + 1) * turns > MOST_TURNS, "{turns}: {whole:?}");
         assert_eq!(plan(800, None).portion, 3);
     }
 }
