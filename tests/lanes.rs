@@ -12,15 +12,17 @@ use tauscope::plan::{Cell, Plan};
 use tauscope::sweep::Sweep;
 use tauscope::threshold::{Outcome, Trial};
 
-/// The CPU engine with a number of lanes of its own, whose device fails at a given block.
+/// The CPU engine with a number of lanes of its own, and of blocks in flight, whose device fails at a given block.
 struct Limited {
     inner: Cpu<f64>,
     lanes: usize,
+    ahead: usize,
     blocks: usize,
 }
 
 struct LimitedWave {
     inner: Box<dyn Wave>,
+    ahead: usize,
     blocks: usize,
 }
 
@@ -36,7 +38,7 @@ impl Engine for Limited {
     }
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {
         assert!(spec.lanes <= self.lanes);
-        Ok(Box::new(LimitedWave { inner: self.inner.open(spec)?, blocks: self.blocks }))
+        Ok(Box::new(LimitedWave { inner: self.inner.open(spec)?, ahead: self.ahead, blocks: self.blocks }))
     }
 }
 
@@ -47,9 +49,15 @@ impl Wave for LimitedWave {
     fn retire(&mut self, lane: usize) {
         self.inner.retire(lane);
     }
-    fn advance(&mut self, steps: usize) -> Result<Observations, EngineError> {
+    fn ahead(&self) -> usize {
+        self.ahead
+    }
+    fn submit(&mut self, steps: usize) -> Result<(), EngineError> {
         self.blocks = self.blocks.checked_sub(1).ok_or(EngineError::Device("unplugged".into()))?;
-        self.inner.advance(steps)
+        self.inner.submit(steps)
+    }
+    fn collect(&mut self) -> Result<Observations, EngineError> {
+        self.inner.collect()
     }
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
         self.inner.renew(renewals)
@@ -59,19 +67,16 @@ impl Wave for LimitedWave {
     }
 }
 
-fn sweep() -> (Sweep, Vec<(Cell, f64)>) {
-    let flags = [
-        "tauscope",
-        "sweep",
-        "--model",
-        "quadratic:2,1",
-        "--rules",
-        "sgd,heavy-ball,nesterov,shifted",
-        "--delays",
-        "0,1,5",
-        "--precision",
-        "f64",
-    ];
+/// Fixed delays: every run is a job of its own.
+const RUNS: &[&str] = &["--rules", "sgd,heavy-ball,nesterov,shifted", "--delays", "0,1,5"];
+
+/// Random delays: ensembles of different beats, whose members renew each other.
+const ENSEMBLES: &[&str] =
+    &["--rules", "sgd,shifted", "--schedule", "random", "--delays", "1,2", "--ensemble", "8", "--tolerance", "0.3"];
+
+fn sweep(flags: &[&str]) -> (Sweep, Vec<(Cell, f64)>) {
+    let fixed = ["tauscope", "sweep", "--model", "quadratic:2,1", "--precision", "f64"];
+    let flags = fixed.iter().chain(flags).copied();
     let Command::Sweep(args) = Cli::try_parse_from(flags).unwrap().command else { panic!("the flags say sweep") };
     let plan = Plan::resolve(&[*args]).unwrap();
     let problem = Arc::new(plan.problem.build().unwrap());
@@ -84,11 +89,17 @@ fn sweep() -> (Sweep, Vec<(Cell, f64)>) {
 /// What each cell came to, by its index, where it was finished.
 type Results = Vec<Option<(Outcome, Vec<Trial>)>>;
 
-/// The results, and how the sweep ended.
-fn measure(lanes: usize, blocks: usize) -> (Results, anyhow::Result<()>) {
-    let (sweep, cells) = sweep();
-    let engine = Limited { inner: Cpu::default(), lanes, blocks };
-    let mut results = vec![None; cells.len()];
+/// What a sweep came to.
+struct Measured {
+    results: Results,
+    config_steps: u64,
+    ended: anyhow::Result<()>,
+}
+
+fn measure(flags: &[&str], lanes: usize, ahead: usize, blocks: usize) -> Measured {
+    let (sweep, cells) = sweep(flags);
+    let engine = Limited { inner: Cpu::default(), lanes, ahead, blocks };
+    let (mut results, mut config_steps) = (vec![None; cells.len()], 0);
     let ended = sweep.measure(
         &engine,
         &cells,
@@ -99,31 +110,54 @@ fn measure(lanes: usize, blocks: usize) -> (Results, anyhow::Result<()>) {
         },
         &mut |progress| {
             assert!(progress.lanes <= lanes);
+            config_steps = progress.config_steps;
             ControlFlow::Continue(())
         },
     );
-    (results, ended)
+    Measured { results, config_steps, ended }
 }
 
 #[test]
 fn the_answers_do_not_depend_on_the_number_of_lanes() {
-    let (one, ended) = measure(1, usize::MAX);
-    ended.unwrap();
-    assert_eq!(one.len(), 5 * 3);
-    assert!(one.iter().all(|cell| cell.as_ref().is_some_and(|(outcome, _)| outcome.measured)));
+    let one = measure(RUNS, 1, 0, usize::MAX);
+    one.ended.unwrap();
+    assert_eq!(one.results.len(), 5 * 3);
+    assert!(one.results.iter().all(|cell| cell.as_ref().is_some_and(|(outcome, _)| outcome.measured)));
     for lanes in [2, 7, 1000] {
-        let (many, ended) = measure(lanes, usize::MAX);
-        ended.unwrap();
-        assert_eq!(one, many, "{lanes} lanes");
+        let many = measure(RUNS, lanes, 0, usize::MAX);
+        many.ended.unwrap();
+        assert_eq!(one.results, many.results, "{lanes} lanes");
+    }
+}
+
+/// Decided runs are retired late, new ones begin while others are in flight, and ensembles wait for their beats.
+#[test]
+fn the_answers_do_not_depend_on_the_blocks_in_flight() {
+    for flags in [RUNS, ENSEMBLES] {
+        for lanes in [9, 1000] {
+            let none = measure(flags, lanes, 0, usize::MAX);
+            none.ended.unwrap();
+            assert!(none.results.iter().all(|cell| cell.as_ref().is_some_and(|(outcome, _)| outcome.measured)));
+            for ahead in [1, 3] {
+                let some = measure(flags, lanes, ahead, usize::MAX);
+                some.ended.unwrap();
+                assert_eq!(none.results, some.results, "{ahead} blocks ahead in {lanes} lanes");
+                if flags == RUNS {
+                    assert_eq!(none.config_steps, some.config_steps, "steps beyond a verdict do not count");
+                }
+            }
+        }
     }
 }
 
 #[test]
 fn a_failing_device_ends_the_sweep_with_its_words_and_keeps_what_was_finished() {
-    let (results, ended) = measure(4, 60);
-    let error = ended.unwrap_err();
-    assert!(matches!(error.downcast_ref(), Some(EngineError::Device(_))), "{error:#}");
-    assert!(error.to_string().contains("unplugged"));
-    let finished = results.iter().flatten().count();
-    assert!(finished > 0 && finished < results.len(), "{finished} cells were finished");
+    for ahead in [0, 2] {
+        let Measured { results, ended, .. } = measure(RUNS, 4, ahead, 60);
+        let error = ended.unwrap_err();
+        assert!(matches!(error.downcast_ref(), Some(EngineError::Device(_))), "{error:#}");
+        assert!(error.to_string().contains("unplugged"));
+        let finished = results.iter().flatten().count();
+        assert!(finished > 0 && finished < results.len(), "{finished} cells were finished");
+    }
 }

@@ -28,6 +28,8 @@ struct Frail {
     memory: usize,
     /// Whether it notices that when a wave is opened, or in its third block.
     lazy: bool,
+    /// Blocks in flight. Where there are any, it fails when a block is collected, else when it is submitted.
+    ahead: usize,
     /// How often it will still be lost, each time after so many blocks.
     losses: Rc<Count<u32>>,
     blocks: usize,
@@ -42,7 +44,7 @@ impl Frail {
         let info = EngineInfo { adapter: "frail".into(), ..inner.info().clone() };
         let losses = Rc::new(Count::new(0));
         let (memory, blocks) = (LANES, 12);
-        Self { inner, info, memory, lazy: false, losses, blocks, comes_back: true, comes_back_as: "frail" }
+        Self { inner, info, memory, lazy: false, ahead: 0, losses, blocks, comes_back: true, comes_back_as: "frail" }
     }
 
     fn lost(times: u32) -> Self {
@@ -55,6 +57,22 @@ struct FrailWave {
     fate: Frail,
     lanes: usize,
     block: usize,
+}
+
+impl FrailWave {
+    /// # Errors
+    /// Where its time has come.
+    fn meet_fate(&mut self) -> Result<(), EngineError> {
+        self.block += 1;
+        if self.lanes > self.fate.memory && self.block == 3 {
+            return Err(out_of_memory());
+        }
+        if self.block == self.fate.blocks && self.fate.losses.get() > 0 {
+            self.fate.losses.set(self.fate.losses.get() - 1);
+            return Err(EngineError::Lost("unplugged".into()));
+        }
+        Ok(())
+    }
 }
 
 fn out_of_memory() -> EngineError {
@@ -93,16 +111,20 @@ impl Wave for FrailWave {
     fn retire(&mut self, lane: usize) {
         self.inner.retire(lane);
     }
-    fn advance(&mut self, steps: usize) -> Result<Observations, EngineError> {
-        self.block += 1;
-        if self.lanes > self.fate.memory && self.block == 3 {
-            return Err(out_of_memory());
+    fn ahead(&self) -> usize {
+        self.fate.ahead
+    }
+    fn submit(&mut self, steps: usize) -> Result<(), EngineError> {
+        if self.fate.ahead == 0 {
+            self.meet_fate()?;
         }
-        if self.block == self.fate.blocks && self.fate.losses.get() > 0 {
-            self.fate.losses.set(self.fate.losses.get() - 1);
-            return Err(EngineError::Lost("unplugged".into()));
+        self.inner.submit(steps)
+    }
+    fn collect(&mut self) -> Result<Observations, EngineError> {
+        if self.fate.ahead > 0 {
+            self.meet_fate()?;
         }
-        self.inner.advance(steps)
+        self.inner.collect()
     }
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
         self.inner.renew(renewals)
@@ -201,11 +223,13 @@ fn a_lost_device_is_opened_again_three_times_and_no_more() {
 }
 
 #[test]
-fn both_can_happen_in_one_sweep() {
-    let (results, mended, ended) = measure(&Frail { memory: 7, lazy: true, ..Frail::lost(2) });
-    ended.unwrap();
-    assert_eq!(results, expected());
-    assert_eq!(mended.len(), 4, "{mended:?}");
+fn both_can_happen_in_one_sweep_with_blocks_in_flight_or_without() {
+    for ahead in [0, 1, 3] {
+        let (results, mended, ended) = measure(&Frail { memory: 7, lazy: true, ahead, ..Frail::lost(2) });
+        ended.unwrap();
+        assert_eq!(results, expected());
+        assert_eq!(mended.len(), 4, "{mended:?}");
+    }
 }
 
 /// The runs of an ensemble advance together and renew each other: they are redone as a whole, and never split.
@@ -214,10 +238,12 @@ fn ensembles_are_redone_whole() {
     let flags = ["--rules", "sgd", "--schedule", "random", "--delays", "1,2", "--ensemble", "16", "--tolerance", "0.3"];
     let (expected, _, ended) = measure_of(&Frail::sound(), &flags);
     ended.unwrap();
-    let (results, mended, ended) = measure_of(&Frail { memory: 17, lazy: true, ..Frail::lost(1) }, &flags);
-    ended.unwrap();
-    assert_eq!(results, expected);
-    assert!(mended.len() == 2 && mended[0].contains("from 20 lanes to 16"), "{mended:?}");
+    for ahead in [0, 2] {
+        let (results, mended, ended) = measure_of(&Frail { memory: 17, lazy: true, ahead, ..Frail::lost(1) }, &flags);
+        ended.unwrap();
+        assert_eq!(results, expected);
+        assert!(mended.len() == 2 && mended[0].contains("from 20 lanes to 16"), "{mended:?}");
+    }
     let error = measure_of(&Frail { memory: 15, ..Frail::sound() }, &flags).2.unwrap_err();
     assert!(format!("{error:#}").contains("not even one ensemble of 16 runs fits"), "{error:#}");
 }

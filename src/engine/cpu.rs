@@ -11,6 +11,7 @@ use crate::problem::network::Backprop;
 use crate::rule::course::{Course, Leg};
 use crate::schedule::{BatchOrder, RowTables};
 use rayon::prelude::*;
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -55,6 +56,7 @@ impl<T: Real> Default for Cpu<T> {
             device_type: "Native".into(),
             backend: "native".into(),
             precision: T::NAME.into(),
+            checks: String::new(),
         };
         Self { info, precision: PhantomData }
     }
@@ -97,7 +99,7 @@ impl<T: Real> Engine for Cpu<T> {
         let (minimum, direction) = (narrow(&spec.minimum), narrow(&spec.direction));
         let shared = Shared { inputs, curvature, minimum, direction, rows: spec.row_tables(), spec };
         let lanes = (0..shared.spec.lanes).map(|_| None).collect();
-        Ok(Box::new(CpuWave { shared, lanes }))
+        Ok(Box::new(CpuWave { shared, lanes, blocks: VecDeque::new() }))
     }
 }
 
@@ -117,6 +119,8 @@ struct Shared<T> {
 struct CpuWave<T> {
     shared: Shared<T>,
     lanes: Vec<Option<Lane<T>>>,
+    /// Blocks that were not collected yet, oldest first.
+    blocks: VecDeque<Observations>,
 }
 
 impl<T: Real> Wave for CpuWave<T> {
@@ -130,7 +134,7 @@ impl<T: Real> Wave for CpuWave<T> {
         self.lanes[lane] = None;
     }
 
-    fn advance(&mut self, steps: usize) -> Result<Observations, EngineError> {
+    fn submit(&mut self, steps: usize) -> Result<(), EngineError> {
         let shared = &self.shared;
         let mut values = vec![Observation::default(); steps * self.lanes.len()];
         self.lanes.par_iter_mut().zip(values.par_chunks_mut(steps.max(1))).for_each(|(lane, seen)| {
@@ -138,7 +142,12 @@ impl<T: Real> Wave for CpuWave<T> {
                 seen.iter_mut().for_each(|seen| *seen = lane.step(shared));
             }
         });
-        Ok(Observations::new(steps, values))
+        self.blocks.push_back(Observations::new(steps, values));
+        Ok(())
+    }
+
+    fn collect(&mut self) -> Result<Observations, EngineError> {
+        Ok(self.blocks.pop_front().expect("a block was submitted"))
     }
 
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {

@@ -28,6 +28,9 @@ pub struct EngineInfo {
     pub backend: String,
     /// `f32` or `f64`.
     pub precision: String,
+    /// Whether shaders check every index, `bounds`, or not, `trusted`; empty for `cpu`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub checks: String,
 }
 
 /// What all lanes of a wave share.
@@ -285,20 +288,41 @@ pub trait Wave {
     /// Makes a lane idle.
     fn retire(&mut self, lane: usize);
 
-    /// Advances every busy lane by `steps` (at most the spec's block) and observes each step.
+    /// Blocks that are worth having in flight beside the one that is looked at: none where the host itself does the steps.
+    fn ahead(&self) -> usize {
+        0
+    }
+
+    /// Has every busy lane advanced by `steps` (at most the spec's block), a block whose observations [`Self::collect`]
+    /// brings. What is done to a lane afterwards happens after the block, and its observations stay as they are.
     ///
     /// # Errors
     /// [`EngineError::OutOfMemory`], [`EngineError::Lost`] or [`EngineError::Device`] where the device fails.
-    fn advance(&mut self, steps: usize) -> Result<Observations, EngineError>;
+    fn submit(&mut self, steps: usize) -> Result<(), EngineError>;
 
-    /// Renews lanes, all at once: sources are taken as they stand before the call. A lane that is copied elsewhere is not
+    /// The observations of the oldest block that was submitted and not collected yet; there must be one.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    fn collect(&mut self) -> Result<Observations, EngineError>;
+
+    /// Advances every busy lane by `steps` and observes each step, where no block is in flight.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    fn advance(&mut self, steps: usize) -> Result<Observations, EngineError> {
+        self.submit(steps)?;
+        self.collect()
+    }
+
+    /// Renews lanes, all at once: sources are taken as they stand before the call, after all that was submitted. A lane that is copied elsewhere is not
     /// itself overwritten by a copy.
     ///
     /// # Errors
     /// [`EngineError::Device`] where the device fails.
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError>;
 
-    /// A busy lane's server weights, P.
+    /// A busy lane's server weights, P, after all that was submitted.
     ///
     /// # Errors
     /// [`EngineError::OutOfMemory`], [`EngineError::Lost`] or [`EngineError::Device`] where the device fails.

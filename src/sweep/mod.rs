@@ -313,7 +313,7 @@ fn lanes(engine: &dyn Engine, spec: &WaveSpec) -> Result<usize, EngineError> {
 pub struct Progress<'a> {
     /// Lanes that were busy in the last block.
     pub lanes: usize,
-    /// Steps of single runs computed so far.
+    /// Steps of single runs so far, up to the end of the block in which each was decided.
     pub config_steps: u64,
     /// What the device failed at, and what was done about it.
     pub mended: &'a [String],

@@ -2,8 +2,13 @@
 
 use crate::common::gpu;
 use std::time::Duration;
-use tauscope::engine::gpu::{AdapterChoice, Gpu, adapters};
+use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options, adapters};
 use tauscope::engine::{Engine, EngineError};
+
+/// A device that no other test sees.
+fn own(options: Options) -> Gpu {
+    Gpu::open_with(&AdapterChoice::Any, options).unwrap()
+}
 
 #[test]
 fn an_unknown_adapter_is_refused_with_those_there_are() {
@@ -45,7 +50,7 @@ fn the_adapter_is_among_those_listed() {
 /// On a device of its own, whose faults no other test can see.
 #[test]
 fn a_fault_is_an_error_once_and_no_panic() {
-    let gpu = Gpu::open(&AdapterChoice::Any).unwrap();
+    let gpu = own(Options { cache: None, ..Options::default() });
     let device = gpu.device();
     let too_large = device.buffer("too large", device.limits().max_buffer_size + 16);
     assert!(matches!(device.read::<f32>(&too_large, 0, 1), Err(EngineError::Device(_))));
@@ -57,7 +62,7 @@ fn a_fault_is_an_error_once_and_no_panic() {
 /// What a lost device costs is told as long as it is asked, and the engine can be opened again.
 #[test]
 fn a_lost_device_stays_lost_and_can_be_opened_again() {
-    let gpu = Gpu::open(&AdapterChoice::Any).unwrap();
+    let gpu = own(Options { cache: None, ..Options::default() });
     let device = gpu.device();
     let buffer = device.buffer_of("buffer", &[1.0f32, 2.0]);
     device.unplug();
@@ -72,7 +77,7 @@ fn a_lost_device_stays_lost_and_can_be_opened_again() {
 /// A submit that takes longer than one is allowed to is named. The limit is lowered here, not the device slowed down.
 #[test]
 fn a_wave_that_hangs_is_named_with_its_kernels() {
-    let gpu = Gpu::open(&AdapterChoice::Any).unwrap();
+    let gpu = own(Options { cache: None, ..Options::default() });
     let (mut wave, spec) = crate::waves::busy_wave(&gpu);
     gpu.device().set_patience(Duration::from_nanos(1));
     let Err(EngineError::Device(message)) = wave.advance(spec.block) else { panic!("nothing is done in no time") };
@@ -81,4 +86,52 @@ fn a_wave_that_hangs_is_named_with_its_kernels() {
     }
     gpu.device().set_patience(Duration::from_secs(120));
     gpu.device().wait().unwrap();
+}
+
+/// Every index is where it should be, checked or not, so that the checks change no bit.
+#[test]
+fn checked_and_trusted_shaders_give_the_same_bits() {
+    let [checked, trusted] =
+        [Checks::Bounds, Checks::Trusted].map(|checks| own(Options { checks, cache: None, ..Options::default() }));
+    assert_eq!((checked.info().checks.as_str(), trusted.info().checks.as_str()), ("bounds", "trusted"));
+    assert_eq!(gpu().info().checks, "bounds", "tests run the checked build");
+    let expected = crate::waves::short_waves(&checked);
+    assert!(expected.len() > 100 && expected.iter().all(|bits| bits.len() > 100));
+    assert_eq!(crate::waves::short_waves(&trusted), expected);
+}
+
+/// What a driver makes is kept, found again, and never trusted when it is damaged.
+#[test]
+fn pipelines_are_kept_between_devices_and_a_damaged_file_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("made when it is needed");
+    let wave = || {
+        let gpu = own(Options { cache: Some(directory.clone()), ..Options::default() });
+        let (mut wave, _) = crate::waves::busy_wave(&gpu);
+        wave.advance(1).unwrap().lane(0)[0]
+    };
+    let kept = || {
+        let files = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+        let [file] = &files.collect::<Vec<_>>()[..] else { panic!("one file for one adapter") };
+        (file.clone(), std::fs::read(file).unwrap())
+    };
+    let first = wave();
+    let adapter = adapters().into_iter().find(|adapter| adapter.name == gpu().info().adapter).unwrap();
+    if !adapter.features.contains(&"pipeline-cache".into()) {
+        assert!(!directory.exists(), "there is nothing to keep");
+        return;
+    }
+    let (file, bytes) = kept();
+    assert_eq!(blake3::hash(&bytes[32..]).as_bytes(), &bytes[..32]);
+    assert_eq!(wave(), first);
+    let mut damaged = bytes.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    for other in [damaged, b"short".to_vec()] {
+        std::fs::write(&file, &other).unwrap();
+        assert_eq!(wave(), first);
+        assert_ne!(kept().1, other, "a damaged file is written anew");
+    }
+    // A directory that cannot be made is no error.
+    let nowhere = own(Options { cache: Some(file.join("below a file")), ..Options::default() });
+    crate::waves::busy_wave(&nowhere).0.advance(1).unwrap();
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use strum::IntoEnumIterator;
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::gpu::{Gpu, Paths};
-use tauscope::engine::{Engine, EngineError, Needs, Observation, Renewal, Run, WaveSpec};
+use tauscope::engine::{Engine, EngineError, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec};
 use tauscope::flags::ScheduleSpec;
 use tauscope::kernels::activation::Activation;
 use tauscope::kernels::loss::Loss;
@@ -201,6 +201,16 @@ fn bits(seen: impl Iterator<Item = Observation>, weights: &[f64]) -> Vec<u64> {
     seen.chain(weights.iter().copied()).map(f64::to_bits).collect()
 }
 
+/// The bits of every rule and schedule, of full batches, minibatches and a quadratic.
+pub fn short_waves(gpu: &dyn Engine) -> Vec<Vec<u64>> {
+    let network = || network(&[6], Activation::Gelu, Loss::Ce);
+    [spec(network(), None, 1), spec(network(), Some(11), 1), spec(quadratic(), None, 1)]
+        .iter()
+        .flat_map(|spec| advance(gpu, spec, &all_runs(spec)))
+        .map(|(seen, weights)| bits(seen.into_iter(), &weights))
+        .collect()
+}
+
 #[test]
 fn a_run_has_the_same_bits_wherever_and_whenever_it_runs() {
     let network = || network(&[6], Activation::Gelu, Loss::Ce);
@@ -317,6 +327,54 @@ fn a_run_that_diverges_is_seen_to_and_disturbs_no_other() {
     assert!(!seen[1].0[STEPS - 1].finite, "{:?}", seen[1].0);
 }
 
+/// Blocks are collected late, while runs end, begin and are renewed behind them.
+#[test]
+fn blocks_in_flight_hold_what_they_would_hold_alone() {
+    let spec = spec(network(&[6], Activation::Tanh, Loss::Ce), Some(11), 3);
+    let run = |seed| run(&spec, RuleKind::HeavyBall, in_turn(2), seed);
+    let renewals = [Renewal { lane: 1, source: 2, factor: 0.5, seed: Some(9) }];
+    let observe = |engine: &dyn Engine, late: bool| {
+        let mut wave = engine.open(spec.clone()).unwrap();
+        let (mut seen, mut flying) = (Vec::new(), 0);
+        let mut submit = |wave: &mut dyn Wave, steps| {
+            wave.submit(steps).unwrap();
+            flying += 1;
+            while flying > if late { 3 } else { 0 } {
+                seen.push(wave.collect().unwrap());
+                flying -= 1;
+            }
+        };
+        wave.start(0, run(0)).unwrap();
+        wave.start(2, run(2)).unwrap();
+        submit(&mut *wave, 5);
+        wave.start(1, run(1)).unwrap();
+        wave.retire(0);
+        submit(&mut *wave, STEPS);
+        submit(&mut *wave, 0);
+        wave.renew(&renewals).unwrap();
+        wave.start(0, run(3)).unwrap();
+        submit(&mut *wave, 7);
+        wave.retire(2);
+        submit(&mut *wave, 3);
+        (0..3).for_each(|lane| wave.retire(lane));
+        submit(&mut *wave, 2);
+        while flying > 0 {
+            seen.push(wave.collect().unwrap());
+            flying -= 1;
+        }
+        let steps: Vec<usize> = seen.iter().map(Observations::steps).collect();
+        assert_eq!(steps, [5, STEPS, 0, 7, 3, 2]);
+        seen.iter().flat_map(|block| (0..3).map(|lane| block.lane(lane).to_vec())).collect::<Vec<_>>()
+    };
+    let at_once = observe(gpu(), false);
+    assert_eq!(observe(gpu(), true), at_once);
+    let cpu = Cpu::<f32>::default();
+    assert_eq!(observe(&cpu, true), observe(&cpu, false));
+    let busy: Vec<bool> = at_once.iter().map(|seen| seen.iter().any(|seen| seen.loss > 0.0)).collect();
+    let expected = [[true, false, true], [false, true, true], [false; 3], [true; 3], [true, true, false], [false; 3]];
+    assert_eq!(busy, expected.concat());
+}
+
 #[test]
 fn a_block_is_submitted_in_as_many_portions_as_it_takes() {
     for problem in [quadratic(), network(&[6], Activation::Tanh, Loss::Ce)] {
@@ -372,7 +430,7 @@ fn a_run_that_does_not_fit_its_wave_is_refused() {
 }
 
 /// A wave of a network that keeps any device busy for a while.
-pub fn busy_wave(gpu: &dyn Engine) -> (Box<dyn tauscope::engine::Wave>, WaveSpec) {
+pub fn busy_wave(gpu: &dyn Engine) -> (Box<dyn Wave>, WaveSpec) {
     let spec = spec(network(&[64], Activation::Tanh, Loss::Ce), None, 64);
     let mut wave = gpu.open(spec.clone()).unwrap();
     (0..spec.lanes).for_each(|lane| wave.start(lane, run(&spec, RuleKind::Sgd, in_turn(1), lane as u64)).unwrap());

@@ -1,11 +1,14 @@
 //! Adapters and devices: which one is taken, what it can do, and how its failures are told.
 
-use super::fault::{Fault, Watchdog};
+use super::cache::{self, PipelineCache};
+use super::fault::{Fault, Submission, Watchdog};
+use super::plan::Paths;
 use super::program::Pipelines;
 use crate::engine::{EngineError, EngineInfo};
 use crate::kernels;
 use bytemuck::Pod;
 use serde::Serialize;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wgpu::{BufferUsages, DeviceType};
@@ -14,6 +17,9 @@ pub use wgpu::{Buffer, Limits};
 
 /// What the kernels cannot do without: their parameters are immediates.
 const FEATURES: wgpu::Features = wgpu::Features::IMMEDIATES;
+
+/// What is used where the adapter has it: its own clock, for benchmarks, and what its driver made of the shaders before.
+const WELCOME: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::PIPELINE_CACHE);
 
 /// Bytes of immediates that every Vulkan, Metal and DirectX 12 adapter has; no kernel takes more.
 pub const IMMEDIATES: u32 = 128;
@@ -49,6 +55,40 @@ impl std::fmt::Display for AdapterChoice {
     }
 }
 
+/// Whether shaders check every index before they use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Checks {
+    /// They do: what lies outside a buffer is neither read nor written.
+    Bounds,
+    /// They do not: plan and tables keep every index inside its buffer.
+    Trusted,
+}
+
+impl Default for Checks {
+    /// Tests, which have debug assertions, run the checked build of all shaders.
+    fn default() -> Self {
+        if cfg!(debug_assertions) { Self::Bounds } else { Self::Trusted }
+    }
+}
+
+/// How a device is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    pub checks: Checks,
+    /// The directory of the pipeline cache; none where nothing is kept.
+    pub cache: Option<PathBuf>,
+    /// How waves may make their steps.
+    pub paths: Paths,
+}
+
+impl Default for Options {
+    /// With the cache where the environment says.
+    fn default() -> Self {
+        Self { checks: Checks::default(), cache: cache::directory(), paths: Paths::default() }
+    }
+}
+
 /// An adapter as `tauscope devices` lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdapterReport {
@@ -77,8 +117,13 @@ pub struct AdapterReport {
 impl AdapterReport {
     /// Whether it is a program on the processor, such as Mesa's lavapipe.
     pub fn is_software(&self) -> bool {
-        self.device_type == format!("{:?}", DeviceType::Cpu)
+        is_software(&self.device_type)
     }
+}
+
+/// Whether a device of this type, as wgpu names it, is a program on the processor.
+fn is_software(device_type: &str) -> bool {
+    device_type == format!("{:?}", DeviceType::Cpu)
 }
 
 /// Features worth a line in `tauscope devices`: needed, or of use to faster kernels.
@@ -180,16 +225,18 @@ pub struct Device {
     pub(super) handle: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     info: EngineInfo,
+    pub(super) checks: Checks,
     limits: Limits,
     fault: Arc<Fault>,
     watchdog: Arc<Watchdog>,
     pub(super) pipelines: Arc<Mutex<Pipelines>>,
+    pub(super) cache: Option<Arc<PipelineCache>>,
 }
 
 impl Device {
     /// # Errors
     /// As [`super::Gpu::open`].
-    pub fn open(choice: &AdapterChoice) -> Result<Self, EngineError> {
+    pub fn open(choice: &AdapterChoice, options: &Options) -> Result<Self, EngineError> {
         let adapter = choose(choice)?;
         let info = adapter.get_info();
         if let Some(missing) = missing(&adapter) {
@@ -198,13 +245,16 @@ impl Device {
         let limits = adapter.limits();
         let (handle, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("tauscope"),
-            required_features: FEATURES,
+            required_features: FEATURES | (WELCOME & adapter.features()),
             required_limits: limits.clone(),
             ..Default::default()
         }))
         .map_err(|error| EngineError::Unavailable(format!("adapter '{}' cannot be opened: {error}", info.name)))?;
 
         let fault = Fault::listen(&handle);
+        let cache = options.cache.as_deref().and_then(|directory| PipelineCache::open(&handle, &info, directory));
+        let cache = cache.map(Arc::new);
+        let Options { checks, .. } = *options;
         let info = EngineInfo {
             engine: "gpu".into(),
             driver: driver(&info),
@@ -212,8 +262,10 @@ impl Device {
             backend: format!("{:?}", info.backend),
             adapter: info.name,
             precision: "f32".into(),
+            checks: <&str>::from(checks).into(),
         };
-        Ok(Self { handle, queue, info, limits, fault, watchdog: Arc::default(), pipelines: Arc::default() })
+        let (watchdog, pipelines) = Default::default();
+        Ok(Self { handle, queue, info, checks, limits, fault, watchdog, pipelines, cache })
     }
 
     pub fn info(&self) -> &EngineInfo {
@@ -222,6 +274,11 @@ impl Device {
 
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Whether it is a program on the processor.
+    pub fn is_software(&self) -> bool {
+        is_software(&self.info.device_type)
     }
 
     /// The first failure since the last check.
@@ -234,8 +291,8 @@ impl Device {
     }
 
     /// Submits commands that `what` describes to whoever waits for them in vain.
-    pub(super) fn submit(&self, commands: wgpu::CommandBuffer, what: &Arc<str>) {
-        self.watchdog.watch(self.queue.submit([commands]), Arc::clone(what));
+    pub(super) fn submit(&self, commands: wgpu::CommandBuffer, what: &Arc<str>) -> Submission {
+        self.watchdog.watch(self.queue.submit([commands]), Arc::clone(what))
     }
 
     /// How long a single submit may take until it is taken to hang.
@@ -254,6 +311,15 @@ impl Device {
     /// As [`Self::check`].
     pub fn wait(&self) -> Result<(), EngineError> {
         let outcome = self.watchdog.wait(&self.handle, &self.fault);
+        outcome.inspect_err(|_| self.fault.abandon_if_dead(&self.handle, &self.queue))
+    }
+
+    /// Waits until a submission is done, and those before it. Returns whether there was anything to wait for.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(super) fn wait_for(&self, submission: Submission) -> Result<bool, EngineError> {
+        let outcome = self.watchdog.wait_for(submission, &self.handle, &self.fault);
         outcome.inspect_err(|_| self.fault.abandon_if_dead(&self.handle, &self.queue))
     }
 
@@ -305,9 +371,24 @@ impl Device {
     /// The first `length` elements of a staging buffer, once all that was submitted is done.
     pub(super) fn read_staging<T: Pod>(&self, staging: &Buffer, length: usize) -> Result<Vec<T>, EngineError> {
         self.check()?;
-        let slice = staging.slice(..(length * size_of::<T>()) as u64);
-        slice.map_async(wgpu::MapMode::Read, |_| {}); // What fails here fails again in get_mapped_range.
+        self.map(staging, length * size_of::<T>());
         self.wait()?;
+        self.read_mapped(staging, length)
+    }
+
+    /// Sends the first `bytes` bytes of a staging buffer to the host, as soon as what was submitted has written them.
+    pub(super) fn map(&self, staging: &Buffer, bytes: usize) {
+        // What fails here fails again in get_mapped_range.
+        staging.slice(..bytes as u64).map_async(wgpu::MapMode::Read, |_| {});
+    }
+
+    /// The first `length` elements of a staging buffer that was mapped, once what was submitted before is done.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(super) fn read_mapped<T: Pod>(&self, staging: &Buffer, length: usize) -> Result<Vec<T>, EngineError> {
+        self.check()?;
+        let slice = staging.slice(..(length * size_of::<T>()) as u64);
         let mapped = slice.get_mapped_range().map_err(|error| self.fault.behind(error))?;
         let values = bytemuck::pod_collect_to_vec(&mapped);
         drop(mapped);

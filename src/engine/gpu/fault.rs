@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How long a single submit may take. The largest take a tenth of a second on a small GPU and seconds on a processor.
@@ -93,8 +93,23 @@ impl Fault {
 /// Submits that may not be done, each with what it does: whoever waits knows what hangs.
 #[derive(Debug)]
 pub struct Watchdog {
-    submitted: Mutex<VecDeque<(wgpu::SubmissionIndex, Arc<str>)>>,
+    submitted: Mutex<Submitted>,
     patience: Mutex<Duration>,
+}
+
+#[derive(Debug, Default)]
+struct Submitted {
+    /// Those that may not be done, oldest first, each with what it does.
+    open: VecDeque<(Submission, Arc<str>)>,
+    /// How many there were altogether.
+    count: u64,
+}
+
+/// Commands that were given to a device, to be waited for.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    number: u64,
+    index: wgpu::SubmissionIndex,
 }
 
 impl Default for Watchdog {
@@ -104,9 +119,17 @@ impl Default for Watchdog {
 }
 
 impl Watchdog {
-    /// Notes a submit. `what` names its kernels and its wave.
-    pub fn watch(&self, submit: wgpu::SubmissionIndex, what: Arc<str>) {
-        self.submitted.lock().unwrap_or_else(PoisonError::into_inner).push_back((submit, what));
+    fn submitted(&self) -> MutexGuard<'_, Submitted> {
+        self.submitted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a submit, to be waited for. `what` names its kernels and its wave.
+    pub fn watch(&self, index: wgpu::SubmissionIndex, what: Arc<str>) -> Submission {
+        let mut submitted = self.submitted();
+        submitted.count += 1;
+        let submission = Submission { number: submitted.count, index };
+        submitted.open.push_back((submission.clone(), what));
+        submission
     }
 
     /// How long a single submit may take from now on.
@@ -114,26 +137,62 @@ impl Watchdog {
         *self.patience.lock().unwrap_or_else(PoisonError::into_inner) = patience;
     }
 
-    /// Waits for every submit in turn.
+    fn patience(&self) -> Duration {
+        *self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for everything, one submit after the other.
     ///
     /// # Errors
     /// Where one takes too long, named; or whatever `fault` knows of.
     pub fn wait(&self, handle: &wgpu::Device, fault: &Fault) -> Result<(), EngineError> {
-        let patience = *self.patience.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = || self.submitted.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        while let Some((submit, what)) = next() {
-            match poll(handle, Some(submit), patience) {
+        self.wait_in_turn(u64::MAX, handle, fault)?;
+        // Uploads and copies that were noted by nobody.
+        self.wait_once(None, handle, fault, "copies between host and device")?;
+        fault.check()
+    }
+
+    /// Waits for a submit and those before it, one after the other. Returns whether there was anything to wait for.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    pub fn wait_for(&self, last: Submission, handle: &wgpu::Device, fault: &Fault) -> Result<bool, EngineError> {
+        let waited = self.wait_in_turn(last.number, handle, fault)?;
+        // Another thread may have seen it done before its buffers were to be mapped, which only a poll does.
+        self.wait_once(Some(last.index), handle, fault, "a submit that was done before")?;
+        Ok(waited)
+    }
+
+    /// Waits for the submits up to number `last`. Each stays noted until it is done: others may be waiting for it too.
+    fn wait_in_turn(&self, last: u64, handle: &wgpu::Device, fault: &Fault) -> Result<bool, EngineError> {
+        let mut waited = false;
+        let next = || self.submitted().open.front().filter(|(submission, _)| submission.number <= last).cloned();
+        while let Some((Submission { number, index }, what)) = next() {
+            match poll(handle, Some(index.clone()), Duration::ZERO) {
                 Ok(()) => {}
-                Err(Failed::Late) => return Err(fault.hang(&what, patience)),
+                Err(Failed::Late) => {
+                    waited = true;
+                    self.wait_once(Some(index), handle, fault, &what)?;
+                }
                 Err(Failed::Other(error)) => return Err(fault.behind(error)),
             }
+            self.submitted().open.retain(|(submission, _)| submission.number > number);
         }
-        // Uploads and copies that were noted by nobody.
-        match poll(handle, None, patience) {
-            Ok(()) => fault.check(),
-            Err(Failed::Late) => Err(fault.hang("copies between host and device", patience)),
-            Err(Failed::Other(error)) => Err(fault.behind(error)),
-        }
+        Ok(waited)
+    }
+
+    fn wait_once(
+        &self,
+        index: Option<wgpu::SubmissionIndex>,
+        handle: &wgpu::Device,
+        fault: &Fault,
+        what: &str,
+    ) -> Result<(), EngineError> {
+        let patience = self.patience();
+        poll(handle, index, patience).map_err(|failed| match failed {
+            Failed::Late => fault.hang(what, patience),
+            Failed::Other(error) => fault.behind(error),
+        })
     }
 }
 

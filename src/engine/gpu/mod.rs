@@ -3,19 +3,23 @@
 //!
 //! - [`device`] finds and opens an adapter, and turns whatever goes wrong on it into an [`EngineError`]
 //! - `fault` keeps what goes wrong on it, and says what hangs
-//! - [`program`] makes pipelines and dispatches of [`crate::kernels`]
+//! - [`program`] makes pipelines and dispatches of [`crate::kernels`], which `cache` keeps for the next run
 //! - [`plan`] counts what a wave takes, before anything is allocated
 //! - `steps` puts the dispatches of a wave's steps together on the path that the plan takes: `fused`, or `layered` with its
 //!   `gradient`
 //! - `starts` puts lanes at the beginning of their runs
 //! - `tables` keeps the lanes, and works out what each does at every step
+//! - `blocks` brings observations to the host while the device goes on, at the `pace` that the device keeps
 //! - `wave` keeps these together
 
+mod blocks;
+mod cache;
 pub mod device;
 mod fault;
 mod fused;
 mod gradient;
 mod layered;
+mod pace;
 pub mod plan;
 pub mod program;
 mod starts;
@@ -23,7 +27,7 @@ mod steps;
 mod tables;
 mod wave;
 
-pub use device::{AdapterChoice, AdapterReport, adapters};
+pub use device::{AdapterChoice, AdapterReport, Checks, Options, adapters};
 
 use super::{Engine, EngineError, EngineInfo, Footprint, Wave, WaveSpec};
 use device::Device;
@@ -35,7 +39,7 @@ use plan::Plan;
 pub struct Gpu {
     device: Device,
     choice: AdapterChoice,
-    paths: Paths,
+    options: Options,
 }
 
 impl Gpu {
@@ -45,16 +49,24 @@ impl Gpu {
     /// [`EngineError::Unavailable`], with the adapters that there are, where none fits the choice or it lacks what the
     /// kernels need.
     pub fn open(choice: &AdapterChoice) -> Result<Self, EngineError> {
-        Ok(Self { device: Device::open(choice)?, choice: choice.clone(), paths: Paths::Fastest })
+        Self::open_with(choice, Options::default())
+    }
+
+    /// The same, otherwise than by default.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(choice: &AdapterChoice, options: Options) -> Result<Self, EngineError> {
+        Ok(Self { device: Device::open(choice, &options)?, choice: choice.clone(), options })
     }
 
     /// The same device, with waves on these paths alone, for tests and benchmarks of one of them.
     pub fn with_paths(&self, paths: Paths) -> Self {
-        Self { paths, ..self.clone() }
+        Self { options: Options { paths, ..self.options.clone() }, ..self.clone() }
     }
 
     fn plan(&self, spec: &WaveSpec) -> Result<Plan, EngineError> {
-        Plan::new(spec, self.device.limits(), self.paths)
+        Plan::new(spec, self.device.limits(), self.options.paths)
     }
 
     /// The device itself, for tests and benchmarks of single kernels.
@@ -82,10 +94,10 @@ impl Engine for Gpu {
     }
 
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {
-        Ok(Box::new(wave::GpuWave::open(&self.device, spec, self.paths)?))
+        Ok(Box::new(wave::GpuWave::open(&self.device, spec, self.options.paths)?))
     }
 
     fn reopen(&self) -> Result<Box<dyn Engine>, EngineError> {
-        Ok(Box::new(Self { paths: self.paths, ..Self::open(&self.choice)? }))
+        Ok(Box::new(Self::open_with(&self.choice, self.options.clone())?))
     }
 }

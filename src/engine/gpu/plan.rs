@@ -15,9 +15,12 @@ const WORD: u64 = 4;
 /// Steps in one submit at most, on the layered path and on the fused one: beyond these the cost of a submit is long paid for.
 const MOST_STEPS: (usize, usize) = (64, 256);
 
-/// Floating-point operations in one submit at most. Drivers kill submits that take seconds; a small integrated GPU
-/// needs a tenth of a second for these.
+/// Floating-point operations in the first submit at most; how fast the device is shows in it. Drivers kill submits that
+/// take seconds; a small integrated GPU needs a tenth of a second for these.
 const MOST_WORK: u64 = 40_000_000_000;
+
+/// Bytes of the largest table of a submit at most.
+const TABLE: u64 = 64 << 20;
 
 /// The same for one lane on the fused path, which is a single workgroup's however many others stand idle.
 const MOST_LANE_WORK: u64 = 1_000_000_000;
@@ -75,15 +78,21 @@ impl Path {
         Ok(Self::Fused(shape))
     }
 
-    /// Steps in one submit at most, of which one takes a lane `work` operations.
-    fn most_steps(&self, spec: &WaveSpec, work: usize) -> usize {
+    /// Steps in any submit at most.
+    fn most_steps(&self, spec: &WaveSpec) -> usize {
         match (self, &*spec.problem) {
             (Self::Fused(shape), Problem::Network(network)) => {
                 let turns = shape.turns(&network.model, rows(network, spec), spec.needs.centred);
-                MOST_STEPS.1.min(MOST_TURNS / turns).min(MOST_LANE_WORK as usize / work)
+                MOST_STEPS.1.min(MOST_TURNS / turns)
             }
             _ => MOST_STEPS.0,
         }
+    }
+
+    /// Steps in the first submit at most, of a wave whose lanes take `work` together in a step and `lane_work` each.
+    fn first_steps(&self, work: u64, lane_work: u64) -> usize {
+        let alone = if *self == Self::Layered { u64::MAX } else { MOST_LANE_WORK / lane_work };
+        (MOST_WORK / work).min(alone) as usize
     }
 
     /// As run.json names it.
@@ -99,8 +108,10 @@ pub struct Plan {
     pub capacity: usize,
     /// Bytes that those lanes take.
     pub bytes: u64,
-    /// Steps in one submit.
+    /// Steps in the first submit.
     pub portion: usize,
+    /// Steps in any: what the tables have room for.
+    pub room: usize,
     pub path: Path,
     /// How vectors of P numbers are stored.
     pub packing: Packing,
@@ -140,18 +151,15 @@ impl Plan {
         let moment_partials = step::partials(parameters);
         let (capacity, parameters) = (spec.lanes, packing.length());
         let mut plan =
-            Self { capacity, bytes: 0, portion: 1, path, packing, parameters, loss_partials, moment_partials };
+            Self { capacity, bytes: 0, portion: 1, room: 1, path, packing, parameters, loss_partials, moment_partials };
         plan.check_grid(spec, limits)?;
         plan.capacity = plan.lanes_that_fit(spec, limits)?;
 
         let lanes = plan.capacity.max(1) as u64;
         let table = lanes * UPDATE.max(spec.batch.unwrap_or(0) as u64 * WORD);
-        plan.portion = spec
-            .block
-            .min(plan.path.most_steps(spec, work))
-            .min((MOST_WORK / (lanes * work as u64)) as usize)
-            .min((largest_buffer(limits) / table) as usize)
-            .max(1);
+        let room = largest_buffer(limits).min(TABLE) / table;
+        plan.room = spec.block.min(plan.path.most_steps(spec)).min(room as usize).max(1);
+        plan.portion = plan.room.min(plan.path.first_steps(lanes * work as u64, work as u64)).max(1);
         plan.bytes = plan.sizes(spec).iter().map(|size| size.shared + lanes * size.per_lane).sum();
         Ok(plan)
     }
@@ -174,7 +182,7 @@ impl Plan {
     }
 
     /// Every buffer of a wave but the small ones: each left out is smaller than one that is listed, or its steps are
-    /// what `portion` limits.
+    /// what `room` limits.
     fn sizes(&self, spec: &WaveSpec) -> Vec<Size> {
         let shared = |name, words: usize| Size { name, shared: words as u64 * WORD, per_lane: 0 };
         let per_lane = |name, words: usize| Size { name, shared: 0, per_lane: words as u64 * WORD };
@@ -308,10 +316,12 @@ mod tests {
     fn a_submit_is_bounded_in_steps_in_work_and_in_its_tables() {
         assert_eq!(plan(&spec(quadratic(10), None, 10)).unwrap().portion, MOST_STEPS.0);
         // 6 FLOP for each of 1797 rows and 1184 weights of 800 lanes: 10.2 GFLOP a step.
-        assert_eq!(plan(&spec(digits(), None, 800)).unwrap().portion, 3);
+        let plan_of = |lanes| plan(&spec(digits(), None, lanes)).unwrap();
+        assert_eq!((plan_of(800).portion, plan_of(800).room), (3, MOST_STEPS.0));
         let small = Limits { max_storage_buffer_binding_size: 1 << 20, ..Limits::default() };
         let plan = Plan::new(&spec(digits(), Some(64), 100), &small, Paths::Layered).unwrap();
-        assert!(plan.capacity * plan.portion * 64 * 4 <= 1 << 20 && plan.portion > 1, "{plan:?}");
+        assert!(plan.capacity * plan.room * 64 * 4 <= 1 << 20 && plan.portion > 1, "{plan:?}");
+        assert!(plan.portion <= plan.room, "{plan:?}");
     }
 
     #[test]
@@ -361,13 +371,14 @@ mod tests {
     fn a_fused_submit_takes_more_steps_unless_one_lane_is_long_at_work() {
         let limits = Limits { max_storage_buffers_per_shader_stage: 16, ..Limits::default() };
         let plan = |lanes, batch| Plan::new(&spec(digits(), batch, lanes), &limits, Paths::Fused).unwrap();
-        assert_eq!(plan(10, Some(16)).portion, MOST_STEPS.1);
-        assert!(plan(10, Some(128)).portion > MOST_STEPS.0);
+        assert_eq!(plan(10, Some(16)).room, MOST_STEPS.1);
+        assert!(plan(10, Some(128)).room > MOST_STEPS.0);
         // Loops turn for every row of the batch.
         let whole = plan(1, None);
         let (Path::Fused(shape), Problem::Network(network)) = (whole.path, digits()) else { panic!("{whole:?}") };
         let turns = shape.turns(&network.model, 1797, false);
-        assert!(whole.portion * turns <= MOST_TURNS && (whole.portion + 1) * turns > MOST_TURNS, "{turns}: {whole:?}");
+        assert!(whole.room * turns <= MOST_TURNS && (whole.room + 1) * turns > MOST_TURNS, "{turns}: {whole:?}");
+        assert!(whole.portion <= whole.room);
         assert_eq!(plan(800, None).portion, 3);
     }
 }

@@ -1,6 +1,6 @@
 //! Pipelines and dispatches: how a [`Kernel`] reaches a device.
 
-use super::device::{Buffer, Device};
+use super::device::{Buffer, Checks, Device};
 use crate::kernels::{Access, Kernel};
 use bytemuck::Pod;
 use std::collections::HashMap;
@@ -60,10 +60,8 @@ impl Device {
             bind_group_layouts: &[Some(&bindings)],
             immediate_size: kernel.immediates() as u32,
         });
-        let module = self.handle.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label,
-            source: wgpu::ShaderSource::Wgsl(kernel.unrolled(variant).into()),
-        });
+        let source = wgpu::ShaderSource::Wgsl(kernel.unrolled(variant).into());
+        let module = self.module(wgpu::ShaderModuleDescriptor { label, source });
         let pipeline = self.handle.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label,
             layout: Some(&layout),
@@ -74,9 +72,28 @@ impl Device {
                 // Every kernel writes all of its workgroup memory before it reads any of it.
                 zero_initialize_workgroup_memory: false,
             },
-            cache: None,
+            cache: self.cache.as_ref().map(|cache| &cache.cache),
         });
         Pipeline { kernel, pipeline, bindings }
+    }
+
+    /// naga validates a shader however it is checked.
+    fn module(&self, descriptor: wgpu::ShaderModuleDescriptor) -> wgpu::ShaderModule {
+        match self.checks {
+            Checks::Bounds => self.handle.create_shader_module(descriptor),
+            // SAFETY: the shaders are this program's own. Their loops end at a bound that no round changes, they divide by
+            // shapes, which are at least 1, and every index is bounded: by the grid, by `Params`, from which the buffers of
+            // a wave are sized too, or by tables that the host fills with slots of the ring and rows of the data. All
+            // tests run them with the checks on.
+            Checks::Trusted => unsafe {
+                self.handle.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+            },
+        }
+    }
+
+    /// Keeps what was compiled for the next run.
+    pub(super) fn save_pipelines(&self) {
+        self.cache.iter().for_each(|cache| cache.save());
     }
 
     /// Binds `buffers`, in the order of the kernel's bindings. `params` is the kernel's `Params`.

@@ -1,12 +1,14 @@
 //! A wave on a device: its buffers, the dispatches of a step, and the lanes' places in it.
 
+use super::blocks::{Blocks, OBSERVATION};
 use super::device::{Buffer, Device};
+use super::pace::Pace;
 use super::plan::{Paths, Plan};
 use super::program::Dispatch;
 use super::starts::Starts;
 use super::steps::{Steps, Workspace};
 use super::tables::{Lane, Tables};
-use crate::engine::{EngineError, Observation, Observations, Renewal, Run, Wave, WaveSpec};
+use crate::engine::{EngineError, Observations, Renewal, Run, Wave, WaveSpec};
 use crate::kernels::motion::Update;
 use crate::kernels::{Place, renew};
 use crate::schedule::RowTables;
@@ -27,21 +29,17 @@ pub struct GpuWave {
     /// lanes: what the renewal does with each.
     renewals: Buffer,
     factors: Buffer,
-    /// steps of a portion x lanes.
+    /// steps of a submit at most x lanes.
     places: Buffer,
-    /// Row numbers, at most steps of a portion x lanes x rows; a stub where the batch is full.
+    /// Row numbers, at most steps of a submit x lanes x rows; a stub where the batch is full.
     order: Buffer,
-    /// steps of a portion x lanes.
+    /// steps of a submit at most x lanes.
     updates: Buffer,
     server: Buffer,
-    /// steps of a portion x lanes x 4.
+    /// steps of a submit at most x lanes x 4.
     observations: Buffer,
-    /// steps of a block x lanes x 4.
-    staging: Buffer,
+    blocks: Blocks,
 }
-
-/// Bytes of one observation.
-const OBSERVATION: u64 = size_of::<[f32; 4]>() as u64;
 
 impl GpuWave {
     /// # Errors
@@ -54,14 +52,14 @@ impl GpuWave {
         }
         let lanes = spec.lanes;
         let room = |label: &str, words: usize| device.buffer(label, (lanes * words * 4) as u64);
-        let places = device.buffer("places", (plan.portion * lanes * size_of::<Place>()) as u64);
-        let order = room("order", plan.portion * spec.batch.unwrap_or(0));
-        let updates = device.buffer("updates", (plan.portion * lanes * size_of::<Update>()) as u64);
+        let places = device.buffer("places", (plan.room * lanes * size_of::<Place>()) as u64);
+        let order = room("order", plan.room * spec.batch.unwrap_or(0));
+        let updates = device.buffer("updates", (plan.room * lanes * size_of::<Update>()) as u64);
         let server = room("server", plan.parameters);
         let history = room("history", spec.needs.slots * plan.parameters);
         let state = room("state", spec.needs.memories() * plan.parameters);
-        let observations = device.buffer("observations", (plan.portion * lanes) as u64 * OBSERVATION);
-        let staging = device.staging((spec.block * lanes) as u64 * OBSERVATION);
+        let observations = device.buffer("observations", (plan.room * lanes) as u64 * OBSERVATION);
+        let blocks = Blocks::new(device, lanes, spec.block, Pace::new(plan.portion, plan.room));
         let flat = vec![0.0; spec.problem.dimension()];
         let curvature = spec.problem.curvature().unwrap_or(&flat);
         let landmarks = [&spec.minimum, &spec.direction, curvature].map(|landmark| plan.packing.pack(landmark));
@@ -103,10 +101,11 @@ impl GpuWave {
             }
             error => error,
         })?;
+        device.save_pipelines();
         let what = format!(
             "a wave of {lanes} lanes and {} slots, up to {} steps of the kernels {}",
             spec.needs.slots,
-            plan.portion,
+            plan.room,
             steps.kernels().join(", ")
         );
         Ok(Self {
@@ -124,7 +123,7 @@ impl GpuWave {
             updates,
             server,
             observations,
-            staging,
+            blocks,
             plan,
             spec,
         })
@@ -151,31 +150,30 @@ impl Wave for GpuWave {
         self.lanes[lane] = None;
     }
 
-    fn advance(&mut self, steps: usize) -> Result<Observations, EngineError> {
-        let (block, lanes) = (self.spec.block, self.lanes.len());
-        assert!(steps <= block, "{steps} steps of a wave of blocks of {block}");
-        let idle = self.lanes.iter().all(Option::is_none);
-        if idle || steps == 0 {
-            return Ok(Observations::new(steps, vec![Observation::default(); steps * lanes]));
-        }
-        self.starts.flush();
+    fn ahead(&self) -> usize {
+        self.blocks.ahead()
+    }
+
+    fn submit(&mut self, steps: usize) -> Result<(), EngineError> {
+        let longest = self.spec.block;
+        assert!(steps <= longest, "{steps} steps of a wave of blocks of {longest}");
+        let mut block = self.blocks.begin(steps, self.lanes.iter().map(Option::is_some).collect());
         let mut done = 0;
-        while done < steps {
-            let portion = self.plan.portion.min(steps - done);
+        while block.is_busy() && done < steps {
+            self.starts.flush();
+            let portion = self.blocks.pace().min(steps - done);
             self.schedule(portion);
-            let mut encoder = self.steps.encode(&self.device, portion);
-            let bytes = |steps: usize| (steps * lanes) as u64 * OBSERVATION;
-            encoder.copy_buffer_to_buffer(&self.observations, 0, &self.staging, bytes(done), bytes(portion));
-            self.device.submit(encoder.finish(), &self.what);
+            let commands = self.steps.encode(&self.device, portion);
+            self.blocks.submit(&mut block, commands, &self.observations, [done, portion], &self.what);
             done += portion;
         }
-        let seen: Vec<[f32; 4]> = self.device.read_staging(&self.staging, steps * lanes)?;
-        let of = |(index, lane): (usize, &Option<Lane>), step: usize| match lane {
-            Some(_) => observation(seen[step * lanes + index]),
-            None => Observation::default(),
-        };
-        let observations = self.lanes.iter().enumerate().flat_map(|lane| (0..steps).map(move |step| of(lane, step)));
-        Ok(Observations::new(steps, observations.collect()))
+        self.device.check()?;
+        self.blocks.launch(block);
+        Ok(())
+    }
+
+    fn collect(&mut self) -> Result<Observations, EngineError> {
+        self.blocks.land()
     }
 
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
@@ -209,14 +207,5 @@ impl Wave for GpuWave {
         let parameters = self.plan.parameters;
         let server: Vec<f32> = self.device.read(&self.server, lane * parameters, parameters)?;
         Ok(self.plan.packing.unpack(&server))
-    }
-}
-
-fn observation([distance_squared, projection, loss, finite]: [f32; 4]) -> Observation {
-    Observation {
-        distance_squared: distance_squared.into(),
-        projection: projection.into(),
-        loss: loss.into(),
-        finite: finite == 1.0,
     }
 }
