@@ -1,8 +1,8 @@
 // C = A B for every lane at once, with one of three epilogues (src/kernels/matmul.rs). A lane is a layer of the grid.
 //
-// A workgroup computes a block of 4 THREADS_Y rows by 4 THREADS_X columns; an invocation a tile of 4 x 4 of it, kept in
-// four vec4 accumulators. Each accumulator runs through the inner dimension in order, so that a sum has the same bits
-// whatever the block's shape.
+// A workgroup computes a block of 4 THREADS_Y DOWN rows by 4 THREADS_X ACROSS columns; an invocation DOWN x ACROSS parts of it,
+// 4 x 4 each, kept in four vec4 accumulators. Each accumulator runs through the inner dimension in order, so that a sum has
+// the same bits whatever the block's shape.
 
 struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Operand { offset: u32, lane_stride: u32, slot_stride: u32, row_stride: u32, column_stride: u32 }
@@ -16,18 +16,16 @@ struct Params {
 
 override THREADS_X: u32;
 override THREADS_Y: u32;
+override ACROSS: u32;
+override DOWN: u32;
+override PARTS: u32; // DOWN x ACROSS: how often 'unrolled PARTS' stands for (src/kernels/unroll.rs).
 override DEPTH: u32;
 override EPILOGUE: u32;
-override ACTIVATION: u32;
 
 const FORWARD = 0u;
 const BACKWARD = 1u;
 const GRADIENT = 2u;
 const NONE = 0u;
-const TANH = 1u;
-const RELU = 2u;
-const LEAKY_RELU = 3u;
-const LEAKY_SLOPE = 0.01;
 
 @group(0) @binding(0) var<storage, read> places: array<Place>;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
@@ -37,10 +35,15 @@ const LEAKY_SLOPE = 0.01;
 var<immediate> params: Params;
 
 // Four rows of A, and four columns of B, per element: an invocation reads a whole vec4 of each at every inner step.
-override A_TILE: u32 = DEPTH * THREADS_Y;
-override B_TILE: u32 = DEPTH * THREADS_X;
+override A_QUADS: u32 = THREADS_Y * DOWN;
+override B_QUADS: u32 = THREADS_X * ACROSS;
+override A_TILE: u32 = DEPTH * A_QUADS;
+override B_TILE: u32 = DEPTH * B_QUADS;
 var<workgroup> a_tile: array<vec4f, A_TILE>;
 var<workgroup> b_tile: array<vec4f, B_TILE>;
+
+// Four rows by four columns of the product.
+struct Part { c0: vec4f, c1: vec4f, c2: vec4f, c3: vec4f }
 
 @compute @workgroup_size(THREADS_X, THREADS_Y)
 fn matmul(
@@ -55,52 +58,64 @@ fn matmul(
     let a_start = origin(params.a, lane, place.read) + params.a.offset;
     let b_origin = origin(params.b, lane, place.read);
     let b_start = b_origin + params.b.offset;
-    let first_row = block.y * 4u * THREADS_Y;
-    let first_column = block.x * 4u * THREADS_X;
-    var c0 = vec4f();
-    var c1 = vec4f();
-    var c2 = vec4f();
-    var c3 = vec4f();
+    let first_row = block.y * 4u * A_QUADS;
+    let first_column = block.x * 4u * B_QUADS;
+    // The parts of an invocation lie apart, those of its neighbours beside each other.
+    var index = 0u;
+    // unrolled PARTS
+    let down_0 = at.y + index / ACROSS * THREADS_Y;
+    let across_0 = at.x + index % ACROSS * THREADS_X;
+    var part_0 = Part();
+    index++;
+    // end
     for (var start = 0u; start < params.inner; start += DEPTH) {
         for (var i = local; i < A_TILE; i += THREADS_X * THREADS_Y) {
             // Neighbouring invocations read neighbouring addresses, whichever way the operand lies.
             var k = i % DEPTH;
             var quad = i / DEPTH;
             if params.a.row_stride == 1u {
-                k = i / THREADS_Y;
-                quad = i % THREADS_Y;
+                k = i / A_QUADS;
+                quad = i % A_QUADS;
             }
-            a_tile[k * THREADS_Y + quad] = rows_of_a(a_start, first_row + 4u * quad, start + k);
+            a_tile[k * A_QUADS + quad] = rows_of_a(a_start, first_row + 4u * quad, start + k);
         }
         for (var i = local; i < B_TILE; i += THREADS_X * THREADS_Y) {
-            var k = i / THREADS_X;
-            var quad = i % THREADS_X;
+            var k = i / B_QUADS;
+            var quad = i % B_QUADS;
             if params.b.row_stride == 1u {
                 k = i % DEPTH;
                 quad = i / DEPTH;
             }
-            b_tile[k * THREADS_X + quad] = columns_of_b(b_start, start + k, first_column + 4u * quad);
+            b_tile[k * B_QUADS + quad] = columns_of_b(b_start, start + k, first_column + 4u * quad);
         }
         workgroupBarrier();
         for (var k = 0u; k < DEPTH; k++) {
-            let left = a_tile[k * THREADS_Y + at.y];
-            let right = b_tile[k * THREADS_X + at.x];
-            c0 += left.x * right;
-            c1 += left.y * right;
-            c2 += left.z * right;
-            c3 += left.w * right;
+            // unrolled PARTS
+            part_0 = add(part_0, a_tile[k * A_QUADS + down_0], b_tile[k * B_QUADS + across_0]);
+            // end
         }
         // No invocation may overwrite a tile that another still reads.
         workgroupBarrier();
     }
 
-    let row = first_row + 4u * at.y;
-    let column = first_column + 4u * at.x;
     let bias = b_origin + params.bias;
-    store_row(lane, bias, row, column, c0);
-    store_row(lane, bias, row + 1u, column, c1);
-    store_row(lane, bias, row + 2u, column, c2);
-    store_row(lane, bias, row + 3u, column, c3);
+    // unrolled PARTS
+    store_part(lane, bias, first_row + 4u * down_0, first_column + 4u * across_0, part_0);
+    // end
+}
+
+// Four elements of a column of A times four of a row of B.
+fn add(part: Part, left: vec4f, right: vec4f) -> Part {
+    return Part(
+        part.c0 + left.x * right, part.c1 + left.y * right, part.c2 + left.z * right, part.c3 + left.w * right
+    );
+}
+
+fn store_part(lane: u32, bias: u32, row: u32, column: u32, part: Part) {
+    store_row(lane, bias, row, column, part.c0);
+    store_row(lane, bias, row + 1u, column, part.c1);
+    store_row(lane, bias, row + 2u, column, part.c2);
+    store_row(lane, bias, row + 3u, column, part.c3);
 }
 
 // Where the matrices of a lane (and of a weight version, where the operand has versions) begin.
@@ -158,44 +173,4 @@ fn store(lane: u32, bias: u32, row: u32, column: u32, sum: f32) {
     } else {
         c[c_origin + params.bias + row] = sum;
     }
-}
-
-// a(z) and a'(z), with the numbers of src/kernels/activation.rs.
-fn activate(z: f32) -> vec2f {
-    // By its bits, because a driver may take comparisons as if NaN did not exist; and a NaN must stay one.
-    if (bitcast<u32>(z) & 0x7fffffffu) > 0x7f800000u { return vec2f(z, z); }
-    switch ACTIVATION {
-        case TANH: {
-            let value = hyperbolic_tangent(z);
-            return vec2f(value, 1.0 - value * value);
-        }
-        case RELU: { return select(vec2f(0.0, 0.0), vec2f(z, 1.0), z > 0.0); }
-        case LEAKY_RELU: { return select(vec2f(LEAKY_SLOPE * z, LEAKY_SLOPE), vec2f(z, 1.0), z > 0.0); }
-        default: {
-            let distribution = 0.5 * (1.0 + error_function(z * 0.70710678118654752));
-            let density = 0.39894228040143268 * exp(-0.5 * z * z);
-            return vec2f(z * distribution, distribution + z * density);
-        }
-    }
-}
-
-// Not the built-in tanh: drivers compute it from exp, some without a clamp, and lose every digit near 0.
-// S. L. Moshier, Cephes mathematical library, tanhf: relative error below 1.3e-7.
-fn hyperbolic_tangent(z: f32) -> f32 {
-    let size = abs(z);
-    if size < 0.625 {
-        let s = z * z;
-        let series = (((-5.70498872745e-3 * s + 2.06390887954e-2) * s - 5.37397155531e-2) * s + 1.33314422036e-1) * s
-            - 3.33332819422e-1;
-        return series * s * z + z;
-    }
-    // Beyond 10 the result is 1 in f32; what an exponential that overflows gives is for the driver to say.
-    return sign(z) * (1.0 - 2.0 / (exp(2.0 * min(size, 10.0)) + 1.0));
-}
-
-// Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26: absolute error below 1.5e-7.
-fn error_function(x: f32) -> f32 {
-    let t = 1.0 / (1.0 + 0.3275911 * abs(x));
-    let series = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
-    return sign(x) * (1.0 - series * exp(-x * x));
 }

@@ -6,8 +6,12 @@ use naga::{AddressSpace, StorageAccess, TypeInner};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tauscope::engine::gpu::device::IMMEDIATES;
+use tauscope::kernels::activation::Activation;
+use tauscope::kernels::fused::Shape;
+use tauscope::kernels::loss::Loss;
 use tauscope::kernels::matmul::{Epilogue, Tile};
 use tauscope::kernels::{ALL, Access, Kernel, Layout};
+use tauscope::problem::model::Model;
 
 fn parse(kernel: &Kernel) -> naga::Module {
     naga::front::wgsl::parse_str(kernel.source)
@@ -30,7 +34,10 @@ fn every_shader_is_a_kernel_and_every_kernel_a_shader() {
         let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
         sources.insert(stem, std::fs::read_to_string(path).unwrap());
     }
-    let kernels: BTreeMap<String, String> = ALL.iter().map(|k| (k.name.into(), k.source.into())).collect();
+    // Not a kernel, but the end of some.
+    let activation = sources.remove("activation").unwrap();
+    let own = |kernel: &Kernel| kernel.source.strip_suffix(&activation).unwrap_or(kernel.source).to_owned();
+    let kernels: BTreeMap<String, String> = ALL.iter().map(|kernel| (kernel.name.into(), own(kernel))).collect();
     assert!(!kernels.is_empty());
     assert_eq!(sources, kernels);
 }
@@ -68,6 +75,23 @@ fn bindings_are_the_same_on_both_sides() {
     }
 }
 
+/// The types of what the two sides share, with their elements and members: the rest are the shader's own.
+fn shared_types(module: &naga::Module) -> Vec<&naga::Type> {
+    let shared = |space| matches!(space, AddressSpace::Storage { .. } | AddressSpace::Immediate);
+    let globals = module.global_variables.iter().filter(|(_, variable)| shared(variable.space));
+    let mut handles: Vec<_> = globals.map(|(_, variable)| variable.ty).collect();
+    let mut types = Vec::new();
+    while let Some(handle) = handles.pop() {
+        types.push(&module.types[handle]);
+        match &module.types[handle].inner {
+            TypeInner::Array { base, .. } => handles.push(*base),
+            TypeInner::Struct { members, .. } => handles.extend(members.iter().map(|member| member.ty)),
+            _ => {}
+        }
+    }
+    types
+}
+
 #[test]
 fn structs_are_laid_out_the_same_on_both_sides() {
     for kernel in ALL {
@@ -75,7 +99,7 @@ fn structs_are_laid_out_the_same_on_both_sides() {
         let mut layouter = naga::proc::Layouter::default();
         layouter.update(module.to_ctx()).unwrap();
         let mut found = BTreeMap::new();
-        for (_, ty) in module.types.iter() {
+        for ty in shared_types(&module) {
             let TypeInner::Struct { members, span } = &ty.inner else { continue };
             let members: Vec<(String, usize, usize)> = members
                 .iter()
@@ -124,6 +148,11 @@ fn overrides_have_the_same_names_on_both_sides() {
 /// The variants of a kernel that differ in their workgroups.
 fn variants(kernel: &Kernel) -> Vec<Vec<(&'static str, f64)>> {
     match kernel.name {
+        "fused" => {
+            let model = Model::mlp(64, &[16], 10, Activation::Tanh);
+            let shape = Shape::new(&model, 64, 16 << 10, 128).unwrap();
+            vec![shape.variant(Activation::Tanh, Loss::Ce).to_vec()]
+        }
         "matmul" => Tile::ALL.iter().map(|tile| tile.variant(Epilogue::Backward).to_vec()).collect(),
         _ => vec![kernel.variants.iter().map(|name| (*name, 0.0)).collect()],
     }
@@ -136,7 +165,8 @@ fn every_workgroup_fits_the_least_device() {
         for variant in variants(kernel) {
             let constants = kernel.constants.iter().chain(&variant);
             let constants = constants.map(|(name, value)| ((*name).into(), *value)).collect();
-            let module = parse(kernel);
+            let source = kernel.unrolled(&variant);
+            let module = naga::front::wgsl::parse_str(&source).unwrap();
             let info = validate(kernel, &module);
             let (module, _) =
                 naga::back::pipeline_constants::process_overrides(&module, &info, None, &constants).unwrap();

@@ -36,6 +36,9 @@ impl Engine for Limited {
     fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
         self.inner.footprint(spec)
     }
+    fn path(&self, spec: &WaveSpec) -> Result<String, EngineError> {
+        self.inner.path(spec)
+    }
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {
         assert!(spec.lanes <= self.lanes);
         Ok(Box::new(LimitedWave { inner: self.inner.open(spec)?, ahead: self.ahead, blocks: self.blocks }))

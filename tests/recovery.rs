@@ -96,6 +96,9 @@ impl Engine for Frail {
     fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
         self.inner.footprint(spec)
     }
+    fn path(&self, spec: &WaveSpec) -> Result<String, EngineError> {
+        self.inner.path(spec)
+    }
     fn reopen(&self) -> Result<Box<dyn Engine>, EngineError> {
         let mut again = self.clone();
         again.info.adapter = self.comes_back_as.into();

@@ -48,6 +48,8 @@ struct Report<'a> {
 struct WaveReport {
     /// Rows of a gradient; none where they are all.
     rows: Option<usize>,
+    /// How the engine makes its steps.
+    path: String,
     cells: usize,
     runs: usize,
     config_steps: f64,
@@ -119,6 +121,7 @@ fn wave(
     let (lanes, rows) = (spec.lanes, spec.batch);
     let word = if plan.precision == Precision::F64 { 8 } else { 4 };
     let history = (spec.needs.slots * spec.problem.dimension() * word) as f64;
+    let path = engine.path(&spec)?;
     let rate = rate(engine, spec, plan, cells, time)?;
     let runs = cells.iter().map(|cell| cost::runs(plan, cell)).sum::<usize>();
     let config_steps = cells.iter().map(|cell| cost::of_cell(plan, cell)).sum::<f64>();
@@ -133,6 +136,7 @@ fn wave(
     let longest = cells.iter().map(alone).fold(0.0, f64::max);
     Ok(WaveReport {
         rows,
+        path,
         cells: cells.len(),
         runs,
         config_steps,
@@ -208,9 +212,10 @@ fn text(report: &Report, problem: &Problem, cells: &[Cell]) -> Result<String> {
         let rows = wave.rows.map_or(String::new(), |rows| format!(" of {rows} samples a gradient"));
         writeln!(
             text,
-            "wave     {} lanes{rows}, filled about {} times; {} a lane ({:.0} % of it the ring of weight versions), {} in \
+            "wave     {} lanes{rows}, {}, filled about {} times; {} a lane ({:.0} % of it the ring of weight versions), {} in \
              all{free}; {} config-steps/s",
             wave.lanes,
+            wave.path,
             count(wave.fills),
             bytes(wave.lane_bytes),
             100.0 * wave.history_share,

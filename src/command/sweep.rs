@@ -14,7 +14,7 @@ use crate::record::{Status, ThresholdRow};
 use crate::shard::Shard;
 use crate::store::{self, CellRow, Existing, Folder, Identity, RunFile, Totals};
 use crate::sweep::rows::entry;
-use crate::sweep::{Sweep, waves};
+use crate::sweep::{Sweep, paths, waves};
 use crate::threshold::Criterion;
 use anyhow::{Context, Error, Result};
 use std::cell::RefCell;
@@ -67,7 +67,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     say(&format!("engine   {} {} on {} ({why})", info.engine, info.precision, info.adapter));
 
     let problem = Arc::new(plan.problem.build()?);
-    waves(&plan, &problem, &*engine)?;
+    let paths = paths(&waves(&plan, &problem, &*engine)?, &*engine)?;
     let tolerance = plan.problem.gradient_tolerance;
     let minimum = match &plan.problem.minimum {
         Some(path) => minimum::certify(&problem, minimum::load(&problem, path)?, tolerance)?,
@@ -187,6 +187,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
                 plan: serde_json::to_value(&sweep.plan)?,
                 engine: info.clone(),
                 engine_choice: why,
+                paths,
                 parameters: sweep.problem.dimension(),
                 minimum: (&sweep.minimum).into(),
                 start_distance: sweep.start_distance,

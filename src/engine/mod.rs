@@ -252,6 +252,13 @@ pub trait Engine {
     /// As [`Engine::capacity`].
     fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError>;
 
+    /// How waves of this kind make their steps, as run.json names it: `fused`, where a lane goes through many whole steps
+    /// at once, or `layered`, where every layer is a piece of work of its own.
+    ///
+    /// # Errors
+    /// As [`Engine::capacity`].
+    fn path(&self, spec: &WaveSpec) -> Result<String, EngineError>;
+
     /// Opens a wave whose lanes are all idle.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! Activation functions: value, slope and curvature of each. Not a kernel of its own: the matmul epilogue applies it.
+//! Activation functions: value, slope and curvature of each. Not a kernel of its own:
+//! `shaders/activation.wgsl` follows the text of the kernels that apply it.
 
 use super::real::Real;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ pub enum Activation {
 pub const LEAKY_SLOPE: f64 = 0.01;
 
 impl Activation {
-    /// The number by which `matmul.wgsl` knows this activation (override constant `ACTIVATION`).
+    /// The number by which `activation.wgsl` knows this activation (override constant `ACTIVATION`).
     pub fn code(self) -> u32 {
         match self {
             Self::Tanh => 1,

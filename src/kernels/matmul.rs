@@ -19,7 +19,8 @@ use super::activation::Activation;
 use super::real::Real;
 use super::{Kernel, Place, read, read_write, shared_struct};
 
-pub const WGSL: &str = include_str!("../../shaders/matmul.wgsl");
+pub const WGSL: &str =
+    concat!(include_str!("../../shaders/matmul.wgsl"), include_str!("../../shaders/activation.wgsl"));
 
 shared_struct! {
     /// A matrix of every lane inside one buffer: element (i, k) of a lane's version lies at offset + lane lane_stride +
@@ -57,7 +58,7 @@ pub const KERNEL: Kernel = Kernel {
     bindings: &[read("places"), read("a"), read("b"), read_write("c"), read_write("slope")],
     structs: &[Place::LAYOUT, Operand::LAYOUT, Params::LAYOUT],
     constants: &[("DEPTH", 16.0)],
-    variants: &["THREADS_X", "THREADS_Y", "EPILOGUE", "ACTIVATION"],
+    variants: &["THREADS_X", "THREADS_Y", "ACROSS", "DOWN", "PARTS", "EPILOGUE", "ACTIVATION"],
 };
 
 /// What happens to a sum on its way out.
@@ -71,37 +72,60 @@ pub enum Epilogue {
     Gradient,
 }
 
-/// The shape of a workgroup in invocations, each of which computes 4 x 4 elements.
+/// The shape of a workgroup: its invocations, and the parts of 4 x 4 elements that each of them computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tile {
     pub threads_x: u32,
     pub threads_y: u32,
+    /// Parts beside each other.
+    pub across: u32,
+    /// Parts below each other.
+    pub down: u32,
 }
 
 impl Tile {
     /// Square, tall and wide, 64 invocations each.
-    pub const ALL: [Self; 3] = [
-        Self { threads_x: 8, threads_y: 8 },
-        Self { threads_x: 4, threads_y: 16 },
-        Self { threads_x: 16, threads_y: 4 },
-    ];
+    const SMALL: [Self; 3] = [Self::of(8, 8, 1), Self::of(4, 16, 1), Self::of(16, 4, 1)];
 
-    /// The tile that covers a product with the fewest elements beyond its edges. No tile changes a bit of the result.
+    /// 64 x 64 elements: an invocation reads a number for every four that it multiplies, instead of every two.
+    const LARGE: Self = Self::of(8, 8, 2);
+
+    pub const ALL: [Self; 4] = [Self::SMALL[0], Self::SMALL[1], Self::SMALL[2], Self::LARGE];
+
+    const fn of(threads_x: u32, threads_y: u32, parts: u32) -> Self {
+        Self { threads_x, threads_y, across: parts, down: parts }
+    }
+
+    /// The tile that covers a product with the fewest elements beyond its edges; the large one where the product has at
+    /// least four of them and it covers little more. No tile changes a bit of the result.
     pub fn for_shape(rows: u32, columns: u32) -> Self {
         let covered = |tile: &Self| {
             let [x, y, _] = tile.workgroups(rows, columns, 1);
-            u64::from(x) * u64::from(y)
+            u64::from(x * tile.columns()) * u64::from(y * tile.rows())
         };
-        Self::ALL.into_iter().min_by_key(covered).expect("there are tiles")
+        let small = Self::SMALL.into_iter().min_by_key(covered).expect("there are tiles");
+        let large = Self::LARGE;
+        let is_large = rows >= 2 * large.rows() && columns >= 2 * large.columns();
+        if is_large && 8 * covered(&large) <= 9 * covered(&small) { large } else { small }
+    }
+
+    /// Rows of the product that a workgroup computes.
+    pub const fn rows(&self) -> u32 {
+        4 * self.threads_y * self.down
+    }
+
+    /// Columns of the product that a workgroup computes.
+    pub const fn columns(&self) -> u32 {
+        4 * self.threads_x * self.across
     }
 
     /// Workgroups that cover a product of `lanes` lanes.
     pub fn workgroups(&self, rows: u32, columns: u32, lanes: u32) -> [u32; 3] {
-        [columns.div_ceil(4 * self.threads_x), rows.div_ceil(4 * self.threads_y), lanes]
+        [columns.div_ceil(self.columns()), rows.div_ceil(self.rows()), lanes]
     }
 
     /// The values of [`KERNEL`]'s variants.
-    pub fn variant(&self, epilogue: Epilogue) -> [(&'static str, f64); 4] {
+    pub fn variant(&self, epilogue: Epilogue) -> [(&'static str, f64); 7] {
         let (code, activation) = match epilogue {
             Epilogue::Forward(activation) => (0, activation.map_or(0, Activation::code)),
             Epilogue::Backward => (1, 0),
@@ -110,6 +134,9 @@ impl Tile {
         [
             ("THREADS_X", f64::from(self.threads_x)),
             ("THREADS_Y", f64::from(self.threads_y)),
+            ("ACROSS", f64::from(self.across)),
+            ("DOWN", f64::from(self.down)),
+            ("PARTS", f64::from(self.across * self.down)),
             ("EPILOGUE", f64::from(code)),
             ("ACTIVATION", f64::from(activation)),
         ]

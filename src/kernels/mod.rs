@@ -12,23 +12,27 @@
 pub mod activation;
 pub mod copy;
 pub mod finish;
+pub mod fused;
 pub mod gather;
 pub mod loss;
 pub mod matmul;
 pub mod motion;
 pub mod observe;
+pub mod packing;
 pub mod peak;
 pub mod quadratic;
 pub mod real;
 pub mod renew;
 pub mod start;
 pub mod step;
+mod unroll;
 
 /// A shader as data: what a device needs to build its pipeline, and what a test can check without one.
 #[derive(Debug)]
 pub struct Kernel {
     /// The stem: name of the file, the entry point and the pipeline.
     pub name: &'static str,
+    /// `shaders/<stem>.wgsl`, and `shaders/activation.wgsl` behind it where it ends in an activation.
     pub source: &'static str,
     /// Storage buffers of group 0, binding 0 first.
     pub bindings: &'static [Binding],
@@ -45,12 +49,18 @@ impl Kernel {
     pub fn immediates(&self) -> usize {
         self.structs.last().map_or(0, |params| params.size)
     }
+
+    /// The source of a variant: with what [`mod@unroll`] repeats.
+    pub fn unrolled(&self, variant: &[(&'static str, f64)]) -> String {
+        unroll::unroll(self.source, variant)
+    }
 }
 
 /// Every shader of the program.
 pub const ALL: &[&Kernel] = &[
     &copy::KERNEL,
     &finish::KERNEL,
+    &fused::KERNEL,
     &gather::KERNEL,
     &loss::KERNEL,
     &matmul::KERNEL,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 /// Sections of the page, and the keys of run.json that belong there. What is named nowhere goes into the last.
 const SECTIONS: [(&str, &[&str]); 4] = [
     ("The plan", &["plan", "plan_hash"]),
-    ("The machine", &["engine", "engine_choice"]),
+    ("The machine", &["engine", "engine_choice", "paths"]),
     ("The minimum", &["minimum", "parameters", "start_distance", "escape_radius"]),
     ("The run", &[]),
 ];

@@ -25,6 +25,9 @@ pub struct RunFile {
     pub engine: EngineInfo,
     /// Why this engine was taken.
     pub engine_choice: String,
+    /// How the engine makes the steps of the plan's waves ([`crate::engine::Engine::path`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
     pub parameters: usize,
     pub minimum: MinimumSummary,
     /// Distance of every run's start from the minimum.

@@ -285,6 +285,17 @@ pub fn waves(plan: &Plan, problem: &Arc<Problem>, engine: &dyn Engine) -> Result
     specs.collect()
 }
 
+/// How `engine` makes the steps of these waves, each way named once.
+///
+/// # Errors
+/// As [`waves`].
+pub fn paths(waves: &[WaveSpec], engine: &dyn Engine) -> Result<Vec<String>, EngineError> {
+    let mut paths: Vec<String> = waves.iter().map(|spec| engine.path(spec)).collect::<Result<_, _>>()?;
+    paths.sort_unstable();
+    paths.dedup();
+    Ok(paths)
+}
+
 /// Lanes of a wave of this kind, enough for its largest ensemble.
 fn lanes(engine: &dyn Engine, spec: &WaveSpec) -> Result<usize, EngineError> {
     let lanes = engine.capacity(spec)?;

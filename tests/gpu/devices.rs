@@ -2,7 +2,7 @@
 
 use crate::common::gpu;
 use std::time::Duration;
-use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options, adapters};
+use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options, Paths, adapters};
 use tauscope::engine::{Engine, EngineError};
 
 /// A device that no other test sees.
@@ -77,7 +77,7 @@ fn a_lost_device_stays_lost_and_can_be_opened_again() {
 /// A submit that takes longer than one is allowed to is named. The limit is lowered here, not the device slowed down.
 #[test]
 fn a_wave_that_hangs_is_named_with_its_kernels() {
-    let gpu = own(Options { cache: None, ..Options::default() });
+    let gpu = own(Options { cache: None, paths: Paths::Layered, ..Options::default() });
     let (mut wave, spec) = crate::waves::busy_wave(&gpu);
     gpu.device().set_patience(Duration::from_nanos(1));
     let Err(EngineError::Device(message)) = wave.advance(spec.block) else { panic!("nothing is done in no time") };
@@ -91,7 +91,8 @@ fn a_wave_that_hangs_is_named_with_its_kernels() {
 /// Every index is where it should be, checked or not, so that the checks change no bit.
 #[test]
 fn checked_and_trusted_shaders_give_the_same_bits() {
-    let [checked, trusted] = [Checks::Bounds, Checks::Trusted].map(|checks| own(Options { checks, cache: None }));
+    let [checked, trusted] =
+        [Checks::Bounds, Checks::Trusted].map(|checks| own(Options { checks, cache: None, ..Options::default() }));
     assert_eq!((checked.info().checks.as_str(), trusted.info().checks.as_str()), ("bounds", "trusted"));
     assert_eq!(gpu().info().checks, "bounds", "tests run the checked build");
     let expected = crate::waves::short_waves(&checked);

@@ -14,6 +14,7 @@ mod bench;
 mod common;
 mod devices;
 mod elementwise;
+mod fused;
 mod lanes;
 mod matmul;
 mod update;

@@ -122,7 +122,7 @@ fn check_gradient(tile: Tile, rows: usize, inputs: usize, outputs: usize, shared
 fn matmul_agrees_at_every_shape_with_every_tile_and_epilogue() {
     let mut cases = 0;
     for tile in Tile::ALL {
-        let (wide, tall) = (4 * tile.threads_x as usize, 4 * tile.threads_y as usize);
+        let (wide, tall) = (tile.columns() as usize, tile.rows() as usize);
         for (i, rows) in around(tall).into_iter().enumerate() {
             for (j, columns) in around(wide).into_iter().enumerate() {
                 // The depth of a tile is 16; five depths over twenty-five shapes, each beside every row and column.
@@ -135,7 +135,34 @@ fn matmul_agrees_at_every_shape_with_every_tile_and_epilogue() {
             }
         }
     }
-    assert_eq!(cases, 75);
+    assert_eq!(cases, 100);
+}
+
+#[test]
+fn no_tile_changes_a_bit() {
+    let device = gpu().device();
+    let (rows, inputs, outputs) = (131, 37, 70);
+    let layer = dense(rows, inputs, outputs, true);
+    let a = device.buffer_of("a", &uniform(1, rows * inputs));
+    let b = device.buffer_of("b", &uniform(2, LANES * SLOTS * layer.parameters as usize));
+    let values = Tile::ALL.map(|tile| {
+        let (c, slope) = (nan(device, LANES * rows * outputs), nan(device, LANES * rows * outputs));
+        product(tile, Epilogue::Forward(Some(Activation::Tanh)), &layer.forward(), [&a, &b, &c, &slope]);
+        BUSY.map(|index| lane(&read(&c, LANES * rows * outputs), index).to_vec())
+    });
+    assert!(values[0].concat().iter().all(|value| value.is_finite()));
+    assert!(values.iter().all(|others| *others == values[0]));
+}
+
+/// Large tiles for the wide layers' products, unless they would mostly cover what is not there.
+#[test]
+fn wide_products_take_large_tiles() {
+    for (rows, columns, side) in [(512, 512, 64), (512, 513, 64), (128, 128, 64), (129, 129, 32), (127, 512, 32)] {
+        let tile = Tile::for_shape(rows, columns);
+        assert_eq!((tile.rows(), tile.columns()), (side, side), "{rows} x {columns}");
+    }
+    assert_eq!(Tile::for_shape(1000, 10).columns(), 16);
+    assert_eq!(Tile::for_shape(16, 64).rows(), 16);
 }
 
 #[test]

@@ -10,11 +10,11 @@ use tauscope::kernels::step::{Landmarks, State};
 use tauscope::kernels::{Place, finish, renew, start, step};
 use tauscope::rule::{Arrival, Rule, RuleKind};
 
-const WEIGHT_DECAY: f32 = 0.01;
+pub const WEIGHT_DECAY: f32 = 0.01;
 
 /// A rule's motions in every lane, at learning rates and ages of their own; those of one lane that clips and is centred,
 /// whatever the rule.
-fn motions(kind: RuleKind, extra: bool) -> [Motion; LANES] {
+pub fn motions(kind: RuleKind, extra: bool) -> [Motion; LANES] {
     std::array::from_fn(|lane| {
         let rule = Rule::new(kind, 0.875, 0.25);
         let arrival = Arrival { age: lane as u64, updates: 7, workers: 3, mean_delay: 2.0 };
@@ -27,21 +27,21 @@ fn motions(kind: RuleKind, extra: bool) -> [Motion; LANES] {
 }
 
 /// The lanes' buffers: SLOTS versions, SLOTS velocities and a second moment; NaN in the idle lane.
-struct Lanes {
+pub struct Lanes {
     parameters: usize,
-    server: Vec<f32>,
-    history: Vec<f32>,
-    state: Vec<f32>,
+    pub server: Vec<f32>,
+    pub history: Vec<f32>,
+    pub state: Vec<f32>,
     gradient: Vec<f32>,
     anchor: Vec<f32>,
     /// The same for all.
-    landmarks: Vec<f32>,
+    pub landmarks: Vec<f32>,
 }
 
-const PLANES: usize = SLOTS + 1;
+pub const PLANES: usize = SLOTS + 1;
 
 impl Lanes {
-    fn new(parameters: usize) -> Self {
+    pub fn new(parameters: usize) -> Self {
         let with_idle = |mut values: Vec<f32>| {
             let length = values.len() / LANES;
             values[IDLE * length..][..length].fill(f32::NAN);
@@ -64,7 +64,7 @@ impl Lanes {
     }
 
     /// One lane in f64.
-    fn state(&self, index: usize) -> State<f64> {
+    pub fn state(&self, index: usize) -> State<f64> {
         let aligned = |values: &[f32]| AVec::from_iter(0, wide(values));
         let (velocity, second) = lane(&self.state, index).split_at(SLOTS * self.parameters);
         State {
@@ -76,26 +76,26 @@ impl Lanes {
     }
 }
 
-struct Wide {
-    minimum: Vec<f64>,
-    direction: Vec<f64>,
+pub struct Wide {
+    pub minimum: Vec<f64>,
+    pub direction: Vec<f64>,
     curvature: Vec<f64>,
 }
 
 impl Wide {
-    fn new(lanes: &Lanes) -> Self {
+    pub fn new(lanes: &Lanes) -> Self {
         let mut thirds = lanes.landmarks.chunks_exact(lanes.parameters).map(wide);
         let mut next = || thirds.next().unwrap();
         Self { minimum: next(), direction: next(), curvature: next() }
     }
 
-    fn landmarks(&self) -> Landmarks<'_, f64> {
+    pub fn landmarks(&self) -> Landmarks<'_, f64> {
         Landmarks { minimum: &self.minimum, direction: &self.direction, curvature: &self.curvature }
     }
 }
 
 /// Only the second step of the block moves anything, see [`places`].
-fn updates(device: &Device, motions: &[Motion; LANES]) -> Buffer {
+pub fn updates(device: &Device, motions: &[Motion; LANES]) -> Buffer {
     let second = motions.iter().map(Motion::update);
     let updates: Vec<Update> = std::iter::repeat_n(Update::default(), LANES).chain(second).collect();
     device.buffer_of("updates", &updates)

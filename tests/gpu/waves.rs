@@ -1,4 +1,4 @@
-//! Whole waves: the GPU engine against the CPU engine in f64, for every rule, delay process, batch, activation and loss; and
+//! Whole waves: the GPU engine, on either path, against the CPU engine in f64, for every rule, delay process, batch, activation and loss; and
 //! what a run's bits may depend on, which is nothing but the run.
 
 use crate::common::{STEPS_F32, assert_close, gpu};
@@ -8,6 +8,7 @@ use rand_chacha::rand_core::SeedableRng;
 use std::sync::Arc;
 use strum::IntoEnumIterator;
 use tauscope::engine::cpu::Cpu;
+use tauscope::engine::gpu::{Gpu, Paths};
 use tauscope::engine::{Engine, EngineError, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec};
 use tauscope::flags::ScheduleSpec;
 use tauscope::kernels::activation::Activation;
@@ -27,7 +28,7 @@ fn uniform(seed: u64, length: usize) -> Vec<f64> {
 }
 
 /// 45 random samples of 7 features in 4 classes, on which a network learns something but fits nothing.
-fn network(hidden: &[usize], activation: Activation, loss: Loss) -> Problem {
+pub fn network(hidden: &[usize], activation: Activation, loss: Loss) -> Problem {
     let (samples, features, classes) = (45, 7, 4);
     let data = Dataset {
         inputs: uniform(1, samples * features).iter().map(|x| *x as f32).collect(),
@@ -43,12 +44,12 @@ fn network(hidden: &[usize], activation: Activation, loss: Loss) -> Problem {
     })
 }
 
-fn quadratic() -> Problem {
+pub fn quadratic() -> Problem {
     Problem::Quadratic(Quadratic { eigenvalues: (0..150).map(|i| 0.1 + f64::from(i) / 200.0).collect() })
 }
 
 /// A wave for `lanes` runs with rings of up to four slots, whose landmarks are arbitrary.
-fn spec(problem: Problem, batch: Option<usize>, lanes: usize) -> WaveSpec {
+pub fn spec(problem: Problem, batch: Option<usize>, lanes: usize) -> WaveSpec {
     let dimension = problem.dimension();
     let direction = uniform(3, dimension);
     let norm = direction.iter().map(|x| x * x).sum::<f64>().sqrt();
@@ -66,7 +67,7 @@ fn spec(problem: Problem, batch: Option<usize>, lanes: usize) -> WaveSpec {
 }
 
 /// A run that moves visibly in a few steps, from a start of its own.
-fn run(spec: &WaveSpec, kind: RuleKind, schedule: Schedule, seed: u64) -> Run {
+pub fn run(spec: &WaveSpec, kind: RuleKind, schedule: Schedule, seed: u64) -> Run {
     let restless = kind.definition().locality == Locality::Restless;
     let (momentum, dampening) = if kind.definition().momentum.is_some() { (0.5, 0.25) } else { (0.0, 0.0) };
     Run {
@@ -114,6 +115,14 @@ fn all_runs(spec: &WaveSpec) -> Vec<Run> {
     runs
 }
 
+/// The GPU engine on each of the paths that a wave can take.
+fn paths(spec: &WaveSpec) -> Vec<(&'static str, Gpu)> {
+    let paths = [("layered", gpu().with_paths(Paths::Layered)), ("fused", gpu().with_paths(Paths::Fused))];
+    let found: Vec<_> = paths.into_iter().filter(|(_, gpu)| gpu.path(spec).is_ok()).collect();
+    assert_eq!(found.len(), if spec.problem.samples().is_some() { 2 } else { 1 });
+    found
+}
+
 /// Observations of `runs`, one lane each, and their weights at the end.
 fn advance(engine: &dyn Engine, spec: &WaveSpec, runs: &[Run]) -> Vec<(Vec<Observation>, Vec<f64>)> {
     let mut wave = engine.open(WaveSpec { lanes: runs.len(), ..spec.clone() }).unwrap();
@@ -125,10 +134,12 @@ fn advance(engine: &dyn Engine, spec: &WaveSpec, runs: &[Run]) -> Vec<(Vec<Obser
     (0..runs.len()).map(|lane| (seen.lane(lane).to_vec(), wave.weights(lane).unwrap())).collect()
 }
 
-/// The GPU wave and the f32 CPU wave against the f64 one.
+/// The GPU waves and the f32 CPU wave against the f64 one.
 fn check_parity(what: &str, spec: &WaveSpec, runs: &[Run]) {
     let oracle = advance(&Cpu::<f64>::default(), spec, runs);
-    for (engine, name) in [(gpu() as &dyn Engine, "gpu"), (&Cpu::<f32>::default(), "cpu f32")] {
+    let (cpu, paths) = (Cpu::<f32>::default(), paths(spec));
+    let gpus = paths.iter().map(|(name, gpu)| (gpu as &dyn Engine, *name));
+    for (engine, name) in gpus.chain([(&cpu as &dyn Engine, "cpu f32")]) {
         for ((run, (seen, weights)), (expected, expected_weights)) in
             runs.iter().zip(advance(engine, spec, runs)).zip(&oracle)
         {
@@ -208,31 +219,37 @@ fn a_run_has_the_same_bits_wherever_and_whenever_it_runs() {
         ("minibatch", spec(network(), Some(11), 7)),
         ("quadratic", spec(quadratic(), None, 7)),
     ] {
-        let probe = run(&spec, RuleKind::Shifted, in_turn(3), 50);
-        let (seen, weights) = advance(gpu(), &spec, std::slice::from_ref(&probe)).remove(0);
-        let alone = bits(seen.into_iter(), &weights);
-
-        let others: Vec<Run> = all_runs(&spec).into_iter().rev().take(7).collect();
-        let mut wave = gpu().open(spec.clone()).unwrap();
-        for lane in [0, 1, 2, 4, 6] {
-            wave.start(lane, others[lane].clone()).unwrap();
+        for (path, engine) in &paths(&spec) {
+            has_the_same_bits(&format!("{path}, {what}"), engine, &spec);
         }
-        wave.start(5, probe.clone()).unwrap();
-        // Lane 3 is idle; the block is cut in two.
-        let mut seen: Vec<Observation> = wave.advance(5).unwrap().lane(5).to_vec();
-        seen.extend(wave.advance(STEPS - 5).unwrap().lane(5));
-        assert_eq!(bits(seen.into_iter(), &wave.weights(5).unwrap()), alone, "{what}: in lane 5 of 7");
+    }
+}
 
-        // Late, in place of a run that was retired, and in a lane that has never been used.
-        wave.retire(6);
-        wave.start(6, probe.clone()).unwrap();
-        wave.start(3, probe.clone()).unwrap();
-        wave.start(0, probe).unwrap();
-        let seen = wave.advance(STEPS).unwrap();
-        for lane in [0, 3, 6] {
-            let weights = wave.weights(lane).unwrap();
-            assert_eq!(bits(seen.lane(lane).iter().copied(), &weights), alone, "{what}: started late in lane {lane}");
-        }
+fn has_the_same_bits(what: &str, engine: &Gpu, spec: &WaveSpec) {
+    let probe = run(spec, RuleKind::Shifted, in_turn(3), 50);
+    let (seen, weights) = advance(engine, spec, std::slice::from_ref(&probe)).remove(0);
+    let alone = bits(seen.into_iter(), &weights);
+
+    let others: Vec<Run> = all_runs(spec).into_iter().rev().take(7).collect();
+    let mut wave = engine.open(spec.clone()).unwrap();
+    for lane in [0, 1, 2, 4, 6] {
+        wave.start(lane, others[lane].clone()).unwrap();
+    }
+    wave.start(5, probe.clone()).unwrap();
+    // Lane 3 is idle; the block is cut in two.
+    let mut seen: Vec<Observation> = wave.advance(5).unwrap().lane(5).to_vec();
+    seen.extend(wave.advance(STEPS - 5).unwrap().lane(5));
+    assert_eq!(bits(seen.into_iter(), &wave.weights(5).unwrap()), alone, "{what}: in lane 5 of 7");
+
+    // Late, in place of a run that was retired, and in a lane that has never been used.
+    wave.retire(6);
+    wave.start(6, probe.clone()).unwrap();
+    wave.start(3, probe.clone()).unwrap();
+    wave.start(0, probe).unwrap();
+    let seen = wave.advance(STEPS).unwrap();
+    for lane in [0, 3, 6] {
+        let weights = wave.weights(lane).unwrap();
+        assert_eq!(bits(seen.lane(lane).iter().copied(), &weights), alone, "{what}: started late in lane {lane}");
     }
 }
 
@@ -243,7 +260,9 @@ fn renewed_lanes_go_on_like_their_sources_at_another_scale() {
         ("minibatch", spec(network(&[6], Activation::Tanh, Loss::Ce), Some(11), 3)),
         ("quadratic", spec(quadratic(), None, 3)),
     ] {
-        let series = [gpu() as &dyn Engine, &Cpu::<f64>::default()].map(|engine| {
+        let (oracle, paths) = (Cpu::<f64>::default(), paths(&spec));
+        let engines = std::iter::once(&oracle as &dyn Engine).chain(paths.iter().map(|(_, gpu)| gpu as &dyn Engine));
+        let series = engines.map(|engine| {
             let mut wave = engine.open(spec.clone()).unwrap();
             let schedule = example(ScheduleKind::Random);
             for lane in 0..3 {
@@ -262,7 +281,10 @@ fn renewed_lanes_go_on_like_their_sources_at_another_scale() {
                 .flat_map(|lane| seen.lane(lane).iter().map(|seen| seen.projection).collect::<Vec<_>>())
                 .collect::<Vec<_>>()
         });
-        assert_close(&format!("{what}: after the renewal"), &series[0], &series[1], STEPS_F32);
+        let series: Vec<Vec<f64>> = series.collect();
+        for (series_of, (path, _)) in series[1..].iter().zip(&paths) {
+            assert_close(&format!("{path}, {what}: after the renewal"), series_of, &series[0], STEPS_F32);
+        }
     }
 }
 
@@ -355,18 +377,20 @@ fn blocks_in_flight_hold_what_they_would_hold_alone() {
 
 #[test]
 fn a_block_is_submitted_in_as_many_portions_as_it_takes() {
-    let spec = WaveSpec { block: 200, ..spec(quadratic(), None, 1) };
-    let start = |engine: &dyn Engine| {
-        let mut wave = engine.open(spec.clone()).unwrap();
-        wave.start(0, run(&spec, RuleKind::HeavyBall, in_turn(3), 4)).unwrap();
-        wave
-    };
-    let whole: Vec<Observation> = start(gpu()).advance(200).unwrap().lane(0).to_vec();
-    let mut wave = start(gpu());
-    let pieces: Vec<Observation> =
-        [1, 63, 65, 71].iter().flat_map(|steps| wave.advance(*steps).unwrap().lane(0).to_vec()).collect();
-    assert_eq!(whole, pieces);
-    assert_eq!(whole.len(), 200);
+    for problem in [quadratic(), network(&[6], Activation::Tanh, Loss::Ce)] {
+        let spec = WaveSpec { block: 300, ..spec(problem, None, 1) };
+        let start = |engine: &dyn Engine| {
+            let mut wave = engine.open(spec.clone()).unwrap();
+            wave.start(0, run(&spec, RuleKind::HeavyBall, in_turn(3), 4)).unwrap();
+            wave
+        };
+        let whole: Vec<Observation> = start(gpu()).advance(300).unwrap().lane(0).to_vec();
+        let mut wave = start(gpu());
+        let pieces: Vec<Observation> =
+            [1, 63, 65, 171].iter().flat_map(|steps| wave.advance(*steps).unwrap().lane(0).to_vec()).collect();
+        assert_eq!(whole, pieces);
+        assert_eq!(whole.len(), 300);
+    }
 }
 
 #[test]
@@ -419,13 +443,15 @@ fn what_is_not_finite_never_leaves_its_lane() {
         let spec = spec(network(&[9], Activation::Tanh, Loss::Ce), batch, 1);
         let calm = run(&spec, RuleKind::HeavyBall, in_turn(1), 0);
         let wild = [1e30, f64::INFINITY, f64::NAN].map(|lr| Run { lr, ..calm.clone() });
-        let alone = advance(gpu(), &spec, std::slice::from_ref(&calm));
-        // Between them, so that both neighbours in memory are wild.
-        let crowd = [wild[0].clone(), calm, wild[1].clone(), wild[2].clone()];
-        let seen = advance(gpu(), &spec, &crowd);
-        for lane in [0, 2, 3] {
-            assert!(!seen[lane].0.last().unwrap().finite, "lane {lane} must have overflown");
+        for (path, engine) in &paths(&spec) {
+            let alone = advance(engine, &spec, std::slice::from_ref(&calm));
+            // Between them, so that both neighbours in memory are wild.
+            let crowd = [wild[0].clone(), calm.clone(), wild[1].clone(), wild[2].clone()];
+            let seen = advance(engine, &spec, &crowd);
+            for lane in [0, 2, 3] {
+                assert!(!seen[lane].0.last().unwrap().finite, "{path}: lane {lane} must have overflown");
+            }
+            assert_eq!(seen[1], alone[0], "{path}");
         }
-        assert_eq!(seen[1], alone[0]);
     }
 }

@@ -49,7 +49,8 @@ impl Case {
             }),
             Self::Step { parameters } => {
                 let start = || numbers(parameters);
-                let state = State { server: start(), history: start(), velocity: start(), second: Vec::new() };
+                let rest = State::at_rest(&start(), 1, 1, 0);
+                let state = State { velocity: rest.server.clone(), ..rest };
                 Box::new(Update { gradient: start(), landmarks: numbers(3 * parameters), state })
             }
         }

@@ -29,6 +29,9 @@ pub trait Gradients<T>: Send + Sync + 'static {
 
     fn new(problem: &Arc<Problem>) -> Self;
 
+    /// As [`crate::engine::Engine::path`] names it.
+    fn path(problem: &Problem) -> &'static str;
+
     /// Elements of a vector of all parameters, as lanes hold it.
     fn length(problem: &Problem) -> usize;
 
@@ -73,6 +76,13 @@ impl Gradients<f32> for Fused {
         match &**problem {
             Problem::Quadratic(quadratic) => Self::Quadratic { eigenvalues: narrow(&quadratic.eigenvalues) },
             Problem::Network(network) => Self::Network(fused::Network::new(network)),
+        }
+    }
+
+    fn path(problem: &Problem) -> &'static str {
+        match problem {
+            Problem::Quadratic(_) => "layered",
+            Problem::Network(_) => "fused",
         }
     }
 
@@ -144,6 +154,10 @@ impl Gradients<f64> for Layered {
             Problem::Network(network) => network.data.inputs.iter().map(|x| f64::from(*x)).collect(),
         };
         Self { problem: Arc::clone(problem), inputs }
+    }
+
+    fn path(_: &Problem) -> &'static str {
+        "layered"
     }
 
     fn length(problem: &Problem) -> usize {

@@ -97,6 +97,10 @@ impl<T: Precision> Engine for Cpu<T> {
         Ok(Footprint { lane: lane_bytes::<T>(spec), free: free_memory() })
     }
 
+    fn path(&self, spec: &WaveSpec) -> Result<String, EngineError> {
+        Ok(T::Gradients::path(&spec.problem).into())
+    }
+
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {
         let gradients = T::Gradients::new(&spec.problem);
         let packed = |flat: &[f64]| AVec::from_iter(0, gradients.pack(flat));
@@ -145,6 +149,7 @@ impl<T: Precision> Wave for CpuWave<T> {
     /// A thread takes a lane through the whole block, so that its weights stay in the nearest cache.
     fn submit(&mut self, steps: usize) -> Result<(), EngineError> {
         let Self { shared, instructions, lanes, workbenches, blocks } = self;
+        let workbenches: &Mutex<_> = workbenches;
         let workbenches = || workbenches.lock().unwrap_or_else(PoisonError::into_inner);
         let mut values = vec![Observation::default(); steps * lanes.len()];
         let lanes = lanes.par_iter_mut().zip(values.par_chunks_mut(steps.max(1)));

@@ -2,6 +2,7 @@
 
 use super::cache::{self, PipelineCache};
 use super::fault::{Fault, Submission, Watchdog};
+use super::plan::Paths;
 use super::program::Pipelines;
 use crate::engine::{EngineError, EngineInfo};
 use crate::kernels;
@@ -77,12 +78,14 @@ pub struct Options {
     pub checks: Checks,
     /// The directory of the pipeline cache; none where nothing is kept.
     pub cache: Option<PathBuf>,
+    /// How waves may make their steps.
+    pub paths: Paths,
 }
 
 impl Default for Options {
     /// With the cache where the environment says.
     fn default() -> Self {
-        Self { checks: Checks::default(), cache: cache::directory() }
+        Self { checks: Checks::default(), cache: cache::directory(), paths: Paths::default() }
     }
 }
 
@@ -190,7 +193,9 @@ fn missing(adapter: &wgpu::Adapter) -> Option<String> {
         return Some("immediates".into());
     }
     let limits = adapter.limits();
-    let buffers = kernels::ALL.iter().map(|kernel| kernel.bindings.len() as u32).max().unwrap_or(0);
+    // Without the fused step, which a plan does without where it cannot be had.
+    let indispensable = kernels::ALL.iter().filter(|kernel| kernel.name != kernels::fused::KERNEL.name);
+    let buffers = indispensable.map(|kernel| kernel.bindings.len() as u32).max().unwrap_or(0);
     let needed = [
         ("bytes of immediates", IMMEDIATES, limits.max_immediate_size),
         ("storage buffers per kernel", buffers, limits.max_storage_buffers_per_shader_stage),

@@ -1,95 +1,92 @@
 //! The dispatches that leave the gradient of every lane's step in `gradient`, and its loss in `loss_partials`.
 
-use super::device::{Buffer, Device};
-use super::plan::{self, Plan};
+use super::device::Buffer;
+use super::plan;
 use super::program::Dispatch;
-use crate::engine::WaveSpec;
+use super::steps::Workspace;
 use crate::kernels::matmul::{Dense, Epilogue, Tile};
 use crate::kernels::{finish, gather, loss, matmul, quadratic};
 use crate::problem::{Network, Problem, Quadratic};
 
-/// What a wave lends to whoever computes its gradients.
-pub struct Workspace<'a> {
-    pub device: &'a Device,
-    pub spec: &'a WaveSpec,
-    pub plan: &'a Plan,
-    pub places: &'a Buffer,
-    pub updates: &'a Buffer,
-    /// Row numbers of the minibatches ([`super::tables`]).
-    pub order: &'a Buffer,
-    pub server: &'a Buffer,
-    pub history: &'a Buffer,
-    pub state: &'a Buffer,
-    pub landmarks: &'a Buffer,
+/// Whoever computes the gradients of a wave, and where they go.
+pub struct Gradient<'a> {
+    pub wave: &'a Workspace<'a>,
+    /// lanes x P
     pub gradient: &'a Buffer,
+    /// lanes x partial sums
     pub loss_partials: &'a Buffer,
 }
 
-impl Workspace<'_> {
+impl Gradient<'_> {
     pub fn dispatches(&self) -> Vec<Dispatch> {
-        let anchor = self.per_lane("anchor", if self.spec.needs.centred { self.plan.parameters } else { 0 });
-        let mut dispatches = match &*self.spec.problem {
+        let anchor =
+            self.wave.per_lane("anchor", if self.wave.spec.needs.centred { self.wave.plan.parameters } else { 0 });
+        let mut dispatches = match &*self.wave.spec.problem {
             Problem::Quadratic(problem) => vec![self.quadratic(problem)],
             Problem::Network(network) => self.backpropagation(network, &anchor),
         };
-        if self.spec.needs.finish {
+        if self.wave.spec.needs.finish {
             dispatches.push(self.finish(&anchor));
         }
         dispatches
     }
 
     fn finish(&self, anchor: &Buffer) -> Dispatch {
-        let Self { spec, plan, .. } = self;
+        let Workspace { spec, plan, .. } = self.wave;
         let params = finish::Params {
             step: 0,
-            lanes: self.lanes(),
+            lanes: self.wave.lanes(),
             parameters: plan.parameters as u32,
             history_stride: (spec.needs.slots * plan.parameters) as u32,
             state_stride: (spec.needs.memories() * plan.parameters) as u32,
             second_offset: (spec.needs.velocities() * plan.parameters) as u32,
             weight_decay: spec.problem.weight_decay() as f32,
         };
-        let buffers =
-            [self.places, self.updates, self.history, self.landmarks, self.server, anchor, self.state, self.gradient];
-        self.device.dispatch(&self.device.pipeline(&finish::KERNEL, &[]), &buffers, &params, [self.lanes(), 1, 1])
-    }
-
-    fn lanes(&self) -> u32 {
-        self.spec.lanes as u32
-    }
-
-    /// Room for `words` 32-bit words of every lane.
-    fn per_lane(&self, label: &str, words: usize) -> Buffer {
-        self.device.buffer(label, (self.spec.lanes * words * 4) as u64)
+        let buffers = [
+            self.wave.places,
+            self.wave.updates,
+            self.wave.history,
+            self.wave.landmarks,
+            self.wave.server,
+            anchor,
+            self.wave.state,
+            self.gradient,
+        ];
+        self.wave.device.dispatch(
+            &self.wave.device.pipeline(&finish::KERNEL, &[]),
+            &buffers,
+            &params,
+            [self.wave.lanes(), 1, 1],
+        )
     }
 
     fn quadratic(&self, problem: &Quadratic) -> Dispatch {
         let eigenvalues: Vec<f32> = problem.eigenvalues.iter().map(|x| *x as f32).collect();
         let params = quadratic::Params {
             step: 0,
-            lanes: self.lanes(),
-            parameters: self.plan.parameters as u32,
-            history_stride: (self.spec.needs.slots * self.plan.parameters) as u32,
-            partials: self.plan.loss_partials as u32,
+            lanes: self.wave.lanes(),
+            parameters: self.wave.plan.parameters as u32,
+            history_stride: (self.wave.spec.needs.slots * self.wave.plan.parameters) as u32,
+            partials: self.wave.plan.loss_partials as u32,
         };
-        let eigenvalues = self.device.buffer_of("eigenvalues", &eigenvalues);
-        let buffers = [self.places, &eigenvalues, self.history, self.gradient, self.loss_partials];
-        let workgroups = [params.partials, self.lanes(), 1];
-        self.device.dispatch(&self.device.pipeline(&quadratic::KERNEL, &[]), &buffers, &params, workgroups)
+        let eigenvalues = self.wave.device.buffer_of("eigenvalues", &eigenvalues);
+        let buffers = [self.wave.places, &eigenvalues, self.wave.history, self.gradient, self.loss_partials];
+        let workgroups = [params.partials, self.wave.lanes(), 1];
+        self.wave.device.dispatch(&self.wave.device.pipeline(&quadratic::KERNEL, &[]), &buffers, &params, workgroups)
     }
 
     /// Forward through the layers, the loss, and back; before that the same at the minimum, where runs are centred.
     fn backpropagation(&self, network: &Network, anchor: &Buffer) -> Vec<Dispatch> {
         let layers = &network.model.layers;
-        let rows = plan::rows(network, self.spec);
+        let rows = plan::rows(network, self.wave.spec);
         let last = layers.len() - 1;
         let mut dispatches = Vec::new();
 
-        let data = self.device.buffer_of("data", &network.data.inputs);
-        let data_labels = self.device.buffer_of("data_labels", &network.data.labels);
-        let (inputs, labels, label_stride) = if self.spec.batch.is_some() {
-            let inputs = self.per_lane("inputs", rows * network.data.features);
-            let labels = self.per_lane("labels", rows);
+        let data = self.wave.device.buffer_of("data", &network.data.inputs);
+        let data_labels = self.wave.device.buffer_of("data_labels", &network.data.labels);
+        let (inputs, labels, label_stride) = if self.wave.spec.batch.is_some() {
+            let inputs = self.wave.per_lane("inputs", rows * network.data.features);
+            let labels = self.wave.per_lane("labels", rows);
             dispatches.push(self.gather(rows, network.data.features, &data, &data_labels, &inputs, &labels));
             (inputs, labels, rows)
         } else {
@@ -97,25 +94,29 @@ impl Workspace<'_> {
         };
 
         // The last layer's outputs become, in place, its delta.
-        let values: Vec<Buffer> = layers.iter().map(|layer| self.per_lane("values", rows * layer.outputs)).collect();
+        let values: Vec<Buffer> =
+            layers.iter().map(|layer| self.wave.per_lane("values", rows * layer.outputs)).collect();
         let hidden = &layers[..last];
-        let slopes: Vec<Buffer> = hidden.iter().map(|layer| self.per_lane("slopes", rows * layer.outputs)).collect();
-        let deltas: Vec<Buffer> = hidden.iter().map(|layer| self.per_lane("deltas", rows * layer.outputs)).collect();
-        let no_slope = self.device.buffer("no slope", 0);
+        let slopes: Vec<Buffer> =
+            hidden.iter().map(|layer| self.wave.per_lane("slopes", rows * layer.outputs)).collect();
+        let deltas: Vec<Buffer> =
+            hidden.iter().map(|layer| self.wave.per_lane("deltas", rows * layer.outputs)).collect();
+        let no_slope = self.wave.device.buffer("no slope", 0);
         let input = |index: usize| if index == 0 { &inputs } else { &values[index - 1] };
         let delta = |index: usize| deltas.get(index).unwrap_or(&values[last]);
         let pass = |versions: &Buffer, slots: usize, gradient: &Buffer| {
             let mut dispatches = Vec::new();
             let dense = layers.iter().enumerate().map(|(index, layer)| Dense {
-                lanes: self.lanes(),
+                lanes: self.wave.lanes(),
                 rows: rows as u32,
                 inputs: layer.inputs as u32,
                 outputs: layer.outputs as u32,
                 weight: layer.weight as u32,
                 bias: layer.bias as u32,
-                parameters: self.plan.parameters as u32,
+                parameters: self.wave.plan.parameters as u32,
                 slots: slots as u32,
-                input_lane_stride: if index == 0 && self.spec.batch.is_none() { 0 } else { rows * layer.inputs } as u32,
+                input_lane_stride: if index == 0 && self.wave.spec.batch.is_none() { 0 } else { rows * layer.inputs }
+                    as u32,
             });
             let dense: Vec<Dense> = dense.collect();
             for (index, layer) in dense.iter().enumerate() {
@@ -135,11 +136,11 @@ impl Workspace<'_> {
             }
             dispatches
         };
-        if self.spec.needs.centred {
+        if self.wave.spec.needs.centred {
             // All lanes share the minimum, which has no ring.
-            dispatches.extend(pass(self.landmarks, 0, anchor));
+            dispatches.extend(pass(self.wave.landmarks, 0, anchor));
         }
-        dispatches.extend(pass(self.history, self.spec.needs.slots, self.gradient));
+        dispatches.extend(pass(self.wave.history, self.wave.spec.needs.slots, self.gradient));
         dispatches
     }
 
@@ -152,33 +153,33 @@ impl Workspace<'_> {
         inputs: &Buffer,
         labels: &Buffer,
     ) -> Dispatch {
-        let params = gather::Params { step: 0, lanes: self.lanes(), rows: rows as u32, features: features as u32 };
-        let workgroups = [(rows * features).div_ceil(gather::WORKGROUP) as u32, self.lanes(), 1];
-        let buffers = [self.places, self.order, data, data_labels, inputs, labels];
-        self.device.dispatch(&self.device.pipeline(&gather::KERNEL, &[]), &buffers, &params, workgroups)
+        let params = gather::Params { step: 0, lanes: self.wave.lanes(), rows: rows as u32, features: features as u32 };
+        let workgroups = [(rows * features).div_ceil(gather::WORKGROUP) as u32, self.wave.lanes(), 1];
+        let buffers = [self.wave.places, self.wave.order, data, data_labels, inputs, labels];
+        self.wave.device.dispatch(&self.wave.device.pipeline(&gather::KERNEL, &[]), &buffers, &params, workgroups)
     }
 
     /// `buffers`: a, b, c, slope.
     fn product(&self, epilogue: Epilogue, params: &matmul::Params, buffers: [&Buffer; 4]) -> Dispatch {
         let tile = Tile::for_shape(params.rows, params.columns);
-        let pipeline = self.device.pipeline(&matmul::KERNEL, &tile.variant(epilogue));
+        let pipeline = self.wave.device.pipeline(&matmul::KERNEL, &tile.variant(epilogue));
         let [a, b, c, slope] = buffers;
         let workgroups = tile.workgroups(params.rows, params.columns, params.lanes);
-        self.device.dispatch(&pipeline, &[self.places, a, b, c, slope], params, workgroups)
+        self.wave.device.dispatch(&pipeline, &[self.wave.places, a, b, c, slope], params, workgroups)
     }
 
     fn loss(&self, network: &Network, rows: usize, label_stride: usize, labels: &Buffer, outputs: &Buffer) -> Dispatch {
         let params = loss::Params {
             step: 0,
-            lanes: self.lanes(),
+            lanes: self.wave.lanes(),
             rows: rows as u32,
             classes: network.data.classes as u32,
             label_stride: label_stride as u32,
-            partials: self.plan.loss_partials as u32,
+            partials: self.wave.plan.loss_partials as u32,
             scale: 1.0 / rows as f32,
         };
-        let pipeline = self.device.pipeline(&loss::KERNEL, &network.loss.variant());
-        let buffers = [self.places, labels, outputs, self.loss_partials];
-        self.device.dispatch(&pipeline, &buffers, &params, [params.partials, self.lanes(), 1])
+        let pipeline = self.wave.device.pipeline(&loss::KERNEL, &network.loss.variant());
+        let buffers = [self.wave.places, labels, outputs, self.loss_partials];
+        self.wave.device.dispatch(&pipeline, &buffers, &params, [params.partials, self.wave.lanes(), 1])
     }
 }

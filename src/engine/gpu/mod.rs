@@ -6,20 +6,25 @@
 //! - [`program`] makes pipelines and dispatches of [`crate::kernels`], which `cache` keeps for the next run
 //! - `timing` says how long dispatches take
 //! - [`plan`] counts what a wave takes, before anything is allocated
-//! - `gradient` puts the dispatches of a gradient together, `wave` those of a step
+//! - `steps` puts the dispatches of a wave's steps together on the path that the plan takes: `fused`, or `layered` with its
+//!   `gradient`
 //! - `starts` puts lanes at the beginning of their runs
 //! - `tables` keeps the lanes, and works out what each does at every step
 //! - `blocks` brings observations to the host while the device goes on, at the `pace` that the device keeps
+//! - `wave` keeps these together
 
 mod blocks;
 mod cache;
 pub mod device;
 mod fault;
+mod fused;
 mod gradient;
+mod layered;
 mod pace;
 pub mod plan;
 pub mod program;
 mod starts;
+mod steps;
 mod tables;
 mod timing;
 mod wave;
@@ -28,6 +33,7 @@ pub use device::{AdapterChoice, AdapterReport, Checks, Options, adapters};
 
 use super::{Engine, EngineError, EngineInfo, Footprint, Wave, WaveSpec};
 use device::Device;
+pub use plan::Paths;
 use plan::Plan;
 
 /// A device that waves can be opened on.
@@ -56,6 +62,15 @@ impl Gpu {
         Ok(Self { device: Device::open(choice, &options)?, choice: choice.clone(), options })
     }
 
+    /// The same device, with waves on these paths alone, for tests and benchmarks of one of them.
+    pub fn with_paths(&self, paths: Paths) -> Self {
+        Self { options: Options { paths, ..self.options.clone() }, ..self.clone() }
+    }
+
+    fn plan(&self, spec: &WaveSpec) -> Result<Plan, EngineError> {
+        Plan::new(spec, self.device.limits(), self.options.paths)
+    }
+
     /// The device itself, for tests and benchmarks of single kernels.
     pub fn device(&self) -> &Device {
         &self.device
@@ -68,16 +83,20 @@ impl Engine for Gpu {
     }
 
     fn capacity(&self, spec: &WaveSpec) -> Result<usize, EngineError> {
-        Ok(Plan::new(spec, self.device.limits())?.capacity)
+        Ok(self.plan(spec)?.capacity)
     }
 
     fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
-        let plan = Plan::new(spec, self.device.limits())?;
+        let plan = self.plan(spec)?;
         Ok(Footprint { lane: plan.bytes / plan.capacity.max(1) as u64, free: None })
     }
 
+    fn path(&self, spec: &WaveSpec) -> Result<String, EngineError> {
+        Ok(self.plan(spec)?.path.name().into())
+    }
+
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {
-        Ok(Box::new(wave::GpuWave::open(&self.device, spec)?))
+        Ok(Box::new(wave::GpuWave::open(&self.device, spec, self.options.paths)?))
     }
 
     fn reopen(&self) -> Result<Box<dyn Engine>, EngineError> {

@@ -2,15 +2,18 @@
 //! steps are submitted.
 
 use crate::engine::{EngineError, WaveSpec};
+use crate::kernels::fused::{self, MOST_TURNS, Shape};
+use crate::kernels::packing::{Packing, quads};
 use crate::kernels::{gather, loss, matmul, quadratic, step};
+use crate::problem::data::Dataset;
 use crate::problem::{Network, Problem};
 use wgpu::Limits;
 
 /// Bytes of an f32 or u32.
 const WORD: u64 = 4;
 
-/// Steps in one submit at most: beyond this the cost of a submit is long paid for.
-const MOST_STEPS: usize = 64;
+/// Steps in one submit at most, on the layered path and on the fused one: beyond these the cost of a submit is long paid for.
+const MOST_STEPS: (usize, usize) = (64, 256);
 
 /// Floating-point operations in the first submit at most; how fast the device is shows in it. Drivers kill submits that
 /// take seconds; a small integrated GPU needs a tenth of a second for these.
@@ -18,6 +21,85 @@ const MOST_WORK: u64 = 40_000_000_000;
 
 /// Bytes of the largest table of a submit at most.
 const TABLE: u64 = 64 << 20;
+
+/// The same for one lane on the fused path, which is a single workgroup's however many others stand idle.
+const MOST_LANE_WORK: u64 = 1_000_000_000;
+
+/// Which paths the waves of a device may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Paths {
+    /// The fused one where it can be had.
+    #[default]
+    Fastest,
+    /// The fused one or none.
+    Fused,
+    Layered,
+}
+
+/// How a wave makes its steps. The same for every number of lanes, since a run has the same bits in all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Path {
+    /// One workgroup per lane makes many whole steps in one dispatch ([`crate::kernels::fused`]).
+    Fused(Shape),
+    /// A dispatch for every product, all lanes in it.
+    Layered,
+}
+
+impl Path {
+    fn new(spec: &WaveSpec, work: usize, limits: &Limits, paths: Paths) -> Result<Self, EngineError> {
+        match (paths, Self::fused(spec, work, limits)) {
+            (Paths::Layered, _) | (Paths::Fastest, Err(_)) => Ok(Self::Layered),
+            (Paths::Fastest | Paths::Fused, Ok(path)) => Ok(path),
+            (Paths::Fused, Err(why)) => Err(EngineError::TooLarge(format!("the fused step takes {why}"))),
+        }
+    }
+
+    /// The fused path, or what of it cannot be had. `work` is that of one lane's step.
+    fn fused(spec: &WaveSpec, work: usize, limits: &Limits) -> Result<Self, String> {
+        let Problem::Network(network) = &*spec.problem else {
+            return Err("a network: this is a quadratic".into());
+        };
+        let (buffers, most) = (fused::KERNEL.bindings.len(), limits.max_storage_buffers_per_shader_stage);
+        if buffers > most as usize {
+            return Err(format!("{buffers} storage buffers; the adapter has {most}"));
+        }
+        if work as u64 > MOST_LANE_WORK {
+            return Err(format!("at most {MOST_LANE_WORK} operations in a step of a lane: this has {work}"));
+        }
+        let memory = limits.max_compute_workgroup_storage_size as usize;
+        let invocations = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+        let rows = rows(network, spec);
+        let shape = Shape::new(&network.model, rows, memory, invocations as usize)?;
+        let turns = shape.turns(&network.model, rows, true);
+        if turns > MOST_TURNS {
+            return Err(format!("at most {MOST_TURNS} turns of its loops in a step: {rows} rows take {turns}"));
+        }
+        Ok(Self::Fused(shape))
+    }
+
+    /// Steps in any submit at most.
+    fn most_steps(&self, spec: &WaveSpec) -> usize {
+        match (self, &*spec.problem) {
+            (Self::Fused(shape), Problem::Network(network)) => {
+                let turns = shape.turns(&network.model, rows(network, spec), spec.needs.centred);
+                MOST_STEPS.1.min(MOST_TURNS / turns)
+            }
+            _ => MOST_STEPS.0,
+        }
+    }
+
+    /// Steps in the first submit at most, of a wave whose lanes take `work` together in a step and `lane_work` each.
+    fn first_steps(&self, work: u64, lane_work: u64) -> usize {
+        let alone = if *self == Self::Layered { u64::MAX } else { MOST_LANE_WORK / lane_work };
+        (MOST_WORK / work).min(alone) as usize
+    }
+
+    /// As run.json names it.
+    pub fn name(&self) -> &'static str {
+        self.into()
+    }
+}
 
 /// The numbers of a wave on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +112,10 @@ pub struct Plan {
     pub portion: usize,
     /// Steps in any: what the tables have room for.
     pub room: usize,
-    /// P.
+    pub path: Path,
+    /// How vectors of P numbers are stored.
+    pub packing: Packing,
+    /// Numbers of a stored vector: P, or more where it is packed.
     pub parameters: usize,
     /// Partial sums of the loss per lane.
     pub loss_partials: usize,
@@ -48,7 +133,7 @@ struct Size {
 impl Plan {
     /// # Errors
     /// [`EngineError::TooLarge`], with the numbers, where not even one lane fits.
-    pub fn new(spec: &WaveSpec, limits: &Limits) -> Result<Self, EngineError> {
+    pub fn new(spec: &WaveSpec, limits: &Limits, paths: Paths) -> Result<Self, EngineError> {
         let parameters = spec.problem.dimension();
         let (loss_partials, work) = match &*spec.problem {
             Problem::Quadratic(_) => (quadratic::partials(parameters), parameters),
@@ -58,17 +143,23 @@ impl Plan {
                 (loss::partials(rows), 6 * rows * weights)
             }
         };
+        let path = Path::new(spec, work, limits, paths)?;
+        let packing = match (&path, &*spec.problem) {
+            (Path::Fused(_), Problem::Network(network)) => Packing::of(&network.model),
+            _ => Packing::none(parameters),
+        };
         let moment_partials = step::partials(parameters);
+        let (capacity, parameters) = (spec.lanes, packing.length());
         let mut plan =
-            Self { capacity: spec.lanes, bytes: 0, portion: 1, room: 1, parameters, loss_partials, moment_partials };
+            Self { capacity, bytes: 0, portion: 1, room: 1, path, packing, parameters, loss_partials, moment_partials };
         plan.check_grid(spec, limits)?;
         plan.capacity = plan.lanes_that_fit(spec, limits)?;
 
         let lanes = plan.capacity.max(1) as u64;
         let table = lanes * UPDATE.max(spec.batch.unwrap_or(0) as u64 * WORD);
         let room = largest_buffer(limits).min(TABLE) / table;
-        plan.room = spec.block.min(MOST_STEPS).min(room as usize).max(1);
-        plan.portion = plan.room.min((MOST_WORK / (lanes * work as u64)) as usize).max(1);
+        plan.room = spec.block.min(plan.path.most_steps(spec)).min(room as usize).max(1);
+        plan.portion = plan.room.min(plan.path.first_steps(lanes * work as u64, work as u64)).max(1);
         plan.bytes = plan.sizes(spec).iter().map(|size| size.shared + lanes * size.per_lane).sum();
         Ok(plan)
     }
@@ -100,14 +191,25 @@ impl Plan {
             per_lane("history", spec.needs.slots * self.parameters),
             per_lane("state", spec.needs.memories() * self.parameters),
             per_lane("server", self.parameters),
-            per_lane("gradient", self.parameters),
-            per_lane("loss_partials", self.loss_partials),
-            per_lane("moment_partials", 4 * self.moment_partials),
             per_lane("observations", 4 * spec.block),
         ];
-        match &*spec.problem {
-            Problem::Quadratic(_) => sizes.push(shared("eigenvalues", self.parameters)),
-            Problem::Network(network) => {
+        if spec.needs.centred {
+            sizes.push(per_lane("anchor", self.parameters));
+        }
+        if self.path == Path::Layered {
+            sizes.extend([
+                per_lane("gradient", self.parameters),
+                per_lane("loss_partials", self.loss_partials),
+                per_lane("moment_partials", 4 * self.moment_partials),
+            ]);
+        }
+        match (&*spec.problem, &self.path) {
+            (Problem::Quadratic(_), _) => sizes.push(shared("eigenvalues", self.parameters)),
+            (Problem::Network(network), Path::Fused(_)) => {
+                let Dataset { features, .. } = network.data;
+                sizes.push(shared("data", network.data.samples() * 4 * quads(features)));
+            }
+            (Problem::Network(network), Path::Layered) => {
                 let rows = rows(network, spec);
                 sizes.push(shared("data", network.data.inputs.len()));
                 if spec.batch.is_some() {
@@ -126,7 +228,7 @@ impl Plan {
     /// Whether every dispatch but for its lanes stays within the workgroups of one dimension.
     fn check_grid(&self, spec: &WaveSpec, limits: &Limits) -> Result<(), EngineError> {
         let mut grids = vec![("step", self.parameters.div_ceil(step::WORKGROUP))];
-        if let Problem::Network(network) = &*spec.problem {
+        if let (Problem::Network(network), Path::Layered) = (&*spec.problem, &self.path) {
             let rows = rows(network, spec);
             grids.push(("gather", (rows * network.data.features).div_ceil(gather::WORKGROUP)));
             for layer in &network.model.layers {
@@ -166,7 +268,7 @@ mod tests {
     use super::*;
     use crate::engine::Needs;
     use crate::problem::Quadratic;
-    use crate::problem::data::{DataSource, Dataset};
+    use crate::problem::data::DataSource;
     use crate::problem::model::Model;
     use crate::schedule::Sampling;
     use std::sync::Arc;
@@ -198,7 +300,7 @@ mod tests {
 
     /// WebGPU's guaranteed limits: 128 MiB per binding, 256 MiB per buffer, 65535 workgroups.
     fn plan(spec: &WaveSpec) -> Result<Plan, EngineError> {
-        Plan::new(spec, &Limits::default())
+        Plan::new(spec, &Limits::default(), Paths::Layered)
     }
 
     #[test]
@@ -212,12 +314,12 @@ mod tests {
 
     #[test]
     fn a_submit_is_bounded_in_steps_in_work_and_in_its_tables() {
-        assert_eq!(plan(&spec(quadratic(10), None, 10)).unwrap().portion, MOST_STEPS);
+        assert_eq!(plan(&spec(quadratic(10), None, 10)).unwrap().portion, MOST_STEPS.0);
         // 6 FLOP for each of 1797 rows and 1184 weights of 800 lanes: 10.2 GFLOP a step.
         let plan_of = |lanes| plan(&spec(digits(), None, lanes)).unwrap();
-        assert_eq!((plan_of(800).portion, plan_of(800).room), (3, MOST_STEPS));
+        assert_eq!((plan_of(800).portion, plan_of(800).room), (3, MOST_STEPS.0));
         let small = Limits { max_storage_buffer_binding_size: 1 << 20, ..Limits::default() };
-        let plan = Plan::new(&spec(digits(), Some(64), 100), &small).unwrap();
+        let plan = Plan::new(&spec(digits(), Some(64), 100), &small, Paths::Layered).unwrap();
         assert!(plan.capacity * plan.room * 64 * 4 <= 1 << 20 && plan.portion > 1, "{plan:?}");
         assert!(plan.portion <= plan.room, "{plan:?}");
     }
@@ -235,5 +337,48 @@ mod tests {
             ..spec(quadratic(65_535 * step::WORKGROUP + 1), None, 1)
         });
         assert!(grid.contains("'step'") && grid.contains("65536") && grid.contains("65535"), "{grid}");
+    }
+
+    #[test]
+    fn a_network_is_fused_where_it_fits_a_workgroup_and_the_choice_is_named() {
+        let least = Limits::default();
+        let large = Limits {
+            max_storage_buffers_per_shader_stage: 16,
+            max_compute_workgroup_storage_size: 48 << 10,
+            ..least.clone()
+        };
+        let path = |spec: &WaveSpec, limits, paths| Plan::new(spec, limits, paths).map(|plan| plan.path.name());
+        let spec_of = |problem| spec(problem, None, 100);
+        assert_eq!(path(&spec_of(digits()), &large, Paths::Fastest).unwrap(), "fused");
+        assert_eq!(path(&spec_of(digits()), &large, Paths::Layered).unwrap(), "layered");
+        // WebGPU guarantees eight storage buffers.
+        assert_eq!(path(&spec_of(digits()), &least, Paths::Fastest).unwrap(), "layered");
+        assert_eq!(path(&spec_of(quadratic(10)), &large, Paths::Fastest).unwrap(), "layered");
+        let Problem::Network(network) = digits() else { unreachable!("digits are a network") };
+        let wide = Network { model: Model::mlp(64, &[512], 10, network.model.activation), ..network };
+        assert_eq!(path(&spec_of(Problem::Network(wide.clone())), &large, Paths::Fastest).unwrap(), "layered");
+        for (problem, limits, why) in [
+            (digits(), &least, "12 storage buffers; the adapter has 8"),
+            (quadratic(10), &large, "quadratic"),
+            (Problem::Network(wide), &large, "49152"),
+        ] {
+            let refused = path(&spec_of(problem), limits, Paths::Fused).unwrap_err().to_string();
+            assert!(refused.contains("fused") && refused.contains(why), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_fused_submit_takes_more_steps_unless_one_lane_is_long_at_work() {
+        let limits = Limits { max_storage_buffers_per_shader_stage: 16, ..Limits::default() };
+        let plan = |lanes, batch| Plan::new(&spec(digits(), batch, lanes), &limits, Paths::Fused).unwrap();
+        assert_eq!(plan(10, Some(16)).room, MOST_STEPS.1);
+        assert!(plan(10, Some(128)).room > MOST_STEPS.0);
+        // Loops turn for every row of the batch.
+        let whole = plan(1, None);
+        let (Path::Fused(shape), Problem::Network(network)) = (whole.path, digits()) else { panic!("{whole:?}") };
+        let turns = shape.turns(&network.model, 1797, false);
+        assert!(whole.room * turns <= MOST_TURNS && (whole.room + 1) * turns > MOST_TURNS, "{turns}: {whole:?}");
+        assert!(whole.portion <= whole.room);
+        assert_eq!(plan(800, None).portion, 3);
     }
 }

@@ -73,8 +73,8 @@ impl Device {
             bind_group_layouts: &[Some(&bindings)],
             immediate_size: kernel.immediates() as u32,
         });
-        let module =
-            self.module(wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(kernel.source.into()) });
+        let source = wgpu::ShaderSource::Wgsl(kernel.unrolled(variant).into());
+        let module = self.module(wgpu::ShaderModuleDescriptor { label, source });
         let pipeline = self.handle.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label,
             layout: Some(&layout),
@@ -129,6 +129,12 @@ impl Device {
         let buffers = self.handle.create_bind_group(&descriptor);
         let params = bytemuck::bytes_of(params).to_vec();
         Dispatch { kernel: kernel.name, pipeline: pipeline.clone(), buffers, params, workgroups }
+    }
+
+    /// The same dispatch with other parameters.
+    pub fn with_params<P: Pod>(&self, dispatch: &Dispatch, params: &P) -> Dispatch {
+        assert_eq!(size_of::<P>(), dispatch.params.len(), "parameters of {}", dispatch.kernel);
+        Dispatch { params: bytemuck::bytes_of(params).to_vec(), ..dispatch.clone() }
     }
 
     /// Encodes `steps` rounds of `dispatches`, in their order; round i runs with step i.

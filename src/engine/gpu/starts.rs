@@ -5,6 +5,7 @@ use super::device::{Buffer, Device};
 use super::plan::Plan;
 use super::program::Dispatch;
 use crate::engine::WaveSpec;
+use crate::kernels::packing::Packing;
 use crate::kernels::{Place, start};
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ const ROOM: usize = 2;
 
 pub struct Starts {
     device: Device,
+    packing: Packing,
     params: start::Params,
     /// Server, history and state of the wave.
     targets: [Buffer; 3],
@@ -47,7 +49,19 @@ impl Starts {
         let starts = device.buffer("starts", (room * plan.parameters * size_of::<f32>()) as u64);
         let dispatch = dispatch(device, &params, &places, &starts, &targets, spec.lanes);
         let (known, device) = (Vec::new(), device.clone());
-        Self { device, params, targets, known, resident: 0, room, starts, begun, places, dispatch }
+        Self {
+            device,
+            packing: plan.packing.clone(),
+            params,
+            targets,
+            known,
+            resident: 0,
+            room,
+            starts,
+            begun,
+            places,
+            dispatch,
+        }
     }
 
     /// Notes that `lane` begins at `start`.
@@ -76,7 +90,7 @@ impl Starts {
             self.resident = 0;
             self.dispatch = dispatch(&self.device, &self.params, &self.places, &self.starts, &self.targets, lanes);
         }
-        let new = self.known[self.resident..].iter().flat_map(|start| start.iter().map(|x| *x as f32));
+        let new = self.known[self.resident..].iter().flat_map(|start| self.packing.pack(start));
         self.device.write(&self.starts, self.resident * parameters, &new.collect::<Vec<f32>>());
         self.resident = self.known.len();
         self.device.write(&self.places, 0, &self.begun);

@@ -2,15 +2,15 @@
 
 use super::blocks::{Blocks, OBSERVATION};
 use super::device::{Buffer, Device};
-use super::gradient::Workspace;
 use super::pace::Pace;
-use super::plan::Plan;
+use super::plan::{Paths, Plan};
 use super::program::Dispatch;
 use super::starts::Starts;
+use super::steps::{Steps, Workspace};
 use super::tables::{Lane, Tables};
 use crate::engine::{EngineError, Observations, Renewal, Run, Wave, WaveSpec};
 use crate::kernels::motion::Update;
-use crate::kernels::{Place, observe, renew, step};
+use crate::kernels::{Place, renew};
 use crate::schedule::RowTables;
 use std::sync::Arc;
 
@@ -21,8 +21,7 @@ pub struct GpuWave {
     lanes: Vec<Option<Lane>>,
     /// None where the batch is full.
     rows: Option<Arc<RowTables>>,
-    /// One step of the whole wave.
-    dispatches: Vec<Dispatch>,
+    steps: Steps,
     /// The wave and its kernels, for whoever waits for them in vain.
     what: Arc<str>,
     starts: Starts,
@@ -45,8 +44,8 @@ pub struct GpuWave {
 impl GpuWave {
     /// # Errors
     /// As [`crate::engine::Engine::open`].
-    pub fn open(device: &Device, spec: WaveSpec) -> Result<Self, EngineError> {
-        let plan = Plan::new(&spec, device.limits())?;
+    pub fn open(device: &Device, spec: WaveSpec, paths: Paths) -> Result<Self, EngineError> {
+        let plan = Plan::new(&spec, device.limits(), paths)?;
         if plan.capacity < spec.lanes {
             let Plan { capacity, .. } = plan;
             return Err(EngineError::TooLarge(format!("{} lanes asked for; the adapter holds {capacity}", spec.lanes)));
@@ -57,18 +56,14 @@ impl GpuWave {
         let order = room("order", plan.room * spec.batch.unwrap_or(0));
         let updates = device.buffer("updates", (plan.room * lanes * size_of::<Update>()) as u64);
         let server = room("server", plan.parameters);
-        let gradient = room("gradient", plan.parameters);
         let history = room("history", spec.needs.slots * plan.parameters);
         let state = room("state", spec.needs.memories() * plan.parameters);
-        let loss_partials = room("loss_partials", plan.loss_partials);
-        let moment_partials = room("moment_partials", 4 * plan.moment_partials);
         let observations = device.buffer("observations", (plan.room * lanes) as u64 * OBSERVATION);
         let blocks = Blocks::new(device, lanes, spec.block, Pace::new(plan.portion, plan.room));
-        let flat = vec![0.0; plan.parameters];
+        let flat = vec![0.0; spec.problem.dimension()];
         let curvature = spec.problem.curvature().unwrap_or(&flat);
-        let landmarks: Vec<f32> =
-            spec.minimum.iter().chain(&*spec.direction).chain(curvature).map(|x| *x as f32).collect();
-        let landmarks = device.buffer_of("landmarks", &landmarks);
+        let landmarks = [&spec.minimum, &spec.direction, curvature].map(|landmark| plan.packing.pack(landmark));
+        let landmarks = device.buffer_of("landmarks", &landmarks.concat());
 
         let workspace = Workspace {
             device,
@@ -81,39 +76,9 @@ impl GpuWave {
             history: &history,
             state: &state,
             landmarks: &landmarks,
-            gradient: &gradient,
-            loss_partials: &loss_partials,
+            observations: &observations,
         };
-        let mut dispatches = workspace.dispatches();
-        let weight_decay = spec.problem.weight_decay() as f32;
-        let update = step::Params {
-            step: 0,
-            lanes: lanes as u32,
-            parameters: plan.parameters as u32,
-            history_stride: (spec.needs.slots * plan.parameters) as u32,
-            state_stride: (spec.needs.memories() * plan.parameters) as u32,
-            second_offset: (spec.needs.velocities() * plan.parameters) as u32,
-            partials: plan.moment_partials as u32,
-        };
-        dispatches.push(device.dispatch(
-            &device.pipeline(&step::KERNEL, &[]),
-            &[&places, &updates, &gradient, &landmarks, &server, &history, &state, &moment_partials],
-            &update,
-            [plan.moment_partials as u32, lanes as u32, 1],
-        ));
-        let seen = observe::Params {
-            step: 0,
-            lanes: lanes as u32,
-            loss_partials: plan.loss_partials as u32,
-            moment_partials: plan.moment_partials as u32,
-            weight_decay,
-        };
-        dispatches.push(device.dispatch(
-            &device.pipeline(&observe::KERNEL, &[]),
-            &[&places, &loss_partials, &moment_partials, &observations],
-            &seen,
-            [lanes as u32, 1, 1],
-        ));
+        let steps = workspace.steps();
         let renewals = device.buffer("renewals", (lanes * size_of::<Place>()) as u64);
         let factors = room("factors", 1);
         let renewing = renew::Params {
@@ -137,19 +102,18 @@ impl GpuWave {
             error => error,
         })?;
         device.save_pipelines();
-        let kernels: Vec<&str> = dispatches.iter().map(|dispatch| dispatch.kernel).collect();
         let what = format!(
             "a wave of {lanes} lanes and {} slots, up to {} steps of the kernels {}",
             spec.needs.slots,
             plan.room,
-            kernels.join(", ")
+            steps.kernels().join(", ")
         );
         Ok(Self {
             device: device.clone(),
             what: what.into(),
             lanes: (0..lanes).map(|_| None).collect(),
             rows: spec.row_tables(),
-            dispatches,
+            steps,
             starts,
             renewal,
             renewals,
@@ -199,7 +163,7 @@ impl Wave for GpuWave {
             self.starts.flush();
             let portion = self.blocks.pace().min(steps - done);
             self.schedule(portion);
-            let commands = self.device.encode(&self.dispatches, portion);
+            let commands = self.steps.encode(&self.device, portion);
             self.blocks.submit(&mut block, commands, &self.observations, [done, portion], &self.what);
             done += portion;
         }
@@ -242,6 +206,6 @@ impl Wave for GpuWave {
         self.starts.flush();
         let parameters = self.plan.parameters;
         let server: Vec<f32> = self.device.read(&self.server, lane * parameters, parameters)?;
-        Ok(server.into_iter().map(f64::from).collect())
+        Ok(self.plan.packing.unpack(&server))
     }
 }

@@ -232,7 +232,6 @@ fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: us
 /// # Safety
 /// The bound of `a` is at least every start plus `k`, that of `b` at least the last vector of its row `k`.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "inlined into its one caller")]
 unsafe fn multiply_add<S: Simd, const R: usize, const V: usize>(
     simd: S,
     a: Span,

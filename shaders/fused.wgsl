@@ -1,0 +1,460 @@
+// Whole steps of delayed SGD of a multilayer perceptron (src/kernels/fused.rs). One workgroup per lane.
+//
+// Storage is not coherent within a dispatch: element i of every vector is loaded and stored by invocation i % WORKGROUP
+// alone, and everything that invocations tell each other goes through the arena.
+
+struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct Update {
+    lr: f32, momentum: f32, intake: f32, direct: f32, carried: f32, ahead: f32, decay: f32, shrink: f32,
+    form: u32, strength: f32, memory: f32, correction: f32,
+    ceiling: f32, centred: u32,
+}
+struct Layer {
+    inputs: u32, outputs: u32, weight: u32,
+    input: u32, input_stride: u32,
+    value: u32, delta: u32, stride: u32,
+}
+struct Params {
+    step: u32, lanes: u32, steps: u32,
+    rows: u32, minibatch: u32, features: u32, classes: u32, layers: u32,
+    parameters: u32, history_stride: u32, state_stride: u32, second_offset: u32,
+    scale: f32, weight_decay: f32,
+}
+
+override WORKGROUP: u32;
+override ARENA: u32;
+override ROWS: u32;
+override TILES: u32; // How often the text between 'unrolled TILES' and 'end' stands in the shader (src/kernels/unroll.rs).
+override LOSS: u32;
+override COMPENSATED: u32;
+override COMPENSATED_ADAPTIVELY: u32;
+override COMPENSATED_EXACTLY: u32;
+override GAP_AWARE: u32;
+override ADAM: u32;
+override SIGN: u32;
+override EPSILON: f32;
+override COMPENSATION_EPSILON: f32;
+override CLIPPING_EPSILON: f32;
+
+const CE = 0u;
+const AT_MINIMUM = 0u;
+const AT_WEIGHTS = 1u;
+
+@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(1) var<storage, read> updates: array<Update>;
+@group(0) @binding(2) var<storage, read> order: array<u32>;
+@group(0) @binding(3) var<storage, read> data: array<vec4f>;
+@group(0) @binding(4) var<storage, read> labels: array<u32>;
+@group(0) @binding(5) var<storage, read> layers: array<Layer>;
+@group(0) @binding(6) var<storage, read> landmarks: array<vec4f>;
+@group(0) @binding(7) var<storage, read_write> server: array<vec4f>;
+@group(0) @binding(8) var<storage, read_write> history: array<vec4f>;
+@group(0) @binding(9) var<storage, read_write> state: array<vec4f>;
+@group(0) @binding(10) var<storage, read_write> anchor: array<vec4f>;
+@group(0) @binding(11) var<storage, read_write> observations: array<vec4f>;
+var<immediate> params: Params;
+
+// The weights of a pass, and in the end its gradient; then (1, 0, 0, 0), what a bias is multiplied by; then a chunk of
+// rows with their activations and deltas, or partial sums.
+var<workgroup> arena: array<vec4f, ARENA>;
+
+// Rows of a chunk from one of an invocation's four rows to the next.
+override QUARTER: u32 = ROWS / 4u;
+
+// A part of the gradient, four inputs by four outputs of a layer, or the bias of four outputs: where it finds its operands
+// and where it goes. Without rows where an invocation has none.
+struct Tile { rows: u32, input: u32, input_stride: u32, delta: u32, delta_stride: u32, weight: u32, stride: u32 }
+// One vec4 of outputs for each of a tile's inputs.
+struct Sums { x: vec4f, y: vec4f, z: vec4f, w: vec4f }
+
+@compute @workgroup_size(WORKGROUP)
+fn fused(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let lane = group.x;
+    // A lane is idle throughout a dispatch, or never.
+    if places[params.step * params.lanes + lane].busy == 0u { return; }
+
+    var index = local;
+    // unrolled TILES
+    let tile_0 = tile(index);
+    index += WORKGROUP;
+    // end
+    if local == 0u { arena[params.parameters] = vec4f(1.0, 0.0, 0.0, 0.0); }
+    for (var step = params.step; step < params.step + params.steps; step++) {
+        let at = step * params.lanes + lane;
+        let place = places[at];
+        let update = updates[at];
+        let read = lane * params.history_stride + place.read * params.parameters;
+        var loss = 0.0;
+        for (var turn = select(AT_WEIGHTS, AT_MINIMUM, update.centred != 0u); turn <= AT_WEIGHTS; turn++) {
+            for (var i = local; i < params.parameters; i += WORKGROUP) {
+                if turn == AT_MINIMUM { arena[i] = landmarks[i]; } else { arena[i] = history[read + i]; }
+            }
+            loss = 0.0;
+            // unrolled TILES
+            var sums_0 = Sums();
+            // end
+            for (var first = 0u; first < params.rows; first += ROWS) {
+                fetch(place.rows, first, local);
+                workgroupBarrier();
+                for (var index = 0u; index < params.layers; index++) {
+                    forward(layers[index], index + 1u < params.layers, local);
+                    workgroupBarrier();
+                }
+                if local < ROWS { loss += differentiate(place.rows, first + local, local); }
+                workgroupBarrier();
+                for (var index = params.layers - 1u; index > 0u; index--) {
+                    backward(layers[index], layers[index - 1u], local);
+                    workgroupBarrier();
+                }
+                // unrolled TILES
+                sums_0 = accumulate(tile_0, sums_0);
+                // end
+                // No invocation may overwrite what another still reads.
+                workgroupBarrier();
+            }
+            // unrolled TILES
+            store(tile_0, sums_0);
+            // end
+            workgroupBarrier();
+            if turn == AT_MINIMUM {
+                for (var i = local; i < params.parameters; i += WORKGROUP) {
+                    anchor[lane * params.parameters + i] = arena[i];
+                }
+            }
+        }
+        let scale = finish(lane, read, update, local);
+        let moments = advance(lane, place, read, update, scale, local);
+        let seen = total(moments + vec4f(0.0, 0.0, params.scale * loss, 0.0), local);
+        if local == 0u {
+            let finite = seen.w == 0.0 && !is_not_finite(seen.x) && !is_not_finite(seen.z);
+            observations[at] = vec4f(seen.xyz, f32(finite));
+        }
+    }
+}
+
+fn tile(index: u32) -> Tile {
+    var rest = index;
+    for (var l = 0u; l < params.layers; l++) {
+        let layer = layers[l];
+        let tiles = (layer.inputs + 1u) * layer.outputs;
+        if rest < tiles {
+            let four = rest / layer.outputs;
+            let output = rest % layer.outputs;
+            let weight = layer.weight + 4u * four * layer.outputs + output;
+            if four == layer.inputs {
+                return Tile(ROWS, params.parameters, 0u, layer.delta + output, layer.stride, weight, 0u);
+            }
+            let input = layer.input + four;
+            return Tile(ROWS, input, layer.input_stride, layer.delta + output, layer.stride, weight, layer.outputs);
+        }
+        rest -= tiles;
+    }
+    return Tile();
+}
+
+// Which sample a row of a step's batch is, whose row numbers begin at `batch` of `order`.
+fn sample(batch: u32, row: u32) -> u32 {
+    if params.minibatch == 0u { return row; }
+    return order[batch + row];
+}
+
+// Copies a chunk of the batch; rows beyond the last are 0, and what becomes of them counts for nothing.
+fn fetch(batch: u32, first: u32, local: u32) {
+    let input = layers[0].input;
+    let stride = layers[0].input_stride;
+    for (var i = local; i < ROWS * params.features; i += WORKGROUP) {
+        let row = i / params.features;
+        let column = i % params.features;
+        var value = vec4f();
+        if first + row < params.rows { value = data[sample(batch, first + row) * params.features + column]; }
+        arena[input + row * stride + column] = value;
+    }
+}
+
+// Values of a layer, four rows by four outputs for each invocation; where it is hidden, slopes too, where the deltas will be.
+// Neighbouring invocations take neighbouring rows, whose odd stride keeps them in different banks.
+fn forward(layer: Layer, hidden: bool, local: u32) {
+    let down = QUARTER * layer.input_stride;
+    for (var i = local; i < QUARTER * layer.outputs; i += WORKGROUP) {
+        let row = i % QUARTER;
+        let output = i / QUARTER;
+        var weight = layer.weight + output;
+        var c0 = vec4f();
+        var c1 = vec4f();
+        var c2 = vec4f();
+        var c3 = vec4f();
+        let input = layer.input + row * layer.input_stride;
+        for (var at = input; at < input + layer.inputs; at++) {
+            let a0 = arena[at];
+            let a1 = arena[at + down];
+            let a2 = arena[at + 2u * down];
+            let a3 = arena[at + 3u * down];
+            var b = arena[weight];
+            c0 += a0.x * b;
+            c1 += a1.x * b;
+            c2 += a2.x * b;
+            c3 += a3.x * b;
+            b = arena[weight + layer.outputs];
+            c0 += a0.y * b;
+            c1 += a1.y * b;
+            c2 += a2.y * b;
+            c3 += a3.y * b;
+            b = arena[weight + 2u * layer.outputs];
+            c0 += a0.z * b;
+            c1 += a1.z * b;
+            c2 += a2.z * b;
+            c3 += a3.z * b;
+            b = arena[weight + 3u * layer.outputs];
+            c0 += a0.w * b;
+            c1 += a1.w * b;
+            c2 += a2.w * b;
+            c3 += a3.w * b;
+            weight += 4u * layer.outputs;
+        }
+        let bias = arena[weight];
+        emit(layer, hidden, row, output, c0 + bias);
+        emit(layer, hidden, row + QUARTER, output, c1 + bias);
+        emit(layer, hidden, row + 2u * QUARTER, output, c2 + bias);
+        emit(layer, hidden, row + 3u * QUARTER, output, c3 + bias);
+    }
+}
+
+fn emit(layer: Layer, hidden: bool, row: u32, output: u32, z: vec4f) {
+    let at = row * layer.stride + output;
+    if !hidden {
+        arena[layer.value + at] = z;
+        return;
+    }
+    let x = activate(z.x);
+    let y = activate(z.y);
+    let third = activate(z.z);
+    let w = activate(z.w);
+    arena[layer.value + at] = vec4f(x.x, y.x, third.x, w.x);
+    arena[layer.delta + at] = vec4f(x.y, y.y, third.y, w.y);
+}
+
+// Replaces the outputs of a row of the chunk by the gradient of the batch's mean loss; returns the row's loss.
+fn differentiate(batch: u32, row: u32, local: u32) -> f32 {
+    let layer = layers[params.layers - 1u];
+    let first = layer.delta + local * layer.stride;
+    if row >= params.rows {
+        for (var i = first; i < first + layer.outputs; i++) { arena[i] = vec4f(); }
+        return 0.0;
+    }
+    let label = labels[sample(batch, row)];
+    if LOSS == CE { return cross_entropy(first, layer.outputs, label); }
+    return half_squares(first, layer.outputs, label);
+}
+
+// Which of four outputs are classes, and which is the labelled one.
+fn classes(four: u32) -> vec4<bool> { return 4u * four + vec4u(0u, 1u, 2u, 3u) < vec4u(params.classes); }
+fn one_hot(four: u32, label: u32) -> vec4f {
+    return select(vec4f(), vec4f(1.0), 4u * four + vec4u(0u, 1u, 2u, 3u) == vec4u(label));
+}
+
+fn cross_entropy(first: u32, outputs: u32, label: u32) -> f32 {
+    let labelled = arena[first + label / 4u][label % 4u];
+    var largest = labelled;
+    for (var i = 0u; i < outputs; i++) {
+        let output = select(vec4f(labelled), arena[first + i], classes(i));
+        largest = max(largest, max(max(output.x, output.y), max(output.z, output.w)));
+    }
+    // Exponents are at most 0, so nothing overflows and the sum is at least 1.
+    var sum = 0.0;
+    for (var i = 0u; i < outputs; i++) {
+        let weights = select(vec4f(), exp(arena[first + i] - largest), classes(i));
+        arena[first + i] = weights;
+        sum += weights.x;
+        sum += weights.y;
+        sum += weights.z;
+        sum += weights.w;
+    }
+    let scale = params.scale / sum;
+    for (var i = 0u; i < outputs; i++) {
+        arena[first + i] = arena[first + i] * scale - params.scale * one_hot(i, label);
+    }
+    return log(sum) - (labelled - largest);
+}
+
+fn half_squares(first: u32, outputs: u32, label: u32) -> f32 {
+    var squares = 0.0;
+    for (var i = 0u; i < outputs; i++) {
+        let error = arena[first + i] - one_hot(i, label);
+        squares += dot(error, error);
+        arena[first + i] = error * params.scale;
+    }
+    return 0.5 * squares;
+}
+
+// Deltas of the layer below, four rows by four of its outputs for each invocation, in place of its slopes.
+fn backward(layer: Layer, below: Layer, local: u32) {
+    let down = QUARTER * layer.stride;
+    for (var i = local; i < QUARTER * below.outputs; i += WORKGROUP) {
+        let row = i % QUARTER;
+        let input = i / QUARTER;
+        var weight = layer.weight + 4u * input * layer.outputs;
+        var c0 = vec4f();
+        var c1 = vec4f();
+        var c2 = vec4f();
+        var c3 = vec4f();
+        let delta = layer.delta + row * layer.stride;
+        for (var at = delta; at < delta + layer.outputs; at++) {
+            let b0 = arena[weight];
+            let b1 = arena[weight + layer.outputs];
+            let b2 = arena[weight + 2u * layer.outputs];
+            let b3 = arena[weight + 3u * layer.outputs];
+            var a = arena[at];
+            c0 += vec4f(dot(a, b0), dot(a, b1), dot(a, b2), dot(a, b3));
+            a = arena[at + down];
+            c1 += vec4f(dot(a, b0), dot(a, b1), dot(a, b2), dot(a, b3));
+            a = arena[at + 2u * down];
+            c2 += vec4f(dot(a, b0), dot(a, b1), dot(a, b2), dot(a, b3));
+            a = arena[at + 3u * down];
+            c3 += vec4f(dot(a, b0), dot(a, b1), dot(a, b2), dot(a, b3));
+            weight++;
+        }
+        let into = below.delta + row * below.stride + input;
+        let next = QUARTER * below.stride;
+        arena[into] *= c0;
+        arena[into + next] *= c1;
+        arena[into + 2u * next] *= c2;
+        arena[into + 3u * next] *= c3;
+    }
+}
+
+// Adds the rows of a chunk, in their order.
+fn accumulate(tile: Tile, before: Sums) -> Sums {
+    var sums = before;
+    var input = tile.input;
+    var delta = tile.delta;
+    for (var row = 0u; row < tile.rows; row++) {
+        let h = arena[input];
+        let d = arena[delta];
+        sums.x += h.x * d;
+        sums.y += h.y * d;
+        sums.z += h.z * d;
+        sums.w += h.w * d;
+        input += tile.input_stride;
+        delta += tile.delta_stride;
+    }
+    return sums;
+}
+
+fn store(tile: Tile, sums: Sums) {
+    if tile.rows == 0u { return; }
+    arena[tile.weight] = sums.x;
+    if tile.stride == 0u { return; } // A bias has but one input.
+    arena[tile.weight + tile.stride] = sums.y;
+    arena[tile.weight + 2u * tile.stride] = sums.z;
+    arena[tile.weight + 3u * tile.stride] = sums.w;
+}
+
+// What src/kernels/finish.rs says of the gradient in the arena, but for the scale of clipping, which it returns.
+fn finish(lane: u32, read: u32, update: Update, local: u32) -> f32 {
+    let centred = update.centred != 0u;
+    let limited = update.ceiling > 0.0;
+    let form = update.form;
+    let compensated = form == COMPENSATED || form == COMPENSATED_ADAPTIVELY || form == COMPENSATED_EXACTLY;
+    if !(centred || limited || compensated) { return 1.0; }
+
+    let own = lane * params.parameters;
+    let second = lane * params.state_stride + params.second_offset;
+    var square = 0.0;
+    for (var i = local; i < params.parameters; i += WORKGROUP) {
+        let weights = history[read + i];
+        var g = arena[i] + params.weight_decay * weights;
+        let behind = server[own + i] - weights;
+        var compensation = vec4f();
+        if form == COMPENSATED {
+            compensation = update.strength * g * g * behind;
+        } else if form == COMPENSATED_ADAPTIVELY {
+            let mean = update.memory * state[second + i] + (1.0 - update.memory) * g * g;
+            state[second + i] = mean;
+            compensation = update.strength / sqrt(mean + COMPENSATION_EPSILON) * g * g * behind;
+        } else if form == COMPENSATED_EXACTLY {
+            compensation = update.strength * landmarks[2u * params.parameters + i] * behind;
+        }
+        if centred { g -= anchor[own + i] + params.weight_decay * landmarks[i]; }
+        g += compensation;
+        arena[i] = g;
+        square += dot(g, g);
+    }
+    if !limited { return 1.0; }
+    let norm = sqrt(total(vec4f(square, 0.0, 0.0, 0.0), local).x);
+    return min(update.ceiling / (norm + CLIPPING_EPSILON), 1.0);
+}
+
+// Moves the parameters of this invocation (src/kernels/step.rs); returns their share of distance^2, projection,
+// weight_decay / 2 ||x_read||^2 and the count of weights that are not finite.
+fn advance(lane: u32, place: Place, read: u32, update: Update, scale: f32, local: u32) -> vec4f {
+    let own = lane * params.parameters;
+    let write = lane * params.history_stride + place.write * params.parameters;
+    let kept = lane * params.state_stride + place.velocity * params.parameters;
+    let second = lane * params.state_stride + params.second_offset;
+    let form = update.form;
+    var moments = vec4f();
+    for (var i = local; i < params.parameters; i += WORKGROUP) {
+        // Read before the write below: at every delay but a recorded one it is the same slot.
+        let weights = history[read + i];
+        let before = server[own + i];
+        let old = state[kept + i];
+        var g = scale * arena[i] + update.decay * weights;
+        if form == GAP_AWARE {
+            let moving = select(old, g, update.momentum == 0.0);
+            let square = update.memory * state[second + i] + (1.0 - update.memory) * moving * moving;
+            state[second + i] = square;
+            let typical = update.lr * sqrt(square * update.correction);
+            g = select(g, g / (1.0 + abs(before - weights) / typical), typical > vec4f());
+        }
+        let v = update.momentum * old + update.intake * g;
+        state[kept + i] = v;
+        var u = update.direct * g + update.carried * v;
+        if form == ADAM {
+            let square = update.memory * state[second + i] + (1.0 - update.memory) * g * g;
+            state[second + i] = square;
+            u = update.carried * v / (sqrt(square * update.correction) + EPSILON);
+        } else if form == SIGN {
+            u = direction_of(update.direct * g + update.carried * old);
+        }
+
+        let x = before - update.lr * u - update.shrink * before;
+        server[own + i] = x;
+        history[write + i] = x + update.ahead * (x - before);
+
+        let displacement = x - landmarks[i];
+        let projection = dot(displacement, landmarks[params.parameters + i]);
+        moments += vec4f(dot(displacement, displacement), projection, dot(weights, weights), not_finite(x));
+    }
+    return moments * vec4f(1.0, 1.0, 0.5 * params.weight_decay, 1.0);
+}
+
+// 1, -1, or what is neither, which must not be hidden: zero, or not a number.
+fn direction_of(pull: vec4f) -> vec4f {
+    return select(select(pull, vec4f(-1.0), pull < vec4f()), vec4f(1.0), pull > vec4f());
+}
+
+// The sum over all invocations, by halves. The arena behind the gradient is free between the passes.
+fn total(share: vec4f, local: u32) -> vec4f {
+    let at = params.parameters + 1u + local;
+    arena[at] = share;
+    for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
+        workgroupBarrier();
+        if local < width { arena[at] += arena[at + width]; }
+    }
+    workgroupBarrier();
+    let sum = arena[params.parameters + 1u];
+    // No invocation may overwrite what another still reads.
+    workgroupBarrier();
+    return sum;
+}
+
+// By its bits: a driver may take x != x as always false.
+fn is_not_finite(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7f800000u) == 0x7f800000u;
+}
+
+// How many of four are not finite.
+fn not_finite(x: vec4f) -> f32 {
+    let exponents = bitcast<vec4u>(x) & vec4u(0x7f800000u);
+    return dot(vec4f(1.0), select(vec4f(), vec4f(1.0), exponents == vec4u(0x7f800000u)));
+}

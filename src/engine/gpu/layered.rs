@@ -1,0 +1,46 @@
+//! The layered path: a step of all lanes is a dispatch for every product, and some more. It serves every problem of any size.
+
+use super::gradient::Gradient;
+use super::program::Dispatch;
+use super::steps::Workspace;
+use crate::kernels::{observe, step};
+
+/// One step of the whole wave.
+pub fn dispatches(wave: &Workspace) -> Vec<Dispatch> {
+    let Workspace { device, spec, plan, .. } = wave;
+    let gradient = wave.per_lane("gradient", plan.parameters);
+    let loss_partials = wave.per_lane("loss_partials", plan.loss_partials);
+    let moment_partials = wave.per_lane("moment_partials", 4 * plan.moment_partials);
+
+    let mut dispatches = Gradient { wave, gradient: &gradient, loss_partials: &loss_partials }.dispatches();
+    let update = step::Params {
+        step: 0,
+        lanes: wave.lanes(),
+        parameters: plan.parameters as u32,
+        history_stride: (spec.needs.slots * plan.parameters) as u32,
+        state_stride: (spec.needs.memories() * plan.parameters) as u32,
+        second_offset: (spec.needs.velocities() * plan.parameters) as u32,
+        partials: plan.moment_partials as u32,
+    };
+    let Workspace { places, updates, landmarks, server, history, state, observations, .. } = wave;
+    dispatches.push(device.dispatch(
+        &device.pipeline(&step::KERNEL, &[]),
+        &[places, updates, &gradient, landmarks, server, history, state, &moment_partials],
+        &update,
+        [plan.moment_partials as u32, wave.lanes(), 1],
+    ));
+    let seen = observe::Params {
+        step: 0,
+        lanes: wave.lanes(),
+        loss_partials: plan.loss_partials as u32,
+        moment_partials: plan.moment_partials as u32,
+        weight_decay: spec.problem.weight_decay() as f32,
+    };
+    dispatches.push(device.dispatch(
+        &device.pipeline(&observe::KERNEL, &[]),
+        &[places, &loss_partials, &moment_partials, observations],
+        &seen,
+        [wave.lanes(), 1, 1],
+    ));
+    dispatches
+}

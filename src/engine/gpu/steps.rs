@@ -1,0 +1,69 @@
+//! The dispatches that make a wave's steps, on the path that its plan takes.
+
+use super::device::{Buffer, Device};
+use super::fused::Fused;
+use super::layered;
+use super::plan::{Path, Plan};
+use super::program::Dispatch;
+use crate::engine::WaveSpec;
+use crate::problem::Problem;
+
+/// What a wave lends to whoever makes its steps.
+pub struct Workspace<'a> {
+    pub device: &'a Device,
+    pub spec: &'a WaveSpec,
+    pub plan: &'a Plan,
+    pub places: &'a Buffer,
+    pub updates: &'a Buffer,
+    /// Row numbers of the minibatches ([`super::tables`]).
+    pub order: &'a Buffer,
+    pub server: &'a Buffer,
+    pub history: &'a Buffer,
+    pub state: &'a Buffer,
+    pub landmarks: &'a Buffer,
+    pub observations: &'a Buffer,
+}
+
+impl Workspace<'_> {
+    pub fn steps(&self) -> Steps {
+        match (&self.plan.path, &*self.spec.problem) {
+            (Path::Fused(shape), Problem::Network(network)) => Steps::Fused(Fused::new(self, network, shape)),
+            _ => Steps::Layered(layered::dispatches(self)),
+        }
+    }
+
+    pub fn lanes(&self) -> u32 {
+        self.spec.lanes as u32
+    }
+
+    /// Room for `words` 32-bit words of every lane.
+    pub fn per_lane(&self, label: &str, words: usize) -> Buffer {
+        self.device.buffer(label, (self.spec.lanes * words * 4) as u64)
+    }
+}
+
+/// What makes the steps of a wave.
+pub enum Steps {
+    /// One dispatch for many steps.
+    Fused(Fused),
+    /// The dispatches of one step.
+    Layered(Vec<Dispatch>),
+}
+
+impl Steps {
+    /// Encodes the first `steps` steps of the wave's tables.
+    pub fn encode(&self, device: &Device, steps: usize) -> wgpu::CommandEncoder {
+        match self {
+            Self::Fused(fused) => device.encode(&[fused.dispatch(device, steps)], 1),
+            Self::Layered(dispatches) => device.encode(dispatches, steps),
+        }
+    }
+
+    /// Names of the kernels, in their order.
+    pub fn kernels(&self) -> Vec<&'static str> {
+        match self {
+            Self::Fused(fused) => vec![fused.kernel()],
+            Self::Layered(dispatches) => dispatches.iter().map(|dispatch| dispatch.kernel).collect(),
+        }
+    }
+}
