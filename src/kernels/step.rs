@@ -99,9 +99,14 @@ pub struct State<T> {
 impl<T: Real> State<T> {
     /// At rest: `start` in the server and in every slot, and so many velocities and second moments of zero.
     pub fn at_rest(start: &[T], slots: usize, velocities: usize, seconds: usize) -> Self {
-        let aligned = |length: usize, value: &dyn Fn(usize) -> T| AVec::from_iter(0, (0..length).map(value));
-        let versions = |count: usize| aligned(count * start.len(), &|i| start[i % start.len()]);
-        let zeros = |count: usize| aligned(count * start.len(), &|_| T::zero());
+        // With the capacity that is needed: growth by doubling would be part of every lane for good.
+        let copies = |count: usize, vector: &[T]| {
+            let mut copies = AVec::with_capacity(0, count * vector.len());
+            (0..count).for_each(|_| copies.extend_from_slice(vector));
+            copies
+        };
+        let zeros = vec![T::zero(); start.len()];
+        let (versions, zeros) = (|count| copies(count, start), |count| copies(count, &zeros));
         Self { server: versions(1), history: versions(slots), velocity: zeros(velocities), second: zeros(seconds) }
     }
 }

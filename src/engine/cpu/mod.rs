@@ -25,7 +25,7 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Lanes for every thread: enough that none waits long for the others at the end of a block.
-const LANES_PER_THREAD: usize = 16;
+const LANES_PER_THREAD: usize = 64;
 
 /// Free main memory, bytes, where the system tells.
 fn free_memory() -> Option<u64> {

@@ -117,3 +117,70 @@ pub fn normal<S: Simd>(simd: S, z: S::f32s) -> (S::f32s, S::f32s) {
     let distribution = simd.select_f32s(negative, upper, simd.sub_f32s(one, upper));
     (distribution, simd.mul_f32s(exponential, simd.splat_f32s(0.398_942_3)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::cpu::Instructions;
+    use crate::engine::cpu::fused::tile::{load, store};
+    use pulp::WithSimd;
+    use strum::IntoEnumIterator;
+
+    /// One of the functions above.
+    #[derive(Clone, Copy)]
+    enum Function {
+        Exp,
+        Ln,
+        Tanh,
+        Distribution,
+    }
+
+    struct Applied<'a>(Function, &'a mut [f32]);
+
+    impl WithSimd for Applied<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let Self(function, values) = self;
+            for at in (0..values.len()).step_by(S::F32_LANES) {
+                let x = load::<S>(values, at);
+                let y = match function {
+                    Function::Exp => exp_of_negative(simd, x),
+                    Function::Ln => ln(simd, x),
+                    Function::Tanh => tanh(simd, x),
+                    Function::Distribution => normal(simd, x).0,
+                };
+                store::<S>(values, at, y);
+            }
+        }
+    }
+
+    /// Oracle: the f64 library, over the range that each is used in; errors relative to the value, or absolute.
+    #[test]
+    fn elementary_functions_are_those_of_the_library_under_every_instruction_set() {
+        type Case = (Function, [f64; 2], fn(f64) -> f64, [f64; 2]);
+        let cases: [Case; 4] = [
+            (Function::Exp, [-85.0, 0.0], f64::exp, [2e-7, 0.0]),
+            (Function::Ln, [1.0, 1e6], f64::ln, [2e-7, 1e-7]),
+            (Function::Tanh, [-12.0, 12.0], f64::tanh, [4e-7, 0.0]),
+            (Function::Distribution, [-9.0, 9.0], |z| 0.5 * libm::erfc(-z / f64::sqrt(2.0)), [0.0, 3e-7]),
+        ];
+        for set in Instructions::iter().filter(|set| set.are_there()) {
+            for (function, [low, high], exact, [relative, absolute]) in cases {
+                let inputs: Vec<f32> =
+                    (0..65_536).map(|i| (low + (high - low) * f64::from(i) / 65_536.0) as f32).collect();
+                let mut values = inputs.clone();
+                set.run(Applied(function, &mut values));
+                for (x, found) in inputs.iter().zip(&values) {
+                    let expected = exact(f64::from(*x));
+                    let is_close = (f64::from(*found) - expected).abs() <= relative * expected.abs() + absolute;
+                    assert!(is_close, "{set}: {x} gave {found}, not {expected}");
+                }
+                let mut none = [f32::NAN; 16];
+                set.run(Applied(function, &mut none));
+                assert!(none.iter().all(|x| x.is_nan()), "{set}: {none:?}");
+            }
+        }
+    }
+}

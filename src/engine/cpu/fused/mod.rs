@@ -14,6 +14,7 @@ pub use panels::Layout;
 
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
+use crate::kernels::real::ordered_sum;
 use crate::problem;
 use aligned_vec::AVec;
 use curve::{Backward, Curve, Forward};
@@ -247,7 +248,7 @@ impl Network {
                 }
             }
         }
-        losses[..numbers.len()].iter().sum()
+        ordered_sum(numbers.len(), |row| losses[row])
     }
 
     /// Adds the chunk's share to `gradient`, or replaces what was there where `fresh`.
