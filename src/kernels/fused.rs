@@ -124,7 +124,8 @@ const WORKGROUPS: [usize; 3] = [64, 128, 256];
 /// Tiles of the gradient that an invocation keeps: 16 registers each.
 const MOST_TILES: usize = 6;
 
-/// Turns of loops in one dispatch, at most ([`Shape::turns`]): with room for those before the first step.
+/// Turns of loops in one dispatch, at most, where a device ends them ([`Shape::turns`]): with room for those before the first
+/// step.
 pub const MOST_TURNS: usize = 65_000;
 
 /// How a model and its batch lie in a workgroup. It depends on nothing else but the device's limits: all lanes of such a model

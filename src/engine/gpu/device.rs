@@ -2,10 +2,11 @@
 
 use super::cache::{self, PipelineCache};
 use super::fault::{Fault, Submission, Watchdog};
+use super::plan::Bounds;
 use super::plan::Paths;
 use super::program::Pipelines;
 use crate::engine::{EngineError, EngineInfo};
-use crate::kernels;
+use crate::kernels::{self, fused::MOST_TURNS};
 use bytemuck::Pod;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -274,6 +275,11 @@ impl Device {
 
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What plans must keep to. Mesa's software rasteriser ends loops that turn too often; no hardware is known to.
+    pub(super) fn bounds(&self) -> Bounds<'_> {
+        Bounds { limits: &self.limits, turns: if self.is_software() { MOST_TURNS } else { usize::MAX } }
     }
 
     /// Whether it is a program on the processor.

@@ -68,7 +68,7 @@ impl Gpu {
     }
 
     fn plan(&self, spec: &WaveSpec) -> Result<Plan, EngineError> {
-        Plan::new(spec, self.device.limits(), self.options.paths)
+        Plan::new(spec, self.device.bounds(), self.options.paths)
     }
 
     /// The device itself, for tests and benchmarks of single kernels.

@@ -2,7 +2,7 @@
 //! steps are submitted.
 
 use crate::engine::{EngineError, WaveSpec};
-use crate::kernels::fused::{self, MOST_TURNS, Shape};
+use crate::kernels::fused::{self, Shape};
 use crate::kernels::packing::{Packing, quads};
 use crate::kernels::{gather, loss, matmul, quadratic, step};
 use crate::problem::data::Dataset;
@@ -24,6 +24,14 @@ const TABLE: u64 = 64 << 20;
 
 /// The same for one lane on the fused path, which is a single workgroup's however many others stand idle.
 const MOST_LANE_WORK: u64 = 1_000_000_000;
+
+/// What a device holds a plan to.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds<'a> {
+    pub limits: &'a Limits,
+    /// Turns of loops in one dispatch, where there is an end to them ([`Shape::turns`]).
+    pub turns: usize,
+}
 
 /// Which paths the waves of a device may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,8 +55,8 @@ pub enum Path {
 }
 
 impl Path {
-    fn new(spec: &WaveSpec, work: usize, limits: &Limits, paths: Paths) -> Result<Self, EngineError> {
-        match (paths, Self::fused(spec, work, limits)) {
+    fn new(spec: &WaveSpec, work: usize, bounds: Bounds, paths: Paths) -> Result<Self, EngineError> {
+        match (paths, Self::fused(spec, work, bounds)) {
             (Paths::Layered, _) | (Paths::Fastest, Err(_)) => Ok(Self::Layered),
             (Paths::Fastest | Paths::Fused, Ok(path)) => Ok(path),
             (Paths::Fused, Err(why)) => Err(EngineError::TooLarge(format!("the fused step takes {why}"))),
@@ -56,7 +64,7 @@ impl Path {
     }
 
     /// The fused path, or what of it cannot be had. `work` is that of one lane's step.
-    fn fused(spec: &WaveSpec, work: usize, limits: &Limits) -> Result<Self, String> {
+    fn fused(spec: &WaveSpec, work: usize, Bounds { limits, turns: most_turns }: Bounds) -> Result<Self, String> {
         let Problem::Network(network) = &*spec.problem else {
             return Err("a network: this is a quadratic".into());
         };
@@ -72,18 +80,18 @@ impl Path {
         let rows = rows(network, spec);
         let shape = Shape::new(&network.model, rows, memory, invocations as usize)?;
         let turns = shape.turns(&network.model, rows, true);
-        if turns > MOST_TURNS {
-            return Err(format!("at most {MOST_TURNS} turns of its loops in a step: {rows} rows take {turns}"));
+        if turns > most_turns {
+            return Err(format!("at most {most_turns} turns of its loops in a step: {rows} rows take {turns}"));
         }
         Ok(Self::Fused(shape))
     }
 
     /// Steps in any submit at most.
-    fn most_steps(&self, spec: &WaveSpec) -> usize {
+    fn most_steps(&self, spec: &WaveSpec, most_turns: usize) -> usize {
         match (self, &*spec.problem) {
             (Self::Fused(shape), Problem::Network(network)) => {
                 let turns = shape.turns(&network.model, rows(network, spec), spec.needs.centred);
-                MOST_STEPS.1.min(MOST_TURNS / turns)
+                MOST_STEPS.1.min(most_turns / turns)
             }
             _ => MOST_STEPS.0,
         }
@@ -133,7 +141,8 @@ struct Size {
 impl Plan {
     /// # Errors
     /// [`EngineError::TooLarge`], with the numbers, where not even one lane fits.
-    pub fn new(spec: &WaveSpec, limits: &Limits, paths: Paths) -> Result<Self, EngineError> {
+    pub fn new(spec: &WaveSpec, bounds: Bounds, paths: Paths) -> Result<Self, EngineError> {
+        let limits = bounds.limits;
         let parameters = spec.problem.dimension();
         let (loss_partials, work) = match &*spec.problem {
             Problem::Quadratic(_) => (quadratic::partials(parameters), parameters),
@@ -143,7 +152,7 @@ impl Plan {
                 (loss::partials(rows), 6 * rows * weights)
             }
         };
-        let path = Path::new(spec, work, limits, paths)?;
+        let path = Path::new(spec, work, bounds, paths)?;
         let packing = match (&path, &*spec.problem) {
             (Path::Fused(_), Problem::Network(network)) => Packing::of(&network.model),
             _ => Packing::none(parameters),
@@ -158,7 +167,7 @@ impl Plan {
         let lanes = plan.capacity.max(1) as u64;
         let table = lanes * UPDATE.max(spec.batch.unwrap_or(0) as u64 * WORD);
         let room = largest_buffer(limits).min(TABLE) / table;
-        plan.room = spec.block.min(plan.path.most_steps(spec)).min(room as usize).max(1);
+        plan.room = spec.block.min(plan.path.most_steps(spec, bounds.turns)).min(room as usize).max(1);
         plan.portion = plan.room.min(plan.path.first_steps(lanes * work as u64, work as u64)).max(1);
         plan.bytes = plan.sizes(spec).iter().map(|size| size.shared + lanes * size.per_lane).sum();
         Ok(plan)
@@ -267,6 +276,7 @@ pub fn rows(network: &Network, spec: &WaveSpec) -> usize {
 mod tests {
     use super::*;
     use crate::engine::Needs;
+    use crate::kernels::fused::MOST_TURNS;
     use crate::problem::Quadratic;
     use crate::problem::data::DataSource;
     use crate::problem::model::Model;
@@ -298,9 +308,14 @@ mod tests {
         Problem::Network(Network { model, loss: crate::kernels::loss::Loss::Ce, weight_decay: 0.0, data })
     }
 
+    /// A device that ends loops.
+    fn bounds(limits: &Limits) -> Bounds<'_> {
+        Bounds { limits, turns: MOST_TURNS }
+    }
+
     /// WebGPU's guaranteed limits: 128 MiB per binding, 256 MiB per buffer, 65535 workgroups.
     fn plan(spec: &WaveSpec) -> Result<Plan, EngineError> {
-        Plan::new(spec, &Limits::default(), Paths::Layered)
+        Plan::new(spec, bounds(&Limits::default()), Paths::Layered)
     }
 
     #[test]
@@ -319,7 +334,7 @@ mod tests {
         let plan_of = |lanes| plan(&spec(digits(), None, lanes)).unwrap();
         assert_eq!((plan_of(800).portion, plan_of(800).room), (3, MOST_STEPS.0));
         let small = Limits { max_storage_buffer_binding_size: 1 << 20, ..Limits::default() };
-        let plan = Plan::new(&spec(digits(), Some(64), 100), &small, Paths::Layered).unwrap();
+        let plan = Plan::new(&spec(digits(), Some(64), 100), bounds(&small), Paths::Layered).unwrap();
         assert!(plan.capacity * plan.room * 64 * 4 <= 1 << 20 && plan.portion > 1, "{plan:?}");
         assert!(plan.portion <= plan.room, "{plan:?}");
     }
@@ -347,7 +362,7 @@ mod tests {
             max_compute_workgroup_storage_size: 48 << 10,
             ..least.clone()
         };
-        let path = |spec: &WaveSpec, limits, paths| Plan::new(spec, limits, paths).map(|plan| plan.path.name());
+        let path = |spec: &WaveSpec, limits, paths| Plan::new(spec, bounds(limits), paths).map(|plan| plan.path.name());
         let spec_of = |problem| spec(problem, None, 100);
         assert_eq!(path(&spec_of(digits()), &large, Paths::Fastest).unwrap(), "fused");
         assert_eq!(path(&spec_of(digits()), &large, Paths::Layered).unwrap(), "layered");
@@ -370,7 +385,7 @@ mod tests {
     #[test]
     fn a_fused_submit_takes_more_steps_unless_one_lane_is_long_at_work() {
         let limits = Limits { max_storage_buffers_per_shader_stage: 16, ..Limits::default() };
-        let plan = |lanes, batch| Plan::new(&spec(digits(), batch, lanes), &limits, Paths::Fused).unwrap();
+        let plan = |lanes, batch| Plan::new(&spec(digits(), batch, lanes), bounds(&limits), Paths::Fused).unwrap();
         assert_eq!(plan(10, Some(16)).room, MOST_STEPS.1);
         assert!(plan(10, Some(128)).room > MOST_STEPS.0);
         // Loops turn for every row of the batch.
@@ -380,5 +395,7 @@ mod tests {
         assert!(whole.room * turns <= MOST_TURNS && (whole.room + 1) * turns > MOST_TURNS, "{turns}: {whole:?}");
         assert!(whole.portion <= whole.room);
         assert_eq!(plan(800, None).portion, 3);
+        let endless = Bounds { limits: &limits, turns: usize::MAX };
+        assert_eq!(Plan::new(&spec(digits(), None, 1), endless, Paths::Fused).unwrap().room, MOST_STEPS.1);
     }
 }

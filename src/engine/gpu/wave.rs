@@ -45,7 +45,7 @@ impl GpuWave {
     /// # Errors
     /// As [`crate::engine::Engine::open`].
     pub fn open(device: &Device, spec: WaveSpec, paths: Paths) -> Result<Self, EngineError> {
-        let plan = Plan::new(&spec, device.limits(), paths)?;
+        let plan = Plan::new(&spec, device.bounds(), paths)?;
         if plan.capacity < spec.lanes {
             let Plan { capacity, .. } = plan;
             return Err(EngineError::TooLarge(format!("{} lanes asked for; the adapter holds {capacity}", spec.lanes)));
