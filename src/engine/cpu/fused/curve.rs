@@ -18,20 +18,6 @@ pub trait Curve {
     fn slope<S: Simd>(simd: S, kept: S::f32s) -> S::f32s;
 }
 
-/// None: the last layer's.
-pub struct Identity;
-
-impl Curve for Identity {
-    #[inline(always)]
-    fn value<S: Simd>(_: S, z: S::f32s) -> (S::f32s, S::f32s) {
-        (z, z)
-    }
-    #[inline(always)]
-    fn slope<S: Simd>(simd: S, _: S::f32s) -> S::f32s {
-        simd.splat_f32s(1.0)
-    }
-}
-
 pub struct Tanh;
 
 impl Curve for Tanh {
@@ -91,24 +77,30 @@ impl Curve for Gelu {
     }
 }
 
-/// z + b, activated.
-pub struct Forward<'a, C> {
+/// z + b.
+pub struct Forward<'a> {
     pub bias: &'a [f32],
     /// rows x `bias.len()`
     pub values: &'a mut [f32],
-    /// The same, or empty where no slopes are kept.
-    pub slopes: &'a mut [f32],
-    pub curve: PhantomData<C>,
 }
 
-impl<S: Simd, C: Curve> Epilogue<S> for Forward<'_, C> {
+impl<S: Simd> Epilogue<S> for Forward<'_> {
     #[inline(always)]
     fn store(&mut self, simd: S, row: usize, column: usize, sums: S::f32s) {
         let at = row * self.bias.len() + column;
-        let (value, slope) = C::value(simd, simd.add_f32s(sums, load::<S>(self.bias, column)));
-        store::<S>(self.values, at, value);
+        store::<S>(self.values, at, simd.add_f32s(sums, load::<S>(self.bias, column)));
+    }
+}
+
+/// Replaces every z of `values` by a(z), and puts the slopes that are kept into `slopes`. A pass of its own: at the end of
+/// each tile it would wait for the tile's last sums.
+#[inline(always)]
+pub fn activate<S: Simd, C: Curve>(simd: S, values: &mut [f32], slopes: &mut [f32]) {
+    for at in (0..values.len()).step_by(S::F32_LANES) {
+        let (value, slope) = C::value(simd, load::<S>(values, at));
+        store::<S>(values, at, value);
         if C::KEEPS_SLOPE {
-            store::<S>(self.slopes, at, slope);
+            store::<S>(slopes, at, slope);
         }
     }
 }

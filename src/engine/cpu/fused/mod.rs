@@ -17,7 +17,7 @@ use crate::kernels::loss::Loss;
 use crate::kernels::real::ordered_sum;
 use crate::problem;
 use aligned_vec::AVec;
-use curve::{Backward, Curve, Forward};
+use curve::{Backward, Curve, Forward, activate};
 use panels::Layer;
 use pulp::Simd;
 use std::marker::PhantomData;
@@ -160,48 +160,32 @@ impl Network {
 
     #[inline(always)]
     fn forward<S: Simd>(&self, simd: S, weights: &[f32], height: usize, scratch: &mut Scratch) {
-        for index in 0..self.layout.layers.len() {
-            let last = index + 1 == self.layout.layers.len();
-            // One loop for each activation: the choice stays outside.
-            match self.activation {
-                _ if last => self.forward_layer::<S, curve::Identity>(simd, weights, height, index, scratch),
-                Activation::Tanh => self.forward_layer::<S, curve::Tanh>(simd, weights, height, index, scratch),
-                Activation::Relu => self.forward_layer::<S, curve::Relu>(simd, weights, height, index, scratch),
-                Activation::LeakyRelu => {
-                    self.forward_layer::<S, curve::LeakyRelu>(simd, weights, height, index, scratch);
-                }
-                Activation::Gelu => self.forward_layer::<S, curve::Gelu>(simd, weights, height, index, scratch),
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn forward_layer<S: Simd, C: Curve>(
-        &self,
-        simd: S,
-        weights: &[f32],
-        height: usize,
-        index: usize,
-        scratch: &mut Scratch,
-    ) {
-        let layer = &self.layout.layers[index];
         let Scratch { values, slopes, offsets, .. } = scratch;
-        let (below, here) = values.split_at_mut(index);
-        let epilogue = &mut Forward {
-            bias: &weights[layer.bias..][..layer.width],
-            values: &mut here[0],
-            slopes: &mut slopes[index],
-            curve: PhantomData::<C>,
-        };
-        let panels = Panels { data: &weights[layer.weight..layer.bias], stride: layer.stride(), width: layer.width };
-        match below.last() {
-            None => {
-                let inputs = Rows { data: &self.inputs, starts: At(offsets), width: layer.inputs };
-                product(simd, height, inputs, panels, epilogue);
+        let last = self.layout.layers.len() - 1;
+        for (index, layer) in self.layout.layers.iter().enumerate() {
+            let (below, here) = values.split_at_mut(index);
+            let bias = &weights[layer.bias..][..layer.width];
+            let epilogue = &mut Forward { bias, values: &mut here[0] };
+            let panels = Panels { data: &weights[layer.weight..layer.bias], stride: layer.stride(), width: layer.width };
+            match below.last() {
+                None => {
+                    let inputs = Rows { data: &self.inputs, starts: At(offsets), width: layer.inputs };
+                    product(simd, height, inputs, panels, epilogue);
+                }
+                Some(below) => {
+                    let below = Rows { data: below, starts: Every(layer.depth), width: layer.inputs };
+                    product(simd, height, below, panels, epilogue);
+                }
             }
-            Some(below) => {
-                let below = Rows { data: below, starts: Every(layer.depth), width: layer.inputs };
-                product(simd, height, below, panels, epilogue);
+            if index < last {
+                let (values, slopes) = (&mut here[0][..height * layer.width], &mut slopes[index]);
+                // One loop for each activation: the choice stays outside.
+                match self.activation {
+                    Activation::Tanh => activate::<S, curve::Tanh>(simd, values, slopes),
+                    Activation::Relu => activate::<S, curve::Relu>(simd, values, slopes),
+                    Activation::LeakyRelu => activate::<S, curve::LeakyRelu>(simd, values, slopes),
+                    Activation::Gelu => activate::<S, curve::Gelu>(simd, values, slopes),
+                }
             }
         }
     }
