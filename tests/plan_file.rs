@@ -308,7 +308,7 @@ fn a_dry_run_says_what_a_plan_takes_and_writes_nothing() {
         "about 150 of 124,800 steps in all",
         "cpu f32",
         "asked for",
-        " lanes, filled about ",
+        " lanes, fused, filled about ",
         "ring of weight versions",
         "config-steps/s",
         "and 5 more",
