@@ -1,22 +1,26 @@
-//! Single kernels on whatever adapter there is, each beside its CPU twin on one thread in f32: what has floating-point
-//! operations in FLOP/s (criterion prints elem/s), the rest and the delayed update in bytes/s.
+//! Single kernels on whatever adapter there is, and what the CPU engine runs in f32, on one thread: gradients of whole
+//! networks, and the delayed update. What has floating-point operations is in FLOP/s (criterion prints elem/s), the rest and
+//! the update in bytes/s.
 //!
-//! Every result is checked against the f64 twin before it is timed, and again afterwards. The cases, and how their work is
-//! counted, are those of `tauscope bench`.
+//! Every result is checked against f64 before it is timed, and again afterwards. The cases, and how their work is counted,
+//! are those of `tauscope bench`. Whole steps on an adapter are in benches/step.rs.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-use common::{KERNEL_F32, close, gpu};
+use common::{KERNEL_F32, assert_close, close, gpu};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::time::{Duration, Instant};
-use tauscope::bench::kernels::{CASES, Case, OnDevice, lanes};
+use tauscope::bench::kernels::{CASES, Case, Gradient, NETWORKS, OnDevice, lanes};
 use tauscope::engine::Engine;
 use tauscope::engine::gpu::device::Device;
 use tauscope::engine::gpu::program::Dispatch;
 
 /// Dispatches in one submit.
 const ROUNDS: u64 = 64;
+
+/// What is timed on the processor.
+const CPU: &str = "cpu, 1 lane, 1 thread";
 
 /// The work of so many lanes.
 fn throughput(case: &Case, lanes: usize) -> Throughput {
@@ -69,9 +73,32 @@ fn kernels(criterion: &mut Criterion) {
             bencher.iter_custom(|iterations| time(device, &on_device.dispatch, iterations));
         });
         verify(case, &on_device, lanes);
-        let mut twin = case.twin::<f32>();
-        group.throughput(throughput(case, 1));
-        group.bench_function("cpu, 1 lane, 1 thread", |bencher| bencher.iter(|| twin.run()));
+        // The other kernels are parts of a fused gradient.
+        if let Case::Step { .. } = case {
+            let mut twin = case.twin::<f32>();
+            group.throughput(throughput(case, 1));
+            group.bench_function(CPU, |bencher| bencher.iter(|| twin.run()));
+        }
+    }
+}
+
+fn gradients(criterion: &mut Criterion) {
+    for network in &NETWORKS {
+        let workload = network.workload(1);
+        let check = || {
+            let (mut fused, mut oracle) = (Gradient::<f32>::new(&workload), Gradient::<f64>::new(&workload));
+            for _ in 0..2 {
+                fused.run();
+                oracle.run();
+                assert_close(&network.name(), &fused.result(), &oracle.result(), KERNEL_F32);
+            }
+        };
+        check();
+        let mut group = criterion.benchmark_group(format!("gradient {}", network.name()));
+        group.throughput(Throughput::Elements(workload.flops_of_step()));
+        let mut gradient = Gradient::<f32>::new(&workload);
+        group.bench_function(CPU, |bencher| bencher.iter(|| gradient.run()));
+        check();
     }
 }
 
@@ -81,6 +108,6 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(800));
-    targets = kernels
+    targets = kernels, gradients
 }
 criterion_main!(benches);

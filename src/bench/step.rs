@@ -4,6 +4,7 @@ use super::Spread;
 use super::workload::Workload;
 use crate::engine::{Engine, EngineError, Footprint, Observation, Wave};
 use crate::sweep::BLOCK;
+use std::ops::Range;
 use std::time::Instant;
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
@@ -12,6 +13,8 @@ use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 pub struct Measured {
     /// Steps of single runs per second of wall-clock time, over the rounds.
     pub config_steps_per_s: Spread,
+    /// How the engine makes its steps ([`Engine::path`]).
+    pub path: String,
     /// Waves that the lanes were spread over: more than one where the engine does not hold them all in one.
     pub waves: usize,
     /// What the engine plans for its lanes, bytes.
@@ -45,27 +48,29 @@ pub fn measure(workload: &Workload, engine: &dyn Engine, rounds: usize) -> Resul
             free / lane.max(1)
         )));
     }
+    let path = engine.path(&workload.spec(lanes, BLOCK))?;
     let before = resident();
     let mut fleet = Fleet::open(workload, engine)?;
     let mut loss = vec![0.0; steps * lanes];
-    fleet.advance(steps, &mut |step, lane, seen| loss[step * lanes + lane] = seen.loss)?;
+    fleet.advance(steps, 1, &mut |step, lane, seen| loss[step * lanes + lane] = seen.loss, &mut || ())?;
     let resident_bytes = resident().zip(before).map(|(after, before)| after.saturating_sub(before));
     let outcome = Outcome { weights: fleet.weights()?, loss };
 
     let mut rates = Vec::with_capacity(rounds);
-    for _ in 0..rounds {
-        let begin = Instant::now();
-        fleet.advance(steps, &mut |_, _, _| {})?;
-        rates.push((steps * lanes) as f64 / begin.elapsed().as_secs_f64());
-    }
+    let mut begin = Instant::now();
+    fleet.advance(steps, rounds, &mut |_, _, _| {}, &mut || {
+        let end = Instant::now();
+        rates.push((steps * lanes) as f64 / (end - begin).as_secs_f64());
+        begin = end;
+    })?;
     let config_steps_per_s = Spread::of(&rates);
-    Ok(Measured { config_steps_per_s, waves: fleet.waves.len(), planned_bytes, resident_bytes, outcome })
+    Ok(Measured { config_steps_per_s, path, waves: fleet.waves.len(), planned_bytes, resident_bytes, outcome })
 }
 
 /// All lanes of a workload, in as many waves as the engine needs for them.
 struct Fleet {
-    /// Each with its number of lanes.
-    waves: Vec<(Box<dyn Wave>, usize)>,
+    /// Each with the lanes of the workload that it has.
+    waves: Vec<(Box<dyn Wave>, Range<usize>)>,
 }
 
 impl Fleet {
@@ -75,26 +80,46 @@ impl Fleet {
         let waves = lanes.div_ceil(engine.capacity(&workload.spec(lanes, BLOCK))?.max(1));
         let mut runs = workload.runs();
         let open = |index: usize| {
-            let size = lanes * (index + 1) / waves - lanes * index / waves;
-            let mut wave = engine.open(workload.spec(size, BLOCK))?;
-            (0..size).zip(&mut runs).try_for_each(|(lane, run)| wave.start(lane, run))?;
-            Ok((wave, size))
+            let share = lanes * index / waves..lanes * (index + 1) / waves;
+            let mut wave = engine.open(workload.spec(share.len(), BLOCK))?;
+            (0..share.len()).zip(&mut runs).try_for_each(|(lane, run)| wave.start(lane, run))?;
+            Ok((wave, share))
         };
         Ok(Self { waves: (0..waves).map(open).collect::<Result<_, EngineError>>()? })
     }
 
-    /// Advances every lane by `steps`, a wave after the other, in the blocks of a sweep; `see` is given every observation
-    /// with its step and lane.
-    fn advance(&mut self, steps: usize, see: &mut dyn FnMut(usize, usize, &Observation)) -> Result<(), EngineError> {
-        let mut first = 0;
-        for (wave, lanes) in &mut self.waves {
-            for begin in (0..steps).step_by(BLOCK) {
-                let block = wave.advance(BLOCK.min(steps - begin))?;
-                for lane in 0..*lanes {
-                    block.lane(lane).iter().enumerate().for_each(|(step, seen)| see(begin + step, first + lane, seen));
-                }
+    /// Goes `rounds` times through `steps` steps of every lane, a wave after the other, in the blocks of a sweep; `see` is
+    /// given every observation with its step and lane, and `done` is called at the end of every round.
+    ///
+    /// While a block is looked at, the engine has as many more as it says that pay, be they of another wave or of the next
+    /// round, so that a device does not wait for the host between them.
+    fn advance(
+        &mut self,
+        steps: usize,
+        rounds: usize,
+        see: &mut dyn FnMut(usize, usize, &Observation),
+        done: &mut dyn FnMut(),
+    ) -> Result<(), EngineError> {
+        let (waves, blocks) = (self.waves.len(), steps.div_ceil(BLOCK));
+        let ahead = self.waves.iter().map(|(wave, _)| wave.ahead()).max().unwrap_or(0);
+        // The wave of a block, and its first step in the round.
+        let place = |block: usize| (block / blocks % waves, block % blocks * BLOCK);
+        let (mut submitted, all) = (0, rounds * waves * blocks);
+        for block in 0..all {
+            while submitted < all && submitted <= block + ahead {
+                let (wave, first) = place(submitted);
+                self.waves[wave].0.submit(BLOCK.min(steps - first))?;
+                submitted += 1;
             }
-            first += *lanes;
+            let (wave, first) = place(block);
+            let (wave, lanes) = &mut self.waves[wave];
+            let seen = wave.collect()?;
+            for (lane, number) in lanes.clone().enumerate() {
+                seen.lane(lane).iter().enumerate().for_each(|(step, seen)| see(first + step, number, seen));
+            }
+            if (block + 1) % (waves * blocks) == 0 {
+                done();
+            }
         }
         Ok(())
     }
@@ -102,7 +127,7 @@ impl Fleet {
     fn weights(&mut self) -> Result<Vec<f64>, EngineError> {
         let mut all = Vec::new();
         for (wave, lanes) in &mut self.waves {
-            for lane in 0..*lanes {
+            for lane in 0..lanes.len() {
                 all.extend(wave.weights(lane)?);
             }
         }

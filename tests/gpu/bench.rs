@@ -2,9 +2,11 @@
 
 use crate::common::{EXACT, KERNEL_F32, assert_close, gpu};
 use crate::lanes::*;
-use tauscope::bench::kernels::CASES;
+use tauscope::bench::kernels::{CASES, Gradient, NETWORKS, on_adapter};
+use tauscope::engine::Engine;
 use tauscope::engine::gpu::device::Device;
 use tauscope::engine::gpu::program::Dispatch;
+use tauscope::engine::gpu::{Paths, Rehearsal};
 use tauscope::kernels::{Place, copy, peak};
 
 /// A kernel that has no lanes but one, which is idle unless `busy`.
@@ -76,6 +78,48 @@ fn every_case_of_the_benchmarks_agrees_with_its_twin_and_is_timed() {
         for lane in 0..2 {
             let found: Vec<f32> = device.read(&on_device.result, lane * length, length).unwrap();
             assert_close(&case.name(), &found, twin.result(), KERNEL_F32);
+        }
+    }
+}
+
+#[test]
+fn a_fused_step_is_a_share_of_one_dispatch_and_a_layered_one_is_all_of_its_dispatches() {
+    let [narrow, _, wide] = NETWORKS;
+    let rehearse = |paths, most| {
+        let workload = narrow.workload(2);
+        let Rehearsal { dispatches, steps } =
+            gpu().with_paths(paths).rehearse(workload.spec(2, 8), workload.runs(), most).unwrap();
+        let times = gpu().device().time(&dispatches).unwrap();
+        assert!(times.len() == dispatches.len() && times.iter().all(|seconds| (0.0..60.0).contains(seconds)));
+        (dispatches.len(), steps)
+    };
+    assert_eq!(rehearse(Paths::Fused, 3), (1, 3));
+    let (dispatches, steps) = rehearse(Paths::Layered, 3);
+    assert!(dispatches > 8 && steps == 1, "{dispatches} dispatches");
+
+    let subjects = on_adapter(gpu()).unwrap();
+    for network in [narrow, wide] {
+        let (name, path) = (network.name(), gpu().path(&network.workload(1).spec(1, 1)).unwrap());
+        let row = subjects.iter().find(|subject| subject.name == format!("whole step {name}")).unwrap();
+        assert_eq!(row.path, Some(path));
+    }
+    let timed = subjects[0].time().unwrap();
+    assert!(timed.lanes > 1 && (0.0..60.0).contains(&timed.seconds), "{timed:?}");
+}
+
+#[test]
+fn a_timed_gradient_is_that_of_each_minibatch_in_turn() {
+    for network in NETWORKS {
+        let workload = network.workload(1);
+        let (mut fused, mut oracle) = (Gradient::<f32>::new(&workload), Gradient::<f64>::new(&workload));
+        let mut before = Vec::new();
+        for turn in 0..13 {
+            fused.run();
+            oracle.run();
+            assert_close(&network.name(), &fused.result(), &oracle.result(), KERNEL_F32);
+            let same = before == oracle.result();
+            assert_eq!(same, turn > 0 && network.batch.is_none(), "{} turn {turn}", network.name());
+            before = oracle.result();
         }
     }
 }

@@ -23,13 +23,18 @@ const MOST_LANES: usize = 1024;
 const SOFTWARE_LANES: usize = 8;
 
 /// Bytes of all lanes' operands at most.
-const MOST_BYTES: u64 = 1 << 30;
+pub const MOST_BYTES: u64 = 1 << 30;
 
 /// How many lanes of a case an adapter is given.
 pub fn lanes(case: &Case, device: &Device) -> usize {
-    let most = if device.info().device_type == "Cpu" { SOFTWARE_LANES } else { MOST_LANES };
-    let fit = MOST_BYTES.min(device.limits().max_storage_buffer_binding_size) / case.work(size_of::<f32>()).bytes;
-    most.min(fit as usize).max(1)
+    let most = MOST_BYTES.min(device.limits().max_storage_buffer_binding_size);
+    lanes_within(most, case.work(size_of::<f32>()).bytes, device)
+}
+
+/// How many lanes an adapter is given that take `lane` bytes each, of `most` bytes.
+pub fn lanes_within(most: u64, lane: u64, device: &Device) -> usize {
+    let enough = if device.is_software() { SOFTWARE_LANES } else { MOST_LANES };
+    enough.min((most / lane) as usize).max(1)
 }
 
 impl Case {

@@ -1,19 +1,25 @@
-//! Single kernels, each at a few shapes: what one lane of it does, on either side, and how long that takes.
+//! Single kernels, each at a few shapes, and whole networks: what one lane does, on either side, and how long that takes.
 //!
 //! - `twin` is what a thread of the processor runs, `dispatch` what an adapter runs: the same operands, so that the results
 //!   can be compared (benches/kernels.rs does, before and after it times them)
+//! - `network` runs whole gradients and steps as the engines do
+//! - [`on_processor`] and [`on_adapter`] list what an engine really runs
 //!
-//! A case more is a line in [`CASES`]. Not here: whole steps ([`super::step`]), nor the roofs ([`super::roof`]).
+//! A case more is a line in [`CASES`], or in [`NETWORKS`]. Not here: whole rounds of steps ([`super::step`]), nor the roofs
+//! ([`super::roof`]).
 
 mod dispatch;
+mod network;
 mod twin;
 
 pub use dispatch::{OnDevice, lanes};
+pub use network::{Gradient, NETWORKS, Perceptron};
 pub use twin::Twin;
 
 use super::Spread;
-use crate::engine::EngineError;
-use crate::engine::gpu::device::Device;
+use crate::engine::cpu::{Cpu, Precision};
+use crate::engine::gpu::Gpu;
+use crate::engine::{Engine, EngineError};
 use crate::kernels::loss::Loss;
 use crate::kernels::motion::Motion;
 use crate::kernels::real::Real;
@@ -144,14 +150,90 @@ pub struct Timed {
     pub seconds: f64,
 }
 
-/// Times a case on all threads of the processor, a lane for each.
-pub fn on_processor<T: Real>(case: &Case) -> Timed {
+/// A row of the roofline: a kernel, or a whole network, as one engine runs it.
+pub struct Subject<'a> {
+    pub name: String,
+    /// How a whole network is run, as [`Engine::path`] names it; none of a single kernel.
+    pub path: Option<String>,
+    /// Of one lane.
+    pub work: Work,
+    time: Box<dyn Fn() -> Result<Timed, EngineError> + 'a>,
+}
+
+impl Subject<'_> {
+    /// # Errors
+    /// Where the adapter fails.
+    pub fn time(&self) -> Result<Timed, EngineError> {
+        (self.time)()
+    }
+}
+
+/// What the processor runs: gradients of whole networks, and kernels. Where a gradient is one fused pass, the update is the
+/// only kernel that runs by itself.
+///
+/// # Errors
+/// As [`Engine::path`].
+pub fn on_processor<T: Precision>() -> Result<Vec<Subject<'static>>, EngineError> {
+    let (engine, word) = (Cpu::<T>::default(), size_of::<T>());
+    let networks = NETWORKS.iter().map(|network| {
+        let workload = network.workload(1);
+        Ok(Subject {
+            name: format!("gradient {}", network.name()),
+            path: Some(engine.path(&workload.spec(1, 1))?),
+            work: Gradient::<T>::work(&workload, word),
+            time: Box::new(move || Ok(on_all_threads(|| Gradient::<T>::new(&workload), Gradient::run))),
+        })
+    });
+    let mut subjects: Vec<Subject> = networks.collect::<Result<_, EngineError>>()?;
+    let fused = subjects.iter().all(|network| network.path.as_deref() == Some("fused"));
+    let kernels = CASES.iter().filter(|case| !fused || matches!(case, Case::Step { .. }));
+    subjects.extend(kernels.map(|case| Subject {
+        name: case.name(),
+        path: None,
+        work: case.work(word),
+        time: Box::new(|| Ok(on_all_threads(|| case.twin::<T>(), |twin| twin.run()))),
+    }));
+    Ok(subjects)
+}
+
+/// What an adapter runs: steps of whole networks, and the kernels of the layered path.
+///
+/// # Errors
+/// As [`Engine::path`].
+pub fn on_adapter(gpu: &Gpu) -> Result<Vec<Subject<'_>>, EngineError> {
+    let (device, word) = (gpu.device(), size_of::<f32>());
+    let networks = NETWORKS.iter().map(|network| {
+        let workload = network.workload(1);
+        Ok(Subject {
+            name: format!("whole step {}", network.name()),
+            path: Some(gpu.path(&workload.spec(1, 1))?),
+            work: network::step_work(&workload, word),
+            time: Box::new(move || network::step_on_adapter(&workload, gpu)),
+        })
+    });
+    let mut subjects: Vec<Subject> = networks.collect::<Result<_, EngineError>>()?;
+    subjects.extend(CASES.iter().map(|case| Subject {
+        name: case.name(),
+        path: None,
+        work: case.work(word),
+        time: Box::new(move || {
+            let lanes = lanes(case, device);
+            let OnDevice { dispatch, .. } = case.on_device(device, lanes);
+            let seconds = median(|| Ok(device.time(std::slice::from_ref(&dispatch))?[0]))?;
+            Ok(Timed { lanes, seconds })
+        }),
+    }));
+    Ok(subjects)
+}
+
+/// The time that `run` takes on all threads of the processor, with something that each of them makes for itself.
+fn on_all_threads<W>(make: impl Fn() -> W + Sync, run: impl Fn(&mut W) + Sync) -> Timed {
     let repeated = |repetitions: u32| {
         let each = rayon::broadcast(|_| {
-            let mut twin = case.twin::<T>();
-            twin.run();
+            let mut work = make();
+            run(&mut work);
             let begin = Instant::now();
-            (0..repetitions).for_each(|_| twin.run());
+            (0..repetitions).for_each(|_| run(&mut work));
             begin.elapsed().as_secs_f64()
         });
         each.into_iter().fold(0.0, f64::max)
@@ -164,19 +246,11 @@ pub fn on_processor<T: Real>(case: &Case) -> Timed {
     Timed { lanes: rayon::current_num_threads(), seconds: Spread::of(&rounds).median }
 }
 
-/// Times a case on an adapter.
-///
-/// # Errors
-/// Where the adapter fails.
-pub fn on_adapter(case: &Case, device: &Device) -> Result<Timed, EngineError> {
-    let lanes = lanes(case, device);
-    let OnDevice { dispatch, .. } = case.on_device(device, lanes);
-    device.time(std::slice::from_ref(&dispatch))?;
-    let mut rounds = Vec::with_capacity(ROUNDS);
-    for _ in 0..ROUNDS {
-        rounds.push(device.time(std::slice::from_ref(&dispatch))?[0]);
-    }
-    Ok(Timed { lanes, seconds: Spread::of(&rounds).median })
+/// The median of [`ROUNDS`] times, seconds, after one that warms up.
+fn median(time: impl Fn() -> Result<f64, EngineError>) -> Result<f64, EngineError> {
+    time()?;
+    let rounds: Vec<f64> = (0..ROUNDS).map(|_| time()).collect::<Result<_, _>>()?;
+    Ok(Spread::of(&rounds).median)
 }
 
 /// Numbers in (-1, 1) that no kernel can take a short cut through.

@@ -1,12 +1,14 @@
 //! What one thread of the processor runs.
 
 use super::{Case, Product, labels, motion, numbers, order, parameters};
+use crate::engine::cpu::Instructions;
 use crate::kernels::activation::Activation;
 use crate::kernels::gather;
 use crate::kernels::loss::{self, Loss};
 use crate::kernels::matmul;
 use crate::kernels::real::Real;
 use crate::kernels::step::{self, Landmarks, Place, State};
+use pulp::{Simd, WithSimd};
 
 /// A kernel on one lane, with operands of its own.
 pub trait Twin<T> {
@@ -123,6 +125,7 @@ impl<T: Real> Twin<T> for Minibatch<T> {
     }
 }
 
+/// As the engine makes it: compiled for the instruction set that it is dispatched to.
 struct Update<T> {
     gradient: Vec<T>,
     landmarks: Vec<T>,
@@ -131,14 +134,23 @@ struct Update<T> {
 
 impl<T: Real> Twin<T> for Update<T> {
     fn run(&mut self) {
+        Instructions::best().run(self);
+    }
+
+    fn result(&self) -> &[T] {
+        &self.state.velocity
+    }
+}
+
+impl<T: Real> WithSimd for &mut Update<T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
         let (minimum, rest) = self.landmarks.split_at(self.gradient.len());
         let (direction, curvature) = rest.split_at(minimum.len());
         let landmarks = Landmarks { minimum, direction, curvature };
         let place = Place { read: 0, write: 0, velocity: 0 };
         step::cpu(&motion(), place, &self.gradient, landmarks, &mut self.state);
-    }
-
-    fn result(&self) -> &[T] {
-        &self.state.velocity
     }
 }

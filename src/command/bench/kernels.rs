@@ -1,7 +1,7 @@
 //! `tauscope bench`: every kernel under the roofline of the machine.
 
 use super::EngineArgs;
-use crate::bench::kernels::{CASES, Timed, Work, on_adapter, on_processor};
+use crate::bench::kernels::{Subject, Timed, on_adapter, on_processor};
 use crate::bench::roof::Roof;
 use crate::command::sweep::Chosen;
 use crate::command::to_stdout;
@@ -15,7 +15,7 @@ use serde::Serialize;
 pub struct KernelArgs {
     #[command(flatten)]
     engine: EngineArgs,
-    /// Only kernels whose name contains this
+    /// Only those whose name contains this
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
     /// Write JSON instead of a table
@@ -38,10 +38,12 @@ struct Report {
     commit: &'static str,
 }
 
-/// One kernel at one shape.
+/// One kernel at one shape, or a whole network.
 #[derive(Debug, Serialize)]
 struct Row {
     kernel: String,
+    /// How a whole network is run: `fused` or `layered`; null of a single kernel.
+    path: Option<String>,
     /// At once: threads of the processor, or lanes of a dispatch.
     lanes: usize,
     /// Of all lanes.
@@ -56,13 +58,14 @@ struct Row {
 }
 
 impl Row {
-    fn new(kernel: String, work: Work, Timed { lanes, seconds }: Timed, roof: &Roof) -> Self {
+    fn new(Subject { name, path, work, .. }: &Subject, Timed { lanes, seconds }: Timed, roof: &Roof) -> Self {
         let rate = |amount: u64| amount as f64 * lanes as f64 / seconds / 1e9;
         let (gflops, gb_per_s) = (rate(work.flops), rate(work.bytes));
         let (fraction_of_peak, fraction_of_copy) = (gflops / roof.peak_gflops, gb_per_s / roof.copy_gb_per_s);
         let bound_by = if fraction_of_peak > fraction_of_copy { "compute" } else { "memory" };
         Self {
-            kernel,
+            kernel: name.clone(),
+            path: path.clone(),
             lanes,
             microseconds: 1e6 * seconds,
             gflops,
@@ -77,36 +80,36 @@ impl Row {
 /// # Errors
 /// Bad flags, an engine that cannot be had, a device that fails.
 pub fn run(args: &KernelArgs) -> Result<()> {
-    let cases: Vec<_> = CASES.iter().filter(|case| case.name().contains(&args.only)).collect();
-    if cases.is_empty() {
-        let names: Vec<String> = CASES.iter().map(|case| case.name()).collect();
-        anyhow::bail!("--only {}: accepted: a part of one of {}", args.only, names.join(", "));
-    }
     let Chosen { engine, why } = args.engine.choose()?;
     let info = engine.info().clone();
     let adapter = match info.engine.as_str() {
         "gpu" => Some(Gpu::open(&AdapterChoice::Named(info.adapter.clone()))?),
         _ => None,
     };
-    let device = adapter.as_ref().map(Gpu::device);
-    let roof = Roof::of(&info)?;
-    let mut kernels = Vec::with_capacity(cases.len());
-    for case in cases {
-        let double = info.precision == "f64";
-        let timed = match device {
-            Some(device) => on_adapter(case, device)?,
-            None if double => on_processor::<f64>(case),
-            None => on_processor::<f32>(case),
-        };
-        let work = case.work(if double { size_of::<f64>() } else { size_of::<f32>() });
-        kernels.push(Row::new(case.name(), work, timed, &roof));
+    let subjects = match &adapter {
+        Some(gpu) => on_adapter(gpu)?,
+        None if info.precision == "f64" => on_processor::<f64>()?,
+        None => on_processor::<f32>()?,
+    };
+    let chosen: Vec<_> = subjects.iter().filter(|subject| subject.name.contains(&args.only)).collect();
+    if chosen.is_empty() {
+        let names: Vec<&str> = subjects.iter().map(|subject| subject.name.as_str()).collect();
+        let (engine, precision) = (&info.engine, &info.precision);
+        anyhow::bail!(
+            "--only {}: accepted on {engine} in {precision}: a part of one of {}",
+            args.only,
+            names.join("; ")
+        );
     }
+    let roof = Roof::of(&info)?;
+    let timed = chosen.into_iter().map(|subject| Ok(Row::new(subject, subject.time()?, &roof)));
+    let kernels = timed.collect::<Result<_>>()?;
     let report = Report {
         roof,
         kernels,
         info,
         engine_choice: why,
-        clock: if device.is_some_and(|device| device.has_clock()) { "device" } else { "host" },
+        clock: if adapter.as_ref().is_some_and(|gpu| gpu.device().has_clock()) { "device" } else { "host" },
         threads: rayon::current_num_threads(),
         commit: env!("TAUSCOPE_COMMIT"),
     };
@@ -118,10 +121,11 @@ fn table(report: &Report) -> String {
     let Report { roof, info, clock, threads, .. } = report;
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
-    table.set_header(["kernel", "lanes", "us", "GFLOP/s", "GB/s", "of peak", "of copy", "bound by"]);
+    table.set_header(["kernel", "path", "lanes", "us", "GFLOP/s", "GB/s", "of peak", "of copy", "bound by"]);
     for row in &report.kernels {
         table.add_row([
             row.kernel.clone(),
+            row.path.clone().unwrap_or_default(),
             row.lanes.to_string(),
             format!("{:.1}", row.microseconds),
             format!("{:.1}", row.gflops),
@@ -131,7 +135,7 @@ fn table(report: &Report) -> String {
             row.bound_by.into(),
         ]);
     }
-    for column in table.column_iter_mut().skip(1).take(6) {
+    for column in table.column_iter_mut().skip(2).take(6) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     format!(

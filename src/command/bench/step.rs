@@ -144,6 +144,8 @@ struct Report {
     copy_gb_per_s: f64,
     planned_bytes: u64,
     resident_bytes: Option<u64>,
+    /// How the engine makes its steps ([`crate::engine::Engine::path`]).
+    path: String,
     waves: usize,
     parameters: usize,
     model: String,
@@ -172,7 +174,7 @@ pub fn run(args: &StepArgs) -> Result<()> {
     let workload = args.workload()?;
     let Chosen { engine, why } = args.engine.choose()?;
     let roof = Roof::of(engine.info())?;
-    let Measured { config_steps_per_s, waves, planned_bytes, resident_bytes, outcome } =
+    let Measured { config_steps_per_s, path, waves, planned_bytes, resident_bytes, outcome } =
         measure(&workload, &*engine, args.rounds)?;
     if let Some(path) = &args.export {
         export::write(path, &workload, &outcome)?;
@@ -193,6 +195,7 @@ pub fn run(args: &StepArgs) -> Result<()> {
         copy_gb_per_s: roof.copy_gb_per_s,
         planned_bytes,
         resident_bytes,
+        path,
         waves,
         parameters: network.dimension(),
         model: args.model.to_string(),
@@ -225,6 +228,7 @@ fn table(report: &Report) -> String {
         "engine",
         format!("{} {} on {}{driver} ({})", info.engine, info.precision, info.adapter, report.engine_choice),
     );
+    line("path", report.path.clone());
     line("threads", report.threads.to_string());
     line(
         "workload",

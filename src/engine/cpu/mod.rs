@@ -5,18 +5,22 @@
 //! - `gradient`: where gradients come from in each precision
 //! - [`Instructions`]: which vectors there are
 //! - `lane`: one run, step by step
+//! - [`Pass`]: gradients by themselves, for benchmarks
 
 mod fused;
 mod gradient;
 mod instructions;
 mod lane;
+mod pass;
 
+pub use gradient::Precision;
 pub use instructions::Instructions;
+pub use pass::Pass;
 
 use super::{Engine, EngineError, EngineInfo, Footprint, Observation, Observations, Renewal, Run, Wave, WaveSpec};
 use crate::schedule::RowTables;
 use aligned_vec::AVec;
-use gradient::{Gradients, Precision};
+use gradient::Gradients;
 use lane::{Lane, Workbench};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;

@@ -31,10 +31,11 @@ mod wave;
 
 pub use device::{AdapterChoice, AdapterReport, Checks, Options, adapters};
 
-use super::{Engine, EngineError, EngineInfo, Footprint, Wave, WaveSpec};
+use super::{Engine, EngineError, EngineInfo, Footprint, Run, Wave, WaveSpec};
 use device::Device;
 pub use plan::Paths;
 use plan::Plan;
+pub use wave::Rehearsal;
 
 /// A device that waves can be opened on.
 #[derive(Clone, Debug)]
@@ -69,6 +70,22 @@ impl Gpu {
 
     fn plan(&self, spec: &WaveSpec) -> Result<Plan, EngineError> {
         Plan::new(spec, self.device.bounds(), self.options.paths)
+    }
+
+    /// The first steps of a wave of `runs`, one for each of its lanes, at most `most` steps: for benchmarks of what makes
+    /// them.
+    ///
+    /// # Errors
+    /// As [`Engine::open`] and [`Wave::start`].
+    pub fn rehearse(
+        &self,
+        spec: WaveSpec,
+        runs: impl IntoIterator<Item = Run>,
+        most: usize,
+    ) -> Result<Rehearsal, EngineError> {
+        let mut wave = wave::GpuWave::open(&self.device, spec, self.options.paths)?;
+        runs.into_iter().enumerate().try_for_each(|(lane, run)| wave.start(lane, run))?;
+        Ok(wave.rehearse(most))
     }
 
     /// The device itself, for tests and benchmarks of single kernels.

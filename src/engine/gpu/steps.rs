@@ -51,6 +51,14 @@ pub enum Steps {
 }
 
 impl Steps {
+    /// The dispatches of the first `steps` steps of the wave's tables, or of each of them on the layered path.
+    pub fn dispatches(&self, device: &Device, steps: usize) -> Vec<Dispatch> {
+        match self {
+            Self::Fused(fused) => vec![fused.dispatch(device, steps)],
+            Self::Layered(dispatches) => dispatches.clone(),
+        }
+    }
+
     /// Encodes the first `steps` steps of the wave's tables.
     pub fn encode(&self, device: &Device, steps: usize) -> wgpu::CommandEncoder {
         match self {

@@ -3,7 +3,7 @@
 use super::blocks::{Blocks, OBSERVATION};
 use super::device::{Buffer, Device};
 use super::pace::Pace;
-use super::plan::{Paths, Plan};
+use super::plan::{Path, Paths, Plan};
 use super::program::Dispatch;
 use super::starts::Starts;
 use super::steps::{Steps, Workspace};
@@ -13,6 +13,15 @@ use crate::kernels::motion::Update;
 use crate::kernels::{Place, renew};
 use crate::schedule::RowTables;
 use std::sync::Arc;
+
+/// Some steps of a wave to be run by themselves as often as one likes, for benchmarks. The lanes go on from where they are,
+/// with the same places in their rings and the same minibatches.
+pub struct Rehearsal {
+    /// In their order.
+    pub dispatches: Vec<Dispatch>,
+    /// Steps that they make together: one on the layered path.
+    pub steps: usize,
+}
 
 pub struct GpuWave {
     device: Device,
@@ -127,6 +136,14 @@ impl GpuWave {
             plan,
             spec,
         })
+    }
+
+    /// The first steps of its lanes, at most `most` of them and no more than its first submit would have.
+    pub fn rehearse(mut self, most: usize) -> Rehearsal {
+        self.starts.flush();
+        let steps = if self.plan.path == Path::Layered { 1 } else { most.min(self.plan.portion) };
+        self.schedule(steps);
+        Rehearsal { dispatches: self.steps.dispatches(&self.device, steps), steps }
     }
 
     /// Writes the tables of the next `steps` steps of every lane.

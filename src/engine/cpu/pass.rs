@@ -1,0 +1,54 @@
+//! Gradients by themselves, for benchmarks: what a step computes before it changes anything, on one thread.
+
+use super::Instructions;
+use super::gradient::{Gradients, Precision};
+use crate::problem::Problem;
+use aligned_vec::AVec;
+use pulp::{Simd, WithSimd};
+use std::sync::Arc;
+
+/// Loss and gradient of a problem at fixed weights.
+pub struct Pass<T: Precision> {
+    instructions: Instructions,
+    gradients: T::Gradients,
+    /// As lanes hold them.
+    weights: AVec<T>,
+    scratch: <T::Gradients as Gradients<T>>::Scratch,
+    gradient: AVec<T>,
+}
+
+impl<T: Precision> Pass<T> {
+    /// At `weights`, P, over `rows` rows, with instructions that must be there.
+    pub fn new(problem: &Arc<Problem>, weights: &[f64], rows: usize, instructions: Instructions) -> Self {
+        let gradients = T::Gradients::new(problem);
+        let weights = AVec::from_iter(0, gradients.pack(weights));
+        let gradient = AVec::from_iter(0, std::iter::repeat_n(T::zero(), weights.len()));
+        Self { instructions, scratch: gradients.scratch(rows), gradients, weights, gradient }
+    }
+
+    /// Mean loss over `rows` (numbers of samples; all where `None`), without weight decay, and its gradient.
+    pub fn run(&mut self, rows: Option<&[u32]>) -> T {
+        self.instructions.run(Once { pass: self, rows })
+    }
+
+    /// The latest gradient, P.
+    pub fn gradient(&self) -> Vec<f64> {
+        self.gradients.unpack(&self.gradient)
+    }
+}
+
+/// One gradient, compiled for the instruction set that it is dispatched to.
+struct Once<'a, T: Precision> {
+    pass: &'a mut Pass<T>,
+    rows: Option<&'a [u32]>,
+}
+
+impl<T: Precision> WithSimd for Once<'_, T> {
+    type Output = T;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> T {
+        let Pass { gradients, weights, scratch, gradient, .. } = self.pass;
+        gradients.loss_and_gradient(simd, weights, self.rows, scratch, gradient)
+    }
+}
