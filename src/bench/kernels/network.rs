@@ -10,6 +10,7 @@ use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
 use crate::problem::Problem;
 use crate::rule::Rule;
+use std::hint::black_box;
 use std::sync::Arc;
 
 /// That of `tauscope bench step`, that of a default sweep, and a wide one.
@@ -71,7 +72,7 @@ impl<T: Precision> Gradient<T> {
     pub fn run(&mut self) {
         let Self { pass, order, rows, next } = self;
         let batch = order.as_deref().map(|order| &order[*next * *rows..][..*rows]);
-        pass.run(batch);
+        black_box(pass.run(batch));
         *next = (*next + 1) % BATCHES;
     }
 
