@@ -166,7 +166,8 @@ impl Network {
             let (below, here) = values.split_at_mut(index);
             let bias = &weights[layer.bias..][..layer.width];
             let epilogue = &mut Forward { bias, values: &mut here[0] };
-            let panels = Panels { data: &weights[layer.weight..layer.bias], stride: layer.stride(), width: layer.width };
+            let panels =
+                Panels { data: &weights[layer.weight..layer.bias], stride: layer.stride(), width: layer.width };
             match below.last() {
                 None => {
                     let inputs = Rows { data: &self.inputs, starts: At(offsets), width: layer.inputs };
