@@ -201,18 +201,20 @@ enum Failed {
     Other(String),
 }
 
-/// wgpu panics where a device is lost under a poll.
+/// wgpu panics where a device is lost under a poll, and now and then where two threads poll one device.
 fn poll(
     handle: &wgpu::Device,
     submission_index: Option<wgpu::SubmissionIndex>,
     patience: Duration,
 ) -> Result<(), Failed> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let wait = wgpu::PollType::Wait { submission_index, timeout: Some(patience) };
     match quietly(|| handle.poll(wait)) {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(wgpu::PollError::Timeout)) => Err(Failed::Late),
         Ok(Err(error)) => Err(Failed::Other(error.to_string())),
-        Err(()) => Err(Failed::Other("it failed while it was waited for".into())),
+        Err(why) => Err(Failed::Other(format!("it failed while it was waited for: {why}"))),
     }
 }
 
@@ -220,8 +222,8 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work`; a panic in it becomes an error, without its message on stderr.
-fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, ()> {
+/// Runs `work`; a panic in it becomes an error, its message the error's and not on stderr.
+fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let usual = panic::take_hook();
@@ -234,7 +236,10 @@ fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, ()> {
     QUIET.set(true);
     let outcome = panic::catch_unwind(AssertUnwindSafe(work));
     QUIET.set(false);
-    outcome.map_err(drop)
+    outcome.map_err(|panic| match panic.downcast::<String>() {
+        Ok(message) => *message,
+        Err(panic) => panic.downcast_ref::<&str>().copied().unwrap_or("a panic without words").into(),
+    })
 }
 
 #[cfg(test)]
@@ -244,7 +249,7 @@ mod tests {
     #[test]
     fn a_panic_inside_is_an_error() {
         assert_eq!(quietly(|| 1), Ok(1));
-        assert_eq!(quietly(|| -> i32 { panic!("this must not be seen") }), Err(()));
+        assert_eq!(quietly(|| -> i32 { panic!("this must not be seen") }), Err("this must not be seen".into()));
     }
 
     #[test]
