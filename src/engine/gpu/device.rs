@@ -1,7 +1,7 @@
 //! Adapters and devices: which one is taken, what it can do, and how its failures are told.
 
 use super::cache::{self, PipelineCache};
-use super::fault::{Fault, Submission, Watchdog};
+use super::fault::{self, Fault, Submission, Watchdog};
 use super::plan::Bounds;
 use super::plan::Paths;
 use super::program::Pipelines;
@@ -296,9 +296,15 @@ impl Device {
         self.fault.check().inspect_err(|_| self.fault.abandon_if_dead(&self.handle, &self.queue))
     }
 
+    /// Submits commands.
+    pub(super) fn push(&self, commands: wgpu::CommandBuffer) -> wgpu::SubmissionIndex {
+        let _turn = fault::turn();
+        self.queue.submit([commands])
+    }
+
     /// Submits commands that `what` describes to whoever waits for them in vain.
     pub(super) fn submit(&self, commands: wgpu::CommandBuffer, what: &Arc<str>) -> Submission {
-        self.watchdog.watch(self.queue.submit([commands]), Arc::clone(what))
+        self.watchdog.watch(self.push(commands), Arc::clone(what))
     }
 
     /// How long a single submit may take until it is taken to hang.
@@ -360,7 +366,7 @@ impl Device {
         let staging = self.staging(bytes);
         let mut encoder = self.handle.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(buffer, (first * size_of::<T>()) as u64, &staging, 0, bytes);
-        self.queue.submit([encoder.finish()]);
+        self.push(encoder.finish());
         self.read_staging(&staging, length)
     }
 

@@ -201,14 +201,19 @@ enum Failed {
     Other(String),
 }
 
-/// wgpu panics where a device is lost under a poll, and now and then where two threads poll one device.
+/// Held by whoever submits or polls: wgpu panics now and then where one thread polls a device while another submits to it.
+pub fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// wgpu panics where a device is lost under a poll.
 fn poll(
     handle: &wgpu::Device,
     submission_index: Option<wgpu::SubmissionIndex>,
     patience: Duration,
 ) -> Result<(), Failed> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let wait = wgpu::PollType::Wait { submission_index, timeout: Some(patience) };
     match quietly(|| handle.poll(wait)) {
         Ok(Ok(_)) => Ok(()),

@@ -153,6 +153,6 @@ impl Device {
     /// Runs `steps` rounds of `dispatches` without waiting for them.
     pub fn run(&self, dispatches: &[Dispatch], steps: usize) {
         let commands = self.encode(dispatches, steps).finish();
-        self.queue.submit([commands]);
+        self.push(commands);
     }
 }
