@@ -50,7 +50,7 @@ impl Kernel {
         self.structs.last().map_or(0, |params| params.size)
     }
 
-    /// The source of a variant: with what [`mod@unroll`] repeats.
+    /// The source of a variant: with what `unroll.rs` repeats.
     pub fn unrolled(&self, variant: &[(&'static str, f64)]) -> String {
         unroll::unroll(self.source, variant)
     }
