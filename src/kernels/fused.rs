@@ -263,12 +263,7 @@ fn row_strides(model: &Model) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn model(widths: &[usize]) -> Model {
-        let (inputs, rest) = widths.split_first().unwrap();
-        let (outputs, hidden) = rest.split_last().unwrap();
-        Model::mlp(*inputs, hidden, *outputs, Activation::Tanh)
-    }
+    use crate::kernels::packing::model;
 
     #[test]
     fn a_shape_keeps_within_its_limits_and_its_matrices_apart() {

@@ -84,16 +84,17 @@ pub fn pad_rows(rows: &[f32], width: usize) -> Vec<f32> {
     rows.chunks_exact(width).flat_map(|row| row.iter().chain(&pad)).copied().collect()
 }
 
+/// A network of these widths, from inputs to outputs.
+#[cfg(test)]
+pub(super) fn model(widths: &[usize]) -> Model {
+    let (inputs, rest) = widths.split_first().unwrap();
+    let (outputs, hidden) = rest.split_last().unwrap();
+    Model::mlp(*inputs, hidden, *outputs, super::activation::Activation::Tanh)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::activation::Activation;
-
-    fn model(widths: &[usize]) -> Model {
-        let (inputs, rest) = widths.split_first().unwrap();
-        let (outputs, hidden) = rest.split_last().unwrap();
-        Model::mlp(*inputs, hidden, *outputs, Activation::Tanh)
-    }
 
     #[test]
     fn packing_is_the_transpose_with_its_bias_and_comes_back() {

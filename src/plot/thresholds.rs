@@ -258,8 +258,9 @@ fn summary(scene: &mut Scene, right: f64, rows: &[ThresholdRow]) {
     }
     let note = Style::new(16.0, FADED.to_rgba());
     let notes = [
-        "Marks: measured. Lines: theory (thin:",
-        "through the marks, where none is known).",
+        "Marks: measured. Lines: theory",
+        "(thin: none is known, through",
+        "the marks).",
         "Bars: from the largest stable to the",
         "smallest unstable learning rate.",
         "Open marks: undecided.",

@@ -2,8 +2,8 @@
 
 use super::cache::{self, PipelineCache};
 use super::fault::{self, Fault, Submission, Watchdog};
-use super::plan::Bounds;
 use super::plan::Paths;
+use super::plan::{Bounds, MOST_SOFTWARE_WORK, MOST_WORK};
 use super::program::Pipelines;
 use crate::engine::{EngineError, EngineInfo};
 use crate::kernels::{self, fused::MOST_TURNS};
@@ -279,7 +279,8 @@ impl Device {
 
     /// What plans must keep to. Mesa's software rasteriser ends loops that turn too often; no hardware is known to.
     pub(super) fn bounds(&self) -> Bounds<'_> {
-        Bounds { limits: &self.limits, turns: if self.is_software() { MOST_TURNS } else { usize::MAX } }
+        let (turns, work) = if self.is_software() { (MOST_TURNS, MOST_SOFTWARE_WORK) } else { (usize::MAX, MOST_WORK) };
+        Bounds { limits: &self.limits, turns, work }
     }
 
     /// Whether it is a program on the processor.

@@ -17,7 +17,10 @@ const MOST_STEPS: (usize, usize) = (64, 256);
 
 /// Floating-point operations in the first submit at most; how fast the device is shows in it. Drivers kill submits that
 /// take seconds; a small integrated GPU needs a tenth of a second for these.
-const MOST_WORK: u64 = 40_000_000_000;
+pub const MOST_WORK: u64 = 40_000_000_000;
+
+/// The same on a software adapter, which does a few thousand million of them in a second.
+pub const MOST_SOFTWARE_WORK: u64 = 1_000_000_000;
 
 /// Bytes of the largest table of a submit at most.
 const TABLE: u64 = 64 << 20;
@@ -31,6 +34,8 @@ pub struct Bounds<'a> {
     pub limits: &'a Limits,
     /// Turns of loops in one dispatch, where there is an end to them ([`Shape::turns`]).
     pub turns: usize,
+    /// Floating-point operations in the first submit.
+    pub work: u64,
 }
 
 /// Which paths the waves of a device may take.
@@ -64,7 +69,7 @@ impl Path {
     }
 
     /// The fused path, or what of it cannot be had. `work` is that of one lane's step.
-    fn fused(spec: &WaveSpec, work: usize, Bounds { limits, turns: most_turns }: Bounds) -> Result<Self, String> {
+    fn fused(spec: &WaveSpec, work: usize, Bounds { limits, turns: most_turns, .. }: Bounds) -> Result<Self, String> {
         let Problem::Network(network) = &*spec.problem else {
             return Err("a network: this is a quadratic".into());
         };
@@ -98,9 +103,9 @@ impl Path {
     }
 
     /// Steps in the first submit at most, of a wave whose lanes take `work` together in a step and `lane_work` each.
-    fn first_steps(&self, work: u64, lane_work: u64) -> usize {
+    fn first_steps(&self, work: u64, lane_work: u64, most_work: u64) -> usize {
         let alone = if *self == Self::Layered { u64::MAX } else { MOST_LANE_WORK / lane_work };
-        (MOST_WORK / work).min(alone) as usize
+        (most_work / work).min(alone) as usize
     }
 
     /// As run.json names it.
@@ -168,7 +173,7 @@ impl Plan {
         let table = lanes * UPDATE.max(spec.batch.unwrap_or(0) as u64 * WORD);
         let room = largest_buffer(limits).min(TABLE) / table;
         plan.room = spec.block.min(plan.path.most_steps(spec, bounds.turns)).min(room as usize).max(1);
-        plan.portion = plan.room.min(plan.path.first_steps(lanes * work as u64, work as u64)).max(1);
+        plan.portion = plan.room.min(plan.path.first_steps(lanes * work as u64, work as u64, bounds.work)).max(1);
         plan.bytes = plan.sizes(spec).iter().map(|size| size.shared + lanes * size.per_lane).sum();
         Ok(plan)
     }
@@ -310,7 +315,7 @@ mod tests {
 
     /// A device that ends loops.
     fn bounds(limits: &Limits) -> Bounds<'_> {
-        Bounds { limits, turns: MOST_TURNS }
+        Bounds { limits, turns: MOST_TURNS, work: MOST_WORK }
     }
 
     /// WebGPU's guaranteed limits: 128 MiB per binding, 256 MiB per buffer, 65535 workgroups.
@@ -395,7 +400,10 @@ mod tests {
         assert!(whole.room * turns <= MOST_TURNS && (whole.room + 1) * turns > MOST_TURNS, "{turns}: {whole:?}");
         assert!(whole.portion <= whole.room);
         assert_eq!(plan(800, None).portion, 3);
-        let endless = Bounds { limits: &limits, turns: usize::MAX };
+        let endless = Bounds { turns: usize::MAX, ..bounds(&limits) };
         assert_eq!(Plan::new(&spec(digits(), None, 1), endless, Paths::Fused).unwrap().room, MOST_STEPS.1);
+        // 10.6 MFLOP in a step of each of ten lanes.
+        let slow = Bounds { work: MOST_SOFTWARE_WORK, ..bounds(&limits) };
+        assert_eq!(Plan::new(&spec(digits(), None, 10), slow, Paths::Fused).unwrap().portion, 7);
     }
 }
