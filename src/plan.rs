@@ -422,7 +422,7 @@ impl ProblemPlan {
         let data = Dataset::load(self.data.expect(RESOLVED), count, self.seed_data)?;
         // A linear model has none, and no layer that would apply it.
         let activation = self.activation.unwrap_or(Activation::Tanh);
-        let model = Model::mlp(data.features, hidden, data.classes, activation);
+        let model = Model::mlp(data.features(), hidden, data.classes, activation);
         let (loss, weight_decay) = (self.loss.expect(RESOLVED), self.weight_decay);
         Ok(Problem::Network(Network { model, loss, weight_decay, data }))
     }

@@ -28,7 +28,7 @@ pub fn write(path: &Path, workload: &Workload, outcome: &Outcome) -> Result<()> 
     let network = workload.network();
     let (samples, parameters) = (network.data.samples(), network.dimension());
     let mut tensors = vec![
-        Tensor::new("x", Dtype::F32, [samples, network.data.features], &network.data.inputs),
+        Tensor::new("x", Dtype::F32, [samples, network.data.features()], &network.data.inputs),
         Tensor::new("y", Dtype::U32, [samples], &network.data.labels),
         Tensor::new("start", Dtype::F64, [parameters], &workload.start()),
         Tensor::new("lr", Dtype::F64, [workload.lanes], &workload.learning_rates()),
@@ -79,7 +79,7 @@ numbers!(f32, f64, u32);
 
 fn metadata(workload: &Workload) -> HashMap<String, String> {
     let network = workload.network();
-    let inputs = std::iter::once(network.data.features);
+    let inputs = std::iter::once(network.data.features());
     let widths = inputs.chain(network.model.layers.iter().map(|layer| layer.outputs));
     let entries = [
         ("widths", widths.map(|width| width.to_string()).collect::<Vec<_>>().join("-")),

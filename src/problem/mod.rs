@@ -4,9 +4,11 @@ pub mod data;
 pub mod model;
 pub mod network;
 pub mod quadratic;
+pub mod shape;
 
 pub use network::Network;
 pub use quadratic::Quadratic;
+pub use shape::Shape;
 
 /// An objective f over a flat parameter vector.
 #[derive(Clone, Debug)]

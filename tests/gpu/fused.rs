@@ -38,8 +38,12 @@ const INVOCATIONS: [usize; 2] = [256, 64];
 fn network(widths: &[usize], rows: usize, activation: Activation, loss: Loss) -> Network {
     let (features, classes) = (widths[0], *widths.last().unwrap());
     let samples = rows + 5;
-    let data =
-        Dataset { inputs: uniform(21, samples * features), labels: labels(22, samples, classes), features, classes };
+    let data = Dataset {
+        inputs: uniform(21, samples * features),
+        labels: labels(22, samples, classes),
+        shape: tauscope::problem::Shape::vector(features),
+        classes,
+    };
     let model = Model::mlp(features, &widths[1..widths.len() - 1], classes, activation);
     Network { model, loss, weight_decay: f64::from(WEIGHT_DECAY), data }
 }
@@ -69,7 +73,7 @@ fn check(what: &str, network: &Network, shape: &Shape, rows: usize, drawn: bool,
         steps: 1,
         rows: rows as u32,
         minibatch: u32::from(drawn),
-        features: quads(data.features) as u32,
+        features: quads(data.features()) as u32,
         classes: data.classes as u32,
         layers: network.model.layers.len() as u32,
         parameters: (length / 4) as u32,
@@ -87,7 +91,7 @@ fn check(what: &str, network: &Network, shape: &Shape, rows: usize, drawn: bool,
         &device.buffer_of("places", &places),
         &updates(device, motions),
         &device.buffer_of("order", &order),
-        &on_device("data", &pad_rows(&data.inputs, data.features)),
+        &on_device("data", &pad_rows(&data.inputs, data.features())),
         &device.buffer_of("labels", &data.labels),
         &device.buffer_of("layers", &shape.layers(&network.model)),
         &on_device("landmarks", &pack(&lanes.landmarks)),

@@ -15,7 +15,7 @@ use tauscope::kernels::activation::Activation;
 use tauscope::kernels::loss::Loss;
 use tauscope::problem::data::Dataset;
 use tauscope::problem::model::Model;
-use tauscope::problem::{Network, Problem, Quadratic};
+use tauscope::problem::{Network, Problem, Quadratic, Shape};
 use tauscope::rule::{Locality, Rule, RuleKind};
 use tauscope::schedule::{Sampling, Schedule, ScheduleKind};
 
@@ -33,7 +33,7 @@ pub fn network(hidden: &[usize], activation: Activation, loss: Loss) -> Problem 
     let data = Dataset {
         inputs: uniform(1, samples * features).iter().map(|x| *x as f32).collect(),
         labels: (0..samples as u32).map(|row| (row * row + 1) % classes as u32).collect(),
-        features,
+        shape: Shape::vector(features),
         classes,
     };
     Problem::Network(Network {

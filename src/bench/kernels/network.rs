@@ -97,7 +97,7 @@ pub fn step_work(workload: &Workload, word: usize) -> Work {
 fn work(workload: &Workload, vectors: usize, word: usize) -> Work {
     let (network, rows) = (workload.network(), workload.rows());
     let numbers = if workload.batch.is_some() { rows } else { 0 };
-    let words = vectors * network.dimension() + rows * network.data.features + rows + numbers;
+    let words = vectors * network.dimension() + rows * network.data.features() + rows + numbers;
     Work { flops: workload.flops_of_step(), bytes: (words * word) as u64 }
 }
 

@@ -26,7 +26,7 @@ impl Fused {
             steps: 0,
             rows: rows as u32,
             minibatch: u32::from(spec.batch.is_some()),
-            features: quads(data.features) as u32,
+            features: quads(data.features()) as u32,
             classes: data.classes as u32,
             layers: model.layers.len() as u32,
             parameters: parameters as u32,
@@ -36,7 +36,7 @@ impl Fused {
             scale: 1.0 / rows as f32,
             weight_decay: network.weight_decay as f32,
         };
-        let inputs = device.buffer_of("data", &pad_rows(&data.inputs, data.features));
+        let inputs = device.buffer_of("data", &pad_rows(&data.inputs, data.features()));
         let labels = device.buffer_of("labels", &data.labels);
         let layers: Vec<fused::Layer> = shape.layers(model);
         let layers = device.buffer_of("layers", &layers);

@@ -85,9 +85,9 @@ impl Gradient<'_> {
         let data = self.wave.device.buffer_of("data", &network.data.inputs);
         let data_labels = self.wave.device.buffer_of("data_labels", &network.data.labels);
         let (inputs, labels, label_stride) = if self.wave.spec.batch.is_some() {
-            let inputs = self.wave.per_lane("inputs", rows * network.data.features);
+            let inputs = self.wave.per_lane("inputs", rows * network.data.features());
             let labels = self.wave.per_lane("labels", rows);
-            dispatches.push(self.gather(rows, network.data.features, &data, &data_labels, &inputs, &labels));
+            dispatches.push(self.gather(rows, network.data.features(), &data, &data_labels, &inputs, &labels));
             (inputs, labels, rows)
         } else {
             (data, data_labels, 0)

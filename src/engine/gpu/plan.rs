@@ -5,7 +5,6 @@ use crate::engine::{EngineError, WaveSpec};
 use crate::kernels::fused::{self, Shape};
 use crate::kernels::packing::{Packing, quads};
 use crate::kernels::{gather, loss, matmul, quadratic, step};
-use crate::problem::data::Dataset;
 use crate::problem::{Network, Problem};
 use wgpu::Limits;
 
@@ -220,14 +219,14 @@ impl Plan {
         match (&*spec.problem, &self.path) {
             (Problem::Quadratic(_), _) => sizes.push(shared("eigenvalues", self.parameters)),
             (Problem::Network(network), Path::Fused(_)) => {
-                let Dataset { features, .. } = network.data;
+                let features = network.data.features();
                 sizes.push(shared("data", network.data.samples() * 4 * quads(features)));
             }
             (Problem::Network(network), Path::Layered) => {
                 let rows = rows(network, spec);
                 sizes.push(shared("data", network.data.inputs.len()));
                 if spec.batch.is_some() {
-                    sizes.push(per_lane("inputs", rows * network.data.features));
+                    sizes.push(per_lane("inputs", rows * network.data.features()));
                 }
                 let layers = &network.model.layers;
                 sizes.extend(layers.iter().map(|layer| per_lane("values", rows * layer.outputs)));
@@ -244,7 +243,7 @@ impl Plan {
         let mut grids = vec![("step", self.parameters.div_ceil(step::WORKGROUP))];
         if let (Problem::Network(network), Path::Layered) = (&*spec.problem, &self.path) {
             let rows = rows(network, spec);
-            grids.push(("gather", (rows * network.data.features).div_ceil(gather::WORKGROUP)));
+            grids.push(("gather", (rows * network.data.features()).div_ceil(gather::WORKGROUP)));
             for layer in &network.model.layers {
                 for (rows, columns) in [(rows, layer.outputs), (rows, layer.inputs), (layer.outputs, layer.inputs + 1)]
                 {
@@ -283,7 +282,7 @@ mod tests {
     use crate::engine::Needs;
     use crate::kernels::fused::MOST_TURNS;
     use crate::problem::Quadratic;
-    use crate::problem::data::DataSource;
+    use crate::problem::data::{DataSource, Dataset};
     use crate::problem::model::Model;
     use crate::schedule::Sampling;
     use std::sync::Arc;

@@ -89,8 +89,8 @@ impl Network {
         let data = &network.data;
         let depth = layout.layers.first().map_or(0, |layer| layer.depth);
         let mut inputs = zeros(data.samples() * depth);
-        for (padded, row) in inputs.chunks_exact_mut(depth).zip(data.inputs.chunks_exact(data.features)) {
-            padded[..data.features].copy_from_slice(row);
+        for (padded, row) in inputs.chunks_exact_mut(depth).zip(data.inputs.chunks_exact(data.features())) {
+            padded[..data.features()].copy_from_slice(row);
         }
         Self {
             layout,

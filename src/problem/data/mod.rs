@@ -1,12 +1,13 @@
 //! Data: the embedded digits, and the choice of a seeded subset.
 
+use super::Shape;
 use flate2::read::GzDecoder;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
-static DIGITS: &[u8] = include_bytes!("../../data/digits.csv.gz");
+static DIGITS: &[u8] = include_bytes!("../../../data/digits.csv.gz");
 
 /// Where samples come from, by the names of `--data`.
 #[derive(
@@ -26,7 +27,7 @@ pub struct Dataset {
     pub inputs: Vec<f32>,
     /// One class in 0..classes for each sample.
     pub labels: Vec<u32>,
-    pub features: usize,
+    pub shape: Shape,
     pub classes: usize,
 }
 
@@ -40,6 +41,11 @@ pub enum DataError {
 impl Dataset {
     pub fn samples(&self) -> usize {
         self.labels.len()
+    }
+
+    /// Numbers of one sample.
+    pub fn features(&self) -> usize {
+        self.shape.elements()
     }
 
     /// `samples` of the source (all where `None`), chosen without replacement by `seed`.
@@ -63,15 +69,16 @@ impl Dataset {
 
     /// Some of the samples, in the order given.
     pub fn select(&self, rows: &[usize]) -> Self {
-        let inputs =
-            rows.iter().flat_map(|row| &self.inputs[row * self.features..][..self.features]).copied().collect();
+        let features = self.features();
+        let inputs = rows.iter().flat_map(|row| &self.inputs[row * features..][..features]).copied().collect();
         Self { inputs, labels: rows.iter().map(|row| self.labels[*row]).collect(), ..*self }
     }
 }
 
 /// The embedded digits, pixels divided by 16 (exact in f32).
 fn digits() -> Dataset {
-    const FEATURES: usize = 64;
+    const FEATURES: usize = SHAPE.elements();
+    const SHAPE: Shape = Shape::new(1, 8, 8);
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(GzDecoder::new(DIGITS));
     let (mut inputs, mut labels) = (Vec::new(), Vec::new());
     for record in reader.deserialize::<Vec<u8>>() {
@@ -79,7 +86,7 @@ fn digits() -> Dataset {
         inputs.extend(record[..FEATURES].iter().map(|pixel| f32::from(*pixel) / 16.0));
         labels.push(u32::from(record[FEATURES]));
     }
-    Dataset { inputs, labels, features: FEATURES, classes: 10 }
+    Dataset { inputs, labels, shape: SHAPE, classes: 10 }
 }
 
 #[cfg(test)]
