@@ -81,7 +81,7 @@ fn exported(path: &Path) -> Exported {
     let data = Dataset {
         inputs: words("x").into_iter().map(f32::from_le_bytes).collect(),
         labels: words("y").into_iter().map(u32::from_le_bytes).collect(),
-        features: 64,
+        shape: tauscope::problem::Shape::vector(64),
         classes: 10,
     };
     assert_eq!(file.tensor("x").unwrap().shape(), [50, 64]);
