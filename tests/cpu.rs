@@ -15,7 +15,7 @@ use tauscope::kernels::activation::Activation;
 use tauscope::kernels::loss::Loss;
 use tauscope::problem::data::Dataset;
 use tauscope::problem::model::Model;
-use tauscope::problem::{Network, Problem, Shape};
+use tauscope::problem::{Network, Problem};
 use tauscope::rule::{Rule, RuleKind};
 use tauscope::schedule::{Sampling, Schedule};
 
@@ -47,7 +47,7 @@ impl Shape {
         let data = Dataset {
             inputs: numbers(samples * features).map(|x| x as f32).collect(),
             labels: (0..samples).map(|row| (row * row % classes) as u32).collect(),
-            shape: Shape::vector(features),
+            shape: tauscope::problem::Shape::vector(features),
             classes,
         };
         let model = Model::mlp(features, &self.hidden, classes, self.activation);
