@@ -159,14 +159,14 @@ fn follow(sweep: &Sweep, engine: &dyn Engine, cell: &Cell, rates: &[f64], horizo
     let mut wave: Box<dyn Wave> = engine.open(spec).expect("the wave fits");
     let run = Run {
         rule: cell.rule,
-        lr: 0.0,
+        lr: 0.0.into(),
         schedule: cell.schedule.clone(),
         seed: sweep.plan.seed_order,
         start: Arc::new(start),
         centred: false,
     };
     for (lane, lr) in rates.iter().enumerate() {
-        wave.start(lane, Run { lr: *lr, ..run.clone() }).expect("the run fits");
+        wave.start(lane, Run { lr: (*lr).into(), ..run.clone() }).expect("the run fits");
     }
     let mut runs = vec![Followed::default(); rates.len()];
     for begin in (0..horizon).step_by(BLOCK) {

@@ -6,7 +6,6 @@
 
 use crate::curvature::{self, Effort, Eigenpair};
 use crate::problem::Problem;
-use crate::problem::model::Model;
 use crate::problem::network::{FullBatch, Network};
 use argmin::core::{CostFunction, Error, Executor, Gradient};
 use argmin::solver::linesearch::MoreThuenteLineSearch;
@@ -205,25 +204,15 @@ impl Gradient for &Objective<'_> {
     }
 }
 
-/// PyTorch's names in `nn.Sequential(Linear, activation, Linear, ...)`: dense layer i is module 2 i.
-fn tensor_names(model: &Model) -> impl Iterator<Item = (usize, String, String)> {
-    (0..model.layers.len()).map(|i| (i, format!("{}.weight", 2 * i), format!("{}.bias", 2 * i)))
-}
-
 /// Weights as a safetensors file in f64: `0.weight` as (out, in), `0.bias`, `2.weight`, ... A quadratic's is `x`.
 pub fn to_safetensors(problem: &Problem, weights: &[f64]) -> Vec<u8> {
     let bytes = |values: &[f64]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
     let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = match problem {
         Problem::Quadratic(_) => vec![("x".into(), vec![weights.len()], bytes(weights))],
-        Problem::Network(network) => tensor_names(&network.model)
-            .flat_map(|(index, weight, bias)| {
-                let layer = &network.model.layers[index];
-                [
-                    (weight, vec![layer.outputs, layer.inputs], bytes(layer.weight(weights))),
-                    (bias, vec![layer.outputs], bytes(layer.bias(weights))),
-                ]
-            })
-            .collect(),
+        Problem::Network(network) => {
+            let tensors = network.model.graph.parameters.iter();
+            tensors.map(|tensor| (tensor.name.clone(), tensor.shape.clone(), bytes(tensor.of(weights)))).collect()
+        }
     };
     let views = tensors.iter().map(|(name, shape, bytes)| {
         let view = TensorView::new(Dtype::F64, shape.clone(), bytes).expect("the bytes fill the shape");
@@ -263,10 +252,8 @@ pub fn load(problem: &Problem, path: &Path) -> Result<Vec<f64>, MinimumError> {
         Problem::Quadratic(quadratic) => read("x", &[quadratic.eigenvalues.len()]),
         Problem::Network(network) => {
             let mut weights = Vec::with_capacity(network.dimension());
-            for (index, weight, bias) in tensor_names(&network.model) {
-                let layer = &network.model.layers[index];
-                weights.extend(read(&weight, &[layer.outputs, layer.inputs])?);
-                weights.extend(read(&bias, &[layer.outputs])?);
+            for tensor in &network.model.graph.parameters {
+                weights.extend(read(&tensor.name, &tensor.shape)?);
             }
             Ok(weights)
         }

@@ -5,8 +5,7 @@
 use crate::flags::{Batch, EngineChoice, ModelSpec, Precision, Samples, ScheduleSpec, SweepArgs};
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
-use crate::problem::data::{DataError, DataSource, Dataset};
-use crate::problem::model::Model;
+use crate::problem::data::{DataSource, Dataset};
 use crate::problem::{Network, Problem, Quadratic};
 use crate::rule::{Dampening, Locality, Rule, RuleKind, RuleSpec};
 use crate::schedule::{Sampling, Schedule, ScheduleError};
@@ -398,33 +397,31 @@ impl ProblemPlan {
             return Ok(Self { weight_decay: 0.0, ..shared });
         }
         let samples = args.samples;
-        let activation = (args.model != ModelSpec::Linear).then_some(args.activation);
+        let activation = args.model.takes_activation().then_some(args.activation);
         Ok(Self { data: Some(args.data), samples: Some(samples), activation, loss: Some(args.loss), ..shared })
     }
 
     /// Loads the data and lays out the model.
     ///
     /// # Errors
-    /// Where the data cannot be had in the asked amount.
-    pub fn build(&self) -> Result<Problem, DataError> {
-        let hidden: &[usize] = match &self.model {
-            ModelSpec::Quadratic(eigenvalues) => {
-                return Ok(Problem::Quadratic(Quadratic { eigenvalues: eigenvalues.clone() }));
-            }
-            ModelSpec::Linear => &[],
-            ModelSpec::Mlp(hidden) => hidden,
-        };
+    /// Where the data cannot be had in the asked amount, or does not suit the model.
+    pub fn build(&self) -> Result<Problem, PlanError> {
+        if let ModelSpec::Quadratic(eigenvalues) = &self.model {
+            return Ok(Problem::Quadratic(Quadratic { eigenvalues: eigenvalues.clone() }));
+        }
         let count = match self.samples {
             Some(Samples::Count(count)) => Some(count),
             Some(Samples::All) | None => None,
         };
         const RESOLVED: &str = "a resolved plan names the data and the loss of a network";
-        let data = Dataset::load(self.data.expect(RESOLVED), count, self.seed_data)?;
+        let data = Dataset::load(self.data.expect(RESOLVED), count, self.seed_data)
+            .map_err(|error| PlanError(error.to_string()))?;
         // A linear model has none, and no layer that would apply it.
         let activation = self.activation.unwrap_or(Activation::Tanh);
-        let model = Model::mlp(data.features(), hidden, data.classes, activation);
+        let model = self.model.model(data.shape, data.classes, activation);
+        let model = model.map_err(|why| PlanError(format!("--model {}: {why}", self.model)))?;
         let (loss, weight_decay) = (self.loss.expect(RESOLVED), self.weight_decay);
-        Ok(Problem::Network(Network { model, loss, weight_decay, data }))
+        Ok(Problem::Network(Network::new(model, loss, weight_decay, data)))
     }
 }
 

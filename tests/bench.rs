@@ -95,7 +95,7 @@ fn exported(path: &Path) -> Exported {
     let model = Model::mlp(64, &[5], 10, Activation::Tanh);
     let weight_decay = about["weight_decay"].parse().unwrap();
     Exported {
-        network: Network { model, loss: Loss::Ce, weight_decay, data },
+        network: Network::new(model, Loss::Ce, weight_decay, data),
         batch,
         start: f64s("start"),
         lr: f64s("lr"),

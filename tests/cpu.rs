@@ -52,7 +52,7 @@ impl Shape {
         };
         let model = Model::mlp(features, &self.hidden, classes, self.activation);
         let dimension = model.parameters();
-        let network = Network { model, loss: self.loss, weight_decay: 0.01, data };
+        let network = Network::new(model, self.loss, 0.01, data);
         WaveSpec {
             problem: Arc::new(Problem::Network(network)),
             batch: self.batch,
@@ -70,7 +70,7 @@ impl Shape {
         let Problem::Network(network) = &*spec.problem else { unreachable!("shapes are networks") };
         Run {
             rule: Rule::new(RuleKind::HeavyBall, 0.5, 0.0),
-            lr,
+            lr: lr.into(),
             schedule: Schedule::RoundRobin { delay: 1 },
             seed: 3,
             start: Arc::new(network.model.init(1)),

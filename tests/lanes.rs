@@ -6,7 +6,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use tauscope::cli::{Cli, Command};
 use tauscope::engine::cpu::Cpu;
-use tauscope::engine::{Engine, EngineError, EngineInfo, Footprint, Observations, Renewal, Run, Wave, WaveSpec};
+use tauscope::engine::{
+    Engine, EngineError, EngineInfo, Evaluation, Footprint, Observations, Part, Renewal, Run, Wave, WaveSpec,
+};
 use tauscope::minimum;
 use tauscope::plan::{Cell, Plan};
 use tauscope::sweep::Sweep;
@@ -64,6 +66,12 @@ impl Wave for LimitedWave {
     }
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
         self.inner.renew(renewals)
+    }
+    fn statistics(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
+        self.inner.statistics(lane)
+    }
+    fn evaluate(&mut self, part: Part) -> Result<Vec<Option<Evaluation>>, EngineError> {
+        self.inner.evaluate(part)
     }
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         self.inner.weights(lane)

@@ -23,7 +23,7 @@ const STEP: f64 = 1e-5;
 fn network(hidden: &[usize], activation: Activation, loss: Loss) -> Network {
     let data = Dataset::load(DataSource::Digits, Some(37), 5).unwrap();
     let model = Model::mlp(data.features(), hidden, data.classes, activation);
-    Network { model, loss, weight_decay: 0.01, data }
+    Network::new(model, loss, 0.01, data)
 }
 
 /// Every activation, loss and depth, each once.

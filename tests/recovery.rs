@@ -9,7 +9,8 @@ use std::sync::Arc;
 use tauscope::cli::{Cli, Command};
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::{
-    Engine, EngineError, EngineInfo, Footprint, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec,
+    Engine, EngineError, EngineInfo, Evaluation, Footprint, Needs, Observation, Observations, Part, Renewal, Run, Wave,
+    WaveSpec,
 };
 use tauscope::minimum;
 use tauscope::plan::{Cell, Plan};
@@ -131,6 +132,12 @@ impl Wave for FrailWave {
     }
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
         self.inner.renew(renewals)
+    }
+    fn statistics(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
+        self.inner.statistics(lane)
+    }
+    fn evaluate(&mut self, part: Part) -> Result<Vec<Option<Evaluation>>, EngineError> {
+        self.inner.evaluate(part)
     }
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         self.inner.weights(lane)
@@ -285,7 +292,7 @@ fn what_is_not_finite_never_leaves_its_lane() {
     };
     let calm = Run {
         rule: tauscope::rule::Rule::new(tauscope::rule::RuleKind::Sgd, 0.0, 0.0),
-        lr: 0.1,
+        lr: 0.1.into(),
         schedule: tauscope::schedule::Schedule::RoundRobin { delay: 1 },
         seed: 0,
         start: Arc::new(vec![1.0, -1.0, 0.5]),

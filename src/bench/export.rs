@@ -80,10 +80,11 @@ numbers!(f32, f64, u32);
 fn metadata(workload: &Workload) -> HashMap<String, String> {
     let network = workload.network();
     let inputs = std::iter::once(network.data.features());
-    let widths = inputs.chain(network.model.layers.iter().map(|layer| layer.outputs));
+    let model = workload.perceptron();
+    let widths = inputs.chain(model.layers.iter().map(|layer| layer.outputs));
     let entries = [
         ("widths", widths.map(|width| width.to_string()).collect::<Vec<_>>().join("-")),
-        ("activation", network.model.activation.to_string()),
+        ("activation", model.activation.to_string()),
         ("loss", network.loss.to_string()),
         ("weight_decay", network.weight_decay.to_string()),
         ("rule", workload.rule.name()),

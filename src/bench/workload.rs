@@ -5,10 +5,10 @@ use crate::engine::{Needs, Run, WaveSpec};
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
 use crate::problem::data::{DataError, DataSource, Dataset};
-use crate::problem::model::Model;
+use crate::problem::model::{Model, Perceptron};
 use crate::problem::{Network, Problem};
 use crate::rule::Rule;
-use crate::schedule::{BatchOrder, RowTables, Sampling, Schedule};
+use crate::schedule::{Augmentation, BatchOrder, RowTables, Sampling, Schedule};
 use std::sync::Arc;
 
 /// Learning rates of the first lane and the last: small enough for every model, batch and rule to stay finite for as long
@@ -51,7 +51,7 @@ impl NetworkSpec<'_> {
     pub fn build(&self, seed: u64) -> Result<Network, DataError> {
         let data = Dataset::load(DataSource::Digits, self.samples, seed)?;
         let model = Model::mlp(data.features(), self.hidden, data.classes, self.activation);
-        Ok(Network { model, loss: self.loss, weight_decay: self.weight_decay, data })
+        Ok(Network::new(model, self.loss, self.weight_decay, data))
     }
 }
 
@@ -63,6 +63,10 @@ impl Workload {
         }
     }
 
+    pub fn perceptron(&self) -> &Perceptron {
+        self.network().model.perceptron().expect("a workload is made of a perceptron")
+    }
+
     /// Rows per gradient.
     pub fn rows(&self) -> usize {
         self.batch.unwrap_or(self.network().data.samples())
@@ -70,7 +74,7 @@ impl Workload {
 
     /// Useful floating-point operations of one step of one lane ([`work::flops_of_step`]).
     pub fn flops_of_step(&self) -> u64 {
-        work::flops_of_step(&self.network().model, self.rows())
+        work::flops_of_step(self.perceptron(), self.rows())
     }
 
     /// x_0, P.
@@ -87,7 +91,8 @@ impl Workload {
 
     /// Row numbers of the first `steps` minibatches, steps x batch; none where the batch is full.
     pub fn order(&self) -> Option<Vec<u32>> {
-        let tables = RowTables::new(self.network().data.samples(), self.batch?, Sampling::Epochs);
+        let tables =
+            RowTables::new(self.network().data.samples(), self.batch?, Sampling::Epochs, Augmentation::default());
         let mut order = BatchOrder::new(&tables, self.seed);
         Some((0..self.steps as u64).flat_map(|step| order.rows(step).to_vec()).collect())
     }
@@ -117,7 +122,7 @@ impl Workload {
         let (start, schedule) = (Arc::new(self.start()), self.schedule());
         self.learning_rates().into_iter().map(move |lr| Run {
             rule: self.rule,
-            lr,
+            lr: lr.into(),
             schedule: schedule.clone(),
             seed: self.seed,
             start: Arc::clone(&start),

@@ -173,7 +173,7 @@ fn rate(engine: &dyn Engine, spec: WaveSpec, plan: &Plan, cells: &[&Cell], time:
     for (lane, cell) in (0..lanes).zip(shortest.values().cycle()) {
         let run = Run {
             rule: cell.rule,
-            lr: STILL,
+            lr: STILL.into(),
             schedule: cell.schedule.clone(),
             seed: plan.seed_order,
             start: Arc::clone(&start),

@@ -9,6 +9,7 @@ pub mod gpu;
 use crate::problem::Problem;
 use crate::rule::Rule;
 use crate::rule::course::Course;
+use crate::rule::regime::LearningRate;
 use crate::schedule::{RowTables, Sampling, Schedule};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -68,6 +69,8 @@ pub struct Needs {
     pub finish: bool,
     /// The gradient of every batch at the minimum.
     pub centred: bool,
+    /// Loss and accuracy over the whole data, of which [`Wave::evaluate`] tells.
+    pub evaluation: bool,
 }
 
 impl Needs {
@@ -78,6 +81,7 @@ impl Needs {
             second_moment: rule.has_second_moment(),
             finish: centred || rule.wants_finish(),
             centred,
+            evaluation: false,
         }
     }
 
@@ -89,6 +93,7 @@ impl Needs {
             second_moment: self.second_moment || other.second_moment,
             finish: self.finish || other.finish,
             centred: self.centred || other.centred,
+            evaluation: self.evaluation || other.evaluation,
         }
     }
 
@@ -122,7 +127,7 @@ impl WaveSpec {
     /// The rows that its runs draw, which all its lanes share; none where the batch is full.
     fn row_tables(&self) -> Option<Arc<RowTables>> {
         let (batch, samples) = self.batch.zip(self.problem.samples())?;
-        Some(RowTables::new(samples, batch, self.sampling))
+        Some(RowTables::new(samples, batch, self.sampling, self.problem.augmentation()))
     }
 }
 
@@ -130,7 +135,7 @@ impl WaveSpec {
 #[derive(Clone, Debug)]
 pub struct Run {
     pub rule: Rule,
-    pub lr: f64,
+    pub lr: LearningRate,
     pub schedule: Schedule,
     /// Seed of the minibatch order and of the delay process.
     pub seed: u64,
@@ -142,7 +147,7 @@ pub struct Run {
 
 impl Run {
     fn course(&self, spec: &WaveSpec) -> Course {
-        Course::new(self.rule, self.lr, &self.schedule, self.seed, spec.problem.weight_decay(), self.centred)
+        Course::new(self.rule, self.lr.clone(), &self.schedule, self.seed, spec.problem.weight_decay(), self.centred)
     }
 }
 
@@ -169,6 +174,33 @@ pub struct Observation {
     pub loss: f64,
     /// Whether every weight and the loss are finite.
     pub finite: bool,
+}
+
+/// Which samples are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Part {
+    /// Those that gradients are taken of, as they are: without augmentation.
+    Train,
+    Test,
+}
+
+/// What a model makes of a part of the data.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Mean over the samples, without weight decay.
+    pub loss: f64,
+    /// Samples whose largest output is that of their class; of equal ones the first counts.
+    pub correct: u64,
+    pub samples: u64,
+}
+
+impl Evaluation {
+    /// Fraction of the samples.
+    pub fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.samples as f64
+    }
 }
 
 /// Observations of a block of steps; lanes that are idle hold unspecified values.
@@ -325,4 +357,17 @@ pub trait Wave {
     /// # Errors
     /// [`EngineError::OutOfMemory`], [`EngineError::Lost`] or [`EngineError::Device`] where the device fails.
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError>;
+
+    /// A busy lane's running statistics ([`crate::problem::model::Model::statistics`]), after all that was submitted.
+    ///
+    /// # Errors
+    /// As [`Self::weights`].
+    fn statistics(&mut self, lane: usize) -> Result<Vec<f64>, EngineError>;
+
+    /// What every lane's server weights make of a part of the data, after all that was submitted; batch norms use the running
+    /// statistics. None for idle lanes. Only of a wave whose spec announced evaluations.
+    ///
+    /// # Errors
+    /// As [`Self::weights`].
+    fn evaluate(&mut self, part: Part) -> Result<Vec<Option<Evaluation>>, EngineError>;
 }

@@ -1,8 +1,14 @@
 //! Flag values with a grammar of their own: how they are typed, shown and stored.
 
+use crate::kernels::activation::Activation;
+use crate::problem::Shape;
+use crate::problem::model::Model;
+use crate::problem::model::layers::Layers;
+use crate::problem::model::zoo::Named;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+use strum::IntoEnumIterator;
 
 /// A type that is typed, shown and stored as the same short text.
 macro_rules! as_text {
@@ -100,8 +106,31 @@ pub enum ModelSpec {
     Linear,
     /// Hessian eigenvalues.
     Quadratic(Vec<f64>),
+    Named(Named),
+    Layers(Layers),
 }
 as_text!(ModelSpec);
+
+impl ModelSpec {
+    /// The model of samples of this shape; `activation` is that of perceptrons, the others bring their own.
+    ///
+    /// # Errors
+    /// What of it does not fit, as the second half of a sentence.
+    pub fn model(&self, input: Shape, classes: usize, activation: Activation) -> Result<Model, String> {
+        match self {
+            Self::Mlp(hidden) => Ok(Model::mlp(input.elements(), hidden, classes, activation)),
+            Self::Linear => Ok(Model::mlp(input.elements(), &[], classes, activation)),
+            Self::Quadratic(_) => Err("a quadratic is no model of data".into()),
+            Self::Named(named) => named.graph(input, classes).map(Model::from),
+            Self::Layers(layers) => layers.graph(input, classes).map(Model::from),
+        }
+    }
+
+    /// Whether `--activation` says anything about it.
+    pub fn takes_activation(&self) -> bool {
+        matches!(self, Self::Mlp(_))
+    }
+}
 
 impl FromStr for ModelSpec {
     type Err = String;
@@ -123,7 +152,15 @@ impl FromStr for ModelSpec {
                     _ => Err("accepted: quadratic:EIGENVALUE,EIGENVALUE,..., all positive".into()),
                 }
             }
-            _ => Err("accepted: mlp:WIDTHS, linear, quadratic:EIGENVALUES".into()),
+            "layers" => detail.parse().map(Self::Layers),
+            _ => match text.parse() {
+                Ok(named) => Ok(Self::Named(named)),
+                Err(_) => {
+                    let names: Vec<String> = Named::iter().map(|named| named.to_string()).collect();
+                    let names = names.join(", ");
+                    Err(format!("accepted: mlp:WIDTHS, linear, quadratic:EIGENVALUES, {names}, layers:LAYER,LAYER,..."))
+                }
+            },
         }
     }
 }
@@ -137,6 +174,8 @@ impl fmt::Display for ModelSpec {
             Self::Quadratic(values) => {
                 write!(f, "quadratic:{}", join(values.iter().map(f64::to_string).collect(), ","))
             }
+            Self::Named(named) => named.fmt(f),
+            Self::Layers(layers) => write!(f, "layers:{layers}"),
         }
     }
 }

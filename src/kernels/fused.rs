@@ -29,7 +29,7 @@ use super::loss::Loss;
 use super::motion::{ADAM_EPSILON, CLIPPING_EPSILON, COMPENSATION_EPSILON, Form, Update};
 use super::packing::{Packing, padded, quads};
 use super::{Kernel, Place, read, read_write, shared_struct};
-use crate::problem::model::Model;
+use crate::problem::model::Perceptron;
 
 pub const WGSL: &str = concat!(include_str!("../../shaders/fused.wgsl"), include_str!("../../shaders/activation.wgsl"));
 
@@ -147,7 +147,7 @@ impl Shape {
     ///
     /// # Errors
     /// What does not fit, with the numbers.
-    pub fn new(model: &Model, rows: usize, memory: usize, invocations: usize) -> Result<Self, String> {
+    pub fn new(model: &Perceptron, rows: usize, memory: usize, invocations: usize) -> Result<Self, String> {
         let packing = Packing::of(model);
         let tiles: usize = model.layers.iter().map(|layer| (quads(layer.inputs) + 1) * quads(layer.outputs)).sum();
         let fitting = WORKGROUPS.into_iter().filter(|workgroup| *workgroup <= invocations);
@@ -183,7 +183,7 @@ impl Shape {
     /// batch, once more where gradients are centred.
     ///
     /// Mesa's software rasteriser ends all loops of an invocation after 65,535 turns of them together, and says nothing.
-    pub fn turns(&self, model: &Model, rows: usize, centred: bool) -> usize {
+    pub fn turns(&self, model: &Perceptron, rows: usize, centred: bool) -> usize {
         let each = |things: usize| things.div_ceil(self.workgroup) + 1;
         let (layers, quarter) = (&model.layers, self.rows / 4);
         let vector = each(Packing::of(model).quads());
@@ -217,7 +217,7 @@ impl Shape {
     }
 
     /// The model's table.
-    pub fn layers(&self, model: &Model) -> Vec<Layer> {
+    pub fn layers(&self, model: &Perceptron) -> Vec<Layer> {
         let packing = Packing::of(model);
         let strides = row_strides(model);
         let mut at = packing.quads() + 1;
@@ -250,7 +250,7 @@ impl Shape {
 
 /// Strides of the matrices of a chunk, in their order in the arena: inputs, then of every hidden layer values and deltas, then
 /// outputs. All are odd, so that neighbouring rows lie in different banks.
-fn row_strides(model: &Model) -> Vec<usize> {
+fn row_strides(model: &Perceptron) -> Vec<usize> {
     let stride = |width: usize| quads(width) | 1;
     let (inputs, last) = (model.layers[0].inputs, model.layers.len() - 1);
     let mut strides = vec![stride(inputs)];

@@ -5,7 +5,7 @@
 //!
 //! Not a kernel: vectors are packed on the host, once, and stay so on the device.
 
-use crate::problem::model::Model;
+use crate::problem::model::Perceptron;
 
 /// vec4s that hold `width` numbers.
 pub fn quads(width: usize) -> usize {
@@ -29,7 +29,7 @@ pub struct Packing {
 }
 
 impl Packing {
-    pub fn of(model: &Model) -> Self {
+    pub fn of(model: &Perceptron) -> Self {
         let mut places = vec![0; model.parameters()];
         let (mut weights, mut length) = (Vec::new(), 0);
         for layer in &model.layers {
@@ -86,10 +86,10 @@ pub fn pad_rows(rows: &[f32], width: usize) -> Vec<f32> {
 
 /// A network of these widths, from inputs to outputs.
 #[cfg(test)]
-pub(super) fn model(widths: &[usize]) -> Model {
+pub(super) fn model(widths: &[usize]) -> Perceptron {
     let (inputs, rest) = widths.split_first().unwrap();
     let (outputs, hidden) = rest.split_last().unwrap();
-    Model::mlp(*inputs, hidden, *outputs, super::activation::Activation::Tanh)
+    Perceptron::new(*inputs, hidden, *outputs, super::activation::Activation::Tanh)
 }
 
 #[cfg(test)]

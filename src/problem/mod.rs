@@ -10,6 +10,8 @@ pub use network::Network;
 pub use quadratic::Quadratic;
 pub use shape::Shape;
 
+use crate::schedule::Augmentation;
+
 /// An objective f over a flat parameter vector.
 #[derive(Clone, Debug)]
 pub enum Problem {
@@ -39,6 +41,14 @@ impl Problem {
         match self {
             Self::Quadratic(quadratic) => Some(&quadratic.eigenvalues),
             Self::Network(_) => None,
+        }
+    }
+
+    /// What is done to samples before a gradient is taken of them.
+    pub fn augmentation(&self) -> Augmentation {
+        match self {
+            Self::Quadratic(_) => Augmentation::default(),
+            Self::Network(network) => network.augmentation,
         }
     }
 

@@ -1,10 +1,11 @@
 //! A network's objective: data + model + loss + weight decay, with exact gradients and Hessian-vector products.
 
 use super::data::Dataset;
-use super::model::Model;
+use super::model::{Model, Perceptron};
 use crate::kernels::loss::{self, Loss};
 use crate::kernels::matmul::{self, View};
 use crate::kernels::real::{Real, ordered_sum};
+use crate::schedule::Augmentation;
 use rayon::prelude::*;
 
 /// mean over samples of the loss + weight_decay / 2 ||x||^2, over all parameters (biases too, as in PyTorch).
@@ -13,10 +14,20 @@ pub struct Network {
     pub model: Model,
     pub loss: Loss,
     pub weight_decay: f64,
+    /// What is minimised over.
     pub data: Dataset,
+    /// What evaluation sees beside it.
+    pub test: Option<Dataset>,
+    /// Of the samples of minibatches.
+    pub augmentation: Augmentation,
 }
 
 impl Network {
+    /// Without test data or augmentation.
+    pub fn new(model: Model, loss: Loss, weight_decay: f64, data: Dataset) -> Self {
+        Self { model, loss, weight_decay, data, test: None, augmentation: Augmentation::default() }
+    }
+
     pub fn dimension(&self) -> usize {
         self.model.parameters()
     }
@@ -36,7 +47,7 @@ impl Network {
 /// A network ready to compute in T: the data in that precision, and the buffers of one forward and backward pass.
 #[derive(Clone, Debug)]
 pub struct Backprop<T> {
-    model: Model,
+    model: Perceptron,
     loss: Loss,
     /// Per layer, rows x outputs: activations (for the last layer: outputs, then the loss gradient).
     values: Vec<Vec<T>>,
@@ -49,7 +60,7 @@ pub struct Backprop<T> {
 impl<T: Real> Backprop<T> {
     /// Buffers for `rows` samples.
     pub fn new(network: &Network, rows: usize) -> Self {
-        let model = network.model.clone();
+        let model = network.model.perceptron().expect("interim").clone();
         let buffers = || model.layers.iter().map(|layer| vec![T::zero(); rows * layer.outputs]).collect::<Vec<_>>();
         Self { values: buffers(), slopes: buffers(), deltas: buffers(), loss: network.loss, model }
     }

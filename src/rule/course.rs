@@ -2,6 +2,7 @@
 //!
 //! Made on the host and followed by every engine. Not here: the arithmetic of a step ([`crate::kernels`]).
 
+use super::regime::LearningRate;
 use super::{Arrival, Rule};
 use crate::kernels::motion::Motion;
 use crate::kernels::step::Place;
@@ -27,7 +28,9 @@ impl Leg {
 #[derive(Clone, Debug)]
 pub struct Course {
     rule: Rule,
-    lr: f64,
+    lr: LearningRate,
+    /// Steps made.
+    step: u64,
     weight_decay: f64,
     centred: bool,
     process: Process,
@@ -41,11 +44,12 @@ pub struct Course {
 
 impl Course {
     /// `weight_decay` is that of the problem; `centred` whether the gradient at the minimum is to be subtracted.
-    pub fn new(rule: Rule, lr: f64, schedule: &Schedule, seed: u64, weight_decay: f64, centred: bool) -> Self {
+    pub fn new(rule: Rule, lr: LearningRate, schedule: &Schedule, seed: u64, weight_decay: f64, centred: bool) -> Self {
         let slots = schedule.slots();
         Self {
             rule,
             lr,
+            step: 0,
             weight_decay,
             centred,
             process: schedule.start(seed),
@@ -69,7 +73,8 @@ impl Course {
         self.versions[write] = self.updates;
 
         let mut motion = turn.motion;
-        motion.lr *= self.lr;
+        motion.lr *= self.lr.at(self.step);
+        self.step += 1;
         motion.centred = self.centred;
         // Decoupled decay takes the place of the one in the gradient, and where `finish` goes over the gradient it adds it.
         let decoupled = motion.shrink > 0.0;

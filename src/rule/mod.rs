@@ -8,6 +8,7 @@
 //! Not here: which worker reports when ([`crate::schedule`]), nor how the two become the steps of a run ([`course`]).
 
 pub mod course;
+pub mod regime;
 
 use crate::kernels::motion::Motion;
 use crate::theory::{self, DelayProcess};

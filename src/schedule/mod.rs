@@ -20,6 +20,7 @@
 //! A server that hands out one snapshot per update has N - 1 updates in the time of each gradient, averaged over gradients,
 //! whoever its workers are: every update falls into the flight of the N - 1 gradients that are not being applied.
 
+mod augment;
 mod bound;
 mod iid;
 mod normal;
@@ -34,6 +35,7 @@ use crate::theory::DelayProcess;
 use serde::Serialize;
 use std::sync::Arc;
 
+pub use augment::{Augmentation, Draw, MOST_CROP, MOST_ROWS};
 pub use iid::Iid;
 pub use order::{BatchOrder, Sampling};
 pub use process::Process;

@@ -72,10 +72,11 @@ impl BatchOrder {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Augmentation;
     use super::*;
 
     fn start(samples: usize, batch: usize, seed: u64, sampling: Sampling) -> BatchOrder {
-        BatchOrder::new(&RowTables::new(samples, batch, sampling), seed)
+        BatchOrder::new(&RowTables::new(samples, batch, sampling, Augmentation::default()), seed)
     }
 
     fn steps(order: &mut BatchOrder, steps: std::ops::Range<u64>) -> Vec<Vec<u32>> {

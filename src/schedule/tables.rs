@@ -1,9 +1,10 @@
-//! Tables of row numbers, each drawn once for all lanes that visit it. In a sweep most runs share their seed, and every
+//! Tables of row numbers ([`Augmentation`] adds to each what is done to the row), each drawn once for all lanes that visit it. In a sweep most runs share their seed, and every
 //! run starts from the first table.
 //!
 //! Not here: where a lane stands in them ([`super::BatchOrder`]).
 
 use super::Sampling;
+use super::augment::{Augmentation, MOST_ROWS};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -26,6 +27,7 @@ pub struct RowTables {
     samples: usize,
     batch: usize,
     sampling: Sampling,
+    augmentation: Augmentation,
     kept: Mutex<Kept>,
 }
 
@@ -41,10 +43,11 @@ struct Kept {
 }
 
 impl RowTables {
-    /// `batch` must lie in 1..=`samples`.
-    pub fn new(samples: usize, batch: usize, sampling: Sampling) -> Arc<Self> {
+    /// `batch` must lie in 1..=`samples`, which are at most [`MOST_ROWS`] where they are augmented.
+    pub fn new(samples: usize, batch: usize, sampling: Sampling, augmentation: Augmentation) -> Arc<Self> {
         assert!((1..=samples).contains(&batch), "batch {batch} of {samples} samples");
-        Arc::new(Self { samples, batch, sampling, kept: Mutex::default() })
+        assert!(augmentation.is_none() || samples <= MOST_ROWS, "{samples} augmented samples");
+        Arc::new(Self { samples, batch, sampling, augmentation, kept: Mutex::default() })
     }
 
     /// Rows per batch.
@@ -85,23 +88,33 @@ impl RowTables {
     }
 
     fn draw(&self, seed: u64, number: u64) -> Arc<[u32]> {
-        match self.sampling {
+        let mut table = match self.sampling {
             Sampling::Epochs => {
                 let mut permutation: Vec<u32> = (0..self.samples as u32).collect();
                 permutation.shuffle(&mut generator(seed, number));
-                permutation.into()
+                permutation
             }
             Sampling::Independent => {
                 let mut draws = vec![0; INDEPENDENT * self.batch];
                 self.draw_apart(seed, number * self.batches(), &mut draws);
-                draws.into()
+                draws
             }
+        };
+        if !self.augmentation.is_none() {
+            // Streams of their own, so that the rows are the same with and without.
+            let mut rng = generator(seed, !number);
+            table.iter_mut().for_each(|draw| *draw = self.augmentation.draw(*draw, &mut rng));
         }
+        table.into()
     }
 
     /// `table`, number `number`, with all batches from `first` on drawn anew from another seed. In epochs the rows that
     /// were not visited yet are shuffled among themselves.
     pub fn redraw(&self, table: &[u32], number: u64, first: u64, seed: u64) -> Arc<[u32]> {
+        assert!(
+            self.augmentation.is_none(),
+            "only runs of an ensemble are drawn anew, and theirs is the loss as it is"
+        );
         let mut table = table.to_vec();
         let rest = &mut table[first as usize * self.batch..];
         match self.sampling {
@@ -145,19 +158,23 @@ mod tests {
     #[test]
     fn a_table_is_drawn_once_whoever_asks() {
         for sampling in [Sampling::Epochs, Sampling::Independent] {
-            let tables = RowTables::new(12, 4, sampling);
+            let tables = RowTables::new(12, 4, sampling, Augmentation::default());
             let first = tables.table(7, 3);
             assert!(Arc::ptr_eq(&first, &tables.table(7, 3)));
             assert_ne!(first, tables.table(7, 4));
             assert_ne!(first, tables.table(8, 3));
-            assert_eq!(first, RowTables::new(12, 4, sampling).table(7, 3), "a table is its key's alone");
+            assert_eq!(
+                first,
+                RowTables::new(12, 4, sampling, Augmentation::default()).table(7, 3),
+                "a table is its key's alone"
+            );
         }
     }
 
     #[test]
     fn what_is_kept_is_bounded_and_comes_back_as_it_was() {
         let samples = KEPT / (4 * size_of::<u32>());
-        let tables = RowTables::new(samples, samples, Sampling::Epochs);
+        let tables = RowTables::new(samples, samples, Sampling::Epochs, Augmentation::default());
         let first = tables.table(0, 0);
         (1..7).for_each(|number| drop(tables.table(0, number)));
         let kept = tables.kept.lock().unwrap();

@@ -167,7 +167,7 @@ impl Sweep {
         let slots = u64::from(cell.schedule.slots());
         let varying = cell.schedule.theory().is_none_or(|process| !matches!(process, DelayProcess::Fixed(_)));
         let steps = if varying { COUNTED.max(8 * slots) } else { 4 * slots };
-        let mut course = Course::new(cell.rule, 1.0, &cell.schedule, self.plan.seed_order, 0.0, false);
+        let mut course = Course::new(cell.rule, 1.0.into(), &cell.schedule, self.plan.seed_order, 0.0, false);
         let mut written = vec![false; slots as usize];
         let mut delays = Delays::default();
         for _ in 0..steps {

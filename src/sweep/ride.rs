@@ -144,7 +144,7 @@ impl Sweep {
         let ensemble = self.plan.members(cell) > 1;
         Run {
             rule: cell.rule,
-            lr,
+            lr: lr.into(),
             schedule: cell.schedule.clone(),
             seed: if ensemble { mix(self.plan.seed_order, member as u64) } else { self.plan.seed_order },
             start: Arc::clone(if ensemble { &self.aligned } else { &self.start }),

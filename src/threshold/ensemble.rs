@@ -215,7 +215,7 @@ impl Ensemble {
 
     fn trial(&self, verdict: Verdict, rate: Option<(f64, f64)>) -> Trial {
         Trial {
-            lr: self.lr,
+            lr: self.lr.into(),
             verdict,
             growth: rate.map(|(rate, _)| rate),
             error: rate.map(|(_, error)| error),

@@ -45,7 +45,7 @@ fn network(widths: &[usize], rows: usize, activation: Activation, loss: Loss) ->
         classes,
     };
     let model = Model::mlp(features, &widths[1..widths.len() - 1], classes, activation);
-    Network { model, loss, weight_decay: f64::from(WEIGHT_DECAY), data }
+    Network::new(model, loss, f64::from(WEIGHT_DECAY), data)
 }
 
 /// One step of three lanes, of which one is idle, on batches of `rows` rows, which are the first ones or drawn.
@@ -250,7 +250,7 @@ fn a_fused_wave_counts_its_packed_bytes() {
 fn a_block_of_many_rows_has_the_bits_of_its_single_steps() {
     let data = Dataset::load(DataSource::Digits, Some(512), 0).unwrap();
     let model = Model::mlp(64, &[16], 10, Activation::Tanh);
-    let problem = Problem::Network(Network { model, loss: Loss::Ce, weight_decay: 1e-3, data });
+    let problem = Problem::Network(Network::new(model, Loss::Ce, 1e-3, data));
     let spec = WaveSpec { block: 64, ..waves::spec(problem, None, 1) };
     let run = waves::run(&spec, RuleKind::HeavyBall, Schedule::RoundRobin { delay: 1 }, 0);
     let [whole, pieces] = [64, 1].map(|steps| {

@@ -36,12 +36,7 @@ pub fn network(hidden: &[usize], activation: Activation, loss: Loss) -> Problem 
         shape: Shape::vector(features),
         classes,
     };
-    Problem::Network(Network {
-        model: Model::mlp(features, hidden, classes, activation),
-        loss,
-        weight_decay: 0.01,
-        data,
-    })
+    Problem::Network(Network::new(Model::mlp(features, hidden, classes, activation), loss, 0.01, data))
 }
 
 pub fn quadratic() -> Problem {
@@ -72,7 +67,7 @@ pub fn run(spec: &WaveSpec, kind: RuleKind, schedule: Schedule, seed: u64) -> Ru
     let (momentum, dampening) = if kind.definition().momentum.is_some() { (0.5, 0.25) } else { (0.0, 0.0) };
     Run {
         rule: Rule::new(kind, momentum, dampening),
-        lr: if restless { 0.01 } else { 0.2 + 0.001 * seed as f64 },
+        lr: (if restless { 0.01 } else { 0.2 + 0.001 * seed as f64 }).into(),
         schedule,
         seed,
         start: Arc::new(uniform(100 + seed, spec.problem.dimension())),
@@ -319,7 +314,7 @@ fn every_run_begins_at_its_own_start() {
 fn a_run_that_diverges_is_seen_to_and_disturbs_no_other() {
     let spec = spec(quadratic(), None, 2);
     let calm = run(&spec, RuleKind::Sgd, in_turn(1), 1);
-    let wild = Run { lr: 1e30, ..calm.clone() };
+    let wild = Run { lr: 1e30.into(), ..calm.clone() };
     let [(expected, _)] = &advance(gpu(), &spec, std::slice::from_ref(&calm))[..] else { panic!("one run") };
     let seen = advance(gpu(), &spec, &[calm, wild]);
     assert_eq!(&seen[0].0, expected);

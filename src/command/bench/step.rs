@@ -83,8 +83,8 @@ impl StepArgs {
         let hidden: &[usize] = match &self.model {
             ModelSpec::Mlp(hidden) => hidden,
             ModelSpec::Linear => &[],
-            ModelSpec::Quadratic(_) => {
-                bail!("--model {}: it has no data to take steps on; accepted: mlp:WIDTHS, linear", self.model)
+            ModelSpec::Quadratic(_) | ModelSpec::Named(_) | ModelSpec::Layers(_) => {
+                bail!("--model {}: it is no perceptron; accepted: mlp:WIDTHS, linear", self.model)
             }
         };
         let samples = match self.samples {
@@ -199,7 +199,7 @@ pub fn run(args: &StepArgs) -> Result<()> {
         waves,
         parameters: network.dimension(),
         model: args.model.to_string(),
-        activation: network.model.activation.to_string(),
+        activation: workload.perceptron().activation.to_string(),
         loss: network.loss.to_string(),
         weight_decay: network.weight_decay,
         rule: workload.rule.name(),

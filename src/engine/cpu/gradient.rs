@@ -75,7 +75,9 @@ impl Gradients<f32> for Fused {
     fn new(problem: &Arc<Problem>) -> Self {
         match &**problem {
             Problem::Quadratic(quadratic) => Self::Quadratic { eigenvalues: narrow(&quadratic.eigenvalues) },
-            Problem::Network(network) => Self::Network(fused::Network::new(network)),
+            Problem::Network(network) => {
+                Self::Network(fused::Network::new(network, network.model.perceptron().expect("interim")))
+            }
         }
     }
 
@@ -89,7 +91,7 @@ impl Gradients<f32> for Fused {
     fn length(problem: &Problem) -> usize {
         match problem {
             Problem::Quadratic(quadratic) => quadratic.eigenvalues.len(),
-            Problem::Network(network) => fused::Layout::new(&network.model).len(),
+            Problem::Network(network) => fused::Layout::new(network.model.perceptron().expect("interim")).len(),
         }
     }
 

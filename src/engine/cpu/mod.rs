@@ -17,7 +17,10 @@ pub use gradient::Precision;
 pub use instructions::Instructions;
 pub use pass::Pass;
 
-use super::{Engine, EngineError, EngineInfo, Footprint, Observation, Observations, Renewal, Run, Wave, WaveSpec};
+use super::{
+    Engine, EngineError, EngineInfo, Evaluation, Footprint, Observation, Observations, Part, Renewal, Run, Wave,
+    WaveSpec,
+};
 use crate::schedule::RowTables;
 use aligned_vec::AVec;
 use gradient::Gradients;
@@ -190,6 +193,14 @@ impl<T: Precision> Wave for CpuWave<T> {
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         let lane = self.lanes[lane].as_ref().expect("weights of a busy lane");
         Ok(self.shared.gradients.unpack(lane.weights()))
+    }
+
+    fn statistics(&mut self, _: usize) -> Result<Vec<f64>, EngineError> {
+        Err(EngineError::Unavailable("statistics".into()))
+    }
+
+    fn evaluate(&mut self, _: Part) -> Result<Vec<Option<Evaluation>>, EngineError> {
+        Err(EngineError::Unavailable("evaluation".into()))
     }
 }
 

@@ -17,7 +17,8 @@ pub struct Fused {
 impl Fused {
     pub fn new(wave: &Workspace, network: &Network, shape: &Shape) -> Self {
         let Workspace { device, spec, plan, .. } = wave;
-        let (data, model) = (&network.data, &network.model);
+        let data = &network.data;
+        let model = network.model.perceptron().expect("the fused path is a perceptron's");
         let rows = plan::rows(network, spec);
         let parameters = plan.parameters / 4;
         let params = Params {

@@ -77,7 +77,8 @@ impl Gradient<'_> {
 
     /// Forward through the layers, the loss, and back; before that the same at the minimum, where runs are centred.
     fn backpropagation(&self, network: &Network, anchor: &Buffer) -> Vec<Dispatch> {
-        let layers = &network.model.layers;
+        let model = network.model.perceptron().expect("interim");
+        let layers = &model.layers;
         let rows = plan::rows(network, self.wave.spec);
         let last = layers.len() - 1;
         let mut dispatches = Vec::new();
@@ -120,7 +121,7 @@ impl Gradient<'_> {
             });
             let dense: Vec<Dense> = dense.collect();
             for (index, layer) in dense.iter().enumerate() {
-                let epilogue = Epilogue::Forward(network.model.activation_after(index));
+                let epilogue = Epilogue::Forward(model.activation_after(index));
                 let slope = slopes.get(index).unwrap_or(&no_slope);
                 let buffers = [input(index), versions, &values[index], slope];
                 dispatches.push(self.product(epilogue, &layer.forward(), buffers));

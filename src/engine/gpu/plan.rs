@@ -5,6 +5,7 @@ use crate::engine::{EngineError, WaveSpec};
 use crate::kernels::fused::{self, Shape};
 use crate::kernels::packing::{Packing, quads};
 use crate::kernels::{gather, loss, matmul, quadratic, step};
+use crate::problem::model::Perceptron;
 use crate::problem::{Network, Problem};
 use wgpu::Limits;
 
@@ -82,8 +83,9 @@ impl Path {
         let memory = limits.max_compute_workgroup_storage_size as usize;
         let invocations = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
         let rows = rows(network, spec);
-        let shape = Shape::new(&network.model, rows, memory, invocations as usize)?;
-        let turns = shape.turns(&network.model, rows, true);
+        let model = perceptron(network)?;
+        let shape = Shape::new(model, rows, memory, invocations as usize)?;
+        let turns = shape.turns(model, rows, true);
         if turns > most_turns {
             return Err(format!("at most {most_turns} turns of its loops in a step: {rows} rows take {turns}"));
         }
@@ -94,7 +96,8 @@ impl Path {
     fn most_steps(&self, spec: &WaveSpec, most_turns: usize) -> usize {
         match (self, &*spec.problem) {
             (Self::Fused(shape), Problem::Network(network)) => {
-                let turns = shape.turns(&network.model, rows(network, spec), spec.needs.centred);
+                let turns =
+                    shape.turns(network.model.perceptron().expect(FUSED), rows(network, spec), spec.needs.centred);
                 MOST_STEPS.1.min(most_turns / turns)
             }
             _ => MOST_STEPS.0,
@@ -152,13 +155,13 @@ impl Plan {
             Problem::Quadratic(_) => (quadratic::partials(parameters), parameters),
             Problem::Network(network) => {
                 let rows = rows(network, spec);
-                let weights: usize = network.model.layers.iter().map(|layer| layer.inputs * layer.outputs).sum();
+                let weights = network.model.graph.products();
                 (loss::partials(rows), 6 * rows * weights)
             }
         };
         let path = Path::new(spec, work, bounds, paths)?;
         let packing = match (&path, &*spec.problem) {
-            (Path::Fused(_), Problem::Network(network)) => Packing::of(&network.model),
+            (Path::Fused(_), Problem::Network(network)) => Packing::of(network.model.perceptron().expect(FUSED)),
             _ => Packing::none(parameters),
         };
         let moment_partials = step::partials(parameters);
@@ -228,7 +231,7 @@ impl Plan {
                 if spec.batch.is_some() {
                     sizes.push(per_lane("inputs", rows * network.data.features()));
                 }
-                let layers = &network.model.layers;
+                let layers = &network.model.perceptron().expect(FUSED).layers;
                 sizes.extend(layers.iter().map(|layer| per_lane("values", rows * layer.outputs)));
                 let hidden = layers.iter().rev().skip(1);
                 sizes.extend(hidden.clone().map(|layer| per_lane("slopes", rows * layer.outputs)));
@@ -244,7 +247,7 @@ impl Plan {
         if let (Problem::Network(network), Path::Layered) = (&*spec.problem, &self.path) {
             let rows = rows(network, spec);
             grids.push(("gather", (rows * network.data.features()).div_ceil(gather::WORKGROUP)));
-            for layer in &network.model.layers {
+            for layer in &network.model.perceptron().expect(FUSED).layers {
                 for (rows, columns) in [(rows, layer.outputs), (rows, layer.inputs), (layer.outputs, layer.inputs + 1)]
                 {
                     let [x, y, _] =
@@ -271,6 +274,13 @@ fn largest_buffer(limits: &Limits) -> u64 {
     limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(WORD * u64::from(u32::MAX))
 }
 
+/// What a plan relies on once it is on the fused path.
+const FUSED: &str = "the fused path is a perceptron's";
+
+fn perceptron(network: &Network) -> Result<&Perceptron, String> {
+    network.model.perceptron().ok_or_else(|| "a perceptron: this model has other layers".into())
+}
+
 /// Rows per gradient of a network.
 pub fn rows(network: &Network, spec: &WaveSpec) -> usize {
     spec.batch.unwrap_or_else(|| network.data.samples())
@@ -280,6 +290,7 @@ pub fn rows(network: &Network, spec: &WaveSpec) -> usize {
 mod tests {
     use super::*;
     use crate::engine::Needs;
+    use crate::kernels::activation::Activation;
     use crate::kernels::fused::MOST_TURNS;
     use crate::problem::Quadratic;
     use crate::problem::data::{DataSource, Dataset};
@@ -308,8 +319,8 @@ mod tests {
 
     fn digits() -> Problem {
         let data = Dataset::load(DataSource::Digits, None, 0).unwrap();
-        let model = Model::mlp(64, &[16], 10, crate::kernels::activation::Activation::Tanh);
-        Problem::Network(Network { model, loss: crate::kernels::loss::Loss::Ce, weight_decay: 0.0, data })
+        let model = Model::mlp(64, &[16], 10, Activation::Tanh);
+        Problem::Network(Network::new(model, crate::kernels::loss::Loss::Ce, 0.0, data))
     }
 
     /// A device that ends loops.
@@ -374,7 +385,7 @@ mod tests {
         assert_eq!(path(&spec_of(digits()), &least, Paths::Fastest).unwrap(), "layered");
         assert_eq!(path(&spec_of(quadratic(10)), &large, Paths::Fastest).unwrap(), "layered");
         let Problem::Network(network) = digits() else { unreachable!("digits are a network") };
-        let wide = Network { model: Model::mlp(64, &[512], 10, network.model.activation), ..network };
+        let wide = Network { model: Model::mlp(64, &[512], 10, Activation::Tanh), ..network };
         assert_eq!(path(&spec_of(Problem::Network(wide.clone())), &large, Paths::Fastest).unwrap(), "layered");
         for (problem, limits, why) in [
             (digits(), &least, "12 storage buffers; the adapter has 8"),
@@ -395,7 +406,7 @@ mod tests {
         // Loops turn for every row of the batch.
         let whole = plan(1, None);
         let (Path::Fused(shape), Problem::Network(network)) = (whole.path, digits()) else { panic!("{whole:?}") };
-        let turns = shape.turns(&network.model, 1797, false);
+        let turns = shape.turns(network.model.perceptron().unwrap(), 1797, false);
         assert!(whole.room * turns <= MOST_TURNS && (whole.room + 1) * turns > MOST_TURNS, "{turns}: {whole:?}");
         assert!(whole.portion <= whole.room);
         assert_eq!(plan(800, None).portion, 3);

@@ -8,7 +8,7 @@ use super::program::Dispatch;
 use super::starts::Starts;
 use super::steps::{Steps, Workspace};
 use super::tables::{Lane, Tables};
-use crate::engine::{EngineError, Observations, Renewal, Run, Wave, WaveSpec};
+use crate::engine::{EngineError, Evaluation, Observations, Part, Renewal, Run, Wave, WaveSpec};
 use crate::kernels::motion::Update;
 use crate::kernels::{Place, renew};
 use crate::schedule::RowTables;
@@ -224,5 +224,13 @@ impl Wave for GpuWave {
         let parameters = self.plan.parameters;
         let server: Vec<f32> = self.device.read(&self.server, lane * parameters, parameters)?;
         Ok(self.plan.packing.unpack(&server))
+    }
+
+    fn statistics(&mut self, _: usize) -> Result<Vec<f64>, EngineError> {
+        Err(EngineError::Unavailable("statistics".into()))
+    }
+
+    fn evaluate(&mut self, _: Part) -> Result<Vec<Option<Evaluation>>, EngineError> {
+        Err(EngineError::Unavailable("evaluation".into()))
     }
 }

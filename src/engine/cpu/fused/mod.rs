@@ -16,6 +16,7 @@ use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
 use crate::kernels::real::ordered_sum;
 use crate::problem;
+use crate::problem::model::Perceptron;
 use aligned_vec::AVec;
 use curve::{Backward, Curve, Forward, activate};
 use panels::Layer;
@@ -84,8 +85,9 @@ fn chunk(rows: usize) -> usize {
 }
 
 impl Network {
-    pub fn new(network: &problem::Network) -> Self {
-        let layout = Layout::new(&network.model);
+    /// Of a perceptron.
+    pub fn new(network: &problem::Network, model: &Perceptron) -> Self {
+        let layout = Layout::new(model);
         let data = &network.data;
         let depth = layout.layers.first().map_or(0, |layer| layer.depth);
         let mut inputs = zeros(data.samples() * depth);
@@ -94,7 +96,7 @@ impl Network {
         }
         Self {
             layout,
-            activation: network.model.activation,
+            activation: model.activation,
             loss: network.loss,
             inputs,
             labels: data.labels.clone(),

@@ -5,7 +5,7 @@
 //! products with zeros, and the minimum and the direction are zero too.
 
 use super::PANEL;
-use crate::problem::model::{self, Model};
+use crate::problem::model::{self, Perceptron};
 
 /// One dense layer, its shape and its place in the vector of all parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    pub fn new(model: &Model) -> Self {
+    pub fn new(model: &Perceptron) -> Self {
         let mut weight = 0;
         let layers = model.layers.iter().map(|flat| {
             let (inputs, outputs) = (flat.inputs, flat.outputs);
@@ -96,7 +96,7 @@ mod tests {
     /// 17 inputs and 18 outputs: two panels, of which the second has two outputs, over 32 rows.
     #[test]
     fn parameters_lie_where_the_layout_says() {
-        let layout = Layout::new(&Model::mlp(17, &[18], 3, Activation::Tanh));
+        let layout = Layout::new(&Perceptron::new(17, &[18], 3, Activation::Tanh));
         let flat: Vec<f64> = (0..18 * 17 + 18 + 3 * 18 + 3).map(|i| f64::from(i) + 1.0).collect();
         let packed = layout.pack(&flat);
         assert_eq!((layout.len(), packed.len()), (2 * 32 * 16 + 32 + 32 * 16 + 16, layout.len()));

@@ -1,9 +1,6 @@
-//! Models: a list of dense layers with the layout of their parameters, and how they start.
+//! Multilayer perceptrons: dense layers one after the other.
 
 use crate::kernels::activation::Activation;
-use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 
 /// One dense layer inside the flat parameter vector: weight (outputs x inputs, row-major, PyTorch's layout), then bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,14 +30,14 @@ impl Layer {
 
 /// A multilayer perceptron: dense layers with an activation between them and none after the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Model {
+pub struct Perceptron {
     pub layers: Vec<Layer>,
     pub activation: Activation,
 }
 
-impl Model {
+impl Perceptron {
     /// `hidden` widths between `inputs` and `outputs`; empty for a linear model. Every width must be positive.
-    pub fn mlp(inputs: usize, hidden: &[usize], outputs: usize, activation: Activation) -> Self {
+    pub fn new(inputs: usize, hidden: &[usize], outputs: usize, activation: Activation) -> Self {
         let widths: Vec<usize> = [&[inputs], hidden, &[outputs]].concat();
         let mut offset = 0;
         let layers = widths
@@ -59,17 +56,6 @@ impl Model {
     /// Number of parameters P.
     pub fn parameters(&self) -> usize {
         self.layers.last().map_or(0, |layer| layer.bias + layer.outputs)
-    }
-
-    /// PyTorch's default start of a dense layer: weight and bias uniform in +-1/sqrt(inputs).
-    pub fn init(&self, seed: u64) -> Vec<f64> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut parameters = Vec::with_capacity(self.parameters());
-        for layer in &self.layers {
-            let bound = 1.0 / (layer.inputs as f64).sqrt();
-            parameters.extend((0..layer.outputs * (layer.inputs + 1)).map(|_| rng.random_range(-bound..bound)));
-        }
-        parameters
     }
 
     /// The activation that follows layer `index`, none for the last.

@@ -1,0 +1,172 @@
+//! Models: what maps a sample to the outputs that a loss sees, with the layout of its parameters, and how they start.
+//!
+//! - [`Perceptron`]: dense layers with an activation between them, for which engines have paths of their own
+//! - [`Graph`]: any list of layers, convolutions and residual blocks among them
+//! - [`layers`]: the text that a list of layers is typed as
+//! - [`zoo`]: those that have a name
+//!
+//! Not here: any arithmetic ([`super::network`], [`crate::engine`]).
+
+pub mod graph;
+pub mod layers;
+pub mod perceptron;
+pub mod zoo;
+
+pub use graph::Graph;
+pub use perceptron::{Layer, Perceptron};
+
+use crate::kernels::activation::Activation;
+use crate::problem::Shape;
+use graph::{Builder, Initialisation};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, Normal};
+
+/// A graph of layers and, where it is one, the perceptron that it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    pub graph: Graph,
+    perceptron: Option<Perceptron>,
+}
+
+impl From<Graph> for Model {
+    fn from(graph: Graph) -> Self {
+        Self { graph, perceptron: None }
+    }
+}
+
+impl Model {
+    /// The perceptron with these `hidden` widths, none of a linear model. Every width must be positive. Its tensors are named
+    /// as in PyTorch's `nn.Sequential(Linear, activation, Linear, ...)`, where dense layer i is module 2 i.
+    pub fn mlp(inputs: usize, hidden: &[usize], outputs: usize, activation: Activation) -> Self {
+        let mut net = Builder::new(Shape::vector(inputs), Initialisation::Default);
+        let mut value = 0;
+        for (index, width) in hidden.iter().chain([&outputs]).enumerate() {
+            value = net.dense(value, &(2 * index).to_string(), *width, true);
+            if index < hidden.len() {
+                value = net.activate(value, activation);
+            }
+        }
+        let graph = net.finish(outputs).expect("the last layer has as many outputs as asked for");
+        Self { graph, perceptron: Some(Perceptron::new(inputs, hidden, outputs, activation)) }
+    }
+
+    /// Number of parameters P.
+    pub fn parameters(&self) -> usize {
+        length(&self.graph.parameters)
+    }
+
+    /// Numbers that are no parameters but go with them: running means and variances of its batch norms.
+    pub fn statistics(&self) -> usize {
+        length(&self.graph.statistics)
+    }
+
+    pub fn perceptron(&self) -> Option<&Perceptron> {
+        self.perceptron.as_ref()
+    }
+
+    /// x_0, P, drawn tensor by tensor.
+    pub fn init(&self, seed: u64) -> Vec<f64> {
+        drawn(&self.graph.parameters, seed)
+    }
+
+    /// Statistics of a model that has seen nothing: means 0, variances 1, as in PyTorch.
+    pub fn fresh_statistics(&self) -> Vec<f64> {
+        drawn(&self.graph.statistics, 0)
+    }
+}
+
+/// A tensor inside a flat vector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// PyTorch's.
+    pub name: String,
+    /// PyTorch's: (out, in) of a dense layer, (out, in, height, width) of a convolution.
+    pub shape: Vec<usize>,
+    /// Index of its first number in the vector.
+    pub offset: usize,
+    pub start: Start,
+}
+
+impl Tensor {
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    pub fn of<'a, T>(&self, vector: &'a [T]) -> &'a [T] {
+        &vector[self.offset..][..self.elements()]
+    }
+}
+
+/// How a tensor's numbers start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Start {
+    /// Uniform in +-bound.
+    Uniform {
+        bound: f64,
+    },
+    /// Normal around 0.
+    Normal {
+        deviation: f64,
+    },
+    Constant(f64),
+}
+
+fn length(tensors: &[Tensor]) -> usize {
+    tensors.last().map_or(0, |tensor| tensor.offset + tensor.elements())
+}
+
+fn drawn(tensors: &[Tensor], seed: u64) -> Vec<f64> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut numbers = Vec::with_capacity(length(tensors));
+    for tensor in tensors {
+        let count = tensor.elements();
+        match tensor.start {
+            Start::Uniform { bound } => numbers.extend((0..count).map(|_| rng.random_range(-bound..bound))),
+            Start::Normal { deviation } => {
+                let normal = Normal::new(0.0, deviation).expect("a deviation is positive");
+                numbers.extend((0..count).map(|_| normal.sample(&mut rng)));
+            }
+            Start::Constant(value) => numbers.extend(std::iter::repeat_n(value, count)),
+        }
+    }
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_perceptron_is_the_graph_of_the_same_layers() {
+        let model = Model::mlp(7, &[5, 3], 4, Activation::Tanh);
+        let layers = &model.perceptron().unwrap().layers;
+        let offsets: Vec<usize> = layers.iter().flat_map(|layer| [layer.weight, layer.bias]).collect();
+        assert_eq!(offsets, model.graph.parameters.iter().map(|tensor| tensor.offset).collect::<Vec<_>>());
+        let typed: layers::Layers = "dense(5),tanh,dense(3),tanh,dense".parse().unwrap();
+        assert_eq!(model.graph, typed.graph(Shape::vector(7), 4).unwrap());
+        assert_eq!(model.parameters(), model.perceptron().unwrap().parameters());
+    }
+
+    #[test]
+    fn tensors_start_as_they_say() {
+        let model = Model::from(zoo::Named::Vgg11Bn.graph(Shape::new(3, 32, 32), 10).unwrap());
+        let start = model.init(3);
+        assert_eq!(start, model.init(3));
+        assert_ne!(start, model.init(4));
+        for tensor in &model.graph.parameters {
+            let numbers = tensor.of(&start);
+            let square = numbers.iter().map(|x| x * x).sum::<f64>() / numbers.len() as f64;
+            let expected = match tensor.start {
+                Start::Uniform { bound } => bound * bound / 3.0,
+                Start::Normal { deviation } => deviation * deviation,
+                Start::Constant(value) => value * value,
+            };
+            // Five standard errors of a mean square, whose deviation is at most sqrt(2) of it.
+            let error = 5.0 * (2.0 / numbers.len() as f64).sqrt() * expected;
+            assert!((square - expected).abs() <= error, "{}: {square}, expected {expected}", tensor.name);
+        }
+        assert_eq!(model.fresh_statistics()[..128], [[0.0; 64], [1.0; 64]].concat());
+    }
+}

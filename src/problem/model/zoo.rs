@@ -1,0 +1,167 @@
+//! Models that have a name, with the layers, names and starts of their PyTorch counterparts.
+
+use super::graph::{Builder, Graph, Initialisation, Pooling, Window};
+use crate::kernels::activation::Activation;
+use crate::problem::Shape;
+use serde::{Deserialize, Serialize};
+
+/// A model by its name.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::EnumIter, strum::EnumString, strum::Display,
+)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Named {
+    /// LeNet-5 (LeCun et al. 1998) as it is used today: two convolutions with ReLU and max pooling, three dense layers.
+    Lenet,
+    /// The shallow network of Keskar et al. (2017, arXiv 1609.04836) as the reference code of the theory's paper has it, without its
+    /// dropout.
+    CifarShallow,
+    /// VGG-11 (Simonyan and Zisserman 2015, arXiv 1409.1556) for images of 32 x 32, with one dense layer.
+    Vgg11,
+    /// The same with batch norm after every convolution.
+    Vgg11Bn,
+    /// ResNet-20 for CIFAR (He et al. 2016, arXiv 1512.03385) with shortcuts by convolution where the shape changes (option B).
+    Resnet20,
+}
+
+const RELU: Activation = Activation::Relu;
+
+/// A window of 3 x 3 that keeps the pixels, but for its stride.
+const fn three(stride: usize) -> Window {
+    Window { kernel: 3, stride, padding: 1 }
+}
+
+/// A window that is moved by as much as it covers.
+const fn tiles(kernel: usize) -> Window {
+    Window { kernel, stride: kernel, padding: 0 }
+}
+
+impl Named {
+    /// The model of images of shape `input`.
+    ///
+    /// # Errors
+    /// Where they are too small for it.
+    pub fn graph(self, input: Shape, classes: usize) -> Result<Graph, String> {
+        match self {
+            Self::Lenet => lenet(input, classes),
+            Self::CifarShallow => cifar_shallow(input, classes),
+            Self::Vgg11 => vgg11(input, classes, false),
+            Self::Vgg11Bn => vgg11(input, classes, true),
+            Self::Resnet20 => resnet20(input, classes),
+        }
+    }
+}
+
+fn lenet(input: Shape, classes: usize) -> Result<Graph, String> {
+    let mut net = Builder::new(input, Initialisation::Default);
+    let mut value = 0;
+    for (name, channels, padding) in [("conv1", 6, 2), ("conv2", 16, 0)] {
+        value = net.convolve(value, name, channels, Window { kernel: 5, stride: 1, padding }, true)?;
+        value = net.activate(value, RELU);
+        value = net.pool(value, Pooling::Max, tiles(2))?;
+    }
+    for (name, outputs) in [("fc1", 120), ("fc2", 84)] {
+        value = net.dense(value, name, outputs, true);
+        value = net.activate(value, RELU);
+    }
+    net.dense(value, "fc3", classes, true);
+    net.finish(classes)
+}
+
+fn cifar_shallow(input: Shape, classes: usize) -> Result<Graph, String> {
+    let mut net = Builder::new(input, Initialisation::Default);
+    let mut value = 0;
+    for module in [0, 4] {
+        let window = Window { kernel: 5, stride: 1, padding: 2 };
+        value = net.convolve(value, &format!("features.{module}"), 64, window, false)?;
+        value = net.pool(value, Pooling::Max, Window { kernel: 3, stride: 2, padding: 0 })?;
+        value = net.batch_norm(value, &format!("features.{}", module + 2));
+        value = net.activate(value, RELU);
+    }
+    // Modules 3 and 7 are the dropout.
+    for (module, outputs) in [(0, 384), (4, 192)] {
+        value = net.dense(value, &format!("classifier.{module}"), outputs, false);
+        value = net.batch_norm(value, &format!("classifier.{}", module + 1));
+        value = net.activate(value, RELU);
+    }
+    net.dense(value, "classifier.8", classes, true);
+    net.finish(classes)
+}
+
+fn vgg11(input: Shape, classes: usize, norm: bool) -> Result<Graph, String> {
+    let mut net = Builder::new(input, Initialisation::Kaiming);
+    let (mut value, mut module) = (0, 0);
+    // 0 is a pooling.
+    for channels in [64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0] {
+        if channels == 0 {
+            value = net.pool(value, Pooling::Max, tiles(2))?;
+            module += 1;
+            continue;
+        }
+        value = net.convolve(value, &format!("features.{module}"), channels, three(1), true)?;
+        if norm {
+            module += 1;
+            value = net.batch_norm(value, &format!("features.{module}"));
+        }
+        value = net.activate(value, RELU);
+        module += 2;
+    }
+    net.dense(value, "classifier", classes, true);
+    net.finish(classes)
+}
+
+fn resnet20(input: Shape, classes: usize) -> Result<Graph, String> {
+    let mut net = Builder::new(input, Initialisation::Kaiming);
+    let mut value = net.convolve(0, "conv1", 16, three(1), false)?;
+    value = net.batch_norm(value, "bn1");
+    value = net.activate(value, RELU);
+    for (layer, channels) in [(1, 16), (2, 32), (3, 64)] {
+        for block in 0..3 {
+            let name = format!("layer{layer}.{block}");
+            let stride = if layer > 1 && block == 0 { 2 } else { 1 };
+            let mut body = net.convolve(value, &format!("{name}.conv1"), channels, three(stride), false)?;
+            body = net.batch_norm(body, &format!("{name}.bn1"));
+            body = net.activate(body, RELU);
+            body = net.convolve(body, &format!("{name}.conv2"), channels, three(1), false)?;
+            body = net.batch_norm(body, &format!("{name}.bn2"));
+            let mut shortcut = value;
+            if stride > 1 {
+                let point = Window { kernel: 1, stride, padding: 0 };
+                shortcut = net.convolve(value, &format!("{name}.downsample.0"), channels, point, false)?;
+                shortcut = net.batch_norm(shortcut, &format!("{name}.downsample.1"));
+            }
+            value = net.add(body, shortcut)?;
+            value = net.activate(value, RELU);
+        }
+    }
+    value = net.pool_all(value, Pooling::Avg)?;
+    net.dense(value, "fc", classes, true);
+    net.finish(classes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::model::Model;
+
+    #[test]
+    fn named_models_have_the_published_numbers_of_parameters() {
+        let parameters = |named: Named, shape| Model::from(named.graph(shape, 10).unwrap()).parameters();
+        let (gray, colour) = (Shape::new(1, 28, 28), Shape::new(3, 32, 32));
+        assert_eq!(parameters(Named::Lenet, gray), 61_706);
+        // torchvision's vgg11 features (9,220,480), and 512 x 10 + 10.
+        assert_eq!(parameters(Named::Vgg11, colour), 9_225_610);
+        assert_eq!(parameters(Named::Vgg11Bn, colour), 9_231_114);
+        // 269,722 with parameter-free shortcuts; two projections with batch norm more.
+        assert_eq!(parameters(Named::Resnet20, colour), 269_722 + 16 * 32 + 64 + 32 * 64 + 128);
+        let convolutions = 3 * 64 * 25 + 64 * 64 * 25;
+        let dense = 64 * 49 * 384 + 384 * 192 + 192 * 10 + 10;
+        assert_eq!(parameters(Named::CifarShallow, colour), convolutions + dense + 2 * (64 + 64 + 384 + 192));
+    }
+
+    #[test]
+    fn images_that_are_too_small_are_refused() {
+        let error = Named::Lenet.graph(Shape::new(1, 8, 8), 10).unwrap_err();
+        assert_eq!(error, "a window of 5 x 5 with padding 0 on a value of 6 x 4 x 4");
+    }
+}
