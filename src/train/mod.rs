@@ -97,7 +97,7 @@ impl Training {
 
     /// Steps of all runs, if none diverges.
     pub fn config_steps(&self) -> u64 {
-        (0..self.runs.len()).map(|run| self.steps(self.rows(run))).sum()
+        (0..self.runs.len()).map(|run| self.steps(self.rows(run))).fold(0, u64::saturating_add)
     }
 
     /// Runs that can share a wave, with its kind. Those whose gradients have equally many rows do, if the engine has room for
