@@ -150,7 +150,7 @@ fn variants(kernel: &Kernel) -> Vec<Vec<(&'static str, f64)>> {
     match kernel.name {
         "fused" => {
             let model = Model::mlp(64, &[16], 10, Activation::Tanh);
-            let shape = Shape::new(&model, 64, 16 << 10, 128).unwrap();
+            let shape = Shape::new(model.perceptron().unwrap(), 64, 16 << 10, 128).unwrap();
             vec![shape.variant(Activation::Tanh, Loss::Ce).to_vec()]
         }
         "matmul" => Tile::ALL.iter().map(|tile| tile.variant(Epilogue::Backward).to_vec()).collect(),

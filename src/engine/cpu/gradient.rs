@@ -197,7 +197,8 @@ impl Gradients<f64> for Layered {
             (Problem::Network(network), Some(pass)) => match rows {
                 None => pass.loss_and_gradient(weights, &self.inputs, &network.data.labels, gradient),
                 Some(rows) => {
-                    gather::cpu(rows, &self.inputs, &network.data.labels, inputs, labels);
+                    let (shape, data_labels) = (network.data.shape, &network.data.labels);
+                    gather::cpu(rows, network.augmentation, shape, &self.inputs, data_labels, inputs, labels);
                     pass.loss_and_gradient(weights, inputs, labels, gradient)
                 }
             },
