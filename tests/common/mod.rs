@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "every test binary compiles this module and uses a part of it")]
 
 use std::sync::OnceLock;
-use tauscope::engine::gpu::{AdapterChoice, Gpu, Options};
+use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options};
 
 /// The only tolerance logic of the tests. `expected` must be finite and not all zero; every element of `actual` must
 /// then lie within `tolerance` times the largest expected magnitude of its counterpart. Stated as what must be close,
@@ -75,7 +75,7 @@ pub const EXACT: f64 = 0.0;
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| {
-        let options = Options { cache: None, ..Options::default() };
+        let options = Options { checks: Checks::Bounds, cache: None, ..Options::default() };
         Gpu::open_with(&AdapterChoice::Any, options).unwrap_or_else(|error| {
             panic!("{error}\nGPU tests need an adapter: scripts/test sets up software Vulkan where there is none")
         })

@@ -82,6 +82,9 @@ impl Path {
         }
         let memory = limits.max_compute_workgroup_storage_size as usize;
         let invocations = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+        if !network.augmentation.is_none() {
+            return Err("samples as they are: these are augmented".into());
+        }
         let rows = rows(network, spec);
         let model = perceptron(network)?;
         let shape = Shape::new(model, rows, memory, invocations as usize)?;
