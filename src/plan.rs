@@ -399,7 +399,7 @@ impl ProblemPlan {
         }
         let samples = args.samples;
         let activation = (args.model != ModelSpec::Linear).then_some(args.activation);
-        Ok(Self { data: Some(args.data), samples: Some(samples), activation, loss: Some(args.loss), ..shared })
+        Ok(Self { data: Some(args.data.clone()), samples: Some(samples), activation, loss: Some(args.loss), ..shared })
     }
 
     /// Loads the data and lays out the model.
@@ -419,7 +419,7 @@ impl ProblemPlan {
             Some(Samples::All) | None => None,
         };
         const RESOLVED: &str = "a resolved plan names the data and the loss of a network";
-        let data = Dataset::load(self.data.expect(RESOLVED), count, self.seed_data)?;
+        let data = Dataset::load(self.data.as_ref().expect(RESOLVED), count, self.seed_data)?;
         // A linear model has none, and no layer that would apply it.
         let activation = self.activation.unwrap_or(Activation::Tanh);
         let model = Model::mlp(data.features(), hidden, data.classes, activation);

@@ -202,7 +202,7 @@ fn text(report: &Report, problem: &Problem, cells: &[Cell]) -> Result<String> {
     let of = &plan.problem;
     let mut text =
         format!("plan     {}\nproblem  {} parameters of {}", report.plan_hash, problem.dimension(), of.model);
-    if let (Some(data), Some(loss), Some(samples)) = (of.data, of.loss, problem.samples()) {
+    if let (Some(data), Some(loss), Some(samples)) = (&of.data, of.loss, problem.samples()) {
         write!(text, " on {samples} samples of {data}, {loss}, weight decay {}", of.weight_decay)?;
     }
     writeln!(text, "\ncells    {}{}", count(report.cells), axes(cells))?;

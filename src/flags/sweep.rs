@@ -21,8 +21,9 @@ pub struct SweepArgs {
     #[arg(value_name = "PLAN")]
     pub plan: Option<PathBuf>,
 
-    /// Data to train on
-    #[arg(long, value_enum, default_value_t = DataSource::Digits, help_heading = "Problem")]
+    /// digits, mnist[:DIR], fashion-mnist[:DIR], cifar10[:DIR], cifar100[:DIR], npz:FILE (arrays x and y),
+    /// synthetic:clusters, synthetic:teacher; files without a DIR are looked for below $DATASETS
+    #[arg(long, value_name = "DATA", default_value_t = DataSource::Digits, help_heading = "Problem")]
     pub data: DataSource,
     /// How many samples, chosen by --seed-data: a number or 'all'
     #[arg(long, default_value = "512", help_heading = "Problem")]

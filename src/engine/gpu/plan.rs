@@ -307,7 +307,7 @@ mod tests {
     }
 
     fn digits() -> Problem {
-        let data = Dataset::load(DataSource::Digits, None, 0).unwrap();
+        let data = Dataset::load(&DataSource::Digits, None, 0).unwrap();
         let model = Model::mlp(64, &[16], 10, crate::kernels::activation::Activation::Tanh);
         Problem::Network(Network { model, loss: crate::kernels::loss::Loss::Ce, weight_decay: 0.0, data })
     }
