@@ -199,12 +199,8 @@ impl Plan {
             let Some(samples) = self.problem.samples else {
                 refuse!("--batch {size}: a quadratic has no samples; accepted: full");
             };
-            let rows = size.saturating_mul(schedule.group() as usize);
-            if let Samples::Count(samples) = samples
-                && rows > samples
-            {
-                let of = if rows == *size { String::new() } else { format!(" ({rows} in one update of {process})") };
-                refuse!("--batch {size}{of}: more than the {samples} samples; accepted: 1 to {samples}, or full");
+            if let Samples::Count(samples) = samples {
+                check_rows(*size, schedule, samples)?;
             }
         }
         if definition.workers && schedule.workers().is_none() {
@@ -229,6 +225,20 @@ impl Plan {
             );
         }
         Ok(())
+    }
+
+    /// Loads the data and lays out the model.
+    ///
+    /// # Errors
+    /// Where the data cannot be had in the asked amount, or `--samples all` turns out to be fewer than a batch.
+    pub fn build(&self) -> Result<Problem, PlanError> {
+        let problem = self.problem.build().map_err(|error| PlanError(error.to_string()))?;
+        if let Some(samples) = problem.samples() {
+            for Cell { batch, schedule, .. } in self.cells() {
+                batch.size().map_or(Ok(()), |size| check_rows(size, &schedule, samples))?;
+            }
+        }
+        Ok(problem)
     }
 
     pub fn limits(&self, criterion: Criterion) -> Limits {
@@ -291,6 +301,16 @@ pub fn check_engine(engine: EngineChoice, adapter: Option<&str>, precision: Prec
     }
     if adapter.is_some() && engine != EngineChoice::Gpu {
         refuse!("--adapter: only the gpu engine has adapters; accepted: with --engine gpu");
+    }
+    Ok(())
+}
+
+/// Refuses batches of which one update takes more samples than there are.
+fn check_rows(size: usize, schedule: &Schedule, samples: usize) -> Result<(), PlanError> {
+    let rows = size.saturating_mul(schedule.group() as usize);
+    if rows > samples {
+        let of = if rows == size { String::new() } else { format!(" ({rows} in one update of {})", schedule.name()) };
+        refuse!("--batch {size}{of}: more than the {samples} samples; accepted: 1 to {samples}, or full");
     }
     Ok(())
 }
@@ -406,7 +426,7 @@ impl ProblemPlan {
     ///
     /// # Errors
     /// Where the data cannot be had in the asked amount.
-    pub fn build(&self) -> Result<Problem, DataError> {
+    fn build(&self) -> Result<Problem, DataError> {
         let hidden: &[usize] = match &self.model {
             ModelSpec::Quadratic(eigenvalues) => {
                 return Ok(Problem::Quadratic(Quadratic { eigenvalues: eigenvalues.clone() }));

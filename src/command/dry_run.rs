@@ -79,7 +79,7 @@ struct Line<'a> {
 /// An engine that cannot be had, data that cannot be loaded, a plan that does not fit the device.
 pub fn run(plan: &Plan, json: bool) -> Result<()> {
     let Chosen { engine, why } = choose(plan.engine, plan.adapter.as_deref(), plan.precision)?;
-    let problem = Arc::new(plan.problem.build()?);
+    let problem = Arc::new(plan.build()?);
     let cells = plan.cells();
     let specs = waves(plan, &problem, &*engine)?;
     let time = TIMED / specs.len().max(1) as u32;

@@ -54,6 +54,8 @@ pub enum DataError {
     TooMany { asked: usize, available: usize, of: String },
     #[error("{asked} samples to test on: {of} has {available}; accepted: 1 to {available}")]
     TooManyTest { asked: usize, available: usize, of: String },
+    #[error("{0} has 1 sample, and one part to train on needs another to test on; accepted: at least 2 samples")]
+    One(String),
     /// No folder has the files; the message has those that were tried.
     #[error("{0}")]
     Missing(String),
@@ -142,6 +144,9 @@ impl Parts {
             DataSource::Synthetic(law) => (law.draw(Part::Train), Some(law.draw(Part::Test))),
         };
         let of = source.to_string();
+        if own.is_none() && whole.samples() == 1 {
+            return Err(DataError::One(of));
+        }
         let available = match &own {
             Some(own) => own.samples(),
             // One must stay to train on.

@@ -196,7 +196,7 @@ fn inputs(array: Array) -> Result<(Vec<f32>, usize, Shape), DataError> {
     let finite = |(place, element)| match number(element) {
         (_, number) if number.is_finite() => Ok(number),
         (stored, _) => {
-            Err(array.refuse(place, shape.elements(), &format!("{stored}; expected numbers that are finite in f32")))
+            Err(array.refuse(place, shape.elements(), &format!("{stored:e}; expected numbers that are finite in f32")))
         }
     };
     let numbers = array.elements().enumerate().map(finite).collect::<Result<_, _>>()?;
