@@ -21,8 +21,9 @@ pub struct SweepArgs {
     #[arg(value_name = "PLAN")]
     pub plan: Option<PathBuf>,
 
-    /// digits, mnist[:DIR], fashion-mnist[:DIR], cifar10[:DIR], cifar100[:DIR], npz:FILE (arrays x and y),
-    /// synthetic:clusters, synthetic:teacher; files without a DIR are looked for below $DATASETS
+    /// digits; mnist, fashion-mnist, cifar10 or cifar100, with :DIR for where the files are (else below $DATASETS);
+    /// npz:FILE (arrays x and y); synthetic:clusters or synthetic:teacher, with options like
+    /// :classes=10:shape=3x32x32:samples=4096
     #[arg(long, value_name = "DATA", default_value_t = DataSource::Digits, help_heading = "Problem")]
     pub data: DataSource,
     /// How many samples, chosen by --seed-data: a number or 'all'

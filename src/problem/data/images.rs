@@ -94,7 +94,7 @@ pub struct Pixels {
 }
 
 impl ImageSet {
-    pub fn definition(self) -> &'static Definition {
+    fn definition(self) -> &'static Definition {
         match self {
             Self::Mnist => &MNIST,
             Self::FashionMnist => &FASHION_MNIST,

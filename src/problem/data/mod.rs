@@ -54,7 +54,7 @@ pub enum DataError {
     TooMany { asked: usize, available: usize, of: String },
     #[error("{asked} samples to test on: {of} has {available}; accepted: 1 to {available}")]
     TooManyTest { asked: usize, available: usize, of: String },
-    #[error("{0} has 1 sample, and one part to train on needs another to test on; accepted: at least 2 samples")]
+    #[error("{0} has 1 sample; accepted: at least 2, one to train on and one to test on")]
     One(String),
     /// No folder has the files; the message has those that were tried.
     #[error("{0}")]
@@ -123,8 +123,8 @@ pub struct Parts {
 impl Parts {
     /// `samples` to train on and `test` to test on, both chosen without replacement by `seed`.
     ///
-    /// A source with a part to test on keeps it, whole where `test` is `None`. Of the samples of another, `test` of them
-    /// are held out before `samples` of the rest are chosen, or a fifth; those are in the order of the source.
+    /// A source with a part to test on keeps it, whole where `test` is `None`. Of another, `test` samples, or a fifth, are
+    /// held out before `samples` of the rest are chosen. Samples to test on stay in the order of the source.
     ///
     /// # Errors
     /// As [`Dataset::load`], for either part.
@@ -143,44 +143,40 @@ impl Parts {
             DataSource::Npz(file) => npz::read(file)?,
             DataSource::Synthetic(law) => (law.draw(Part::Train), Some(law.draw(Part::Test))),
         };
-        let of = source.to_string();
-        if own.is_none() && whole.samples() == 1 {
-            return Err(DataError::One(of));
-        }
-        let available = match &own {
-            Some(own) => own.samples(),
-            // One must stay to train on.
-            None => whole.samples() - 1,
-        };
-        let asked = match &own {
-            Some(own) => test.unwrap_or(own.samples()),
-            None => test.unwrap_or((whole.samples() / HELD_OUT).max(1)),
-        };
-        if !(1..=available).contains(&asked) {
-            return Err(DataError::TooManyTest { asked, available, of });
-        }
+        let (rows, of) = (whole.samples(), source.to_string());
         match own {
             Some(own) => {
-                let test = own.select(&chosen(available, asked, seed).0);
-                Ok(Self { train: whole.subset(samples, seed, of)?, test })
+                let available = own.samples();
+                let (tested, _) = chosen(available, test.unwrap_or(available), available, &of, seed)?;
+                Ok(Self { train: whole.subset(samples, seed, of)?, test: own.select(&tested) })
             }
+            None if rows == 1 => Err(DataError::One(of)),
             None => {
-                let (held_out, rest) = chosen(whole.samples(), asked, seed);
-                let test = whole.select(&held_out);
+                let asked = test.unwrap_or((rows / HELD_OUT).max(1));
+                let (held_out, rest) = chosen(rows, asked, rows - 1, &of, seed)?;
                 let of = format!("{of} without the {asked} samples to test on");
-                Ok(Self { train: whole.select(&rest).subset(samples, seed, of)?, test })
+                Ok(Self { train: whole.select(&rest).subset(samples, seed, of)?, test: whole.select(&held_out) })
             }
         }
     }
 }
 
-/// `count` of `rows` rows to test on, and the others, both in ascending order.
-fn chosen(rows: usize, count: usize, seed: u64) -> (Vec<usize>, Vec<usize>) {
+/// `asked` of `rows` rows to test on, of which at most `available` may be, and the others; both in ascending order.
+fn chosen(
+    rows: usize,
+    asked: usize,
+    available: usize,
+    of: &str,
+    seed: u64,
+) -> Result<(Vec<usize>, Vec<usize>), DataError> {
+    if !(1..=available).contains(&asked) {
+        return Err(DataError::TooManyTest { asked, available, of: of.into() });
+    }
     let mut order = shuffled(rows, seed, SPLIT);
-    let mut rest = order.split_off(count);
+    let mut rest = order.split_off(asked);
     order.sort_unstable();
     rest.sort_unstable();
-    (order, rest)
+    Ok((order, rest))
 }
 
 /// The rows in the order of one stream of a seed.
