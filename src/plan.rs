@@ -198,12 +198,8 @@ impl Plan {
             let Some(samples) = self.problem.samples else {
                 refuse!("--batch {size}: a quadratic has no samples; accepted: full");
             };
-            let rows = size.saturating_mul(schedule.group() as usize);
-            if let Samples::Count(samples) = samples
-                && rows > samples
-            {
-                let of = if rows == *size { String::new() } else { format!(" ({rows} in one update of {process})") };
-                refuse!("--batch {size}{of}: more than the {samples} samples; accepted: 1 to {samples}, or full");
+            if let Samples::Count(samples) = samples {
+                check_rows(*size, schedule, samples)?;
             }
         }
         if definition.workers && schedule.workers().is_none() {
@@ -228,6 +224,20 @@ impl Plan {
             );
         }
         Ok(())
+    }
+
+    /// Loads the data and lays out the model.
+    ///
+    /// # Errors
+    /// Where the data cannot be had in the asked amount, or `--samples all` turns out to be fewer than a batch.
+    pub fn build(&self) -> Result<Problem, PlanError> {
+        let problem = self.problem.build()?;
+        if let Some(samples) = problem.samples() {
+            for Cell { batch, schedule, .. } in self.cells() {
+                batch.size().map_or(Ok(()), |size| check_rows(size, &schedule, samples))?;
+            }
+        }
+        Ok(problem)
     }
 
     pub fn limits(&self, criterion: Criterion) -> Limits {
@@ -290,6 +300,16 @@ pub fn check_engine(engine: EngineChoice, adapter: Option<&str>, precision: Prec
     }
     if adapter.is_some() && engine != EngineChoice::Gpu {
         refuse!("--adapter: only the gpu engine has adapters; accepted: with --engine gpu");
+    }
+    Ok(())
+}
+
+/// Refuses batches of which one update takes more samples than there are.
+fn check_rows(size: usize, schedule: &Schedule, samples: usize) -> Result<(), PlanError> {
+    let rows = size.saturating_mul(schedule.group() as usize);
+    if rows > samples {
+        let of = if rows == size { String::new() } else { format!(" ({rows} in one update of {})", schedule.name()) };
+        refuse!("--batch {size}{of}: more than the {samples} samples; accepted: 1 to {samples}, or full");
     }
     Ok(())
 }
@@ -398,14 +418,14 @@ impl ProblemPlan {
         }
         let samples = args.samples;
         let activation = args.model.takes_activation().then_some(args.activation);
-        Ok(Self { data: Some(args.data), samples: Some(samples), activation, loss: Some(args.loss), ..shared })
+        Ok(Self { data: Some(args.data.clone()), samples: Some(samples), activation, loss: Some(args.loss), ..shared })
     }
 
     /// Loads the data and lays out the model.
     ///
     /// # Errors
     /// Where the data cannot be had in the asked amount, or does not suit the model.
-    pub fn build(&self) -> Result<Problem, PlanError> {
+    fn build(&self) -> Result<Problem, PlanError> {
         if let ModelSpec::Quadratic(eigenvalues) = &self.model {
             return Ok(Problem::Quadratic(Quadratic { eigenvalues: eigenvalues.clone() }));
         }
@@ -414,7 +434,7 @@ impl ProblemPlan {
             Some(Samples::All) | None => None,
         };
         const RESOLVED: &str = "a resolved plan names the data and the loss of a network";
-        let data = Dataset::load(self.data.expect(RESOLVED), count, self.seed_data)
+        let data = Dataset::load(self.data.as_ref().expect(RESOLVED), count, self.seed_data)
             .map_err(|error| PlanError(error.to_string()))?;
         // A linear model has none, and no layer that would apply it.
         let activation = self.activation.unwrap_or(Activation::Tanh);

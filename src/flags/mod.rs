@@ -3,12 +3,16 @@
 //! Not here: the subcommands ([`crate::cli`]), nor defaults that depend on other flags ([`crate::plan`]).
 
 mod axis;
+mod options;
 mod schedule;
 mod spec;
 mod sweep;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use options::Options;
+pub(crate) use spec::as_text;
 
 pub use axis::{Delays, Momenta, NamedPmf, non_negative, positive};
 pub use schedule::{Means, PmfSpec, ScheduleSpec};
