@@ -25,9 +25,8 @@ use tauscope::record::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus, rea
 use tauscope::train::{Outcome, Plan, Training};
 
 /// A network small enough to train in a moment.
-const TINY: [&str; 12] = [
-    "--samples", "200", "--test", "100", "--model", "mlp:8", "--epochs", "2", "--batch", "32", "--engine", "cpu",
-];
+const TINY: [&str; 12] =
+    ["--samples", "200", "--test", "100", "--model", "mlp:8", "--epochs", "2", "--batch", "32", "--engine", "cpu"];
 
 /// A dozen steps in f64, in another order of summation.
 const STEPS_F64: f64 = 1e-11;
@@ -69,8 +68,17 @@ fn a_training_writes_its_folder() {
         names
     };
     let out = folder.path().join("out");
-    let expected =
-        ["curves.png", "curves.svg", "gap.png", "gap.svg", "metrics.csv", "run.json", "runs.csv", "summary.csv", "weights"];
+    let expected = [
+        "curves.png",
+        "curves.svg",
+        "gap.png",
+        "gap.svg",
+        "metrics.csv",
+        "run.json",
+        "runs.csv",
+        "summary.csv",
+        "weights",
+    ];
     assert_eq!(files(&out), expected);
     let header = |name: &str| fs::read_to_string(out.join(name)).unwrap().lines().next().unwrap().to_owned();
     assert_eq!(
@@ -119,7 +127,9 @@ fn a_training_writes_its_folder() {
     assert_close("interval", &ends, &[mean, mean - half, mean + half], 1e-8);
     let run: serde_json::Value = serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap();
     assert_eq!((&run["runs"], &run["diverged"], &run["config_steps"]), (&6.into(), &0.into(), &72.into()));
-    assert!(run["divergence"].as_str().unwrap().contains("1e4") && run["lambda_max"].as_str().unwrap().contains("Lanczos"));
+    assert!(
+        run["divergence"].as_str().unwrap().contains("1e4") && run["lambda_max"].as_str().unwrap().contains("Lanczos")
+    );
     assert_eq!(run["plan"]["task"]["data"], "digits");
 }
 
@@ -130,13 +140,15 @@ fn the_same_plan_gives_the_same_bytes_and_a_run_alone_the_same_row() {
     let flags = [&TINY[..], &track, &["--rules", "sgd,shifted", "--delays", "0,3", "--seeds", "2"]].concat();
     rows(folder.path(), "one", &flags);
     rows(folder.path(), "two", &flags);
-    let files = ["runs.csv", "metrics.csv", "summary.csv", "curves.svg", "curves.png", "gap.svg", "gap.png", "sharpness.svg"];
+    let files =
+        ["runs.csv", "metrics.csv", "summary.csv", "curves.svg", "curves.png", "gap.svg", "gap.png", "sharpness.svg"];
     let read = |out: &str, name: &str| fs::read_to_string(folder.path().join(out).join(name)).unwrap_or_default();
     let bytes = |out: &str, name: &str| fs::read(folder.path().join(out).join(name)).unwrap();
     for name in files {
         assert!(bytes("one", name) == bytes("two", name), "{name}");
     }
-    let own = ["--rules", "shifted", "--dampening", "ema", "--delays", "3", "--seeds", "1..=1", "--lr-scaling", "preserve"];
+    let own =
+        ["--rules", "shifted", "--dampening", "ema", "--delays", "3", "--seeds", "1..=1", "--lr-scaling", "preserve"];
     let alone = rows(folder.path(), "alone", &[&TINY[..], &track, &own].concat());
     assert_eq!(alone.len(), 1);
     for name in ["runs.csv", "metrics.csv"] {
@@ -178,7 +190,8 @@ fn by_hand(network: &Network, start: &[f64], delay: usize, momentum: f64, rates:
 fn a_training_is_what_its_formula_says_step_by_step() {
     let folder = tempfile::tempdir().unwrap();
     let problem = ["--samples", "60", "--test", "40", "--model", "mlp:5", "--weight-decay", "0.01", "--batch", "full"];
-    let recipe = ["--rules", "heavy-ball", "--momentum", "0.5", "--dampening", "0", "--delays", "2", "--seeds", "4..=4"];
+    let recipe =
+        ["--rules", "heavy-ball", "--momentum", "0.5", "--dampening", "0", "--delays", "2", "--seeds", "4..=4"];
     let regime = ["--lr", "0.3", "--lr-scaling", "inverse-delay", "--regime", "steps:0.5@6/9", "--warm-up", "4"];
     let engine = ["--epochs", "12", "--engine", "cpu", "--precision", "f64", "--sharpness", "all", "--save-weights"];
     let flags = [&problem[..], &recipe, &regime, &engine].concat();
@@ -190,7 +203,13 @@ fn a_training_is_what_its_formula_says_step_by_step() {
     let rates: Vec<f64> = (0..12)
         .map(|epoch: i32| {
             let warmth = f64::from((epoch + 1).min(4)) / 4.0;
-            let factor = if epoch < 6 { 1.0 } else if epoch < 9 { 0.5 } else { 0.25 };
+            let factor = if epoch < 6 {
+                1.0
+            } else if epoch < 9 {
+                0.5
+            } else {
+                0.25
+            };
             0.1 * warmth * factor
         })
         .collect();
@@ -290,7 +309,8 @@ fn dry_run_and_events() {
     assert_eq!((&report["arms"], &report["runs"]), (&6.into(), &12.into()));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
 
-    let output = train(folder.path(), "out", &[&TINY[..], &["--json"]].concat()).assert().success().get_output().clone();
+    let output =
+        train(folder.path(), "out", &[&TINY[..], &["--json"]].concat()).assert().success().get_output().clone();
     let events: Vec<serde_json::Value> =
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let named = |name: &str| events.iter().filter(|event| event["event"] == name).collect::<Vec<_>>();
@@ -471,7 +491,9 @@ fn devices_that_fail_change_no_outcome_and_are_told_of() {
     };
     let (expected, mended, done) = all(usize::MAX, 0, 0);
     done.unwrap();
-    assert!(mended.is_empty() && expected.len() == 12 && expected.iter().flatten().all(|outcome| outcome.last.is_some()));
+    assert!(
+        mended.is_empty() && expected.len() == 12 && expected.iter().flatten().all(|outcome| outcome.last.is_some())
+    );
     for (memory, losses, ahead, lines) in [(4, 0, 0, 1), (1, 0, 2, 3), (usize::MAX, 2, 0, 2), (2, 1, 3, 3)] {
         let (ended, mended, done) = all(memory, losses, ahead);
         done.unwrap();

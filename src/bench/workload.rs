@@ -49,7 +49,7 @@ impl NetworkSpec<'_> {
     /// # Errors
     /// Where there are not so many samples.
     pub fn build(&self, seed: u64) -> Result<Network, DataError> {
-        let data = Dataset::load(DataSource::Digits, self.samples, seed)?;
+        let data = Dataset::load(&DataSource::Digits, self.samples, seed)?;
         let model = Model::mlp(data.features(), self.hidden, data.classes, self.activation);
         Ok(Network::new(model, self.loss, self.weight_decay, data))
     }

@@ -79,7 +79,7 @@ struct Line<'a> {
 /// An engine that cannot be had, data that cannot be loaded, a plan that does not fit the device.
 pub fn run(plan: &Plan, json: bool) -> Result<()> {
     let Chosen { engine, why } = choose(plan.engine, plan.adapter.as_deref(), plan.precision)?;
-    let problem = Arc::new(plan.problem.build()?);
+    let problem = Arc::new(plan.build()?);
     let cells = plan.cells();
     let specs = waves(plan, &problem, &*engine)?;
     let time = TIMED / specs.len().max(1) as u32;
@@ -202,7 +202,7 @@ fn text(report: &Report, problem: &Problem, cells: &[Cell]) -> Result<String> {
     let of = &plan.problem;
     let mut text =
         format!("plan     {}\nproblem  {} parameters of {}", report.plan_hash, problem.dimension(), of.model);
-    if let (Some(data), Some(loss), Some(samples)) = (of.data, of.loss, problem.samples()) {
+    if let (Some(data), Some(loss), Some(samples)) = (&of.data, of.loss, problem.samples()) {
         write!(text, " on {samples} samples of {data}, {loss}, weight decay {}", of.weight_decay)?;
     }
     writeln!(text, "\ncells    {}{}", count(report.cells), axes(cells))?;

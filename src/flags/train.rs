@@ -18,8 +18,10 @@ const SHARPNESS_SAMPLES: &str = "1000";
 /// Flags of `tauscope train`. Lists are separated by commas; every combination of them is trained.
 #[derive(Clone, Debug, Args)]
 pub struct TrainArgs {
-    /// Data to train on
-    #[arg(long, value_enum, default_value_t = DataSource::Digits, help_heading = "Problem")]
+    /// digits; mnist, fashion-mnist, cifar10 or cifar100, with :DIR for where the files are (else below $DATASETS);
+    /// npz:FILE (arrays x and y, x_test and y_test); synthetic:clusters or synthetic:teacher, with options like
+    /// :classes=10:shape=3x32x32:samples=4096
+    #[arg(long, value_name = "DATA", default_value_t = DataSource::Digits, help_heading = "Problem")]
     pub data: DataSource,
     /// How many training samples, chosen by --seed-data: a number or 'all'
     #[arg(long, default_value = "all", help_heading = "Problem")]

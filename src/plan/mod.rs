@@ -216,6 +216,20 @@ impl Plan {
         Ok(())
     }
 
+    /// Loads the data and lays out the model.
+    ///
+    /// # Errors
+    /// Where the data cannot be had in the asked amount, or `--samples all` turns out to be fewer than a batch.
+    pub fn build(&self) -> Result<Problem, PlanError> {
+        let problem = self.problem.build()?;
+        if let Some(samples) = problem.samples() {
+            for Cell { batch, schedule, .. } in self.cells() {
+                axes::fits(batch, &schedule, samples)?;
+            }
+        }
+        Ok(problem)
+    }
+
     pub fn limits(&self, criterion: Criterion) -> Limits {
         self.limits[&criterion]
     }
@@ -341,14 +355,14 @@ impl ProblemPlan {
         }
         let samples = args.samples;
         let activation = args.model.takes_activation().then_some(args.activation);
-        Ok(Self { data: Some(args.data), samples: Some(samples), activation, loss: Some(args.loss), ..shared })
+        Ok(Self { data: Some(args.data.clone()), samples: Some(samples), activation, loss: Some(args.loss), ..shared })
     }
 
     /// Loads the data and lays out the model.
     ///
     /// # Errors
     /// Where the data cannot be had in the asked amount, or does not suit the model.
-    pub fn build(&self) -> Result<Problem, PlanError> {
+    fn build(&self) -> Result<Problem, PlanError> {
         if let ModelSpec::Quadratic(eigenvalues) = &self.model {
             return Ok(Problem::Quadratic(Quadratic { eigenvalues: eigenvalues.clone() }));
         }
@@ -357,7 +371,7 @@ impl ProblemPlan {
             Some(Samples::All) | None => None,
         };
         const RESOLVED: &str = "a resolved plan names the data and the loss of a network";
-        let data = Dataset::load(self.data.expect(RESOLVED), count, self.seed_data)
+        let data = Dataset::load(self.data.as_ref().expect(RESOLVED), count, self.seed_data)
             .map_err(|error| PlanError(error.to_string()))?;
         // A linear model has none, and no layer that would apply it.
         let activation = self.activation.unwrap_or(Activation::Tanh);

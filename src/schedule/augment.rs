@@ -20,10 +20,12 @@ pub const MOST_CROP: usize = 7;
 /// Rows of augmented data at most: the rest of a draw's 32 bits says what is done to the row.
 pub const MOST_ROWS: usize = 1 << ROW_BITS;
 
-const ROW_BITS: u32 = 23;
+/// Bits of a row number.
+pub(crate) const ROW_BITS: u32 = 23;
 const FLIP: u32 = 1 << ROW_BITS;
-const DOWN: u32 = 24;
-const RIGHT: u32 = 28;
+/// Where in a draw the rows above the cut begin, and the columns left of it: four bits each.
+pub(crate) const DOWN: u32 = 24;
+pub(crate) const RIGHT: u32 = 28;
 
 impl Augmentation {
     pub fn is_none(&self) -> bool {

@@ -36,6 +36,7 @@ use serde::Serialize;
 use std::sync::Arc;
 
 pub use augment::{Augmentation, Draw, MOST_CROP, MOST_ROWS};
+pub(crate) use augment::{DOWN, RIGHT, ROW_BITS};
 pub use iid::Iid;
 pub use order::{BatchOrder, Sampling};
 pub use process::Process;

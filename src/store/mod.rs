@@ -23,8 +23,8 @@ pub use merge::merge;
 pub use run_file::{CellRow, MinimumSummary, RunFile, ShardRun, Totals};
 pub use training::{TrainFile, TrainFolder};
 
-use crate::minimum::to_safetensors;
 use crate::problem::Problem;
+use crate::problem::weights::to_safetensors;
 use crate::record::{CsvWriter, DelayRow, RunRow, ThresholdRow, write_csv, write_whole};
 use anyhow::{Context, Result, bail};
 use journal::Journal;
@@ -145,7 +145,7 @@ impl Folder {
         let dir = self.draft.dir();
         let write = || -> Result<_> {
             let (thresholds, totals) = write_tables(dir, self.journal.entries())?;
-            write(&dir.join(MINIMUM), &to_safetensors(problem, weights))?;
+            write(&dir.join(MINIMUM), &to_safetensors(problem, weights, &[]))?;
             if let Some(all) = all {
                 write_csv(&dir.join(CELLS), all)?;
             }

@@ -2,9 +2,9 @@
 
 use super::{Draft, Existing, RUN, write};
 use crate::engine::EngineInfo;
-use crate::minimum::to_safetensors;
 use crate::plot;
 use crate::problem::Problem;
+use crate::problem::weights::to_safetensors;
 use crate::record::{CsvWriter, MetricRow, SummaryRow, TrainRow, write_csv};
 use crate::train::{Last, Outcome, Training, rows};
 use anyhow::{Context, Result};
@@ -75,7 +75,7 @@ impl TrainFolder {
     /// Where they cannot be written.
     pub fn keep(&self, problem: &Problem, run_id: &str, last: &Last) -> Result<()> {
         let path = self.draft.dir().join(WEIGHTS).join(format!("{run_id}.safetensors"));
-        write(&path, &to_safetensors(problem, &last.weights))
+        write(&path, &to_safetensors(problem, &last.weights, &last.statistics))
     }
 
     /// Writes the tables of all runs, which come in the order of the plan, their pictures and run.json, and gives the folder

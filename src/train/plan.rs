@@ -161,7 +161,7 @@ impl TaskPlan {
             refuse!("--flip, --crop: a full batch holds the images as they are; accepted: with --batch NUMBER");
         }
         Ok(Self {
-            data: args.data,
+            data: args.data.clone(),
             samples: args.samples,
             test: args.test.map(|test| test as usize),
             model: model.clone(),

@@ -40,7 +40,7 @@ impl Sharpness {
         let mut chosen: Vec<usize> = (0..available).collect();
         if count < available {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(1); // stream 0 chose the samples of the data
+            rng.set_stream(2); // the ones before it chose and split the samples of the data
             chosen.shuffle(&mut rng);
             chosen.truncate(count);
         }

@@ -7,15 +7,11 @@ use super::scaling::gain;
 use crate::engine::{Needs, Run};
 use crate::flags::Samples;
 use crate::kernels::activation::Activation;
-use crate::minimum;
 use crate::plan::{PlanError, axes, refuse};
-use crate::problem::data::Dataset;
-use crate::problem::{Network, Problem};
+use crate::problem::data::{DataError, Parts};
+use crate::problem::{Network, Problem, weights};
 use crate::schedule::MOST_ROWS;
 use anyhow::Result;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use std::sync::Arc;
 
 /// Everything that the runs of a training share, and what each of them is.
@@ -51,7 +47,8 @@ impl Training {
         let problem = Arc::new(Problem::Network(network));
         let starts = match &plan.task.init {
             Some(path) => {
-                let start = Arc::new(minimum::load(&problem, path)?);
+                let start = weights::load(&problem, path).map_err(|error| PlanError(format!("--init {error}")))?;
+                let start = Arc::new(start);
                 plan.seeds.iter().map(|_| Arc::clone(&start)).collect()
             }
             None => plan.seeds.iter().map(|seed| Arc::new(network_of(&problem).model.init(*seed))).collect(),
@@ -138,7 +135,15 @@ impl TaskPlan {
     /// # Errors
     /// Where the data cannot be had in the asked amounts, or do not suit the model or the augmentation.
     fn build(&self) -> Result<Network, PlanError> {
-        let (train, test) = self.parts()?;
+        let samples = match self.samples {
+            Samples::All => None,
+            Samples::Count(count) => Some(count),
+        };
+        let parts = Parts::load(&self.data, samples, self.test, self.seed_data);
+        let Parts { train, test } = parts.map_err(|error| match error {
+            DataError::TooManyTest { .. } => PlanError(format!("--test: {error}")),
+            error => PlanError(error.to_string()),
+        })?;
         if !self.augmentation.is_none() {
             if train.shape.is_vector() {
                 refuse!("--flip, --crop: {} has no images; accepted: without them", self.data);
@@ -153,20 +158,5 @@ impl TaskPlan {
         let model = model.map_err(|why| PlanError(format!("--model {}: {why}", self.model)))?;
         let network = Network::new(model, self.loss, self.weight_decay, train);
         Ok(Network { test: Some(test), augmentation: self.augmentation, ..network })
-    }
-
-    /// Training and test samples.
-    fn parts(&self) -> Result<(Dataset, Dataset), PlanError> {
-        let whole = Dataset::load(self.data, None, 0).map_err(|error| PlanError(error.to_string()))?;
-        let available = whole.samples();
-        let held = self.test.unwrap_or(available / 5);
-        let mut rows: Vec<usize> = (0..available).collect();
-        rows.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed_data));
-        let (test, rest) = rows.split_at(held.min(available - 1));
-        let count = match self.samples {
-            Samples::All => rest.len(),
-            Samples::Count(count) => count,
-        };
-        Ok((whole.select(&rest[..count.min(rest.len())]), whole.select(test)))
     }
 }

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "every test binary compiles this module and uses a part of it")]
 
 use std::sync::OnceLock;
-use tauscope::engine::gpu::{AdapterChoice, Gpu, Options};
+use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options};
 
 /// The only tolerance logic of the tests. `expected` must be finite and not all zero; every element of `actual` must
 /// then lie within `tolerance` times the largest expected magnitude of its counterpart. Stated as what must be close,
@@ -68,6 +68,9 @@ pub const EIGENVALUE: f64 = 1e-6;
 /// A dozen operations in f64, in another order.
 pub const ROUNDING_F64: f64 = 1e-14;
 
+/// A number of f64 rounded to f32, a few of its operations before.
+pub const ROUNDING_F32: f64 = 1e-7;
+
 /// Numbers that f64 holds exactly are met exactly.
 pub const EXACT: f64 = 0.0;
 
@@ -75,7 +78,7 @@ pub const EXACT: f64 = 0.0;
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| {
-        let options = Options { cache: None, ..Options::default() };
+        let options = Options { checks: Checks::Bounds, cache: None, ..Options::default() };
         Gpu::open_with(&AdapterChoice::Any, options).unwrap_or_else(|error| {
             panic!("{error}\nGPU tests need an adapter: scripts/test sets up software Vulkan where there is none")
         })

@@ -7,6 +7,8 @@ use tauscope::engine::gpu::device::{Buffer, Device};
 use tauscope::kernels::loss::Loss;
 use tauscope::kernels::motion::Motion;
 use tauscope::kernels::{Place, gather, loss, observe, quadratic, step};
+use tauscope::problem::Shape;
+use tauscope::schedule::{Augmentation, MOST_CROP};
 
 #[test]
 fn loss_and_its_gradient_agree() {
@@ -52,20 +54,32 @@ fn loss_and_its_gradient_agree() {
 }
 
 #[test]
-fn gather_copies_the_rows_of_the_step() {
+fn gather_copies_the_samples_of_the_step_as_they_are_or_augmented() {
     let device = gpu().device();
-    let (samples, features) = (37, 5);
+    let (samples, shape) = (37, Shape::new(2, 3, 5));
+    let features = shape.elements();
     let data = uniform(10, samples * features);
     let data_labels = labels(11, samples, 10);
-    for rows in [1, 7, 37, around(gather::WORKGROUP)[3] / features + 1, 3 * gather::WORKGROUP + 7] {
+    let edge = around(gather::WORKGROUP)[3] / features + 1;
+    for (case, rows) in [1, 7, 37, edge, 3 * gather::WORKGROUP / features + 7].into_iter().enumerate() {
         // The lanes' rows overlap, as those of lanes that share them do.
-        let order = labels(12, 2 * rows + 3, samples);
+        let mut order = labels(12, 2 * rows + 3, samples);
+        let (flip, crop) = [(false, 0), (true, 0), (false, 1), (true, 2), (true, MOST_CROP)][case];
+        let augmentation = Augmentation { flip, crop };
+        if !augmentation.is_none() {
+            let places = 2 * crop as u32 + 1;
+            let changes = labels(13, order.len(), (2 * places * places) as usize);
+            for (draw, change) in order.iter_mut().zip(changes) {
+                let (mirror, cut) = (change % 2 * u32::from(flip), change / 2);
+                *draw |= mirror << 23 | (cut % places) << 24 | (cut / places) << 28;
+            }
+        }
         let firsts = [rows / 2 + 3, 0, 1];
         let mut places = vec![Place::default(); 2 * LANES];
         for lane in BUSY {
             places[LANES + lane] = Place { rows: firsts[lane] as u32, ..PLACES[lane].into() };
         }
-        let params = gather::Params { step: 0, lanes: LANES as u32, rows: rows as u32, features: features as u32 };
+        let params = gather::params(LANES, rows, shape, augmentation);
         let inputs = nan(device, LANES * rows * features);
         let picked = device.buffer_of("labels", &vec![99u32; LANES * rows]);
         let buffers = [
@@ -77,15 +91,15 @@ fn gather_copies_the_rows_of_the_step() {
             &picked,
         ];
         let groups = (rows * features).div_ceil(gather::WORKGROUP) as u32;
-        run(&gather::KERNEL, &[], &buffers, &params, [groups, LANES as u32, 1]);
+        run(&gather::KERNEL, &gather::variant(augmentation), &buffers, &params, [groups, LANES as u32, 1]);
 
         let inputs = read(&inputs, LANES * rows * features);
         let picked: Vec<u32> = device.read(&picked, 0, LANES * rows).unwrap();
         for index in BUSY {
             let (mut expected, mut expected_labels) = (Vec::new(), Vec::new());
             let order = &order[firsts[index]..][..rows];
-            gather::cpu(order, &data, &data_labels, &mut expected, &mut expected_labels);
-            assert_eq!(lane(&inputs, index), expected, "{rows} rows");
+            gather::cpu(order, augmentation, shape, &data, &data_labels, &mut expected, &mut expected_labels);
+            assert_eq!(lane(&inputs, index), expected, "{rows} rows, {augmentation:?}");
             assert_eq!(lane(&picked, index), expected_labels, "{rows} rows");
         }
         assert_untouched("inputs", lane(&inputs, IDLE));

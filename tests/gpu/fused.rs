@@ -51,8 +51,8 @@ fn network(widths: &[usize], rows: usize, activation: Activation, loss: Loss) ->
 /// One step of three lanes, of which one is idle, on batches of `rows` rows, which are the first ones or drawn.
 fn check(what: &str, network: &Network, shape: &Shape, rows: usize, drawn: bool, motions: &[Motion; LANES]) {
     let device = gpu().device();
-    let (data, parameters) = (&network.data, network.dimension());
-    let (lanes, packing) = (Lanes::new(parameters), Packing::of(&network.model));
+    let (data, model, parameters) = (&network.data, network.model.perceptron().unwrap(), network.dimension());
+    let (lanes, packing) = (Lanes::new(parameters), Packing::of(model));
     let landmarks = Wide::new(&lanes);
     let length = packing.length();
     // Vector by vector; those of the idle lane hold nothing but NaN.
@@ -75,7 +75,7 @@ fn check(what: &str, network: &Network, shape: &Shape, rows: usize, drawn: bool,
         minibatch: u32::from(drawn),
         features: quads(data.features()) as u32,
         classes: data.classes as u32,
-        layers: network.model.layers.len() as u32,
+        layers: model.layers.len() as u32,
         parameters: (length / 4) as u32,
         history_stride: (SLOTS * length / 4) as u32,
         state_stride: (PLANES * length / 4) as u32,
@@ -93,7 +93,7 @@ fn check(what: &str, network: &Network, shape: &Shape, rows: usize, drawn: bool,
         &device.buffer_of("order", &order),
         &on_device("data", &pad_rows(&data.inputs, data.features())),
         &device.buffer_of("labels", &data.labels),
-        &device.buffer_of("layers", &shape.layers(&network.model)),
+        &device.buffer_of("layers", &shape.layers(model)),
         &on_device("landmarks", &pack(&lanes.landmarks)),
         &x,
         &ring,
@@ -101,7 +101,7 @@ fn check(what: &str, network: &Network, shape: &Shape, rows: usize, drawn: bool,
         &anchor,
         &seen,
     ];
-    let variant = shape.variant(network.model.activation, network.loss);
+    let variant = shape.variant(model.activation, network.loss);
     run(&KERNEL, &variant, &buffers, &params, [LANES as u32, 1, 1]);
 
     let [x, ring, s, anchor] = [(x, 1), (ring, SLOTS), (s, PLANES), (anchor, 1)]
@@ -111,7 +111,8 @@ fn check(what: &str, network: &Network, shape: &Shape, rows: usize, drawn: bool,
         let first: Vec<u32> = (0..rows as u32).collect();
         let batch = if drawn { &order[firsts[index]..][..rows] } else { &first };
         let (mut inputs, mut labels) = (Vec::new(), Vec::new());
-        gather::cpu(batch, &wide(&data.inputs), &data.labels, &mut inputs, &mut labels);
+        let whole = wide(&data.inputs);
+        gather::cpu(batch, network.augmentation, data.shape, &whole, &data.labels, &mut inputs, &mut labels);
         let mut pass = Pass::<f64>::new(&network.model.graph, network.loss, rows);
         let gradient_at = |pass: &mut Pass<f64>, weights: &[f64]| {
             let mut gradient = vec![0.0; parameters];
@@ -182,11 +183,11 @@ fn a_step_agrees_at_every_shape_activation_and_loss() {
             // One class has no cross-entropy.
             let loss = if i % 2 == 0 { Loss::Mse } else { Loss::Ce };
             let model = network(widths, 1, activation, loss).model;
-            let most = Shape::new(&model, 1 << 40, memory(), invocations).unwrap().rows;
+            let most = Shape::new(model.perceptron().unwrap(), 1 << 40, memory(), invocations).unwrap().rows;
             // Two of five row counts for every model, each beside several others.
             for rows in [around(most)[(i + j) % 5], around(most)[(i + j + 2) % 5]] {
                 let network = network(widths, rows, activation, loss);
-                let shape = Shape::new(&network.model, rows, memory(), invocations).unwrap();
+                let shape = Shape::new(network.model.perceptron().unwrap(), rows, memory(), invocations).unwrap();
                 several += usize::from(shape.tiles > 1);
                 let what = format!("{widths:?} {activation} {loss} {rows} rows {shape:?}");
                 check(&what, &network, &shape, rows, cases % 2 == 1, &motions(kinds[cases % 3], cases % 4 == 0));
@@ -201,7 +202,7 @@ fn a_step_agrees_at_every_shape_activation_and_loss() {
 fn a_step_agrees_for_every_rule() {
     let rows = 21;
     let network = network(&[9, 6, 5], rows, Activation::Tanh, Loss::Ce);
-    let shape = Shape::new(&network.model, rows, memory(), INVOCATIONS[0]).unwrap();
+    let shape = Shape::new(network.model.perceptron().unwrap(), rows, memory(), INVOCATIONS[0]).unwrap();
     for kind in RuleKind::iter() {
         for extra in [false, true] {
             let what = format!("{kind}, clipped and centred: {extra}");
@@ -248,7 +249,7 @@ fn a_fused_wave_counts_its_packed_bytes() {
 /// A software rasteriser ends the loops of a dispatch that turns them too often, and says nothing.
 #[test]
 fn a_block_of_many_rows_has_the_bits_of_its_single_steps() {
-    let data = Dataset::load(DataSource::Digits, Some(512), 0).unwrap();
+    let data = Dataset::load(&DataSource::Digits, Some(512), 0).unwrap();
     let model = Model::mlp(64, &[16], 10, Activation::Tanh);
     let problem = Problem::Network(Network::new(model, Loss::Ce, 1e-3, data));
     let spec = WaveSpec { block: 64, ..waves::spec(problem, None, 1) };

@@ -56,7 +56,14 @@ pub fn spec(problem: Problem, batch: Option<usize>, lanes: usize) -> WaveSpec {
         direction: Arc::new(direction.iter().map(|x| x / norm).collect()),
         lanes,
         together: 1,
-        needs: Needs { slots: 6, slot_velocity: true, second_moment: true, finish: true, centred: batch.is_some() },
+        needs: Needs {
+            slots: 6,
+            slot_velocity: true,
+            second_moment: true,
+            finish: true,
+            centred: batch.is_some(),
+            evaluation: false,
+        },
         block: STEPS,
     }
 }
@@ -437,7 +444,7 @@ fn what_is_not_finite_never_leaves_its_lane() {
     for batch in [None, Some(8)] {
         let spec = spec(network(&[9], Activation::Tanh, Loss::Ce), batch, 1);
         let calm = run(&spec, RuleKind::HeavyBall, in_turn(1), 0);
-        let wild = [1e30, f64::INFINITY, f64::NAN].map(|lr| Run { lr, ..calm.clone() });
+        let wild = [1e30, f64::INFINITY, f64::NAN].map(|lr| Run { lr: lr.into(), ..calm.clone() });
         for (path, engine) in &paths(&spec) {
             let alone = advance(engine, &spec, std::slice::from_ref(&calm));
             // Between them, so that both neighbours in memory are wild.

@@ -6,6 +6,8 @@ use crate::engine::gpu::program::Dispatch;
 use crate::kernels::activation::Activation;
 use crate::kernels::matmul::{self, Dense, Epilogue, Tile};
 use crate::kernels::{Kernel, Place, gather, loss, step};
+use crate::problem::Shape;
+use crate::schedule::Augmentation;
 
 /// A kernel bound to operands.
 pub struct OnDevice {
@@ -142,14 +144,15 @@ impl Bench<'_> {
     }
 
     fn gather(&self, samples: usize, rows: usize, features: usize) -> OnDevice {
-        let params = gather::Params { step: 0, lanes: self.lanes as u32, rows: rows as u32, features: features as u32 };
+        let plain = Augmentation::default();
+        let params = gather::params(self.lanes, rows, Shape::vector(features), plain);
         let order = self.device.buffer_of("order", &order(samples, rows));
         let data = self.device.buffer_of("data", &numbers::<f32>(samples * features));
         let data_labels = self.device.buffer_of("data_labels", &labels(samples, 10));
         let (result, labels) = (self.room(rows * features), self.room(rows));
         let workgroups = [(rows * features).div_ceil(gather::WORKGROUP) as u32, self.lanes as u32, 1];
         let buffers = [&order, &data, &data_labels, &result, &labels];
-        let dispatch = self.bind(&gather::KERNEL, &[], &buffers, &params, workgroups);
+        let dispatch = self.bind(&gather::KERNEL, &gather::variant(plain), &buffers, &params, workgroups);
         OnDevice { dispatch, reset: Box::new(|_| {}), result }
     }
 

@@ -8,6 +8,8 @@ use crate::kernels::loss::{self, Loss};
 use crate::kernels::matmul;
 use crate::kernels::real::Real;
 use crate::kernels::step::{self, Landmarks, Place, State};
+use crate::problem::Shape;
+use crate::schedule::Augmentation;
 use pulp::{Simd, WithSimd};
 use std::hint::black_box;
 
@@ -118,7 +120,9 @@ struct Minibatch<T> {
 
 impl<T: Real> Twin<T> for Minibatch<T> {
     fn run(&mut self) {
-        gather::cpu(&self.order, &self.data, &self.data_labels, &mut self.inputs, &mut self.labels);
+        let Self { order, data, data_labels, inputs, labels } = self;
+        let shape = Shape::vector(data.len() / data_labels.len());
+        gather::cpu(order, Augmentation::default(), shape, data, data_labels, inputs, labels);
     }
 
     fn result(&self) -> &[T] {

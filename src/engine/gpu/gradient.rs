@@ -88,7 +88,7 @@ impl Gradient<'_> {
         let (inputs, labels, label_stride) = if self.wave.spec.batch.is_some() {
             let inputs = self.wave.per_lane("inputs", rows * network.data.features());
             let labels = self.wave.per_lane("labels", rows);
-            dispatches.push(self.gather(rows, network.data.features(), &data, &data_labels, &inputs, &labels));
+            dispatches.push(self.gather(network, rows, [&data, &data_labels, &inputs, &labels]));
             (inputs, labels, rows)
         } else {
             (data, data_labels, 0)
@@ -145,19 +145,14 @@ impl Gradient<'_> {
         dispatches
     }
 
-    fn gather(
-        &self,
-        rows: usize,
-        features: usize,
-        data: &Buffer,
-        data_labels: &Buffer,
-        inputs: &Buffer,
-        labels: &Buffer,
-    ) -> Dispatch {
-        let params = gather::Params { step: 0, lanes: self.wave.lanes(), rows: rows as u32, features: features as u32 };
-        let workgroups = [(rows * features).div_ceil(gather::WORKGROUP) as u32, self.wave.lanes(), 1];
-        let buffers = [self.wave.places, self.wave.order, data, data_labels, inputs, labels];
-        self.wave.device.dispatch(&self.wave.device.pipeline(&gather::KERNEL, &[]), &buffers, &params, workgroups)
+    fn gather(&self, network: &Network, rows: usize, buffers: [&Buffer; 4]) -> Dispatch {
+        let Workspace { device, spec, places, order, .. } = self.wave;
+        let Network { data, augmentation, .. } = network;
+        let params = gather::params(spec.lanes, rows, data.shape, *augmentation);
+        let workgroups = [(rows * data.features()).div_ceil(gather::WORKGROUP) as u32, self.wave.lanes(), 1];
+        let pipeline = device.pipeline(&gather::KERNEL, &gather::variant(*augmentation));
+        let [data, data_labels, inputs, labels] = buffers;
+        device.dispatch(&pipeline, &[places, order, data, data_labels, inputs, labels], &params, workgroups)
     }
 
     /// `buffers`: a, b, c, slope.

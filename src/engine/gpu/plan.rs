@@ -82,6 +82,9 @@ impl Path {
         }
         let memory = limits.max_compute_workgroup_storage_size as usize;
         let invocations = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+        if !network.augmentation.is_none() {
+            return Err("samples as they are: these are augmented".into());
+        }
         let rows = rows(network, spec);
         let model = perceptron(network)?;
         let shape = Shape::new(model, rows, memory, invocations as usize)?;
@@ -318,7 +321,7 @@ mod tests {
     }
 
     fn digits() -> Problem {
-        let data = Dataset::load(DataSource::Digits, None, 0).unwrap();
+        let data = Dataset::load(&DataSource::Digits, None, 0).unwrap();
         let model = Model::mlp(64, &[16], 10, Activation::Tanh);
         Problem::Network(Network::new(model, crate::kernels::loss::Loss::Ce, 0.0, data))
     }
