@@ -4,7 +4,7 @@
 //! window). The CPU writes that matrix out for some samples at a time, so that it stays in the cache.
 
 use super::matmul::View;
-use super::real::Number;
+use super::real::{Number, ordered_sum};
 use crate::problem::Shape;
 use crate::problem::model::graph::Window;
 
@@ -98,8 +98,13 @@ impl Convolution {
             let before = sample * self.output.pixels();
             self.pieces(|piece| {
                 let here = &windows[piece.row * columns + before + piece.place..][..piece.count];
-                let pixels = image[piece.image..].iter_mut().step_by(self.window.stride);
-                pixels.zip(here).for_each(|(pixel, here)| *pixel += *here);
+                if self.window.stride == 1 {
+                    let pixels = &mut image[piece.image..][..piece.count];
+                    pixels.iter_mut().zip(here).for_each(|(pixel, here)| *pixel += *here);
+                } else {
+                    let pixels = image[piece.image..].iter_mut().step_by(self.window.stride);
+                    pixels.zip(here).for_each(|(pixel, here)| *pixel += *here);
+                }
             });
         }
     }
@@ -178,7 +183,7 @@ impl Convolution {
             bias_gradient.fill(T::zero());
             for sample in delta.chunks_exact(self.output.elements()) {
                 for (sum, plane) in bias_gradient.iter_mut().zip(sample.chunks_exact(pixels)) {
-                    *sum += plane.iter().copied().sum::<T>();
+                    *sum += ordered_sum(pixels, |i| plane[i]);
                 }
             }
         }
