@@ -103,7 +103,7 @@ pub struct TrainArgs {
     pub seed_data: u64,
 
     /// How often the data are gone through; an epoch of full batches is one step
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1 << 32), help_heading = "Training")]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=1 << 32), help_heading = "Training")]
     pub epochs: u64,
     /// How the learning rate goes: constant, steps:FACTOR@EPOCH/EPOCH/..., cosine (to 0 at the end)
     #[arg(long, default_value = "constant", help_heading = "Training")]

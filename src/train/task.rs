@@ -141,7 +141,9 @@ impl TaskPlan {
         };
         let parts = Parts::load(&self.data, samples, self.test, self.seed_data);
         let Parts { train, test } = parts.map_err(|error| match error {
-            DataError::TooManyTest { .. } => PlanError(format!("--test: {error}")),
+            DataError::TooManyTest { asked, available, of } => {
+                PlanError(format!("--test {asked}: {of} has {available} samples to spare; accepted: 1 to {available}"))
+            }
             error => PlanError(error.to_string()),
         })?;
         if !self.augmentation.is_none() {

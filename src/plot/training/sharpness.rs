@@ -12,7 +12,7 @@ use plotters::style::Color;
 const HEIGHT: u32 = 1000;
 const BOTTOM: f64 = 860.0;
 /// Of a dashed line: a dash, and with the room behind it.
-const DASH: (f64, f64) = (12.0, 20.0);
+const DASH: (f64, f64) = (12.0, 24.0);
 
 pub fn picture(arms: &[Arm], setting: &str) -> Scene {
     let named = arms.iter().filter_map(|arm| {
@@ -34,14 +34,16 @@ pub fn picture(arms: &[Arm], setting: &str) -> Scene {
     let ticks = x.labelled_ticks();
     let ticked: Vec<f64> = ticks.iter().map(|(tick, _)| *tick).collect();
     panel.grid(&mut scene, ticked.iter().copied());
-    for arm in arms.iter().filter(|arm| is_tracked(arm)) {
+    for (index, arm) in arms.iter().enumerate().filter(|(_, arm)| is_tracked(arm)) {
         for run in arm.shown() {
             let line: Vec<Point> =
                 points(run).into_iter().map(|(step, value)| (panel.x.at(step), panel.y.at(value))).collect();
             scene.line(line, 1.6, arm.color.mix(0.75));
         }
         if let Some(predicted) = arm.summary.lambda_predicted {
-            dashed(&mut scene, (LEFT, right), panel.y.at(predicted), arm);
+            // Two that are expected at one place take turns.
+            let first = LEFT + index as f64 * 0.5 * DASH.1 % DASH.1;
+            dashed(&mut scene, (first, right), panel.y.at(predicted), arm);
         }
     }
     panel.frame(&mut scene, "largest Hessian eigenvalue");
