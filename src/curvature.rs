@@ -191,7 +191,7 @@ mod tests {
 
     /// The product with a diagonal matrix.
     fn diagonal(entries: &[f64]) -> impl Fn(&[f64], &mut [f64]) {
-        |v, hv| hv.iter_mut().zip(v).zip(entries).for_each(|((hv, v), entry)| *hv = entry * v)
+        move |v, hv| hv.iter_mut().zip(v).zip(entries).for_each(|((hv, v), entry)| *hv = entry * v)
     }
 
     #[test]

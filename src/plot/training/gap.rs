@@ -20,24 +20,26 @@ const GAP: f64 = 60.0;
 /// Widest name of an arm.
 const MOST_NAME: f64 = 520.0;
 
+/// A mean and the ends of its interval, as far as they are known.
+type Interval = [Option<f64>; 3];
+
 /// What a panel shows.
 struct Figure {
     title: &'static str,
     of_run: fn(&TrainRow) -> Option<f64>,
-    /// Mean and the ends of its interval.
-    of_arm: fn(&SummaryRow) -> (Option<f64>, Option<f64>, Option<f64>),
+    of_arm: fn(&SummaryRow) -> Interval,
 }
 
 const FIGURES: [Figure; 2] = [
     Figure {
         title: "generalisation gap (training - test accuracy, %)",
         of_run: |run| run.generalisation_gap,
-        of_arm: |arm| (arm.generalisation_gap, arm.generalisation_gap_low, arm.generalisation_gap_high),
+        of_arm: |arm| [arm.generalisation_gap, arm.generalisation_gap_low, arm.generalisation_gap_high],
     },
     Figure {
         title: "test accuracy (%)",
         of_run: |run| run.test_accuracy,
-        of_arm: |arm| (arm.test_accuracy, arm.test_accuracy_low, arm.test_accuracy_high),
+        of_arm: |arm| [arm.test_accuracy, arm.test_accuracy_low, arm.test_accuracy_high],
     },
 ];
 
@@ -82,10 +84,8 @@ fn draw(scene: &mut Scene, figure: &Figure, arms: &[Arm], pixels: (f64, f64), (t
         let finished = arm.runs.iter().filter(|run| run.row.status == TrainStatus::Finished);
         finished.filter_map(|run| (figure.of_run)(run.row)).collect()
     };
-    let values = arms.iter().flat_map(|arm| {
-        let (mean, low, high) = (figure.of_arm)(arm.summary);
-        seeds(arm).into_iter().chain([mean, low, high].into_iter().flatten())
-    });
+    let values =
+        arms.iter().flat_map(|arm| seeds(arm).into_iter().chain((figure.of_arm)(arm.summary).into_iter().flatten()));
     let percent: Vec<f64> = values.map(|value| 100.0 * value).collect();
     let percent = if percent.is_empty() { vec![0.0, 100.0] } else { percent };
     let axis = Axis::covering(Scale::Linear, percent, 1.0, 0.06, pixels);
@@ -109,8 +109,8 @@ fn draw(scene: &mut Scene, figure: &Figure, arms: &[Arm], pixels: (f64, f64), (t
         for seed in seeds(arm) {
             scene.mark(super::Marker::Circle, (x(seed), y), 0.55 * radius, arm.color.mix(0.3), false);
         }
-        let (Some(mean), low, high) = (figure.of_arm)(arm.summary) else { continue };
-        if let (Some(low), Some(high)) = (low, high) {
+        let [Some(mean), low, high] = (figure.of_arm)(arm.summary) else { continue };
+        if let Some((low, high)) = low.zip(high) {
             scene.line([(x(low), y), (x(high), y)], 2.4, arm.color);
             for end in [low, high] {
                 scene.line([(x(end), y - 0.6 * radius), (x(end), y + 0.6 * radius)], 2.0, arm.color);

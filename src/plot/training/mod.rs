@@ -122,7 +122,9 @@ fn names(summaries: &[SummaryRow]) -> Vec<String> {
 /// What all runs share, as one line under the title.
 fn setting(runs: &[TrainRow]) -> String {
     let seeds = super::distinct(runs.iter().map(|run| run.seed)).len();
-    let properties: [(bool, fn(&TrainRow) -> String); 11] = [
+    /// Whether there is anything to say, and what.
+    type Property = (bool, fn(&TrainRow) -> String);
+    let properties: [Property; 11] = [
         (true, |run| run.data.clone()),
         (true, |run| format!("{} samples", run.samples)),
         (true, |run| run.model.clone()),
