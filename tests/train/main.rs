@@ -1,28 +1,25 @@
 //! `tauscope train` as a user runs it: the real binary, its folder, its exit codes; and trainings on devices that fail.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod devices;
+#[path = "../folders/mod.rs"]
 mod folders;
 
 use assert_cmd::Command;
 use clap::Parser;
 use common::{ROUNDING_F64, assert_close};
 use folders::{outcome, refuse, signal};
-use std::cell::Cell as Count;
 use std::f64::consts::PI;
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::Path;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tauscope::cli::{self, Cli};
 use tauscope::curvature::{self, Effort};
-use tauscope::engine::cpu::Cpu;
-use tauscope::engine::{
-    Engine, EngineError, EngineInfo, Evaluation, Footprint, Observations, Part, Renewal, Run, Wave, WaveSpec,
-};
 use tauscope::problem::network::{FullBatch, Network};
+use tauscope::problem::weights::load_with_statistics;
 use tauscope::record::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus, read_csv};
-use tauscope::train::{Outcome, Plan, Training};
+use tauscope::train::{Plan, Training};
 
 /// A network small enough to train in a moment.
 const TINY: [&str; 12] =
@@ -30,6 +27,9 @@ const TINY: [&str; 12] =
 
 /// A dozen steps in f64, in another order of summation.
 const STEPS_F64: f64 = 1e-11;
+
+/// Sharpness of a small network hovers so closely above the edge of stability.
+const EDGE: f64 = 0.05;
 
 fn train(folder: &Path, out: &str, flags: &[&str]) -> Command {
     let mut command = Command::cargo_bin("tauscope").unwrap();
@@ -240,6 +240,44 @@ fn a_training_is_what_its_formula_says_step_by_step() {
 }
 
 #[test]
+fn training_goes_to_the_edge_of_stability_under_delay_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let problem = ["--samples", "100", "--batch", "full", "--model", "mlp:8", "--loss", "mse", "--weight-decay", "0"];
+    let course = ["--epochs", "2000", "--evaluate-every", "1000", "--track", "sharpness", "--track-every", "50"];
+    let grid = ["--delays", "0,2", "--lr", "0.3", "--lr-scaling", "preserve", "--seeds", "1", "--engine", "cpu"];
+    let rows = rows(folder.path(), "out", &[&problem[..], &course, &grid].concat());
+    // K* of delays 0 and 2 is 2 and 2 sin(pi/10); preserving the minima, both are expected at the same sharpness, 2 / 0.3.
+    for row in &rows {
+        assert_close("predicted", &[row.lambda_predicted.unwrap()], &[2.0 / 0.3], 1e-9);
+        assert_close("plateau", &[row.plateau.unwrap()], &[2.0 / 0.3], EDGE);
+    }
+    assert_close("lr", &[rows[1].lr_scaled], &[0.3 * (PI / 10.0).sin()], 1e-9);
+}
+
+#[test]
+fn images_are_augmented_and_norms_keep_their_statistics() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = "layers:conv(2,3,pad=1),bn,relu,max(2),dense";
+    let flags = [&TINY[..4], &["--model", model, "--epochs", "2", "--batch", "32", "--engine", "cpu"]].concat();
+    let flags = [&flags[..], &["--delays", "3", "--lr-scaling", "none", "--seeds", "1", "--save-weights"]].concat();
+    let plain = rows(folder.path(), "plain", &flags).remove(0);
+    let changed = rows(folder.path(), "changed", &[&flags[..], &["--flip", "--crop", "1"]].concat()).remove(0);
+    assert!(plain.run_id != changed.run_id && plain.train_loss != changed.train_loss);
+    let at_the_start = |out: &str| {
+        let seen = metrics(folder.path(), out);
+        seen.into_iter().take_while(|row| row.step == 0).map(|row| row.value).collect::<Vec<_>>()
+    };
+    assert_eq!(at_the_start("plain"), at_the_start("changed"), "evaluations see the images as they are");
+    let training = training(&flags);
+    let file = folder.path().join(format!("plain/weights/{}.safetensors", plain.run_id));
+    let [weights, statistics] = load_with_statistics(training.network(), &file).unwrap();
+    let moved = weights.iter().zip(training.start(0).iter()).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+    assert_close("distance", &[plain.distance_from_init.unwrap()], &[moved], ROUNDING_F64);
+    let fresh = training.network().model.fresh_statistics();
+    assert!(statistics.len() == 4 && statistics.iter().zip(&fresh).all(|(now, then)| now != then), "{statistics:?}");
+}
+
+#[test]
 fn a_run_that_diverges_is_a_result_and_leaves_the_others_alone() {
     let folder = tempfile::tempdir().unwrap();
     let flags = [&TINY[..], &["--delays", "3", "--lr-scaling", "none", "--seeds", "2", "--sharpness"]].concat();
@@ -365,7 +403,11 @@ fn bad_input_is_one_clear_error_with_exit_code_2_and_nothing_written() {
     train(folder.path(), "out", &quick).assert().success();
     train(folder.path(), "out", &quick).assert().code(2);
     train(folder.path(), "out", &[&quick[..], &["--force"]].concat()).assert().success();
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    // What a killed training has left is nobody's.
+    fs::create_dir_all(folder.path().join("killed.partial/weights")).unwrap();
+    fs::write(folder.path().join("killed.partial/lock"), "").unwrap();
+    train(folder.path(), "killed", &quick).assert().success();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 
 #[test]
@@ -383,117 +425,4 @@ fn what_is_interrupted_leaves_nothing_behind() {
     let (code, error) = outcome(&child.wait_with_output().unwrap());
     assert!(code == Some(143) && error.contains("0 of 9 runs") && error.contains("nothing was written"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-}
-
-/// The CPU engine on a device that has memory for so many lanes and is lost so many times, each time in its fifth block.
-#[derive(Clone)]
-struct Frail {
-    inner: Cpu<f64>,
-    memory: usize,
-    losses: Rc<Count<u32>>,
-    ahead: usize,
-}
-
-struct FrailWave {
-    inner: Box<dyn Wave>,
-    losses: Rc<Count<u32>>,
-    ahead: usize,
-    blocks: u32,
-}
-
-impl Engine for Frail {
-    fn info(&self) -> &EngineInfo {
-        self.inner.info()
-    }
-    fn capacity(&self, spec: &WaveSpec) -> Result<usize, EngineError> {
-        Ok(spec.lanes)
-    }
-    fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
-        self.inner.footprint(spec)
-    }
-    fn path(&self, spec: &WaveSpec) -> Result<String, EngineError> {
-        self.inner.path(spec)
-    }
-    fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {
-        if spec.lanes > self.memory {
-            return Err(EngineError::OutOfMemory("no room".into()));
-        }
-        let (losses, ahead) = (Rc::clone(&self.losses), self.ahead);
-        Ok(Box::new(FrailWave { inner: self.inner.open(spec)?, losses, ahead, blocks: 0 }))
-    }
-    fn reopen(&self) -> Result<Box<dyn Engine>, EngineError> {
-        Ok(Box::new(self.clone()))
-    }
-}
-
-impl Wave for FrailWave {
-    fn start(&mut self, lane: usize, run: Run) -> Result<(), EngineError> {
-        self.inner.start(lane, run)
-    }
-    fn retire(&mut self, lane: usize) {
-        self.inner.retire(lane);
-    }
-    fn ahead(&self) -> usize {
-        self.ahead
-    }
-    fn submit(&mut self, steps: usize) -> Result<(), EngineError> {
-        self.blocks += 1;
-        if self.blocks == 5 && self.losses.get() > 0 {
-            self.losses.set(self.losses.get() - 1);
-            return Err(EngineError::Lost("unplugged".into()));
-        }
-        self.inner.submit(steps)
-    }
-    fn collect(&mut self) -> Result<Observations, EngineError> {
-        self.inner.collect()
-    }
-    fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
-        self.inner.renew(renewals)
-    }
-    fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
-        self.inner.weights(lane)
-    }
-    fn statistics(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
-        self.inner.statistics(lane)
-    }
-    fn evaluate(&mut self, part: Part) -> Result<Vec<Option<Evaluation>>, EngineError> {
-        self.inner.evaluate(part)
-    }
-}
-
-#[test]
-fn devices_that_fail_change_no_outcome_and_are_told_of() {
-    let grid = ["--batch", "20,full", "--delays", "0,5", "--seeds", "2", "--epochs", "70", "--evaluate-every", "7"];
-    let size = ["--samples", "40", "--test", "20", "--model", "mlp:3", "--sharpness", "--precision", "f64"];
-    let training = training(&[&grid[..], &size].concat());
-    let all = |memory: usize, losses: u32, ahead: usize| -> (Vec<Option<Outcome>>, Vec<String>, anyhow::Result<()>) {
-        let engine = Frail { inner: Cpu::default(), memory, losses: Rc::new(Count::new(losses)), ahead };
-        let (mut ended, mut mended) = (vec![None; training.runs.len()], Vec::new());
-        let done = training.train(
-            &engine,
-            &mut |run, outcome| {
-                assert!(ended[run].is_none(), "run {run} was reported twice");
-                ended[run] = Some(outcome);
-                Ok(())
-            },
-            &mut |now| {
-                mended = now.mended.to_vec();
-                ControlFlow::Continue(())
-            },
-        );
-        (ended, mended, done)
-    };
-    let (expected, mended, done) = all(usize::MAX, 0, 0);
-    done.unwrap();
-    assert!(
-        mended.is_empty() && expected.len() == 12 && expected.iter().flatten().all(|outcome| outcome.last.is_some())
-    );
-    for (memory, losses, ahead, lines) in [(4, 0, 0, 1), (1, 0, 2, 2), (usize::MAX, 2, 0, 2), (2, 1, 3, 3)] {
-        let (ended, mended, done) = all(memory, losses, ahead);
-        done.unwrap();
-        assert!(ended == expected, "memory for {memory} lanes, lost {losses} times");
-        assert_eq!(mended.len(), lines, "{mended:?}");
-    }
-    let error = format!("{:#}", all(0, 0, 0).2.unwrap_err());
-    assert!(error.contains("not even a wave of one lane fits"), "{error}");
 }
