@@ -4,9 +4,11 @@
 
 mod axis;
 mod options;
+mod regime;
 mod schedule;
 mod spec;
 mod sweep;
+mod train;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -14,10 +16,12 @@ use serde::{Deserialize, Serialize};
 pub(crate) use options::Options;
 pub(crate) use spec::as_text;
 
-pub use axis::{Delays, Momenta, NamedPmf, non_negative, positive};
+pub use axis::{Delays, Momenta, NamedPmf, Rates, Seeds, non_negative, positive};
+pub use regime::RegimeSpec;
 pub use schedule::{Means, PmfSpec, ScheduleSpec};
 pub use spec::{Batch, ModelSpec, Samples};
 pub use sweep::SweepArgs;
+pub use train::{Track, TrainArgs};
 
 /// `--engine`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
