@@ -86,7 +86,7 @@ pub fn run(plan: &Plan, json: bool) -> Result<()> {
     let (mut waves, mut free_bytes) = (Vec::new(), None);
     for spec in specs {
         let members: Vec<&Cell> = cells.iter().filter(|cell| plan.rows(cell) == spec.batch).collect();
-        let Footprint { lane, free } = engine.footprint(&spec)?;
+        let Footprint { lane, free, .. } = engine.footprint(&spec)?;
         free_bytes = free;
         waves.push(wave(plan, &*engine, spec, &members, lane, time)?);
     }

@@ -67,7 +67,7 @@ pub fn run(plan: Plan, json: bool) -> Result<()> {
     let Chosen { engine, why } = choose(plan.engine, plan.adapter.as_deref(), plan.precision)?;
     let (mut waves, mut free_bytes) = (Vec::new(), None);
     for (spec, runs) in training.groups(&*engine)? {
-        let Footprint { lane, free } = engine.footprint(&spec)?;
+        let Footprint { lane, free, .. } = engine.footprint(&spec)?;
         free_bytes = free;
         waves.push(WaveReport {
             rows: spec.batch,
