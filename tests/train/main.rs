@@ -113,7 +113,7 @@ fn a_training_writes_its_folder() {
         let own = |metric: Metric| seen.iter().filter(move |one| one.run_id == row.run_id && one.metric == metric);
         assert_eq!(own(Metric::TestAccuracy).map(|one| one.epoch).collect::<Vec<_>>(), [0.0, 1.0, 2.0]);
         assert_eq!(own(Metric::Objective).count(), 2);
-        assert_eq!(own(Metric::TestLoss).last().map(|one| one.value), row.test_loss);
+        assert_eq!(own(Metric::TestLoss).next_back().map(|one| one.value), row.test_loss);
         assert_eq!(own(Metric::LambdaMax).map(|one| Some(one.value)).collect::<Vec<_>>(), [row.lambda_max]);
         assert_eq!(row.generalisation_gap, Some(row.train_accuracy.unwrap() - row.test_accuracy.unwrap()));
     }

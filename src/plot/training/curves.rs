@@ -51,7 +51,10 @@ pub fn picture(arms: &[Arm], setting: &str) -> Scene {
     let values: Vec<f64> = ticks.iter().map(|(tick, _)| *tick).collect();
     for (panel, curves, title) in [(&upper, &losses, "training loss"), (&lower, &accuracies, "test accuracy (%)")] {
         panel.grid(&mut scene, values.iter().copied());
-        arms.iter().zip(curves).for_each(|(arm, curve)| draw(&mut scene, panel, arm, curve));
+        // Lines above all bands; where no seed came through there is nothing to be confident of.
+        let all = || arms.iter().zip(curves);
+        all().filter(|(arm, _)| came_through(arm)).for_each(|(arm, curve)| draw_band(&mut scene, panel, arm, curve));
+        all().for_each(|(arm, curve)| draw_line(&mut scene, panel, arm, curve));
         panel.frame(&mut scene, title);
     }
     lower.lower_axis(&mut scene, &values, &ticks, "epoch");
@@ -73,20 +76,26 @@ fn curve(arm: &Arm, metric: Metric, unit: f64) -> Curve {
     points.filter_map(|(epoch, values)| mean_and_half_width(&values).map(|(mean, half)| (epoch, mean, half))).collect()
 }
 
-fn draw(scene: &mut Scene, panel: &Panel, arm: &Arm, curve: &Curve) {
-    // A logarithmic axis has no place for what is not positive: it stands at the edge.
-    let at = |epoch: f64, value: f64| -> Point {
-        let (_, bottom) = panel.top_bottom();
-        let y = panel.y.at(value);
-        (panel.x.at(epoch), if y.is_finite() { panel.y.clamped(value, 0.0) } else { bottom })
+/// A logarithmic axis has no place for what is not positive: it stands at the edge, as does what lies beyond it.
+fn place(panel: &Panel, epoch: f64, value: f64) -> Point {
+    let (_, bottom) = panel.top_bottom();
+    let y = if panel.y.at(value).is_finite() { panel.y.clamped(value, 0.0) } else { bottom };
+    (panel.x.at(epoch), y)
+}
+
+fn draw_band(scene: &mut Scene, panel: &Panel, arm: &Arm, curve: &Curve) {
+    let edge = |sign: f64| -> Vec<Point> {
+        let known = curve.iter().filter_map(|(epoch, mean, half)| Some((*epoch, mean + sign * (*half)?)));
+        known.map(|(epoch, value)| place(panel, epoch, value)).collect()
     };
-    let ends = |sign: f64| curve.iter().filter_map(move |(epoch, mean, half)| Some((*epoch, mean + sign * (*half)?)));
-    let band: Vec<Point> =
-        ends(1.0).chain(ends(-1.0).collect::<Vec<_>>().into_iter().rev()).map(|(e, v)| at(e, v)).collect();
-    if band.len() > 2 {
-        scene.polygon(band, arm.color.mix(0.15));
+    let (upper, lower) = (edge(1.0), edge(-1.0));
+    if upper.len() > 1 {
+        scene.polygon(upper.into_iter().chain(lower.into_iter().rev()).collect::<Vec<_>>(), arm.color.mix(0.15));
     }
-    let line: Vec<Point> = curve.iter().map(|(epoch, mean, _)| at(*epoch, *mean)).collect();
+}
+
+fn draw_line(scene: &mut Scene, panel: &Panel, arm: &Arm, curve: &Curve) {
+    let line: Vec<Point> = curve.iter().map(|(epoch, mean, _)| place(panel, *epoch, *mean)).collect();
     if let [point] = line[..] {
         scene.mark(arm.marker, point, panel.radius, arm.color, false);
     }

@@ -18,7 +18,7 @@ const BELOW: f64 = 130.0;
 /// Between the panels.
 const GAP: f64 = 60.0;
 /// Widest name of an arm.
-const MOST_NAME: f64 = 520.0;
+const MOST_NAME: f64 = 600.0;
 
 /// A mean and the ends of its interval, as far as they are known.
 type Interval = [Option<f64>; 3];
@@ -48,9 +48,12 @@ pub fn picture(arms: &[Arm], setting: &str) -> Scene {
     let row = (560.0 / shown.len() as f64).clamp(ROW.1, ROW.0);
     let bottom = TOP + row * shown.len() as f64;
     let style = Style::new(19.0, INK.to_rgba()).anchor(Anchor::End);
-    let label = |arm: &Arm| match arm.summary {
-        SummaryRow { diverged: 0, .. } => arm.name.clone(),
-        SummaryRow { diverged, runs, .. } => format!("{} ({diverged} of {runs} diverged)", arm.name),
+    let label = |arm: &Arm| {
+        let lost = match arm.summary {
+            SummaryRow { diverged: 0, .. } => String::new(),
+            SummaryRow { diverged, runs, .. } => format!(" ({diverged} of {runs} diverged)"),
+        };
+        format!("{}{lost}", style.fitted(&arm.name, MOST_NAME - style.width(&lost)))
     };
     let widest = shown.iter().map(|arm| style.width(&label(arm))).fold(0.0, f64::max);
     let left = (widest.min(MOST_NAME) + 50.0).max(LEFT);
@@ -64,7 +67,7 @@ pub fn picture(arms: &[Arm], setting: &str) -> Scene {
     }
     for (index, arm) in shown.iter().enumerate() {
         let y = TOP + row * (index as f64 + 0.5) + style.drop();
-        scene.text((left - 16.0, y), style.fitted(&label(arm), MOST_NAME), style);
+        scene.text((left - 16.0, y), label(arm), style);
     }
     let mut note =
         "Marks: mean over the seeds, with its 95 % confidence interval by Student's t. Faint dots: the seeds that did \
