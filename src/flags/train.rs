@@ -71,7 +71,7 @@ pub struct TrainArgs {
         long,
         value_delimiter = ',',
         num_args = 1,
-        default_value = "0.5",
+        default_value = "0.1",
         allow_negative_numbers = true,
         help_heading = "Grid"
     )]

@@ -15,6 +15,7 @@ use crate::schedule::Augmentation;
 
 /// An objective f over a flat parameter vector.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of a problem, and all share it")]
 pub enum Problem {
     Quadratic(Quadratic),
     Network(Network),

@@ -215,7 +215,7 @@ impl Ensemble {
 
     fn trial(&self, verdict: Verdict, rate: Option<(f64, f64)>) -> Trial {
         Trial {
-            lr: self.lr.into(),
+            lr: self.lr,
             verdict,
             growth: rate.map(|(rate, _)| rate),
             error: rate.map(|(_, error)| error),

@@ -108,7 +108,7 @@ fn a_training_writes_its_folder() {
     for row in &rows {
         assert_eq!((row.status, row.steps, row.samples, row.test_samples), (TrainStatus::Finished, 2 * 6, 200, 100));
         let gain = 2.0 * (PI / (2.0 * (2.0 * f64::from(row.delay.unwrap()) + 1.0))).sin();
-        let scaled = if row.lr_scaling == "preserve" { 0.5 * gain / 2.0 } else { 0.5 };
+        let scaled = if row.lr_scaling == "preserve" { 0.1 * gain / 2.0 } else { 0.1 };
         assert_close("scaled", &[row.lr_scaled, row.lambda_predicted.unwrap()], &[scaled, gain / scaled], 1e-9);
         let own = |metric: Metric| seen.iter().filter(move |one| one.run_id == row.run_id && one.metric == metric);
         assert_eq!(own(Metric::TestAccuracy).map(|one| one.epoch).collect::<Vec<_>>(), [0.0, 1.0, 2.0]);

@@ -25,7 +25,7 @@ enum What {
     /// Time single kernels beside what the machine could do at best (what `bench` alone does)
     Kernels(KernelArgs),
     /// Time whole steps of many runs at once, in config-steps per second
-    Step(StepArgs),
+    Step(Box<StepArgs>),
 }
 
 /// # Errors
