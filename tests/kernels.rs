@@ -11,7 +11,7 @@ use tauscope::kernels::fused::Shape;
 use tauscope::kernels::loss::Loss;
 use tauscope::kernels::matmul::{Epilogue, Tile};
 use tauscope::kernels::{ALL, Access, Kernel, Layout};
-use tauscope::problem::model::Model;
+use tauscope::problem::model::Perceptron;
 
 fn parse(kernel: &Kernel) -> naga::Module {
     naga::front::wgsl::parse_str(kernel.source)
@@ -149,8 +149,8 @@ fn overrides_have_the_same_names_on_both_sides() {
 fn variants(kernel: &Kernel) -> Vec<Vec<(&'static str, f64)>> {
     match kernel.name {
         "fused" => {
-            let model = Model::mlp(64, &[16], 10, Activation::Tanh);
-            let shape = Shape::new(model.perceptron().unwrap(), 64, 16 << 10, 128).unwrap();
+            let model = Perceptron::new(64, &[16], 10, Activation::Tanh);
+            let shape = Shape::new(&model, 64, 16 << 10, 128).unwrap();
             vec![shape.variant(Activation::Tanh, Loss::Ce).to_vec()]
         }
         "matmul" => Tile::ALL.iter().map(|tile| tile.variant(Epilogue::Backward).to_vec()).collect(),

@@ -12,8 +12,9 @@ use tauscope::kernels::loss::Loss;
 use tauscope::minimum::{self, MinimumError};
 use tauscope::problem::data::{DataSource, Dataset};
 use tauscope::problem::model::Model;
+use tauscope::problem::model::layers::Layers;
 use tauscope::problem::network::{FullBatch, Network};
-use tauscope::problem::{Problem, Quadratic};
+use tauscope::problem::{Problem, Quadratic, Shape};
 
 /// Depth 0 to 3, with widths that are no multiple of anything.
 const HIDDEN: [&[usize]; 4] = [&[], &[5], &[7, 3], &[4, 1, 6]];
@@ -24,6 +25,36 @@ fn network(hidden: &[usize], activation: Activation, loss: Loss) -> Network {
     let data = Dataset::load(DataSource::Digits, Some(37), 5).unwrap();
     let model = Model::mlp(data.features(), hidden, data.classes, activation);
     Network::new(model, loss, 0.01, data)
+}
+
+/// Between them every layer: windows that overlap, that leave pixels out, that reach beyond the edge; norms of images and of
+/// vectors; norms and residual blocks right at the data.
+const LAYERS: [&str; 6] = [
+    "conv(4,3,pad=1),tanh,max(2),dense",
+    "conv(5,3,stride=2,pad=1,nobias),bn,gelu,conv(3,2),avg(2),dense(nobias)",
+    "conv(4,1),gn(2),tanh,res(conv(4,3,pad=1),bn,tanh,conv(4,3,pad=1);conv(4,1),bn),avg(5,stride=1),dense",
+    "bn,conv(4,5,stride=3,pad=2),leaky-relu,max(3,stride=1,pad=1),flatten,dense(7),bn,tanh,dense",
+    "res(gn(3),tanh),avg(3,stride=2,pad=1),dense",
+    "conv(3,3),res(res(tanh,conv(3,1)),gelu;gn(1)),relu,dense",
+];
+
+/// 11 random images of 3 x 5 x 6 in 4 classes.
+fn images() -> Dataset {
+    let (samples, shape) = (11, Shape::new(3, 5, 6));
+    let inputs = (0..samples * shape.elements()).map(|i| ((i * i + 3 * i) as f32 * 0.37).sin()).collect();
+    Dataset { inputs, labels: (0..samples as u32).map(|row| (row * row + 1) % 4).collect(), shape, classes: 4 }
+}
+
+/// Models of every layer, with both losses.
+fn graphs() -> Vec<(String, Network)> {
+    let of = |loss: Loss, text: &str| {
+        let (data, layers) = (images(), text.parse::<Layers>().unwrap());
+        let model = layers.graph(data.shape, data.classes).unwrap().into();
+        (format!("{text} {loss}"), Network::new(model, loss, 0.01, data))
+    };
+    let all: Vec<_> = Loss::iter().flat_map(|loss| LAYERS.map(|text| of(loss, text))).collect();
+    assert_eq!(all.len(), 12);
+    all
 }
 
 /// Every activation, loss and depth, each once.
@@ -57,7 +88,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 #[test]
 fn gradients_agree_with_central_differences_of_the_objective() {
-    for (name, network) in networks() {
+    for (name, network) in networks().into_iter().chain(graphs()) {
         let x = network.model.init(3);
         let mut batch = FullBatch::new(&network);
         let (mut gradient, mut unused) = (vec![0.0; x.len()], vec![0.0; x.len()]);
@@ -72,7 +103,7 @@ fn gradients_agree_with_central_differences_of_the_objective() {
 
 #[test]
 fn hessian_products_agree_with_central_differences_of_the_gradient() {
-    for (name, network) in networks() {
+    for (name, network) in networks().into_iter().chain(graphs()) {
         let x = network.model.init(4);
         let mut batch = FullBatch::new(&network);
         for direction in directions(x.len()).iter().take(3) {
@@ -182,7 +213,7 @@ fn what_is_no_minimum_is_refused() {
     // All weights zero: with tanh every gradient but the last bias's vanishes, and the curvature there is a saddle's.
     let mut saddle = network(&[4], Activation::Tanh, Loss::Mse);
     saddle.weight_decay = 0.0;
-    let bias = saddle.model.layers[1].bias;
+    let bias = saddle.model.perceptron().unwrap().layers[1].bias;
     let mut weights = vec![0.0; saddle.dimension()];
     let samples = saddle.data.samples() as f64;
     for label in &saddle.data.labels {

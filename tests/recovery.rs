@@ -298,7 +298,7 @@ fn what_is_not_finite_never_leaves_its_lane() {
         start: Arc::new(vec![1.0, -1.0, 0.5]),
         centred: false,
     };
-    let wild = |lr: f64| Run { lr, ..calm.clone() };
+    let wild = |lr: f64| Run { lr: lr.into(), ..calm.clone() };
     let crowd = [calm.clone(), wild(1e30), wild(f64::INFINITY), wild(f64::NAN)];
     let engines: [Box<dyn Engine>; 2] = [Box::new(Cpu::<f32>::default()), Box::new(Cpu::<f64>::default())];
     for engine in &engines {

@@ -1,7 +1,7 @@
 //! Activation functions: value, slope and curvature of each. Not a kernel of its own:
 //! `shaders/activation.wgsl` follows the text of the kernels that apply it.
 
-use super::real::Real;
+use super::real::Number;
 use serde::{Deserialize, Serialize};
 
 /// Elementwise nonlinearity between dense layers, with PyTorch's definitions and defaults.
@@ -35,7 +35,7 @@ impl Activation {
 
     /// a(z) and a'(z). At the kink of a ReLU the slope is the one from the left, as in PyTorch.
     #[inline]
-    pub fn value_and_slope<T: Real>(self, z: T) -> (T, T) {
+    pub fn value_and_slope<T: Number>(self, z: T) -> (T, T) {
         let (zero, one) = (T::zero(), T::one());
         match self {
             Self::Tanh => {
@@ -64,8 +64,8 @@ impl Activation {
 
     /// Replaces every z in `values` by a(z) and writes a'(z) into `slopes`. One loop for each activation: the choice stays
     /// outside, so that the loops can become vector code.
-    pub fn apply<T: Real>(self, values: &mut [T], slopes: &mut [T]) {
-        fn each<T: Real>(values: &mut [T], slopes: &mut [T], at: impl Fn(T) -> (T, T)) {
+    pub fn apply<T: Number>(self, values: &mut [T], slopes: &mut [T]) {
+        fn each<T: Number>(values: &mut [T], slopes: &mut [T], at: impl Fn(T) -> (T, T)) {
             for (z, slope) in values.iter_mut().zip(slopes) {
                 (*z, *slope) = at(*z);
             }
@@ -77,26 +77,10 @@ impl Activation {
             Self::Gelu => each(values, slopes, |z| Self::Gelu.value_and_slope(z)),
         }
     }
-
-    /// a''(z), for Hessian-vector products. Zero almost everywhere for the piecewise-linear ones.
-    #[inline]
-    pub fn curvature<T: Real>(self, z: T) -> T {
-        match self {
-            Self::Tanh => {
-                let a = z.tanh();
-                T::of(-2.0) * a * (T::one() - a * a)
-            }
-            Self::Relu | Self::LeakyRelu => T::zero(),
-            Self::Gelu => {
-                let (_, density) = normal(z);
-                density * (T::of(2.0) - z * z)
-            }
-        }
-    }
 }
 
 /// Standard normal distribution function and density at z.
-fn normal<T: Real>(z: T) -> (T, T) {
+fn normal<T: Number>(z: T) -> (T, T) {
     let half = T::of(0.5);
     let distribution = half * (T::one() + (z * T::of(std::f64::consts::FRAC_1_SQRT_2)).erf());
     let density = T::of(0.398_942_280_401_432_7) * (-half * z * z).exp();

@@ -23,7 +23,7 @@
 //! - `gradient`: lanes x P
 
 use super::motion::{CLIPPING_EPSILON, COMPENSATION_EPSILON, Form, Motion, Update};
-use super::real::{Real, ordered_sum};
+use super::real::{Number, Real, ordered_sum};
 use super::step::{Landmarks, Place, State};
 use super::{Kernel, Place as DevicePlace, read, read_write, shared_struct};
 
@@ -99,7 +99,7 @@ pub fn cpu<T: Real>(
         Form::Compensated { .. } => over(&mut |_, g, behind| strength * g * g * behind),
         Form::CompensatedAdaptively { .. } => over(&mut |i, g, behind| {
             second[i] = memory * second[i] + (T::one() - memory) * g * g;
-            strength / (second[i] + T::of(COMPENSATION_EPSILON)).sqrt() * g * g * behind
+            strength / Number::sqrt(second[i] + T::of(COMPENSATION_EPSILON)) * g * g * behind
         }),
         Form::CompensatedExactly { .. } => over(&mut |i, _, behind| strength * curvature[i] * behind),
         // Spelled out: centred minibatches are the inner loop of every ensemble.
@@ -113,7 +113,7 @@ pub fn cpu<T: Real>(
         },
     }
     if let Some(ceiling) = motion.ceiling {
-        let norm = ordered_sum(gradient.len(), |i| gradient[i] * gradient[i]).sqrt();
+        let norm = Number::sqrt(ordered_sum(gradient.len(), |i| gradient[i] * gradient[i]));
         let scale = T::of(ceiling) / (norm + T::of(CLIPPING_EPSILON));
         if scale < T::one() {
             gradient.iter_mut().for_each(|g| *g *= scale);

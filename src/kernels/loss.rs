@@ -11,7 +11,7 @@
 //! - `outputs`: lanes x rows x classes, replaced by the gradient
 //! - `loss_partials`: lanes x [`partials`], whose sum is a lane's mean loss
 
-use super::real::Real;
+use super::real::Number;
 use super::{Kernel, Place, read, read_write, shared_struct};
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,7 @@ impl Loss {
 }
 
 /// Replaces `outputs` (rows x classes) by the gradient of the mean loss and returns that loss.
-pub fn cpu<T: Real>(loss: Loss, labels: &[u32], outputs: &mut [T]) -> T {
+pub fn cpu<T: Number>(loss: Loss, labels: &[u32], outputs: &mut [T]) -> T {
     let rows = labels.len();
     let classes = outputs.len() / rows;
     let scale = T::one() / T::of(rows as f64);
@@ -85,7 +85,7 @@ pub fn cpu<T: Real>(loss: Loss, labels: &[u32], outputs: &mut [T]) -> T {
         match loss {
             Loss::Ce => {
                 let target = row[label];
-                let largest = row.iter().copied().fold(T::neg_infinity(), T::max);
+                let largest = row.iter().copied().fold(target, |largest, f| if f > largest { f } else { largest });
                 let mut sum = T::zero();
                 for f in row.iter_mut() {
                     *f = (*f - largest).exp();
@@ -108,25 +108,4 @@ pub fn cpu<T: Real>(loss: Loss, labels: &[u32], outputs: &mut [T]) -> T {
         }
     }
     total * scale
-}
-
-/// Directional derivative of the gradient: (Hessian of the mean loss with respect to the outputs) times `tangent`,
-/// row by row. `gradient` is what [`cpu`] left in its outputs; `tangent` is replaced by the product.
-pub fn hessian_product<T: Real>(loss: Loss, labels: &[u32], gradient: &[T], tangent: &mut [T]) {
-    let rows = labels.len();
-    let classes = tangent.len() / rows;
-    let scale = T::one() / T::of(rows as f64);
-    for ((row, gradient), label) in tangent.chunks_exact_mut(classes).zip(gradient.chunks_exact(classes)).zip(labels) {
-        match loss {
-            Loss::Ce => {
-                // gradient = scale (p - y), so scale p is the gradient with the label's scale put back.
-                let weight = |c: usize| if c == *label as usize { gradient[c] + scale } else { gradient[c] };
-                let mean: T = (0..classes).map(|c| weight(c) * row[c]).sum::<T>() / scale;
-                for (c, t) in row.iter_mut().enumerate() {
-                    *t = weight(c) * (*t - mean);
-                }
-            }
-            Loss::Mse => row.iter_mut().for_each(|t| *t *= scale),
-        }
-    }
 }

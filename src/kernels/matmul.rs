@@ -16,7 +16,7 @@
 //! - `slope`: lanes x rows x columns; written forward, read backward, untouched by the gradient
 
 use super::activation::Activation;
-use super::real::Real;
+use super::real::{Number, Real};
 use super::{Kernel, Place, read, read_write, shared_struct};
 
 pub const WGSL: &str =
@@ -246,6 +246,11 @@ impl<'a, T> View<'a, T> {
         Self { data, row_stride: 1, column_stride: columns }
     }
 
+    /// The same strides over nothing.
+    pub fn strides<U>(&self) -> View<'static, U> {
+        View { data: &[], row_stride: self.row_stride, column_stride: self.column_stride }
+    }
+
     /// Index of the last element of a `rows` x `columns` view.
     fn last(&self, rows: usize, columns: usize) -> usize {
         (rows - 1) * self.row_stride + (columns - 1) * self.column_stride
@@ -253,11 +258,16 @@ impl<'a, T> View<'a, T> {
 }
 
 /// C (m x n, row-major) = A (m x k) B (k x n), one thread, so that the order of every sum is fixed.
-pub fn product<T: Real>(m: usize, k: usize, n: usize, a: View<T>, b: View<T>, c: &mut [T]) {
+pub fn product<T: Number>(m: usize, k: usize, n: usize, a: View<T>, b: View<T>, c: &mut [T]) {
+    T::product([m, k, n], a, b, false, c);
+}
+
+/// [`product`] of numbers that the library knows, added to C where `onto`.
+pub fn native_product<T: Real>([m, k, n]: [usize; 3], a: View<T>, b: View<T>, onto: bool, c: &mut [T]) {
     assert!(m > 0 && k > 0 && n > 0, "empty product {m} x {k} x {n}");
     assert!(a.last(m, k) < a.data.len() && b.last(k, n) < b.data.len() && c.len() >= m * n, "matrix out of bounds");
     // SAFETY: the assertions above keep every strided element of the three matrices inside its slice; `c` is
-    // borrowed mutably and so overlaps neither operand; gemm reads nothing of `c` (read_dst = false).
+    // borrowed mutably and so overlaps neither operand.
     unsafe {
         gemm::gemm(
             m,
@@ -266,14 +276,14 @@ pub fn product<T: Real>(m: usize, k: usize, n: usize, a: View<T>, b: View<T>, c:
             c.as_mut_ptr(),
             1,
             n as isize,
-            false,
+            onto,
             a.data.as_ptr(),
             a.column_stride as isize,
             a.row_stride as isize,
             b.data.as_ptr(),
             b.column_stride as isize,
             b.row_stride as isize,
-            T::zero(),
+            if onto { T::one() } else { T::zero() },
             T::one(),
             false,
             false,
@@ -285,7 +295,7 @@ pub fn product<T: Real>(m: usize, k: usize, n: usize, a: View<T>, b: View<T>, c:
 
 /// Forward product of one layer. `input` rows x inputs, `weight` outputs x inputs, `bias` outputs; fills `value` and
 /// `slope`, rows x outputs. Without an activation (the last layer) `value` is z and `slope` is left alone.
-pub fn forward<T: Real>(
+pub fn forward<T: Number>(
     input: &[T],
     weight: &[T],
     bias: &[T],
@@ -306,7 +316,7 @@ pub fn forward<T: Real>(
 }
 
 /// Backward product: delta of the layer below, rows x inputs, = (delta W) times `slope` of the layer below.
-pub fn backward<T: Real>(delta: &[T], weight: &[T], outputs: usize, slope: &[T], below: &mut [T]) {
+pub fn backward<T: Number>(delta: &[T], weight: &[T], outputs: usize, slope: &[T], below: &mut [T]) {
     let inputs = weight.len() / outputs;
     let rows = delta.len() / outputs;
     product(rows, outputs, inputs, View::rows(delta, outputs), View::rows(weight, inputs), below);
@@ -316,7 +326,7 @@ pub fn backward<T: Real>(delta: &[T], weight: &[T], outputs: usize, slope: &[T],
 }
 
 /// Gradient product: `weight_gradient` (outputs x inputs) = delta^T input and `bias_gradient` = column sums of delta.
-pub fn gradient<T: Real>(delta: &[T], input: &[T], weight_gradient: &mut [T], bias_gradient: &mut [T]) {
+pub fn gradient<T: Number>(delta: &[T], input: &[T], weight_gradient: &mut [T], bias_gradient: &mut [T]) {
     let outputs = bias_gradient.len();
     let inputs = weight_gradient.len() / outputs;
     let rows = delta.len() / outputs;

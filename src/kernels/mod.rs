@@ -10,6 +10,7 @@
 //! - Every sum runs in an order that depends on the lane's own shape alone; there are no atomics.
 
 pub mod activation;
+pub mod conv;
 pub mod copy;
 pub mod finish;
 pub mod fused;
@@ -17,9 +18,11 @@ pub mod gather;
 pub mod loss;
 pub mod matmul;
 pub mod motion;
+pub mod norm;
 pub mod observe;
 pub mod packing;
 pub mod peak;
+pub mod pool;
 pub mod quadratic;
 pub mod real;
 pub mod renew;

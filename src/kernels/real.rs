@@ -1,24 +1,64 @@
-//! The two floating-point types the CPU side computes in.
+//! The numbers that the CPU side computes with.
 
-use num_traits::{Float, FromPrimitive, NumAssign};
+use super::matmul::{self, View};
+use num_dual::{Dual64, DualNum};
+use num_traits::{Float, Num, NumAssign};
+use std::iter::Sum;
+use std::ops::Neg;
 
-/// f32 or f64. Everything numeric on the CPU is written once over this trait: f32 is the engine that mirrors the
-/// GPU, f64 is the oracle that both are checked against.
-pub trait Real:
-    Float + NumAssign + FromPrimitive + std::iter::Sum + std::fmt::Debug + Default + Send + Sync + 'static
+/// What the pass through a model is written over: f32, f64, and dual numbers of f64, whose second part is a directional
+/// derivative, so that a gradient of them holds a Hessian-vector product.
+pub trait Number:
+    Num + NumAssign + Neg<Output = Self> + PartialOrd + Copy + Sum + std::fmt::Debug + Send + Sync + 'static
 {
-    /// `"f32"` or `"f64"`, as written in the results.
-    const NAME: &'static str;
     fn of(value: f64) -> Self;
+    /// Its value.
     fn widen(self) -> f64;
+    fn exp(self) -> Self;
+    fn ln(self) -> Self;
+    fn sqrt(self) -> Self;
     /// Gauss error function.
     fn erf(self) -> Self;
     /// Hyperbolic tangent, in a form that compilers turn into vector code where the precision allows it.
     fn vector_tanh(self) -> Self;
+    /// [`matmul::product`]; added to what is there where `onto`.
+    fn product(shape: [usize; 3], a: View<Self>, b: View<Self>, onto: bool, c: &mut [Self]);
+}
+
+/// f32 or f64: f32 is the engine that mirrors the GPU, f64 is the oracle that both are checked against.
+pub trait Real: Number + Float + Default {
+    /// `"f32"` or `"f64"`, as written in the results.
+    const NAME: &'static str;
 }
 
 impl Real for f32 {
     const NAME: &'static str = "f32";
+}
+
+impl Real for f64 {
+    const NAME: &'static str = "f64";
+}
+
+/// What f32 and f64 say in the same words.
+macro_rules! native {
+    () => {
+        fn exp(self) -> Self {
+            Float::exp(self)
+        }
+        fn ln(self) -> Self {
+            Float::ln(self)
+        }
+        fn sqrt(self) -> Self {
+            Float::sqrt(self)
+        }
+        fn product(shape: [usize; 3], a: View<Self>, b: View<Self>, onto: bool, c: &mut [Self]) {
+            matmul::native_product(shape, a, b, onto, c);
+        }
+    };
+}
+
+impl Number for f32 {
+    native!();
     fn of(value: f64) -> Self {
         value as f32
     }
@@ -51,8 +91,8 @@ impl Real for f32 {
     }
 }
 
-impl Real for f64 {
-    const NAME: &'static str = "f64";
+impl Number for f64 {
+    native!();
     fn of(value: f64) -> Self {
         value
     }
@@ -67,13 +107,55 @@ impl Real for f64 {
     }
 }
 
+impl Number for Dual64 {
+    fn of(value: f64) -> Self {
+        Self::from_re(value)
+    }
+    fn widen(self) -> f64 {
+        self.re
+    }
+    fn exp(self) -> Self {
+        DualNum::exp(&self)
+    }
+    fn ln(self) -> Self {
+        DualNum::ln(&self)
+    }
+    fn sqrt(self) -> Self {
+        DualNum::sqrt(&self)
+    }
+    fn erf(self) -> Self {
+        let slope = std::f64::consts::FRAC_2_SQRT_PI * (-self.re * self.re).exp();
+        Self::new(libm::erf(self.re), slope * self.eps)
+    }
+    fn vector_tanh(self) -> Self {
+        DualNum::tanh(&self)
+    }
+    /// AB, and A'B + AB' beside it.
+    fn product(shape: [usize; 3], a: View<Self>, b: View<Self>, onto: bool, c: &mut [Self]) {
+        let part = |view: &View<Self>, of: fn(&Self) -> f64| view.data.iter().map(of).collect::<Vec<f64>>();
+        let [a_values, b_values] = [&a, &b].map(|view| part(view, |x| x.re));
+        let [a_slopes, b_slopes] = [&a, &b].map(|view| part(view, |x| x.eps));
+        let [a_values, a_slopes] = [&a_values, &a_slopes].map(|data| View { data, ..a.strides() });
+        let [b_values, b_slopes] = [&b_values, &b_slopes].map(|data| View { data, ..b.strides() });
+        let [rows, _, columns] = shape;
+        let (mut values, mut slopes) = (vec![0.0; rows * columns], vec![0.0; rows * columns]);
+        matmul::native_product(shape, a_values, b_values, false, &mut values);
+        matmul::native_product(shape, a_slopes, b_values, false, &mut slopes);
+        matmul::native_product(shape, a_values, b_slopes, true, &mut slopes);
+        for ((c, value), slope) in c.iter_mut().zip(values).zip(slopes) {
+            let product = Self::new(value, slope);
+            *c = if onto { *c + product } else { product };
+        }
+    }
+}
+
 /// Running sums of an [`ordered_sum`].
 pub const WIDTH: usize = 16;
 
 /// Sum of `term(i)` for `i < length` in a fixed order: sixteen running sums, then a tree over them. The order depends
 /// on `length` alone, so a lane's observations have the same bits wherever it runs.
 #[inline(always)]
-pub fn ordered_sum<T: Real>(length: usize, term: impl Fn(usize) -> T) -> T {
+pub fn ordered_sum<T: Number>(length: usize, term: impl Fn(usize) -> T) -> T {
     let mut sums = [T::zero(); WIDTH];
     let whole = length - length % WIDTH;
     for start in (0..whole).step_by(WIDTH) {
@@ -89,7 +171,7 @@ pub fn ordered_sum<T: Real>(length: usize, term: impl Fn(usize) -> T) -> T {
 
 /// The sum of running sums, halves onto each other.
 #[inline(always)]
-pub fn tree_sum<T: Real>(mut sums: [T; WIDTH]) -> T {
+pub fn tree_sum<T: Number>(mut sums: [T; WIDTH]) -> T {
     let mut width = WIDTH;
     while width > 1 {
         width /= 2;

@@ -27,7 +27,7 @@
 //!   were read, count of weights that are not finite
 
 use super::motion::{ADAM_EPSILON, Form, Motion, Update};
-use super::real::{Real, WIDTH, tree_sum};
+use super::real::{Number, Real, WIDTH, tree_sum};
 use super::{Kernel, Place as DevicePlace, read, read_write, shared_struct};
 use aligned_vec::AVec;
 
@@ -166,14 +166,14 @@ pub fn cpu<T: Real>(
         Form::GapAware { .. } => advance::<T, true>(motion, place, gradient, landmarks, state, |x, y, g, v, s| {
             let moving = if motion.momentum == 0.0 { g } else { *v };
             *s = memory * *s + (one - memory) * moving * moving;
-            let typical = lr * (*s * correction).sqrt();
+            let typical = lr * Number::sqrt(*s * correction);
             let gap = if typical > zero { (x - y).abs() / typical } else { zero };
             combine(g / (one + gap), v)
         }),
         Form::Adam { .. } => advance::<T, true>(motion, place, gradient, landmarks, state, |_, _, g, v, s| {
             *s = memory * *s + (one - memory) * g * g;
             *v = momentum * *v + intake * g;
-            carried * *v / ((*s * correction).sqrt() + epsilon)
+            carried * *v / (Number::sqrt(*s * correction) + epsilon)
         }),
         Form::Sign => advance::<T, false>(motion, place, gradient, landmarks, state, |_, _, g, v, _| {
             let pull = direct * g + carried * *v;

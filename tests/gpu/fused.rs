@@ -21,7 +21,7 @@ use tauscope::kernels::packing::{Packing, pad_rows, quads};
 use tauscope::kernels::{Place, finish, gather, observe, step};
 use tauscope::problem::data::{DataSource, Dataset};
 use tauscope::problem::model::Model;
-use tauscope::problem::network::Backprop;
+use tauscope::problem::network::Pass;
 use tauscope::problem::{Network, Problem};
 use tauscope::rule::RuleKind;
 use tauscope::schedule::Schedule;
@@ -113,8 +113,8 @@ fn check(what: &str, network: &Network, shape: &Shape, rows: usize, drawn: bool,
         let (mut inputs, mut labels) = (Vec::new(), Vec::new());
         let whole = wide(&data.inputs);
         gather::cpu(batch, network.augmentation, data.shape, &whole, &data.labels, &mut inputs, &mut labels);
-        let mut pass = Backprop::<f64>::new(network, rows);
-        let gradient_at = |pass: &mut Backprop<f64>, weights: &[f64]| {
+        let mut pass = Pass::<f64>::new(&network.model.graph, network.loss, rows);
+        let gradient_at = |pass: &mut Pass<f64>, weights: &[f64]| {
             let mut gradient = vec![0.0; parameters];
             (pass.loss_and_gradient(weights, &inputs, &labels, &mut gradient), gradient)
         };

@@ -5,7 +5,7 @@ use super::fused;
 use crate::kernels::real::Real;
 use crate::kernels::{gather, quadratic};
 use crate::problem::Problem;
-use crate::problem::network::Backprop;
+use crate::problem::network::Pass;
 use pulp::Simd;
 use std::sync::Arc;
 
@@ -142,7 +142,7 @@ pub struct Layered {
 /// The rows of a gradient, and the buffers of its pass; none of a quadratic.
 #[derive(Default)]
 pub struct LayeredScratch {
-    pass: Option<Backprop<f64>>,
+    pass: Option<Pass<f64>>,
     inputs: Vec<f64>,
     labels: Vec<u32>,
 }
@@ -177,7 +177,7 @@ impl Gradients<f64> for Layered {
     fn scratch(&self, rows: usize) -> LayeredScratch {
         let pass = match &*self.problem {
             Problem::Quadratic(_) => None,
-            Problem::Network(network) => Some(Backprop::new(network, rows)),
+            Problem::Network(network) => Some(Pass::new(&network.model.graph, network.loss, rows)),
         };
         LayeredScratch { pass, ..LayeredScratch::default() }
     }

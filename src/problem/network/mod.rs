@@ -1,0 +1,142 @@
+//! A network's objective: data + model + loss + weight decay, with exact gradients and Hessian-vector products.
+
+pub mod pass;
+
+pub use pass::{Mode, Pass};
+
+use super::data::Dataset;
+use super::model::Model;
+use super::model::graph::{Op, Over};
+use crate::kernels::loss::Loss;
+use crate::kernels::real::{Number, ordered_sum};
+use crate::schedule::Augmentation;
+use num_dual::Dual64;
+use rayon::prelude::*;
+
+/// mean over samples of the loss + weight_decay / 2 ||x||^2, over all parameters (biases too, as in PyTorch).
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub model: Model,
+    pub loss: Loss,
+    pub weight_decay: f64,
+    /// What is minimised over.
+    pub data: Dataset,
+    /// What evaluation sees beside it.
+    pub test: Option<Dataset>,
+    /// Of the samples of minibatches.
+    pub augmentation: Augmentation,
+}
+
+impl Network {
+    /// Without test data or augmentation.
+    pub fn new(model: Model, loss: Loss, weight_decay: f64, data: Dataset) -> Self {
+        Self { model, loss, weight_decay, data, test: None, augmentation: Augmentation::default() }
+    }
+
+    pub fn dimension(&self) -> usize {
+        self.model.parameters()
+    }
+
+    /// v^T H_i v for every sample i, H_i the Hessian of the objective on that sample alone; f64.
+    pub fn curvatures(&self, parameters: &[f64], vector: &[f64]) -> Vec<f64> {
+        let of = |sample: usize| {
+            let alone = Self { data: self.data.select(&[sample]), ..self.clone() };
+            let mut product = vec![0.0; vector.len()];
+            FullBatch::new(&alone).hessian_product(parameters, vector, &mut product);
+            ordered_sum(vector.len(), |i| product[i] * vector[i])
+        };
+        (0..self.data.samples()).into_par_iter().map(of).collect()
+    }
+}
+
+/// Numbers of the values of one piece of the batch, about: beyond them a piece leaves the caches and, of a deep network, the
+/// memory.
+const PIECE: usize = 1 << 24;
+
+/// The whole objective (weight decay included) over all of a network's data, in f64: the oracle.
+#[derive(Clone, Debug)]
+pub struct FullBatch<'a> {
+    network: &'a Network,
+    values: Pieces<f64>,
+    /// Made when it is first asked for.
+    derivatives: Option<Pieces<Dual64>>,
+}
+
+impl<'a> FullBatch<'a> {
+    pub fn new(network: &'a Network) -> Self {
+        Self { network, values: Pieces::new(network), derivatives: None }
+    }
+
+    pub fn loss_and_gradient(&mut self, parameters: &[f64], gradient: &mut [f64]) -> f64 {
+        let loss = self.values.loss_and_gradient(&self.network.data.labels, parameters, gradient);
+        let decay = self.network.weight_decay;
+        for (g, x) in gradient.iter_mut().zip(parameters) {
+            *g += decay * x;
+        }
+        loss + 0.5 * decay * ordered_sum(parameters.len(), |i| parameters[i] * parameters[i])
+    }
+
+    /// H v at `parameters`, exact: the derivative along v of the gradient (Pearlmutter 1994, "Fast exact multiplication by the
+    /// Hessian"), by a pass in dual numbers.
+    pub fn hessian_product(&mut self, parameters: &[f64], vector: &[f64], product: &mut [f64]) {
+        let pieces = self.derivatives.get_or_insert_with(|| Pieces::new(self.network));
+        let along: Vec<Dual64> = parameters.iter().zip(vector).map(|(x, v)| Dual64::new(*x, *v)).collect();
+        let mut gradient = vec![Dual64::of(0.0); along.len()];
+        pieces.loss_and_gradient(&self.network.data.labels, &along, &mut gradient);
+        for ((product, gradient), v) in product.iter_mut().zip(gradient).zip(vector) {
+            *product = gradient.eps + self.network.weight_decay * v;
+        }
+    }
+}
+
+/// The batch in pieces of equal length (but for the last), as many of them at a time as there are threads. In one where the
+/// statistics of a batch norm bind it together.
+#[derive(Clone, Debug)]
+struct Pieces<T> {
+    /// Rows of a piece.
+    rows: usize,
+    /// samples x features
+    inputs: Vec<T>,
+    features: usize,
+    workers: Vec<(Pass<T>, Vec<T>)>,
+}
+
+impl<T: Number> Pieces<T> {
+    fn new(network: &Network) -> Self {
+        let (graph, samples) = (&network.model.graph, network.data.samples());
+        let numbers: usize = graph.nodes.iter().map(|node| node.shape.elements()).sum();
+        let is_one = graph.nodes.iter().any(|node| matches!(node.op, Op::Normalise { over: Over::Batch { .. }, .. }));
+        let rows = if is_one { samples } else { (PIECE / numbers.max(1)).clamp(1, samples) };
+        let count = samples.div_ceil(rows).min(rayon::current_num_threads());
+        let worker = (Pass::new(graph, network.loss, rows), vec![T::zero(); network.dimension()]);
+        Self {
+            rows,
+            inputs: network.data.inputs.iter().map(|x| T::of(f64::from(*x))).collect(),
+            features: network.data.features(),
+            workers: vec![worker; count],
+        }
+    }
+
+    /// Mean loss; its gradient goes to `gradient`. Pieces are added in their order, whoever computed them.
+    fn loss_and_gradient(&mut self, labels: &[u32], parameters: &[T], gradient: &mut [T]) -> T {
+        let Self { rows, inputs, features, workers } = self;
+        if let [(pass, _)] = &mut workers[..] {
+            return pass.loss_and_gradient(parameters, inputs, labels, gradient);
+        }
+        gradient.fill(T::zero());
+        let mut total = T::zero();
+        let pieces: Vec<_> = inputs.chunks(*rows * *features).zip(labels.chunks(*rows)).collect();
+        for pieces in pieces.chunks(workers.len()) {
+            let here = workers.par_iter_mut().zip(pieces);
+            let losses: Vec<T> = here
+                .map(|((pass, part), (inputs, labels))| pass.loss_and_gradient(parameters, inputs, labels, part))
+                .collect();
+            for ((loss, (_, part)), (_, here)) in losses.into_iter().zip(&*workers).zip(pieces) {
+                let share = T::of(here.len() as f64 / labels.len() as f64);
+                total += share * loss;
+                gradient.iter_mut().zip(part).for_each(|(sum, g)| *sum += share * *g);
+            }
+        }
+        total
+    }
+}
