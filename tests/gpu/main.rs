@@ -2,7 +2,7 @@
 //!
 //! - `bench`: what `tauscope bench` times, and its clock
 //! - `devices`: which adapter is taken, and how its failures are told
-//! - `matmul`, `elementwise`, `update`: every shader against its CPU twin in f64, at shapes around its workgroup, with several lanes
+//! - `matmul`, `elementwise`, `layers`, `update`: every shader against its CPU twin in f64, at shapes around its workgroup, with several lanes
 //!   of which one is idle, and outputs that hold NaN beforehand
 //! - `waves`: the GPU engine against the CPU engine, and what a run's bits may depend on
 //!
@@ -16,6 +16,7 @@ mod devices;
 mod elementwise;
 mod fused;
 mod lanes;
+mod layers;
 mod matmul;
 mod update;
 mod waves;

@@ -4,7 +4,8 @@ use super::device::Buffer;
 use super::plan;
 use super::program::Dispatch;
 use super::steps::Workspace;
-use crate::kernels::matmul::{Dense, Epilogue, Tile};
+use crate::kernels::matmul::{Dense, Epilogue};
+use crate::kernels::tile::Tile;
 use crate::kernels::{finish, gather, loss, matmul, quadratic};
 use crate::problem::{Network, Problem, Quadratic};
 
@@ -158,7 +159,7 @@ impl Gradient<'_> {
     /// `buffers`: a, b, c, slope.
     fn product(&self, epilogue: Epilogue, params: &matmul::Params, buffers: [&Buffer; 4]) -> Dispatch {
         let tile = Tile::for_shape(params.rows, params.columns);
-        let pipeline = self.wave.device.pipeline(&matmul::KERNEL, &tile.variant(epilogue));
+        let pipeline = self.wave.device.pipeline(&matmul::KERNEL, &matmul::variant(tile, epilogue));
         let [a, b, c, slope] = buffers;
         let workgroups = tile.workgroups(params.rows, params.columns, params.lanes);
         self.wave.device.dispatch(&pipeline, &[self.wave.places, a, b, c, slope], params, workgroups)

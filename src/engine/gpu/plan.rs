@@ -4,7 +4,8 @@
 use crate::engine::{EngineError, WaveSpec};
 use crate::kernels::fused::{self, Shape};
 use crate::kernels::packing::{Packing, quads};
-use crate::kernels::{gather, loss, matmul, quadratic, step};
+use crate::kernels::tile::Tile;
+use crate::kernels::{gather, loss, quadratic, step};
 use crate::problem::model::Perceptron;
 use crate::problem::{Network, Problem};
 use wgpu::Limits;
@@ -254,7 +255,7 @@ impl Plan {
                 for (rows, columns) in [(rows, layer.outputs), (rows, layer.inputs), (layer.outputs, layer.inputs + 1)]
                 {
                     let [x, y, _] =
-                        matmul::Tile::for_shape(rows as u32, columns as u32).workgroups(rows as u32, columns as u32, 1);
+                        Tile::for_shape(rows as u32, columns as u32).workgroups(rows as u32, columns as u32, 1);
                     grids.push(("matmul", x.max(y) as usize));
                 }
             }
