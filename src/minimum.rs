@@ -10,9 +10,7 @@ use crate::problem::network::{FullBatch, Network};
 use argmin::core::{CostFunction, Error, Executor, Gradient};
 use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::cell::RefCell;
-use std::path::Path;
 
 /// Largest |gradient entry| that counts as zero, unless asked otherwise.
 pub const GRADIENT_TOLERANCE: f64 = 1e-8;
@@ -62,8 +60,6 @@ pub enum MinimumError {
          iterations of Lanczos"
     )]
     Unsure { value: f64, residual: f64, iterations: usize },
-    #[error("--minimum {path}: {reason}")]
-    File { path: String, reason: String },
 }
 
 /// Trains from the seeded start to max|gradient| <= `tolerance` with L-BFGS over the full batch, and certifies the result.
@@ -201,61 +197,5 @@ impl Gradient for &Objective<'_> {
 
     fn gradient(&self, weights: &Self::Param) -> Result<Vec<f64>, Error> {
         Ok(self.at(weights, |point| point.gradient.clone()))
-    }
-}
-
-/// Weights as a safetensors file in f64: `0.weight` as (out, in), `0.bias`, `2.weight`, ... A quadratic's is `x`.
-pub fn to_safetensors(problem: &Problem, weights: &[f64]) -> Vec<u8> {
-    let bytes = |values: &[f64]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
-    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = match problem {
-        Problem::Quadratic(_) => vec![("x".into(), vec![weights.len()], bytes(weights))],
-        Problem::Network(network) => {
-            let tensors = network.model.graph.parameters.iter();
-            tensors.map(|tensor| (tensor.name.clone(), tensor.shape.clone(), bytes(tensor.of(weights)))).collect()
-        }
-    };
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F64, shape.clone(), bytes).expect("the bytes fill the shape");
-        (name.as_str(), view)
-    });
-    safetensors::serialize(views, None).expect("names and shapes are well-formed")
-}
-
-/// Reads weights with PyTorch's names, f32 or f64.
-///
-/// # Errors
-/// A file that is missing or no safetensors file, a tensor that is missing, misshapen or of another type; the error names it.
-pub fn load(problem: &Problem, path: &Path) -> Result<Vec<f64>, MinimumError> {
-    let fail = |reason: String| MinimumError::File { path: path.display().to_string(), reason };
-    let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| fail(format!("not a safetensors file: {error}")))?;
-    let read = |name: &str, shape: &[usize]| -> Result<Vec<f64>, MinimumError> {
-        let found = || file.names().into_iter().map(String::from).collect::<Vec<_>>().join(", ");
-        let tensor = file.tensor(name).map_err(|_| fail(format!("no tensor '{name}'; the file has: {}", found())))?;
-        if tensor.shape() != shape {
-            let shown = tensor.shape();
-            return Err(fail(format!("tensor '{name}' has shape {shown:?}; this model needs {shape:?}")));
-        }
-        match tensor.dtype() {
-            Dtype::F64 => {
-                Ok(tensor.data().chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect())
-            }
-            Dtype::F32 => Ok(tensor
-                .data()
-                .chunks_exact(4)
-                .map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap())))
-                .collect()),
-            other => Err(fail(format!("tensor '{name}' is {other:?}; accepted: F32, F64"))),
-        }
-    };
-    match problem {
-        Problem::Quadratic(quadratic) => read("x", &[quadratic.eigenvalues.len()]),
-        Problem::Network(network) => {
-            let mut weights = Vec::with_capacity(network.dimension());
-            for tensor in &network.model.graph.parameters {
-                weights.extend(read(&tensor.name, &tensor.shape)?);
-            }
-            Ok(weights)
-        }
     }
 }

@@ -14,7 +14,7 @@ use tauscope::problem::data::{DataSource, Dataset};
 use tauscope::problem::model::Model;
 use tauscope::problem::model::layers::Layers;
 use tauscope::problem::network::{FullBatch, Network};
-use tauscope::problem::{Problem, Quadratic, Shape};
+use tauscope::problem::{Problem, Quadratic, Shape, weights};
 
 /// Depth 0 to 3, with widths that are no multiple of anything.
 const HIDDEN: [&[usize]; 4] = [&[], &[5], &[7, 3], &[4, 1, 6]];
@@ -186,18 +186,18 @@ fn a_minimum_is_found_certified_and_comes_back_from_its_file() {
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("minimum.safetensors");
-    std::fs::write(&file, minimum::to_safetensors(&problem, &minimum.weights)).unwrap();
-    let loaded = minimum::load(&problem, &file).unwrap();
+    std::fs::write(&file, weights::to_safetensors(&problem, &minimum.weights, &[])).unwrap();
+    let loaded = weights::load(&problem, &file).unwrap();
     assert_eq!(loaded, minimum.weights);
     let again = minimum::certify(&problem, loaded, minimum::GRADIENT_TOLERANCE).unwrap();
     assert_eq!(again.largest.value, minimum.largest.value);
 
     // Another model's weights are refused by name and shape.
     let other = Problem::Network(self::network(&[5], Activation::Tanh, Loss::Ce));
-    let error = minimum::load(&other, &file).unwrap_err().to_string();
+    let error = weights::load(&other, &file).unwrap_err().to_string();
     assert!(error.contains("0.weight") && error.contains("[4, 64]") && error.contains("[5, 64]"), "{error}");
     std::fs::write(&file, b"no tensors").unwrap();
-    assert!(minimum::load(&problem, &file).unwrap_err().to_string().contains("not a safetensors file"));
+    assert!(weights::load(&problem, &file).unwrap_err().to_string().contains("not a safetensors file"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::flags::{EngineChoice, Precision, SweepArgs};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::minimum;
 use crate::plan::{Cell, Plan};
+use crate::problem::weights;
 use crate::progress::{Event, Progress, Tracker};
 use crate::record::{Status, ThresholdRow};
 use crate::shard::Shard;
@@ -70,7 +71,10 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     let paths = paths(&waves(&plan, &problem, &*engine)?, &*engine)?;
     let tolerance = plan.problem.gradient_tolerance;
     let minimum = match &plan.problem.minimum {
-        Some(path) => minimum::certify(&problem, minimum::load(&problem, path)?, tolerance)?,
+        Some(path) => {
+            let weights = weights::load(&problem, path).map_err(|error| anyhow::anyhow!("--minimum {error}"))?;
+            minimum::certify(&problem, weights, tolerance)?
+        }
         None => minimum::find(&problem, plan.problem.seed_init, tolerance)?,
     };
     say(&format!(

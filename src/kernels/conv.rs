@@ -221,6 +221,11 @@ impl Convolution {
         (COLUMNS / self.output.pixels()).max(1)
     }
 
+    /// Numbers of a [`Scratch`].
+    pub fn scratch(&self) -> usize {
+        (self.depth() + self.output.channels) * self.together() * self.output.pixels()
+    }
+
     /// Calls `each` for every row of the written-out matrix, with the part of it that is inside the image: the first of
     /// its places across, and their number; where in the image the first lies.
     fn pieces(&self, mut each: impl FnMut(Piece)) {

@@ -5,6 +5,7 @@ pub mod model;
 pub mod network;
 pub mod quadratic;
 pub mod shape;
+pub mod weights;
 
 pub use network::Network;
 pub use quadratic::Quadratic;
@@ -49,6 +50,14 @@ impl Problem {
         match self {
             Self::Quadratic(_) => Augmentation::default(),
             Self::Network(network) => network.augmentation,
+        }
+    }
+
+    /// Running statistics of a run that has seen nothing.
+    pub fn fresh_statistics(&self) -> Vec<f64> {
+        match self {
+            Self::Quadratic(_) => Vec::new(),
+            Self::Network(network) => network.model.fresh_statistics(),
         }
     }
 

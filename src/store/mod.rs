@@ -19,8 +19,8 @@ pub use journal::{CellIds, Entry};
 pub use merge::merge;
 pub use run_file::{CellRow, MinimumSummary, RunFile, ShardRun, Totals};
 
-use crate::minimum::to_safetensors;
 use crate::problem::Problem;
+use crate::problem::weights::to_safetensors;
 use crate::record::{CsvWriter, DelayRow, RunRow, ThresholdRow, write_csv, write_whole};
 use anyhow::{Context, Result, bail};
 use journal::Journal;
@@ -141,7 +141,7 @@ impl Folder {
         let dir = self.draft.dir();
         let write = || -> Result<_> {
             let (thresholds, totals) = write_tables(dir, self.journal.entries())?;
-            write(&dir.join(MINIMUM), &to_safetensors(problem, weights))?;
+            write(&dir.join(MINIMUM), &to_safetensors(problem, weights, &[]))?;
             if let Some(all) = all {
                 write_csv(&dir.join(CELLS), all)?;
             }

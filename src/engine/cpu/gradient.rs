@@ -1,11 +1,12 @@
-//! Where a lane's gradients come from, in each precision: f32 by register tiles ([`super::fused`]), f64 layer by layer
-//! through a library's products, which is the oracle for everything else.
+//! Where a lane's gradients come from: of perceptrons in f32 by register tiles ([`super::fused`]); of all other networks,
+//! and in f64, layer by layer through a library's products ([`Pass`]), which is the oracle for everything else.
 
 use super::fused;
 use crate::kernels::real::Real;
 use crate::kernels::{gather, quadratic};
-use crate::problem::Problem;
+use crate::problem::model::Perceptron;
 use crate::problem::network::Pass;
+use crate::problem::{Network, Problem};
 use pulp::Simd;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ impl Precision for f32 {
 }
 
 impl Precision for f64 {
-    type Gradients = Layered;
+    type Gradients = Layered<f64>;
 }
 
 /// A problem as all lanes of a wave read it. Vectors of parameters lie as the implementation likes them.
@@ -53,6 +54,9 @@ pub trait Gradients<T>: Send + Sync + 'static {
         scratch: &mut Self::Scratch,
         gradient: &mut [T],
     ) -> T;
+
+    /// Takes what the batch norms saw in the latest gradient into running statistics.
+    fn freshen(&self, scratch: &Self::Scratch, statistics: &mut [T]);
 }
 
 fn narrow<T: Real>(values: &[f64]) -> Vec<T> {
@@ -65,54 +69,74 @@ fn widen<T: Real>(values: &[T]) -> Vec<f64> {
 
 /// Gradients in f32.
 pub enum Fused {
-    Quadratic { eigenvalues: Vec<f32> },
-    Network(fused::Network),
+    Quadratic {
+        eigenvalues: Vec<f32>,
+    },
+    Perceptron(fused::Network),
+    /// A network that the fused pass does not know.
+    Layered(Layered<f32>),
+}
+
+/// Their buffers.
+pub enum FusedScratch {
+    Nothing,
+    Perceptron(fused::Scratch),
+    Layered(LayeredScratch<f32>),
+}
+
+/// The perceptron of a network whose samples are seen where they lie.
+fn plain_perceptron(network: &Network) -> Option<&Perceptron> {
+    network.model.perceptron().filter(|_| network.augmentation.is_none())
 }
 
 impl Gradients<f32> for Fused {
-    type Scratch = fused::Scratch;
+    type Scratch = FusedScratch;
 
     fn new(problem: &Arc<Problem>) -> Self {
         match &**problem {
             Problem::Quadratic(quadratic) => Self::Quadratic { eigenvalues: narrow(&quadratic.eigenvalues) },
-            Problem::Network(network) => {
-                Self::Network(fused::Network::new(network, network.model.perceptron().expect("interim")))
-            }
+            Problem::Network(network) => match plain_perceptron(network) {
+                Some(perceptron) => Self::Perceptron(fused::Network::new(network, perceptron)),
+                None => Self::Layered(Layered::new(problem)),
+            },
         }
     }
 
     fn path(problem: &Problem) -> &'static str {
         match problem {
-            Problem::Quadratic(_) => "layered",
-            Problem::Network(_) => "fused",
+            Problem::Network(network) if plain_perceptron(network).is_some() => "fused",
+            Problem::Quadratic(_) | Problem::Network(_) => "layered",
         }
     }
 
     fn length(problem: &Problem) -> usize {
         match problem {
             Problem::Quadratic(quadratic) => quadratic.eigenvalues.len(),
-            Problem::Network(network) => fused::Layout::new(network.model.perceptron().expect("interim")).len(),
+            Problem::Network(network) => {
+                plain_perceptron(network).map_or(network.dimension(), |model| fused::Layout::new(model).len())
+            }
         }
     }
 
     fn pack(&self, flat: &[f64]) -> Vec<f32> {
         match self {
-            Self::Quadratic { .. } => narrow(flat),
-            Self::Network(network) => network.layout.pack(flat),
+            Self::Quadratic { .. } | Self::Layered(_) => narrow(flat),
+            Self::Perceptron(network) => network.layout.pack(flat),
         }
     }
 
     fn unpack(&self, packed: &[f32]) -> Vec<f64> {
         match self {
-            Self::Quadratic { .. } => widen(packed),
-            Self::Network(network) => network.layout.unpack(packed),
+            Self::Quadratic { .. } | Self::Layered(_) => widen(packed),
+            Self::Perceptron(network) => network.layout.unpack(packed),
         }
     }
 
-    fn scratch(&self, rows: usize) -> fused::Scratch {
+    fn scratch(&self, rows: usize) -> FusedScratch {
         match self {
-            Self::Quadratic { .. } => fused::Scratch::default(),
-            Self::Network(network) => network.scratch(rows),
+            Self::Quadratic { .. } => FusedScratch::Nothing,
+            Self::Perceptron(network) => FusedScratch::Perceptron(network.scratch(rows)),
+            Self::Layered(layered) => FusedScratch::Layered(layered.scratch(rows)),
         }
     }
 
@@ -122,40 +146,53 @@ impl Gradients<f32> for Fused {
         simd: S,
         weights: &[f32],
         rows: Option<&[u32]>,
-        scratch: &mut fused::Scratch,
+        scratch: &mut FusedScratch,
         gradient: &mut [f32],
     ) -> f32 {
-        match self {
-            Self::Quadratic { eigenvalues } => quadratic::cpu(eigenvalues, weights, gradient),
-            Self::Network(network) => network.loss_and_gradient(simd, weights, rows, scratch, gradient),
+        match (self, scratch) {
+            (Self::Quadratic { eigenvalues }, _) => quadratic::cpu(eigenvalues, weights, gradient),
+            (Self::Perceptron(network), FusedScratch::Perceptron(scratch)) => {
+                network.loss_and_gradient(simd, weights, rows, scratch, gradient)
+            }
+            (Self::Layered(layered), FusedScratch::Layered(scratch)) => {
+                layered.loss_and_gradient(simd, weights, rows, scratch, gradient)
+            }
+            (Self::Perceptron(_) | Self::Layered(_), _) => unreachable!("the scratch of another problem"),
+        }
+    }
+
+    fn freshen(&self, scratch: &FusedScratch, statistics: &mut [f32]) {
+        if let (Self::Layered(layered), FusedScratch::Layered(scratch)) = (self, scratch) {
+            layered.freshen(scratch, statistics);
         }
     }
 }
 
-/// Gradients in f64.
-pub struct Layered {
+/// Gradients layer by layer through a library's products.
+pub struct Layered<T> {
     problem: Arc<Problem>,
-    /// Data, samples x features; empty for a quadratic.
-    inputs: Vec<f64>,
+    /// Data, samples x features, or the eigenvalues of a quadratic.
+    numbers: Vec<T>,
 }
 
 /// The rows of a gradient, and the buffers of its pass; none of a quadratic.
-#[derive(Default)]
-pub struct LayeredScratch {
-    pass: Option<Pass<f64>>,
-    inputs: Vec<f64>,
+pub struct LayeredScratch<T> {
+    pass: Option<Pass<T>>,
+    inputs: Vec<T>,
     labels: Vec<u32>,
+    /// Of the latest gradient.
+    rows: usize,
 }
 
-impl Gradients<f64> for Layered {
-    type Scratch = LayeredScratch;
+impl<T: Real> Gradients<T> for Layered<T> {
+    type Scratch = LayeredScratch<T>;
 
     fn new(problem: &Arc<Problem>) -> Self {
-        let inputs = match &**problem {
-            Problem::Quadratic(_) => Vec::new(),
-            Problem::Network(network) => network.data.inputs.iter().map(|x| f64::from(*x)).collect(),
+        let numbers = match &**problem {
+            Problem::Quadratic(quadratic) => narrow(&quadratic.eigenvalues),
+            Problem::Network(network) => network.data.inputs.iter().map(|x| T::of(f64::from(*x))).collect(),
         };
-        Self { problem: Arc::clone(problem), inputs }
+        Self { problem: Arc::clone(problem), numbers }
     }
 
     fn path(_: &Problem) -> &'static str {
@@ -166,43 +203,49 @@ impl Gradients<f64> for Layered {
         problem.dimension()
     }
 
-    fn pack(&self, flat: &[f64]) -> Vec<f64> {
-        flat.to_vec()
+    fn pack(&self, flat: &[f64]) -> Vec<T> {
+        narrow(flat)
     }
 
-    fn unpack(&self, packed: &[f64]) -> Vec<f64> {
-        packed.to_vec()
+    fn unpack(&self, packed: &[T]) -> Vec<f64> {
+        widen(packed)
     }
 
-    fn scratch(&self, rows: usize) -> LayeredScratch {
+    fn scratch(&self, rows: usize) -> LayeredScratch<T> {
         let pass = match &*self.problem {
             Problem::Quadratic(_) => None,
             Problem::Network(network) => Some(Pass::new(&network.model.graph, network.loss, rows)),
         };
-        LayeredScratch { pass, ..LayeredScratch::default() }
+        LayeredScratch { pass, inputs: Vec::new(), labels: Vec::new(), rows }
     }
 
     #[inline(always)]
     fn loss_and_gradient<S: Simd>(
         &self,
         _: S,
-        weights: &[f64],
+        weights: &[T],
         rows: Option<&[u32]>,
-        scratch: &mut LayeredScratch,
-        gradient: &mut [f64],
-    ) -> f64 {
-        let LayeredScratch { pass, inputs, labels } = scratch;
+        scratch: &mut LayeredScratch<T>,
+        gradient: &mut [T],
+    ) -> T {
+        let LayeredScratch { pass, inputs, labels, .. } = scratch;
         match (&*self.problem, pass) {
-            (Problem::Quadratic(quadratic), _) => quadratic::cpu(&quadratic.eigenvalues, weights, gradient),
+            (Problem::Quadratic(_), _) => quadratic::cpu(&self.numbers, weights, gradient),
             (Problem::Network(network), Some(pass)) => match rows {
-                None => pass.loss_and_gradient(weights, &self.inputs, &network.data.labels, gradient),
+                None => pass.loss_and_gradient(weights, &self.numbers, &network.data.labels, gradient),
                 Some(rows) => {
                     let (shape, data_labels) = (network.data.shape, &network.data.labels);
-                    gather::cpu(rows, network.augmentation, shape, &self.inputs, data_labels, inputs, labels);
+                    gather::cpu(rows, network.augmentation, shape, &self.numbers, data_labels, inputs, labels);
                     pass.loss_and_gradient(weights, inputs, labels, gradient)
                 }
             },
             (Problem::Network(_), None) => unreachable!("the scratch of a network has a pass"),
+        }
+    }
+
+    fn freshen(&self, scratch: &LayeredScratch<T>, statistics: &mut [T]) {
+        if let Some(pass) = &scratch.pass {
+            pass.freshen(scratch.rows, statistics);
         }
     }
 }

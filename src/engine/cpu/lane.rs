@@ -38,6 +38,8 @@ pub struct Lane<T> {
     order: Option<BatchOrder>,
     centred: bool,
     state: State<T>,
+    /// Running statistics of batch norms.
+    statistics: Vec<T>,
 }
 
 impl<T: Precision> Lane<T> {
@@ -50,12 +52,17 @@ impl<T: Precision> Lane<T> {
             order: shared.rows.as_ref().map(|rows| BatchOrder::new(rows, run.seed)),
             centred: run.centred,
             state: State::at_rest(&start, needs.slots, needs.velocities(), usize::from(needs.second_moment)),
+            statistics: shared.spec.problem.fresh_statistics().into_iter().map(T::of).collect(),
         }
     }
 
     /// The server's.
     pub fn weights(&self) -> &[T] {
         &self.state.server
+    }
+
+    pub fn statistics(&self) -> &[T] {
+        &self.statistics
     }
 
     pub fn reseed(&mut self, seed: u64) {
@@ -70,7 +77,7 @@ impl<T: Precision> Lane<T> {
 
     #[inline(always)]
     pub fn step<S: Simd>(&mut self, simd: S, shared: &Shared<T>, workbench: &mut Workbench<T>) -> Observation {
-        let Self { course, order, state, .. } = self;
+        let Self { course, order, state, statistics, .. } = self;
         let Workbench { gradient, anchor, scratch } = workbench;
         let Shared { gradients, minimum, direction, curvature, .. } = shared;
         let Leg { place, motion, .. } = course.advance();
@@ -82,6 +89,7 @@ impl<T: Precision> Lane<T> {
         });
         let weights = &state.history[place.read * gradient.len()..][..gradient.len()];
         let loss = gradients.loss_and_gradient(simd, weights, rows, scratch, gradient);
+        gradients.freshen(scratch, statistics);
         let weight_decay = T::of(shared.spec.problem.weight_decay());
         if motion.wants_finish() {
             finish::cpu(&motion, weight_decay, place, landmarks, state, anchor, gradient);

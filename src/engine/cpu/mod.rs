@@ -3,10 +3,12 @@
 //!
 //! - `fused`: loss and gradient of a network in f32 by register tiles, for every instruction set
 //! - `gradient`: where gradients come from in each precision
+//! - `evaluate`: loss and accuracy over whole parts of the data
 //! - [`Instructions`]: which vectors there are
 //! - `lane`: one run, step by step
 //! - [`Pass`]: gradients by themselves, for benchmarks
 
+mod evaluate;
 mod fused;
 mod gradient;
 mod instructions;
@@ -21,8 +23,10 @@ use super::{
     Engine, EngineError, EngineInfo, Evaluation, Footprint, Observation, Observations, Part, Renewal, Run, Wave,
     WaveSpec,
 };
+use crate::problem::{self, Problem};
 use crate::schedule::RowTables;
 use aligned_vec::AVec;
+use evaluate::Candidate;
 use gradient::Gradients;
 use lane::{Lane, Workbench};
 use pulp::{Simd, WithSimd};
@@ -45,6 +49,18 @@ fn free_memory() -> Option<u64> {
 fn lane_bytes<T: Precision>(spec: &WaveSpec) -> u64 {
     let vectors = 1 + spec.needs.slots + spec.needs.memories();
     (vectors * T::Gradients::length(&spec.problem) * size_of::<T>()) as u64
+}
+
+/// Bytes of what all threads need for their gradients, about: of a layered network the values and deltas of a batch.
+fn thread_bytes<T: Precision>(spec: &WaveSpec) -> u64 {
+    let Problem::Network(network) = &*spec.problem else { return 0 };
+    let rows = spec.batch.unwrap_or(network.data.samples());
+    let pass = match T::Gradients::path(&spec.problem) {
+        "fused" => 0,
+        _ => problem::network::Pass::<T>::bytes(&network.model.graph, rows),
+    };
+    let gradient = network.dimension() * size_of::<T>();
+    rayon::current_num_threads() as u64 * (pass + gradient as u64)
 }
 
 /// The native engine in precision T.
@@ -84,14 +100,15 @@ impl<T: Precision> Engine for Cpu<T> {
 
     /// As many lanes as keep every thread busy, and as half of the free memory holds.
     fn capacity(&self, spec: &WaveSpec) -> Result<usize, EngineError> {
-        let needed = lane_bytes::<T>(spec);
+        let (needed, shared) = (lane_bytes::<T>(spec), thread_bytes::<T>(spec));
         let free = free_memory().unwrap_or(u64::MAX) / 2;
-        let fit = (free / needed).min(usize::MAX as u64) as usize;
+        let fit = (free.saturating_sub(shared) / needed).min(usize::MAX as u64) as usize;
         if fit == 0 {
             let Self { info: EngineInfo { precision, .. }, .. } = self;
             return Err(EngineError::TooLarge(format!(
-                "a run with {} slots of {} parameters in {precision} takes {needed} bytes; half of the free memory is \
-                 {free} bytes; accepted: shorter delays or a smaller model",
+                "a run with {} slots of {} parameters in {precision} takes {needed} bytes, and the gradients of all threads \
+                 {shared}; half of the free memory is {free} bytes; accepted: shorter delays, smaller batches or a smaller \
+                 model",
                 spec.needs.slots,
                 spec.problem.dimension()
             )));
@@ -195,12 +212,25 @@ impl<T: Precision> Wave for CpuWave<T> {
         Ok(self.shared.gradients.unpack(lane.weights()))
     }
 
-    fn statistics(&mut self, _: usize) -> Result<Vec<f64>, EngineError> {
-        Err(EngineError::Unavailable("statistics".into()))
+    fn statistics(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
+        let lane = self.lanes[lane].as_ref().expect("statistics of a busy lane");
+        Ok(lane.statistics().iter().map(|x| x.widen()).collect())
     }
 
-    fn evaluate(&mut self, _: Part) -> Result<Vec<Option<Evaluation>>, EngineError> {
-        Err(EngineError::Unavailable("evaluation".into()))
+    fn evaluate(&mut self, part: Part) -> Result<Vec<Option<Evaluation>>, EngineError> {
+        let of = |lane: &Option<Lane<T>>| {
+            let lane = lane.as_ref()?;
+            Some(Candidate { weights: self.weights_of(lane), statistics: lane.statistics().to_vec() })
+        };
+        let candidates: Vec<_> = self.lanes.iter().map(of).collect();
+        Ok(evaluate::evaluate(&self.shared.spec.problem, part, &candidates))
+    }
+}
+
+impl<T: Precision> CpuWave<T> {
+    /// The server's, P.
+    fn weights_of(&self, lane: &Lane<T>) -> Vec<T> {
+        self.shared.gradients.unpack(lane.weights()).into_iter().map(T::of).collect()
     }
 }
 

@@ -61,6 +61,13 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// Numbers that a pass keeps of it on the way forward, for each of its value's.
+    pub fn keeps(&self) -> usize {
+        usize::from(matches!(self, Self::Activate(_) | Self::Pool { .. }))
+    }
+}
+
 /// What an operation slides over the pixels: square, the same in both directions; what is beyond the edge counts as 0 (and
 /// for the largest of a window as nothing).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -241,6 +241,32 @@ impl<T: Number> Pass<T> {
         }
     }
 
+    /// Mean loss of `inputs` (rows x features) and `labels` at `parameters`, batch norms with running `statistics`, and how many
+    /// of them are classified correctly: the first of the largest outputs is that of the label.
+    pub fn evaluate(&mut self, parameters: &[T], statistics: &[T], inputs: &[T], labels: &[u32]) -> (T, u64) {
+        let mut outputs = self.forward(parameters, inputs, Mode::Evaluation(statistics)).to_vec();
+        let is_correct = |(row, label): (&[T], &u32)| {
+            let chosen = (1..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best });
+            chosen == *label as usize && row.iter().all(|f| f.partial_cmp(f).is_some())
+        };
+        let rows = outputs.chunks_exact(self.graph.outputs());
+        let correct = rows.zip(labels).filter(|row| is_correct(*row)).count() as u64;
+        (loss::cpu(self.loss, labels, &mut outputs), correct)
+    }
+
+    /// Bytes of the buffers of a pass over `rows` samples, about.
+    pub fn bytes(graph: &Graph, rows: usize) -> u64 {
+        let numbers: usize = graph.nodes.iter().map(|node| (2 + node.op.keeps()) * node.shape.elements()).sum();
+        let windows = graph.nodes.iter().enumerate().filter_map(|(index, node)| match node.op {
+            Op::Convolve { window, .. } => {
+                let input = graph.shape(graph.nodes[index].input);
+                Some(Convolution { input, output: node.shape, window }.scratch())
+            }
+            _ => None,
+        });
+        ((rows * numbers + windows.max().unwrap_or(0)) * size_of::<T>()) as u64
+    }
+
     /// Takes the means and variances of the latest batch, of `rows` samples, into running `statistics`.
     pub fn freshen(&self, rows: usize, statistics: &mut [T]) {
         for (node, kept) in self.graph.nodes.iter().zip(&self.kept) {
