@@ -35,18 +35,20 @@ fn evaluate(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
     if local == 0u { results[lane * params.stride + params.step * params.partials + group.x] = sums[0]; }
 }
 
-// Loss, and 1 where the first of the largest outputs is the label's.
+// Loss, and 1 where the first of the largest outputs is the label's; nothing is larger than what is not a number.
 fn judge(first: u32, label: u32) -> vec2f {
     var winner = 0u;
     var largest = outputs[first];
+    var numbers = !is_nan(largest);
     for (var i = 1u; i < params.classes; i++) {
         let output = outputs[first + i];
+        numbers = numbers && !is_nan(output);
         if output > largest {
             largest = output;
             winner = i;
         }
     }
-    let correct = f32(winner == label);
+    let correct = f32(numbers && winner == label);
     if LOSS == CE {
         var sum = 0.0;
         for (var i = 0u; i < params.classes; i++) { sum += exp(outputs[first + i] - largest); }
@@ -58,4 +60,9 @@ fn judge(first: u32, label: u32) -> vec2f {
         squares += error * error;
     }
     return vec2f(0.5 * squares, correct);
+}
+
+// By its bits: a driver may compare as if NaN did not exist.
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }

@@ -1,7 +1,7 @@
 //! `evaluate`: the loss of every sample and whether the model has it right, summed over a chunk of the data.
 //!
-//! Right is a sample whose largest output is that of its class; of equal ones the first counts. A step of the block is a
-//! chunk.
+//! Right is a sample whose largest output is that of its class; of equal ones the first counts, and none
+//! where one is not a number. A step of the block is a chunk.
 //!
 //! Bindings of `evaluate.wgsl`, one invocation per row:
 //! - `places`: chunks x lanes
@@ -9,8 +9,6 @@
 //! - `outputs`: lanes x rows x classes
 //! - `results`: lanes x chunks x [`partials`] x 2: sums of losses, and of samples that are right
 
-use super::loss::Loss;
-use super::real::Number;
 use super::{Kernel, Place, read, read_write, shared_struct};
 
 pub const WGSL: &str = include_str!("../../shaders/evaluate.wgsl");
@@ -48,24 +46,4 @@ pub const KERNEL: Kernel = Kernel {
 /// Partial sums of a chunk of `rows` rows.
 pub fn partials(rows: usize) -> usize {
     rows.div_ceil(WORKGROUP)
-}
-
-/// Sum of the losses of `outputs` (rows x classes), and how many rows are right.
-pub fn cpu<T: Number>(loss: Loss, labels: &[u32], outputs: &[T]) -> (T, u64) {
-    let classes = outputs.len() / labels.len();
-    let (mut total, mut correct) = (T::zero(), 0);
-    for (row, label) in outputs.chunks_exact(classes).zip(labels) {
-        let label = *label as usize;
-        let winner = (1..classes).fold(0, |winner, class| if row[class] > row[winner] { class } else { winner });
-        correct += u64::from(winner == label);
-        total += match loss {
-            Loss::Ce => row.iter().map(|f| (*f - row[winner]).exp()).sum::<T>().ln() - (row[label] - row[winner]),
-            Loss::Mse => {
-                let target = |class| if class == label { T::one() } else { T::zero() };
-                let squares = row.iter().enumerate().map(|(class, f)| (*f - target(class)) * (*f - target(class)));
-                T::of(0.5) * squares.sum::<T>()
-            }
-        };
-    }
-    (total, correct)
 }

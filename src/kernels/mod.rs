@@ -183,6 +183,16 @@ impl Batch {
     }
 }
 
+/// Workgroups in one dimension that every device has.
+const DIMENSION: usize = 65_535;
+
+/// The grid of `groups` workgroups for each lane: more than one dimension has go on in layers, and the last of them may have
+/// some to spare.
+pub fn grid(groups: usize, lanes: usize) -> [u32; 3] {
+    let layers = groups.div_ceil(DIMENSION);
+    [groups.div_ceil(layers) as u32, lanes as u32, layers as u32]
+}
+
 /// Workgroups of a lane at most, where invocations take several elements each.
 const MOST_GROUPS: usize = 4096;
 

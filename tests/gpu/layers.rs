@@ -7,7 +7,7 @@ use tauscope::engine::gpu::device::Buffer;
 use tauscope::kernels::activation::Activation;
 use tauscope::kernels::conv::{self, Convolution, Product};
 use tauscope::kernels::elementwise::{self, Operation};
-use tauscope::kernels::loss::Loss;
+use tauscope::kernels::loss::{self, Loss};
 use tauscope::kernels::norm::{self, Norm};
 use tauscope::kernels::pool::{self, Pool};
 use tauscope::kernels::{Batch, Place, evaluate, reduce};
@@ -303,10 +303,10 @@ fn what_is_done_to_numbers_one_by_one_agrees() {
 #[test]
 fn an_evaluation_counts_samples_once_and_the_first_of_equal_outputs() {
     let device = gpu().device();
-    for (loss, rows, classes) in [(Loss::Ce, 1usize, 2), (Loss::Mse, 64, 3), (Loss::Ce, 65, 10), (Loss::Mse, 199, 33)] {
+    for (of, rows, classes) in [(Loss::Ce, 1usize, 2), (Loss::Mse, 64, 3), (Loss::Ce, 65, 10), (Loss::Mse, 199, 33)] {
         // Two chunks, the second of which is mostly beyond the last sample; the first lies in the step at rest.
         let samples = rows + rows.div_ceil(3);
-        let outputs: Vec<f32> = labels(1, LANES * rows * classes, 7).iter().map(|x| 3.0 * *x as f32).collect();
+        let outputs: Vec<f32> = labels(1, LANES * rows * classes, 7).iter().map(|x| 0.5 * *x as f32).collect();
         let labels = labels(2, LANES * rows, classes);
         let partials = evaluate::partials(rows);
         let params = evaluate::Params {
@@ -329,16 +329,23 @@ fn an_evaluation_counts_samples_once_and_the_first_of_equal_outputs() {
             &device.buffer_of("outputs", &outputs),
             &results,
         ];
-        run(&evaluate::KERNEL, &loss.variant(), &buffers, &params, [partials as u32, LANES as u32, 1]);
+        run(&evaluate::KERNEL, &of.variant(), &buffers, &params, [partials as u32, LANES as u32, 1]);
         let results = lanes_of(&results, 2 * partials * 2);
         for index in BUSY {
             for (chunk, counted) in [rows, samples - rows].into_iter().enumerate() {
                 let found = &results[index][chunk * partials * 2..][..partials * 2];
                 let sum = |part: usize| found.iter().skip(part).step_by(2).map(|x| f64::from(*x)).sum::<f64>();
                 let (outputs, labels) = (wide(lane(&outputs, index)), lane(&labels, index));
-                let (total, correct) = evaluate::cpu(loss, &labels[..counted], &outputs[..counted * classes]);
-                assert_close(&format!("{loss} of {rows}"), &[sum(0)], &[total], KERNEL_F32);
-                assert_eq!(sum(1), correct as f64, "{loss} of {rows}");
+                let (mut outputs, labels) = (outputs[..counted * classes].to_vec(), &labels[..counted]);
+                let is_correct = |(row, label): (&[f64], &u32)| {
+                    let labelled = row[*label as usize];
+                    let before = &row[..*label as usize];
+                    row.iter().all(|f| *f <= labelled) && before.iter().all(|f| *f < labelled)
+                };
+                let correct = outputs.chunks_exact(classes).zip(labels).filter(|row| is_correct(*row)).count();
+                assert_eq!(sum(1), correct as f64, "{of} of {rows}");
+                let total = counted as f64 * loss::cpu(of, labels, &mut outputs);
+                assert_close(&format!("{of} of {rows}"), &[sum(0)], &[total], KERNEL_F32);
             }
         }
         assert_untouched("results", &results[IDLE]);

@@ -15,6 +15,7 @@ mod common;
 mod devices;
 mod elementwise;
 mod fused;
+mod graphs;
 mod lanes;
 mod layers;
 mod matmul;

@@ -16,16 +16,22 @@
 mod blocks;
 mod cache;
 pub mod device;
+mod evaluation;
 mod fault;
 mod fused;
 mod gradient;
+mod graph;
 mod layered;
 mod pace;
+pub mod path;
 pub mod plan;
 pub mod program;
+mod samples;
+mod sizes;
 mod starts;
 mod steps;
 mod tables;
+mod tape;
 mod timing;
 mod wave;
 
@@ -33,7 +39,7 @@ pub use device::{AdapterChoice, AdapterReport, Checks, Options, adapters};
 
 use super::{Engine, EngineError, EngineInfo, Footprint, Run, Wave, WaveSpec};
 use device::Device;
-pub use plan::Paths;
+pub use path::Paths;
 use plan::Plan;
 pub use wave::Rehearsal;
 
