@@ -46,7 +46,7 @@ struct Found {
 fn main() {
     let Command::Sweep(args) = Cli::parse_from(FLAGS).command else { unreachable!("the flags are a sweep's") };
     let plan = Plan::resolve(&[*args]).expect("the flags make a plan");
-    let problem = Arc::new(plan.problem.build().expect("the digits have 128 samples"));
+    let problem = Arc::new(plan.build().expect("the digits have 128 samples"));
     let minimum = minimum::find(&problem, plan.problem.seed_init, plan.problem.gradient_tolerance)
         .expect("the default problem has a minimum");
     let sweep = Sweep::new(plan, problem, minimum);

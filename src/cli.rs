@@ -1,7 +1,8 @@
-//! The command line: subcommands and their flags. What the flags of a sweep mean is resolved in [`crate::plan`].
+//! The command line: subcommands and their flags. What the flags of a sweep mean is resolved in [`crate::plan`], those
+//! of a training in [`crate::train`].
 
 use crate::command;
-use crate::flags::SweepArgs;
+use crate::flags::{SweepArgs, TrainArgs};
 use clap::{Parser, Subcommand};
 
 /// What learning rate and momentum keep a minimum reachable when gradients arrive late? Answers by measurement.
@@ -16,6 +17,8 @@ pub struct Cli {
 pub enum Command {
     /// Measure stability thresholds beside the theory's prediction (the main job)
     Sweep(Box<SweepArgs>),
+    /// Train networks from scratch under delay: accuracy, generalisation gap and sharpness
+    Train(Box<TrainArgs>),
     /// Write a commented example of a plan file
     Init(command::init::Args),
     /// Print closed-form thresholds as CSV
@@ -26,7 +29,7 @@ pub enum Command {
     Merge(command::merge::Args),
     /// Run the shards of a sweep as jobs of a scheduler, and look after them
     Submit(command::submit::Args),
-    /// Redraw the pictures of a results folder from its CSV
+    /// Redraw the pictures of a results folder from its CSVs
     Plot(command::plot::Args),
     /// Which rule helps, by how much, under which delay process: thresholds of a results folder beside a baseline's
     Compare(command::compare::Args),

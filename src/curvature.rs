@@ -48,9 +48,40 @@ impl Default for Effort {
 
 /// Largest and smallest eigenpair of a symmetric operator of dimension P by Lanczos with full reorthogonalisation
 /// (Golub and Van Loan, Matrix Computations, section 10.1). `product(v, hv)` must fill `hv` with H v.
-pub fn extremes(dimension: usize, effort: Effort, mut product: impl FnMut(&[f64], &mut [f64])) -> Extremes {
+///
+/// # Panics
+/// Where a product is not finite.
+pub fn extremes(dimension: usize, effort: Effort, product: impl FnMut(&[f64], &mut [f64])) -> Extremes {
+    lanczos(start(dimension), effort, product).expect("a finite Hessian")
+}
+
+/// The largest eigenpair alone, sought from a vector that is `near` its eigenvector, where one is known. None where a product
+/// is not finite.
+pub fn largest(
+    dimension: usize,
+    effort: Effort,
+    near: Option<&[f64]>,
+    product: impl FnMut(&[f64], &mut [f64]),
+) -> Option<Eigenpair> {
+    let mut first = start(dimension);
+    if let Some(near) = near {
+        // An eigenvector alone would never lead to another one that has overtaken it.
+        first.iter_mut().zip(near).for_each(|(x, near)| *x = near + ASIDE * *x);
+        let norm = dot(&first, &first).sqrt();
+        first.iter_mut().for_each(|x| *x /= norm);
+    }
+    let effort = Effort { smallest_residual: f64::INFINITY, ..effort };
+    lanczos(first, effort, product).map(|extremes| extremes.largest)
+}
+
+/// Length of what is added to a unit vector that a search starts near.
+const ASIDE: f64 = 0.1;
+
+/// Both ends from the unit vector `first`, which must have a share of both eigenvectors. None where a product is not finite.
+fn lanczos(first: Vec<f64>, effort: Effort, mut product: impl FnMut(&[f64], &mut [f64])) -> Option<Extremes> {
+    let dimension = first.len();
     let limit = effort.iterations.min(dimension);
-    let mut basis: Vec<Vec<f64>> = vec![start(dimension)];
+    let mut basis: Vec<Vec<f64>> = vec![first];
     let (mut diagonal, mut off_diagonal) = (Vec::new(), Vec::new());
     let mut image = vec![0.0; dimension];
     loop {
@@ -65,6 +96,9 @@ pub fn extremes(dimension: usize, effort: Effort, mut product: impl FnMut(&[f64]
             }
         }
         let beta = dot(&image, &image).sqrt();
+        if !beta.is_finite() {
+            return None;
+        }
         let steps = diagonal.len();
         let scale = diagonal.iter().fold(f64::MIN_POSITIVE, |scale, d| d.abs().max(scale));
         let exhausted = steps == limit || beta <= 1e-14 * scale;
@@ -86,10 +120,10 @@ pub fn extremes(dimension: usize, effort: Effort, mut product: impl FnMut(&[f64]
                         vector,
                     }
                 };
-                return Extremes {
+                return Some(Extremes {
                     largest: pair(ritz.top, effort.largest_residual),
                     smallest: pair(ritz.bottom, effort.smallest_residual),
-                };
+                });
             }
         }
         off_diagonal.push(beta);
@@ -149,4 +183,29 @@ fn start(dimension: usize) -> Vec<f64> {
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     ordered_sum(a.len(), |i| a[i] * b[i])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The product with a diagonal matrix.
+    fn diagonal(entries: &[f64]) -> impl Fn(&[f64], &mut [f64]) {
+        move |v, hv| hv.iter_mut().zip(v).zip(entries).for_each(|((hv, v), entry)| *hv = entry * v)
+    }
+
+    #[test]
+    fn the_largest_is_found_beside_an_eigenvector_that_it_has_overtaken() {
+        let entries: Vec<f64> = (1..=50).map(f64::from).collect();
+        let effort = Effort { largest_residual: 1e-9, ..Effort::default() };
+        let cold = largest(50, effort, None, diagonal(&entries)).unwrap();
+        assert!((cold.value - 50.0).abs() < 1e-9 && cold.converged && cold.residual < 1e-7, "{cold:?}");
+        let mut other = vec![0.0; 50];
+        other[10] = 1.0;
+        let warm = largest(50, effort, Some(&other), diagonal(&entries)).unwrap();
+        assert!((warm.value - 50.0).abs() < 1e-9, "{warm:?}");
+        let again = largest(50, effort, Some(&warm.vector), diagonal(&entries)).unwrap();
+        assert!(again.iterations <= cold.iterations, "{} and {}", again.iterations, cold.iterations);
+        assert_eq!(largest(50, effort, None, |_, hv| hv.fill(f64::NAN)), None);
+    }
 }

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
             let matches = matches.subcommand_matches("sweep").expect("these are the arguments of a sweep");
             plan_file::complete(*args, matches).map_err(Into::into).and_then(|sweeps| command::sweep::run(&sweeps))
         }
+        Command::Train(args) => command::train::run(&args),
         Command::Init(args) => command::init::run(&args),
         Command::Theory(args) => command::theory::run(&args),
         Command::Advise(args) => command::advise::run(&args),

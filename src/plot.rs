@@ -1,5 +1,5 @@
-//! Pictures: [`thresholds`] of a results folder, what was measured beside theory, a [`theory`] table alone, and rules beside
-//! one of them ([`compare()`]).
+//! Pictures: [`thresholds`] of a results folder, what was measured beside theory, a [`theory`] table alone, rules beside one of
+//! them ([`compare()`]), and those of a [`training`].
 //!
 //! All are laid out from the same parts, so that they look alike: an axis says where a value falls, a panel has an axis
 //! below and one to its left, names stand beside the ends of their lines, and a scene renders the whole.
@@ -13,12 +13,14 @@ mod series;
 mod table;
 mod theory;
 mod thresholds;
+mod training;
 
 pub use compare::{Drawing, compare};
 pub(crate) use series::{rule_name, significant};
 pub(crate) use table::circumstances;
 pub use theory::theory;
 pub use thresholds::thresholds;
+pub use training::training;
 
 use plotters::style::{Color, RGBColor};
 use scene::{Scene, Style};

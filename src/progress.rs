@@ -1,7 +1,10 @@
 //! How far a sweep has come: cells done, runs alive, config-steps/s, time left, in one line, and the events of `--json`.
 //!
 //! A terminal gets a bar; where stderr is none, a plain line at the start, every 30 s and at the end. Time comes in as an
-//! argument, never from a clock. Not here: what a cell should cost ([`crate::cost`]), or any result.
+//! argument, never from a clock. Not here: what a cell should cost ([`crate::cost`]), or any result; nor how far a training
+//! has come, which looks the same but counts runs and epochs ([`training`]).
+
+pub mod training;
 
 use crate::engine::EngineInfo;
 use crate::record::ThresholdRow;
@@ -211,6 +214,52 @@ enum Show {
     Nothing,
 }
 
+impl Show {
+    /// Of `length` things, whatever they are.
+    fn new(length: u64, quiet: bool) -> Self {
+        if quiet {
+            Self::Nothing
+        } else if stderr().is_terminal() {
+            let style = ProgressStyle::with_template("{bar:30} {msg}").expect("the template is well-formed");
+            Self::Bar(ProgressBar::new(length).with_style(style))
+        } else {
+            Self::Lines(Every::new(LINES))
+        }
+    }
+
+    /// Shows how many of the things are done and the line about it, if it is time.
+    fn update(&mut self, elapsed: Duration, now: impl Fn() -> (u64, String)) {
+        match self {
+            Self::Bar(bar) => {
+                let (done, line) = now();
+                bar.set_position(done);
+                bar.set_message(line);
+            }
+            Self::Lines(every) => {
+                if every.is_due(elapsed) {
+                    eprintln!("progress {}", now().1);
+                }
+            }
+            Self::Nothing => {}
+        }
+    }
+
+    fn warn(&self, line: &str) {
+        match self {
+            Self::Bar(bar) => bar.suspend(|| eprintln!("warning: {line}")),
+            Self::Lines(_) | Self::Nothing => eprintln!("warning: {line}"),
+        }
+    }
+
+    fn finish(&self, line: &str) {
+        match self {
+            Self::Bar(bar) => bar.finish_and_clear(),
+            Self::Lines(_) => eprintln!("progress {line}"),
+            Self::Nothing => {}
+        }
+    }
+}
+
 /// Shows a [`Tracker`] to whoever watches.
 #[derive(Debug)]
 pub struct Progress {
@@ -222,14 +271,7 @@ pub struct Progress {
 
 impl Progress {
     pub fn new(tracker: Tracker, quiet: bool, json: bool) -> Self {
-        let show = if quiet {
-            Show::Nothing
-        } else if stderr().is_terminal() {
-            let style = ProgressStyle::with_template("{bar:30} {msg}").expect("the template is well-formed");
-            Show::Bar(ProgressBar::new(tracker.cells as u64).with_style(style))
-        } else {
-            Show::Lines(Every::new(LINES))
-        };
+        let show = Show::new(tracker.cells as u64, quiet);
         Self { tracker, show, events: json.then(|| Every::new(EVENTS)) }
     }
 
@@ -241,40 +283,24 @@ impl Progress {
     /// See [`Tracker::advance`]. Gives back what the machine is to be told, if anything is due.
     pub fn advance(&mut self, elapsed: Duration, runs_alive: usize, config_steps: u64) -> Option<Event<'static>> {
         self.tracker.advance(elapsed, runs_alive, config_steps);
-        match &mut self.show {
-            Show::Bar(bar) => {
-                let now = self.tracker.now();
-                bar.set_position(now.cells_done as u64);
-                bar.set_message(now.to_string());
-            }
-            Show::Lines(every) => {
-                if every.is_due(elapsed) {
-                    eprintln!("progress {}", self.tracker.now());
-                }
-            }
-            Show::Nothing => {}
-        }
+        self.show.update(elapsed, || {
+            let now = self.tracker.now();
+            (now.cells_done as u64, now.to_string())
+        });
         let due = self.events.as_mut().is_some_and(|every| every.is_due(elapsed));
         due.then(|| Event::Progress(self.tracker.now()))
     }
 
     /// Says what cannot wait, above the bar if there is one, whatever else is asked to be quiet.
     pub fn warn(&self, line: &str) {
-        match &self.show {
-            Show::Bar(bar) => bar.suspend(|| eprintln!("warning: {line}")),
-            Show::Lines(_) | Show::Nothing => eprintln!("warning: {line}"),
-        }
+        self.show.warn(line);
     }
 
     /// The last look. Nothing is alive any more.
     pub fn finish(mut self) -> Now {
         self.tracker.runs_alive = 0;
         let now = self.tracker.now();
-        match &self.show {
-            Show::Bar(bar) => bar.finish_and_clear(),
-            Show::Lines(_) => eprintln!("progress {now}"),
-            Show::Nothing => {}
-        }
+        self.show.finish(&now.to_string());
         now
     }
 }

@@ -6,6 +6,7 @@
 
 mod cells;
 mod stream;
+mod training;
 
 use anyhow::Result;
 use serde::de::DeserializeOwned;
@@ -15,6 +16,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 pub use stream::{CsvReader, CsvWriter};
+pub use training::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus};
 
 /// One cell of a sweep: everything of a run but its learning rate, with the threshold measured for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -90,7 +90,7 @@ fn sweep(flags: &[&str]) -> (Sweep, Vec<(Cell, f64)>) {
     let flags = fixed.iter().chain(flags).copied();
     let Command::Sweep(args) = Cli::try_parse_from(flags).unwrap().command else { panic!("the flags say sweep") };
     let plan = Plan::resolve(&[*args]).unwrap();
-    let problem = Arc::new(plan.problem.build().unwrap());
+    let problem = Arc::new(plan.build().unwrap());
     let minimum = minimum::find(&problem, 0, 1e-8).unwrap();
     let sweep = Sweep::new(plan, problem, minimum);
     let cells = sweep.plan.cells().into_iter().map(|cell| (cell.clone(), sweep.guess(&cell).unwrap())).collect();

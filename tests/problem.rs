@@ -22,7 +22,7 @@ const HIDDEN: [&[usize]; 4] = [&[], &[5], &[7, 3], &[4, 1, 6]];
 const STEP: f64 = 1e-5;
 
 fn network(hidden: &[usize], activation: Activation, loss: Loss) -> Network {
-    let data = Dataset::load(DataSource::Digits, Some(37), 5).unwrap();
+    let data = Dataset::load(&DataSource::Digits, Some(37), 5).unwrap();
     let model = Model::mlp(data.features(), hidden, data.classes, activation);
     Network::new(model, loss, 0.01, data)
 }
@@ -179,7 +179,7 @@ fn a_repeated_eigenvalue_ends_lanczos_early_and_right() {
 #[test]
 fn a_minimum_is_found_certified_and_comes_back_from_its_file() {
     let mut network = network(&[4], Activation::Tanh, Loss::Ce);
-    network.data = Dataset::load(DataSource::Digits, Some(100), 0).unwrap();
+    network.data = Dataset::load(&DataSource::Digits, Some(100), 0).unwrap();
     let problem = Problem::Network(network);
     let minimum = minimum::find(&problem, 0, minimum::GRADIENT_TOLERANCE).unwrap();
     assert!(minimum.gradient_max <= 1e-8 && minimum.largest.converged && minimum.smallest.value > -1e-6);

@@ -157,7 +157,7 @@ fn measure_of(engine: &Frail, flags: &[&str]) -> (Results, Vec<String>, anyhow::
     let flags = fixed.iter().chain(flags).copied();
     let Command::Sweep(args) = Cli::try_parse_from(flags).unwrap().command else { panic!("the flags say sweep") };
     let plan = Plan::resolve(&[*args]).unwrap();
-    let problem = Arc::new(plan.problem.build().unwrap());
+    let problem = Arc::new(plan.build().unwrap());
     let minimum = minimum::find(&problem, 0, 1e-8).unwrap();
     let sweep = Sweep::new(plan, problem, minimum);
     let theory = |cell: Cell| {

@@ -196,7 +196,7 @@ fn bad_input_is_one_clear_error_with_exit_code_2_and_nothing_written() {
         (&["--engine", "gpu", "--model", "mlp:40000", "--delays", "64"], &["bytes"]),
         (&["--delays", "2000000"], &["--delays", "2000000", "1000000"]),
         (&["--engine", "cpu", "--model", "mlp:100000", "--delays", "1000000"], &["bytes", "free memory"]),
-        (&["--data", "mnist"], &["--data", "mnist", "digits"]),
+        (&["--data", "minst"], &["--data", "minst", "digits"]),
         (&["--resume"], &["--resume", "no unfinished sweep"]),
     ];
     for (flags, expected) in cases {

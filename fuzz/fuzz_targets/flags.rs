@@ -5,6 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use std::fmt::Debug;
 use std::str::FromStr;
 use tauscope::flags::{Batch, Delays, ModelSpec, Momenta, NamedPmf, Samples, ScheduleSpec, non_negative, positive};
+use tauscope::problem::data::DataSource;
 use tauscope::rule::{Dampening, RuleSpec};
 
 fn says_what_is_accepted<T: FromStr<Err = String>>(text: &str) -> Option<T> {
@@ -23,7 +24,7 @@ fn comes_back<T: FromStr<Err = String> + ToString + PartialEq + Debug>(text: &st
 
 fuzz_target!(|input: (u8, &str)| {
     let (flag, text) = input;
-    match flag % 11 {
+    match flag % 12 {
         0 => says_what_is_accepted::<Delays>(text).map(|Delays(delays)| assert!(!delays.is_empty())),
         1 => says_what_is_accepted::<Momenta>(text)
             .map(|Momenta(momenta)| assert!(momenta.iter().all(|m| (0.0..1.0).contains(m)))),
@@ -38,12 +39,13 @@ fuzz_target!(|input: (u8, &str)| {
         7 => {
             // Its files stay closed until it is resolved.
             let spec = says_what_is_accepted::<ScheduleSpec>(text).filter(ScheduleSpec::takes_delay);
-            let delay = u32::from(flag) / 11;
+            let delay = u32::from(flag) / 12;
             spec.and_then(|spec| spec.resolve(delay).ok()).map(|schedule| assert!(schedule.slots() >= 1))
         }
         8 => Some(comes_back::<ScheduleSpec>(text)),
         9 => Some(comes_back::<RuleSpec>(text)),
-        10 => positive(text).ok().map(|number| assert!(number > 0.0 && number.is_finite())),
+        10 => Some(comes_back::<DataSource>(text)),
+        11 => positive(text).ok().map(|number| assert!(number > 0.0 && number.is_finite())),
         _ => non_negative(text).ok().map(|number| assert!(number >= 0.0 && number.is_finite())),
     };
 });

@@ -80,7 +80,7 @@ numbers!(f32, f64, u32);
 fn metadata(workload: &Workload) -> HashMap<String, String> {
     let network = workload.network();
     let inputs = std::iter::once(network.data.features());
-    let model = workload.perceptron();
+    let model = network.model.perceptron().expect("only perceptrons are exported");
     let widths = inputs.chain(model.layers.iter().map(|layer| layer.outputs));
     let entries = [
         ("widths", widths.map(|width| width.to_string()).collect::<Vec<_>>().join("-")),

@@ -40,12 +40,12 @@ pub struct Outcome {
 /// Where the lanes do not fit the engine, or its device fails.
 pub fn measure(workload: &Workload, engine: &dyn Engine, rounds: usize) -> Result<Measured, EngineError> {
     let Workload { lanes, steps, .. } = *workload;
-    let Footprint { lane, free } = engine.footprint(&workload.spec(lanes, BLOCK))?;
-    let planned_bytes = lane * lanes as u64;
+    let Footprint { lane, shared, free } = engine.footprint(&workload.spec(lanes, BLOCK))?;
+    let planned_bytes = lane * lanes as u64 + shared;
     if let Some(free) = free.filter(|free| planned_bytes > *free) {
         return Err(EngineError::TooLarge(format!(
             "--lanes {lanes}: they take {planned_bytes} bytes, and {free} bytes are free; accepted: up to {}",
-            free / lane.max(1)
+            free.saturating_sub(shared) / lane.max(1)
         )));
     }
     let path = engine.path(&workload.spec(lanes, BLOCK))?;

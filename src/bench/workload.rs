@@ -2,10 +2,10 @@
 
 use super::work;
 use crate::engine::{Needs, Run, WaveSpec};
+use crate::flags::ModelSpec;
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
-use crate::problem::data::{DataError, DataSource, Dataset};
-use crate::problem::model::{Model, Perceptron};
+use crate::problem::data::{DataSource, Dataset};
 use crate::problem::{Network, Problem};
 use crate::rule::Rule;
 use crate::schedule::{Augmentation, BatchOrder, RowTables, Sampling, Schedule};
@@ -35,22 +35,25 @@ pub struct Workload {
 /// The network of a workload, as flags describe it.
 #[derive(Clone, Debug)]
 pub struct NetworkSpec<'a> {
+    pub data: &'a DataSource,
     /// All where `None`.
     pub samples: Option<usize>,
-    pub hidden: &'a [usize],
+    pub model: &'a ModelSpec,
+    /// Of a perceptron.
     pub activation: Activation,
     pub loss: Loss,
     pub weight_decay: f64,
 }
 
 impl NetworkSpec<'_> {
-    /// Loads the digits and lays out the network.
+    /// Loads the data and lays out the network.
     ///
     /// # Errors
-    /// Where there are not so many samples.
-    pub fn build(&self, seed: u64) -> Result<Network, DataError> {
-        let data = Dataset::load(DataSource::Digits, self.samples, seed)?;
-        let model = Model::mlp(data.features(), self.hidden, data.classes, self.activation);
+    /// Where the data cannot be had, or does not suit the model.
+    pub fn build(&self, seed: u64) -> anyhow::Result<Network> {
+        let data = Dataset::load(self.data, self.samples, seed)?;
+        let model = self.model.model(data.shape, data.classes, self.activation);
+        let model = model.map_err(|why| anyhow::anyhow!("--model {}: {why}", self.model))?;
         Ok(Network::new(model, self.loss, self.weight_decay, data))
     }
 }
@@ -63,10 +66,6 @@ impl Workload {
         }
     }
 
-    pub fn perceptron(&self) -> &Perceptron {
-        self.network().model.perceptron().expect("a workload is made of a perceptron")
-    }
-
     /// Rows per gradient.
     pub fn rows(&self) -> usize {
         self.batch.unwrap_or(self.network().data.samples())
@@ -74,7 +73,7 @@ impl Workload {
 
     /// Useful floating-point operations of one step of one lane ([`work::flops_of_step`]).
     pub fn flops_of_step(&self) -> u64 {
-        work::flops_of_step(self.perceptron(), self.rows())
+        work::flops_of_step(&self.network().model.graph, self.rows())
     }
 
     /// x_0, P.

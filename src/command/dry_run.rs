@@ -79,14 +79,14 @@ struct Line<'a> {
 /// An engine that cannot be had, data that cannot be loaded, a plan that does not fit the device.
 pub fn run(plan: &Plan, json: bool) -> Result<()> {
     let Chosen { engine, why } = choose(plan.engine, plan.adapter.as_deref(), plan.precision)?;
-    let problem = Arc::new(plan.problem.build()?);
+    let problem = Arc::new(plan.build()?);
     let cells = plan.cells();
     let specs = waves(plan, &problem, &*engine)?;
     let time = TIMED / specs.len().max(1) as u32;
     let (mut waves, mut free_bytes) = (Vec::new(), None);
     for spec in specs {
         let members: Vec<&Cell> = cells.iter().filter(|cell| plan.rows(cell) == spec.batch).collect();
-        let Footprint { lane, free } = engine.footprint(&spec)?;
+        let Footprint { lane, free, .. } = engine.footprint(&spec)?;
         free_bytes = free;
         waves.push(wave(plan, &*engine, spec, &members, lane, time)?);
     }
@@ -202,7 +202,7 @@ fn text(report: &Report, problem: &Problem, cells: &[Cell]) -> Result<String> {
     let of = &plan.problem;
     let mut text =
         format!("plan     {}\nproblem  {} parameters of {}", report.plan_hash, problem.dimension(), of.model);
-    if let (Some(data), Some(loss), Some(samples)) = (of.data, of.loss, problem.samples()) {
+    if let (Some(data), Some(loss), Some(samples)) = (&of.data, of.loss, problem.samples()) {
         write!(text, " on {samples} samples of {data}, {loss}, weight decay {}", of.weight_decay)?;
     }
     writeln!(text, "\ncells    {}{}", count(report.cells), axes(cells))?;

@@ -12,6 +12,7 @@ pub mod report;
 pub mod submit;
 pub mod sweep;
 pub mod theory;
+pub mod train;
 
 use std::io::{self, Write};
 

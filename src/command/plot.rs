@@ -1,4 +1,4 @@
-//! `tauscope plot`: redraws the picture of a results folder from its table.
+//! `tauscope plot`: redraws the pictures of a results folder from its tables.
 
 use super::to_stdout;
 use crate::plot;
@@ -6,25 +6,29 @@ use crate::record::{self, ThresholdRow};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 
-/// Redraw thresholds.svg and thresholds.png of a results folder from its thresholds.csv.
+/// Redraw the pictures of a results folder from its CSVs: thresholds of a sweep, or curves, gap and sharpness of a training.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Results folder, as written by `tauscope sweep`
+    /// Results folder, as written by `tauscope sweep` or `tauscope train`
     pub dir: PathBuf,
 }
 
-/// Draws the picture and prints the paths of its two files.
+/// Draws the pictures and prints the paths of their files. A folder with a metrics.csv is that of a training.
 ///
 /// # Errors
 /// Where the folder or its table is missing or malformed; the message names the file, the line and the value, and says
 /// what would be accepted.
 pub fn run(args: &Args) -> Result<()> {
+    let print = |name: &str| to_stdout(&format!("{}\n", args.dir.join(name).display()));
     let table = args.dir.join("thresholds.csv");
-    let rows: Vec<ThresholdRow> = record::read_csv(&table)
-        .context("tauscope plot needs a results folder with a thresholds.csv, as written by `tauscope sweep`")?;
-    plot::thresholds(&rows, &args.dir).with_context(|| format!("cannot draw {}", table.display()))?;
-    for name in ["thresholds.svg", "thresholds.png"] {
-        to_stdout(&format!("{}\n", args.dir.join(name).display()))?;
+    if !table.exists() && args.dir.join("metrics.csv").exists() {
+        let names = plot::training(&args.dir).with_context(|| format!("cannot draw {}", args.dir.display()))?;
+        return names.into_iter().try_for_each(print);
     }
-    Ok(())
+    let rows: Vec<ThresholdRow> = record::read_csv(&table).context(
+        "tauscope plot needs a results folder with a thresholds.csv or a metrics.csv, as written by `tauscope sweep` \
+                  or `tauscope train`",
+    )?;
+    plot::thresholds(&rows, &args.dir).with_context(|| format!("cannot draw {}", table.display()))?;
+    ["thresholds.svg", "thresholds.png"].into_iter().try_for_each(print)
 }

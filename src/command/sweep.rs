@@ -67,7 +67,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     let info = engine.info().clone();
     say(&format!("engine   {} {} on {} ({why})", info.engine, info.precision, info.adapter));
 
-    let problem = Arc::new(plan.problem.build()?);
+    let problem = Arc::new(plan.build()?);
     let paths = paths(&waves(&plan, &problem, &*engine)?, &*engine)?;
     let tolerance = plan.problem.gradient_tolerance;
     let minimum = match &plan.problem.minimum {

@@ -65,6 +65,53 @@ impl FromStr for Momenta {
     }
 }
 
+/// Learning rates: a number, `linspace:FIRST:LAST:COUNT` or `logspace:FIRST:LAST:COUNT`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rates(pub Vec<f64>);
+
+impl FromStr for Rates {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let values = spaced(text, "logspace")
+            .or_else(|| spaced(text, "linspace"))
+            .unwrap_or_else(|| text.trim().parse().ok().map(|lr| vec![lr]));
+        values.filter(|v| v.iter().all(|lr: &f64| *lr > 0.0 && lr.is_finite())).map(Self).ok_or_else(|| {
+            "accepted: numbers above 0, linspace:FIRST:LAST:COUNT and logspace:FIRST:LAST:COUNT".to_owned()
+        })
+    }
+}
+
+/// Seeds: how many of them, counted from 0, or a range, or a list of at least two.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seeds(pub Vec<u64>);
+
+impl FromStr for Seeds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let seeds: Option<Vec<u64>> = if let Some((first, last)) = text.split_once("..") {
+            let end = match last.strip_prefix('=') {
+                Some(last) => last.parse().ok().and_then(|last: u64| last.checked_add(1)),
+                None => last.parse().ok(),
+            };
+            first
+                .parse()
+                .ok()
+                .zip(end)
+                .filter(|(first, end): &(u64, u64)| first < end && end - first <= MOST as u64)
+                .map(|(first, end)| (first..end).collect())
+        } else if text.contains(',') {
+            text.split(',').map(|seed| seed.trim().parse().ok()).collect()
+        } else {
+            text.trim().parse().ok().filter(|count| (1..=MOST as u64).contains(count)).map(|count| (0..count).collect())
+        };
+        seeds.map(Self).ok_or_else(|| {
+            format!("accepted: a number of seeds from 1 to {MOST}, a range like 0..10 or 5..=5, or a list like 1,5,9")
+        })
+    }
+}
+
 impl FromStr for Dampening {
     type Err = String;
 
@@ -185,4 +232,21 @@ fn spaced(text: &str, kind: &str) -> Option<Option<Vec<f64>>> {
         }
     };
     Some(Some((0..count).map(value).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_a_number_a_range_or_a_list() {
+        let seeds = |text: &str| text.parse::<Seeds>().map(|seeds| seeds.0);
+        assert_eq!(seeds("3").unwrap(), [0, 1, 2]);
+        assert_eq!(seeds("2..5").unwrap(), [2, 3, 4]);
+        assert_eq!(seeds("7..=7").unwrap(), [7]);
+        assert_eq!(seeds("9,1, 4").unwrap(), [9, 1, 4]);
+        for wrong in ["", "0", "-1", "1.5", "5..5", "5..4", "1,,2", "0..18446744073709551615", "many"] {
+            assert!(seeds(wrong).unwrap_err().contains("a range like 0..10"), "{wrong}");
+        }
+    }
 }

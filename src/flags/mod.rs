@@ -3,17 +3,25 @@
 //! Not here: the subcommands ([`crate::cli`]), nor defaults that depend on other flags ([`crate::plan`]).
 
 mod axis;
+mod options;
+mod regime;
 mod schedule;
 mod spec;
 mod sweep;
+mod train;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-pub use axis::{Delays, Momenta, NamedPmf, non_negative, positive};
+pub(crate) use options::Options;
+pub(crate) use spec::as_text;
+
+pub use axis::{Delays, Momenta, NamedPmf, Rates, Seeds, non_negative, positive};
+pub use regime::RegimeSpec;
 pub use schedule::{Means, PmfSpec, ScheduleSpec};
 pub use spec::{Batch, ModelSpec, Samples};
 pub use sweep::SweepArgs;
+pub use train::{Track, TrainArgs};
 
 /// `--engine`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]

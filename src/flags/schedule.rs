@@ -18,6 +18,7 @@
 mod resolve;
 
 use super::NamedPmf;
+use super::options::Options;
 use super::spec::as_text;
 use crate::schedule::{LONGEST, Service};
 use serde::{Deserialize, Serialize};
@@ -96,8 +97,8 @@ impl FromStr for ScheduleSpec {
                 Options::read("round-robin", detail, &[])?;
                 Ok(Self::RoundRobin)
             }
-            "random" => Ok(Self::Random { cap: Options::read("random", detail, &["cap"])?.cap()? }),
-            "normal" => Ok(Self::Normal { cap: Options::read("normal", detail, &["cap"])?.cap()? }),
+            "random" => Ok(Self::Random { cap: cap(&Options::read("random", detail, &["cap"])?)? }),
+            "normal" => Ok(Self::Normal { cap: cap(&Options::read("normal", detail, &["cap"])?)? }),
             "workers" => Self::workers(detail.unwrap_or("")),
             "iid" => match file("DISTRIBUTION")?.as_str() {
                 "geometric" => Ok(Self::Iid(PmfSpec::Geometric)),
@@ -142,19 +143,19 @@ impl ScheduleSpec {
             "exponential" => Service::Exponential,
             "lognormal" => {
                 let accepted = format!("a sigma above 0, up to {LARGEST_SIGMA}");
-                let shape = options.number("shape", |sigma| sigma > 0.0 && sigma <= LARGEST_SIGMA, &accepted)?;
+                let shape = options.value("shape", |sigma| *sigma > 0.0 && *sigma <= LARGEST_SIGMA, &accepted)?;
                 Service::Lognormal {
                     shape: shape.ok_or(format!("lognormal has no shape; accepted: shape={accepted}"))?,
                 }
             }
             _ => {
                 let accepted = "an alpha above 1";
-                let shape = options.number("shape", |alpha| alpha > 1.0 && alpha.is_finite(), accepted)?;
+                let shape = options.value("shape", |alpha: &f64| *alpha > 1.0 && alpha.is_finite(), accepted)?;
                 Service::Pareto { shape: shape.ok_or(format!("pareto has no shape; accepted: shape={accepted}"))? }
             }
         };
         let accepted = format!("a number from 1 to {LARGEST_MEAN:e}");
-        let spread = options.number("spread", |spread| (1.0..=LARGEST_MEAN).contains(&spread), &accepted)?;
+        let spread = options.value("spread", |spread| (1.0..=LARGEST_MEAN).contains(spread), &accepted)?;
         let means = match (spread, options.get("means")) {
             (Some(_), Some(_)) => return Err("both spread and means; accepted: one of them".to_owned()),
             (Some(spread), None) => Means::Spread(spread),
@@ -170,7 +171,7 @@ impl ScheduleSpec {
                 Means::Listed(list.split('/').map(mean).collect::<Result<_, _>>()?)
             }
         };
-        Ok(Self::Workers { service, means, cap: options.cap()? })
+        Ok(Self::Workers { service, means, cap: cap(&options)? })
     }
 
     /// Whether a delay of `--delays` goes with it; a recorded or given distribution brings its own.
@@ -218,45 +219,8 @@ impl fmt::Display for ScheduleSpec {
     }
 }
 
-/// `KEY=VALUE:KEY=VALUE:...` after the name of a process.
-struct Options<'a>(Vec<(&'a str, &'a str)>);
-
-impl<'a> Options<'a> {
-    fn read(process: &str, text: Option<&'a str>, keys: &[&str]) -> Result<Self, String> {
-        let accepted = || match keys {
-            [] => format!("accepted: {process}, which has no options"),
-            _ => format!("accepted: {}=VALUE", keys.join("=VALUE, ")),
-        };
-        let mut options: Vec<(&str, &str)> = vec![];
-        for part in text.iter().flat_map(|text| text.split(':')) {
-            let (key, value) = part.split_once('=').ok_or_else(|| format!("'{part}' of {process}; {}", accepted()))?;
-            if !keys.contains(&key) {
-                return Err(format!("unknown key '{key}' of {process}; {}", accepted()));
-            }
-            if options.iter().any(|(before, _)| *before == key) {
-                return Err(format!("{key} stands twice; accepted: once"));
-            }
-            options.push((key, value));
-        }
-        Ok(Self(options))
-    }
-
-    fn get(&self, key: &str) -> Option<&'a str> {
-        self.0.iter().find(|(of, _)| *of == key).map(|(_, value)| *value)
-    }
-
-    fn number(&self, key: &str, usable: impl Fn(f64) -> bool, accepted: &str) -> Result<Option<f64>, String> {
-        let number = |text: &str| {
-            let number = text.parse().ok().filter(|number| usable(*number));
-            number.ok_or_else(|| format!("{key}={text}; accepted: {accepted}"))
-        };
-        self.get(key).map(number).transpose()
-    }
-
-    fn cap(&self) -> Result<Option<u32>, String> {
-        let cap = |text: &str| text.parse().map_err(|_| format!("cap={text}; accepted: a whole number of updates"));
-        self.get("cap").map(cap).transpose()
-    }
+fn cap(options: &Options) -> Result<Option<u32>, String> {
+    options.value("cap", |_| true, "a whole number of updates")
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ macro_rules! as_text {
         }
     };
 }
-pub(super) use as_text;
+pub(crate) use as_text;
 
 /// `--samples`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

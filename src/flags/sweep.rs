@@ -21,8 +21,10 @@ pub struct SweepArgs {
     #[arg(value_name = "PLAN")]
     pub plan: Option<PathBuf>,
 
-    /// Data to train on
-    #[arg(long, value_enum, default_value_t = DataSource::Digits, help_heading = "Problem")]
+    /// digits; mnist, fashion-mnist, cifar10 or cifar100, with :DIR for where the files are (else below $DATASETS);
+    /// npz:FILE (arrays x and y); synthetic:clusters or synthetic:teacher, with options like
+    /// :classes=10:shape=3x32x32:samples=4096
+    #[arg(long, value_name = "DATA", default_value_t = DataSource::Digits, help_heading = "Problem")]
     pub data: DataSource,
     /// How many samples, chosen by --seed-data: a number or 'all'
     #[arg(long, default_value = "512", help_heading = "Problem")]

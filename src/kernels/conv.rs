@@ -20,7 +20,7 @@
 //! - `c`: lanes x rows x shape; the gradient goes straight into the flat one, lanes x P, or by slices, lanes x slices x C
 
 use super::matmul::View;
-use super::real::Number;
+use super::real::{Number, ordered_sum};
 use super::tile::{self, Tile};
 use super::{Batch, Kernel, Place, read, read_write, reduce, shared_struct};
 use crate::problem::Shape;
@@ -273,8 +273,13 @@ impl Convolution {
             let before = sample * self.output.pixels();
             self.pieces(|piece| {
                 let here = &windows[piece.row * columns + before + piece.place..][..piece.count];
-                let pixels = image[piece.image..].iter_mut().step_by(self.window.stride);
-                pixels.zip(here).for_each(|(pixel, here)| *pixel += *here);
+                if self.window.stride == 1 {
+                    let pixels = &mut image[piece.image..][..piece.count];
+                    pixels.iter_mut().zip(here).for_each(|(pixel, here)| *pixel += *here);
+                } else {
+                    let pixels = image[piece.image..].iter_mut().step_by(self.window.stride);
+                    pixels.zip(here).for_each(|(pixel, here)| *pixel += *here);
+                }
             });
         }
     }
@@ -353,7 +358,7 @@ impl Convolution {
             bias_gradient.fill(T::zero());
             for sample in delta.chunks_exact(self.output.elements()) {
                 for (sum, plane) in bias_gradient.iter_mut().zip(sample.chunks_exact(pixels)) {
-                    *sum += plane.iter().copied().sum::<T>();
+                    *sum += ordered_sum(pixels, |i| plane[i]);
                 }
             }
         }

@@ -14,7 +14,7 @@
 //! - `running`: lanes x all running statistics; renewed forward, read in evaluation
 //! - `output`: lanes x rows x shape, or on the way back the delta below; the gradient goes into the flat one, lanes x P
 
-use super::real::Number;
+use super::real::{Number, ordered_sum};
 use super::{Batch, Kernel, Place, read, read_write, shared_struct};
 use crate::problem::Shape;
 use crate::problem::model::graph::{EPSILON, FRESHNESS, Over};
@@ -207,11 +207,11 @@ impl Norm {
         let rows = input.len() / self.shape.elements();
         let count = T::of(self.count(rows) as f64);
         let plane = |index: usize| &input[index * pixels..][..pixels];
-        let mut mean = self.sums(rows, |index| plane(index).iter().copied().sum::<T>());
+        let mut mean = self.sums(rows, |index| ordered_sum(pixels, |i| plane(index)[i]));
         mean.iter_mut().for_each(|mean| *mean /= count);
         let mut variance = self.sums(rows, |index| {
-            let mean = mean[self.set(index)];
-            plane(index).iter().map(|x| (*x - mean) * (*x - mean)).sum::<T>()
+            let (plane, mean) = (plane(index), mean[self.set(index)]);
+            ordered_sum(pixels, |i| (plane[i] - mean) * (plane[i] - mean))
         });
         variance.iter_mut().for_each(|variance| *variance /= count);
         let scale = variance.iter().map(|variance| T::one() / (*variance + T::of(EPSILON)).sqrt()).collect();
@@ -274,9 +274,9 @@ impl Norm {
         let planes: Vec<[T; 2]> = (0..rows * channels)
             .map(|index| {
                 let set = self.set(index);
-                let deltas = &delta[plane(index)];
-                let along = deltas.iter().zip(&input[plane(index)]).map(|(d, x)| *d * normal(set, *x)).sum::<T>();
-                [deltas.iter().copied().sum::<T>(), along]
+                let (deltas, input) = (&delta[plane(index)], &input[plane(index)]);
+                let along = ordered_sum(pixels, |i| deltas[i] * normal(set, input[i]));
+                [ordered_sum(pixels, |i| deltas[i]), along]
             })
             .collect();
         let [weight_gradient, bias_gradient] = gradient;

@@ -155,6 +155,9 @@ impl Turn {
     }
 }
 
+/// Longest delay of a distribution that theory is asked about, updates: its work in mean square grows with the square.
+pub const LONGEST_PMF: usize = 5_000;
+
 /// A rule under a delay process, as the theory knows it near a minimum.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Equation {

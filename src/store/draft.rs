@@ -140,11 +140,23 @@ impl Draft {
         let cannot = || format!("cannot empty {}", self.partial.display());
         for entry in fs::read_dir(&self.partial).with_context(cannot)? {
             let entry = entry.with_context(cannot)?;
-            if entry.file_name() != LOCK {
-                fs::remove_file(entry.path()).with_context(cannot)?;
+            let is_folder = entry.file_type().with_context(cannot)?.is_dir();
+            match entry.path() {
+                _ if entry.file_name() == LOCK => Ok(()),
+                path if is_folder => fs::remove_dir_all(path),
+                path => fs::remove_file(path),
             }
+            .with_context(cannot)?;
         }
         Ok(())
+    }
+
+    /// Removes it, with all that is in it.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    pub fn discard(self) -> Result<()> {
+        fs::remove_dir_all(&self.partial).with_context(|| format!("cannot remove {}", self.partial.display()))
     }
 
     /// Gives the folder its name. What only an unfinished folder needs goes last: a death on the way leaves a whole

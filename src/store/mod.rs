@@ -4,7 +4,9 @@
 //! line for every finished cell. At the end the tables are written from the journal in the order of the plan, never held
 //! in memory together, and the folder is renamed to `DIR`.
 //!
-//! Not here: what is measured ([`crate::sweep`]), nor the rows themselves ([`crate::record`]).
+//! A training has no journal: its runs end together, and what is interrupted is begun again.
+//!
+//! Not here: what is measured ([`crate::sweep`], [`crate::train`]), nor the rows themselves ([`crate::record`]).
 
 mod draft;
 mod identity;
@@ -12,12 +14,14 @@ pub mod journal;
 mod lock;
 mod merge;
 mod run_file;
+mod training;
 
 pub use draft::{Draft, Existing, beside, check};
 pub use identity::{Identity, differences};
 pub use journal::{CellIds, Entry};
 pub use merge::merge;
 pub use run_file::{CellRow, MinimumSummary, RunFile, ShardRun, Totals};
+pub use training::{TrainFile, TrainFolder};
 
 use crate::problem::Problem;
 use crate::problem::weights::to_safetensors;

@@ -3,7 +3,6 @@
 //! Not here: how a search chooses its learning rates ([`crate::threshold`]), nor files ([`crate::store`]).
 
 mod queue;
-mod recovery;
 mod ride;
 pub mod rows;
 
@@ -12,8 +11,9 @@ use crate::flags::Precision;
 use crate::minimum::Minimum;
 use crate::plan::{Cell, Plan};
 use crate::problem::{Network, Problem};
+use crate::recovery::Recovery;
 use crate::rule::course::Course;
-use crate::rule::{Equation, Locality};
+use crate::rule::{Equation, LONGEST_PMF, Locality};
 use crate::schedule::Delays;
 use crate::theory::{self, DelayProcess, TheoryError};
 use crate::threshold::{Criterion, Outcome, Trial};
@@ -21,7 +21,6 @@ use queue::Queue;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use recovery::Recovery;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -34,9 +33,6 @@ const TRIALS_PER_CELL: usize = 4;
 
 /// Where the search for the threshold of a rule without growth rates starts.
 const RESTLESS_GUESS: f64 = 1e-3;
-
-/// Longest delay of a distribution that theory is asked about, updates: its work in mean square grows with the square.
-const LONGEST_PMF: usize = 5_000;
 
 /// Updates whose delays are counted for a cell's histogram, at least, where they vary.
 const COUNTED: u64 = 16_384;

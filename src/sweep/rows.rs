@@ -5,6 +5,7 @@ use crate::engine::EngineInfo;
 use crate::flags::Batch;
 use crate::plan::Cell;
 use crate::problem::Problem;
+use crate::problem::data::DataSource;
 use crate::record::{DelayRow, RunRow, Status, ThresholdRow, Verdict};
 use crate::store::Entry;
 use crate::theory::TheoryError;
@@ -33,7 +34,7 @@ pub fn entry(
     let sampling = plan.sampling.to_possible_value().map(|value| value.get_name().to_owned());
     let threshold = ThresholdRow {
         cell_id: cell_id.clone(),
-        data: problem.data.map(|data| data.to_string()),
+        data: problem.data.as_ref().map(DataSource::to_string),
         model: match problem.activation {
             Some(activation) => format!("{} {activation}", problem.model),
             None => problem.model.to_string(),

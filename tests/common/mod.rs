@@ -68,6 +68,9 @@ pub const EIGENVALUE: f64 = 1e-6;
 /// A dozen operations in f64, in another order.
 pub const ROUNDING_F64: f64 = 1e-14;
 
+/// A number of f64 rounded to f32, a few of its operations before.
+pub const ROUNDING_F32: f64 = 1e-7;
+
 /// Numbers that f64 holds exactly are met exactly.
 pub const EXACT: f64 = 0.0;
 

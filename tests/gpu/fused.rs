@@ -249,7 +249,7 @@ fn a_fused_wave_counts_its_packed_bytes() {
 /// A software rasteriser ends the loops of a dispatch that turns them too often, and says nothing.
 #[test]
 fn a_block_of_many_rows_has_the_bits_of_its_single_steps() {
-    let data = Dataset::load(DataSource::Digits, Some(512), 0).unwrap();
+    let data = Dataset::load(&DataSource::Digits, Some(512), 0).unwrap();
     let model = Model::mlp(64, &[16], 10, Activation::Tanh);
     let problem = Problem::Network(Network::new(model, Loss::Ce, 1e-3, data));
     let spec = WaveSpec { block: 64, ..waves::spec(problem, None, 1) };

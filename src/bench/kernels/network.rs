@@ -6,9 +6,11 @@ use crate::bench::workload::{NetworkSpec, Workload};
 use crate::engine::cpu::{Instructions, Pass, Precision};
 use crate::engine::gpu::{Gpu, Rehearsal};
 use crate::engine::{Engine, EngineError, Footprint};
+use crate::flags::ModelSpec;
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
 use crate::problem::Problem;
+use crate::problem::data::DataSource;
 use crate::rule::Rule;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -45,7 +47,8 @@ impl Perceptron {
     pub fn workload(&self, lanes: usize) -> Workload {
         let Self { hidden, samples, batch, slots } = *self;
         let (activation, loss, weight_decay) = (Activation::Tanh, Loss::Ce, 1e-3);
-        let spec = NetworkSpec { samples: Some(samples), hidden: &[hidden], activation, loss, weight_decay };
+        let (data, model) = (&DataSource::Digits, &ModelSpec::Mlp(vec![hidden]));
+        let spec = NetworkSpec { data, samples: Some(samples), model, activation, loss, weight_decay };
         let problem = Arc::new(Problem::Network(spec.build(0).expect("there are so many digits")));
         Workload { problem, batch, rule: Rule::SGD, slots, lanes, steps: BATCHES, seed: 0 }
     }

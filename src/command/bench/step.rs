@@ -12,6 +12,7 @@ use crate::flags::{Batch, ModelSpec, Samples, non_negative};
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
 use crate::problem::Problem;
+use crate::problem::data::DataSource;
 use crate::rule::{Locality, Rule, RuleSpec};
 use anyhow::{Result, bail};
 use clap::builder::RangedU64ValueParser;
@@ -24,13 +25,16 @@ fn count(most: u64) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=most)
 }
 
-/// Many delayed runs of one network on the digits, which differ in their learning rates alone.
+/// Many delayed runs of one network, which differ in their learning rates alone.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StepArgs {
-    /// mlp:WIDTH-WIDTH-..., or linear
+    /// mlp:WIDTH-WIDTH-..., linear, lenet, cifar-shallow, vgg11, vgg11-bn, resnet20, or layers:LAYER,LAYER,...
     #[arg(long, default_value = "mlp:32", help_heading = "Workload")]
     model: ModelSpec,
-    /// How many of the digits, chosen by --seed: a number or 'all'
+    /// Data as of `tauscope sweep`: digits, fashion-mnist:DIR, synthetic:clusters:shape=3x32x32, ...
+    #[arg(long, default_value = "digits", help_heading = "Workload")]
+    data: DataSource,
+    /// How many samples, chosen by --seed: a number or 'all'
     #[arg(long, default_value = "1536", help_heading = "Workload")]
     samples: Samples,
     /// Samples per gradient: a number, or 'full'
@@ -80,19 +84,15 @@ pub struct StepArgs {
 
 impl StepArgs {
     fn workload(&self) -> Result<Workload> {
-        let hidden: &[usize] = match &self.model {
-            ModelSpec::Mlp(hidden) => hidden,
-            ModelSpec::Linear => &[],
-            ModelSpec::Quadratic(_) | ModelSpec::Named(_) | ModelSpec::Layers(_) => {
-                bail!("--model {}: it is no perceptron; accepted: mlp:WIDTHS, linear", self.model)
-            }
-        };
+        if self.export.is_some() && !matches!(self.model, ModelSpec::Mlp(_) | ModelSpec::Linear) {
+            bail!("--export: --model {} is no perceptron; accepted: with mlp:WIDTHS or linear", self.model);
+        }
         let samples = match self.samples {
             Samples::All => None,
             Samples::Count(count) => Some(count),
         };
-        let Self { activation, loss, weight_decay, .. } = *self;
-        let network = NetworkSpec { samples, hidden, activation, loss, weight_decay }.build(self.seed)?;
+        let Self { activation, loss, weight_decay, ref data, ref model, .. } = *self;
+        let network = NetworkSpec { data, samples, model, activation, loss, weight_decay }.build(self.seed)?;
         let (available, batch) = (network.data.samples(), self.batch.size());
         if let Some(size) = batch.filter(|size| *size > available) {
             bail!("--batch {size}: more than the {available} samples; accepted: 1 to {available}, or full");
@@ -148,6 +148,7 @@ struct Report {
     path: String,
     waves: usize,
     parameters: usize,
+    data: String,
     model: String,
     activation: String,
     loss: String,
@@ -198,8 +199,9 @@ pub fn run(args: &StepArgs) -> Result<()> {
         path,
         waves,
         parameters: network.dimension(),
+        data: args.data.to_string(),
         model: args.model.to_string(),
-        activation: workload.perceptron().activation.to_string(),
+        activation: network.model.perceptron().map(|model| model.activation.to_string()).unwrap_or_default(),
         loss: network.loss.to_string(),
         weight_decay: network.weight_decay,
         rule: workload.rule.name(),

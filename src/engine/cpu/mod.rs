@@ -118,7 +118,7 @@ impl<T: Precision> Engine for Cpu<T> {
     }
 
     fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
-        Ok(Footprint { lane: lane_bytes::<T>(spec), free: free_memory() })
+        Ok(Footprint { lane: lane_bytes::<T>(spec), shared: thread_bytes::<T>(spec), free: free_memory() })
     }
 
     fn path(&self, spec: &WaveSpec) -> Result<String, EngineError> {

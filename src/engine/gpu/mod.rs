@@ -111,7 +111,7 @@ impl Engine for Gpu {
 
     fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
         let plan = self.plan(spec)?;
-        Ok(Footprint { lane: plan.bytes / plan.capacity.max(1) as u64, free: None })
+        Ok(Footprint { lane: plan.bytes / plan.capacity.max(1) as u64, shared: 0, free: None })
     }
 
     fn path(&self, spec: &WaveSpec) -> Result<String, EngineError> {

@@ -292,7 +292,7 @@ mod tests {
     }
 
     fn digits() -> Problem {
-        let data = Dataset::load(DataSource::Digits, None, 0).unwrap();
+        let data = Dataset::load(&DataSource::Digits, None, 0).unwrap();
         let model = Model::mlp(64, &[16], 10, Activation::Tanh);
         Problem::Network(Network::new(model, crate::kernels::loss::Loss::Ce, 0.0, data))
     }

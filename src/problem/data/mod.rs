@@ -1,24 +1,33 @@
-//! Data: the embedded digits, and the choice of a seeded subset.
+//! Data: labelled samples from files, from laws, or from inside the program; seeded subsets of them; a part to train on and
+//! a part to test on.
+//!
+//! *What it is:* samples in memory, as f32, in the order of their file or in the order that a seed chose. *What it is not:*
+//! minibatches ([`crate::schedule::BatchOrder`]), nor anything that downloads.
+
+mod bytes;
+mod cifar;
+mod digits;
+mod idx;
+mod images;
+mod npz;
+mod source;
+mod synthetic;
 
 use super::Shape;
-use flate2::read::GzDecoder;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use serde::{Deserialize, Serialize};
 
-static DIGITS: &[u8] = include_bytes!("../../../data/digits.csv.gz");
+pub use images::ImageSet;
+pub use source::DataSource;
+pub use synthetic::{Law, Synthetic};
 
-/// Where samples come from, by the names of `--data`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, strum::EnumIter, strum::Display,
-)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum DataSource {
-    /// 1,797 handwritten digits, 8 x 8 pixels in [0, 1], 10 classes; shipped inside the program.
-    Digits,
-}
+/// One part in this many is held out for testing where a source has no such part of its own.
+const HELD_OUT: usize = 5;
+
+/// Streams of the seed: which samples are taken, and which are held out or tested on.
+const SUBSET: u64 = 0;
+const SPLIT: u64 = 1;
 
 /// Labelled samples in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,11 +40,34 @@ pub struct Dataset {
     pub classes: usize,
 }
 
+/// Which part of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Train,
+    Test,
+}
+
 /// Data that cannot be had, or not in the asked amount.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    #[error("--samples {asked}: {source_name} has {available} samples; accepted: 1 to {available}, or 'all'")]
-    TooMany { asked: usize, available: usize, source_name: DataSource },
+    #[error("--samples {asked}: {of} has {available} samples; accepted: 1 to {available}, or 'all'")]
+    TooMany { asked: usize, available: usize, of: String },
+    #[error("{asked} samples to test on: {of} has {available}; accepted: 1 to {available}")]
+    TooManyTest { asked: usize, available: usize, of: String },
+    #[error("{0} has 1 sample; accepted: at least 2, one to train on and one to test on")]
+    One(String),
+    /// No folder has the files; the message has those that were tried.
+    #[error("{0}")]
+    Missing(String),
+    /// A file that is not what it should be; the problem begins with the byte, where there is one.
+    #[error("{file}: {problem}")]
+    File { file: String, problem: String },
+}
+
+impl DataError {
+    fn file(file: &str, problem: String) -> Self {
+        Self::File { file: file.into(), problem }
+    }
 }
 
 impl Dataset {
@@ -48,23 +80,19 @@ impl Dataset {
         self.shape.elements()
     }
 
-    /// `samples` of the source (all where `None`), chosen without replacement by `seed`.
+    /// `samples` of the source (all where `None`), chosen without replacement by `seed`. Of a source with a part to test
+    /// on, these are samples to train on.
     ///
     /// # Errors
-    /// When more samples are asked for than there are, or none.
-    pub fn load(source: DataSource, samples: Option<usize>, seed: u64) -> Result<Self, DataError> {
+    /// Data that cannot be had, and when more samples are asked for than there are, or none.
+    pub fn load(source: &DataSource, samples: Option<usize>, seed: u64) -> Result<Self, DataError> {
         let whole = match source {
-            DataSource::Digits => digits(),
+            DataSource::Digits => digits::digits(),
+            DataSource::Images { set, folder } => set.read(folder.as_deref(), Part::Train)?,
+            DataSource::Npz(file) => npz::read(file)?.0,
+            DataSource::Synthetic(law) => law.draw(Part::Train),
         };
-        let available = whole.samples();
-        let Some(asked) = samples else { return Ok(whole) };
-        if !(1..=available).contains(&asked) {
-            return Err(DataError::TooMany { asked, available, source_name: source });
-        }
-        let mut rows: Vec<usize> = (0..available).collect();
-        rows.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        rows.truncate(asked);
-        Ok(whole.select(&rows))
+        whole.subset(samples, seed, source.to_string())
     }
 
     /// Some of the samples, in the order given.
@@ -73,20 +101,91 @@ impl Dataset {
         let inputs = rows.iter().flat_map(|row| &self.inputs[row * features..][..features]).copied().collect();
         Self { inputs, labels: rows.iter().map(|row| self.labels[*row]).collect(), ..*self }
     }
+
+    /// `samples` of them by `seed`, in the order in which it draws them; all in their own where `None`.
+    fn subset(self, samples: Option<usize>, seed: u64, of: String) -> Result<Self, DataError> {
+        let available = self.samples();
+        let Some(asked) = samples else { return Ok(self) };
+        if !(1..=available).contains(&asked) {
+            return Err(DataError::TooMany { asked, available, of });
+        }
+        Ok(self.select(&shuffled(available, seed, SUBSET)[..asked]))
+    }
 }
 
-/// The embedded digits, pixels divided by 16 (exact in f32).
-fn digits() -> Dataset {
-    const FEATURES: usize = SHAPE.elements();
-    const SHAPE: Shape = Shape::new(1, 8, 8);
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(GzDecoder::new(DIGITS));
-    let (mut inputs, mut labels) = (Vec::new(), Vec::new());
-    for record in reader.deserialize::<Vec<u8>>() {
-        let record = record.expect("the embedded digits are well-formed: a test reads them all");
-        inputs.extend(record[..FEATURES].iter().map(|pixel| f32::from(*pixel) / 16.0));
-        labels.push(u32::from(record[FEATURES]));
+/// Samples to train on, and others to test on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parts {
+    pub train: Dataset,
+    pub test: Dataset,
+}
+
+impl Parts {
+    /// `samples` to train on and `test` to test on, both chosen without replacement by `seed`.
+    ///
+    /// A source with a part to test on keeps it, whole where `test` is `None`. Of another, `test` samples, or a fifth, are
+    /// held out before `samples` of the rest are chosen. Samples to test on stay in the order of the source.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`], for either part.
+    pub fn load(
+        source: &DataSource,
+        samples: Option<usize>,
+        test: Option<usize>,
+        seed: u64,
+    ) -> Result<Self, DataError> {
+        let (whole, own) = match source {
+            DataSource::Digits => (digits::digits(), None),
+            DataSource::Images { set, folder } => {
+                let read = |part| set.read(folder.as_deref(), part);
+                (read(Part::Train)?, Some(read(Part::Test)?))
+            }
+            DataSource::Npz(file) => npz::read(file)?,
+            DataSource::Synthetic(law) => (law.draw(Part::Train), Some(law.draw(Part::Test))),
+        };
+        let (rows, of) = (whole.samples(), source.to_string());
+        match own {
+            Some(own) => {
+                let available = own.samples();
+                let (tested, _) = chosen(available, test.unwrap_or(available), available, &of, seed)?;
+                Ok(Self { train: whole.subset(samples, seed, of)?, test: own.select(&tested) })
+            }
+            None if rows == 1 => Err(DataError::One(of)),
+            None => {
+                let asked = test.unwrap_or((rows / HELD_OUT).max(1));
+                let (held_out, rest) = chosen(rows, asked, rows - 1, &of, seed)?;
+                let of = format!("{of} without the {asked} samples to test on");
+                Ok(Self { train: whole.select(&rest).subset(samples, seed, of)?, test: whole.select(&held_out) })
+            }
+        }
     }
-    Dataset { inputs, labels, shape: SHAPE, classes: 10 }
+}
+
+/// `asked` of `rows` rows to test on, of which at most `available` may be, and the others; both in ascending order.
+fn chosen(
+    rows: usize,
+    asked: usize,
+    available: usize,
+    of: &str,
+    seed: u64,
+) -> Result<(Vec<usize>, Vec<usize>), DataError> {
+    if !(1..=available).contains(&asked) {
+        return Err(DataError::TooManyTest { asked, available, of: of.into() });
+    }
+    let mut order = shuffled(rows, seed, SPLIT);
+    let mut rest = order.split_off(asked);
+    order.sort_unstable();
+    rest.sort_unstable();
+    Ok((order, rest))
+}
+
+/// The rows in the order of one stream of a seed.
+fn shuffled(rows: usize, seed: u64, stream: u64) -> Vec<usize> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(stream);
+    let mut order: Vec<usize> = (0..rows).collect();
+    order.shuffle(&mut rng);
+    order
 }
 
 #[cfg(test)]
@@ -94,22 +193,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_embedded_digits_are_whole() {
-        let data = Dataset::load(DataSource::Digits, None, 0).unwrap();
-        assert_eq!((data.samples(), data.inputs.len()), (1797, 1797 * 64));
-        assert!(data.inputs.iter().all(|x| (0.0..=1.0).contains(x)));
-        let mut counts = [0; 10];
-        data.labels.iter().for_each(|label| counts[*label as usize] += 1);
-        // Class counts as published with the data set.
-        assert_eq!(counts, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
-    }
-
-    #[test]
     fn a_subset_is_seeded_and_without_replacement() {
-        let load = |seed| Dataset::load(DataSource::Digits, Some(512), seed).unwrap();
+        let load = |seed| Dataset::load(&DataSource::Digits, Some(512), seed).unwrap();
         assert_eq!(load(3), load(3));
         assert_ne!(load(3), load(4));
-        let error = Dataset::load(DataSource::Digits, Some(1798), 0).unwrap_err().to_string();
+        let error = Dataset::load(&DataSource::Digits, Some(1798), 0).unwrap_err().to_string();
         assert!(error.contains("1798") && error.contains("1 to 1797"), "{error}");
     }
 }

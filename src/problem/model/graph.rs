@@ -137,12 +137,17 @@ impl Graph {
 
     /// Multiplications with weights in a forward pass of one sample.
     pub fn products(&self) -> usize {
-        let of = |node: &Node| match node.op {
-            Op::Dense { .. } => node.shape.channels * self.shape(node.input).elements(),
-            Op::Convolve { window, .. } => node.shape.elements() * self.shape(node.input).channels * window.pixels(),
+        (0..self.nodes.len()).map(|node| self.products_of(node)).sum()
+    }
+
+    /// Those of one node.
+    pub fn products_of(&self, node: usize) -> usize {
+        let Node { op, input, shape } = self.nodes[node];
+        match op {
+            Op::Dense { .. } => shape.channels * self.shape(input).elements(),
+            Op::Convolve { window, .. } => shape.elements() * self.shape(input).channels * window.pixels(),
             _ => 0,
-        };
-        self.nodes.iter().map(of).sum()
+        }
     }
 }
 

@@ -1,17 +1,23 @@
 //! From flags to a [`Plan`]: every default resolved, axes expanded, limits checked, serialisable and hashed.
 //!
-//! Not here: what the flags look like ([`crate::flags`]) and anything that computes.
+//! Not here: what the flags look like ([`crate::flags`]), the plan of a training ([`crate::train`], which shares the
+//! [`axes`]), and anything that computes.
 
-use crate::flags::{Batch, EngineChoice, ModelSpec, Precision, Samples, ScheduleSpec, SweepArgs};
+pub mod axes;
+
+pub use axes::Setting;
+
+use crate::flags::{Batch, EngineChoice, ModelSpec, Precision, Samples, SweepArgs};
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
 use crate::problem::data::{DataSource, Dataset};
 use crate::problem::{Network, Problem, Quadratic};
-use crate::rule::{Dampening, Locality, Rule, RuleKind, RuleSpec};
-use crate::schedule::{Sampling, Schedule, ScheduleError};
+use crate::rule::{Locality, Rule, RuleKind};
+use crate::schedule::{Sampling, Schedule};
 use crate::threshold::Criterion;
+use axes::{few, first_repeated, once};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Rules of a plan that names none.
@@ -19,12 +25,6 @@ const RULES: [RuleKind; 3] = [RuleKind::Sgd, RuleKind::HeavyBall, RuleKind::Shif
 
 /// Delays of a plan that names none, updates.
 const DELAYS: [u32; 7] = [0, 1, 2, 4, 8, 16, 32];
-
-/// Longest delay of a sweep, updates.
-const LONGEST: u32 = 1_000_000;
-
-/// Cells of one plan at most, which holds them all in memory.
-const MOST_CELLS: usize = 10_000_000;
 
 /// Most runs of an ensemble.
 const MOST_MEMBERS: usize = 1 << 16;
@@ -56,14 +56,6 @@ pub struct Grid {
     pub batches: Vec<Batch>,
     /// Where empty, each cell has the strictest that it admits.
     pub criteria: Vec<Criterion>,
-}
-
-/// A delay process and the delay that it was asked for.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Setting {
-    pub schedule: Schedule,
-    /// Updates; none for a process that brings its own delays.
-    pub delay: Option<u32>,
 }
 
 /// When a measurement ends.
@@ -107,11 +99,12 @@ pub struct ProblemPlan {
 /// Flags that make no plan. The message names the flag, the value and what would be accepted.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct PlanError(String);
+pub struct PlanError(pub(crate) String);
 
 macro_rules! refuse {
-    ($($message:tt)*) => { return Err(PlanError(format!($($message)*))) };
+    ($($message:tt)*) => { return Err($crate::plan::PlanError(format!($($message)*))) };
 }
+pub(crate) use refuse;
 
 impl Plan {
     /// Resolves flags: the problem and the way of measuring from the first, one grid from each.
@@ -193,25 +186,17 @@ impl Plan {
     fn check(&self, cell: &Cell) -> Result<(), PlanError> {
         let Cell { rule, schedule, batch, criterion, .. } = cell;
         let (definition, quadratic) = (rule.definition(), self.problem.data.is_none());
-        let (name, process) = (rule.name(), schedule.name());
-        if let Batch::Size(size) = batch {
-            let Some(samples) = self.problem.samples else {
-                refuse!("--batch {size}: a quadratic has no samples; accepted: full");
-            };
-            let rows = size.saturating_mul(schedule.group() as usize);
-            if let Samples::Count(samples) = samples
-                && rows > samples
-            {
-                let of = if rows == *size { String::new() } else { format!(" ({rows} in one update of {process})") };
-                refuse!("--batch {size}{of}: more than the {samples} samples; accepted: 1 to {samples}, or full");
+        let name = rule.name();
+        match self.problem.samples {
+            Some(Samples::Count(samples)) => axes::fits(*batch, schedule, samples)?,
+            Some(Samples::All) => {}
+            None => {
+                if let Batch::Size(size) = batch {
+                    refuse!("--batch {size}: a quadratic has no samples; accepted: full");
+                }
             }
         }
-        if definition.workers && schedule.workers().is_none() {
-            refuse!(
-                "--rules {name} with --schedule {process}: the rule keeps something for each worker, and this process has \
-                 no workers; accepted: round-robin, random, normal, workers, hybrid"
-            );
-        }
+        axes::suits(rule, schedule)?;
         if definition.locality == Locality::ScalesWithHessian && !quadratic {
             refuse!("--rules {name}: it needs the true Hessian; accepted: with --model quadratic");
         }
@@ -222,6 +207,7 @@ impl Plan {
             );
         }
         if *criterion == Criterion::Mean && is_random(schedule, *batch) {
+            let process = schedule.name();
             refuse!(
                 "--criterion mean with --schedule {process} and --batch {batch}: runs differ by chance, and the mean over \
                  all of them is not measurable; accepted: mean-square, almost-sure, escape"
@@ -230,13 +216,27 @@ impl Plan {
         Ok(())
     }
 
+    /// Loads the data and lays out the model.
+    ///
+    /// # Errors
+    /// Where the data cannot be had in the asked amount, or `--samples all` turns out to be fewer than a batch.
+    pub fn build(&self) -> Result<Problem, PlanError> {
+        let problem = self.problem.build()?;
+        if let Some(samples) = problem.samples() {
+            for Cell { batch, schedule, .. } in self.cells() {
+                axes::fits(batch, &schedule, samples)?;
+            }
+        }
+        Ok(problem)
+    }
+
     pub fn limits(&self, criterion: Criterion) -> Limits {
         self.limits[&criterion]
     }
 
     /// Rows of an update's gradient, where they are not all.
     pub fn rows(&self, cell: &Cell) -> Option<usize> {
-        cell.batch.size().map(|size| size * cell.schedule.group() as usize)
+        axes::rows(cell.batch, &cell.schedule)
     }
 
     /// Runs that one learning rate of this cell takes.
@@ -316,58 +316,15 @@ impl Grid {
     }
 
     fn resolve(args: &SweepArgs) -> Result<Self, PlanError> {
-        let delays = if args.delays.is_empty() {
-            DELAYS.to_vec()
-        } else {
-            args.delays
-                .iter()
-                .flat_map(|delays| delays.0.iter().map(|delay| u32::try_from(*delay).unwrap_or(u32::MAX)))
-                .collect()
-        };
-        if let Some(delay) = delays.iter().find(|delay| **delay > LONGEST) {
-            refuse!("--delays: {delay}; accepted: up to {LONGEST} updates (a run stores delay + 1 weight versions)");
-        }
-        once("--delays", &delays)?;
-        few("--delays, --schedule", delays.len().saturating_mul(args.schedule.len()))?;
-        let mut settings = Vec::new();
-        for spec in &args.schedule {
-            let wrong = |error: ScheduleError| PlanError(error.to_string());
-            if spec.takes_delay() {
-                for delay in &delays {
-                    settings.push(Setting { schedule: spec.resolve(*delay).map_err(wrong)?, delay: Some(*delay) });
-                }
-            } else {
-                settings.push(Setting { schedule: spec.own().map_err(wrong)?, delay: None });
-            }
-        }
-        let names: Vec<String> = args.schedule.iter().map(ScheduleSpec::to_string).collect();
-        once("--schedule", &names)?;
         once("--batch", &args.batch)?;
         once("--criterion", &args.criterion)?;
-        Ok(Self { rules: rules(args)?, settings, batches: args.batch.clone(), criteria: args.criterion.clone() })
+        Ok(Self {
+            rules: axes::rules(&args.rules, &RULES, &args.momentum, &args.dampening)?,
+            settings: axes::settings(&args.delays, &DELAYS, &args.schedule)?,
+            batches: args.batch.clone(),
+            criteria: args.criterion.clone(),
+        })
     }
-}
-
-/// Refuses a list that says something twice.
-fn once<T: std::fmt::Display>(flag: &str, items: &[T]) -> Result<(), PlanError> {
-    match first_repeated(items) {
-        Some(item) => refuse!("{flag}: {item} stands twice; accepted: each once"),
-        None => Ok(()),
-    }
-}
-
-/// The first item whose text an earlier one has.
-fn first_repeated<T: std::fmt::Display>(items: &[T]) -> Option<&T> {
-    let mut seen = HashSet::new();
-    items.iter().find(|item| !seen.insert(item.to_string()))
-}
-
-/// Refuses a product that is too large to expand.
-fn few(flags: &str, cells: usize) -> Result<(), PlanError> {
-    if cells > MOST_CELLS {
-        refuse!("{flags}: {cells} cells; accepted: up to {MOST_CELLS}");
-    }
-    Ok(())
 }
 
 impl ProblemPlan {
@@ -398,14 +355,14 @@ impl ProblemPlan {
         }
         let samples = args.samples;
         let activation = args.model.takes_activation().then_some(args.activation);
-        Ok(Self { data: Some(args.data), samples: Some(samples), activation, loss: Some(args.loss), ..shared })
+        Ok(Self { data: Some(args.data.clone()), samples: Some(samples), activation, loss: Some(args.loss), ..shared })
     }
 
     /// Loads the data and lays out the model.
     ///
     /// # Errors
     /// Where the data cannot be had in the asked amount, or does not suit the model.
-    pub fn build(&self) -> Result<Problem, PlanError> {
+    fn build(&self) -> Result<Problem, PlanError> {
         if let ModelSpec::Quadratic(eigenvalues) = &self.model {
             return Ok(Problem::Quadratic(Quadratic { eigenvalues: eigenvalues.clone() }));
         }
@@ -414,7 +371,7 @@ impl ProblemPlan {
             Some(Samples::All) | None => None,
         };
         const RESOLVED: &str = "a resolved plan names the data and the loss of a network";
-        let data = Dataset::load(self.data.expect(RESOLVED), count, self.seed_data)
+        let data = Dataset::load(self.data.as_ref().expect(RESOLVED), count, self.seed_data)
             .map_err(|error| PlanError(error.to_string()))?;
         // A linear model has none, and no layer that would apply it.
         let activation = self.activation.unwrap_or(Activation::Tanh);
@@ -425,47 +382,8 @@ impl ProblemPlan {
     }
 }
 
-/// Expands rules x momenta x dampenings. Without --momentum and --dampening each rule comes in the forms worth comparing.
-fn rules(args: &SweepArgs) -> Result<Vec<Rule>, PlanError> {
-    let usual = || RULES.map(|kind| RuleSpec { kind, number: None }).to_vec();
-    let specs = if args.rules.is_empty() { usual() } else { args.rules.clone() };
-    let momenta: Vec<f64> = args.momentum.iter().flat_map(|momenta| momenta.0.clone()).collect();
-    once("--rules", &specs)?;
-    once("--momentum", &momenta)?;
-    if args.dampening.iter().enumerate().any(|(i, one)| args.dampening[..i].contains(one)) {
-        refuse!("--dampening: a value stands twice; accepted: each once");
-    }
-    few(
-        "--rules, --momentum, --dampening",
-        specs.len() * momenta.len().max(1).saturating_mul(args.dampening.len().max(1)),
-    )?;
-    let (mut rules, mut seen) = (Vec::new(), HashSet::new());
-    for RuleSpec { kind, number } in specs {
-        let Some(usual) = kind.definition().momentum else {
-            rules.push(Rule { kind, momentum: 0.0, dampening: 0.0, number });
-            continue;
-        };
-        let usual_momentum = [usual.momentum];
-        let momenta = if momenta.is_empty() { &usual_momentum[..] } else { &momenta };
-        let dampenings: &[Dampening] = if args.dampening.is_empty() { usual.dampenings } else { &args.dampening };
-        for momentum in momenta {
-            for dampening in dampenings {
-                let dampening = dampening.beside(*momentum);
-                if !(0.0..1.0).contains(&dampening) {
-                    refuse!("--dampening {dampening}: accepted: 0 or more and less than 1, or ema (the momentum)");
-                }
-                let rule = Rule { kind, momentum: *momentum, dampening, number };
-                // ema beside a momentum of 0 says the same as 0.
-                if seen.insert((rule.name(), momentum.to_bits(), dampening.to_bits())) {
-                    rules.push(rule);
-                }
-            }
-        }
-    }
-    Ok(rules)
-}
-
-fn short_hash(content: &impl Serialize) -> String {
+/// Of the JSON of something.
+pub(crate) fn short_hash(content: &impl Serialize) -> String {
     let json = serde_json::to_vec(content).expect("plans hold nothing that JSON cannot");
     blake3::hash(&json).to_hex()[..12].to_string()
 }

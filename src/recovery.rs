@@ -1,5 +1,5 @@
-//! What a sweep does when its device fails: a wave that finds no memory comes back with half of its lanes, a device that
-//! is lost is opened again, and the runs that were in flight start over. Which lane a run is in, and how often it was
+//! What sweeps and trainings do when their device fails: a wave that finds no memory comes back with half of its lanes, a
+//! device that is lost is opened again, and the runs that were in flight start over. Which lane a run is in, and how often it was
 //! begun, changes none of its bits, so the results do not show it; run.json says it.
 //!
 //! Not here: how a device tells what happened to it ([`crate::engine::gpu`]).

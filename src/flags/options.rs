@@ -1,0 +1,50 @@
+//! `KEY=VALUE:KEY=VALUE:...`: the details of a flag's value.
+
+use std::str::FromStr;
+
+/// Keys and values in the order given, each key once.
+pub(crate) struct Options<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Options<'a> {
+    /// # Errors
+    /// What is no `KEY=VALUE`, a key that is none of `keys`, and one that stands twice; `of` is what the keys belong to.
+    pub fn read(of: &str, text: Option<&'a str>, keys: &[&str]) -> Result<Self, String> {
+        let accepted = || match keys {
+            [] => format!("accepted: {of}, which has no options"),
+            _ => format!("accepted: {}=VALUE", keys.join("=VALUE, ")),
+        };
+        let mut options: Vec<(&str, &str)> = vec![];
+        for part in text.iter().flat_map(|text| text.split(':')) {
+            let (key, value) = part.split_once('=').ok_or_else(|| format!("'{part}' of {of}; {}", accepted()))?;
+            if !keys.contains(&key) {
+                return Err(format!("unknown key '{key}' of {of}; {}", accepted()));
+            }
+            if options.iter().any(|(before, _)| *before == key) {
+                return Err(format!("{key} stands twice; accepted: once"));
+            }
+            options.push((key, value));
+        }
+        Ok(Self(options))
+    }
+
+    pub fn get(&self, key: &str) -> Option<&'a str> {
+        self.0.iter().find(|(of, _)| *of == key).map(|(_, value)| *value)
+    }
+
+    /// The value of `key`, where it is given.
+    ///
+    /// # Errors
+    /// A text that is no T, or a T that is not usable; `accepted` says what would be.
+    pub fn value<T: FromStr>(
+        &self,
+        key: &str,
+        usable: impl Fn(&T) -> bool,
+        accepted: &str,
+    ) -> Result<Option<T>, String> {
+        let value = |text: &str| {
+            let value = text.parse().ok().filter(|value| usable(value));
+            value.ok_or_else(|| format!("{key}={text}; accepted: {accepted}"))
+        };
+        self.get(key).map(value).transpose()
+    }
+}

@@ -1,0 +1,95 @@
+//! The grammar of `--regime`, and what it means in steps.
+//!
+//! Not here: the learning rate of a step ([`crate::rule::regime`]).
+
+use super::spec::as_text;
+use crate::rule::regime::{LearningRate, Regime};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// `--regime`, in epochs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum RegimeSpec {
+    Constant,
+    /// Times `factor` after each of these epochs, which rise from at least 1.
+    Steps {
+        factor: f64,
+        after: Vec<u64>,
+    },
+    Cosine,
+}
+as_text!(RegimeSpec);
+
+impl RegimeSpec {
+    /// The learning rate of a run of `epochs` epochs of `steps` steps each, that rises for `warm_up` of them.
+    pub fn learning_rate(&self, base: f64, epochs: u64, warm_up: u64, steps: u64) -> LearningRate {
+        let regime = match self {
+            Self::Constant => Regime::Constant,
+            Self::Steps { factor, after } => {
+                Regime::Steps { factor: *factor, at: after.iter().map(|epoch| epoch * steps).collect() }
+            }
+            Self::Cosine => Regime::Cosine { steps: epochs * steps },
+        };
+        LearningRate { base, regime, warm_up: warm_up * steps }
+    }
+}
+
+impl FromStr for RegimeSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const ACCEPTED: &str = "accepted: constant, cosine, or steps:FACTOR@EPOCH/EPOCH/... with a positive factor and rising epochs from 1";
+        let steps = |detail: &str| {
+            let (factor, after) = detail.split_once('@')?;
+            let factor: f64 = factor.parse().ok().filter(|factor: &f64| *factor > 0.0 && factor.is_finite())?;
+            let after: Vec<u64> = after.split('/').map(|epoch| epoch.parse().ok()).collect::<Option<_>>()?;
+            let rises = after[0] >= 1 && after.windows(2).all(|pair| pair[0] < pair[1]);
+            rises.then_some(Self::Steps { factor, after })
+        };
+        match (text, text.strip_prefix("steps:")) {
+            ("constant", _) => Ok(Self::Constant),
+            ("cosine", _) => Ok(Self::Cosine),
+            (_, Some(detail)) => steps(detail).ok_or_else(|| ACCEPTED.into()),
+            _ => Err(ACCEPTED.into()),
+        }
+    }
+}
+
+impl fmt::Display for RegimeSpec {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Constant => f.write_str("constant"),
+            Self::Cosine => f.write_str("cosine"),
+            Self::Steps { factor, after } => {
+                let after: Vec<String> = after.iter().map(u64::to_string).collect();
+                write!(f, "steps:{factor}@{}", after.join("/"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regimes_are_typed_in_epochs_and_run_in_steps() {
+        for text in ["constant", "cosine", "steps:0.1@30", "steps:0.5@1/2/7"] {
+            assert_eq!(text.parse::<RegimeSpec>().unwrap().to_string(), text);
+        }
+        let wrong =
+            ["", "step:0.1@3", "steps:0.1", "steps:0@3", "steps:inf@3", "steps:0.1@0", "steps:0.1@3/3", "steps:0.1@"];
+        for text in wrong {
+            assert!(text.parse::<RegimeSpec>().unwrap_err().contains("accepted: constant, cosine"), "{text}");
+        }
+        // Four epochs of three steps: after the second the factor holds, and the first warms up.
+        let regime: RegimeSpec = "steps:0.5@2".parse().unwrap();
+        let rate = regime.learning_rate(0.6, 4, 1, 3);
+        let seen: Vec<f64> = (0..8).map(|step| (rate.at(step) * 1e9).round() / 1e9).collect();
+        assert_eq!(seen, [0.2, 0.4, 0.6, 0.6, 0.6, 0.6, 0.3, 0.3]);
+        let rate = RegimeSpec::Cosine.learning_rate(1.0, 4, 0, 3);
+        assert_eq!((rate.at(0), (rate.at(6) * 1e9).round(), rate.at(12)), (1.0, 0.5e9, 0.0));
+    }
+}

@@ -1,0 +1,158 @@
+//! The axes that the grids of a sweep and of a training share: rules with their numbers, delay processes with their delays,
+//! and which of them go together.
+//!
+//! Not here: what is minimised, nor what is measured of it.
+
+use super::{PlanError, refuse};
+use crate::flags::{Batch, Delays, Momenta, ScheduleSpec};
+use crate::rule::{Dampening, Rule, RuleKind, RuleSpec};
+use crate::schedule::{Schedule, ScheduleError};
+use serde::Serialize;
+use std::collections::HashSet;
+
+/// Longest delay of a grid, updates.
+const LONGEST: u32 = 1_000_000;
+
+/// Entries of one grid at most, which is held in memory.
+const MOST: usize = 10_000_000;
+
+/// A delay process and the delay that it was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Setting {
+    pub schedule: Schedule,
+    /// Updates; none for a process that brings its own delays.
+    pub delay: Option<u32>,
+}
+
+/// Expands rules x momenta x dampenings; the `usual` rules where none are named. Without momenta and dampenings each rule comes
+/// in the forms worth comparing.
+///
+/// # Errors
+/// A list that says something twice, or a dampening out of range.
+pub fn rules(
+    specs: &[RuleSpec],
+    usual: &[RuleKind],
+    momenta: &[Momenta],
+    dampenings: &[Dampening],
+) -> Result<Vec<Rule>, PlanError> {
+    let usual: Vec<RuleSpec> = usual.iter().map(|kind| RuleSpec { kind: *kind, number: None }).collect();
+    let specs = if specs.is_empty() { &usual } else { specs };
+    let momenta: Vec<f64> = momenta.iter().flat_map(|momenta| momenta.0.clone()).collect();
+    once("--rules", specs)?;
+    once("--momentum", &momenta)?;
+    if dampenings.iter().enumerate().any(|(i, one)| dampenings[..i].contains(one)) {
+        refuse!("--dampening: a value stands twice; accepted: each once");
+    }
+    few(
+        "--rules, --momentum, --dampening",
+        specs.len() * momenta.len().max(1).saturating_mul(dampenings.len().max(1)),
+    )?;
+    let (mut rules, mut seen) = (Vec::new(), HashSet::new());
+    for RuleSpec { kind, number } in specs.iter().copied() {
+        let Some(usual) = kind.definition().momentum else {
+            rules.push(Rule { kind, momentum: 0.0, dampening: 0.0, number });
+            continue;
+        };
+        let usual_momentum = [usual.momentum];
+        let momenta = if momenta.is_empty() { &usual_momentum[..] } else { &momenta };
+        let dampenings = if dampenings.is_empty() { usual.dampenings } else { dampenings };
+        for momentum in momenta {
+            for dampening in dampenings {
+                let dampening = dampening.beside(*momentum);
+                if !(0.0..1.0).contains(&dampening) {
+                    refuse!("--dampening {dampening}: accepted: 0 or more and less than 1, or ema (the momentum)");
+                }
+                let rule = Rule { kind, momentum: *momentum, dampening, number };
+                // ema beside a momentum of 0 says the same as 0.
+                if seen.insert((rule.name(), momentum.to_bits(), dampening.to_bits())) {
+                    rules.push(rule);
+                }
+            }
+        }
+    }
+    Ok(rules)
+}
+
+/// Expands delay processes x delays; the `usual` delays where none are named.
+///
+/// # Errors
+/// A list that says something twice, a delay that is too long, or one that a process cannot have.
+pub fn settings(delays: &[Delays], usual: &[u32], schedules: &[ScheduleSpec]) -> Result<Vec<Setting>, PlanError> {
+    let typed = delays.iter().flat_map(|delays| delays.0.iter().map(|delay| u32::try_from(*delay).unwrap_or(u32::MAX)));
+    let delays: Vec<u32> = if delays.is_empty() { usual.to_vec() } else { typed.collect() };
+    if let Some(delay) = delays.iter().find(|delay| **delay > LONGEST) {
+        refuse!("--delays: {delay}; accepted: up to {LONGEST} updates (a run stores delay + 1 weight versions)");
+    }
+    once("--delays", &delays)?;
+    few("--delays, --schedule", delays.len().saturating_mul(schedules.len()))?;
+    let wrong = |error: ScheduleError| PlanError(error.to_string());
+    let mut settings = Vec::new();
+    for spec in schedules {
+        if spec.takes_delay() {
+            for delay in &delays {
+                settings.push(Setting { schedule: spec.resolve(*delay).map_err(wrong)?, delay: Some(*delay) });
+            }
+        } else {
+            settings.push(Setting { schedule: spec.own().map_err(wrong)?, delay: None });
+        }
+    }
+    let names: Vec<String> = schedules.iter().map(ScheduleSpec::to_string).collect();
+    once("--schedule", &names)?;
+    Ok(settings)
+}
+
+/// Whether a rule has a meaning under a delay process.
+///
+/// # Errors
+/// Where it has not.
+pub fn suits(rule: &Rule, schedule: &Schedule) -> Result<(), PlanError> {
+    let (name, process) = (rule.name(), schedule.name());
+    if rule.definition().workers && schedule.workers().is_none() {
+        refuse!(
+            "--rules {name} with --schedule {process}: the rule keeps something for each worker, and this process has no \
+             workers; accepted: round-robin, random, normal, workers, hybrid"
+        );
+    }
+    Ok(())
+}
+
+/// Rows of an update's gradient, where they are not all.
+pub fn rows(batch: Batch, schedule: &Schedule) -> Option<usize> {
+    batch.size().map(|size| size.saturating_mul(schedule.group() as usize))
+}
+
+/// Whether an update's gradient can be taken of so many samples.
+///
+/// # Errors
+/// Where it has more rows than that.
+pub fn fits(batch: Batch, schedule: &Schedule, samples: usize) -> Result<(), PlanError> {
+    if let Some((size, rows)) = batch.size().zip(rows(batch, schedule))
+        && rows > samples
+    {
+        let of = if rows == size { String::new() } else { format!(" ({rows} in one update of {})", schedule.name()) };
+        refuse!("--batch {size}{of}: more than the {samples} samples; accepted: 1 to {samples}, or full");
+    }
+    Ok(())
+}
+
+/// Refuses a list that says something twice.
+pub fn once<T: std::fmt::Display>(flag: &str, items: &[T]) -> Result<(), PlanError> {
+    match first_repeated(items) {
+        Some(item) => refuse!("{flag}: {item} stands twice; accepted: each once"),
+        None => Ok(()),
+    }
+}
+
+/// The first item whose text an earlier one has.
+pub fn first_repeated<T: std::fmt::Display>(items: &[T]) -> Option<&T> {
+    let mut seen = HashSet::new();
+    items.iter().find(|item| !seen.insert(item.to_string()))
+}
+
+/// Refuses a product that is too large to expand.
+pub fn few(flags: &str, entries: usize) -> Result<(), PlanError> {
+    if entries > MOST {
+        refuse!("{flags}: {entries} cells; accepted: up to {MOST}");
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! Training loss and test accuracy along the epochs: a line for every arm, the mean over its seeds, in a band that is its
+//! 95 % confidence interval.
+
+use super::super::axis::{Axis, Scale};
+use super::super::panel::{Name, Names, Panel, RADIUS};
+use super::super::scene::{Point, Scene, Style};
+use super::super::{FADED, LEFT, RIGHT, TOP, WIDTH, heading};
+use super::Arm;
+use crate::record::Metric;
+use crate::train::mean_and_half_width;
+use plotters::style::Color;
+use std::collections::BTreeMap;
+
+const HEIGHT: u32 = 1200;
+/// Top and bottom of the panel of losses, and of that of accuracies.
+const UPPER: (f64, f64) = (TOP, 600.0);
+const LOWER: (f64, f64) = (638.0, 1092.0);
+
+/// Mean and half width of the interval of an arm, by epoch.
+type Curve = Vec<(f64, f64, Option<f64>)>;
+
+pub fn picture(arms: &[Arm], setting: &str) -> Scene {
+    let losses: Vec<Curve> = arms.iter().map(|arm| curve(arm, Metric::TrainLoss, 1.0)).collect();
+    let accuracies: Vec<Curve> = arms.iter().map(|arm| curve(arm, Metric::TestAccuracy, 100.0)).collect();
+    let named = arms.iter().zip(&losses).filter_map(|(arm, curve)| {
+        let (epoch, mean, _) = curve.last().filter(|(_, mean, _)| *mean > 0.0)?;
+        Some(Name { text: &arm.name, color: arm.color, marker: arm.marker, end: (*epoch, *mean) })
+    });
+    let names = Names::fit(named.collect(), UPPER.1 - UPPER.0);
+    let right = RIGHT - names.width;
+    // Where some arms came through, those that did not may leave the picture.
+    let any = arms.iter().any(came_through);
+    let covered = |curves: &[Curve]| -> Vec<f64> {
+        let shown = arms.iter().zip(curves).filter(|(arm, _)| !any || came_through(arm));
+        shown.flat_map(|(_, curve)| curve.iter().map(|(_, mean, _)| *mean)).collect()
+    };
+    let epochs = losses.iter().flatten().map(|(epoch, ..)| *epoch).chain([0.0, 1.0]);
+    let x = Axis::covering(Scale::Linear, epochs, 0.0, 0.02, (LEFT, right));
+    let positive: Vec<f64> = covered(&losses).into_iter().filter(|loss| *loss > 0.0).collect();
+    let positive = if positive.is_empty() { vec![1.0] } else { positive };
+    let upper =
+        Panel { x, y: Axis::covering(Scale::Log, positive, 1.5f64.ln(), 0.05, (UPPER.1, UPPER.0)), radius: RADIUS };
+    let accuracy = covered(&accuracies);
+    let accuracy = if accuracy.is_empty() { vec![0.0, 100.0] } else { accuracy };
+    let y = Axis::covering(Scale::Linear, accuracy, 1.0, 0.05, (LOWER.1, LOWER.0));
+    let lower = Panel { x, y, radius: RADIUS };
+
+    let mut scene = Scene::new(WIDTH, HEIGHT);
+    heading(&mut scene, "Training under delay: loss and test accuracy along the epochs", setting);
+    let ticks = x.labelled_ticks();
+    let values: Vec<f64> = ticks.iter().map(|(tick, _)| *tick).collect();
+    for (panel, curves, title) in [(&upper, &losses, "training loss"), (&lower, &accuracies, "test accuracy (%)")] {
+        panel.grid(&mut scene, values.iter().copied());
+        arms.iter().zip(curves).for_each(|(arm, curve)| draw(&mut scene, panel, arm, curve));
+        panel.frame(&mut scene, title);
+    }
+    lower.lower_axis(&mut scene, &values, &ticks, "epoch");
+    names.draw(&mut scene, &upper);
+    notes(&mut scene, right, arms);
+    scene
+}
+
+fn came_through(arm: &Arm) -> bool {
+    arm.summary.diverged < arm.summary.runs
+}
+
+fn curve(arm: &Arm, metric: Metric, unit: f64) -> Curve {
+    let mut by_step: BTreeMap<u64, (f64, Vec<f64>)> = BTreeMap::new();
+    for row in arm.shown().flat_map(|run| run.of(metric)) {
+        by_step.entry(row.step).or_insert((row.epoch, Vec::new())).1.push(unit * row.value);
+    }
+    let points = by_step.into_values();
+    points.filter_map(|(epoch, values)| mean_and_half_width(&values).map(|(mean, half)| (epoch, mean, half))).collect()
+}
+
+fn draw(scene: &mut Scene, panel: &Panel, arm: &Arm, curve: &Curve) {
+    // A logarithmic axis has no place for what is not positive: it stands at the edge.
+    let at = |epoch: f64, value: f64| -> Point {
+        let (_, bottom) = panel.top_bottom();
+        let y = panel.y.at(value);
+        (panel.x.at(epoch), if y.is_finite() { panel.y.clamped(value, 0.0) } else { bottom })
+    };
+    let ends = |sign: f64| curve.iter().filter_map(move |(epoch, mean, half)| Some((*epoch, mean + sign * (*half)?)));
+    let band: Vec<Point> =
+        ends(1.0).chain(ends(-1.0).collect::<Vec<_>>().into_iter().rev()).map(|(e, v)| at(e, v)).collect();
+    if band.len() > 2 {
+        scene.polygon(band, arm.color.mix(0.15));
+    }
+    let line: Vec<Point> = curve.iter().map(|(epoch, mean, _)| at(*epoch, *mean)).collect();
+    if let [point] = line[..] {
+        scene.mark(arm.marker, point, panel.radius, arm.color, false);
+    }
+    scene.line(line, 2.2, arm.color);
+}
+
+/// Beside the lower panel: how to read the lines, and what is not in them.
+fn notes(scene: &mut Scene, right: f64, arms: &[Arm]) {
+    let style = Style::new(16.0, FADED.to_rgba());
+    let (runs, diverged) =
+        arms.iter().fold((0, 0), |(runs, lost), arm| (runs + arm.summary.runs, lost + arm.summary.diverged));
+    let mut lines = vec![
+        "Lines: mean over the seeds.".to_owned(),
+        "Bands: its 95 % confidence".to_owned(),
+        "interval by Student's t.".to_owned(),
+    ];
+    if diverged > 0 {
+        lines.push(format!("{diverged} of {runs} runs diverged; they are"));
+        lines.push("drawn only where no other".to_owned());
+        lines.push("seed of their arm came through.".to_owned());
+    }
+    for (index, line) in lines.into_iter().enumerate() {
+        scene.text((right + 26.0, LOWER.0 + 18.0 + 22.0 * index as f64), line, style);
+    }
+}

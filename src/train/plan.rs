@@ -1,0 +1,246 @@
+//! The plan of a training: flags with every default resolved, axes expanded and learning rates scaled.
+//!
+//! Not here: the data, and what depends on them ([`super::task`]).
+
+use super::scaling::{Reference, Scaling};
+use crate::flags::{Batch, EngineChoice, ModelSpec, Precision, RegimeSpec, Samples, TrainArgs};
+use crate::kernels::activation::Activation;
+use crate::kernels::loss::Loss;
+use crate::plan::{PlanError, Setting, axes, check_engine, refuse, short_hash};
+use crate::problem::data::DataSource;
+use crate::rule::{Locality, Rule, RuleKind};
+use crate::schedule::{Augmentation, Sampling, Schedule};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Rules and delays of a plan that names none.
+const RULES: [RuleKind; 1] = [RuleKind::Sgd];
+const DELAYS: [u32; 2] = [0, 31];
+
+/// A training with nothing left open. The same plan on the same engine and adapter gives the same bytes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    pub task: TaskPlan,
+    pub course: CoursePlan,
+    /// Each is trained once with every seed.
+    pub arms: Vec<Arm>,
+    /// Of starts, orders of minibatches and delays.
+    pub seeds: Vec<u64>,
+    pub engine: EngineChoice,
+    pub adapter: Option<String>,
+    pub precision: Precision,
+    /// Whether last weights are kept.
+    pub save_weights: bool,
+}
+
+/// What is minimised, and from where.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskPlan {
+    pub data: DataSource,
+    pub samples: Samples,
+    /// Test samples; none for the whole test part, or a fifth of data without one.
+    pub test: Option<usize>,
+    pub model: ModelSpec,
+    /// None where the model brings its own.
+    pub activation: Option<Activation>,
+    pub loss: Loss,
+    pub weight_decay: f64,
+    pub augmentation: Augmentation,
+    pub seed_data: u64,
+    /// A file with the weights that every run starts from.
+    pub init: Option<PathBuf>,
+}
+
+/// What all runs share beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CoursePlan {
+    pub epochs: u64,
+    pub regime: RegimeSpec,
+    /// Epochs.
+    pub warm_up: u64,
+    pub sampling: Sampling,
+    /// Epochs from one evaluation to the next.
+    pub evaluate_every: u64,
+    pub sharpness: Option<SharpnessPlan>,
+}
+
+/// Of which samples, and when, lambda_max is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SharpnessPlan {
+    /// At most.
+    pub samples: Samples,
+    pub when: When,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    AtTheEnd,
+    /// At the start, every so many steps, a hundredth of the run where `None`, and at the end.
+    Every(Option<u64>),
+}
+
+/// Everything of a run but its seed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Arm {
+    pub rule: Rule,
+    pub schedule: Schedule,
+    /// As asked for; none for a process that brings its own delays.
+    pub delay: Option<u32>,
+    pub batch: Batch,
+    /// `none` wherever it changes nothing.
+    pub scaling: Scaling,
+    /// As asked for.
+    pub lr: f64,
+    /// As the rule takes it.
+    pub lr_scaled: f64,
+}
+
+/// Looks of --track along a run, where no period is asked for.
+const LOOKS: u64 = 100;
+
+impl SharpnessPlan {
+    /// Steps from one look to the next, in a run of so many; none where there is one at the end alone.
+    pub fn every(&self, steps: u64) -> Option<u64> {
+        match self.when {
+            When::AtTheEnd => None,
+            When::Every(period) => Some(period.unwrap_or((steps / LOOKS).max(1))),
+        }
+    }
+}
+
+impl Plan {
+    /// # Errors
+    /// The first flag that is out of range, or contradicts another.
+    pub fn resolve(args: &TrainArgs) -> Result<Self, PlanError> {
+        check_engine(args.engine, args.adapter.as_deref(), args.precision)?;
+        axes::once("--seeds", &args.seeds.0)?;
+        let arms = arms(args)?;
+        axes::few(
+            "--rules, --momentum, --delays, --lr, --lr-scaling, --batch, --seeds",
+            arms.len() * args.seeds.0.len(),
+        )?;
+        Ok(Self {
+            task: TaskPlan::resolve(args)?,
+            course: CoursePlan::resolve(args)?,
+            arms,
+            seeds: args.seeds.0.clone(),
+            engine: args.engine,
+            adapter: args.adapter.clone(),
+            precision: args.precision,
+            save_weights: args.save_weights,
+        })
+    }
+
+    /// Short content hash of the plan.
+    pub fn hash(&self) -> String {
+        short_hash(self)
+    }
+
+    /// Short content hash of everything of an arm's rows but the seed.
+    pub fn arm_id(&self, arm: &Arm) -> String {
+        short_hash(&(&self.task, &self.course, arm))
+    }
+
+    /// Short content hash of everything of a run.
+    pub fn run_id(&self, arm: &Arm, seed: u64) -> String {
+        short_hash(&(&self.task, &self.course, arm, seed))
+    }
+}
+
+impl TaskPlan {
+    fn resolve(args: &TrainArgs) -> Result<Self, PlanError> {
+        let TrainArgs { model, weight_decay, flip, crop, .. } = args;
+        if let ModelSpec::Quadratic(_) = model {
+            refuse!("--model {model}: it has no data to train on; accepted: mlp:WIDTHS, linear, a name, layers:...");
+        }
+        if !(*weight_decay >= 0.0 && weight_decay.is_finite()) {
+            refuse!("--weight-decay {weight_decay}: accepted: 0 or a positive number");
+        }
+        if (*flip || *crop > 0) && args.batch.contains(&Batch::Full) {
+            refuse!("--flip, --crop: a full batch holds the images as they are; accepted: with --batch NUMBER");
+        }
+        Ok(Self {
+            data: args.data.clone(),
+            samples: args.samples,
+            test: args.test.map(|test| test as usize),
+            model: model.clone(),
+            activation: model.takes_activation().then_some(args.activation),
+            loss: args.loss,
+            weight_decay: *weight_decay,
+            augmentation: Augmentation { flip: *flip, crop: (*crop).into() },
+            seed_data: args.seed_data,
+            init: args.init.clone(),
+        })
+    }
+}
+
+impl CoursePlan {
+    fn resolve(args: &TrainArgs) -> Result<Self, PlanError> {
+        let TrainArgs { epochs, regime, warm_up, sampling, evaluate_every, .. } = args;
+        if let RegimeSpec::Steps { after, .. } = regime
+            && let Some(epoch) = after.iter().find(|epoch| *epoch >= epochs)
+        {
+            refuse!(
+                "--regime {regime}: nothing comes after epoch {epoch} of {epochs}; accepted: epochs below {epochs}"
+            );
+        }
+        if warm_up > epochs {
+            refuse!("--warm-up {warm_up}: longer than the {epochs} epochs of a run; accepted: 0 to {epochs}");
+        }
+        let when = if args.track.is_some() { When::Every(args.track_every) } else { When::AtTheEnd };
+        let sharpness = args.sharpness_samples().map(|samples| SharpnessPlan { samples, when });
+        let (epochs, warm_up, sampling, evaluate_every) = (*epochs, *warm_up, *sampling, *evaluate_every);
+        Ok(Self { epochs, regime: regime.clone(), warm_up, sampling, evaluate_every, sharpness })
+    }
+}
+
+/// Every combination, rule by rule, then by schedule, delay, batch, learning rate and scaling, in the order given.
+/// Combinations that are the same training are there once.
+fn arms(args: &TrainArgs) -> Result<Vec<Arm>, PlanError> {
+    let rules = axes::rules(&args.rules, &RULES, &args.momentum, &args.dampening)?;
+    let settings = axes::settings(&args.delays, &DELAYS, &args.schedule)?;
+    let rates: Vec<f64> = args.lr.iter().flat_map(|rates| rates.0.clone()).collect();
+    axes::once("--lr", &rates)?;
+    axes::once("--lr-scaling", &args.lr_scaling)?;
+    axes::once("--batch", &args.batch)?;
+    if args.lr_reference.is_some() && !args.lr_scaling.contains(&Scaling::Preserve) {
+        refuse!("--lr-reference: only one scaling asks for it; accepted: with --lr-scaling preserve");
+    }
+    let reference = args.lr_reference.unwrap_or(Reference::Same);
+    let factors = [settings.len(), args.batch.len(), rates.len(), args.lr_scaling.len()];
+    let size = factors.iter().fold(rules.len(), |a, b| a.saturating_mul(*b));
+    axes::few("--rules, --momentum, --delays, --schedule, --batch, --lr, --lr-scaling", size)?;
+    let mut arms: Vec<Arm> = Vec::new();
+    for rule in &rules {
+        if rule.definition().locality == Locality::ScalesWithHessian {
+            refuse!("--rules {}: it needs the true Hessian, which no network tells", rule.name());
+        }
+        for Setting { schedule, delay } in &settings {
+            axes::suits(rule, schedule)?;
+            let factor = |scaling: &Scaling| Ok((*scaling, scaling.factor(rule, schedule, reference)?));
+            let factors: Vec<(Scaling, f64)> = args.lr_scaling.iter().map(factor).collect::<Result<_, PlanError>>()?;
+            for batch in &args.batch {
+                for lr in &rates {
+                    let first = arms.len();
+                    for (scaling, factor) in &factors {
+                        let (rule, schedule, delay, batch, lr) = (*rule, schedule.clone(), *delay, *batch, *lr);
+                        let scaling = if *factor == 1.0 { Scaling::None } else { *scaling };
+                        let arm = Arm { rule, schedule, delay, batch, scaling, lr, lr_scaled: lr * factor };
+                        if !arms[first..].contains(&arm) {
+                            arms.push(arm);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Ok(arms)
+}
+
+impl Arm {
+    /// lr (1-d)/(1-m): how far a constant gradient moves the weights per update.
+    pub fn effective_lr(&self) -> f64 {
+        self.lr_scaled * (1.0 - self.rule.dampening) / (1.0 - self.rule.momentum)
+    }
+}

@@ -1,0 +1,274 @@
+//! One wave: its lanes go through their epochs together, are looked at on the way, and those that diverge are retired.
+//!
+//! A run has diverged when a weight or its loss is no longer finite, or when the mean objective of an epoch exceeds
+//! [`BLOWN_UP`] times that of its first step. Both depend on its own steps alone, however they are cut into blocks.
+//!
+//! Not here: which runs share a wave, nor what happens after the device has failed ([`super`]).
+
+use super::sharpness::Sharpness;
+use super::task::Training;
+use crate::engine::{Engine, EngineError, Evaluation, Observation, Part, Wave, WaveSpec};
+use rayon::prelude::*;
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+/// Steps between two looks at the observations. What becomes of a run never depends on it.
+pub(super) const BLOCK: usize = 64;
+
+/// Objective of an epoch, relative to that of the first step, at which a run has diverged.
+pub const BLOWN_UP: f64 = 1e4;
+
+/// What became of one run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Steps made: all, or up to and with the one at which it diverged.
+    pub steps: u64,
+    pub diverged: bool,
+    /// Evaluations, the first of them of the start; those that are not finite left out.
+    pub looks: Vec<Look>,
+    /// Where it was asked for.
+    pub sharpness: Vec<Sharp>,
+    /// Of a run that did not diverge.
+    pub last: Option<Last>,
+}
+
+/// One evaluation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Look {
+    pub step: u64,
+    pub epoch: u64,
+    /// Mean over the steps of the latest epoch of the objective that they saw; none before the first.
+    pub objective: Option<f64>,
+    pub train: Evaluation,
+    pub test: Evaluation,
+}
+
+/// Sharpness after a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sharp {
+    pub step: u64,
+    pub value: f64,
+    pub residual: f64,
+}
+
+/// What a run ended with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Last {
+    /// P
+    pub weights: Vec<f64>,
+    /// Running statistics of batch norms, where they are to be kept.
+    pub statistics: Vec<f64>,
+}
+
+/// A run in a lane.
+#[derive(Default)]
+struct Lane {
+    outcome: Outcome,
+    /// Objective of its first step.
+    first: Option<f64>,
+    /// Sum over the steps of the present epoch, and mean of the latest whole one.
+    sum: f64,
+    objective: Option<f64>,
+    /// Eigenvector of the latest sharpness.
+    near: Option<Vec<f64>>,
+}
+
+/// How far a wave has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// Lanes that were busy in the last block, and steps that it made, summed over them.
+    pub lanes: usize,
+    pub steps: u64,
+    /// Whole epochs made by every lane.
+    pub epoch: u64,
+    /// Steps still to come, summed over the lanes.
+    pub left: u64,
+}
+
+/// Watches a wave; where it breaks, the wave ends.
+pub(super) type Watch<'a> = &'a mut dyn FnMut(Reach) -> ControlFlow<()>;
+
+struct Ride<'a> {
+    training: &'a Training,
+    sharpness: Option<Sharpness>,
+    wave: Box<dyn Wave>,
+    lanes: Vec<Lane>,
+    /// Steps that every busy lane has made.
+    step: u64,
+    /// Of an epoch, and in all.
+    epoch: u64,
+    end: u64,
+    /// Steps from one look at sharpness to the next, where there are any before the end.
+    track: Option<u64>,
+}
+
+/// Trains `runs`, one in each lane of a wave of this kind, from start to end. Breaks where `watch` does.
+pub(super) fn ride(
+    training: &Training,
+    engine: &dyn Engine,
+    spec: WaveSpec,
+    runs: &[usize],
+    watch: Watch,
+) -> Result<ControlFlow<(), Vec<Outcome>>, EngineError> {
+    let rows = spec.batch;
+    let mut wave = engine.open(spec)?;
+    for (lane, run) in runs.iter().enumerate() {
+        wave.start(lane, training.run(*run))?;
+    }
+    let course = &training.plan.course;
+    let (epoch, end) = (training.steps_of_epoch(rows), training.steps(rows));
+    let plan = course.sharpness;
+    let sharpness = plan.map(|plan| {
+        let seed = training.plan.task.seed_data;
+        Sharpness::new(training.network(), plan.samples, rows, seed)
+    });
+    let track = plan.and_then(|plan| plan.every(end));
+    let lanes = runs.iter().map(|_| Lane::default()).collect();
+    let mut ride = Ride { training, sharpness, wave, lanes, step: 0, epoch, end, track };
+    ride.look()?;
+    while ride.step < end && ride.lanes.iter().any(|lane| !lane.outcome.diverged) {
+        if ride.advance(watch)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        ride.look()?;
+    }
+    ride.finish().map(ControlFlow::Continue)
+}
+
+impl Ride<'_> {
+    /// Steps from one evaluation to the next.
+    fn pace(&self) -> u64 {
+        self.training.plan.course.evaluate_every.saturating_mul(self.epoch)
+    }
+
+    /// Goes on to the next step at which something is to be looked at.
+    fn advance(&mut self, watch: Watch) -> Result<ControlFlow<()>, EngineError> {
+        let next = |period: u64| (self.step / period + 1).saturating_mul(period);
+        let goal = [Some(next(self.pace())), self.track.map(next)].into_iter().flatten().fold(self.end, u64::min);
+        let mut submitted = self.step;
+        let mut flight: VecDeque<u64> = VecDeque::new();
+        while self.step < goal {
+            while submitted < goal && flight.len() <= self.wave.ahead() {
+                let steps = (goal - submitted).min(BLOCK as u64);
+                self.wave.submit(steps as usize)?;
+                submitted += steps;
+                flight.push_back(steps);
+            }
+            let seen = self.wave.collect()?;
+            let steps = flight.pop_front().unwrap_or_default();
+            let mut lanes = 0;
+            for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| !lane.outcome.diverged) {
+                lanes += 1;
+                seen.lane(index).iter().for_each(|observation| lane.see(observation, self.epoch));
+                if lane.outcome.diverged {
+                    self.wave.retire(index);
+                }
+            }
+            self.step += steps;
+            let busy = self.lanes.iter().filter(|lane| !lane.outcome.diverged).count() as u64;
+            let (epoch, left) = (self.step / self.epoch, busy * (self.end - self.step));
+            if watch(Reach { lanes, steps: lanes as u64 * steps, epoch, left }).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// What there is to look at after the present step.
+    fn look(&mut self) -> Result<(), EngineError> {
+        let last = self.step == self.end;
+        if last || self.step.is_multiple_of(self.pace()) {
+            self.evaluate()?;
+        }
+        if last || self.track.is_some_and(|period| self.step.is_multiple_of(period)) {
+            self.sharpen()?;
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> Result<(), EngineError> {
+        let (train, test) = (self.wave.evaluate(Part::Train)?, self.wave.evaluate(Part::Test)?);
+        let (step, epoch) = (self.step, self.step / self.epoch);
+        for ((lane, train), test) in self.lanes.iter_mut().zip(train).zip(test) {
+            if let (false, Some(train), Some(test)) = (lane.outcome.diverged, train, test)
+                && train.loss.is_finite()
+                && test.loss.is_finite()
+            {
+                lane.outcome.looks.push(Look { step, epoch, objective: lane.objective, train, test });
+            }
+        }
+        Ok(())
+    }
+
+    fn sharpen(&mut self) -> Result<(), EngineError> {
+        let Some(sharpness) = &self.sharpness else { return Ok(()) };
+        let mut weights = Vec::new();
+        for (index, lane) in self.lanes.iter().enumerate() {
+            weights.push(if lane.outcome.diverged { None } else { Some(self.wave.weights(index)?) });
+        }
+        let step = self.step;
+        self.lanes.par_iter_mut().zip(weights).for_each(|(lane, weights)| {
+            let found = weights.and_then(|weights| sharpness.at(&weights, lane.near.as_deref()));
+            if let Some(pair) = found {
+                lane.outcome.sharpness.push(Sharp { step, value: pair.value, residual: pair.residual });
+                lane.near = Some(pair.vector);
+            }
+        });
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<Outcome>, EngineError> {
+        let statistics = self.training.plan.save_weights && self.training.network().model.statistics() > 0;
+        for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| !lane.outcome.diverged) {
+            let weights = self.wave.weights(index)?;
+            let statistics = if statistics { self.wave.statistics(index)? } else { Vec::new() };
+            lane.outcome.last = Some(Last { weights, statistics });
+        }
+        Ok(self.lanes.into_iter().map(|lane| lane.outcome).collect())
+    }
+}
+
+impl Lane {
+    /// Takes in a step, unless it has diverged before.
+    fn see(&mut self, observation: &Observation, epoch: u64) {
+        let Self { outcome, first, sum, objective, .. } = self;
+        if outcome.diverged {
+            return;
+        }
+        outcome.steps += 1;
+        let first = *first.get_or_insert(observation.loss);
+        *sum += observation.loss;
+        outcome.diverged = !observation.finite;
+        if outcome.steps.is_multiple_of(epoch) {
+            let mean = *sum / epoch as f64;
+            outcome.diverged |= mean > BLOWN_UP * first;
+            (*objective, *sum) = (Some(mean), 0.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(losses: &[f64]) -> Lane {
+        let mut lane = Lane::default();
+        for loss in losses {
+            lane.see(&Observation { loss: *loss, finite: loss.is_finite(), ..Observation::default() }, 2);
+        }
+        lane
+    }
+
+    #[test]
+    fn a_run_diverges_when_it_is_not_finite_or_its_epoch_blows_up() {
+        let calm = seen(&[2.0, 1.0, 0.5, 0.25]);
+        assert_eq!((calm.outcome.steps, calm.outcome.diverged, calm.objective), (4, false, Some(0.375)));
+        let overflown = seen(&[2.0, 1.0, f64::NAN, 1.0, 1.0]);
+        assert_eq!((overflown.outcome.steps, overflown.outcome.diverged, overflown.objective), (3, true, Some(1.5)));
+        // One wild step is no divergence, an epoch beyond 1e4 times the start is.
+        let wild = seen(&[2.0, 3e4, 5.0, 5.0]);
+        assert_eq!((wild.outcome.steps, wild.outcome.diverged), (4, false));
+        let blown_up = seen(&[2.0, 1.0, 2.1e4, 2.1e4, 1.0]);
+        assert_eq!((blown_up.outcome.steps, blown_up.outcome.diverged), (4, true));
+    }
+}

@@ -1,0 +1,194 @@
+//! What became of runs as the rows of the results folder, and the arms that they repeat.
+
+use super::ride::{Look, Outcome, Sharp};
+use super::student::mean_and_half_width;
+use super::task::Training;
+use crate::engine::EngineInfo;
+use crate::record::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus};
+
+/// Share of the tracked steps, the last ones, that a plateau is the median of.
+const PLATEAU: usize = 3;
+
+/// The row of a run.
+pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome) -> TrainRow {
+    let (plan, arm, network) = (&training.plan, training.arm(run), training.network());
+    let (task, course) = (&plan.task, &plan.course);
+    let last = outcome.looks.last();
+    let of_last = |figure: fn(&Look) -> f64| last.map(figure);
+    // The first of equal ones.
+    let best = outcome.looks.iter().rev().max_by_key(|look| look.test.correct);
+    let moved = outcome.last.as_ref().map(|last| distance(&last.weights, training.start(run)));
+    let lambda = if outcome.diverged { None } else { outcome.sharpness.last() };
+    let predicted = training.lambda_predicted(arm);
+    let tracked = course.sharpness.and_then(|plan| plan.every(u64::MAX)).is_some() && !outcome.diverged;
+    let plateau = if tracked { plateau(&outcome.sharpness) } else { None };
+    TrainRow {
+        run_id: training.run_id(run),
+        arm_id: plan.arm_id(arm),
+        data: task.data.to_string(),
+        model: match task.activation {
+            Some(activation) => format!("{} {activation}", task.model),
+            None => task.model.to_string(),
+        },
+        loss: task.loss.to_string(),
+        samples: network.data.samples() as u64,
+        test_samples: network.test.as_ref().map_or(0, |test| test.samples() as u64),
+        weight_decay: task.weight_decay,
+        rule: arm.rule.name(),
+        momentum: arm.rule.momentum,
+        dampening: arm.rule.dampening,
+        delay: arm.delay,
+        schedule: arm.schedule.name(),
+        lr_scaling: arm.scaling.to_string(),
+        lr: arm.lr,
+        lr_scaled: arm.lr_scaled,
+        effective_lr: arm.effective_lr(),
+        lr_regime: match course.warm_up {
+            0 => course.regime.to_string(),
+            epochs => format!("{} after {epochs} epochs of warm-up", course.regime),
+        },
+        batch: arm.batch.to_string(),
+        seed: training.seed(run),
+        epochs: course.epochs,
+        status: if outcome.diverged { TrainStatus::Diverged } else { TrainStatus::Finished },
+        diverged_step: outcome.diverged.then_some(outcome.steps),
+        train_loss: of_last(|look| look.train.loss),
+        test_loss: of_last(|look| look.test.loss),
+        train_accuracy: of_last(|look| look.train.accuracy()),
+        test_accuracy: of_last(|look| look.test.accuracy()),
+        best_test_accuracy: best.map(|look| look.test.accuracy()),
+        best_epoch: best.map(|look| look.epoch),
+        generalisation_gap: of_last(|look| look.train.accuracy() - look.test.accuracy()),
+        loss_gap: of_last(|look| look.test.loss - look.train.loss),
+        distance_from_init: moved,
+        lambda_max: lambda.map(|lambda| lambda.value),
+        lambda_residual: lambda.map(|lambda| lambda.residual),
+        lambda_predicted: predicted,
+        plateau,
+        plateau_ratio: plateau.zip(predicted).map(|(plateau, predicted)| plateau / predicted),
+        steps: outcome.steps,
+        engine: format!("{} {}", info.engine, info.precision),
+        adapter: info.adapter.clone(),
+    }
+}
+
+/// What was seen of a run on its way, by step.
+pub fn metrics(training: &Training, run: usize, outcome: &Outcome) -> Vec<MetricRow> {
+    let run_id = training.run_id(run);
+    let epoch = training.steps_of_epoch(training.rows(run)) as f64;
+    let row = |step: u64, metric: Metric, value: f64| {
+        let (run_id, epoch) = (run_id.clone(), step as f64 / epoch);
+        MetricRow { run_id, step, epoch, metric, value }
+    };
+    let of_look = |Look { step, objective, train, test, .. }: &Look| {
+        let objective = objective.map(|objective| row(*step, Metric::Objective, objective));
+        let figures = [
+            (Metric::TrainLoss, train.loss),
+            (Metric::TrainAccuracy, train.accuracy()),
+            (Metric::TestLoss, test.loss),
+            (Metric::TestAccuracy, test.accuracy()),
+        ];
+        objective.into_iter().chain(figures.map(|(metric, value)| row(*step, metric, value))).collect::<Vec<_>>()
+    };
+    let of_sharp = |Sharp { step, value, residual }: &Sharp| {
+        [row(*step, Metric::LambdaMax, *value), row(*step, Metric::LambdaResidual, *residual)]
+    };
+    let looks = outcome.looks.iter().flat_map(of_look);
+    let mut rows: Vec<MetricRow> = looks.chain(outcome.sharpness.iter().flat_map(of_sharp)).collect();
+    rows.sort_by_key(|row| row.step);
+    rows
+}
+
+/// One row for each arm, in the order in which they come.
+pub fn summaries(runs: &[TrainRow]) -> Vec<SummaryRow> {
+    let arms = runs.chunk_by(|one, next| one.arm_id == next.arm_id);
+    arms.map(summary).collect()
+}
+
+/// `arm` is not empty.
+fn summary(arm: &[TrainRow]) -> SummaryRow {
+    let first = &arm[0];
+    let finished = || arm.iter().filter(|run| run.status == TrainStatus::Finished);
+    let interval = |figure: fn(&TrainRow) -> Option<f64>| {
+        let values: Vec<f64> = finished().filter_map(figure).collect();
+        let (mean, half) = mean_and_half_width(&values).map_or((None, None), |(mean, half)| (Some(mean), half));
+        let ends = mean.zip(half);
+        (mean, ends.map(|(mean, half)| mean - half), ends.map(|(mean, half)| mean + half))
+    };
+    let (test_accuracy, test_accuracy_low, test_accuracy_high) = interval(|run| run.test_accuracy);
+    let (generalisation_gap, generalisation_gap_low, generalisation_gap_high) = interval(|run| run.generalisation_gap);
+    let (test_loss, test_loss_low, test_loss_high) = interval(|run| run.test_loss);
+    let (lambda_max, lambda_max_low, lambda_max_high) = interval(|run| run.lambda_max);
+    SummaryRow {
+        arm_id: first.arm_id.clone(),
+        data: first.data.clone(),
+        model: first.model.clone(),
+        loss: first.loss.clone(),
+        samples: first.samples,
+        test_samples: first.test_samples,
+        weight_decay: first.weight_decay,
+        rule: first.rule.clone(),
+        momentum: first.momentum,
+        dampening: first.dampening,
+        delay: first.delay,
+        schedule: first.schedule.clone(),
+        lr_scaling: first.lr_scaling.clone(),
+        lr: first.lr,
+        lr_scaled: first.lr_scaled,
+        effective_lr: first.effective_lr,
+        lr_regime: first.lr_regime.clone(),
+        batch: first.batch.clone(),
+        epochs: first.epochs,
+        runs: arm.len() as u64,
+        diverged: (arm.len() - finished().count()) as u64,
+        test_accuracy,
+        test_accuracy_low,
+        test_accuracy_high,
+        generalisation_gap,
+        generalisation_gap_low,
+        generalisation_gap_high,
+        test_loss,
+        test_loss_low,
+        test_loss_high,
+        lambda_max,
+        lambda_max_low,
+        lambda_max_high,
+        lambda_predicted: first.lambda_predicted,
+        engine: first.engine.clone(),
+        adapter: first.adapter.clone(),
+    }
+}
+
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
+}
+
+/// Median over the last third.
+fn plateau(tracked: &[Sharp]) -> Option<f64> {
+    let last = tracked.len() - tracked.len().div_ceil(PLATEAU);
+    let mut values: Vec<f64> = tracked[last..].iter().map(|sharp| sharp.value).collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        count if count % 2 == 1 => Some(values[middle]),
+        _ => Some(0.5 * (values[middle - 1] + values[middle])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plateau_is_the_median_of_the_last_third() {
+        let tracked = |values: &[f64]| {
+            let of = values.iter().enumerate();
+            of.map(|(step, value)| Sharp { step: step as u64, value: *value, residual: 0.0 }).collect::<Vec<_>>()
+        };
+        assert_eq!(plateau(&tracked(&[])), None);
+        assert_eq!(plateau(&tracked(&[5.0])), Some(5.0));
+        assert_eq!(plateau(&tracked(&[9.0, 9.0, 9.0, 9.0, 3.0, 1.0])), Some(2.0));
+        assert_eq!(plateau(&tracked(&[9.0, 9.0, 9.0, 9.0, 3.0, 1.0, 2.0])), Some(2.0));
+    }
+}
