@@ -1,8 +1,8 @@
 //! `conv`: the convolution of images with a kernel for every output channel, and its gradients.
 //!
 //! A convolution is a product with a matrix that repeats pixels: row (channel, y, x) of a window, column (sample, place of the
-//! window). The CPU writes that matrix out for some samples at a time, so that it stays in the cache. The
-//! device looks up every element where the product wants it:
+//! window). The CPU writes that matrix out for some samples at a time, so that it stays in the cache.
+//! The device looks up every element where the product wants it:
 //!
 //! | product | A | B | C |
 //! | --- | --- | --- | --- |

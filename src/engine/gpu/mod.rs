@@ -5,9 +5,10 @@
 //! - `fault` keeps what goes wrong on it, and says what hangs
 //! - [`program`] makes pipelines and dispatches of [`crate::kernels`], which `cache` keeps for the next run
 //! - `timing` says how long dispatches take
-//! - [`plan`] counts what a wave takes, before anything is allocated
-//! - `steps` puts the dispatches of a wave's steps together on the path that the plan takes: `fused`, or `layered` with its
-//!   `gradient`
+//! - [`plan`] counts what a wave takes, before anything is allocated, on the [`path`] that it takes; `sizes` lists its buffers
+//! - `steps` puts the dispatches of a wave's steps together on that path: `fused`, or `layered` with its `gradient`
+//! - `graph` makes dispatches of the layers of any model, in the order and on the buffers that its `tape` has
+//! - `samples` is the data on the device, over which `evaluation` goes
 //! - `starts` puts lanes at the beginning of their runs
 //! - `tables` keeps the lanes, and works out what each does at every step
 //! - `blocks` brings observations to the host while the device goes on, at the `pace` that the device keeps

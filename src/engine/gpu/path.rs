@@ -9,7 +9,8 @@ use crate::problem::{Network, Problem};
 /// Steps in one submit at most, on the layered path and on the fused one: beyond these the cost of a submit is long paid for.
 pub(super) const MOST_STEPS: (usize, usize) = (64, 256);
 
-/// Floating-point operations of one lane in the first submit on the fused path at most, which is a single workgroup's however many others stand idle.
+/// Floating-point operations of one lane in the first submit on the fused path at most, which is a single workgroup's however
+/// many others stand idle.
 const MOST_LANE_WORK: u64 = 1_000_000_000;
 
 /// Which paths the waves of a device may take.
