@@ -15,11 +15,15 @@ override WORKGROUP: u32;
 var<immediate> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
-fn renew(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+fn renew(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let lane = group.y;
     let place = places[lane];
     if place.busy == 0u { return; }
-    let i = group.x * WORKGROUP + local;
+    let i = (group.z * groups.x + group.x) * WORKGROUP + local;
     if i >= params.parameters { return; }
 
     let source = place.read;

@@ -31,13 +31,19 @@ var<immediate> params: Params;
 var<workgroup> sums: array<vec4f, WORKGROUP>;
 
 @compute @workgroup_size(WORKGROUP)
-fn step(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+fn step(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let lane = group.y;
     let at = params.step * params.lanes + lane;
     let place = places[at];
     if place.busy == 0u { return; }
+    let number = group.z * groups.x + group.x;
+    if number >= params.partials { return; }
 
-    let i = group.x * WORKGROUP + local;
+    let i = number * WORKGROUP + local;
     var moments = vec4f(); // Beyond the last parameter: nothing to add, but every invocation must reach the barriers.
     if i < params.parameters { moments = advance(lane, place, updates[at], i); }
     sums[local] = moments;
@@ -45,7 +51,7 @@ fn step(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         workgroupBarrier();
         if local < width { sums[local] += sums[local + width]; }
     }
-    if local == 0u { moment_partials[lane * params.partials + group.x] = sums[0]; }
+    if local == 0u { moment_partials[lane * params.partials + number] = sums[0]; }
 }
 
 // Moves one parameter; returns its share of distance^2, projection, ||x_read||^2 and the count of non-finite weights.

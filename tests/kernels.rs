@@ -9,7 +9,8 @@ use tauscope::engine::gpu::device::IMMEDIATES;
 use tauscope::kernels::activation::Activation;
 use tauscope::kernels::fused::Shape;
 use tauscope::kernels::loss::Loss;
-use tauscope::kernels::matmul::{Epilogue, Tile};
+use tauscope::kernels::matmul::{self, Epilogue};
+use tauscope::kernels::tile::Tile;
 use tauscope::kernels::{ALL, Access, Kernel, Layout};
 use tauscope::problem::model::Perceptron;
 
@@ -34,9 +35,11 @@ fn every_shader_is_a_kernel_and_every_kernel_a_shader() {
         let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
         sources.insert(stem, std::fs::read_to_string(path).unwrap());
     }
-    // Not a kernel, but the end of some.
-    let activation = sources.remove("activation").unwrap();
-    let own = |kernel: &Kernel| kernel.source.strip_suffix(&activation).unwrap_or(kernel.source).to_owned();
+    // No kernels, but the ends of some.
+    let ends = ["activation", "tiles"].map(|stem| sources.remove(stem).unwrap());
+    let own = |kernel: &Kernel| {
+        ends.iter().fold(kernel.source, |source, end| source.strip_suffix(end).unwrap_or(source)).to_owned()
+    };
     let kernels: BTreeMap<String, String> = ALL.iter().map(|kernel| (kernel.name.into(), own(kernel))).collect();
     assert!(!kernels.is_empty());
     assert_eq!(sources, kernels);
@@ -153,7 +156,14 @@ fn variants(kernel: &Kernel) -> Vec<Vec<(&'static str, f64)>> {
             let shape = Shape::new(&model, 64, 16 << 10, 128).unwrap();
             vec![shape.variant(Activation::Tanh, Loss::Ce).to_vec()]
         }
-        "matmul" => Tile::ALL.iter().map(|tile| tile.variant(Epilogue::Backward).to_vec()).collect(),
+        "matmul" => Tile::ALL.iter().map(|tile| matmul::variant(*tile, Epilogue::Backward).to_vec()).collect(),
+        "conv" => {
+            let of_tile = |tile: &Tile| {
+                let kernel = [("PRODUCT", 2.0), ("KERNEL", 3.0), ("STRIDE", 2.0)];
+                tile.variant().into_iter().chain(kernel).collect()
+            };
+            Tile::ALL.iter().map(of_tile).collect()
+        }
         _ => vec![kernel.variants.iter().map(|name| (*name, 0.0)).collect()],
     }
 }

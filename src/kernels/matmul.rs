@@ -1,4 +1,4 @@
-//! `matmul`: C = A B with one of three epilogues; every product that backpropagation needs, transposes by strides.
+//! `matmul`: C = A B with one of four epilogues; every product that backpropagation needs, transposes by strides.
 //!
 //! For a dense layer with weights W (outputs x inputs, PyTorch's layout), bias b, input rows H and output slope S = a'(Z):
 //!
@@ -7,7 +7,8 @@
 //! | forward | H, rows x inputs | W^T | `z + b`, then activation: writes a(z) and a'(z) |
 //! | backward | delta, rows x outputs | W | times the slope of the layer below |
 //! | gradient | delta^T, outputs x rows | H | none; one more column, the sum over rows, is the bias gradient |
-
+//!
+//! A layer without a bias, or whose activation stands by itself, takes its products as they are.
 //!
 //! Bindings of `matmul.wgsl`:
 //! - `places`: steps x lanes
@@ -17,10 +18,14 @@
 
 use super::activation::Activation;
 use super::real::{Number, Real};
+use super::tile::{self, Tile};
 use super::{Kernel, Place, read, read_write, shared_struct};
 
-pub const WGSL: &str =
-    concat!(include_str!("../../shaders/matmul.wgsl"), include_str!("../../shaders/activation.wgsl"));
+pub const WGSL: &str = concat!(
+    include_str!("../../shaders/matmul.wgsl"),
+    include_str!("../../shaders/tiles.wgsl"),
+    include_str!("../../shaders/activation.wgsl")
+);
 
 shared_struct! {
     /// A matrix of every lane inside one buffer: element (i, k) of a lane's version lies at offset + lane lane_stride +
@@ -57,7 +62,7 @@ pub const KERNEL: Kernel = Kernel {
     source: WGSL,
     bindings: &[read("places"), read("a"), read("b"), read_write("c"), read_write("slope")],
     structs: &[Place::LAYOUT, Operand::LAYOUT, Params::LAYOUT],
-    constants: &[("DEPTH", 16.0)],
+    constants: &[("DEPTH", tile::DEPTH as f64)],
     variants: &["THREADS_X", "THREADS_Y", "ACROSS", "DOWN", "PARTS", "EPILOGUE", "ACTIVATION"],
 };
 
@@ -70,77 +75,20 @@ pub enum Epilogue {
     Backward,
     /// Splits off the last column, which is the bias gradient.
     Gradient,
+    /// Leaves it as it is.
+    Plain,
 }
 
-/// The shape of a workgroup: its invocations, and the parts of 4 x 4 elements that each of them computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tile {
-    pub threads_x: u32,
-    pub threads_y: u32,
-    /// Parts beside each other.
-    pub across: u32,
-    /// Parts below each other.
-    pub down: u32,
-}
-
-impl Tile {
-    /// Square, tall and wide, 64 invocations each.
-    const SMALL: [Self; 3] = [Self::of(8, 8, 1), Self::of(4, 16, 1), Self::of(16, 4, 1)];
-
-    /// 64 x 64 elements: an invocation reads a number for every four that it multiplies, instead of every two.
-    const LARGE: Self = Self::of(8, 8, 2);
-
-    pub const ALL: [Self; 4] = [Self::SMALL[0], Self::SMALL[1], Self::SMALL[2], Self::LARGE];
-
-    const fn of(threads_x: u32, threads_y: u32, parts: u32) -> Self {
-        Self { threads_x, threads_y, across: parts, down: parts }
-    }
-
-    /// The tile that covers a product with the fewest elements beyond its edges; the large one where the product has at
-    /// least four of them and it covers little more. No tile changes a bit of the result.
-    pub fn for_shape(rows: u32, columns: u32) -> Self {
-        let covered = |tile: &Self| {
-            let [x, y, _] = tile.workgroups(rows, columns, 1);
-            u64::from(x * tile.columns()) * u64::from(y * tile.rows())
-        };
-        let small = Self::SMALL.into_iter().min_by_key(covered).expect("there are tiles");
-        let large = Self::LARGE;
-        let is_large = rows >= 2 * large.rows() && columns >= 2 * large.columns();
-        if is_large && 8 * covered(&large) <= 9 * covered(&small) { large } else { small }
-    }
-
-    /// Rows of the product that a workgroup computes.
-    pub const fn rows(&self) -> u32 {
-        4 * self.threads_y * self.down
-    }
-
-    /// Columns of the product that a workgroup computes.
-    pub const fn columns(&self) -> u32 {
-        4 * self.threads_x * self.across
-    }
-
-    /// Workgroups that cover a product of `lanes` lanes.
-    pub fn workgroups(&self, rows: u32, columns: u32, lanes: u32) -> [u32; 3] {
-        [columns.div_ceil(self.columns()), rows.div_ceil(self.rows()), lanes]
-    }
-
-    /// The values of [`KERNEL`]'s variants.
-    pub fn variant(&self, epilogue: Epilogue) -> [(&'static str, f64); 7] {
-        let (code, activation) = match epilogue {
-            Epilogue::Forward(activation) => (0, activation.map_or(0, Activation::code)),
-            Epilogue::Backward => (1, 0),
-            Epilogue::Gradient => (2, 0),
-        };
-        [
-            ("THREADS_X", f64::from(self.threads_x)),
-            ("THREADS_Y", f64::from(self.threads_y)),
-            ("ACROSS", f64::from(self.across)),
-            ("DOWN", f64::from(self.down)),
-            ("PARTS", f64::from(self.across * self.down)),
-            ("EPILOGUE", f64::from(code)),
-            ("ACTIVATION", f64::from(activation)),
-        ]
-    }
+/// The values of [`KERNEL`]'s variants.
+pub fn variant(tile: Tile, epilogue: Epilogue) -> [(&'static str, f64); 7] {
+    let (code, activation) = match epilogue {
+        Epilogue::Forward(activation) => (0, activation.map_or(0, Activation::code)),
+        Epilogue::Backward => (1, 0),
+        Epilogue::Gradient => (2, 0),
+        Epilogue::Plain => (3, 0),
+    };
+    let [x, y, across, down, parts] = tile.variant();
+    [x, y, across, down, parts, ("EPILOGUE", f64::from(code)), ("ACTIVATION", f64::from(activation))]
 }
 
 /// A dense layer in a wave: its shape, and where its parameters lie in the flat vector of each weight version.

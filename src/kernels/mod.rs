@@ -12,6 +12,8 @@
 pub mod activation;
 pub mod conv;
 pub mod copy;
+pub mod elementwise;
+pub mod evaluate;
 pub mod finish;
 pub mod fused;
 pub mod gather;
@@ -25,9 +27,11 @@ pub mod peak;
 pub mod pool;
 pub mod quadratic;
 pub mod real;
+pub mod reduce;
 pub mod renew;
 pub mod start;
 pub mod step;
+pub mod tile;
 mod unroll;
 
 /// A shader as data: what a device needs to build its pipeline, and what a test can check without one.
@@ -35,7 +39,8 @@ mod unroll;
 pub struct Kernel {
     /// The stem: name of the file, the entry point and the pipeline.
     pub name: &'static str,
-    /// `shaders/<stem>.wgsl`, and `shaders/activation.wgsl` behind it where it ends in an activation.
+    /// `shaders/<stem>.wgsl`, with `shaders/tiles.wgsl` behind it where it is a product, and `shaders/activation.wgsl` where it
+    /// applies an activation.
     pub source: &'static str,
     /// Storage buffers of group 0, binding 0 first.
     pub bindings: &'static [Binding],
@@ -61,15 +66,21 @@ impl Kernel {
 
 /// Every shader of the program.
 pub const ALL: &[&Kernel] = &[
+    &conv::KERNEL,
     &copy::KERNEL,
+    &elementwise::KERNEL,
+    &evaluate::KERNEL,
     &finish::KERNEL,
     &fused::KERNEL,
     &gather::KERNEL,
     &loss::KERNEL,
     &matmul::KERNEL,
+    &norm::KERNEL,
     &observe::KERNEL,
     &peak::KERNEL,
+    &pool::KERNEL,
     &quadratic::KERNEL,
+    &reduce::KERNEL,
     &renew::KERNEL,
     &start::KERNEL,
     &step::KERNEL,
@@ -151,6 +162,43 @@ shared_struct! {
         /// where the batch is full.
         pub rows: u32,
     }
+}
+
+/// A batch of every lane, and the weights at which layers see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    pub lanes: usize,
+    /// Samples of a lane.
+    pub rows: usize,
+    /// P, the length of a weight version.
+    pub parameters: usize,
+    /// Versions in a lane's ring; 0 where all lanes read one version, which has no ring.
+    pub slots: usize,
+}
+
+impl Batch {
+    /// Elements from one lane's versions to the next one's, and from one version to the next.
+    pub fn version_strides(&self) -> [u32; 2] {
+        [(self.slots * self.parameters) as u32, (self.slots.min(1) * self.parameters) as u32]
+    }
+}
+
+/// Workgroups in one dimension that every device has.
+const DIMENSION: usize = 65_535;
+
+/// The grid of `groups` workgroups for each lane: more than one dimension has go on in layers, and the last of them may have
+/// some to spare.
+pub fn grid(groups: usize, lanes: usize) -> [u32; 3] {
+    let layers = groups.div_ceil(DIMENSION);
+    [groups.div_ceil(layers) as u32, lanes as u32, layers as u32]
+}
+
+/// Workgroups of a lane at most, where invocations take several elements each.
+const MOST_GROUPS: usize = 4096;
+
+/// Workgroups of `workgroup` invocations that share out `elements` of a lane.
+fn spread(elements: usize, workgroup: usize) -> usize {
+    elements.div_ceil(workgroup).min(MOST_GROUPS)
 }
 
 impl From<step::Place> for Place {

@@ -3,13 +3,144 @@
 //!
 //! Mean and variance are those of the numbers that are there; the variance is divided by their count, but for the running
 //! one, which is unbiased, as in PyTorch.
+//!
+//! Bindings of `norm.wgsl`; one workgroup for every set of numbers with a mean of its own, of the gradient one for every
+//! channel:
+//! - `places`: steps x lanes
+//! - `versions`: weight and bias, read at the lane's read slot
+//! - `input`: lanes x rows x shape
+//! - `delta`: of the output, lanes x rows x shape; read on the way back
+//! - `moments`: lanes x sets x 2, mean and 1 / sqrt(variance + epsilon); written forward, read on the way back
+//! - `running`: lanes x all running statistics; renewed forward, read in evaluation
+//! - `output`: lanes x rows x shape, or on the way back the delta below; the gradient goes into the flat one, lanes x P
 
 use super::real::{Number, ordered_sum};
+use super::{Batch, Kernel, Place, read, read_write, shared_struct};
 use crate::problem::Shape;
 use crate::problem::model::graph::{EPSILON, FRESHNESS, Over};
 
+pub const WGSL: &str = include_str!("../../shaders/norm.wgsl");
+
+shared_struct! {
+    /// Immediates of `norm.wgsl`.
+    pub struct Params {
+        pub step: u32,
+        pub lanes: u32,
+        pub rows: u32,
+        pub channels: u32,
+        pub pixels: u32,
+        /// Of the channels of a sample; 1 of a batch norm, which does not look at it.
+        pub groups: u32,
+        pub version_lane_stride: u32,
+        pub version_slot_stride: u32,
+        /// Where weight and bias begin in a version, and in the gradient.
+        pub weight: u32,
+        /// P.
+        pub parameters: u32,
+        /// Where the running means begin in a lane's statistics.
+        pub statistics: u32,
+        /// Of a lane.
+        pub statistics_stride: u32,
+        /// Share of this batch in the running statistics; 0 where they stay.
+        pub freshness: f32,
+    }
+}
+
+/// Invocations of a workgroup.
+pub const WORKGROUP: usize = 128;
+
+pub const KERNEL: Kernel = Kernel {
+    name: "norm",
+    source: WGSL,
+    bindings: &[
+        read("places"),
+        read("versions"),
+        read("input"),
+        read("delta"),
+        read_write("moments"),
+        read_write("running"),
+        read_write("output"),
+    ],
+    structs: &[Place::LAYOUT, Params::LAYOUT],
+    constants: &[("WORKGROUP", WORKGROUP as f64), ("EPSILON", EPSILON)],
+    variants: &["OVER", "PASS"],
+};
+
+/// What a dispatch computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    Forward,
+    /// With running statistics, where they are kept.
+    Evaluate,
+    /// The delta below.
+    Backward,
+    Gradient,
+}
+
+/// A norm in a wave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layer {
+    pub batch: Batch,
+    pub norm: Norm,
+    /// Where its weight begins in a weight version; the bias follows.
+    pub weight: usize,
+    /// All running statistics of a lane.
+    pub statistics: usize,
+    /// Whether they take this batch in.
+    pub freshens: bool,
+}
+
+impl Layer {
+    pub fn params(&self) -> Params {
+        let Self { batch, norm: Norm { over, shape }, .. } = *self;
+        let [version_lane_stride, version_slot_stride] = batch.version_strides();
+        let (groups, statistics) = match over {
+            Over::Batch { statistics } => (1, statistics),
+            Over::Groups(groups) => (groups, 0),
+        };
+        Params {
+            step: 0,
+            lanes: batch.lanes as u32,
+            rows: batch.rows as u32,
+            channels: shape.channels as u32,
+            pixels: shape.pixels() as u32,
+            groups: groups as u32,
+            version_lane_stride,
+            version_slot_stride,
+            weight: self.weight as u32,
+            parameters: batch.parameters as u32,
+            statistics: statistics as u32,
+            statistics_stride: self.statistics as u32,
+            freshness: if self.freshens { FRESHNESS as f32 } else { 0.0 },
+        }
+    }
+
+    /// The values of [`KERNEL`]'s variants.
+    pub fn variant(&self, pass: Pass) -> [(&'static str, f64); 2] {
+        let over = match self.norm.over {
+            Over::Batch { .. } => 0.0,
+            Over::Groups(_) => 1.0,
+        };
+        [("OVER", over), ("PASS", f64::from(pass as u8))]
+    }
+
+    pub fn workgroups(&self, pass: Pass) -> [u32; 3] {
+        let Self { batch: Batch { lanes, rows, .. }, norm, .. } = *self;
+        let units = if pass == Pass::Gradient { norm.shape.channels } else { norm.sets(rows) };
+        [units as u32, lanes as u32, 1]
+    }
+
+    /// Turns of an invocation's loops in any pass.
+    pub fn turns(&self) -> usize {
+        let Self { batch: Batch { rows, .. }, norm, .. } = *self;
+        let sums = 2 * WORKGROUP.ilog2() as usize;
+        let channel = rows * norm.shape.pixels();
+        3 * channel.max(norm.count(rows)).div_ceil(WORKGROUP) + sums
+    }
+}
+
 /// One norm.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Norm {
     pub over: Over,
     /// Of a sample.
@@ -33,7 +164,7 @@ impl<T> Default for Moments<T> {
 
 impl Norm {
     /// Sets of numbers in `rows` samples.
-    fn sets(&self, rows: usize) -> usize {
+    pub fn sets(&self, rows: usize) -> usize {
         match self.over {
             Over::Batch { .. } => self.shape.channels,
             Over::Groups(groups) => rows * groups,
@@ -50,7 +181,7 @@ impl Norm {
     }
 
     /// Numbers of a set.
-    fn count(&self, rows: usize) -> usize {
+    pub fn count(&self, rows: usize) -> usize {
         rows * self.shape.elements() / self.sets(rows)
     }
 

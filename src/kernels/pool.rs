@@ -2,10 +2,59 @@
 //!
 //! Of equal numbers the first in the window, line by line, is the largest, as in PyTorch; NaN is larger than any. A mean
 //! counts what lies beyond the edge, as 0.
+//!
+//! Bindings of `pool.wgsl`, an invocation per element of `output`, or per several:
+//! - `places`: steps x lanes
+//! - `input`: lanes x rows x input; the way back of a mean does not read it
+//! - `delta`: lanes x rows x output; read on the way back
+//! - `output`: lanes x rows x output, or on the way back the delta below, lanes x rows x input
 
 use super::real::Number;
+use super::{Kernel, Place, read, read_write, shared_struct, spread};
 use crate::problem::Shape;
 use crate::problem::model::graph::{Pooling, Window};
+
+pub const WGSL: &str = include_str!("../../shaders/pool.wgsl");
+
+shared_struct! {
+    /// Immediates of `pool.wgsl`.
+    pub struct Params {
+        pub step: u32,
+        pub lanes: u32,
+        /// Channels of all rows of a lane.
+        pub planes: u32,
+        pub height: u32,
+        pub width: u32,
+        pub out_height: u32,
+        pub out_width: u32,
+        pub kernel: u32,
+        pub stride: u32,
+        pub padding: u32,
+        /// Of a lane's `output`.
+        pub elements: u32,
+        /// From one element of an invocation to the next.
+        pub apart: u32,
+    }
+}
+
+/// Invocations of a workgroup.
+pub const WORKGROUP: usize = 128;
+
+pub const KERNEL: Kernel = Kernel {
+    name: "pool",
+    source: WGSL,
+    bindings: &[read("places"), read("input"), read("delta"), read_write("output")],
+    structs: &[Place::LAYOUT, Params::LAYOUT],
+    constants: &[("WORKGROUP", WORKGROUP as f64)],
+    variants: &["KIND", "PASS"],
+};
+
+/// The way forward or back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    Forward,
+    Backward,
+}
 
 /// One pooling; the shapes are those of a sample, and their channels agree.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +66,51 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// The values of [`KERNEL`]'s variants.
+    pub fn variant(&self, pass: Pass) -> [(&'static str, f64); 2] {
+        let kind = match self.kind {
+            Pooling::Max => 0.0,
+            Pooling::Avg => 1.0,
+        };
+        [("KIND", kind), ("PASS", f64::from(pass as u8))]
+    }
+
+    /// Of `lanes` lanes of `rows` rows, with their workgroups.
+    pub fn params(&self, pass: Pass, lanes: usize, rows: usize) -> (Params, [u32; 3]) {
+        let Self { input, output, window: Window { kernel, stride, padding }, .. } = *self;
+        let elements = rows * if pass == Pass::Forward { output.elements() } else { input.elements() };
+        let groups = spread(elements, WORKGROUP);
+        let params = Params {
+            step: 0,
+            lanes: lanes as u32,
+            planes: (rows * input.channels) as u32,
+            height: input.height as u32,
+            width: input.width as u32,
+            out_height: output.height as u32,
+            out_width: output.width as u32,
+            kernel: kernel as u32,
+            stride: stride as u32,
+            padding: padding as u32,
+            elements: elements as u32,
+            apart: (groups * WORKGROUP) as u32,
+        };
+        (params, [groups as u32, lanes as u32, 1])
+    }
+
+    /// Turns of an invocation's loops in a pass over `rows` rows.
+    pub fn turns(&self, pass: Pass, rows: usize) -> usize {
+        let (params, [groups, ..]) = self.params(pass, 1, rows);
+        let Window { kernel, stride, .. } = self.window;
+        let rounds = (params.elements as usize).div_ceil(groups as usize * WORKGROUP);
+        let window = kernel * (kernel + 1);
+        let places = kernel.div_ceil(stride);
+        match (pass, self.kind) {
+            (Pass::Forward, _) => rounds * (1 + window),
+            (Pass::Backward, Pooling::Max) => rounds * (1 + places * (1 + places * (1 + window))),
+            (Pass::Backward, Pooling::Avg) => rounds * (1 + places * (1 + places)),
+        }
+    }
+
     /// Calls `each` with every output of a plane and the inputs in its window.
     fn windows(&self, mut each: impl FnMut(usize, &mut dyn Iterator<Item = usize>)) {
         let Self { input, output, window: Window { kernel, stride, padding }, .. } = *self;

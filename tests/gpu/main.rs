@@ -2,8 +2,9 @@
 //!
 //! - `bench`: what `tauscope bench` times, and its clock
 //! - `devices`: which adapter is taken, and how its failures are told
-//! - `matmul`, `elementwise`, `update`: every shader against its CPU twin in f64, at shapes around its workgroup, with several lanes
+//! - `matmul`, `elementwise`, `layers`, `update`: every shader against its CPU twin in f64, at shapes around its workgroup, with several lanes
 //!   of which one is idle, and outputs that hold NaN beforehand
+//! - `graphs`: networks of any layers, with their statistics and evaluations
 //! - `waves`: the GPU engine against the CPU engine, and what a run's bits may depend on
 //!
 //! A twin shares its author with the shader. What shows that both are right are finite differences, hand-worked
@@ -15,7 +16,9 @@ mod common;
 mod devices;
 mod elementwise;
 mod fused;
+mod graphs;
 mod lanes;
+mod layers;
 mod matmul;
 mod update;
 mod waves;

@@ -6,7 +6,8 @@ use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::Buffer;
 use tauscope::kernels::Place;
 use tauscope::kernels::activation::Activation;
-use tauscope::kernels::matmul::{self, Dense, Epilogue, Tile};
+use tauscope::kernels::matmul::{self, Dense, Epilogue};
+use tauscope::kernels::tile::Tile;
 
 /// A dense layer in a flat vector with other parameters before it, between weight and bias, and after them.
 fn dense(rows: usize, inputs: usize, outputs: usize, shared_input: bool) -> Dense {
@@ -37,7 +38,7 @@ fn product(tile: Tile, epilogue: Epilogue, params: &matmul::Params, buffers: [&B
     let places = places(gpu().device());
     let [a, b, c, slope] = buffers;
     let workgroups = tile.workgroups(params.rows, params.columns, params.lanes);
-    run(&matmul::KERNEL, &tile.variant(epilogue), &[&places, a, b, c, slope], params, workgroups);
+    run(&matmul::KERNEL, &matmul::variant(tile, epilogue), &[&places, a, b, c, slope], params, workgroups);
 }
 
 fn check_forward(tile: Tile, activation: Option<Activation>, rows: usize, inputs: usize, outputs: usize, shared: bool) {
@@ -182,7 +183,7 @@ fn activate(activation: Activation, arguments: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let (c, slope) = (nan(device, rows), nan(device, rows));
     let (tile, params) = (Tile::for_shape(rows as u32, 1), layer.forward());
     let workgroups = tile.workgroups(params.rows, params.columns, 1);
-    let variant = tile.variant(Epilogue::Forward(Some(activation)));
+    let variant = matmul::variant(tile, Epilogue::Forward(Some(activation)));
     run(&matmul::KERNEL, &variant, &[&places, &a, &b, &c, &slope], &params, workgroups);
     (read(&c, rows), read(&slope, rows))
 }

@@ -4,7 +4,8 @@ use super::{Case, Product, labels, motion, numbers, order, parameters};
 use crate::engine::gpu::device::{Buffer, Device};
 use crate::engine::gpu::program::Dispatch;
 use crate::kernels::activation::Activation;
-use crate::kernels::matmul::{self, Dense, Epilogue, Tile};
+use crate::kernels::matmul::{self, Dense, Epilogue};
+use crate::kernels::tile::Tile;
 use crate::kernels::{Kernel, Place, gather, loss, step};
 use crate::problem::Shape;
 use crate::schedule::Augmentation;
@@ -119,7 +120,7 @@ impl Bench<'_> {
         let tile = Tile::for_shape(params.rows, params.columns);
         let workgroups = tile.workgroups(params.rows, params.columns, params.lanes);
         let buffers = [&a, &b, &result, &slope];
-        let dispatch = self.bind(&matmul::KERNEL, &tile.variant(epilogue), &buffers, &params, workgroups);
+        let dispatch = self.bind(&matmul::KERNEL, &matmul::variant(tile, epilogue), &buffers, &params, workgroups);
         OnDevice { dispatch, reset: Box::new(|_| {}), result }
     }
 

@@ -2,7 +2,7 @@
 
 use super::cache::{self, PipelineCache};
 use super::fault::{self, Fault, Submission, Watchdog};
-use super::plan::Paths;
+use super::path::Paths;
 use super::plan::{Bounds, MOST_SOFTWARE_WORK, MOST_WORK};
 use super::program::Pipelines;
 use crate::engine::{EngineError, EngineInfo};
@@ -10,6 +10,7 @@ use crate::kernels::{self, fused::MOST_TURNS};
 use bytemuck::Pod;
 use serde::Serialize;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wgpu::{BufferUsages, DeviceType};
@@ -232,6 +233,7 @@ pub struct Device {
     watchdog: Arc<Watchdog>,
     pub(super) pipelines: Arc<Mutex<Pipelines>>,
     pub(super) cache: Option<Arc<PipelineCache>>,
+    made: Arc<AtomicU64>,
 }
 
 impl Device {
@@ -265,8 +267,8 @@ impl Device {
             precision: "f32".into(),
             checks: <&str>::from(checks).into(),
         };
-        let (watchdog, pipelines) = Default::default();
-        Ok(Self { handle, queue, info, checks, limits, fault, watchdog, pipelines, cache })
+        let (watchdog, pipelines, made) = Default::default();
+        Ok(Self { handle, queue, info, checks, limits, fault, watchdog, pipelines, cache, made })
     }
 
     pub fn info(&self) -> &EngineInfo {
@@ -336,8 +338,14 @@ impl Device {
         outcome.inspect_err(|_| self.fault.abandon_if_dead(&self.handle, &self.queue))
     }
 
+    /// Bytes of all buffers that were made so far, but for those on their way to the host.
+    pub fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+
     /// A zeroed storage buffer of `bytes` bytes (at least one element, since nothing empty can be bound).
     pub fn buffer(&self, label: &str, bytes: u64) -> Buffer {
+        self.made.fetch_add(bytes.max(16), Ordering::Relaxed);
         self.handle.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size: bytes.max(16),

@@ -3,9 +3,10 @@
 use super::device::Device;
 use super::plan;
 use super::program::Dispatch;
+use super::samples::Samples;
 use super::steps::Workspace;
 use crate::kernels::fused::{self, KERNEL, Params, Shape};
-use crate::kernels::packing::{pad_rows, quads};
+use crate::kernels::packing::quads;
 use crate::problem::Network;
 
 /// The dispatch, but for the number of its steps.
@@ -37,26 +38,13 @@ impl Fused {
             scale: 1.0 / rows as f32,
             weight_decay: network.weight_decay as f32,
         };
-        let inputs = device.buffer_of("data", &pad_rows(&data.inputs, data.features()));
-        let labels = device.buffer_of("labels", &data.labels);
+        let Samples { inputs, labels, .. } = wave.samples();
         let layers: Vec<fused::Layer> = shape.layers(model);
         let layers = device.buffer_of("layers", &layers);
         let anchor = wave.per_lane("anchor", if spec.needs.centred { plan.parameters } else { 0 });
         let Workspace { places, updates, order, landmarks, server, history, state, observations, .. } = wave;
-        let buffers = [
-            places,
-            updates,
-            order,
-            &inputs,
-            &labels,
-            &layers,
-            landmarks,
-            server,
-            history,
-            state,
-            &anchor,
-            observations,
-        ];
+        let buffers =
+            [places, updates, order, inputs, labels, &layers, landmarks, server, history, state, &anchor, observations];
         let pipeline = device.pipeline(&KERNEL, &shape.variant(model.activation, network.loss));
         Self { dispatch: device.dispatch(&pipeline, &buffers, &params, [wave.lanes(), 1, 1]), params }
     }

@@ -1,11 +1,15 @@
 //! The dispatches that leave the gradient of every lane's step in `gradient`, and its loss in `loss_partials`.
 
 use super::device::Buffer;
+use super::graph::{Call, Pass, Purpose, Room};
 use super::plan;
 use super::program::Dispatch;
+use super::samples::Gathering;
 use super::steps::Workspace;
-use crate::kernels::matmul::{Dense, Epilogue, Tile};
-use crate::kernels::{finish, gather, loss, matmul, quadratic};
+use crate::kernels::matmul::{Dense, Epilogue};
+use crate::kernels::tile::Tile;
+use crate::kernels::{Batch, finish, loss, matmul, quadratic};
+use crate::problem::model::Perceptron;
 use crate::problem::{Network, Problem, Quadratic};
 
 /// Whoever computes the gradients of a wave, and where they go.
@@ -23,7 +27,10 @@ impl Gradient<'_> {
             self.wave.per_lane("anchor", if self.wave.spec.needs.centred { self.wave.plan.parameters } else { 0 });
         let mut dispatches = match &*self.wave.spec.problem {
             Problem::Quadratic(problem) => vec![self.quadratic(problem)],
-            Problem::Network(network) => self.backpropagation(network, &anchor),
+            Problem::Network(network) => match network.model.perceptron() {
+                Some(model) => self.backpropagation(network, model, &anchor),
+                None => self.through(network, &anchor),
+            },
         };
         if self.wave.spec.needs.finish {
             dispatches.push(self.finish(&anchor));
@@ -75,23 +82,74 @@ impl Gradient<'_> {
         self.wave.device.dispatch(&self.wave.device.pipeline(&quadratic::KERNEL, &[]), &buffers, &params, workgroups)
     }
 
+    /// Through a graph of any layers, and back; before that the same at the minimum, where runs are centred.
+    fn through(&self, network: &Network, anchor: &Buffer) -> Vec<Dispatch> {
+        let Workspace { device, spec, plan, .. } = self.wave;
+        let rows = plan::rows(network, spec);
+        let pass = plan.training(spec, network, spec.lanes);
+        let mut rooms = pass.allocate(device);
+        let labels = self.wave.per_lane("labels", rows);
+        let all: Vec<u32> = (0..rows as u32).collect();
+        let order = match spec.batch {
+            Some(_) => self.wave.order.clone(),
+            None => device.buffer_of("order", &all),
+        };
+        let inputs = rooms[&Room::Tape(pass.tape.values[0])].clone();
+        let gathering = Gathering {
+            places: self.wave.places,
+            order: &order,
+            augmentation: network.augmentation,
+            lanes: spec.lanes,
+            rows,
+            inputs: &inputs,
+            labels: &labels,
+        };
+        let mut dispatches = vec![self.wave.samples().gather(device, &gathering)];
+        let outputs = rooms[&Room::Tape(pass.tape.outputs())].clone();
+        rooms.insert(Room::Places, self.wave.places.clone());
+        rooms.insert(Room::Running, self.wave.statistics.clone());
+        let mut go = |pass: &Pass, versions: &Buffer, gradient: &Buffer| {
+            rooms.insert(Room::Versions, versions.clone());
+            rooms.insert(Room::Gradient, gradient.clone());
+            let bound = |calls: Vec<Call>| calls.into_iter().map(|call| call.dispatch(device, &rooms));
+            dispatches.extend(bound(pass.forward()));
+            dispatches.push(self.loss(network, rows, rows, &labels, &outputs));
+            dispatches.extend(bound(pass.backward()));
+        };
+        if spec.needs.centred {
+            // All lanes share the minimum, which has no ring; its batches are the run's already.
+            let batch = Batch { slots: 0, ..pass.batch };
+            let at_minimum = Pass::new(&network.model, batch, Purpose::Training { freshens: false });
+            go(&at_minimum, self.wave.landmarks, anchor);
+        }
+        go(&pass, self.wave.history, self.gradient);
+        dispatches
+    }
+
     /// Forward through the layers, the loss, and back; before that the same at the minimum, where runs are centred.
-    fn backpropagation(&self, network: &Network, anchor: &Buffer) -> Vec<Dispatch> {
-        let model = network.model.perceptron().expect("interim");
+    fn backpropagation(&self, network: &Network, model: &Perceptron, anchor: &Buffer) -> Vec<Dispatch> {
         let layers = &model.layers;
         let rows = plan::rows(network, self.wave.spec);
         let last = layers.len() - 1;
         let mut dispatches = Vec::new();
 
-        let data = self.wave.device.buffer_of("data", &network.data.inputs);
-        let data_labels = self.wave.device.buffer_of("data_labels", &network.data.labels);
+        let samples = self.wave.samples();
         let (inputs, labels, label_stride) = if self.wave.spec.batch.is_some() {
             let inputs = self.wave.per_lane("inputs", rows * network.data.features());
             let labels = self.wave.per_lane("labels", rows);
-            dispatches.push(self.gather(network, rows, [&data, &data_labels, &inputs, &labels]));
+            let gathering = Gathering {
+                places: self.wave.places,
+                order: self.wave.order,
+                augmentation: network.augmentation,
+                lanes: self.wave.spec.lanes,
+                rows,
+                inputs: &inputs,
+                labels: &labels,
+            };
+            dispatches.push(samples.gather(self.wave.device, &gathering));
             (inputs, labels, rows)
         } else {
-            (data, data_labels, 0)
+            (samples.inputs.clone(), samples.labels.clone(), 0)
         };
 
         // The last layer's outputs become, in place, its delta.
@@ -145,20 +203,10 @@ impl Gradient<'_> {
         dispatches
     }
 
-    fn gather(&self, network: &Network, rows: usize, buffers: [&Buffer; 4]) -> Dispatch {
-        let Workspace { device, spec, places, order, .. } = self.wave;
-        let Network { data, augmentation, .. } = network;
-        let params = gather::params(spec.lanes, rows, data.shape, *augmentation);
-        let workgroups = [(rows * data.features()).div_ceil(gather::WORKGROUP) as u32, self.wave.lanes(), 1];
-        let pipeline = device.pipeline(&gather::KERNEL, &gather::variant(*augmentation));
-        let [data, data_labels, inputs, labels] = buffers;
-        device.dispatch(&pipeline, &[places, order, data, data_labels, inputs, labels], &params, workgroups)
-    }
-
     /// `buffers`: a, b, c, slope.
     fn product(&self, epilogue: Epilogue, params: &matmul::Params, buffers: [&Buffer; 4]) -> Dispatch {
         let tile = Tile::for_shape(params.rows, params.columns);
-        let pipeline = self.wave.device.pipeline(&matmul::KERNEL, &tile.variant(epilogue));
+        let pipeline = self.wave.device.pipeline(&matmul::KERNEL, &matmul::variant(tile, epilogue));
         let [a, b, c, slope] = buffers;
         let workgroups = tile.workgroups(params.rows, params.columns, params.lanes);
         self.wave.device.dispatch(&pipeline, &[self.wave.places, a, b, c, slope], params, workgroups)

@@ -3,7 +3,7 @@
 use super::gradient::Gradient;
 use super::program::Dispatch;
 use super::steps::Workspace;
-use crate::kernels::{observe, step};
+use crate::kernels::{grid, observe, step};
 
 /// One step of the whole wave.
 pub fn dispatches(wave: &Workspace) -> Vec<Dispatch> {
@@ -27,7 +27,7 @@ pub fn dispatches(wave: &Workspace) -> Vec<Dispatch> {
         &device.pipeline(&step::KERNEL, &[]),
         &[places, updates, &gradient, landmarks, server, history, state, &moment_partials],
         &update,
-        [plan.moment_partials as u32, wave.lanes(), 1],
+        grid(plan.moment_partials, spec.lanes),
     ));
     let seen = observe::Params {
         step: 0,

@@ -5,9 +5,10 @@
 //! - `fault` keeps what goes wrong on it, and says what hangs
 //! - [`program`] makes pipelines and dispatches of [`crate::kernels`], which `cache` keeps for the next run
 //! - `timing` says how long dispatches take
-//! - [`plan`] counts what a wave takes, before anything is allocated
-//! - `steps` puts the dispatches of a wave's steps together on the path that the plan takes: `fused`, or `layered` with its
-//!   `gradient`
+//! - [`plan`] counts what a wave takes, before anything is allocated, on the [`path`] that it takes; `sizes` lists its buffers
+//! - `steps` puts the dispatches of a wave's steps together on that path: `fused`, or `layered` with its `gradient`
+//! - `graph` makes dispatches of the layers of any model, in the order and on the buffers that its `tape` has
+//! - `samples` is the data on the device, over which `evaluation` goes
 //! - `starts` puts lanes at the beginning of their runs
 //! - `tables` keeps the lanes, and works out what each does at every step
 //! - `blocks` brings observations to the host while the device goes on, at the `pace` that the device keeps
@@ -16,16 +17,22 @@
 mod blocks;
 mod cache;
 pub mod device;
+mod evaluation;
 mod fault;
 mod fused;
 mod gradient;
+mod graph;
 mod layered;
 mod pace;
+pub mod path;
 pub mod plan;
 pub mod program;
+mod samples;
+mod sizes;
 mod starts;
 mod steps;
 mod tables;
+mod tape;
 mod timing;
 mod wave;
 
@@ -33,7 +40,7 @@ pub use device::{AdapterChoice, AdapterReport, Checks, Options, adapters};
 
 use super::{Engine, EngineError, EngineInfo, Footprint, Run, Wave, WaveSpec};
 use device::Device;
-pub use plan::Paths;
+pub use path::Paths;
 use plan::Plan;
 pub use wave::Rehearsal;
 

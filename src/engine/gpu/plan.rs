@@ -1,19 +1,18 @@
 //! What a wave takes of a device, counted before anything is allocated: how many lanes fit, and in what portions their
 //! steps are submitted.
 
+use super::graph::{Call, Pass, Purpose};
+use super::path::{FUSED, Path, Paths};
+use super::sizes::{Size, WORD, sizes};
 use crate::engine::{EngineError, WaveSpec};
-use crate::kernels::fused::{self, Shape};
-use crate::kernels::packing::{Packing, quads};
-use crate::kernels::{gather, loss, matmul, quadratic, step};
-use crate::problem::model::Perceptron;
+use crate::kernels::motion::Update;
+use crate::kernels::packing::Packing;
+use crate::kernels::tile::Tile;
+use crate::kernels::{Batch, finish, gather, loss, quadratic, step};
+use crate::problem::data::Dataset;
+use crate::problem::model::graph::{Op, Over};
 use crate::problem::{Network, Problem};
 use wgpu::Limits;
-
-/// Bytes of an f32 or u32.
-const WORD: u64 = 4;
-
-/// Steps in one submit at most, on the layered path and on the fused one: beyond these the cost of a submit is long paid for.
-const MOST_STEPS: (usize, usize) = (64, 256);
 
 /// Floating-point operations in the first submit at most; how fast the device is shows in it. Drivers kill submits that
 /// take seconds; a small integrated GPU needs a tenth of a second for these.
@@ -25,98 +24,14 @@ pub const MOST_SOFTWARE_WORK: u64 = 1_000_000_000;
 /// Bytes of the largest table of a submit at most.
 const TABLE: u64 = 64 << 20;
 
-/// The same for one lane on the fused path, which is a single workgroup's however many others stand idle.
-const MOST_LANE_WORK: u64 = 1_000_000_000;
-
 /// What a device holds a plan to.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds<'a> {
     pub limits: &'a Limits,
-    /// Turns of loops in one dispatch, where there is an end to them ([`Shape::turns`]).
+    /// Turns of loops in one dispatch, where there is an end to them ([`crate::kernels::fused::MOST_TURNS`]).
     pub turns: usize,
     /// Floating-point operations in the first submit.
     pub work: u64,
-}
-
-/// Which paths the waves of a device may take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Paths {
-    /// The fused one where it can be had.
-    #[default]
-    Fastest,
-    /// The fused one or none.
-    Fused,
-    Layered,
-}
-
-/// How a wave makes its steps. The same for every number of lanes, since a run has the same bits in all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
-#[strum(serialize_all = "kebab-case")]
-pub enum Path {
-    /// One workgroup per lane makes many whole steps in one dispatch ([`crate::kernels::fused`]).
-    Fused(Shape),
-    /// A dispatch for every product, all lanes in it.
-    Layered,
-}
-
-impl Path {
-    fn new(spec: &WaveSpec, work: usize, bounds: Bounds, paths: Paths) -> Result<Self, EngineError> {
-        match (paths, Self::fused(spec, work, bounds)) {
-            (Paths::Layered, _) | (Paths::Fastest, Err(_)) => Ok(Self::Layered),
-            (Paths::Fastest | Paths::Fused, Ok(path)) => Ok(path),
-            (Paths::Fused, Err(why)) => Err(EngineError::TooLarge(format!("the fused step takes {why}"))),
-        }
-    }
-
-    /// The fused path, or what of it cannot be had. `work` is that of one lane's step.
-    fn fused(spec: &WaveSpec, work: usize, Bounds { limits, turns: most_turns, .. }: Bounds) -> Result<Self, String> {
-        let Problem::Network(network) = &*spec.problem else {
-            return Err("a network: this is a quadratic".into());
-        };
-        let (buffers, most) = (fused::KERNEL.bindings.len(), limits.max_storage_buffers_per_shader_stage);
-        if buffers > most as usize {
-            return Err(format!("{buffers} storage buffers; the adapter has {most}"));
-        }
-        if work as u64 > MOST_LANE_WORK {
-            return Err(format!("at most {MOST_LANE_WORK} operations in a step of a lane: this has {work}"));
-        }
-        let memory = limits.max_compute_workgroup_storage_size as usize;
-        let invocations = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
-        if !network.augmentation.is_none() {
-            return Err("samples as they are: these are augmented".into());
-        }
-        let rows = rows(network, spec);
-        let model = perceptron(network)?;
-        let shape = Shape::new(model, rows, memory, invocations as usize)?;
-        let turns = shape.turns(model, rows, true);
-        if turns > most_turns {
-            return Err(format!("at most {most_turns} turns of its loops in a step: {rows} rows take {turns}"));
-        }
-        Ok(Self::Fused(shape))
-    }
-
-    /// Steps in any submit at most.
-    fn most_steps(&self, spec: &WaveSpec, most_turns: usize) -> usize {
-        match (self, &*spec.problem) {
-            (Self::Fused(shape), Problem::Network(network)) => {
-                let turns =
-                    shape.turns(network.model.perceptron().expect(FUSED), rows(network, spec), spec.needs.centred);
-                MOST_STEPS.1.min(most_turns / turns)
-            }
-            _ => MOST_STEPS.0,
-        }
-    }
-
-    /// Steps in the first submit at most, of a wave whose lanes take `work` together in a step and `lane_work` each.
-    fn first_steps(&self, work: u64, lane_work: u64, most_work: u64) -> usize {
-        let alone = if *self == Self::Layered { u64::MAX } else { MOST_LANE_WORK / lane_work };
-        (most_work / work).min(alone) as usize
-    }
-
-    /// As run.json names it.
-    pub fn name(&self) -> &'static str {
-        self.into()
-    }
 }
 
 /// The numbers of a wave on a device.
@@ -130,6 +45,10 @@ pub struct Plan {
     pub portion: usize,
     /// Steps in any: what the tables have room for.
     pub room: usize,
+    /// Submits that a single step is cut into while it takes more than a first submit may.
+    pub pieces: usize,
+    /// Samples of every lane that go through an evaluation at once.
+    pub chunk: usize,
     pub path: Path,
     /// How vectors of P numbers are stored.
     pub packing: Packing,
@@ -141,25 +60,19 @@ pub struct Plan {
     pub moment_partials: usize,
 }
 
-/// A buffer's size, but for the number of lanes.
-struct Size {
-    name: &'static str,
-    shared: u64,
-    per_lane: u64,
-}
-
 impl Plan {
     /// # Errors
-    /// [`EngineError::TooLarge`], with the numbers, where not even one lane fits.
+    /// [`EngineError::TooLarge`], with the numbers, where not even one lane fits; [`EngineError::Unavailable`] where a norm has
+    /// nothing to go by.
     pub fn new(spec: &WaveSpec, bounds: Bounds, paths: Paths) -> Result<Self, EngineError> {
-        let limits = bounds.limits;
         let parameters = spec.problem.dimension();
-        let (loss_partials, work) = match &*spec.problem {
-            Problem::Quadratic(_) => (quadratic::partials(parameters), parameters),
+        let (loss_partials, work, chunk) = match &*spec.problem {
+            Problem::Quadratic(_) => (quadratic::partials(parameters), parameters, 0),
             Problem::Network(network) => {
                 let rows = rows(network, spec);
+                check_norms(network, rows)?;
                 let weights = network.model.graph.products();
-                (loss::partials(rows), 6 * rows * weights)
+                (loss::partials(rows), 6 * rows * weights, chunk(network, rows))
             }
         };
         let path = Path::new(spec, work, bounds, paths)?;
@@ -167,31 +80,68 @@ impl Plan {
             (Path::Fused(_), Problem::Network(network)) => Packing::of(network.model.perceptron().expect(FUSED)),
             _ => Packing::none(parameters),
         };
-        let moment_partials = step::partials(parameters);
         let (capacity, parameters) = (spec.lanes, packing.length());
-        let mut plan =
-            Self { capacity, bytes: 0, portion: 1, room: 1, path, packing, parameters, loss_partials, moment_partials };
-        plan.check_grid(spec, limits)?;
-        plan.capacity = plan.lanes_that_fit(spec, limits)?;
+        let mut plan = Self {
+            capacity,
+            bytes: 0,
+            portion: 1,
+            room: 1,
+            pieces: 1,
+            chunk,
+            path,
+            packing,
+            parameters,
+            loss_partials,
+            moment_partials: step::partials(spec.problem.dimension()),
+        };
+        plan.capacity = plan.check_dispatches(spec, bounds)?.min(plan.lanes_that_fit(spec, bounds.limits)?);
 
         let lanes = plan.capacity.max(1) as u64;
-        let table = lanes * UPDATE.max(spec.batch.unwrap_or(0) as u64 * WORD);
-        let room = largest_buffer(limits).min(TABLE) / table;
+        let table = lanes * (size_of::<Update>() as u64).max(spec.batch.unwrap_or(0) as u64 * WORD);
+        let room = largest_buffer(bounds.limits).min(TABLE) / table;
         plan.room = spec.block.min(plan.path.most_steps(spec, bounds.turns)).min(room as usize).max(1);
         plan.portion = plan.room.min(plan.path.first_steps(lanes * work as u64, work as u64, bounds.work)).max(1);
-        plan.bytes = plan.sizes(spec).iter().map(|size| size.shared + lanes * size.per_lane).sum();
+        plan.pieces = (lanes * work as u64).div_ceil(bounds.work).max(1) as usize;
+        let sizes = sizes(&plan, spec, plan.capacity);
+        plan.bytes = sizes.iter().map(|size| size.shared + lanes * size.per_lane).sum();
         Ok(plan)
+    }
+
+    /// Whether every sample is padded to whole vec4s, as the fused path reads them.
+    pub fn pads_samples(&self) -> bool {
+        self.path != Path::Layered
+    }
+
+    /// The pass through a graph that makes gradients, of `lanes` lanes.
+    pub fn training<'a>(&self, spec: &WaveSpec, network: &'a Network, lanes: usize) -> Pass<'a> {
+        let slots = spec.needs.slots;
+        let batch = Batch { lanes, rows: rows(network, spec), parameters: self.parameters, slots };
+        Pass::new(&network.model, batch, Purpose::Training { freshens: true })
+    }
+
+    /// The pass that evaluates the server's weights, of `lanes` lanes.
+    pub fn evaluation<'a>(&'a self, network: &'a Network, lanes: usize) -> Pass<'a> {
+        let batch = Batch { lanes, rows: self.chunk, parameters: self.parameters, slots: 1 };
+        let packed = match self.path {
+            Path::Fused(_) => network.model.perceptron().map(|model| (model, &self.packing)),
+            Path::Layered => None,
+        };
+        Pass::new(&network.model, batch, Purpose::Evaluation(packed))
     }
 
     fn lanes_that_fit(&self, spec: &WaveSpec, limits: &Limits) -> Result<usize, EngineError> {
         let largest = largest_buffer(limits);
         let mut lanes = spec.lanes.min(limits.max_compute_workgroups_per_dimension as usize);
-        for Size { name, shared, per_lane } in self.sizes(spec) {
+        let staging = Size { name: "staging", shared: 0, per_lane: 4 * WORD * spec.block as u64 };
+        for size in sizes(self, spec, 1).into_iter().chain([staging]) {
+            let Size { name, shared, per_lane } = size;
             if shared.max(per_lane) > largest {
                 let asked = shared.max(per_lane);
                 let whose = if shared > per_lane { "the wave" } else { "one lane" };
                 return Err(EngineError::TooLarge(format!(
-                    "the buffer '{name}' of {whose} takes {asked} bytes; the adapter's largest is {largest} bytes"
+                    "the buffer '{name}' of {whose} takes {asked} bytes; the adapter's largest is {largest} bytes; {} would \
+                     help",
+                    size.remedy()
                 )));
             }
             let fit = largest.checked_div(per_lane).unwrap_or(u64::MAX);
@@ -200,88 +150,107 @@ impl Plan {
         Ok(lanes)
     }
 
-    /// Every buffer of a wave but the small ones: each left out is smaller than one that is listed, or its steps are
-    /// what `room` limits.
-    fn sizes(&self, spec: &WaveSpec) -> Vec<Size> {
-        let shared = |name, words: usize| Size { name, shared: words as u64 * WORD, per_lane: 0 };
-        let per_lane = |name, words: usize| Size { name, shared: 0, per_lane: words as u64 * WORD };
-        let mut sizes = vec![
-            shared("landmarks", 3 * self.parameters),
-            per_lane("history", spec.needs.slots * self.parameters),
-            per_lane("state", spec.needs.memories() * self.parameters),
-            per_lane("server", self.parameters),
-            per_lane("observations", 4 * spec.block),
-        ];
-        if spec.needs.centred {
-            sizes.push(per_lane("anchor", self.parameters));
-        }
-        if self.path == Path::Layered {
-            sizes.extend([
-                per_lane("gradient", self.parameters),
-                per_lane("loss_partials", self.loss_partials),
-                per_lane("moment_partials", 4 * self.moment_partials),
-            ]);
-        }
-        match (&*spec.problem, &self.path) {
-            (Problem::Quadratic(_), _) => sizes.push(shared("eigenvalues", self.parameters)),
-            (Problem::Network(network), Path::Fused(_)) => {
-                let features = network.data.features();
-                sizes.push(shared("data", network.data.samples() * 4 * quads(features)));
+    /// Checks that every dispatch but for its lanes stays within the workgroups of one dimension, and its loops within
+    /// their turns. Returns how many lanes they have room for.
+    fn check_dispatches(&self, spec: &WaveSpec, bounds: Bounds) -> Result<usize, EngineError> {
+        let most = bounds.limits.max_compute_workgroups_per_dimension as usize;
+        let mut lanes = most;
+        for Grid { name, workgroups: [x, y, layers], turns } in self.grids(spec) {
+            if x.max(y).max(layers) > most {
+                let workgroups = x.max(y).max(layers);
+                return Err(EngineError::TooLarge(format!(
+                    "'{name}' takes {workgroups} workgroups in one dimension; the adapter has {most}"
+                )));
             }
-            (Problem::Network(network), Path::Layered) => {
-                let rows = rows(network, spec);
-                sizes.push(shared("data", network.data.inputs.len()));
-                if spec.batch.is_some() {
-                    sizes.push(per_lane("inputs", rows * network.data.features()));
-                }
-                let layers = &network.model.perceptron().expect(FUSED).layers;
-                sizes.extend(layers.iter().map(|layer| per_lane("values", rows * layer.outputs)));
-                let hidden = layers.iter().rev().skip(1);
-                sizes.extend(hidden.clone().map(|layer| per_lane("slopes", rows * layer.outputs)));
-                sizes.extend(hidden.map(|layer| per_lane("deltas", rows * layer.outputs)));
+            if turns > bounds.turns {
+                return Err(EngineError::TooLarge(format!(
+                    "'{name}' takes {turns} turns of its loops; the adapter ends them after {}; smaller batches or a smaller \
+                     model would help",
+                    bounds.turns
+                )));
             }
+            lanes = lanes.min(most / layers);
         }
-        sizes
+        Ok(lanes)
     }
 
-    /// Whether every dispatch but for its lanes stays within the workgroups of one dimension.
-    fn check_grid(&self, spec: &WaveSpec, limits: &Limits) -> Result<(), EngineError> {
-        let mut grids = vec![("step", self.parameters.div_ceil(step::WORKGROUP))];
-        if let (Problem::Network(network), Path::Layered) = (&*spec.problem, &self.path) {
-            let rows = rows(network, spec);
-            grids.push(("gather", (rows * network.data.features()).div_ceil(gather::WORKGROUP)));
-            for layer in &network.model.perceptron().expect(FUSED).layers {
-                for (rows, columns) in [(rows, layer.outputs), (rows, layer.inputs), (layer.outputs, layer.inputs + 1)]
-                {
-                    let [x, y, _] =
-                        matmul::Tile::for_shape(rows as u32, columns as u32).workgroups(rows as u32, columns as u32, 1);
-                    grids.push(("matmul", x.max(y) as usize));
-                }
+    /// Those of one lane.
+    fn grids(&self, spec: &WaveSpec) -> Vec<Grid> {
+        let along = |name, workgroups, turns| Grid { name, workgroups: [workgroups, 1, 1], turns };
+        let mut grids = Vec::new();
+        if let Problem::Quadratic(_) = &*spec.problem {
+            grids.push(along("quadratic", self.loss_partials, 1));
+        }
+        if spec.needs.finish && self.path == Path::Layered {
+            grids.push(along("finish", 1, 2 * self.parameters.div_ceil(finish::WORKGROUP)));
+        }
+        let Problem::Network(network) = &*spec.problem else { return grids };
+        let of_calls = |calls: Vec<Call>| calls.into_iter().map(Grid::of).collect::<Vec<_>>();
+        let gathering = |rows: usize| along("gather", (rows * network.data.features()).div_ceil(gather::WORKGROUP), 1);
+        if spec.needs.evaluation {
+            grids.push(gathering(self.chunk));
+            grids.extend(of_calls(self.evaluation(network, 1).forward()));
+        }
+        if self.path != Path::Layered {
+            return grids;
+        }
+        let rows = rows(network, spec);
+        grids.push(gathering(rows));
+        let Some(model) = network.model.perceptron() else {
+            let pass = self.training(spec, network, 1);
+            grids.extend(of_calls(pass.forward()));
+            grids.extend(of_calls(pass.backward()));
+            return grids;
+        };
+        for layer in &model.layers {
+            let (inputs, outputs) = (layer.inputs, layer.outputs);
+            for [rows, inner, columns] in
+                [[rows, inputs, outputs], [rows, outputs, inputs], [outputs, rows, inputs + 1]]
+            {
+                let tile = Tile::for_shape(rows as u32, columns as u32);
+                let workgroups = tile.workgroups(rows as u32, columns as u32, 1).map(|count| count as usize);
+                grids.push(Grid { name: "matmul", workgroups, turns: tile.turns(inner) });
             }
         }
-        let most = limits.max_compute_workgroups_per_dimension as usize;
-        match grids.into_iter().find(|(_, workgroups)| *workgroups > most) {
-            Some((name, workgroups)) => Err(EngineError::TooLarge(format!(
-                "'{name}' takes {workgroups} workgroups in one dimension; the adapter has {most}"
-            ))),
-            None => Ok(()),
-        }
+        grids
     }
 }
 
-/// Bytes of a lane's place in one step.
-const UPDATE: u64 = size_of::<crate::kernels::motion::Update>() as u64;
+/// A dispatch of one lane, as far as devices limit it.
+struct Grid {
+    name: &'static str,
+    workgroups: [usize; 3],
+    turns: usize,
+}
+
+impl Grid {
+    fn of(call: Call) -> Self {
+        Self { name: call.kernel.name, workgroups: call.workgroups.map(|count| count as usize), turns: call.turns }
+    }
+}
+
+/// A batch norm needs two numbers of every channel.
+fn check_norms(network: &Network, rows: usize) -> Result<(), EngineError> {
+    let of_one =
+        |op: Op, pixels: usize| matches!(op, Op::Normalise { over: Over::Batch { .. }, .. }) && rows * pixels < 2;
+    if network.model.graph.nodes.iter().any(|node| of_one(node.op, node.shape.pixels())) {
+        return Err(EngineError::Unavailable(
+            "a batch norm of one number for each channel has no variance; accepted: batches of at least 2".into(),
+        ));
+    }
+    Ok(())
+}
+
+/// Samples at a time of an evaluation: about as many as a gradient has, but neither so few that a device idles nor so many
+/// that their values outweigh a lane's weights.
+fn chunk(network: &Network, rows: usize) -> usize {
+    let parts = std::iter::once(&network.data).chain(&network.test);
+    rows.clamp(32, 256).min(parts.map(Dataset::samples).max().unwrap_or(rows))
+}
 
 /// The largest buffer that a kernel can see and index with 32 bits.
 fn largest_buffer(limits: &Limits) -> u64 {
     limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(WORD * u64::from(u32::MAX))
-}
-
-/// What a plan relies on once it is on the fused path.
-const FUSED: &str = "the fused path is a perceptron's";
-
-fn perceptron(network: &Network) -> Result<&Perceptron, String> {
-    network.model.perceptron().ok_or_else(|| "a perceptron: this model has other layers".into())
 }
 
 /// Rows per gradient of a network.
@@ -291,13 +260,15 @@ pub fn rows(network: &Network, spec: &WaveSpec) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::path::MOST_STEPS;
     use super::*;
     use crate::engine::Needs;
     use crate::kernels::activation::Activation;
     use crate::kernels::fused::MOST_TURNS;
-    use crate::problem::Quadratic;
     use crate::problem::data::{DataSource, Dataset};
     use crate::problem::model::Model;
+    use crate::problem::model::zoo::Named;
+    use crate::problem::{Quadratic, Shape as DataShape};
     use crate::schedule::Sampling;
     use std::sync::Arc;
 
@@ -358,6 +329,22 @@ mod tests {
     }
 
     #[test]
+    fn a_step_that_is_too_much_for_a_submit_is_cut() {
+        let shape = DataShape::new(3, 32, 32);
+        let data = Dataset { inputs: vec![0.0; 40 * shape.elements()], labels: vec![0; 40], shape, classes: 10 };
+        let model = Named::Vgg11.graph(shape, 10).unwrap().into();
+        let problem = Problem::Network(Network::new(model, crate::kernels::loss::Loss::Ce, 0.0, data));
+        let spec = WaveSpec { needs: Needs { slots: 2, ..Needs::default() }, ..spec(problem, Some(32), 3) };
+        // 153 million products, of which there are three of 32 rows in each of three lanes: 88 GFLOP.
+        let of = |work| Plan::new(&spec, Bounds { work, ..bounds(&Limits::default()) }, Paths::Fastest).unwrap();
+        assert_eq!((of(MOST_WORK).capacity, of(MOST_WORK).portion, of(MOST_WORK).pieces), (1, 1, 1));
+        let large = Limits { max_storage_buffer_binding_size: 1 << 30, max_buffer_size: 1 << 30, ..Limits::default() };
+        let whole = Plan::new(&spec, bounds(&large), Paths::Fastest).unwrap();
+        assert_eq!((whole.capacity, whole.portion, whole.pieces), (3, 1, 3));
+        assert_eq!(of(MOST_SOFTWARE_WORK).pieces, 30);
+    }
+
+    #[test]
     fn what_cannot_fit_is_refused_with_the_numbers() {
         let message = |spec: &WaveSpec| match plan(spec) {
             Err(EngineError::TooLarge(message)) => message,
@@ -367,9 +354,9 @@ mod tests {
         assert!(ring.contains("'history'") && ring.contains("264000000") && ring.contains("134217728"), "{ring}");
         let grid = message(&WaveSpec {
             needs: Needs { slots: 1, ..Needs::default() },
-            ..spec(quadratic(65_535 * step::WORKGROUP + 1), None, 1)
+            ..spec(quadratic(65_535 * quadratic::WORKGROUP + 1), None, 1)
         });
-        assert!(grid.contains("'step'") && grid.contains("65536") && grid.contains("65535"), "{grid}");
+        assert!(grid.contains("'quadratic'") && grid.contains("65536") && grid.contains("65535"), "{grid}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::device::{Buffer, Checks, Device};
 use crate::kernels::{Access, Kernel};
 use bytemuck::Pod;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::PoisonError;
 
 /// One variant of a kernel, compiled.
@@ -117,8 +118,19 @@ impl Device {
         params: &P,
         workgroups: [u32; 3],
     ) -> Dispatch {
+        self.bind(pipeline, buffers, bytemuck::bytes_of(params).to_vec(), workgroups)
+    }
+
+    /// The same with the bytes of the parameters.
+    pub(super) fn bind(
+        &self,
+        pipeline: &Pipeline,
+        buffers: &[&Buffer],
+        params: Vec<u8>,
+        workgroups: [u32; 3],
+    ) -> Dispatch {
         let Pipeline { kernel, pipeline, bindings } = pipeline;
-        assert_eq!(size_of::<P>(), kernel.immediates(), "parameters of {}", kernel.name);
+        assert_eq!(params.len(), kernel.immediates(), "parameters of {}", kernel.name);
         assert_eq!(buffers.len(), kernel.bindings.len(), "buffers of {}", kernel.name);
         let entries: Vec<_> = buffers
             .iter()
@@ -127,7 +139,6 @@ impl Device {
             .collect();
         let descriptor = wgpu::BindGroupDescriptor { label: Some(kernel.name), layout: bindings, entries: &entries };
         let buffers = self.handle.create_bind_group(&descriptor);
-        let params = bytemuck::bytes_of(params).to_vec();
         Dispatch { kernel: kernel.name, pipeline: pipeline.clone(), buffers, params, workgroups }
     }
 
@@ -137,22 +148,34 @@ impl Device {
         Dispatch { params: bytemuck::bytes_of(params).to_vec(), ..dispatch.clone() }
     }
 
-    /// Encodes `steps` rounds of `dispatches`, in their order; round i runs with step i.
-    pub fn encode(&self, dispatches: &[Dispatch], steps: usize) -> wgpu::CommandEncoder {
+    /// Encodes rounds of `dispatches`, in their order; round i runs with step i.
+    pub fn encode(&self, dispatches: &[Dispatch], steps: Range<usize>) -> wgpu::CommandEncoder {
         let mut encoder = self.handle.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        for step in 0..steps as u32 {
+        for step in steps {
             for dispatch in dispatches {
-                dispatch.record(&mut pass, step);
+                dispatch.record(&mut pass, step as u32);
             }
         }
         drop(pass);
         encoder
     }
 
+    /// The same, to be submitted one after the other: a single round in up to `pieces` pieces, several in one.
+    pub(super) fn encode_in(
+        &self,
+        dispatches: &[Dispatch],
+        steps: Range<usize>,
+        pieces: usize,
+    ) -> Vec<wgpu::CommandEncoder> {
+        let pieces = if steps.len() == 1 { pieces.min(dispatches.len()) } else { 1 };
+        let of_piece = dispatches.chunks(dispatches.len().div_ceil(pieces));
+        of_piece.map(|dispatches| self.encode(dispatches, steps.clone())).collect()
+    }
+
     /// Runs `steps` rounds of `dispatches` without waiting for them.
     pub fn run(&self, dispatches: &[Dispatch], steps: usize) {
-        let commands = self.encode(dispatches, steps).finish();
+        let commands = self.encode(dispatches, 0..steps).finish();
         self.push(commands);
     }
 }

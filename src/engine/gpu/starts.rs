@@ -6,11 +6,11 @@ use super::plan::Plan;
 use super::program::Dispatch;
 use crate::engine::WaveSpec;
 use crate::kernels::packing::Packing;
-use crate::kernels::{Place, start};
+use crate::kernels::{Place, grid, start};
 use std::sync::Arc;
 
 /// Distinct starts that there is room for at first: a sweep has two.
-const ROOM: usize = 2;
+pub const ROOM: usize = 2;
 
 pub struct Starts {
     device: Device,
@@ -107,7 +107,7 @@ fn dispatch(
     [server, history, state]: &[Buffer; 3],
     lanes: usize,
 ) -> Dispatch {
-    let workgroups = [params.parameters.div_ceil(start::WORKGROUP as u32), lanes as u32, 1];
+    let workgroups = grid((params.parameters as usize).div_ceil(start::WORKGROUP), lanes);
     let pipeline = device.pipeline(&start::KERNEL, &[]);
     device.dispatch(&pipeline, &[places, starts, server, history, state], params, workgroups)
 }

@@ -3,8 +3,10 @@
 use super::device::{Buffer, Device};
 use super::fused::Fused;
 use super::layered;
-use super::plan::{Path, Plan};
+use super::path::Path;
+use super::plan::Plan;
 use super::program::Dispatch;
+use super::samples::Samples;
 use crate::engine::WaveSpec;
 use crate::problem::Problem;
 
@@ -22,6 +24,10 @@ pub struct Workspace<'a> {
     pub state: &'a Buffer,
     pub landmarks: &'a Buffer,
     pub observations: &'a Buffer,
+    /// lanes x running statistics
+    pub statistics: &'a Buffer,
+    /// None of a quadratic.
+    pub samples: Option<&'a Samples>,
 }
 
 impl Workspace<'_> {
@@ -30,6 +36,11 @@ impl Workspace<'_> {
             (Path::Fused(shape), Problem::Network(network)) => Steps::Fused(Fused::new(self, network, shape)),
             _ => Steps::Layered(layered::dispatches(self)),
         }
+    }
+
+    /// Those of a network.
+    pub fn samples(&self) -> &Samples {
+        self.samples.expect("a network has samples")
     }
 
     pub fn lanes(&self) -> u32 {
@@ -59,11 +70,12 @@ impl Steps {
         }
     }
 
-    /// Encodes the first `steps` steps of the wave's tables.
-    pub fn encode(&self, device: &Device, steps: usize) -> wgpu::CommandEncoder {
+    /// Encodes the first `steps` steps of the wave's tables, to be submitted one after the other: a single one in up to
+    /// `pieces` pieces.
+    pub fn encode(&self, device: &Device, steps: usize, pieces: usize) -> Vec<wgpu::CommandEncoder> {
         match self {
-            Self::Fused(fused) => device.encode(&[fused.dispatch(device, steps)], 1),
-            Self::Layered(dispatches) => device.encode(dispatches, steps),
+            Self::Fused(fused) => vec![device.encode(&[fused.dispatch(device, steps)], 0..1)],
+            Self::Layered(dispatches) => device.encode_in(dispatches, 0..steps, pieces),
         }
     }
 

@@ -56,7 +56,7 @@ impl Device {
     fn time_on_host(&self, dispatches: &[Dispatch]) -> Result<Vec<f64>, EngineError> {
         let time = |dispatch: &Dispatch| {
             let dispatch = std::slice::from_ref(dispatch);
-            let commands = self.encode(dispatch, 1).finish();
+            let commands = self.encode(dispatch, 0..1).finish();
             self.wait()?;
             let begin = Instant::now();
             self.submit(commands, &describe(dispatch));

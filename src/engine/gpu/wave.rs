@@ -2,15 +2,19 @@
 
 use super::blocks::{Blocks, OBSERVATION};
 use super::device::{Buffer, Device};
+use super::evaluation::Evaluator;
 use super::pace::Pace;
-use super::plan::{Path, Paths, Plan};
+use super::path::{Path, Paths};
+use super::plan::Plan;
 use super::program::Dispatch;
+use super::samples::Samples;
 use super::starts::Starts;
 use super::steps::{Steps, Workspace};
 use super::tables::{Lane, Tables};
 use crate::engine::{EngineError, Evaluation, Observations, Part, Renewal, Run, Wave, WaveSpec};
 use crate::kernels::motion::Update;
-use crate::kernels::{Place, renew};
+use crate::kernels::{Place, grid, renew};
+use crate::problem::Problem;
 use crate::schedule::RowTables;
 use std::sync::Arc;
 
@@ -45,6 +49,10 @@ pub struct GpuWave {
     /// steps of a submit at most x lanes.
     updates: Buffer,
     server: Buffer,
+    /// lanes x running statistics.
+    statistics: Buffer,
+    /// None where the wave is not evaluated.
+    evaluator: Option<Evaluator>,
     /// steps of a submit at most x lanes x 4.
     observations: Buffer,
     blocks: Blocks,
@@ -69,6 +77,11 @@ impl GpuWave {
         let state = room("state", spec.needs.memories() * plan.parameters);
         let observations = device.buffer("observations", (plan.room * lanes) as u64 * OBSERVATION);
         let blocks = Blocks::new(device, lanes, spec.block, Pace::new(plan.portion, plan.room));
+        let statistics = room("statistics", spec.problem.fresh_statistics().len());
+        let samples = match &*spec.problem {
+            Problem::Quadratic(_) => None,
+            Problem::Network(network) => Some(Samples::new(device, &network.data, plan.pads_samples())),
+        };
         let flat = vec![0.0; spec.problem.dimension()];
         let curvature = spec.problem.curvature().unwrap_or(&flat);
         let landmarks = [&spec.minimum, &spec.direction, curvature].map(|landmark| plan.packing.pack(landmark));
@@ -86,8 +99,16 @@ impl GpuWave {
             state: &state,
             landmarks: &landmarks,
             observations: &observations,
+            statistics: &statistics,
+            samples: samples.as_ref(),
         };
         let steps = workspace.steps();
+        let evaluator = match (&*spec.problem, &samples) {
+            (Problem::Network(network), Some(samples)) if spec.needs.evaluation => {
+                Some(Evaluator::new(&workspace, network, samples))
+            }
+            _ => None,
+        };
         let renewals = device.buffer("renewals", (lanes * size_of::<Place>()) as u64);
         let factors = room("factors", 1);
         let renewing = renew::Params {
@@ -101,7 +122,7 @@ impl GpuWave {
             &device.pipeline(&renew::KERNEL, &[]),
             &[&renewals, &factors, &landmarks, &server, &history, &state],
             &renewing,
-            [plan.parameters.div_ceil(renew::WORKGROUP) as u32, lanes as u32, 1],
+            grid(plan.parameters.div_ceil(renew::WORKGROUP), lanes),
         );
         let starts = Starts::new(device, &spec, &plan, [&server, &history, &state]);
         device.check().map_err(|error| match error {
@@ -131,6 +152,8 @@ impl GpuWave {
             order,
             updates,
             server,
+            statistics,
+            evaluator,
             observations,
             blocks,
             plan,
@@ -146,6 +169,12 @@ impl GpuWave {
         Rehearsal { dispatches: self.steps.dispatches(&self.device, steps), steps }
     }
 
+    /// Puts running statistics in a lane's place, after all that was submitted.
+    fn set_statistics(&self, lane: usize, statistics: &[f64]) {
+        let narrow: Vec<f32> = statistics.iter().map(|x| *x as f32).collect();
+        self.device.write(&self.statistics, lane * narrow.len(), &narrow);
+    }
+
     /// Writes the tables of the next `steps` steps of every lane.
     fn schedule(&mut self, steps: usize) {
         let tables = Tables::next(&mut self.lanes, steps, self.spec.batch.unwrap_or(0));
@@ -159,6 +188,7 @@ impl Wave for GpuWave {
     fn start(&mut self, lane: usize, run: Run) -> Result<(), EngineError> {
         self.spec.admits(&run)?;
         self.starts.begin(lane, &run.start);
+        self.set_statistics(lane, &self.spec.problem.fresh_statistics());
         self.lanes[lane] = Some(Lane::new(&run, &self.spec, self.rows.as_ref()));
         self.device.check()
     }
@@ -180,8 +210,12 @@ impl Wave for GpuWave {
             self.starts.flush();
             let portion = self.blocks.pace().min(steps - done);
             self.schedule(portion);
-            let commands = self.steps.encode(&self.device, portion);
-            self.blocks.submit(&mut block, commands, &self.observations, [done, portion], &self.what);
+            let mut pieces = self.steps.encode(&self.device, portion, self.plan.pieces);
+            let last = pieces.pop().expect("a portion has a piece");
+            for piece in pieces {
+                self.device.submit(piece.finish(), &self.what);
+            }
+            self.blocks.submit(&mut block, last, &self.observations, [done, portion], &self.what);
             done += portion;
         }
         self.device.check()?;
@@ -195,6 +229,10 @@ impl Wave for GpuWave {
 
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
         self.starts.flush();
+        let copied = renewals.iter().filter(|renewal| renewal.lane != renewal.source);
+        let statistics: Vec<_> =
+            copied.map(|it| Ok((it.lane, self.statistics(it.source)?))).collect::<Result<_, EngineError>>()?;
+        statistics.iter().for_each(|(lane, statistics)| self.set_statistics(*lane, statistics));
         let lanes = self.lanes.len();
         // Copies first, all with factor 1: a source may itself be scaled in the same call.
         for copying in [true, false] {
@@ -226,11 +264,21 @@ impl Wave for GpuWave {
         Ok(self.plan.packing.unpack(&server))
     }
 
-    fn statistics(&mut self, _: usize) -> Result<Vec<f64>, EngineError> {
-        Err(EngineError::Unavailable("statistics".into()))
+    fn statistics(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
+        let length = self.spec.problem.fresh_statistics().len();
+        if length == 0 {
+            return Ok(Vec::new());
+        }
+        let statistics: Vec<f32> = self.device.read(&self.statistics, lane * length, length)?;
+        Ok(statistics.into_iter().map(f64::from).collect())
     }
 
-    fn evaluate(&mut self, _: Part) -> Result<Vec<Option<Evaluation>>, EngineError> {
-        Err(EngineError::Unavailable("evaluation".into()))
+    fn evaluate(&mut self, part: Part) -> Result<Vec<Option<Evaluation>>, EngineError> {
+        self.starts.flush();
+        let Some(evaluator) = &self.evaluator else {
+            return Err(EngineError::Unavailable("the wave's spec announced no evaluation".into()));
+        };
+        let busy: Vec<bool> = self.lanes.iter().map(Option::is_some).collect();
+        evaluator.evaluate(part, &busy)
     }
 }

@@ -1,0 +1,102 @@
+//! Which path a wave takes, and in what portions it takes it.
+
+use super::plan::{Bounds, rows};
+use crate::engine::{EngineError, WaveSpec};
+use crate::kernels::fused::{self, Shape};
+use crate::problem::model::Perceptron;
+use crate::problem::{Network, Problem};
+
+/// Steps in one submit at most, on the layered path and on the fused one: beyond these the cost of a submit is long paid for.
+pub(super) const MOST_STEPS: (usize, usize) = (64, 256);
+
+/// Floating-point operations of one lane in the first submit on the fused path at most, which is a single workgroup's however
+/// many others stand idle.
+const MOST_LANE_WORK: u64 = 1_000_000_000;
+
+/// Which paths the waves of a device may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Paths {
+    /// The fused one where it can be had.
+    #[default]
+    Fastest,
+    /// The fused one or none.
+    Fused,
+    Layered,
+}
+
+/// How a wave makes its steps. The same for every number of lanes, since a run has the same bits in all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Path {
+    /// One workgroup per lane makes many whole steps in one dispatch ([`crate::kernels::fused`]).
+    Fused(Shape),
+    /// A dispatch for every product, all lanes in it.
+    Layered,
+}
+
+impl Path {
+    pub(super) fn new(spec: &WaveSpec, work: usize, bounds: Bounds, paths: Paths) -> Result<Self, EngineError> {
+        match (paths, Self::fused(spec, work, bounds)) {
+            (Paths::Layered, _) | (Paths::Fastest, Err(_)) => Ok(Self::Layered),
+            (Paths::Fastest | Paths::Fused, Ok(path)) => Ok(path),
+            (Paths::Fused, Err(why)) => Err(EngineError::TooLarge(format!("the fused step takes {why}"))),
+        }
+    }
+
+    /// The fused path, or what of it cannot be had. `work` is that of one lane's step.
+    fn fused(spec: &WaveSpec, work: usize, Bounds { limits, turns: most_turns, .. }: Bounds) -> Result<Self, String> {
+        let Problem::Network(network) = &*spec.problem else {
+            return Err("a network: this is a quadratic".into());
+        };
+        let (buffers, most) = (fused::KERNEL.bindings.len(), limits.max_storage_buffers_per_shader_stage);
+        if buffers > most as usize {
+            return Err(format!("{buffers} storage buffers; the adapter has {most}"));
+        }
+        if work as u64 > MOST_LANE_WORK {
+            return Err(format!("at most {MOST_LANE_WORK} operations in a step of a lane: this has {work}"));
+        }
+        let memory = limits.max_compute_workgroup_storage_size as usize;
+        let invocations = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+        if !network.augmentation.is_none() {
+            return Err("samples as they are: these are augmented".into());
+        }
+        let rows = rows(network, spec);
+        let model = perceptron(network)?;
+        let shape = Shape::new(model, rows, memory, invocations as usize)?;
+        let turns = shape.turns(model, rows, true);
+        if turns > most_turns {
+            return Err(format!("at most {most_turns} turns of its loops in a step: {rows} rows take {turns}"));
+        }
+        Ok(Self::Fused(shape))
+    }
+
+    /// Steps in any submit at most.
+    pub(super) fn most_steps(&self, spec: &WaveSpec, most_turns: usize) -> usize {
+        match (self, &*spec.problem) {
+            (Self::Fused(shape), Problem::Network(network)) => {
+                let turns =
+                    shape.turns(network.model.perceptron().expect(FUSED), rows(network, spec), spec.needs.centred);
+                MOST_STEPS.1.min(most_turns / turns)
+            }
+            _ => MOST_STEPS.0,
+        }
+    }
+
+    /// Steps in the first submit at most, of a wave whose lanes take `work` together in a step and `lane_work` each.
+    pub(super) fn first_steps(&self, work: u64, lane_work: u64, most_work: u64) -> usize {
+        let alone = if *self == Self::Layered { u64::MAX } else { MOST_LANE_WORK / lane_work };
+        (most_work / work).min(alone) as usize
+    }
+
+    /// As run.json names it.
+    pub fn name(&self) -> &'static str {
+        self.into()
+    }
+}
+
+/// What a plan relies on once it is on the fused path.
+pub(super) const FUSED: &str = "the fused path is a perceptron's";
+
+fn perceptron(network: &Network) -> Result<&Perceptron, String> {
+    network.model.perceptron().ok_or_else(|| "a perceptron: this model has other layers".into())
+}

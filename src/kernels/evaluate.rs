@@ -1,0 +1,49 @@
+//! `evaluate`: the loss of every sample and whether the model has it right, summed over a chunk of the data.
+//!
+//! Right is a sample whose largest output is that of its class; of equal ones the first counts, and none
+//! where one is not a number. A step of the block is a chunk.
+//!
+//! Bindings of `evaluate.wgsl`, one invocation per row:
+//! - `places`: chunks x lanes
+//! - `labels`: lanes x rows
+//! - `outputs`: lanes x rows x classes
+//! - `results`: lanes x chunks x [`partials`] x 2: sums of losses, and of samples that are right
+
+use super::{Kernel, Place, read, read_write, shared_struct};
+
+pub const WGSL: &str = include_str!("../../shaders/evaluate.wgsl");
+
+shared_struct! {
+    /// Immediates of `evaluate.wgsl`.
+    pub struct Params {
+        /// The chunk.
+        pub step: u32,
+        pub lanes: u32,
+        /// Of a chunk.
+        pub rows: u32,
+        /// Of all chunks: what the last one has beyond them does not count.
+        pub samples: u32,
+        pub classes: u32,
+        /// Partial sums of a chunk.
+        pub partials: u32,
+        /// Partial sums of a lane.
+        pub stride: u32,
+    }
+}
+
+/// Rows per workgroup.
+pub const WORKGROUP: usize = 64;
+
+pub const KERNEL: Kernel = Kernel {
+    name: "evaluate",
+    source: WGSL,
+    bindings: &[read("places"), read("labels"), read("outputs"), read_write("results")],
+    structs: &[Place::LAYOUT, Params::LAYOUT],
+    constants: &[("WORKGROUP", WORKGROUP as f64)],
+    variants: &["LOSS"],
+};
+
+/// Partial sums of a chunk of `rows` rows.
+pub fn partials(rows: usize) -> usize {
+    rows.div_ceil(WORKGROUP)
+}

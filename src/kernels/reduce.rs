@@ -1,0 +1,41 @@
+//! `reduce`: adds up the slices of a layer's gradient, in their order.
+//!
+//! Bindings of `reduce.wgsl`, one invocation per element of a slice:
+//! - `places`: steps x lanes
+//! - `partials`: lanes x slices x rows x (columns and, where there is a bias, one more)
+//! - `gradient`: lanes x P
+
+use super::{Kernel, Place, read, read_write, shared_struct};
+
+pub const WGSL: &str = include_str!("../../shaders/reduce.wgsl");
+
+shared_struct! {
+    /// Immediates of `reduce.wgsl`.
+    pub struct Params {
+        pub step: u32,
+        pub lanes: u32,
+        pub slices: u32,
+        pub rows: u32,
+        /// Of the weight.
+        pub columns: u32,
+        /// 1 where one more column is the bias gradient.
+        pub biased: u32,
+        /// Where the gradients of weight and bias begin in a lane.
+        pub weight: u32,
+        pub bias: u32,
+        /// P.
+        pub parameters: u32,
+    }
+}
+
+/// Elements per workgroup.
+pub const WORKGROUP: usize = 128;
+
+pub const KERNEL: Kernel = Kernel {
+    name: "reduce",
+    source: WGSL,
+    bindings: &[read("places"), read("partials"), read_write("gradient")],
+    structs: &[Place::LAYOUT, Params::LAYOUT],
+    constants: &[("WORKGROUP", WORKGROUP as f64)],
+    variants: &[],
+};

@@ -1,0 +1,75 @@
+//! Register tiles: how a workgroup shares out a product of matrices. Not a kernel of its own: `shaders/tiles.wgsl` follows the
+//! text of the kernels that make one.
+
+/// Inner elements that a workgroup holds at a time.
+pub const DEPTH: u32 = 16;
+
+/// The shape of a workgroup: its invocations, and the parts of 4 x 4 elements that each of them computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tile {
+    pub threads_x: u32,
+    pub threads_y: u32,
+    /// Parts beside each other.
+    pub across: u32,
+    /// Parts below each other.
+    pub down: u32,
+}
+
+impl Tile {
+    /// Square, tall and wide, 64 invocations each.
+    const SMALL: [Self; 3] = [Self::of(8, 8, 1), Self::of(4, 16, 1), Self::of(16, 4, 1)];
+
+    /// 64 x 64 elements: an invocation reads a number for every four that it multiplies, instead of every two.
+    const LARGE: Self = Self::of(8, 8, 2);
+
+    pub const ALL: [Self; 4] = [Self::SMALL[0], Self::SMALL[1], Self::SMALL[2], Self::LARGE];
+
+    const fn of(threads_x: u32, threads_y: u32, parts: u32) -> Self {
+        Self { threads_x, threads_y, across: parts, down: parts }
+    }
+
+    /// The tile that covers a product with the fewest elements beyond its edges; the large one where the product has at
+    /// least four of them and it covers little more. No tile changes a bit of the result.
+    pub fn for_shape(rows: u32, columns: u32) -> Self {
+        let covered = |tile: &Self| {
+            let [x, y, _] = tile.workgroups(rows, columns, 1);
+            u64::from(x * tile.columns()) * u64::from(y * tile.rows())
+        };
+        let small = Self::SMALL.into_iter().min_by_key(covered).expect("there are tiles");
+        let large = Self::LARGE;
+        let is_large = rows >= 2 * large.rows() && columns >= 2 * large.columns();
+        if is_large && 8 * covered(&large) <= 9 * covered(&small) { large } else { small }
+    }
+
+    /// Rows of the product that a workgroup computes.
+    pub const fn rows(&self) -> u32 {
+        4 * self.threads_y * self.down
+    }
+
+    /// Columns of the product that a workgroup computes.
+    pub const fn columns(&self) -> u32 {
+        4 * self.threads_x * self.across
+    }
+
+    /// Workgroups that cover a product of `lanes` lanes.
+    pub fn workgroups(&self, rows: u32, columns: u32, lanes: u32) -> [u32; 3] {
+        [columns.div_ceil(self.columns()), rows.div_ceil(self.rows()), lanes]
+    }
+
+    /// The values of its constants in a kernel's variants.
+    pub fn variant(&self) -> [(&'static str, f64); 5] {
+        [
+            ("THREADS_X", f64::from(self.threads_x)),
+            ("THREADS_Y", f64::from(self.threads_y)),
+            ("ACROSS", f64::from(self.across)),
+            ("DOWN", f64::from(self.down)),
+            ("PARTS", f64::from(self.across * self.down)),
+        ]
+    }
+
+    /// Turns of an invocation's loops over `inner` elements.
+    pub fn turns(&self, inner: usize) -> usize {
+        let loads = DEPTH * (self.rows() + self.columns()) / (4 * self.threads_x * self.threads_y);
+        inner.div_ceil(DEPTH as usize) * (DEPTH + loads + 1) as usize
+    }
+}
