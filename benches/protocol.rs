@@ -164,6 +164,7 @@ fn follow(sweep: &Sweep, engine: &dyn Engine, cell: &Cell, rates: &[f64], horizo
         seed: sweep.plan.seed_order,
         start: Arc::new(start),
         centred: false,
+        statistics: None,
     };
     for (lane, lr) in rates.iter().enumerate() {
         wave.start(lane, Run { lr: (*lr).into(), ..run.clone() }).expect("the run fits");

@@ -75,6 +75,7 @@ impl Shape {
             seed: 3,
             start: Arc::new(network.model.init(1)),
             centred: false,
+            statistics: None,
         }
     }
 }

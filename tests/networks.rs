@@ -209,6 +209,7 @@ fn run(problem: &Problem, seed: u64) -> Run {
         seed,
         start: Arc::new(network(problem).model.init(seed)),
         centred: false,
+        statistics: None,
     }
 }
 
@@ -293,6 +294,22 @@ fn the_cpu_engine_trains_any_network() {
             assert_eq!(all[1], trained(engine, &problem, &[4])[0]);
         }
     }
+}
+
+#[test]
+fn a_run_starts_with_the_statistics_that_it_is_given() {
+    let problem = small(Augmentation::default());
+    let statistics: Vec<f64> = numbers(network(&problem).model.statistics(), 9).map(|x| x + 2.0).collect();
+    let mut wave = Cpu::<f64>::default().open(spec(&problem, 1)).unwrap();
+    wave.start(0, Run { statistics: Some(Arc::new(statistics.clone())), ..run(&problem, 1) }).unwrap();
+    assert_eq!(wave.statistics(0).unwrap(), statistics);
+}
+
+#[test]
+fn a_batch_norm_of_single_numbers_is_refused() {
+    let problem = small(Augmentation::default());
+    let error = Cpu::<f32>::default().capacity(&WaveSpec { batch: Some(1), ..spec(&problem, 1) }).unwrap_err();
+    assert!(error.to_string().contains("batches of at least 2"), "{error}");
 }
 
 #[test]

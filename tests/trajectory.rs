@@ -87,7 +87,8 @@ fn check(engine: &dyn Engine, exact: f64, inexact: f64) {
         };
         let mut wave = engine.open(spec).unwrap();
         let start = Arc::new(vec![1.0]);
-        wave.start(0, Run { rule, lr: 0.5.into(), schedule, seed: 0, start, centred: false }).unwrap();
+        wave.start(0, Run { rule, lr: 0.5.into(), schedule, seed: 0, start, centred: false, statistics: None })
+            .unwrap();
         let (mut seen, mut projections) = (Vec::new(), Vec::new());
         for _ in 0..STEPS {
             projections.push(wave.advance(1).unwrap().get(0, 0).projection);

@@ -178,6 +178,7 @@ fn rate(engine: &dyn Engine, spec: WaveSpec, plan: &Plan, cells: &[&Cell], time:
             seed: plan.seed_order,
             start: Arc::clone(&start),
             centred: centred(cell),
+            statistics: None,
         };
         wave.start(lane, run)?;
     }

@@ -141,11 +141,18 @@ pub struct Run {
     pub seed: u64,
     /// x_0, P: the server weights and every slot start here; velocities start at 0.
     pub start: Arc<Vec<f64>>,
+    /// Running statistics to start with; those of a model that has seen nothing where `None`.
+    pub statistics: Option<Arc<Vec<f64>>>,
     /// Whether the gradient of each minibatch at the minimum is subtracted from its gradient.
     pub centred: bool,
 }
 
 impl Run {
+    /// Running statistics at the start.
+    fn statistics(&self, spec: &WaveSpec) -> Vec<f64> {
+        self.statistics.as_ref().map_or_else(|| spec.problem.fresh_statistics(), |statistics| statistics.to_vec())
+    }
+
     fn course(&self, spec: &WaveSpec) -> Course {
         Course::new(self.rule, self.lr.clone(), &self.schedule, self.seed, spec.problem.weight_decay(), self.centred)
     }

@@ -22,8 +22,17 @@ pub struct Training {
     pub problem: Arc<Problem>,
     /// In the order of the plan: arm by arm, seed by seed.
     pub runs: Vec<Member>,
-    /// x_0 of each of the plan's seeds.
-    starts: Vec<Arc<Vec<f64>>>,
+    /// Of each of the plan's seeds.
+    starts: Vec<Start>,
+}
+
+/// What a run starts from.
+#[derive(Clone, Debug)]
+struct Start {
+    /// x_0
+    weights: Arc<Vec<f64>>,
+    /// Running statistics of batch norms, where they were loaded with the weights.
+    statistics: Option<Arc<Vec<f64>>>,
 }
 
 /// One run: an arm with a seed, both by their place in the plan.
@@ -47,11 +56,15 @@ impl Training {
         let problem = Arc::new(Problem::Network(network));
         let starts = match &plan.task.init {
             Some(path) => {
-                let start = weights::load(&problem, path).map_err(|error| PlanError(format!("--init {error}")))?;
-                let start = Arc::new(start);
-                plan.seeds.iter().map(|_| Arc::clone(&start)).collect()
+                let read = weights::load_with_statistics(network_of(&problem), path);
+                let [weights, statistics] = read.map_err(|error| PlanError(format!("--init {error}")))?;
+                let start = Start { weights: Arc::new(weights), statistics: Some(Arc::new(statistics)) };
+                vec![start; plan.seeds.len()]
             }
-            None => plan.seeds.iter().map(|seed| Arc::new(network_of(&problem).model.init(*seed))).collect(),
+            None => {
+                let fresh = |seed| Start { weights: Arc::new(network_of(&problem).model.init(seed)), statistics: None };
+                plan.seeds.iter().map(|seed| fresh(*seed)).collect()
+            }
         };
         let members = |arm: usize| (0..plan.seeds.len()).map(move |seed| Member { arm, seed });
         let runs = (0..plan.arms.len()).flat_map(members).collect();
@@ -76,7 +89,7 @@ impl Training {
 
     /// x_0
     pub fn start(&self, run: usize) -> &Arc<Vec<f64>> {
-        &self.starts[self.runs[run].seed]
+        &self.starts[self.runs[run].seed].weights
     }
 
     /// Rows of an update's gradient, where they are not all.
@@ -112,6 +125,7 @@ impl Training {
             seed: self.seed(run),
             start: Arc::clone(self.start(run)),
             centred: false,
+            statistics: self.starts[self.runs[run].seed].statistics.clone(),
         }
     }
 

@@ -52,7 +52,7 @@ impl<T: Precision> Lane<T> {
             order: shared.rows.as_ref().map(|rows| BatchOrder::new(rows, run.seed)),
             centred: run.centred,
             state: State::at_rest(&start, needs.slots, needs.velocities(), usize::from(needs.second_moment)),
-            statistics: shared.spec.problem.fresh_statistics().into_iter().map(T::of).collect(),
+            statistics: run.statistics(&shared.spec).into_iter().map(T::of).collect(),
         }
     }
 

@@ -100,6 +100,9 @@ impl<T: Precision> Engine for Cpu<T> {
 
     /// As many lanes as keep every thread busy, and as half of the free memory holds.
     fn capacity(&self, spec: &WaveSpec) -> Result<usize, EngineError> {
+        if let Problem::Network(network) = &*spec.problem {
+            network.check_rows(spec.batch.unwrap_or(network.data.samples())).map_err(EngineError::Unavailable)?;
+        }
         let (needed, shared) = (lane_bytes::<T>(spec), thread_bytes::<T>(spec));
         let free = free_memory().unwrap_or(u64::MAX) / 2;
         let fit = (free.saturating_sub(shared) / needed).min(usize::MAX as u64) as usize;

@@ -10,7 +10,6 @@ use crate::kernels::packing::Packing;
 use crate::kernels::tile::Tile;
 use crate::kernels::{Batch, finish, gather, loss, quadratic, step};
 use crate::problem::data::Dataset;
-use crate::problem::model::graph::{Op, Over};
 use crate::problem::{Network, Problem};
 use wgpu::Limits;
 
@@ -70,7 +69,7 @@ impl Plan {
             Problem::Quadratic(_) => (quadratic::partials(parameters), parameters, 0),
             Problem::Network(network) => {
                 let rows = rows(network, spec);
-                check_norms(network, rows)?;
+                network.check_rows(rows).map_err(EngineError::Unavailable)?;
                 let weights = network.model.graph.products();
                 (loss::partials(rows), 6 * rows * weights, chunk(network, rows))
             }
@@ -227,18 +226,6 @@ impl Grid {
     fn of(call: Call) -> Self {
         Self { name: call.kernel.name, workgroups: call.workgroups.map(|count| count as usize), turns: call.turns }
     }
-}
-
-/// A batch norm needs two numbers of every channel.
-fn check_norms(network: &Network, rows: usize) -> Result<(), EngineError> {
-    let of_one =
-        |op: Op, pixels: usize| matches!(op, Op::Normalise { over: Over::Batch { .. }, .. }) && rows * pixels < 2;
-    if network.model.graph.nodes.iter().any(|node| of_one(node.op, node.shape.pixels())) {
-        return Err(EngineError::Unavailable(
-            "a batch norm of one number for each channel has no variance; accepted: batches of at least 2".into(),
-        ));
-    }
-    Ok(())
 }
 
 /// Samples at a time of an evaluation: about as many as a gradient has, but neither so few that a device idles nor so many

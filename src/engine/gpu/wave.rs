@@ -188,7 +188,7 @@ impl Wave for GpuWave {
     fn start(&mut self, lane: usize, run: Run) -> Result<(), EngineError> {
         self.spec.admits(&run)?;
         self.starts.begin(lane, &run.start);
-        self.set_statistics(lane, &self.spec.problem.fresh_statistics());
+        self.set_statistics(lane, &run.statistics(&self.spec));
         self.lanes[lane] = Some(Lane::new(&run, &self.spec, self.rows.as_ref()));
         self.device.check()
     }

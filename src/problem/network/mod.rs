@@ -6,7 +6,7 @@ pub use pass::{Mode, Pass};
 
 use super::data::Dataset;
 use super::model::Model;
-use super::model::graph::{Op, Over};
+use super::model::graph::{Node, Op, Over};
 use crate::kernels::loss::Loss;
 use crate::kernels::real::{Number, ordered_sum};
 use crate::schedule::Augmentation;
@@ -35,6 +35,22 @@ impl Network {
 
     pub fn dimension(&self) -> usize {
         self.model.parameters()
+    }
+
+    /// Whether gradients can be taken of batches of `rows` samples.
+    ///
+    /// # Errors
+    /// Where a batch norm would have a single number for each channel.
+    pub fn check_rows(&self, rows: usize) -> Result<(), String> {
+        let is_one = |node: &Node| {
+            matches!(node.op, Op::Normalise { over: Over::Batch { .. }, .. }) && rows * node.shape.pixels() < 2
+        };
+        if self.model.graph.nodes.iter().any(is_one) {
+            return Err(
+                "a batch norm of one number for each channel has no variance; accepted: batches of at least 2".into()
+            );
+        }
+        Ok(())
     }
 
     /// v^T H_i v for every sample i, H_i the Hessian of the objective on that sample alone; f64.
