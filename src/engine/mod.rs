@@ -244,7 +244,7 @@ impl Observations {
 pub struct Footprint {
     /// Bytes of one lane.
     pub lane: u64,
-    /// Bytes that a wave takes however many lanes it has, where they are no part of a lane's: what threads compute in.
+    /// Bytes that a wave takes however many lanes it has: what threads compute in, or the data on a device.
     pub shared: u64,
     /// Bytes that are free, where the system tells.
     pub free: Option<u64>,

@@ -112,7 +112,8 @@ impl Engine for Gpu {
 
     fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
         let plan = self.plan(spec)?;
-        Ok(Footprint { lane: plan.bytes / plan.capacity.max(1) as u64, shared: 0, free: None })
+        let (lanes, shared) = (plan.capacity.max(1) as u64, plan.shared_bytes);
+        Ok(Footprint { lane: (plan.bytes - shared) / lanes, shared, free: None })
     }
 
     fn path(&self, spec: &WaveSpec) -> Result<String, EngineError> {

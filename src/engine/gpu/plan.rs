@@ -40,6 +40,8 @@ pub struct Plan {
     pub capacity: usize,
     /// Bytes that those lanes take.
     pub bytes: u64,
+    /// Those of them that no lane has for itself.
+    pub shared_bytes: u64,
     /// Steps in the first submit.
     pub portion: usize,
     /// Steps in any: what the tables have room for.
@@ -83,6 +85,7 @@ impl Plan {
         let mut plan = Self {
             capacity,
             bytes: 0,
+            shared_bytes: 0,
             portion: 1,
             room: 1,
             pieces: 1,
@@ -102,7 +105,8 @@ impl Plan {
         plan.portion = plan.room.min(plan.path.first_steps(lanes * work as u64, work as u64, bounds.work)).max(1);
         plan.pieces = (lanes * work as u64).div_ceil(bounds.work).max(1) as usize;
         let sizes = sizes(&plan, spec, plan.capacity);
-        plan.bytes = sizes.iter().map(|size| size.shared + lanes * size.per_lane).sum();
+        plan.shared_bytes = sizes.iter().map(|size| size.shared).sum();
+        plan.bytes = plan.shared_bytes + lanes * sizes.iter().map(|size| size.per_lane).sum::<u64>();
         Ok(plan)
     }
 
