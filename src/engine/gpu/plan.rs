@@ -96,7 +96,9 @@ impl Plan {
             loss_partials,
             moment_partials: step::partials(spec.problem.dimension()),
         };
-        plan.capacity = plan.check_dispatches(spec, bounds)?.min(plan.lanes_that_fit(spec, bounds.limits)?);
+        // Buffers first: what fits them can be counted in 32 bits, as dispatches are.
+        plan.capacity = plan.lanes_that_fit(spec, bounds.limits)?;
+        plan.capacity = plan.capacity.min(plan.check_dispatches(spec, bounds)?);
 
         let lanes = plan.capacity.max(1) as u64;
         let table = lanes * (size_of::<Update>() as u64).max(spec.batch.unwrap_or(0) as u64 * WORD);
