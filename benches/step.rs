@@ -30,7 +30,12 @@ struct Case {
     slots: u32,
     /// Steps of one `advance`.
     block: usize,
+    /// Of the f64 oracle, relative.
+    tolerance: f64,
 }
+
+/// Distances of millions of weights in f32, whose squares are added in sixteen sums.
+const LARGE_F32: f64 = 5e-4;
 
 /// A perceptron on the digits.
 const fn digits(
@@ -40,7 +45,7 @@ const fn digits(
     batch: Option<usize>,
     slots: u32,
 ) -> Case {
-    Case { name, data: "digits", model, samples, batch, slots, block: 16 }
+    Case { name, data: "digits", model, samples, batch, slots, block: 16, tolerance: STEPS_F32 }
 }
 
 const PERCEPTRONS: [Case; 7] = [
@@ -58,7 +63,7 @@ const PERCEPTRONS: [Case; 7] = [
 /// A convolutional network on random images of CIFAR's shape; in a batch that a program in an adapter's place can bear.
 const fn images(name: &'static str, model: &'static str) -> Case {
     let data = "synthetic:clusters:shape=3x32x32:samples=64:test=1";
-    Case { name, data, model, samples: None, batch: Some(8), slots: 2, block: 1 }
+    Case { name, data, model, samples: None, batch: Some(8), slots: 2, block: 1, tolerance: LARGE_F32 }
 }
 
 const NETWORKS: [Case; 3] = [
@@ -95,7 +100,7 @@ impl Case {
 
     fn check(&self, engine: &dyn Engine, lanes: usize) {
         let expected = self.observe(&Cpu::<f64>::default(), lanes);
-        if let Err(difference) = close(self.name, &self.observe(engine, lanes), &expected, STEPS_F32) {
+        if let Err(difference) = close(self.name, &self.observe(engine, lanes), &expected, self.tolerance) {
             panic!("{}: {difference}", engine.info().adapter);
         }
     }
@@ -143,7 +148,8 @@ fn perceptrons(criterion: &mut Criterion) {
 
 fn networks(criterion: &mut Criterion) {
     let (gpu, is_hardware) = gpu();
-    let lanes: &[usize] = if is_hardware { &[4, 16, 64] } else { &[2] };
+    // llvmpipe binds 128 MiB: two lanes of VGG-11 with their two versions are more.
+    let lanes: &[usize] = if is_hardware { &[4, 16, 64] } else { &[1] };
     NETWORKS.iter().for_each(|case| case.measure(criterion, 2, gpu.as_ref(), lanes));
 }
 
