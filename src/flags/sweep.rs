@@ -29,7 +29,8 @@ pub struct SweepArgs {
     /// How many samples, chosen by --seed-data: a number or 'all'
     #[arg(long, default_value = "512", help_heading = "Problem")]
     pub samples: Samples,
-    /// mlp:WIDTH-WIDTH-..., linear, or quadratic:EIGENVALUE,EIGENVALUE,... (of its Hessian; needs no data)
+    /// mlp:WIDTH-WIDTH-..., linear, quadratic:EIGENVALUE,EIGENVALUE,... (of its Hessian; needs no data), layers:LAYER,LAYER,...
+    /// or a name (see `tauscope train`); where layers have kinks a minimum may not be found
     #[arg(long, default_value = "mlp:16", help_heading = "Problem")]
     pub model: ModelSpec,
     #[arg(long, value_enum, default_value_t = Activation::Tanh, help_heading = "Problem")]
