@@ -48,6 +48,8 @@ struct WaveReport {
     /// Runs that advance at once.
     lanes: usize,
     lane_bytes: u64,
+    /// What threads compute in, or what lanes share on a device.
+    shared_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -67,7 +69,7 @@ pub fn run(plan: Plan, json: bool) -> Result<()> {
     let Chosen { engine, why } = choose(plan.engine, plan.adapter.as_deref(), plan.precision)?;
     let (mut waves, mut free_bytes) = (Vec::new(), None);
     for (spec, runs) in training.groups(&*engine)? {
-        let Footprint { lane, free, .. } = engine.footprint(&spec)?;
+        let Footprint { lane, shared, free } = engine.footprint(&spec)?;
         free_bytes = free;
         waves.push(WaveReport {
             rows: spec.batch,
@@ -77,6 +79,7 @@ pub fn run(plan: Plan, json: bool) -> Result<()> {
             steps_of_epoch: training.steps_of_epoch(spec.batch),
             lanes: engine.capacity(&spec)?,
             lane_bytes: lane,
+            shared_bytes: shared,
         });
     }
     let shown = if json { usize::MAX } else { SHOWN };
@@ -113,9 +116,9 @@ fn text(report: &Report) -> Result<String> {
     );
     writeln!(text, "engine   {} {} on {} ({})", engine.engine, engine.precision, engine.adapter, report.engine_choice)?;
     let free = report.free_bytes.map_or(String::new(), |free| format!(" of {} free", bytes(free)));
-    for WaveReport { rows, path, runs, slots, steps_of_epoch, lanes, lane_bytes } in &report.waves {
+    for WaveReport { rows, path, runs, slots, steps_of_epoch, lanes, lane_bytes, shared_bytes } in &report.waves {
         let rows = rows.map_or("all samples".into(), |rows| format!("{rows} samples"));
-        let (lane, all) = (bytes(*lane_bytes), bytes(lane_bytes * *lanes as u64));
+        let (lane, all) = (bytes(*lane_bytes), bytes(shared_bytes + lane_bytes * *lanes as u64));
         writeln!(
             text,
             "wave     {lanes} of {runs} runs at once, {rows} a gradient, {steps_of_epoch} steps an epoch, {path}; {slots} slots, \

@@ -13,21 +13,6 @@ pub struct Layer {
     pub bias: usize,
 }
 
-impl Layer {
-    pub fn weight<'a, T>(&self, parameters: &'a [T]) -> &'a [T] {
-        &parameters[self.weight..self.bias]
-    }
-
-    pub fn bias<'a, T>(&self, parameters: &'a [T]) -> &'a [T] {
-        &parameters[self.bias..self.bias + self.outputs]
-    }
-
-    /// Weight and bias of this layer in a flat gradient.
-    pub fn split_mut<'a, T>(&self, parameters: &'a mut [T]) -> (&'a mut [T], &'a mut [T]) {
-        parameters[self.weight..self.bias + self.outputs].split_at_mut(self.bias - self.weight)
-    }
-}
-
 /// A multilayer perceptron: dense layers with an activation between them and none after the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Perceptron {
