@@ -5,7 +5,7 @@
 //! Every result is checked against f64 before it is timed, and again afterwards. The cases, and how their work is counted,
 //! are those of `tauscope bench`. Whole steps on an adapter are in benches/step.rs.
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/suite/common/mod.rs"]
 mod common;
 
 use common::{KERNEL_F32, assert_close, close, gpu};

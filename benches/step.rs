@@ -3,7 +3,7 @@
 //!
 //! Every case is checked against the f64 oracle before it is timed, and again afterwards.
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/suite/common/mod.rs"]
 mod common;
 
 use common::{STEPS_F32, close};

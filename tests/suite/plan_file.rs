@@ -258,7 +258,7 @@ fn the_example_says_what_it_does_and_is_never_overwritten() {
 
 #[test]
 fn the_plan_in_the_readme_is_one() {
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../../README.md");
     let (_, from) = readme.split_once("```toml\n").unwrap();
     let cells = shown(from.split_once("```").unwrap().0);
     assert_eq!(cells.len(), 2 * 11 + 3 + 1);

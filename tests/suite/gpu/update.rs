@@ -1,7 +1,7 @@
 //! What changes a lane's state: `start`, `finish`, `step` and `renew`, for every rule.
 
+use super::lanes::*;
 use crate::common::{KERNEL_F32, assert_close, gpu};
-use crate::lanes::*;
 use aligned_vec::AVec;
 use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::{Buffer, Device};

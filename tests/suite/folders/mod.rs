@@ -1,5 +1,4 @@
 //! What the tests of results folders share: a sweep of 300 quick cells as a process of its own, and what it left behind.
-#![allow(dead_code, reason = "every test binary compiles this module and uses a part of it")]
 
 use std::fs;
 use std::path::Path;

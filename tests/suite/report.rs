@@ -3,10 +3,8 @@
 //!
 //! The tables of most tests are written as text: a report reads what it finds, also columns that are not known here.
 
-mod browser;
-
+use crate::browser::Browser;
 use assert_cmd::Command;
-use browser::Browser;
 use predicates::prelude::*;
 use serde_json::json;
 use std::fs;

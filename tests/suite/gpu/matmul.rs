@@ -1,7 +1,7 @@
 //! The batched product: every shape, tile and epilogue, and the activations.
 
+use super::lanes::*;
 use crate::common::{ACTIVATION_F32, KERNEL_F32, assert_close, gpu};
-use crate::lanes::*;
 use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::Buffer;
 use tauscope::kernels::Place;

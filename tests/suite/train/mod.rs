@@ -1,15 +1,11 @@
 //! `tauscope train` as a user runs it: the real binary, its folder, its exit codes; and trainings on devices that fail.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod devices;
-#[path = "../folders/mod.rs"]
-mod folders;
 
+use crate::common::{ROUNDING_F64, assert_close};
+use crate::folders::{self, outcome, refuse, signal};
 use assert_cmd::Command;
 use clap::Parser;
-use common::{ROUNDING_F64, assert_close};
-use folders::{outcome, refuse, signal};
 use std::f64::consts::PI;
 use std::fs;
 use std::path::Path;

@@ -1,9 +1,7 @@
 //! The named models against PyTorch: outputs, loss, gradients of every tensor, running statistics and evaluation, from
 //! weights and images that a formula gives (tests/data/networks.py made the numbers); and weights on their way there and back.
 
-mod common;
-
-use common::assert_close;
+use crate::common::assert_close;
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,9 +1,7 @@
 //! Gradients, Hessian-vector products and eigenvalues of networks, against oracles that share no code with them: central
 //! differences of the objective, central differences of the gradient, and a dense eigensolver on the whole Hessian.
 
-mod common;
-
-use common::{DIFFERENCES, EIGENVALUE, assert_close};
+use crate::common::{DIFFERENCES, EIGENVALUE, assert_close};
 use nalgebra::{DMatrix, SymmetricEigen};
 use strum::IntoEnumIterator;
 use tauscope::curvature::{Effort, extremes};

@@ -4,9 +4,7 @@
 //! The oracle is independent of slots, rings, coefficients and kernels: `data/trajectories.py` runs each rule from its formula
 //! over plain lists, in exact fractions where the rule allows it. Those are dyadic, so that f64 meets them to the last bit.
 
-mod common;
-
-use common::{EXACT, KERNEL_F32, ROUNDING_F64, assert_close, gpu};
+use crate::common::{EXACT, KERNEL_F32, ROUNDING_F64, assert_close, gpu};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,7 +29,7 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    let mut reader = csv::Reader::from_reader(include_bytes!("data/trajectories.csv").as_slice());
+    let mut reader = csv::Reader::from_reader(include_bytes!("../data/trajectories.csv").as_slice());
     let case = |record: csv::StringRecord| {
         let number = |column: usize| record[column].parse::<f64>().unwrap();
         Case {

@@ -1,7 +1,7 @@
 //! The kernels of layers that are no dense ones: conv with reduce, pool, norm, elementwise, and evaluate.
 
+use super::lanes::*;
 use crate::common::{KERNEL_F32, assert_close, gpu};
-use crate::lanes::*;
 use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::Buffer;
 use tauscope::kernels::activation::Activation;

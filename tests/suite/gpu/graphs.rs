@@ -1,8 +1,8 @@
 //! Networks of any layers on the GPU engine: gradients against one pass in f64, whole runs against the CPU engine in f64,
 //! running statistics, evaluations, augmentation, and what a wave of them takes.
 
+use super::waves::{run, spec};
 use crate::common::{STEPS_F32, assert_close, gpu};
-use crate::waves::{run, spec};
 use std::sync::Arc;
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options, Paths};
@@ -39,7 +39,7 @@ const MODELS: [(Shape, &str); 7] = [
 /// Random images; `test` ones too.
 fn problem(graph: Graph, samples: usize) -> Network {
     let data = |seed: u64, samples: usize| Dataset {
-        inputs: crate::lanes::uniform(seed, samples * graph.input.elements()),
+        inputs: super::lanes::uniform(seed, samples * graph.input.elements()),
         labels: (0..samples as u32).map(|row| (row * row + 1) % CLASSES as u32).collect(),
         shape: graph.input,
         classes: CLASSES,

@@ -1,10 +1,7 @@
 //! Sweeps that die: whatever ends one, nothing that was finished is lost, nothing is silent, and resuming ends with the
 //! bytes of an undisturbed sweep. The real binary, killed, starved and corrupted.
-#![cfg(unix)]
 
-mod folders;
-
-use folders::*;
+use crate::folders::*;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

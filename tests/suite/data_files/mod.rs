@@ -1,13 +1,11 @@
 //! Data files: every format as its description has it, where files are looked for, and what is said of those that are wrong.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod files;
 mod wrong;
 
+use self::files::{PIXELS, cifar10, fixture, floats, gzip, load, mnist, npy, npz, pixels, refusal, source};
+use crate::common::{EXACT, ROUNDING_F32, assert_close};
 use assert_cmd::Command;
-use common::{EXACT, ROUNDING_F32, assert_close};
-use files::{PIXELS, cifar10, fixture, floats, gzip, load, mnist, npy, npz, pixels, refusal, source};
 use predicates::prelude::*;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;

@@ -78,7 +78,7 @@ fn a_lost_device_stays_lost_and_can_be_opened_again() {
 #[test]
 fn a_wave_that_hangs_is_named_with_its_kernels() {
     let gpu = own(Options { cache: None, paths: Paths::Layered, ..Options::default() });
-    let (mut wave, spec) = crate::waves::busy_wave(&gpu);
+    let (mut wave, spec) = super::waves::busy_wave(&gpu);
     gpu.device().set_patience(Duration::from_nanos(1));
     let Err(EngineError::Device(message)) = wave.advance(spec.block) else { panic!("nothing is done in no time") };
     for part in ["has not answered", &format!("{} lanes", spec.lanes), "6 slots", "matmul", "step", "observe"] {
@@ -95,9 +95,9 @@ fn checked_and_trusted_shaders_give_the_same_bits() {
         [Checks::Bounds, Checks::Trusted].map(|checks| own(Options { checks, cache: None, ..Options::default() }));
     assert_eq!((checked.info().checks.as_str(), trusted.info().checks.as_str()), ("bounds", "trusted"));
     assert_eq!(gpu().info().checks, "bounds", "tests run the checked build");
-    let expected = crate::waves::short_waves(&checked);
+    let expected = super::waves::short_waves(&checked);
     assert!(expected.len() > 100 && expected.iter().all(|bits| bits.len() > 100));
-    assert_eq!(crate::waves::short_waves(&trusted), expected);
+    assert_eq!(super::waves::short_waves(&trusted), expected);
 }
 
 /// What a driver makes is kept, found again, and never trusted when it is damaged.
@@ -107,7 +107,7 @@ fn pipelines_are_kept_between_devices_and_a_damaged_file_is_replaced() {
     let directory = folder.path().join("made when it is needed");
     let wave = || {
         let gpu = own(Options { cache: Some(directory.clone()), ..Options::default() });
-        let (mut wave, _) = crate::waves::busy_wave(&gpu);
+        let (mut wave, _) = super::waves::busy_wave(&gpu);
         wave.advance(1).unwrap().lane(0)[0]
     };
     let kept = || {
@@ -133,5 +133,5 @@ fn pipelines_are_kept_between_devices_and_a_damaged_file_is_replaced() {
     }
     // A directory that cannot be made is no error.
     let nowhere = own(Options { cache: Some(file.join("below a file")), ..Options::default() });
-    crate::waves::busy_wave(&nowhere).0.advance(1).unwrap();
+    super::waves::busy_wave(&nowhere).0.advance(1).unwrap();
 }

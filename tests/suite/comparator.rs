@@ -1,8 +1,6 @@
 //! The comparator that every other comparison rests on is itself shown planted faults, each of which it must reject.
 
-mod common;
-
-use common::{KERNEL_F32, close};
+use crate::common::{KERNEL_F32, close};
 
 /// A smooth, non-constant, non-zero signal.
 fn signal() -> Vec<f64> {

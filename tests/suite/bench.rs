@@ -1,10 +1,7 @@
 //! `tauscope bench` through the binary: what it counts, what it exports, and what it refuses. No speed is judged.
 
-mod common;
-mod folders;
-
-use common::{ROUNDING_F64, STEPS_F32, assert_close};
-use folders::{outcome, tauscope};
+use crate::common::{ROUNDING_F64, STEPS_F32, assert_close};
+use crate::folders::{outcome, tauscope};
 use safetensors::SafeTensors;
 use serde_json::Value;
 use std::path::Path;

@@ -1,9 +1,6 @@
 //! Shards: together they are the unsharded sweep, byte for byte, and anything less is refused by name.
-#![cfg(unix)]
 
-mod folders;
-
-use folders::*;
+use crate::folders::*;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;

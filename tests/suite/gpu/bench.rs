@@ -1,7 +1,7 @@
 //! The kernels that say what an adapter can do, those that `tauscope bench` times, and its clock.
 
+use super::lanes::*;
 use crate::common::{EXACT, KERNEL_F32, assert_close, gpu};
-use crate::lanes::*;
 use tauscope::bench::kernels::{CASES, Gradient, NETWORKS, on_adapter};
 use tauscope::engine::Engine;
 use tauscope::engine::gpu::device::Device;

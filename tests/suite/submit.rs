@@ -1,10 +1,7 @@
 //! `tauscope submit` without a scheduler: what it writes, what it asks Slurm's commands for, and that its scripts do what
 //! they say when they are run by hand. `scripts/slurm-check` does the same with a real Slurm.
-#![cfg(unix)]
 
-mod folders;
-
-use folders::*;
+use crate::folders::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

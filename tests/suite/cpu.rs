@@ -1,9 +1,7 @@
 //! The CPU engine in f32, with every instruction set that this processor has, against the f64 engine, which shares none of
 //! its code below the update.
 
-mod common;
-
-use common::{STEPS_F32, close};
+use crate::common::{STEPS_F32, close};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::RngSeed;

@@ -11,8 +11,6 @@
 //! trajectories (tests/trajectory.rs) and closed-form thresholds.
 
 mod bench;
-#[path = "../common/mod.rs"]
-mod common;
 mod devices;
 mod elementwise;
 mod fused;

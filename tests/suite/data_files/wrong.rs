@@ -1,6 +1,6 @@
 //! What is said of files that are wrong, and that none of them makes a loader panic.
 
-use crate::files::{PIXELS, cifar10, fixture, floats, gzip, idx, mnist, npy, npz, pixels, refusal, source};
+use super::files::{PIXELS, cifar10, fixture, floats, gzip, idx, mnist, npy, npz, pixels, refusal, source};
 use proptest::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};

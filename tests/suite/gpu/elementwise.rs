@@ -1,7 +1,7 @@
 //! The kernels of one invocation per row or element: loss, gather, quadratic, observe; and what `step` counts.
 
+use super::lanes::*;
 use crate::common::{KERNEL_F32, assert_close, gpu};
-use crate::lanes::*;
 use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::{Buffer, Device};
 use tauscope::kernels::loss::Loss;

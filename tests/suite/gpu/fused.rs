@@ -4,11 +4,11 @@
 //! Whole waves, fused and layered, against the CPU engine over every rule and schedule are in `waves`, as is what a run's
 //! bits may depend on.
 
+use super::lanes::*;
+use super::update::{Lanes, PLANES, WEIGHT_DECAY, Wide, motions, updates};
 use crate::common::{KERNEL_F32, assert_close, gpu};
-use crate::lanes::*;
-use crate::update::{Lanes, PLANES, WEIGHT_DECAY, Wide, motions, updates};
 
-use crate::waves;
+use super::waves;
 use strum::IntoEnumIterator;
 
 use tauscope::engine::gpu::Paths;

@@ -1,0 +1,34 @@
+//! Every test of the crate that does not stand beside its code, in one binary: the crate is linked once.
+//!
+//! A folder or file is named after what it tests. `common` holds the only tolerance logic, `folders` what tests of results
+//! folders share, `browser` a headless Chromium.
+
+mod asynchrony;
+mod bench;
+mod browser;
+mod common;
+mod comparator;
+mod compare;
+mod cpu;
+mod data_files;
+mod folders;
+mod gpu;
+#[cfg(unix)]
+mod journal;
+mod kernels;
+mod lanes;
+mod networks;
+mod plan_file;
+mod plot;
+mod problem;
+mod recovery;
+mod report;
+#[cfg(unix)]
+mod shards;
+#[cfg(unix)]
+mod submit;
+mod sweep;
+mod theory;
+mod theory_command;
+mod train;
+mod trajectory;
