@@ -2,7 +2,7 @@
 //! of a training in [`crate::train`].
 
 use crate::command;
-use crate::flags::{SweepArgs, TrainArgs};
+use crate::config::{SweepArgs, TrainArgs};
 use clap::{Parser, Subcommand};
 
 /// What learning rate and momentum keep a minimum reachable when gradients arrive late? Answers by measurement.

@@ -7,7 +7,7 @@ use tauscope::cli::{Cli, Command};
 use tauscope::command;
 use tauscope::engine::EngineError;
 use tauscope::interrupt::Interrupted;
-use tauscope::plan_file;
+use tauscope::plan::file;
 
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Sweep(args) => {
             let matches = matches.subcommand_matches("sweep").expect("these are the arguments of a sweep");
-            plan_file::complete(*args, matches).map_err(Into::into).and_then(|sweeps| command::sweep::run(&sweeps))
+            file::complete(*args, matches).map_err(Into::into).and_then(|sweeps| command::sweep::run(&sweeps))
         }
         Command::Train(args) => command::train::run(&args),
         Command::Init(args) => command::init::run(&args),

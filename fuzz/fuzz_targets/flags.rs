@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use std::fmt::Debug;
 use std::str::FromStr;
-use tauscope::flags::{Batch, Delays, ModelSpec, Momenta, NamedPmf, Samples, ScheduleSpec, non_negative, positive};
+use tauscope::config::{Batch, Delays, ModelSpec, Momenta, NamedPmf, Samples, ScheduleSpec, non_negative, positive};
 use tauscope::problem::data::DataSource;
 use tauscope::rule::{Dampening, RuleSpec};
 

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tauscope::plan_file::parse;
+use tauscope::plan::file::parse;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Err(error) = parse("plan.toml", bytes) {

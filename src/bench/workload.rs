@@ -1,8 +1,8 @@
 //! What is run: many delayed runs of one network, which differ in their learning rates alone.
 
 use super::work;
+use crate::config::ModelSpec;
 use crate::engine::{Needs, Run, WaveSpec};
-use crate::flags::ModelSpec;
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
 use crate::problem::data::{DataSource, Dataset};

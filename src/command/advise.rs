@@ -7,7 +7,7 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use super::to_stdout;
-use crate::flags::{NamedPmf, non_negative, positive};
+use crate::config::{NamedPmf, non_negative, positive};
 use crate::rule::Dampening;
 use crate::theory::{
     Advice, Choice, ChoiceKind, Criterion, DelayProcess, Recipe, Rule, TheoryError, advise, threshold,

@@ -2,9 +2,9 @@
 
 use super::sweep::{Chosen, choose};
 use super::to_stdout;
+use crate::config::Precision;
 use crate::cost;
 use crate::engine::{Engine, EngineInfo, Footprint, Needs, Run, WaveSpec};
-use crate::flags::Precision;
 use crate::plan::{Cell, Plan};
 use crate::problem::Problem;
 use crate::progress::{bytes, duration};

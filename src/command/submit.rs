@@ -1,9 +1,9 @@
 //! `tauscope submit`: a sweep as jobs of a scheduler, one per shard and one that merges them; and looking after them.
 
 use super::to_stdout;
-use crate::flags::SweepArgs;
+use crate::config::SweepArgs;
 use crate::plan::Plan;
-use crate::plan_file;
+use crate::plan::file;
 use crate::store::{self, Existing};
 use crate::submit::{State, Submission, slurm};
 use anyhow::{Context, Result, anyhow, bail};
@@ -140,7 +140,7 @@ fn check_flags(flags: &[String]) -> Result<usize> {
     if let Some((flag, _)) = own.into_iter().find(|(_, given)| *given) {
         bail!("{flag}: every shard is given its own; accepted: before --, or not at all");
     }
-    let sweeps = plan_file::complete(sweep, &matches)?;
+    let sweeps = file::complete(sweep, &matches)?;
     Ok(Plan::resolve(&sweeps)?.cells().len())
 }
 

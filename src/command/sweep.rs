@@ -1,11 +1,11 @@
 //! `tauscope sweep`: plan, minimum, engine, measurement, results folder, table.
 
 use super::{dry_run, to_stdout};
+use crate::config::{EngineChoice, Precision, SweepArgs};
 use crate::cost;
 use crate::engine::Engine;
 use crate::engine::cpu::Cpu;
 use crate::engine::gpu::{AdapterChoice, Gpu};
-use crate::flags::{EngineChoice, Precision, SweepArgs};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::minimum;
 use crate::plan::{Cell, Plan};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::flags::{Delays, Momenta, NamedPmf, non_negative};
+use crate::config::{Delays, Momenta, NamedPmf, non_negative};
 use crate::plot;
 use crate::record::TheoryRow;
 use crate::rule::Dampening;

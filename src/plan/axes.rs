@@ -4,7 +4,7 @@
 //! Not here: what is minimised, nor what is measured of it.
 
 use super::{PlanError, refuse};
-use crate::flags::{Batch, Delays, Momenta, ScheduleSpec};
+use crate::config::{Batch, Delays, Momenta, ScheduleSpec};
 use crate::rule::{Dampening, Rule, RuleKind, RuleSpec};
 use crate::schedule::{Schedule, ScheduleError};
 use serde::Serialize;

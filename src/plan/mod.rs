@@ -1,13 +1,14 @@
 //! From flags to a [`Plan`]: every default resolved, axes expanded, limits checked, serialisable and hashed.
 //!
-//! Not here: what the flags look like ([`crate::flags`]), the plan of a training ([`crate::train`], which shares the
+//! Not here: what the flags look like ([`crate::config`]), the plan of a training ([`crate::train`], which shares the
 //! [`axes`]), and anything that computes.
 
 pub mod axes;
+pub mod file;
 
 pub use axes::Setting;
 
-use crate::flags::{Batch, EngineChoice, ModelSpec, Precision, Samples, SweepArgs};
+use crate::config::{Batch, EngineChoice, ModelSpec, Precision, Samples, SweepArgs};
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
 use crate::problem::data::{DataSource, Dataset};

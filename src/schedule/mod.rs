@@ -4,7 +4,7 @@
 //! *What it is:* the delay processes. A run keeps a ring of slots, each one stored weight version. Step t reads slot `r_t`,
 //! applies the gradient taken there and writes the new server weights into slot `w_t`. All slots start as x_0. A
 //! [`Schedule`] is a process with nothing left open, a [`Process`] is its stream in one run, and [`Delays`] are the delays
-//! that come of it. *What it is not:* the grammar of `--schedule` ([`crate::flags::ScheduleSpec`]), nor thresholds
+//! that come of it. *What it is not:* the grammar of `--schedule` ([`crate::config::ScheduleSpec`]), nor thresholds
 //! ([`crate::theory`]).
 //!
 //! | process | slots | `r_t`, `w_t` | delay |

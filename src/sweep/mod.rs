@@ -6,8 +6,8 @@ mod queue;
 mod ride;
 pub mod rows;
 
+use crate::config::Precision;
 use crate::engine::{Engine, EngineError, Needs, WaveSpec};
-use crate::flags::Precision;
 use crate::minimum::Minimum;
 use crate::plan::{Cell, Plan};
 use crate::problem::{Network, Problem};

@@ -1,8 +1,8 @@
 //! A finished cell as the rows of the results folder.
 
 use super::{CellResult, Sweep};
+use crate::config::Batch;
 use crate::engine::EngineInfo;
-use crate::flags::Batch;
 use crate::plan::Cell;
 use crate::problem::Problem;
 use crate::problem::data::DataSource;

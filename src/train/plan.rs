@@ -3,7 +3,7 @@
 //! Not here: the data, and what depends on them ([`super::task`]).
 
 use super::scaling::{Reference, Scaling};
-use crate::flags::{Batch, EngineChoice, ModelSpec, Precision, RegimeSpec, Samples, TrainArgs};
+use crate::config::{Batch, EngineChoice, ModelSpec, Precision, RegimeSpec, Samples, TrainArgs};
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
 use crate::plan::{PlanError, Setting, axes, check_engine, refuse, short_hash};

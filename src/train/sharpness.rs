@@ -6,8 +6,8 @@
 //!
 //! Not here: Lanczos ([`crate::curvature`]), nor what is expected of the value ([`super::scaling::gain`]).
 
+use crate::config::Samples;
 use crate::curvature::{self, Effort, Eigenpair};
-use crate::flags::Samples;
 use crate::problem::model::graph::{Op, Over};
 use crate::problem::network::{FullBatch, Network};
 use rand::seq::SliceRandom;

@@ -4,8 +4,8 @@
 
 use super::plan::{Arm, Plan, TaskPlan};
 use super::scaling::gain;
+use crate::config::Samples;
 use crate::engine::{Needs, Run};
-use crate::flags::Samples;
 use crate::kernels::activation::Activation;
 use crate::plan::{PlanError, axes, refuse};
 use crate::problem::data::{DataError, Parts};
@@ -131,7 +131,7 @@ impl Training {
 
     /// Where sharpness is expected to settle: K* / lr, where theory knows a threshold and the learning rate stays what it is.
     pub fn lambda_predicted(&self, arm: &Arm) -> Option<f64> {
-        let stays = self.plan.course.regime == crate::flags::RegimeSpec::Constant;
+        let stays = self.plan.course.regime == crate::config::RegimeSpec::Constant;
         stays.then(|| gain(&arm.rule, &arm.schedule).ok()).flatten().map(|gain| gain / arm.lr_scaled)
     }
 }

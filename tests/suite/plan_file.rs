@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
-use tauscope::flags::{ModelSpec, Samples, SweepArgs};
+use tauscope::config::{ModelSpec, Samples, SweepArgs};
+use tauscope::plan::file::parse;
 use tauscope::plan::{Cell, Plan};
-use tauscope::plan_file::parse;
 use tauscope::record::{ThresholdRow, read_csv};
 
 fn cells(sweeps: &[SweepArgs]) -> Vec<Cell> {

@@ -3,10 +3,10 @@
 use super::dispatch::{MOST_BYTES, lanes_within};
 use super::{Timed, Work, median};
 use crate::bench::workload::{NetworkSpec, Workload};
+use crate::config::ModelSpec;
 use crate::engine::cpu::{Instructions, Pass, Precision};
 use crate::engine::gpu::{Gpu, Rehearsal};
 use crate::engine::{Engine, EngineError, Footprint};
-use crate::flags::ModelSpec;
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
 use crate::problem::Problem;

@@ -4,7 +4,7 @@ mod kernels;
 mod step;
 
 use crate::command::sweep::{Chosen, choose};
-use crate::flags::{EngineChoice, Precision};
+use crate::config::{EngineChoice, Precision};
 use crate::plan::check_engine;
 use anyhow::Result;
 use clap::Subcommand;

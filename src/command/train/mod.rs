@@ -5,8 +5,8 @@ mod table;
 
 use super::sweep::{Chosen, choose};
 use super::to_stdout;
+use crate::config::TrainArgs;
 use crate::engine::{Engine, EngineError};
-use crate::flags::TrainArgs;
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::progress::training::{Event, Progress};
 use crate::record::{TrainRow, TrainStatus};

@@ -14,7 +14,7 @@
 
 use super::images::ImageSet;
 use super::synthetic::{Law, Synthetic};
-use crate::flags::{Options, as_text};
+use crate::config::{Options, as_text};
 use crate::problem::Shape;
 use serde::{Deserialize, Serialize};
 use std::fmt;

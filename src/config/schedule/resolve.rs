@@ -3,7 +3,7 @@
 //! Here files are read, and worker counts and delays meet. Not here: the grammar.
 
 use super::{Means, PmfSpec, ScheduleSpec};
-use crate::flags::NamedPmf;
+use crate::config::NamedPmf;
 use crate::schedule::{Crew, Iid, LONGEST, Named, Schedule, ScheduleError, Trace};
 
 impl ScheduleSpec {

@@ -10,13 +10,13 @@
 //!
 //! Without any of these the top of the file is the one grid. A flag on the command line replaces its key everywhere.
 //! What comes out is one complete [`SweepArgs`] for each grid, row of a zip, or cell. Not here: what the values mean
-//! ([`crate::plan`]), nor any of their grammars ([`crate::flags`]).
+//! ([`crate::plan`]), nor any of their grammars ([`crate::config`]).
 
 mod document;
 mod grammar;
 mod rows;
 
-use crate::flags::SweepArgs;
+use crate::config::SweepArgs;
 use crate::plan::Plan;
 use clap::ArgMatches;
 use document::{Document, Entry};

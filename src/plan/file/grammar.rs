@@ -3,7 +3,7 @@
 
 use super::Fault;
 use super::document::{Entry, Value};
-use crate::flags::{Delays, Momenta, SweepArgs};
+use crate::config::{Delays, Momenta, SweepArgs};
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
