@@ -10,7 +10,7 @@
 //! Not here: how the comparison is drawn ([`crate::plot`]) or printed ([`crate::command::compare`]).
 
 use crate::plot::{rule_name, significant};
-use crate::record::{ComparisonRow, ComparisonStatus, Status, ThresholdRow};
+use crate::table::{ComparisonRow, ComparisonStatus, Status, ThresholdRow};
 use anyhow::{Result, bail};
 use std::collections::HashMap;
 

@@ -7,7 +7,7 @@
 pub mod training;
 
 use crate::engine::EngineInfo;
-use crate::record::ThresholdRow;
+use crate::table::ThresholdRow;
 use indicatif::{BinaryBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::collections::VecDeque;

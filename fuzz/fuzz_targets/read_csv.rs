@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tauscope::record::{DelayRow, RunRow, ThresholdRow, read_csv_from};
+use tauscope::table::{DelayRow, RunRow, ThresholdRow, read_csv_from};
 
 fn names_its_place<T>(rows: anyhow::Result<T>) {
     if let Err(error) = rows {

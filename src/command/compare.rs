@@ -3,7 +3,7 @@
 use super::to_stdout;
 use crate::compare::{self, Comparison, Ranked};
 use crate::plot;
-use crate::record::{self, ComparisonRow, ComparisonStatus, ThresholdRow};
+use crate::table::{self, ComparisonRow, ComparisonStatus, ThresholdRow};
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
 use std::fs;
@@ -33,7 +33,7 @@ pub struct Args {
 /// be compared with, or a file cannot be written.
 pub fn run(args: &Args) -> Result<()> {
     let source = args.dir.join("thresholds.csv");
-    let rows: Vec<ThresholdRow> = record::read_csv(&source)
+    let rows: Vec<ThresholdRow> = table::read_csv(&source)
         .context("tauscope compare needs a results folder with a thresholds.csv, as written by `tauscope sweep`")?;
     let comparisons = compare::compare(&rows, &args.to).with_context(|| source.display().to_string())?;
     let drawing = plot::compare(&comparisons).with_context(|| source.display().to_string())?;
@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> Result<()> {
     let out = args.out_dir.as_ref().unwrap_or(&args.dir);
     fs::create_dir_all(out).with_context(|| format!("--out-dir: cannot create {}", out.display()))?;
     let records: Vec<ComparisonRow> = comparisons.iter().map(Comparison::record).collect();
-    record::write_csv(&out.join("compare.csv"), &records)?;
+    table::write_csv(&out.join("compare.csv"), &records)?;
     drawing.write(out)?;
 
     to_stdout(&text(&comparisons))?;

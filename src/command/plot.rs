@@ -2,7 +2,7 @@
 
 use super::to_stdout;
 use crate::plot;
-use crate::record::{self, ThresholdRow};
+use crate::table::{self, ThresholdRow};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 
@@ -20,15 +20,15 @@ pub struct Args {
 /// what would be accepted.
 pub fn run(args: &Args) -> Result<()> {
     let print = |name: &str| to_stdout(&format!("{}\n", args.dir.join(name).display()));
-    let table = args.dir.join("thresholds.csv");
-    if !table.exists() && args.dir.join("metrics.csv").exists() {
+    let source = args.dir.join("thresholds.csv");
+    if !source.exists() && args.dir.join("metrics.csv").exists() {
         let names = plot::training(&args.dir).with_context(|| format!("cannot draw {}", args.dir.display()))?;
         return names.into_iter().try_for_each(print);
     }
-    let rows: Vec<ThresholdRow> = record::read_csv(&table).context(
+    let rows: Vec<ThresholdRow> = table::read_csv(&source).context(
         "tauscope plot needs a results folder with a thresholds.csv or a metrics.csv, as written by `tauscope sweep` \
                   or `tauscope train`",
     )?;
-    plot::thresholds(&rows, &args.dir).with_context(|| format!("cannot draw {}", table.display()))?;
+    plot::thresholds(&rows, &args.dir).with_context(|| format!("cannot draw {}", source.display()))?;
     ["thresholds.svg", "thresholds.png"].into_iter().try_for_each(print)
 }

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::config::{Delays, Momenta, NamedPmf, non_negative};
 use crate::plot;
-use crate::record::TheoryRow;
 use crate::rule::Dampening;
+use crate::table::TheoryRow;
 use crate::theory::{Criterion, DelayProcess, Rule, TheoryError, threshold};
 
 /// Print closed-form stability thresholds as CSV. Lists are separated by commas.

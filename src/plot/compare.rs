@@ -9,7 +9,7 @@ use super::scene::{Anchor, Marker, Point, Scene, Style};
 use super::series::{COLORS, shade};
 use super::{FADED, FRAME, GRID, INK, LEFT, RIGHT, SHADE, WIDTH, distinct, heading, table};
 use crate::compare::{Comparison, Ranked, name, ranked};
-use crate::record::{ComparisonStatus, ThresholdRow, write_whole};
+use crate::table::{ComparisonStatus, ThresholdRow, write_whole};
 use anyhow::{Context, Result, bail};
 use plotters::style::{Color, RGBColor};
 use std::path::Path;

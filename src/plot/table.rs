@@ -2,7 +2,7 @@
 //! No drawing here.
 
 use super::series::{Series, grouped, rule_name, significant};
-use crate::record::ThresholdRow;
+use crate::table::ThresholdRow;
 
 /// Sorts rows into series, in order of first appearance. Rows differ in rule, momentum and dampening, and in whatever
 /// else the table varies.

@@ -9,7 +9,7 @@ use super::panel::{Name, Names, Panel, RADIUS, labelled_values, side_by_side};
 use super::scene::{Point, Scene, Style};
 use super::series::{COLORS, Series, grouped, rule_name, shade};
 use super::{DELAY_TITLE, FADED, LEFT, RIGHT, TOP, WIDTH, distinct, heading};
-use crate::record::TheoryRow;
+use crate::table::TheoryRow;
 use anyhow::{Result, bail};
 use plotters::style::Color;
 

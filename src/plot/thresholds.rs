@@ -10,7 +10,7 @@ use super::scene::{Point, Scene, Style};
 use super::series::{Series, significant};
 use super::table::{self, Measurement};
 use super::{BAND, DELAY_TITLE, FADED, FRAME, INK, LEFT, RIGHT, SHADE, TOP, WIDTH, heading};
-use crate::record::{Status, ThresholdRow, write_whole};
+use crate::table::{Status, ThresholdRow, write_whole};
 use anyhow::{Context, Result, bail};
 use plotters::style::{Color, RGBColor};
 use std::path::Path;

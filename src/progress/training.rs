@@ -3,7 +3,7 @@
 
 use super::{EVENTS, Every, Show, duration};
 use crate::engine::EngineInfo;
-use crate::record::TrainRow;
+use crate::table::TrainRow;
 use crate::train::Progress as Reach;
 use indicatif::HumanCount;
 use serde::Serialize;

@@ -14,7 +14,7 @@ mod series;
 mod table;
 mod tables;
 
-use crate::record::write_whole;
+use crate::table::write_whole;
 use anyhow::{Context, Result};
 use std::path::Path;
 

@@ -7,7 +7,7 @@
 //! used, both are told, and their cells are measured again, to the same bytes. A sound line of another sweep is refused.
 
 use super::lock::is_at;
-use crate::record::{DelayRow, RunRow, ThresholdRow};
+use crate::table::{DelayRow, RunRow, ThresholdRow};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};

@@ -5,8 +5,8 @@
 use super::{
     CELLS, CellRow, Draft, Entry, Existing, MINIMUM, RunFile, ShardRun, Totals, write, write_run, write_tables,
 };
-use crate::record::{CsvReader, DelayRow, RunRow, ThresholdRow, read_csv};
 use crate::shard::Shard;
+use crate::table::{CsvReader, DelayRow, RunRow, ThresholdRow, read_csv};
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

@@ -6,7 +6,7 @@
 //!
 //! A training has no journal: its runs end together, and what is interrupted is begun again.
 //!
-//! Not here: what is measured ([`crate::sweep`], [`crate::train`]), nor the rows themselves ([`crate::record`]).
+//! Not here: what is measured ([`crate::sweep`], [`crate::train`]), nor the rows themselves ([`crate::table`]).
 
 mod draft;
 mod identity;
@@ -25,7 +25,7 @@ pub use training::{TrainFile, TrainFolder};
 
 use crate::problem::Problem;
 use crate::problem::weights::to_safetensors;
-use crate::record::{CsvWriter, DelayRow, RunRow, ThresholdRow, write_csv, write_whole};
+use crate::table::{CsvWriter, DelayRow, RunRow, ThresholdRow, write_csv, write_whole};
 use anyhow::{Context, Result, bail};
 use journal::Journal;
 use serde_json::Value;

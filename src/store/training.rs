@@ -5,7 +5,7 @@ use crate::engine::EngineInfo;
 use crate::plot;
 use crate::problem::Problem;
 use crate::problem::weights::to_safetensors;
-use crate::record::{CsvWriter, MetricRow, SummaryRow, TrainRow, write_csv};
+use crate::table::{CsvWriter, MetricRow, SummaryRow, TrainRow, write_csv};
 use crate::train::{Last, Outcome, Training, rows};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};

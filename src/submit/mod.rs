@@ -5,9 +5,9 @@
 
 pub mod slurm;
 
-use crate::record::write_whole;
 use crate::shard::Shard;
 use crate::store;
+use crate::table::write_whole;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::fs;

@@ -13,7 +13,7 @@
 use super::watch::Trial;
 use super::{Criterion, mix};
 use crate::engine::Observation;
-use crate::record::Verdict;
+use crate::table::Verdict;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

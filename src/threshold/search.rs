@@ -3,7 +3,7 @@
 use super::Criterion;
 use super::watch::Trial;
 use super::zero::{Zero, zero};
-use crate::record::Verdict;
+use crate::table::Verdict;
 
 /// First learning rates, as multiples of the guess: close enough for a straight line, far enough for clear signs.
 const SURVEY: [f64; 4] = [0.90, 0.97, 1.03, 1.10];

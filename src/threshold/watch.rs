@@ -3,7 +3,7 @@
 use super::Criterion;
 use super::growth::{Growth, Record};
 use crate::engine::Observation;
-use crate::record::Verdict;
+use crate::table::Verdict;
 
 /// First look at the growth rate, in units of delay + 1 steps; every later look is at twice the time.
 const FIRST_LOOK: u64 = 32;

@@ -13,14 +13,12 @@ mod ride;
 pub mod rows;
 mod scaling;
 mod sharpness;
-mod student;
 mod task;
 
 pub use plan::{Arm, CoursePlan, Plan, SharpnessPlan, TaskPlan, When};
 pub use ride::{BLOWN_UP, Last, Look, Outcome, Sharp};
 pub use scaling::{Reference, Scaling, gain};
 pub use sharpness::Sharpness;
-pub use student::mean_and_half_width;
 pub use task::{Member, Training};
 
 use crate::engine::{Engine, EngineError, Needs, WaveSpec};

@@ -1,10 +1,10 @@
 //! What became of runs as the rows of the results folder, and the arms that they repeat.
 
 use super::ride::{Look, Outcome, Sharp};
-use super::student::mean_and_half_width;
 use super::task::Training;
 use crate::engine::EngineInfo;
-use crate::record::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus};
+use crate::table::mean_and_half_width;
+use crate::table::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus};
 
 /// Share of the tracked steps, the last ones, that a plateau is the median of.
 const PLATEAU: usize = 3;

@@ -9,8 +9,8 @@ use assert_cmd::Command;
 use std::fs;
 use std::path::Path;
 use strum::IntoEnumIterator;
-use tauscope::record::{DelayRow, RunRow, Status, ThresholdRow, read_csv};
 use tauscope::rule::{Locality, RuleKind};
+use tauscope::table::{DelayRow, RunRow, Status, ThresholdRow, read_csv};
 
 fn tauscope(folder: &Path, out: &str, flags: &[&str]) -> assert_cmd::assert::Assert {
     let mut command = Command::cargo_bin("tauscope").unwrap();

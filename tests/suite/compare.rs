@@ -4,7 +4,7 @@
 use assert_cmd::Command;
 use std::fs;
 use std::path::Path;
-use tauscope::record::{ComparisonRow, ComparisonStatus, Status, ThresholdRow, read_csv, write_csv};
+use tauscope::table::{ComparisonRow, ComparisonStatus, Status, ThresholdRow, read_csv, write_csv};
 use tempfile::TempDir;
 
 /// A measured row of a rule at a delay.

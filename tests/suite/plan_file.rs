@@ -8,7 +8,7 @@ use std::path::Path;
 use tauscope::config::{ModelSpec, Samples, SweepArgs};
 use tauscope::plan::file::parse;
 use tauscope::plan::{Cell, Plan};
-use tauscope::record::{ThresholdRow, read_csv};
+use tauscope::table::{ThresholdRow, read_csv};
 
 fn cells(sweeps: &[SweepArgs]) -> Vec<Cell> {
     Plan::resolve(sweeps).unwrap().cells()

@@ -4,7 +4,7 @@
 use assert_cmd::Command;
 use std::f64::consts::PI;
 use std::path::Path;
-use tauscope::record::{Status, ThresholdRow, write_csv};
+use tauscope::table::{Status, ThresholdRow, write_csv};
 use tempfile::TempDir;
 
 const LAMBDA: f64 = 0.622;

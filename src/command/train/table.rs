@@ -1,7 +1,7 @@
 //! The arms of a training as a person reads them, and the answer in a sentence.
 
 use crate::plot::significant;
-use crate::record::SummaryRow;
+use crate::table::SummaryRow;
 use comfy_table::{CellAlignment, Table, presets};
 
 /// A column: its title, whether it says anything, and its cells.

@@ -6,8 +6,7 @@ use super::super::panel::{Name, Names, Panel, RADIUS};
 use super::super::scene::{Point, Scene, Style};
 use super::super::{FADED, LEFT, RIGHT, TOP, WIDTH, heading};
 use super::Arm;
-use crate::record::Metric;
-use crate::train::mean_and_half_width;
+use crate::table::{Metric, mean_and_half_width};
 use plotters::style::Color;
 use std::collections::BTreeMap;
 

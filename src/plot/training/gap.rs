@@ -5,7 +5,7 @@ use super::super::axis::{Axis, Scale};
 use super::super::scene::{Anchor, Scene, Style};
 use super::super::{FADED, FRAME, GRID, INK, LEFT, RIGHT, SHADE, WIDTH, heading};
 use super::Arm;
-use crate::record::{SummaryRow, TrainRow, TrainStatus};
+use crate::table::{SummaryRow, TrainRow, TrainStatus};
 use plotters::style::Color;
 
 /// Most arms that a picture has room for.

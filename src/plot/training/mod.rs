@@ -10,7 +10,7 @@ mod sharpness;
 
 use super::scene::Marker;
 use super::series::{COLORS, rule_name, significant};
-use crate::record::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus, read_csv, write_whole};
+use crate::table::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus, read_csv, write_whole};
 use anyhow::{Context, Result, bail};
 use plotters::style::RGBColor;
 use std::collections::HashMap;

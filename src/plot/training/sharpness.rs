@@ -6,7 +6,7 @@ use super::super::panel::{Name, Names, Panel, RADIUS};
 use super::super::scene::{Point, Scene, Style};
 use super::super::{FADED, LEFT, RIGHT, TOP, WIDTH, heading};
 use super::{Arm, Run};
-use crate::record::Metric;
+use crate::table::Metric;
 use plotters::style::Color;
 
 const HEIGHT: u32 = 1000;

@@ -14,7 +14,7 @@ use tauscope::cli::{self, Cli};
 use tauscope::curvature::{self, Effort};
 use tauscope::problem::network::{FullBatch, Network};
 use tauscope::problem::weights::load_with_statistics;
-use tauscope::record::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus, read_csv};
+use tauscope::table::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus, read_csv};
 use tauscope::train::{Plan, Training};
 
 /// A network small enough to train in a moment.

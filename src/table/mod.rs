@@ -6,6 +6,7 @@
 
 mod cells;
 mod stream;
+mod student;
 mod training;
 
 use anyhow::Result;
@@ -16,6 +17,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 pub use stream::{CsvReader, CsvWriter};
+pub use student::mean_and_half_width;
 pub use training::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus};
 
 /// One cell of a sweep: everything of a run but its learning rate, with the threshold measured for it.
