@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tauscope::bench::kernels::{CASES, Case, Gradient, NETWORKS, OnDevice, lanes};
 use tauscope::engine::Engine;
 use tauscope::engine::gpu::device::Device;
-use tauscope::engine::gpu::program::Dispatch;
+use tauscope::engine::gpu::device::Dispatch;
 
 /// Dispatches in one submit.
 const ROUNDS: u64 = 64;

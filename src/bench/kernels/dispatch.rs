@@ -1,8 +1,8 @@
 //! What an adapter runs: the same operands as the processor's, in every lane.
 
 use super::{Case, Product, labels, motion, numbers, order, parameters};
+use crate::engine::gpu::device::Dispatch;
 use crate::engine::gpu::device::{Buffer, Device};
-use crate::engine::gpu::program::Dispatch;
 use crate::kernels::activation::Activation;
 use crate::kernels::matmul::{self, Dense, Epilogue};
 use crate::kernels::tile::Tile;

@@ -2,8 +2,8 @@
 
 use super::ROUNDS;
 use crate::engine::EngineError;
+use crate::engine::gpu::device::Dispatch;
 use crate::engine::gpu::device::{Buffer, Device};
-use crate::engine::gpu::program::Dispatch;
 use crate::kernels::{Place, copy, peak};
 
 /// A dispatch that takes this long, seconds, is long enough: the clock's ticks and the launch are a small part of it.

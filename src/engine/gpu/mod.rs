@@ -1,46 +1,26 @@
 //! The GPU engine: all lanes of a wave in the same dispatches, weight versions resident on the device. The only place
 //! that imports wgpu.
 //!
-//! - [`device`] finds and opens an adapter, and turns whatever goes wrong on it into an [`EngineError`]
-//! - `fault` keeps what goes wrong on it, and says what hangs
-//! - [`program`] makes pipelines and dispatches of [`crate::kernels`], which `cache` keeps for the next run
-//! - `timing` says how long dispatches take
-//! - [`plan`] counts what a wave takes, before anything is allocated, on the [`path`] that it takes; `sizes` lists its buffers
-//! - `steps` puts the dispatches of a wave's steps together on that path: `fused`, or `layered` with its `gradient`
-//! - `graph` makes dispatches of the layers of any model, in the order and on the buffers that its `tape` has
-//! - `samples` is the data on the device, over which `evaluation` goes
-//! - `starts` puts lanes at the beginning of their runs
-//! - `tables` keeps the lanes, and works out what each does at every step
-//! - `blocks` brings observations to the host while the device goes on, at the `pace` that the device keeps
-//! - `wave` keeps these together
+//! Its folders, lowest first; each uses those before it:
+//!
+//! - [`device`] finds and opens an adapter, makes pipelines and dispatches of [`crate::kernels`], and turns whatever goes
+//!   wrong into an [`EngineError`]
+//! - `layers` makes the dispatches of the layers of any model
+//! - [`plan`] counts what a wave takes before anything is allocated, and chooses the path that its steps take
+//! - `steps` puts the dispatches of a wave's steps together on that path
+//! - `wave` runs them: it keeps the lanes, submits their steps and brings the observations back
 
-mod blocks;
-mod cache;
 pub mod device;
-mod evaluation;
-mod fault;
-mod fused;
-mod gradient;
-mod graph;
-mod layered;
-mod pace;
-pub mod path;
+mod layers;
 pub mod plan;
-pub mod program;
-mod samples;
-mod sizes;
-mod starts;
 mod steps;
-mod tables;
-mod tape;
-mod timing;
 mod wave;
 
 pub use device::{AdapterChoice, AdapterReport, Checks, Options, adapters};
 
 use super::{Engine, EngineError, EngineInfo, Footprint, Run, Wave, WaveSpec};
 use device::Device;
-pub use path::Paths;
+pub use plan::Paths;
 use plan::Plan;
 pub use wave::Rehearsal;
 

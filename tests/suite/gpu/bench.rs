@@ -5,7 +5,7 @@ use crate::common::{EXACT, KERNEL_F32, assert_close, gpu};
 use tauscope::bench::kernels::{CASES, Gradient, NETWORKS, on_adapter};
 use tauscope::engine::Engine;
 use tauscope::engine::gpu::device::Device;
-use tauscope::engine::gpu::program::Dispatch;
+use tauscope::engine::gpu::device::Dispatch;
 use tauscope::engine::gpu::{Paths, Rehearsal};
 use tauscope::kernels::{Place, copy, peak};
 

@@ -3,9 +3,9 @@
 //!
 //! Not here: which steps a block has ([`crate::sweep`]), nor what is submitted for them (`wave`).
 
-use super::device::{Buffer, Device};
-use super::fault::Submission;
 use super::pace::Pace;
+use crate::engine::gpu::device::Submission;
+use crate::engine::gpu::device::{Buffer, Device};
 use crate::engine::{EngineError, Observation, Observations};
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,11 +1,11 @@
 //! The dispatches that leave the gradient of every lane's step in `gradient`, and its loss in `loss_partials`.
 
-use super::device::Buffer;
-use super::graph::{Call, Pass, Purpose, Room};
-use super::plan;
-use super::program::Dispatch;
+use super::Workspace;
 use super::samples::Gathering;
-use super::steps::Workspace;
+use crate::engine::gpu::device::Buffer;
+use crate::engine::gpu::device::Dispatch;
+use crate::engine::gpu::layers::{Call, Pass, Purpose, Room};
+use crate::engine::gpu::plan;
 use crate::kernels::matmul::{Dense, Epilogue};
 use crate::kernels::tile::Tile;
 use crate::kernels::{Batch, finish, loss, matmul, quadratic};

@@ -1,13 +1,13 @@
 //! Which path a wave takes, and in what portions it takes it.
 
-use super::plan::{Bounds, rows};
+use super::{Bounds, rows};
 use crate::engine::{EngineError, WaveSpec};
 use crate::kernels::fused::{self, Shape};
 use crate::problem::model::Perceptron;
 use crate::problem::{Network, Problem};
 
 /// Steps in one submit at most, on the layered path and on the fused one: beyond these the cost of a submit is long paid for.
-pub(super) const MOST_STEPS: (usize, usize) = (64, 256);
+pub(in crate::engine::gpu) const MOST_STEPS: (usize, usize) = (64, 256);
 
 /// Floating-point operations of one lane in the first submit on the fused path at most, which is a single workgroup's however
 /// many others stand idle.
@@ -35,7 +35,12 @@ pub enum Path {
 }
 
 impl Path {
-    pub(super) fn new(spec: &WaveSpec, work: usize, bounds: Bounds, paths: Paths) -> Result<Self, EngineError> {
+    pub(in crate::engine::gpu) fn new(
+        spec: &WaveSpec,
+        work: usize,
+        bounds: Bounds,
+        paths: Paths,
+    ) -> Result<Self, EngineError> {
         match (paths, Self::fused(spec, work, bounds)) {
             (Paths::Layered, _) | (Paths::Fastest, Err(_)) => Ok(Self::Layered),
             (Paths::Fastest | Paths::Fused, Ok(path)) => Ok(path),
@@ -71,7 +76,7 @@ impl Path {
     }
 
     /// Steps in any submit at most.
-    pub(super) fn most_steps(&self, spec: &WaveSpec, most_turns: usize) -> usize {
+    pub(in crate::engine::gpu) fn most_steps(&self, spec: &WaveSpec, most_turns: usize) -> usize {
         match (self, &*spec.problem) {
             (Self::Fused(shape), Problem::Network(network)) => {
                 let turns =
@@ -83,7 +88,7 @@ impl Path {
     }
 
     /// Steps in the first submit at most, of a wave whose lanes take `work` together in a step and `lane_work` each.
-    pub(super) fn first_steps(&self, work: u64, lane_work: u64, most_work: u64) -> usize {
+    pub(in crate::engine::gpu) fn first_steps(&self, work: u64, lane_work: u64, most_work: u64) -> usize {
         let alone = if *self == Self::Layered { u64::MAX } else { MOST_LANE_WORK / lane_work };
         (most_work / work).min(alone) as usize
     }
@@ -95,7 +100,7 @@ impl Path {
 }
 
 /// What a plan relies on once it is on the fused path.
-pub(super) const FUSED: &str = "the fused path is a perceptron's";
+pub(in crate::engine::gpu) const FUSED: &str = "the fused path is a perceptron's";
 
 fn perceptron(network: &Network) -> Result<&Perceptron, String> {
     network.model.perceptron().ok_or_else(|| "a perceptron: this model has other layers".into())

@@ -1,7 +1,7 @@
 //! Data on a device: its samples and their labels, and the dispatch that gathers some of them.
 
-use super::device::{Buffer, Device};
-use super::program::Dispatch;
+use crate::engine::gpu::device::Dispatch;
+use crate::engine::gpu::device::{Buffer, Device};
 use crate::kernels::gather;
 use crate::kernels::packing::{pad_rows, padded};
 use crate::problem::Shape;

@@ -1,8 +1,8 @@
 //! The layered path: a step of all lanes is a dispatch for every product, and some more. It serves every problem of any size.
 
+use super::Workspace;
 use super::gradient::Gradient;
-use super::program::Dispatch;
-use super::steps::Workspace;
+use crate::engine::gpu::device::Dispatch;
 use crate::kernels::{grid, observe, step};
 
 /// One step of the whole wave.

@@ -1,6 +1,6 @@
 //! Pipelines and dispatches: how a [`Kernel`] reaches a device.
 
-use super::device::{Buffer, Checks, Device};
+use super::{Buffer, Checks, Device};
 use crate::kernels::{Access, Kernel};
 use bytemuck::Pod;
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ pub struct Pipeline {
 /// A pipeline with its buffers, its parameters and its grid: all but the step of the block.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
-    pub(super) kernel: &'static str,
+    pub(in crate::engine::gpu) kernel: &'static str,
     pipeline: wgpu::ComputePipeline,
     buffers: wgpu::BindGroup,
     params: Vec<u8>,
@@ -27,7 +27,7 @@ pub struct Dispatch {
 
 impl Dispatch {
     /// Puts it into a pass, as step `step` of its block.
-    pub(super) fn record(&self, pass: &mut wgpu::ComputePass, step: u32) {
+    pub(in crate::engine::gpu) fn record(&self, pass: &mut wgpu::ComputePass, step: u32) {
         let [x, y, z] = self.workgroups;
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.buffers, &[]);
@@ -106,7 +106,7 @@ impl Device {
     }
 
     /// Keeps what was compiled for the next run.
-    pub(super) fn save_pipelines(&self) {
+    pub(in crate::engine::gpu) fn save_pipelines(&self) {
         self.cache.iter().for_each(|cache| cache.save());
     }
 
@@ -122,7 +122,7 @@ impl Device {
     }
 
     /// The same with the bytes of the parameters.
-    pub(super) fn bind(
+    pub(in crate::engine::gpu) fn bind(
         &self,
         pipeline: &Pipeline,
         buffers: &[&Buffer],
@@ -162,7 +162,7 @@ impl Device {
     }
 
     /// The same, to be submitted one after the other: a single round in up to `pieces` pieces, several in one.
-    pub(super) fn encode_in(
+    pub(in crate::engine::gpu) fn encode_in(
         &self,
         dispatches: &[Dispatch],
         steps: Range<usize>,

@@ -1,9 +1,13 @@
 //! What a wave takes of a device, counted before anything is allocated: how many lanes fit, and in what portions their
 //! steps are submitted.
 
-use super::graph::{Call, Pass, Purpose};
-use super::path::{FUSED, Path, Paths};
-use super::sizes::{Size, WORD, sizes};
+mod path;
+mod sizes;
+
+pub(super) use path::FUSED;
+pub use path::{Path, Paths};
+
+use crate::engine::gpu::layers::{Call, Pass, Purpose};
 use crate::engine::{EngineError, WaveSpec};
 use crate::kernels::motion::Update;
 use crate::kernels::packing::Packing;
@@ -11,6 +15,7 @@ use crate::kernels::tile::Tile;
 use crate::kernels::{Batch, finish, gather, loss, quadratic, step};
 use crate::problem::data::Dataset;
 use crate::problem::{Network, Problem};
+use sizes::{Size, WORD, sizes};
 use wgpu::Limits;
 
 /// Floating-point operations in the first submit at most; how fast the device is shows in it. Drivers kill submits that
@@ -253,7 +258,7 @@ pub fn rows(network: &Network, spec: &WaveSpec) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::path::MOST_STEPS;
+    use super::path::MOST_STEPS;
     use super::*;
     use crate::engine::Needs;
     use crate::kernels::activation::Activation;

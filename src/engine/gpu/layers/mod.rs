@@ -2,9 +2,10 @@
 //!
 //! Not here: what comes before and behind a pass (`gradient`, `evaluation`), nor how lanes move ([`crate::kernels::step`]).
 
-use super::device::{Buffer, Device};
-use super::program::Dispatch;
-use super::tape::{Move, Tape};
+mod tape;
+
+use crate::engine::gpu::device::Dispatch;
+use crate::engine::gpu::device::{Buffer, Device};
 use crate::kernels::conv::{self, Convolution, Product};
 use crate::kernels::elementwise::{self, Operation};
 use crate::kernels::matmul::{self, Dense, Epilogue, Operand};
@@ -17,6 +18,7 @@ use crate::problem::Shape;
 use crate::problem::model::graph::{Graph, Node, Op};
 use crate::problem::model::{Model, Perceptron};
 use std::collections::HashMap;
+use tape::{Move, Tape};
 
 /// A buffer of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

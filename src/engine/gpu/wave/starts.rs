@@ -1,10 +1,10 @@
 //! Where runs start: every distinct start is brought to the device once, and one dispatch gives theirs to all lanes that
 //! began since the last submit.
 
-use super::device::{Buffer, Device};
-use super::plan::Plan;
-use super::program::Dispatch;
 use crate::engine::WaveSpec;
+use crate::engine::gpu::device::Dispatch;
+use crate::engine::gpu::device::{Buffer, Device};
+use crate::engine::gpu::plan::Plan;
 use crate::kernels::packing::Packing;
 use crate::kernels::{Place, grid, start};
 use std::sync::Arc;

@@ -2,11 +2,11 @@
 //!
 //! Not here: staging buffers, which are the host's, nor what the sizes are held to (`plan`).
 
-use super::graph::Pass;
 use super::path::{FUSED, Path};
-use super::plan::{Plan, rows};
-use super::starts;
+use super::{Plan, rows};
 use crate::engine::WaveSpec;
+use crate::engine::gpu::layers::Pass;
+use crate::engine::gpu::wave::starts;
 use crate::kernels::fused::Layer;
 use crate::kernels::motion::Update;
 use crate::kernels::packing::padded;

@@ -1,7 +1,7 @@
 //! How long dispatches take, each by itself: by the device's own clock where it has one.
 
-use super::device::Device;
-use super::program::Dispatch;
+use super::Device;
+use super::pipeline::Dispatch;
 use crate::engine::EngineError;
 use std::sync::Arc;
 use std::time::Instant;

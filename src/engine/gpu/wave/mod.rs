@@ -1,22 +1,28 @@
 //! A wave on a device: its buffers, the dispatches of a step, and the lanes' places in it.
 
-use super::blocks::{Blocks, OBSERVATION};
-use super::device::{Buffer, Device};
-use super::evaluation::Evaluator;
-use super::pace::Pace;
-use super::path::{Path, Paths};
-use super::plan::Plan;
-use super::program::Dispatch;
-use super::samples::Samples;
-use super::starts::Starts;
-use super::steps::{Steps, Workspace};
-use super::tables::{Lane, Tables};
+mod blocks;
+mod evaluation;
+mod pace;
+pub(super) mod starts;
+mod tables;
+
+use crate::engine::gpu::device::Dispatch;
+use crate::engine::gpu::device::{Buffer, Device};
+use crate::engine::gpu::plan::Plan;
+use crate::engine::gpu::plan::{Path, Paths};
+use crate::engine::gpu::steps::Samples;
+use crate::engine::gpu::steps::{Steps, Workspace};
 use crate::engine::{EngineError, Evaluation, Observations, Part, Renewal, Run, Wave, WaveSpec};
 use crate::kernels::motion::Update;
 use crate::kernels::{Place, grid, renew};
 use crate::problem::Problem;
 use crate::schedule::RowTables;
+use blocks::{Blocks, OBSERVATION};
+use evaluation::Evaluator;
+use pace::Pace;
+use starts::Starts;
 use std::sync::Arc;
+use tables::{Lane, Tables};
 
 /// Some steps of a wave to be run by themselves as often as one likes, for benchmarks. The lanes go on from where they are,
 /// with the same places in their rings and the same minibatches.

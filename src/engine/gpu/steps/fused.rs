@@ -1,10 +1,10 @@
 //! The fused path: one workgroup per lane makes many whole steps in one dispatch. It serves networks that fit a workgroup.
 
-use super::device::Device;
-use super::plan;
-use super::program::Dispatch;
+use super::Workspace;
 use super::samples::Samples;
-use super::steps::Workspace;
+use crate::engine::gpu::device::Device;
+use crate::engine::gpu::device::Dispatch;
+use crate::engine::gpu::plan;
 use crate::kernels::fused::{self, KERNEL, Params, Shape};
 use crate::kernels::packing::quads;
 use crate::problem::Network;

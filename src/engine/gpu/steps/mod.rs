@@ -1,14 +1,19 @@
 //! The dispatches that make a wave's steps, on the path that its plan takes.
 
-use super::device::{Buffer, Device};
-use super::fused::Fused;
-use super::layered;
-use super::path::Path;
-use super::plan::Plan;
-use super::program::Dispatch;
-use super::samples::Samples;
+mod fused;
+mod gradient;
+mod layered;
+mod samples;
+
+pub use samples::{Gathering, Samples};
+
 use crate::engine::WaveSpec;
+use crate::engine::gpu::device::Dispatch;
+use crate::engine::gpu::device::{Buffer, Device};
+use crate::engine::gpu::plan::Path;
+use crate::engine::gpu::plan::Plan;
 use crate::problem::Problem;
+use fused::Fused;
 
 /// What a wave lends to whoever makes its steps.
 pub struct Workspace<'a> {

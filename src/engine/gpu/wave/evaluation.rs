@@ -1,11 +1,11 @@
 //! Loss and accuracy of every lane's server weights over a part of the data, chunk by chunk. A chunk is a round of the same
 //! dispatches, as a step is.
 
-use super::device::{Buffer, Device};
-use super::graph::Room;
-use super::program::Dispatch;
-use super::samples::{Gathering, Samples};
-use super::steps::Workspace;
+use crate::engine::gpu::device::Dispatch;
+use crate::engine::gpu::device::{Buffer, Device};
+use crate::engine::gpu::layers::Room;
+use crate::engine::gpu::steps::Workspace;
+use crate::engine::gpu::steps::{Gathering, Samples};
 use crate::engine::{EngineError, Evaluation, Part};
 use crate::kernels::{Place, evaluate};
 use crate::problem::Network;

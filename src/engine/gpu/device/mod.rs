@@ -1,13 +1,21 @@
 //! Adapters and devices: which one is taken, what it can do, and how its failures are told.
 
-use super::cache::{self, PipelineCache};
-use super::fault::{self, Fault, Submission, Watchdog};
-use super::path::Paths;
-use super::plan::{Bounds, MOST_SOFTWARE_WORK, MOST_WORK};
-use super::program::Pipelines;
+mod cache;
+mod fault;
+mod pipeline;
+mod timing;
+
+pub(super) use fault::Submission;
+pub use pipeline::{Dispatch, Pipeline};
+
+use crate::engine::gpu::plan::Paths;
+use crate::engine::gpu::plan::{Bounds, MOST_SOFTWARE_WORK, MOST_WORK};
 use crate::engine::{EngineError, EngineInfo};
 use crate::kernels::{self, fused::MOST_TURNS};
 use bytemuck::Pod;
+use cache::PipelineCache;
+use fault::{Fault, Watchdog};
+use pipeline::Pipelines;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
