@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use tauscope::cli::{Cli, Command};
 use tauscope::command;
 use tauscope::engine::EngineError;
-use tauscope::interrupt::Interrupted;
 use tauscope::plan::file;
+use tauscope::session::signals::Interrupted;
 
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();

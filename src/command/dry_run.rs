@@ -7,7 +7,7 @@ use crate::cost;
 use crate::engine::{Engine, EngineInfo, Footprint, Needs, Run, WaveSpec};
 use crate::plan::{Cell, Plan};
 use crate::problem::Problem;
-use crate::progress::{bytes, duration};
+use crate::session::progress::{bytes, duration};
 use crate::sweep::waves;
 use anyhow::Result;
 use indicatif::HumanCount;

@@ -1,7 +1,7 @@
 //! `tauscope merge`: the folders of all shards into the folder of the sweep.
 
 use super::to_stdout;
-use crate::store::{self, Existing, Totals};
+use crate::session::{self, Existing, Totals};
 use anyhow::Result;
 use std::path::PathBuf;
 
@@ -30,7 +30,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
     let command = std::iter::once("tauscope".into()).chain(std::env::args().skip(1)).collect();
-    let Totals { cells, runs, .. } = store::merge(&args.folders, &args.out, existing, command)?;
+    let Totals { cells, runs, .. } = session::merge(&args.folders, &args.out, existing, command)?;
     if args.quiet {
         return Ok(());
     }

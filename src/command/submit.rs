@@ -4,7 +4,7 @@ use super::to_stdout;
 use crate::config::SweepArgs;
 use crate::plan::Plan;
 use crate::plan::file;
-use crate::store::{self, Existing};
+use crate::session::{self, Existing};
 use crate::submit::{State, Submission, slurm};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args as _, FromArgMatches, ValueEnum};
@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> Result<()> {
         bail!("--out and --shards: accepted: both, with --engine");
     };
     let cells = check_flags(&args.flags)?;
-    store::check(out, Existing::Keep)?;
+    session::check(out, Existing::Keep)?;
     let mut submission = Submission {
         version: env!("CARGO_PKG_VERSION").into(),
         program: std::env::current_exe().context("cannot tell where this program is")?,

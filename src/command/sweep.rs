@@ -6,13 +6,13 @@ use crate::cost;
 use crate::engine::Engine;
 use crate::engine::cpu::Cpu;
 use crate::engine::gpu::{AdapterChoice, Gpu};
-use crate::interrupt::{Interrupt, Interrupted};
 use crate::minimum;
 use crate::plan::{Cell, Plan};
 use crate::problem::weights;
-use crate::progress::{Event, Progress, Tracker};
-use crate::shard::Shard;
-use crate::store::{self, CellRow, Existing, Folder, Identity, RunFile, Totals};
+use crate::session::progress::{Event, Progress, Tracker};
+use crate::session::shard::Shard;
+use crate::session::signals::{Interrupt, Interrupted};
+use crate::session::{self, CellRow, Existing, Folder, Identity, RunFile, Totals};
 use crate::sweep::rows::entry;
 use crate::sweep::{Sweep, paths, waves};
 use crate::table::{Status, ThresholdRow};
@@ -57,7 +57,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
         args.out.clone().unwrap_or_else(|| PathBuf::from(started.strftime("tauscope-%Y%m%d-%H%M%S").to_string()));
     let shard =
         args.shard.map(|flag| flag.resolve(&|name| std::env::var(name).ok())).transpose().map_err(Error::msg)?;
-    store::check(&target, existing)?;
+    session::check(&target, existing)?;
     let say = |line: &str| {
         if !args.quiet {
             eprintln!("{line}");

@@ -7,7 +7,7 @@ use crate::minimum;
 use crate::problem::data::DataSource;
 use crate::rule::{self, Dampening, RuleSpec};
 use crate::schedule::Sampling;
-use crate::shard::ShardFlag;
+use crate::session::shard::ShardFlag;
 use crate::threshold::Criterion;
 use clap::Args;
 use std::path::PathBuf;

@@ -5,8 +5,8 @@
 
 pub mod slurm;
 
-use crate::shard::Shard;
-use crate::store;
+use crate::session;
+use crate::session::shard::Shard;
 use crate::table::write_whole;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -59,7 +59,7 @@ impl Submission {
     /// # Errors
     /// Where `out` does not end in a folder's name.
     pub fn folder_of(out: &Path) -> Result<PathBuf> {
-        store::beside(out, "shards")
+        session::beside(out, "shards")
     }
 
     pub fn folder(&self) -> PathBuf {
@@ -80,13 +80,13 @@ impl Submission {
     }
 
     pub fn is_finished(&self, index: u32) -> bool {
-        self.shard_folder(index).join(store::RUN).is_file()
+        self.shard_folder(index).join(session::RUN).is_file()
     }
 
     /// Cells that an unfinished shard has measured so far.
     pub fn cells_so_far(&self, index: u32) -> usize {
-        let partial = self.folder().join(format!("shard-{index}.partial")).join(store::JOURNAL);
-        store::journal::lines(&partial).unwrap_or(0)
+        let partial = self.folder().join(format!("shard-{index}.partial")).join(session::JOURNAL);
+        session::journal::lines(&partial).unwrap_or(0)
     }
 
     pub fn all(&self) -> impl Iterator<Item = u32> + use<> {

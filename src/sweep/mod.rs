@@ -1,6 +1,6 @@
 //! Cells to waves to results: keeps an engine's lanes full of the runs that the cells' searches ask for.
 //!
-//! Not here: how a search chooses its learning rates ([`crate::threshold`]), nor files ([`crate::store`]).
+//! Not here: how a search chooses its learning rates ([`crate::threshold`]), nor files ([`crate::session`]).
 
 mod queue;
 mod ride;
@@ -11,10 +11,10 @@ use crate::engine::{Engine, EngineError, Needs, WaveSpec};
 use crate::minimum::Minimum;
 use crate::plan::{Cell, Plan};
 use crate::problem::{Network, Problem};
-use crate::recovery::Recovery;
 use crate::rule::course::Course;
 use crate::rule::{Equation, LONGEST_PMF, Locality};
 use crate::schedule::Delays;
+use crate::session::recovery::Recovery;
 use crate::theory::{self, DelayProcess, TheoryError};
 use crate::threshold::{Criterion, Outcome, Trial};
 use queue::Queue;

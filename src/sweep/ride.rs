@@ -4,7 +4,7 @@
 //! retired a block after its verdict, which changes nothing: a verdict depends on the run's own steps alone, and those
 //! beyond it are not looked at.
 //!
-//! Not here: which cells share a wave, nor what happens after the device has failed ([`crate::recovery`]).
+//! Not here: which cells share a wave, nor what happens after the device has failed ([`crate::session::recovery`]).
 
 use super::queue::{Queue, Ticket};
 use super::{BLOCK, CellResult, Sweep, is_centred};

@@ -6,7 +6,7 @@ use crate::engine::EngineInfo;
 use crate::plan::Cell;
 use crate::problem::Problem;
 use crate::problem::data::DataSource;
-use crate::store::Entry;
+use crate::session::Entry;
 use crate::table::{DelayRow, RunRow, Status, ThresholdRow, Verdict};
 use crate::theory::TheoryError;
 use crate::threshold::{Criterion, Trial};

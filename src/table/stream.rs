@@ -121,7 +121,7 @@ impl<T: DeserializeOwned, R: Read> Iterator for CsvReader<T, R> {
 }
 
 /// Where a file is written until it is whole.
-pub(super) fn partial(path: &Path) -> PathBuf {
+pub(crate) fn partial(path: &Path) -> PathBuf {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     partial.into()

@@ -22,7 +22,7 @@ pub use sharpness::Sharpness;
 pub use task::{Member, Training};
 
 use crate::engine::{Engine, EngineError, Needs, WaveSpec};
-use crate::recovery::Recovery;
+use crate::session::recovery::Recovery;
 use anyhow::{Error, Result};
 use ride::{BLOCK, ride};
 use std::collections::BTreeMap;

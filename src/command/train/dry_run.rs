@@ -4,7 +4,7 @@ use crate::command::sweep::{Chosen, choose};
 use crate::command::to_stdout;
 use crate::engine::{EngineInfo, Footprint};
 use crate::plot::significant;
-use crate::progress::bytes;
+use crate::session::progress::bytes;
 use crate::train::{Arm, Plan, Training};
 use anyhow::Result;
 use comfy_table::{Table, presets};

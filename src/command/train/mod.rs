@@ -7,9 +7,9 @@ use super::sweep::{Chosen, choose};
 use super::to_stdout;
 use crate::config::TrainArgs;
 use crate::engine::{Engine, EngineError};
-use crate::interrupt::{Interrupt, Interrupted};
-use crate::progress::training::{Event, Progress};
-use crate::store::{self, Existing, TrainFile, TrainFolder};
+use crate::session::progress::training::{Event, Progress};
+use crate::session::signals::{Interrupt, Interrupted};
+use crate::session::{self, Existing, TrainFile, TrainFolder};
 use crate::table::{TrainRow, TrainStatus};
 use crate::train::{DIVERGENCE, LAMBDA_MAX, Outcome, Plan, Training, rows};
 use anyhow::{Context, Result};
@@ -33,7 +33,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
     let target =
         args.out.clone().unwrap_or_else(|| PathBuf::from(started.strftime("tauscope-%Y%m%d-%H%M%S").to_string()));
-    store::check(&target, existing)?;
+    session::check(&target, existing)?;
     let say = |line: &str| {
         if !args.quiet {
             eprintln!("{line}");

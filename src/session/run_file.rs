@@ -3,7 +3,7 @@
 use crate::curvature::Eigenpair;
 use crate::engine::EngineInfo;
 use crate::minimum::Minimum;
-use crate::shard::Shard;
+use crate::session::shard::Shard;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 use crate::engine::EngineInfo;
 use crate::plan::Plan;
-use crate::shard::Shard;
+use crate::session::shard::Shard;
 use serde::Serialize;
 use serde_json::Value;
 

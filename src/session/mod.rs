@@ -13,7 +13,11 @@ mod identity;
 pub mod journal;
 mod lock;
 mod merge;
+pub mod progress;
+pub mod recovery;
 mod run_file;
+pub mod shard;
+pub mod signals;
 mod training;
 
 pub use draft::{Draft, Existing, beside, check};

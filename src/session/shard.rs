@@ -1,7 +1,7 @@
 //! Shards: the parts of a sweep that run apart, each with the cells that their content gives it.
 //!
 //! A cell's shard depends on the cell and on the number of shards alone, so cells added to a plan move no other cell.
-//! Not here: what starts the shards (a scheduler), nor what puts their folders together ([`crate::store::merge`]).
+//! Not here: what starts the shards (a scheduler), nor what puts their folders together ([`crate::session::merge`]).
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
