@@ -16,7 +16,7 @@ use tauscope::cli::{Cli, Command};
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::{Engine, Needs, Run, Wave, WaveSpec};
 use tauscope::minimum;
-use tauscope::plan::{Cell, Plan};
+use tauscope::plan::{Cell, SweepPlan};
 use tauscope::sweep::Sweep;
 use tauscope::sweep::rows::entry;
 
@@ -45,7 +45,7 @@ struct Found {
 
 fn main() {
     let Command::Sweep(args) = Cli::parse_from(FLAGS).command else { unreachable!("the flags are a sweep's") };
-    let plan = Plan::resolve(&[*args]).expect("the flags make a plan");
+    let plan = SweepPlan::resolve(&[*args]).expect("the flags make a plan");
     let problem = Arc::new(plan.build().expect("the digits have 128 samples"));
     let minimum = minimum::find(&problem, plan.problem.seed_init, plan.problem.gradient_tolerance)
         .expect("the default problem has a minimum");

@@ -1,7 +1,7 @@
 //! What a cell is expected to cost, before anything has run: for estimates of time, and to weigh cells against each other
 //! in a sweep's progress. Never part of a result.
 
-use crate::plan::{Cell, Plan};
+use crate::plan::{Cell, SweepPlan};
 use crate::threshold::Criterion;
 
 /// Learning rates that a cell tries. In the mean: a survey of four and the two ends of the bracket. By escape there is no
@@ -24,7 +24,7 @@ pub fn rounds(criterion: Criterion) -> usize {
 }
 
 /// Runs of a cell.
-pub fn runs(plan: &Plan, cell: &Cell) -> usize {
+pub fn runs(plan: &SweepPlan, cell: &Cell) -> usize {
     trials(cell.criterion) * plan.members(cell)
 }
 
@@ -42,7 +42,7 @@ const SURE: f64 = 512.0;
 const STAYED: f64 = 0.7;
 
 /// Steps of one run of a cell.
-pub fn steps_of_run(plan: &Plan, cell: &Cell) -> f64 {
+pub fn steps_of_run(plan: &SweepPlan, cell: &Cell) -> f64 {
     let unit = cell.schedule.mean_delay() + 1.0;
     let horizon = plan.limits(cell.criterion).horizon as f64 * unit;
     match cell.criterion {
@@ -56,6 +56,6 @@ pub fn steps_of_run(plan: &Plan, cell: &Cell) -> f64 {
 }
 
 /// Config-steps of a cell.
-pub fn of_cell(plan: &Plan, cell: &Cell) -> f64 {
+pub fn of_cell(plan: &SweepPlan, cell: &Cell) -> f64 {
     runs(plan, cell) as f64 * steps_of_run(plan, cell)
 }

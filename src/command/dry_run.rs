@@ -5,7 +5,7 @@ use super::to_stdout;
 use crate::config::Precision;
 use crate::cost;
 use crate::engine::{Engine, EngineInfo, Footprint, Needs, Run, WaveSpec};
-use crate::plan::{Cell, Plan};
+use crate::plan::{Cell, SweepPlan};
 use crate::problem::Problem;
 use crate::session::progress::{bytes, duration};
 use crate::sweep::waves;
@@ -30,7 +30,7 @@ const STILL: f64 = 1e-9;
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     plan_hash: String,
-    plan: &'a Plan,
+    plan: &'a SweepPlan,
     engine: &'a EngineInfo,
     engine_choice: &'a str,
     cells: usize,
@@ -77,7 +77,7 @@ struct Line<'a> {
 ///
 /// # Errors
 /// An engine that cannot be had, data that cannot be loaded, a plan that does not fit the device.
-pub fn run(plan: &Plan, json: bool) -> Result<()> {
+pub fn run(plan: &SweepPlan, json: bool) -> Result<()> {
     let Chosen { engine, why } = choose(plan.engine, plan.adapter.as_deref(), plan.precision)?;
     let problem = Arc::new(plan.build()?);
     let cells = plan.cells();
@@ -111,7 +111,7 @@ pub fn run(plan: &Plan, json: bool) -> Result<()> {
 }
 
 fn wave(
-    plan: &Plan,
+    plan: &SweepPlan,
     engine: &dyn Engine,
     spec: WaveSpec,
     cells: &[&Cell],
@@ -152,7 +152,7 @@ fn wave(
 
 /// Config-steps per second of a full wave, timed at the weights that training would start from. Its runs are those of
 /// each rule with the fewest slots: a ring's length costs memory, hardly time.
-fn rate(engine: &dyn Engine, spec: WaveSpec, plan: &Plan, cells: &[&Cell], time: Duration) -> Result<f64> {
+fn rate(engine: &dyn Engine, spec: WaveSpec, plan: &SweepPlan, cells: &[&Cell], time: Duration) -> Result<f64> {
     let start = Arc::new(match &*spec.problem {
         Problem::Quadratic(quadratic) => vec![0.0; quadratic.eigenvalues.len()],
         Problem::Network(network) => network.model.init(plan.problem.seed_init),

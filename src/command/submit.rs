@@ -2,7 +2,7 @@
 
 use super::to_stdout;
 use crate::config::SweepArgs;
-use crate::plan::Plan;
+use crate::plan::SweepPlan;
 use crate::plan::file;
 use crate::session::{self, Existing};
 use crate::submit::{State, Submission, slurm};
@@ -141,7 +141,7 @@ fn check_flags(flags: &[String]) -> Result<usize> {
         bail!("{flag}: every shard is given its own; accepted: before --, or not at all");
     }
     let sweeps = file::complete(sweep, &matches)?;
-    Ok(Plan::resolve(&sweeps)?.cells().len())
+    Ok(SweepPlan::resolve(&sweeps)?.cells().len())
 }
 
 /// Every shard's state.

@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::engine::cpu::Cpu;
 use crate::engine::gpu::{AdapterChoice, Gpu};
 use crate::minimum;
-use crate::plan::{Cell, Plan};
+use crate::plan::{Cell, SweepPlan};
 use crate::problem::weights;
 use crate::session::progress::{Event, Progress, Tracker};
 use crate::session::shard::Shard;
@@ -41,7 +41,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     let args = sweeps.first().expect("a sweep");
     let started = jiff::Timestamp::now();
     let clock = Instant::now();
-    let plan = Plan::resolve(sweeps)?;
+    let plan = SweepPlan::resolve(sweeps)?;
     if args.dry_run {
         return dry_run::run(&plan, args.json);
     }

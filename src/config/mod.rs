@@ -5,6 +5,7 @@
 mod axis;
 mod options;
 mod regime;
+mod scaling;
 mod schedule;
 mod spec;
 mod sweep;
@@ -18,6 +19,7 @@ pub(crate) use spec::as_text;
 
 pub use axis::{Delays, Momenta, NamedPmf, Rates, Seeds, non_negative, positive};
 pub use regime::RegimeSpec;
+pub use scaling::{Reference, Scaling};
 pub use schedule::{Means, PmfSpec, ScheduleSpec};
 pub use spec::{Batch, ModelSpec, Samples};
 pub use sweep::SweepArgs;

@@ -1,14 +1,14 @@
 //! The flags of `tauscope train`, as typed.
 
 use super::{
-    Batch, Delays, EngineChoice, ModelSpec, Momenta, Precision, Rates, RegimeSpec, Samples, ScheduleSpec, Seeds,
+    Batch, Delays, EngineChoice, ModelSpec, Momenta, Precision, Rates, Reference, RegimeSpec, Samples, Scaling,
+    ScheduleSpec, Seeds,
 };
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
 use crate::problem::data::DataSource;
 use crate::rule::{self, Dampening, RuleSpec};
 use crate::schedule::{MOST_CROP, Sampling};
-use crate::train::{Reference, Scaling};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 

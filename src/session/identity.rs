@@ -1,7 +1,7 @@
 //! What must agree before a journal may be continued, and what to say where it does not.
 
 use crate::engine::EngineInfo;
-use crate::plan::Plan;
+use crate::plan::SweepPlan;
 use crate::session::shard::Shard;
 use serde::Serialize;
 use serde_json::Value;
@@ -19,7 +19,7 @@ pub struct Identity {
 impl Identity {
     /// # Errors
     /// Where the plan holds what JSON cannot.
-    pub fn new(plan: &Plan, engine: &EngineInfo, shard: Option<Shard>) -> serde_json::Result<Self> {
+    pub fn new(plan: &SweepPlan, engine: &EngineInfo, shard: Option<Shard>) -> serde_json::Result<Self> {
         let version = env!("CARGO_PKG_VERSION").into();
         Ok(Self { version, plan: serde_json::to_value(plan)?, engine: engine.clone(), shard })
     }

@@ -79,7 +79,7 @@ impl TrainFolder {
     }
 
     /// Writes the tables of all runs, which come in the order of the plan, their pictures and run.json, and gives the folder
-    /// its name. Gives back the arms.
+    /// its name. Gives back the groups.
     ///
     /// # Errors
     /// Where a file cannot be written.

@@ -9,7 +9,7 @@ pub mod rows;
 use crate::config::Precision;
 use crate::engine::{Engine, EngineError, Needs, WaveSpec};
 use crate::minimum::Minimum;
-use crate::plan::{Cell, Plan};
+use crate::plan::{Cell, SweepPlan};
 use crate::problem::{Network, Problem};
 use crate::rule::course::Course;
 use crate::rule::{Equation, LONGEST_PMF, Locality};
@@ -60,7 +60,7 @@ pub struct CellResult {
 /// Everything that the cells of a sweep share.
 #[derive(Clone, Debug)]
 pub struct Sweep {
-    pub plan: Plan,
+    pub plan: SweepPlan,
     pub problem: Arc<Problem>,
     pub minimum: Minimum,
     start: Arc<Vec<f64>>,
@@ -76,7 +76,7 @@ pub struct Sweep {
 
 impl Sweep {
     /// Lays out a sweep around a certified minimum.
-    pub fn new(plan: Plan, problem: Arc<Problem>, minimum: Minimum) -> Self {
+    pub fn new(plan: SweepPlan, problem: Arc<Problem>, minimum: Minimum) -> Self {
         let norm = minimum.weights.iter().map(|x| x * x).sum::<f64>().sqrt();
         let scale = if norm > 0.0 { norm } else { 1.0 };
         let start_distance = displacement(plan.precision) * scale;
@@ -231,7 +231,7 @@ fn is_centred(cell: &Cell) -> bool {
 }
 
 /// Indices of cells by the rows of their gradients: those of one entry can share a wave.
-fn by_rows<'a>(plan: &Plan, cells: impl Iterator<Item = &'a Cell>) -> BTreeMap<Option<usize>, Vec<usize>> {
+fn by_rows<'a>(plan: &SweepPlan, cells: impl Iterator<Item = &'a Cell>) -> BTreeMap<Option<usize>, Vec<usize>> {
     let mut groups: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
     for (index, cell) in cells.enumerate() {
         groups.entry(plan.rows(cell)).or_default().push(index);
@@ -242,7 +242,7 @@ fn by_rows<'a>(plan: &Plan, cells: impl Iterator<Item = &'a Cell>) -> BTreeMap<O
 /// What an engine must be able to hold for these cells, whose gradients all have `rows` rows. Its minimum and direction are
 /// still empty: whether a plan fits a device is asked before hours go into finding a minimum.
 fn wave_spec<'a>(
-    plan: &Plan,
+    plan: &SweepPlan,
     problem: &Arc<Problem>,
     rows: Option<usize>,
     cells: impl Iterator<Item = &'a Cell>,
@@ -271,7 +271,7 @@ fn wave_spec<'a>(
 ///
 /// # Errors
 /// [`EngineError::TooLarge`], with the numbers, where one does not fit.
-pub fn waves(plan: &Plan, problem: &Arc<Problem>, engine: &dyn Engine) -> Result<Vec<WaveSpec>, EngineError> {
+pub fn waves(plan: &SweepPlan, problem: &Arc<Problem>, engine: &dyn Engine) -> Result<Vec<WaveSpec>, EngineError> {
     let cells = plan.cells();
     let groups = by_rows(plan, cells.iter());
     let specs = groups.into_iter().map(|(rows, members)| {

@@ -1,7 +1,7 @@
 //! The runs that the cells' searches ask for, in waiting.
 
 use super::CellResult;
-use crate::plan::{Cell, Plan};
+use crate::plan::{Cell, SweepPlan};
 use crate::threshold::{Request, Search, Step, Trial};
 use std::collections::VecDeque;
 
@@ -23,7 +23,7 @@ struct Open {
 /// Requests in waiting. Cells are opened longest delay first, because those take longest and would otherwise run alone
 /// at the end; a search sees nothing but its own trials, so the order changes no result.
 pub struct Queue<'a> {
-    plan: &'a Plan,
+    plan: &'a SweepPlan,
     cells: &'a [(Cell, f64)],
     unopened: Vec<usize>,
     open: Vec<Option<Open>>,
@@ -33,7 +33,7 @@ pub struct Queue<'a> {
 }
 
 impl<'a> Queue<'a> {
-    pub fn new(plan: &'a Plan, cells: &'a [(Cell, f64)]) -> Self {
+    pub fn new(plan: &'a SweepPlan, cells: &'a [(Cell, f64)]) -> Self {
         let mut unopened: Vec<usize> = (0..cells.len()).rev().collect();
         unopened.sort_by_key(|index| cells[*index].0.schedule.slots());
         let open = cells.iter().map(|_| None).collect();

@@ -1,23 +1,18 @@
 //! Training from scratch under delay: what generalises, what diverges, and how sharp the minima are that are found.
 //!
-//! - [`Plan`]: the grid of rules, delays, learning rates, batches and seeds, and what a delay makes of a learning rate ([`Scaling`])
-//! - [`Training`]: the same with its data, its model and its runs
+//! - [`Training`]: a plan with its data, its model and its runs
 //! - `ride`: the runs of one wave, epoch by epoch
 //! - [`Sharpness`]: lambda_max of the objective, at the end or along the way
-//! - [`rows`]: outcomes as the rows of the results folder, and the arms that repeat under several seeds
+//! - [`rows`]: outcomes as the rows of the results folder, and the groups that repeat under several seeds
 //!
 //! Not here: thresholds of stability around a minimum ([`crate::sweep`]), nor files.
 
-mod plan;
 mod ride;
 pub mod rows;
-mod scaling;
 mod sharpness;
 mod task;
 
-pub use plan::{Arm, CoursePlan, Plan, SharpnessPlan, TaskPlan, When};
 pub use ride::{BLOWN_UP, Last, Look, Outcome, Sharp};
-pub use scaling::{Reference, Scaling, gain};
 pub use sharpness::Sharpness;
 pub use task::{Member, Training};
 
@@ -138,7 +133,7 @@ impl Training {
         WaveSpec {
             problem: Arc::clone(&self.problem),
             batch: rows,
-            sampling: self.plan.course.sampling,
+            sampling: self.plan.options.sampling,
             minimum: Arc::clone(&zeros),
             direction: zeros,
             lanes: runs.len(),

@@ -115,11 +115,11 @@ pub(super) fn ride(
     for (lane, run) in runs.iter().enumerate() {
         wave.start(lane, training.run(*run))?;
     }
-    let course = &training.plan.course;
+    let options = &training.plan.options;
     let (epoch, end) = (training.steps_of_epoch(rows), training.steps(rows));
-    let plan = course.sharpness;
+    let plan = options.sharpness;
     let sharpness = plan.map(|plan| {
-        let seed = training.plan.task.seed_data;
+        let seed = training.plan.problem.seed_data;
         Sharpness::new(training.network(), plan.samples, rows, seed)
     });
     let track = plan.and_then(|plan| plan.every(end));
@@ -138,7 +138,7 @@ pub(super) fn ride(
 impl Ride<'_> {
     /// Steps from one evaluation to the next.
     fn pace(&self) -> u64 {
-        self.training.plan.course.evaluate_every.saturating_mul(self.epoch)
+        self.training.plan.options.evaluate_every.saturating_mul(self.epoch)
     }
 
     /// Goes on to the next step at which something is to be looked at.

@@ -1,4 +1,4 @@
-//! What became of runs as the rows of the results folder, and the arms that they repeat.
+//! What became of runs as the rows of the results folder, and the groups that they repeat.
 
 use super::ride::{Look, Outcome, Sharp};
 use super::task::Training;
@@ -11,45 +11,45 @@ const PLATEAU: usize = 3;
 
 /// The row of a run.
 pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome) -> TrainRow {
-    let (plan, arm, network) = (&training.plan, training.arm(run), training.network());
-    let (task, course) = (&plan.task, &plan.course);
+    let (plan, group, network) = (&training.plan, training.group(run), training.network());
+    let (problem, options) = (&plan.problem, &plan.options);
     let last = outcome.looks.last();
     let of_last = |figure: fn(&Look) -> f64| last.map(figure);
     // The first of equal ones.
     let best = outcome.looks.iter().rev().max_by_key(|look| look.test.correct);
     let moved = outcome.last.as_ref().map(|last| distance(&last.weights, training.start(run)));
     let lambda = if outcome.diverged { None } else { outcome.sharpness.last() };
-    let predicted = training.lambda_predicted(arm);
-    let tracked = course.sharpness.and_then(|plan| plan.every(u64::MAX)).is_some() && !outcome.diverged;
+    let predicted = training.lambda_predicted(group);
+    let tracked = options.sharpness.and_then(|plan| plan.every(u64::MAX)).is_some() && !outcome.diverged;
     let plateau = if tracked { plateau(&outcome.sharpness) } else { None };
     TrainRow {
         run_id: training.run_id(run),
-        arm_id: plan.arm_id(arm),
-        data: task.data.to_string(),
-        model: match task.activation {
-            Some(activation) => format!("{} {activation}", task.model),
-            None => task.model.to_string(),
+        arm_id: plan.group_id(group),
+        data: problem.data.to_string(),
+        model: match problem.activation {
+            Some(activation) => format!("{} {activation}", problem.model),
+            None => problem.model.to_string(),
         },
-        loss: task.loss.to_string(),
+        loss: problem.loss.to_string(),
         samples: network.data.samples() as u64,
         test_samples: network.test.as_ref().map_or(0, |test| test.samples() as u64),
-        weight_decay: task.weight_decay,
-        rule: arm.rule.name(),
-        momentum: arm.rule.momentum,
-        dampening: arm.rule.dampening,
-        delay: arm.delay,
-        schedule: arm.schedule.name(),
-        lr_scaling: arm.scaling.to_string(),
-        lr: arm.lr,
-        lr_scaled: arm.lr_scaled,
-        effective_lr: arm.effective_lr(),
-        lr_regime: match course.warm_up {
-            0 => course.regime.to_string(),
-            epochs => format!("{} after {epochs} epochs of warm-up", course.regime),
+        weight_decay: problem.weight_decay,
+        rule: group.rule.name(),
+        momentum: group.rule.momentum,
+        dampening: group.rule.dampening,
+        delay: group.delay,
+        schedule: group.schedule.name(),
+        lr_scaling: group.scaling.to_string(),
+        lr: group.lr,
+        lr_scaled: group.lr_scaled,
+        effective_lr: group.effective_lr(),
+        lr_regime: match options.warm_up {
+            0 => options.regime.to_string(),
+            epochs => format!("{} after {epochs} epochs of warm-up", options.regime),
         },
-        batch: arm.batch.to_string(),
+        batch: group.batch.to_string(),
         seed: training.seed(run),
-        epochs: course.epochs,
+        epochs: options.epochs,
         status: if outcome.diverged { TrainStatus::Diverged } else { TrainStatus::Finished },
         diverged_step: outcome.diverged.then_some(outcome.steps),
         train_loss: of_last(|look| look.train.loss),
@@ -99,16 +99,16 @@ pub fn metrics(training: &Training, run: usize, outcome: &Outcome) -> Vec<Metric
     rows
 }
 
-/// One row for each arm, in the order in which they come.
+/// One row for each group, in the order in which they come.
 pub fn summaries(runs: &[TrainRow]) -> Vec<SummaryRow> {
-    let arms = runs.chunk_by(|one, next| one.arm_id == next.arm_id);
-    arms.map(summary).collect()
+    let groups = runs.chunk_by(|one, next| one.arm_id == next.arm_id);
+    groups.map(summary).collect()
 }
 
-/// `arm` is not empty.
-fn summary(arm: &[TrainRow]) -> SummaryRow {
-    let first = &arm[0];
-    let finished = || arm.iter().filter(|run| run.status == TrainStatus::Finished);
+/// `group` is not empty.
+fn summary(group: &[TrainRow]) -> SummaryRow {
+    let first = &group[0];
+    let finished = || group.iter().filter(|run| run.status == TrainStatus::Finished);
     let interval = |figure: fn(&TrainRow) -> Option<f64>| {
         let values: Vec<f64> = finished().filter_map(figure).collect();
         let (mean, half) = mean_and_half_width(&values).map_or((None, None), |(mean, half)| (Some(mean), half));
@@ -139,8 +139,8 @@ fn summary(arm: &[TrainRow]) -> SummaryRow {
         lr_regime: first.lr_regime.clone(),
         batch: first.batch.clone(),
         epochs: first.epochs,
-        runs: arm.len() as u64,
-        diverged: (arm.len() - finished().count()) as u64,
+        runs: group.len() as u64,
+        diverged: (group.len() - finished().count()) as u64,
         test_accuracy,
         test_accuracy_low,
         test_accuracy_high,

@@ -1,13 +1,12 @@
 //! A training laid out: the data loaded and split, the model made, and every run with its steps.
 //!
-//! Not here: what the flags mean ([`super::plan`]), nor how runs advance ([`super::ride`]).
+//! Not here: what the flags mean ([`crate::plan`]), nor how runs advance ([`super::ride`]).
 
-use super::plan::{Arm, Plan, TaskPlan};
-use super::scaling::gain;
-use crate::config::Samples;
+use crate::config::{RegimeSpec, Samples};
 use crate::engine::{Needs, Run};
 use crate::kernels::activation::Activation;
-use crate::plan::{PlanError, axes, refuse};
+use crate::plan::scaling::gain;
+use crate::plan::{Group, PlanError, TrainPlan, TrainProblem, axes, refuse};
 use crate::problem::data::{DataError, Parts};
 use crate::problem::{Network, Problem, weights};
 use crate::schedule::MOST_ROWS;
@@ -17,10 +16,10 @@ use std::sync::Arc;
 /// Everything that the runs of a training share, and what each of them is.
 #[derive(Clone, Debug)]
 pub struct Training {
-    pub plan: Plan,
+    pub plan: TrainPlan,
     /// Always a network.
     pub problem: Arc<Problem>,
-    /// In the order of the plan: arm by arm, seed by seed.
+    /// In the order of the plan: group by group, seed by seed.
     pub runs: Vec<Member>,
     /// Of each of the plan's seeds.
     starts: Vec<Start>,
@@ -35,10 +34,10 @@ struct Start {
     statistics: Option<Arc<Vec<f64>>>,
 }
 
-/// One run: an arm with a seed, both by their place in the plan.
+/// One run: a group with a seed, both by their place in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
-    pub arm: usize,
+    pub group: usize,
     pub seed: usize,
 }
 
@@ -47,14 +46,14 @@ impl Training {
     ///
     /// # Errors
     /// Where data or weights cannot be had, or do not suit the model or the batches.
-    pub fn new(plan: Plan) -> Result<Self> {
-        let network = plan.task.build()?;
+    pub fn new(plan: TrainPlan) -> Result<Self> {
+        let network = plan.problem.build()?;
         let samples = network.data.samples();
-        for arm in &plan.arms {
-            axes::fits(arm.batch, &arm.schedule, samples)?;
+        for group in &plan.groups {
+            axes::fits(group.batch, &group.schedule, samples)?;
         }
         let problem = Arc::new(Problem::Network(network));
-        let starts = match &plan.task.init {
+        let starts = match &plan.problem.init {
             Some(path) => {
                 let read = weights::load_with_statistics(network_of(&problem), path);
                 let [weights, statistics] = read.map_err(|error| PlanError(format!("--init {error}")))?;
@@ -66,8 +65,8 @@ impl Training {
                 plan.seeds.iter().map(|seed| fresh(*seed)).collect()
             }
         };
-        let members = |arm: usize| (0..plan.seeds.len()).map(move |seed| Member { arm, seed });
-        let runs = (0..plan.arms.len()).flat_map(members).collect();
+        let members = |group: usize| (0..plan.seeds.len()).map(move |seed| Member { group, seed });
+        let runs = (0..plan.groups.len()).flat_map(members).collect();
         Ok(Self { plan, problem, runs, starts })
     }
 
@@ -75,8 +74,8 @@ impl Training {
         network_of(&self.problem)
     }
 
-    pub fn arm(&self, run: usize) -> &Arm {
-        &self.plan.arms[self.runs[run].arm]
+    pub fn group(&self, run: usize) -> &Group {
+        &self.plan.groups[self.runs[run].group]
     }
 
     pub fn seed(&self, run: usize) -> u64 {
@@ -84,7 +83,7 @@ impl Training {
     }
 
     pub fn run_id(&self, run: usize) -> String {
-        self.plan.run_id(self.arm(run), self.seed(run))
+        self.plan.run_id(self.group(run), self.seed(run))
     }
 
     /// x_0
@@ -94,8 +93,8 @@ impl Training {
 
     /// Rows of an update's gradient, where they are not all.
     pub fn rows(&self, run: usize) -> Option<usize> {
-        let arm = self.arm(run);
-        axes::rows(arm.batch, &arm.schedule)
+        let group = self.group(run);
+        axes::rows(group.batch, &group.schedule)
     }
 
     /// Steps of an epoch: whole batches only.
@@ -105,23 +104,23 @@ impl Training {
 
     /// Steps of a run whose gradients have so many rows.
     pub fn steps(&self, rows: Option<usize>) -> u64 {
-        self.plan.course.epochs.saturating_mul(self.steps_of_epoch(rows))
+        self.plan.options.epochs.saturating_mul(self.steps_of_epoch(rows))
     }
 
     /// What a run needs room for.
     pub(super) fn needs(&self, run: usize) -> Needs {
-        let arm = self.arm(run);
-        Needs { evaluation: true, ..Needs::of(&arm.rule, &arm.schedule, false) }
+        let group = self.group(run);
+        Needs { evaluation: true, ..Needs::of(&group.rule, &group.schedule, false) }
     }
 
     /// A run as engines take it.
     pub(super) fn run(&self, run: usize) -> Run {
-        let (arm, course) = (self.arm(run), &self.plan.course);
+        let (group, options) = (self.group(run), &self.plan.options);
         let steps = self.steps_of_epoch(self.rows(run));
         Run {
-            rule: arm.rule,
-            lr: course.regime.learning_rate(arm.lr_scaled, course.epochs, course.warm_up, steps),
-            schedule: arm.schedule.clone(),
+            rule: group.rule,
+            lr: options.regime.learning_rate(group.lr_scaled, options.epochs, options.warm_up, steps),
+            schedule: group.schedule.clone(),
             seed: self.seed(run),
             start: Arc::clone(self.start(run)),
             centred: false,
@@ -130,9 +129,9 @@ impl Training {
     }
 
     /// Where sharpness is expected to settle: K* / lr, where theory knows a threshold and the learning rate stays what it is.
-    pub fn lambda_predicted(&self, arm: &Arm) -> Option<f64> {
-        let stays = self.plan.course.regime == crate::config::RegimeSpec::Constant;
-        stays.then(|| gain(&arm.rule, &arm.schedule).ok()).flatten().map(|gain| gain / arm.lr_scaled)
+    pub fn lambda_predicted(&self, group: &Group) -> Option<f64> {
+        let stays = self.plan.options.regime == RegimeSpec::Constant;
+        stays.then(|| gain(&group.rule, &group.schedule).ok()).flatten().map(|gain| gain / group.lr_scaled)
     }
 }
 
@@ -143,7 +142,7 @@ fn network_of(problem: &Problem) -> &Network {
     }
 }
 
-impl TaskPlan {
+impl TrainProblem {
     /// Loads and splits the data and makes the model.
     ///
     /// # Errors

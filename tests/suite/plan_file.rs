@@ -7,11 +7,11 @@ use std::fs;
 use std::path::Path;
 use tauscope::config::{ModelSpec, Samples, SweepArgs};
 use tauscope::plan::file::parse;
-use tauscope::plan::{Cell, Plan};
+use tauscope::plan::{Cell, SweepPlan};
 use tauscope::table::{ThresholdRow, read_csv};
 
 fn cells(sweeps: &[SweepArgs]) -> Vec<Cell> {
-    Plan::resolve(sweeps).unwrap().cells()
+    SweepPlan::resolve(sweeps).unwrap().cells()
 }
 
 /// Cells as short text: rule, momentum, dampening, delay.

@@ -13,7 +13,7 @@ use tauscope::engine::{
     WaveSpec,
 };
 use tauscope::minimum;
-use tauscope::plan::{Cell, Plan};
+use tauscope::plan::{Cell, SweepPlan};
 use tauscope::sweep::Sweep;
 use tauscope::threshold::{Outcome, Trial};
 
@@ -156,7 +156,7 @@ fn measure_of(engine: &Frail, flags: &[&str]) -> (Results, Vec<String>, anyhow::
     let fixed = ["tauscope", "sweep", "--model", "quadratic:2,1", "--precision", "f64"];
     let flags = fixed.iter().chain(flags).copied();
     let Command::Sweep(args) = Cli::try_parse_from(flags).unwrap().command else { panic!("the flags say sweep") };
-    let plan = Plan::resolve(&[*args]).unwrap();
+    let plan = SweepPlan::resolve(&[*args]).unwrap();
     let problem = Arc::new(plan.build().unwrap());
     let minimum = minimum::find(&problem, 0, 1e-8).unwrap();
     let sweep = Sweep::new(plan, problem, minimum);

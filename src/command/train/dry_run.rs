@@ -3,29 +3,30 @@
 use crate::command::sweep::{Chosen, choose};
 use crate::command::to_stdout;
 use crate::engine::{EngineInfo, Footprint};
+use crate::plan::{Group, TrainPlan};
 use crate::plot::significant;
 use crate::session::progress::bytes;
-use crate::train::{Arm, Plan, Training};
+use crate::train::Training;
 use anyhow::Result;
 use comfy_table::{Table, presets};
 use indicatif::HumanCount;
 use serde::Serialize;
 use std::fmt::Write;
 
-/// Arms that a person is shown.
+/// Groups that a person is shown.
 const SHOWN: usize = 20;
 
 /// What is printed.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     plan_hash: String,
-    plan: &'a Plan,
+    plan: &'a TrainPlan,
     engine: &'a EngineInfo,
     engine_choice: &'a str,
     parameters: usize,
     samples: usize,
     test_samples: usize,
-    arms: usize,
+    groups: usize,
     runs: usize,
     /// If none diverges.
     config_steps: u64,
@@ -54,16 +55,16 @@ struct WaveReport {
 
 #[derive(Debug, Serialize)]
 struct Line<'a> {
-    arm_id: String,
+    group_id: String,
     #[serde(flatten)]
-    arm: &'a Arm,
+    group: &'a Group,
 }
 
 /// Prints a plan and what it would take.
 ///
 /// # Errors
 /// An engine that cannot be had, data that cannot be loaded, a plan that does not fit the device.
-pub fn run(plan: Plan, json: bool) -> Result<()> {
+pub fn run(plan: TrainPlan, json: bool) -> Result<()> {
     let training = Training::new(plan)?;
     let plan = &training.plan;
     let Chosen { engine, why } = choose(plan.engine, plan.adapter.as_deref(), plan.precision)?;
@@ -92,12 +93,12 @@ pub fn run(plan: Plan, json: bool) -> Result<()> {
         parameters: network.dimension(),
         samples: network.data.samples(),
         test_samples: network.test.as_ref().map_or(0, |test| test.samples()),
-        arms: plan.arms.len(),
+        groups: plan.groups.len(),
         runs: training.runs.len(),
         config_steps: training.config_steps(),
         free_bytes,
         waves,
-        table: plan.arms.iter().take(shown).map(|arm| Line { arm_id: plan.arm_id(arm), arm }).collect(),
+        table: plan.groups.iter().take(shown).map(|group| Line { group_id: plan.group_id(group), group }).collect(),
     };
     if json {
         return to_stdout(&format!("{}\n", serde_json::to_string_pretty(&report)?));
@@ -107,12 +108,12 @@ pub fn run(plan: Plan, json: bool) -> Result<()> {
 
 /// The report as a person reads it.
 fn text(report: &Report) -> Result<String> {
-    let Report { plan, engine, parameters, samples, test_samples, arms, runs, .. } = report;
-    let (task, course) = (&plan.task, &plan.course);
+    let Report { plan, engine, parameters, samples, test_samples, groups, runs, .. } = report;
+    let (problem, options) = (&plan.problem, &plan.options);
     let mut text = format!(
         "plan     {}\nproblem  {parameters} parameters of {} on {samples} samples of {}, {test_samples} test samples, {}, \
          weight decay {}\n",
-        report.plan_hash, task.model, task.data, task.loss, task.weight_decay
+        report.plan_hash, problem.model, problem.data, problem.loss, problem.weight_decay
     );
     writeln!(text, "engine   {} {} on {} ({})", engine.engine, engine.precision, engine.adapter, report.engine_choice)?;
     let free = report.free_bytes.map_or(String::new(), |free| format!(" of {} free", bytes(free)));
@@ -125,13 +126,16 @@ fn text(report: &Report) -> Result<String> {
              {lane} a lane, {all} in all{free}"
         )?;
     }
-    let (seeds, epochs, steps) = (plan.seeds.len(), course.epochs, HumanCount(report.config_steps));
-    writeln!(text, "runs     {runs} of {arms} arms and {seeds} seeds, {epochs} epochs each, {steps} steps in all\n")?;
+    let (seeds, epochs, steps) = (plan.seeds.len(), options.epochs, HumanCount(report.config_steps));
+    writeln!(
+        text,
+        "runs     {runs} of {groups} groups and {seeds} seeds, {epochs} epochs each, {steps} steps in all\n"
+    )?;
 
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
     table.set_header([
-        "arm",
+        "group",
         "rule",
         "momentum",
         "dampening",
@@ -142,23 +146,23 @@ fn text(report: &Report) -> Result<String> {
         "scaling",
         "lr scaled",
     ]);
-    for Line { arm_id, arm } in &report.table {
+    for Line { group_id, group } in &report.table {
         table.add_row([
-            arm_id.clone(),
-            arm.rule.name(),
-            arm.rule.momentum.to_string(),
-            arm.rule.dampening.to_string(),
-            arm.delay.map_or(String::new(), |delay| delay.to_string()),
-            arm.schedule.name(),
-            arm.batch.to_string(),
-            arm.lr.to_string(),
-            arm.scaling.to_string(),
-            significant(arm.lr_scaled, 4),
+            group_id.clone(),
+            group.rule.name(),
+            group.rule.momentum.to_string(),
+            group.rule.dampening.to_string(),
+            group.delay.map_or(String::new(), |delay| delay.to_string()),
+            group.schedule.name(),
+            group.batch.to_string(),
+            group.lr.to_string(),
+            group.scaling.to_string(),
+            significant(group.lr_scaled, 4),
         ]);
     }
     writeln!(text, "{table}")?;
-    if *arms > report.table.len() {
-        writeln!(text, "and {} more", HumanCount((arms - report.table.len()) as u64))?;
+    if *groups > report.table.len() {
+        writeln!(text, "and {} more", HumanCount((groups - report.table.len()) as u64))?;
     }
     Ok(text)
 }

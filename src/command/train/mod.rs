@@ -7,11 +7,12 @@ use super::sweep::{Chosen, choose};
 use super::to_stdout;
 use crate::config::TrainArgs;
 use crate::engine::{Engine, EngineError};
+use crate::plan::TrainPlan;
 use crate::session::progress::training::{Event, Progress};
 use crate::session::signals::{Interrupt, Interrupted};
 use crate::session::{self, Existing, TrainFile, TrainFolder};
 use crate::table::{TrainRow, TrainStatus};
-use crate::train::{DIVERGENCE, LAMBDA_MAX, Outcome, Plan, Training, rows};
+use crate::train::{DIVERGENCE, LAMBDA_MAX, Outcome, Training, rows};
 use anyhow::{Context, Result};
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -26,7 +27,7 @@ use std::time::Instant;
 pub fn run(args: &TrainArgs) -> Result<()> {
     let started = jiff::Timestamp::now();
     let clock = Instant::now();
-    let plan = Plan::resolve(args)?;
+    let plan = TrainPlan::resolve(args)?;
     if args.dry_run {
         return dry_run::run(plan, args.json);
     }
@@ -48,7 +49,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let network = training.network();
     let (samples, test_samples) = (network.data.samples(), network.test.as_ref().map_or(0, |test| test.samples()));
     let parameters = network.dimension();
-    let (model, data) = (&plan.task.model, &plan.task.data);
+    let (model, data) = (&plan.problem.model, &plan.problem.data);
     say(&format!(
         "problem  {parameters} parameters of {model} on {samples} samples of {data}, {test_samples} test samples"
     ));
@@ -57,8 +58,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let tell =
         |event: &Event| if args.json { to_stdout(&format!("{}\n", serde_json::to_string(event)?)) } else { Ok(()) };
     let (plan_hash, all) = (plan.hash(), training.runs.len());
-    tell(&Event::Start { plan_hash: &plan_hash, runs: all, arms: plan.arms.len(), engine: &info })?;
-    let progress = Progress::new(all, plan.course.epochs, training.config_steps(), args.quiet, args.json);
+    tell(&Event::Start { plan_hash: &plan_hash, runs: all, groups: plan.groups.len(), engine: &info })?;
+    let progress = Progress::new(all, plan.options.epochs, training.config_steps(), args.quiet, args.json);
     // Both of the training's callbacks report to it.
     let progress = RefCell::new(progress);
     let training_since = Instant::now();
@@ -124,7 +125,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         diverged,
         config_steps,
         divergence: DIVERGENCE.into(),
-        lambda_max: plan.course.sharpness.map(|_| LAMBDA_MAX.into()),
+        lambda_max: plan.options.sharpness.map(|_| LAMBDA_MAX.into()),
         mended,
     };
     let summaries = folder.finish(&training, &runs, &outcomes, &file)?;

@@ -1,4 +1,4 @@
-//! The arms of a training as a person reads them, and the answer in a sentence.
+//! The groups of a training as a person reads them, and the answer in a sentence.
 
 use crate::plot::significant;
 use crate::table::SummaryRow;
@@ -7,34 +7,34 @@ use comfy_table::{CellAlignment, Table, presets};
 /// A column: its title, whether it says anything, and its cells.
 type Column = (&'static str, bool, fn(&SummaryRow) -> String);
 
-/// One line for each arm. Columns that would say nothing are left out.
-pub fn table(arms: &[SummaryRow]) -> Table {
-    let several = |value: fn(&SummaryRow) -> String| arms.windows(2).any(|pair| value(&pair[0]) != value(&pair[1]));
-    let any = |value: fn(&SummaryRow) -> bool| arms.iter().any(value);
+/// One line for each group. Columns that would say nothing are left out.
+pub fn table(groups: &[SummaryRow]) -> Table {
+    let several = |value: fn(&SummaryRow) -> String| groups.windows(2).any(|pair| value(&pair[0]) != value(&pair[1]));
+    let any = |value: fn(&SummaryRow) -> bool| groups.iter().any(value);
     let columns: [Column; 14] = [
-        ("rule", true, |arm| arm.rule.clone()),
-        ("momentum", any(|arm| arm.momentum != 0.0), |arm| arm.momentum.to_string()),
-        ("dampening", any(|arm| arm.dampening != 0.0), |arm| arm.dampening.to_string()),
-        ("schedule", several(|arm| arm.schedule.clone()), |arm| arm.schedule.clone()),
-        ("delay", true, |arm| arm.delay.map_or(String::new(), |delay| delay.to_string())),
-        ("batch", several(|arm| arm.batch.clone()), |arm| arm.batch.clone()),
-        ("lr", several(|arm| arm.lr.to_string()), |arm| arm.lr.to_string()),
-        ("scaling", true, |arm| arm.lr_scaling.clone()),
-        ("lr scaled", true, |arm| significant(arm.lr_scaled, 4)),
-        ("diverged", true, |arm| format!("{} of {}", arm.diverged, arm.runs)),
+        ("rule", true, |group| group.rule.clone()),
+        ("momentum", any(|group| group.momentum != 0.0), |group| group.momentum.to_string()),
+        ("dampening", any(|group| group.dampening != 0.0), |group| group.dampening.to_string()),
+        ("schedule", several(|group| group.schedule.clone()), |group| group.schedule.clone()),
+        ("delay", true, |group| group.delay.map_or(String::new(), |delay| delay.to_string())),
+        ("batch", several(|group| group.batch.clone()), |group| group.batch.clone()),
+        ("lr", several(|group| group.lr.to_string()), |group| group.lr.to_string()),
+        ("scaling", true, |group| group.lr_scaling.clone()),
+        ("lr scaled", true, |group| significant(group.lr_scaled, 4)),
+        ("diverged", true, |group| format!("{} of {}", group.diverged, group.runs)),
         ("test accuracy", true, test_accuracy),
-        ("gap", true, |arm| {
-            percent(arm.generalisation_gap, arm.generalisation_gap_low.zip(arm.generalisation_gap_high))
+        ("gap", true, |group| {
+            percent(group.generalisation_gap, group.generalisation_gap_low.zip(group.generalisation_gap_high))
         }),
-        ("lambda_max", any(|arm| arm.lambda_max.is_some()), |arm| number(arm.lambda_max)),
-        ("K*/lr", any(|arm| arm.lambda_max.is_some()), |arm| number(arm.lambda_predicted)),
+        ("lambda_max", any(|group| group.lambda_max.is_some()), |group| number(group.lambda_max)),
+        ("K*/lr", any(|group| group.lambda_max.is_some()), |group| number(group.lambda_predicted)),
     ];
     let shown: Vec<Column> = columns.into_iter().filter(|(_, shown, _)| *shown).collect();
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
     table.set_header(shown.iter().map(|(name, ..)| *name));
-    for arm in arms {
-        table.add_row(shown.iter().map(|(.., value)| value(arm)));
+    for group in groups {
+        table.add_row(shown.iter().map(|(.., value)| value(group)));
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -43,19 +43,19 @@ pub fn table(arms: &[SummaryRow]) -> Table {
 }
 
 /// The answer in a sentence.
-pub fn verdict(arms: &[SummaryRow], seconds: f64) -> String {
-    let (runs, diverged) = arms.iter().fold((0, 0), |(runs, lost), arm| (runs + arm.runs, lost + arm.diverged));
-    let known = arms.iter().filter_map(|arm| Some((arm, arm.test_accuracy?)));
-    let best = known.max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(String::new(), |(arm, _)| {
-        let delay = arm.delay.map_or_else(|| arm.schedule.clone(), |delay| format!("delay {delay}"));
-        let (accuracy, rule, lr) = (test_accuracy(arm), &arm.rule, significant(arm.lr_scaled, 4));
+pub fn verdict(groups: &[SummaryRow], seconds: f64) -> String {
+    let (runs, diverged) = groups.iter().fold((0, 0), |(runs, lost), group| (runs + group.runs, lost + group.diverged));
+    let known = groups.iter().filter_map(|group| Some((group, group.test_accuracy?)));
+    let best = known.max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(String::new(), |(group, _)| {
+        let delay = group.delay.map_or_else(|| group.schedule.clone(), |delay| format!("delay {delay}"));
+        let (accuracy, rule, lr) = (test_accuracy(group), &group.rule, significant(group.lr_scaled, 4));
         format!("; the best test accuracy is {accuracy}, of {rule} at {delay} with learning rate {lr}")
     });
     format!("{} of {runs} runs finished in {seconds:.1} s, {diverged} diverged{best}", runs - diverged)
 }
 
-fn test_accuracy(arm: &SummaryRow) -> String {
-    percent(arm.test_accuracy, arm.test_accuracy_low.zip(arm.test_accuracy_high))
+fn test_accuracy(group: &SummaryRow) -> String {
+    percent(group.test_accuracy, group.test_accuracy_low.zip(group.test_accuracy_high))
 }
 
 fn number(value: Option<f64>) -> String {

@@ -1,4 +1,4 @@
-//! Plan files: the flags of a sweep in a TOML file, and what a command line cannot say: several grids, lists that advance
+//! SweepPlan files: the flags of a sweep in a TOML file, and what a command line cannot say: several grids, lists that advance
 //! together, explicit cells.
 //!
 //! Every key is the name of a long flag of `tauscope sweep`, and its value is read as that flag's text, by the same
@@ -17,7 +17,7 @@ mod grammar;
 mod rows;
 
 use crate::config::SweepArgs;
-use crate::plan::Plan;
+use crate::plan::SweepPlan;
 use clap::ArgMatches;
 use document::{Document, Entry};
 use grammar::{Grammar, Token};
@@ -117,7 +117,7 @@ impl Reader<'_> {
             sweeps.push(self.sweep(&base, row)?);
             shared = Some((&row.shared, base));
         }
-        if let Err(error) = Plan::resolve(&sweeps) {
+        if let Err(error) = SweepPlan::resolve(&sweeps) {
             return Err(self.blame(&rows, &sweeps, &error.to_string()));
         }
         Ok(sweeps)
@@ -128,7 +128,7 @@ impl Reader<'_> {
         let sweep = self.grammar.change(base, &row.own);
         let sweep = sweep.map_err(|fault| Fault { line: fault.line.or(row.line), ..fault })?;
         if row.single
-            && let Ok(plan) = Plan::resolve(std::slice::from_ref(&sweep))
+            && let Ok(plan) = SweepPlan::resolve(std::slice::from_ref(&sweep))
             && let [first, second, ..] = &plan.cells()[..]
         {
             let axes = self.grammar.axes().join(", ");
@@ -145,7 +145,7 @@ impl Reader<'_> {
     /// Where in the file a plan was refused: the first row that does not go with those before it, and in it the key that the
     /// message names.
     fn blame(&self, rows: &[Row], sweeps: &[SweepArgs], problem: &str) -> Fault {
-        let alone = |sweep: &SweepArgs| Plan::resolve(std::slice::from_ref(sweep));
+        let alone = |sweep: &SweepArgs| SweepPlan::resolve(std::slice::from_ref(sweep));
         if let Some((row, error)) = rows.iter().zip(sweeps).find_map(|(row, sweep)| Some((row, alone(sweep).err()?))) {
             let problem = error.to_string();
             let line = grammar::keys_in(&problem).find_map(|key| row.line_of(key));
@@ -155,7 +155,7 @@ impl Reader<'_> {
         let (mut good, mut bad) = (0, sweeps.len());
         while bad - good > 1 {
             let half = good.midpoint(bad);
-            if Plan::resolve(&sweeps[..half]).is_ok() { good = half } else { bad = half }
+            if SweepPlan::resolve(&sweeps[..half]).is_ok() { good = half } else { bad = half }
         }
         Fault::at(rows.get(good).and_then(|row| row.line), problem)
     }

@@ -18,7 +18,7 @@ pub enum Event<'a> {
     Start {
         plan_hash: &'a str,
         runs: usize,
-        arms: usize,
+        groups: usize,
         #[serde(flatten)]
         engine: &'a EngineInfo,
     },

@@ -12,10 +12,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tauscope::cli::{self, Cli};
 use tauscope::curvature::{self, Effort};
+use tauscope::plan::TrainPlan;
 use tauscope::problem::network::{FullBatch, Network};
 use tauscope::problem::weights::load_with_statistics;
 use tauscope::table::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus, read_csv};
-use tauscope::train::{Plan, Training};
+use tauscope::train::Training;
 
 /// A network small enough to train in a moment.
 const TINY: [&str; 12] =
@@ -49,7 +50,7 @@ fn training(flags: &[&str]) -> Training {
     else {
         panic!("the flags say train")
     };
-    Training::new(Plan::resolve(&args).unwrap()).unwrap()
+    Training::new(TrainPlan::resolve(&args).unwrap()).unwrap()
 }
 
 #[test]
@@ -92,11 +93,11 @@ fn a_training_writes_its_folder() {
          generalisation_gap,generalisation_gap_low,generalisation_gap_high,test_loss,test_loss_low,test_loss_high,lambda_max,\
          lambda_max_low,lambda_max_high,lambda_predicted,engine,adapter"
     );
-    // At delay 0 no scaling changes anything: three arms of two seeds, not four.
+    // At delay 0 no scaling changes anything: three groups of two seeds, not four.
     let told: Vec<(Option<u32>, &str, u64)> =
         rows.iter().map(|row| (row.delay, row.lr_scaling.as_str(), row.seed)).collect();
-    let arms = [(Some(0), "none"), (Some(31), "none"), (Some(31), "preserve")];
-    assert_eq!(told, arms.map(|(delay, scaling)| [(delay, scaling, 0), (delay, scaling, 1)]).concat());
+    let groups = [(Some(0), "none"), (Some(31), "none"), (Some(31), "preserve")];
+    assert_eq!(told, groups.map(|(delay, scaling)| [(delay, scaling, 0), (delay, scaling, 1)]).concat());
     let mut weights: Vec<String> = rows.iter().map(|row| format!("{}.safetensors", row.run_id)).collect();
     weights.sort();
     assert_eq!(files(&out.join("weights")), weights);
@@ -118,8 +119,8 @@ fn a_training_writes_its_folder() {
     // Of two values the interval by Student's t is 12.706 / sqrt(2) deviations, |a - b| / sqrt(2), on either side.
     let (a, b) = (rows[0].test_loss.unwrap(), rows[1].test_loss.unwrap());
     let (mean, half) = (0.5 * (a + b), 12.706_204_7 * 0.5 * (a - b).abs());
-    let arm = &summary[0];
-    let ends = [arm.test_loss.unwrap(), arm.test_loss_low.unwrap(), arm.test_loss_high.unwrap()];
+    let group = &summary[0];
+    let ends = [group.test_loss.unwrap(), group.test_loss_low.unwrap(), group.test_loss_high.unwrap()];
     assert_close("interval", &ends, &[mean, mean - half, mean + half], 1e-8);
     let run: serde_json::Value = serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap();
     assert_eq!((&run["runs"], &run["diverged"], &run["config_steps"]), (&6.into(), &0.into(), &72.into()));
@@ -334,7 +335,7 @@ fn dry_run_and_events() {
     train(folder.path(), "out", &grid).assert().success();
     let report = train(folder.path(), "out", &[&grid[..], &["--json"]].concat()).assert();
     let report: serde_json::Value = serde_json::from_slice(&report.success().get_output().stdout).unwrap();
-    assert_eq!((&report["arms"], &report["runs"]), (&6.into(), &12.into()));
+    assert_eq!((&report["groups"], &report["runs"]), (&6.into(), &12.into()));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
 
     let output =
@@ -344,7 +345,7 @@ fn dry_run_and_events() {
     let named = |name: &str| events.iter().filter(|event| event["event"] == name).collect::<Vec<_>>();
     assert_eq!(named("start").len() + named("run").len() + named("progress").len() + named("end").len(), events.len());
     let (start, end) = (&events[0], &events[events.len() - 1]);
-    assert_eq!((&start["runs"], &start["arms"], &end["runs"]), (&9.into(), &3.into(), &9.into()));
+    assert_eq!((&start["runs"], &start["groups"], &end["runs"]), (&9.into(), &3.into(), &9.into()));
     assert_eq!(named("run").len(), 9);
     assert_eq!(named("progress").last().unwrap()["runs_done"], 9);
 }

@@ -1,59 +1,32 @@
-//! What a delay makes of a learning rate: nothing, a share in inverse proportion, or what keeps the same minima accessible.
+//! Factors that scale a learning rate for a delay: none, in inverse proportion to it, or so that the same minima stay accessible.
 //!
 //! `--lr` is always that of synchronous training. A minimum of curvature lambda is accessible iff lr lambda < K*, the
 //! threshold gain of rule and delay, so the accessible ones stay the same iff lr1 / lr0 = K1* / K0* (see [`crate::theory`]).
 
-use crate::plan::{PlanError, refuse};
+use super::{PlanError, refuse};
+use crate::config::{Reference, Scaling};
 use crate::rule::{LONGEST_PMF, Rule};
 use crate::schedule::Schedule;
 use crate::theory::{Criterion, DelayProcess, TheoryError, threshold};
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
 
-/// `--lr-scaling`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum, strum::Display)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum Scaling {
-    /// as it is
-    None,
-    /// divided by the mean delay + 1
-    InverseDelay,
-    /// so that the minima that stay accessible are those of synchronous training, as theory has it
-    Preserve,
-}
-
-/// `--lr-reference`: whose synchronous learning rate is scaled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum, strum::Display)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum Reference {
-    /// that of the same rule, with its momentum and dampening
-    Same,
-    /// that of plain SGD
-    Sgd,
-}
-
-impl Scaling {
-    /// What the learning rate is multiplied by.
-    ///
-    /// # Errors
-    /// Where theory knows no threshold of the rule under the process, or of the reference.
-    pub fn factor(self, rule: &Rule, schedule: &Schedule, reference: Reference) -> Result<f64, PlanError> {
-        match self {
-            Self::None => Ok(1.0),
-            Self::InverseDelay => Ok(1.0 / (schedule.mean_delay() + 1.0)),
-            Self::Preserve => {
-                let synchronous = match reference {
-                    Reference::Same => rule,
-                    Reference::Sgd => &Rule::SGD,
-                };
-                let known = |rule: &Rule, schedule: &Schedule| match gain(rule, schedule) {
-                    Ok(gain) => Ok(gain),
-                    Err(why) => refuse!("--lr-scaling preserve: {why}; accepted: none, inverse-delay"),
-                };
-                Ok(known(rule, schedule)? / known(synchronous, &Schedule::RoundRobin { delay: 0 })?)
-            }
+/// The factor of a learning rate.
+///
+/// # Errors
+/// Where theory knows no threshold of the rule under the process, or of the reference.
+pub fn factor(scaling: Scaling, rule: &Rule, schedule: &Schedule, reference: Reference) -> Result<f64, PlanError> {
+    match scaling {
+        Scaling::None => Ok(1.0),
+        Scaling::InverseDelay => Ok(1.0 / (schedule.mean_delay() + 1.0)),
+        Scaling::Preserve => {
+            let synchronous = match reference {
+                Reference::Same => rule,
+                Reference::Sgd => &Rule::SGD,
+            };
+            let known = |rule: &Rule, schedule: &Schedule| match gain(rule, schedule) {
+                Ok(gain) => Ok(gain),
+                Err(why) => refuse!("--lr-scaling preserve: {why}; accepted: none, inverse-delay"),
+            };
+            Ok(known(rule, schedule)? / known(synchronous, &Schedule::RoundRobin { delay: 0 })?)
         }
     }
 }
@@ -92,17 +65,18 @@ mod tests {
         let round_robin = |delay| Schedule::RoundRobin { delay };
         for delay in [0, 1, 4, 31] {
             let tau = f64::from(delay);
-            let factor = |scaling: Scaling| scaling.factor(&Rule::SGD, &round_robin(delay), Reference::Same).unwrap();
+            let factor =
+                |scaling: Scaling| super::factor(scaling, &Rule::SGD, &round_robin(delay), Reference::Same).unwrap();
             let sgd = 2.0 * (PI / (2.0 * (2.0 * tau + 1.0))).sin() / 2.0;
             assert!((factor(Scaling::Preserve) / sgd - 1.0).abs() < 1e-9, "delay {delay}");
             assert_eq!((factor(Scaling::None), factor(Scaling::InverseDelay)), (1.0, 1.0 / (tau + 1.0)));
         }
         // Heavy-ball with momentum m: 2 (1+m) at delay 0, 1 - m at delay 1; plain SGD has 2 at delay 0.
         let heavy_ball = Rule::new(RuleKind::HeavyBall, 0.9, 0.0);
-        let factor = |reference| Scaling::Preserve.factor(&heavy_ball, &round_robin(1), reference).unwrap();
+        let factor = |reference| super::factor(Scaling::Preserve, &heavy_ball, &round_robin(1), reference).unwrap();
         assert!((factor(Reference::Same) - 0.1 / 3.8).abs() < 1e-9);
         assert!((factor(Reference::Sgd) - 0.1 / 2.0).abs() < 1e-9);
-        assert_eq!(Scaling::Preserve.factor(&heavy_ball, &round_robin(0), Reference::Same).unwrap(), 1.0);
+        assert_eq!(super::factor(Scaling::Preserve, &heavy_ball, &round_robin(0), Reference::Same).unwrap(), 1.0);
         // Two randomly reporting workers, in mean square without noise: 2 K^2 - K - 2 = 0.
         let random = Schedule::Random { workers: 2, cap: None };
         let edge = (1.0 + 17f64.sqrt()) / 4.0;
@@ -112,13 +86,14 @@ mod tests {
     #[test]
     fn what_theory_does_not_know_is_refused() {
         let normal = Schedule::Normal { workers: 4, cap: None };
-        let error = Scaling::Preserve.factor(&Rule::SGD, &normal, Reference::Same).unwrap_err().to_string();
+        let error = super::factor(Scaling::Preserve, &Rule::SGD, &normal, Reference::Same).unwrap_err().to_string();
         assert_eq!(
             error,
             "--lr-scaling preserve: no threshold is known of sgd under normal delays; accepted: none, inverse-delay"
         );
         let adam = Rule::new(RuleKind::Adam, 0.9, 0.0);
-        let error = Scaling::Preserve.factor(&adam, &Schedule::RoundRobin { delay: 3 }, Reference::Same).unwrap_err();
+        let error =
+            super::factor(Scaling::Preserve, &adam, &Schedule::RoundRobin { delay: 3 }, Reference::Same).unwrap_err();
         assert!(error.to_string().contains("of adam:0.999 under round-robin"), "{error}");
     }
 }

@@ -1,12 +1,12 @@
 //! The plan of a training: flags with every default resolved, axes expanded and learning rates scaled.
 //!
-//! Not here: the data, and what depends on them ([`super::task`]).
+//! Not here: the data, and what depends on them ([`crate::train`]).
 
-use super::scaling::{Reference, Scaling};
-use crate::config::{Batch, EngineChoice, ModelSpec, Precision, RegimeSpec, Samples, TrainArgs};
+use super::axes::{self, Setting};
+use super::{PlanError, check_engine, refuse, scaling, short_hash};
+use crate::config::{Batch, EngineChoice, ModelSpec, Precision, Reference, RegimeSpec, Samples, Scaling, TrainArgs};
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Loss;
-use crate::plan::{PlanError, Setting, axes, check_engine, refuse, short_hash};
 use crate::problem::data::DataSource;
 use crate::rule::{Locality, Rule, RuleKind};
 use crate::schedule::{Augmentation, Sampling, Schedule};
@@ -19,11 +19,15 @@ const DELAYS: [u32; 2] = [0, 31];
 
 /// A training with nothing left open. The same plan on the same engine and adapter gives the same bytes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Plan {
-    pub task: TaskPlan,
-    pub course: CoursePlan,
+pub struct TrainPlan {
+    // Names in run.json stay what they were, as committed folders are read by them.
+    #[serde(rename = "task")]
+    pub problem: TrainProblem,
+    #[serde(rename = "course")]
+    pub options: TrainOptions,
     /// Each is trained once with every seed.
-    pub arms: Vec<Arm>,
+    #[serde(rename = "arms")]
+    pub groups: Vec<Group>,
     /// Of starts, orders of minibatches and delays.
     pub seeds: Vec<u64>,
     pub engine: EngineChoice,
@@ -35,7 +39,7 @@ pub struct Plan {
 
 /// What is minimised, and from where.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TaskPlan {
+pub struct TrainProblem {
     pub data: DataSource,
     pub samples: Samples,
     /// Test samples; none for the whole test part, or a fifth of data without one.
@@ -53,7 +57,7 @@ pub struct TaskPlan {
 
 /// What all runs share beside it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CoursePlan {
+pub struct TrainOptions {
     pub epochs: u64,
     pub regime: RegimeSpec,
     /// Epochs.
@@ -82,7 +86,7 @@ pub enum When {
 
 /// Everything of a run but its seed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Arm {
+pub struct Group {
     pub rule: Rule,
     pub schedule: Schedule,
     /// As asked for; none for a process that brings its own delays.
@@ -109,21 +113,21 @@ impl SharpnessPlan {
     }
 }
 
-impl Plan {
+impl TrainPlan {
     /// # Errors
     /// The first flag that is out of range, or contradicts another.
     pub fn resolve(args: &TrainArgs) -> Result<Self, PlanError> {
         check_engine(args.engine, args.adapter.as_deref(), args.precision)?;
         axes::once("--seeds", &args.seeds.0)?;
-        let arms = arms(args)?;
+        let groups = groups(args)?;
         axes::few(
             "--rules, --momentum, --delays, --lr, --lr-scaling, --batch, --seeds",
-            arms.len() * args.seeds.0.len(),
+            groups.len() * args.seeds.0.len(),
         )?;
         Ok(Self {
-            task: TaskPlan::resolve(args)?,
-            course: CoursePlan::resolve(args)?,
-            arms,
+            problem: TrainProblem::resolve(args)?,
+            options: TrainOptions::resolve(args)?,
+            groups,
             seeds: args.seeds.0.clone(),
             engine: args.engine,
             adapter: args.adapter.clone(),
@@ -137,18 +141,18 @@ impl Plan {
         short_hash(self)
     }
 
-    /// Short content hash of everything of an arm's rows but the seed.
-    pub fn arm_id(&self, arm: &Arm) -> String {
-        short_hash(&(&self.task, &self.course, arm))
+    /// Short content hash of everything of a group's rows but the seed.
+    pub fn group_id(&self, group: &Group) -> String {
+        short_hash(&(&self.problem, &self.options, group))
     }
 
     /// Short content hash of everything of a run.
-    pub fn run_id(&self, arm: &Arm, seed: u64) -> String {
-        short_hash(&(&self.task, &self.course, arm, seed))
+    pub fn run_id(&self, group: &Group, seed: u64) -> String {
+        short_hash(&(&self.problem, &self.options, group, seed))
     }
 }
 
-impl TaskPlan {
+impl TrainProblem {
     fn resolve(args: &TrainArgs) -> Result<Self, PlanError> {
         let TrainArgs { model, weight_decay, flip, crop, .. } = args;
         if let ModelSpec::Quadratic(_) = model {
@@ -175,7 +179,7 @@ impl TaskPlan {
     }
 }
 
-impl CoursePlan {
+impl TrainOptions {
     fn resolve(args: &TrainArgs) -> Result<Self, PlanError> {
         let TrainArgs { epochs, regime, warm_up, sampling, evaluate_every, .. } = args;
         if let RegimeSpec::Steps { after, .. } = regime
@@ -197,7 +201,7 @@ impl CoursePlan {
 
 /// Every combination, rule by rule, then by schedule, delay, batch, learning rate and scaling, in the order given.
 /// Combinations that are the same training are there once.
-fn arms(args: &TrainArgs) -> Result<Vec<Arm>, PlanError> {
+fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
     let rules = axes::rules(&args.rules, &RULES, &args.momentum, &args.dampening)?;
     let settings = axes::settings(&args.delays, &DELAYS, &args.schedule)?;
     let rates: Vec<f64> = args.lr.iter().flat_map(|rates| rates.0.clone()).collect();
@@ -211,34 +215,34 @@ fn arms(args: &TrainArgs) -> Result<Vec<Arm>, PlanError> {
     let factors = [settings.len(), args.batch.len(), rates.len(), args.lr_scaling.len()];
     let size = factors.iter().fold(rules.len(), |a, b| a.saturating_mul(*b));
     axes::few("--rules, --momentum, --delays, --schedule, --batch, --lr, --lr-scaling", size)?;
-    let mut arms: Vec<Arm> = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
     for rule in &rules {
         if rule.definition().locality == Locality::ScalesWithHessian {
             refuse!("--rules {}: it needs the true Hessian, which no network tells", rule.name());
         }
         for Setting { schedule, delay } in &settings {
             axes::suits(rule, schedule)?;
-            let factor = |scaling: &Scaling| Ok((*scaling, scaling.factor(rule, schedule, reference)?));
+            let factor = |scaling: &Scaling| Ok((*scaling, scaling::factor(*scaling, rule, schedule, reference)?));
             let factors: Vec<(Scaling, f64)> = args.lr_scaling.iter().map(factor).collect::<Result<_, PlanError>>()?;
             for batch in &args.batch {
                 for lr in &rates {
-                    let first = arms.len();
+                    let first = groups.len();
                     for (scaling, factor) in &factors {
                         let (rule, schedule, delay, batch, lr) = (*rule, schedule.clone(), *delay, *batch, *lr);
                         let scaling = if *factor == 1.0 { Scaling::None } else { *scaling };
-                        let arm = Arm { rule, schedule, delay, batch, scaling, lr, lr_scaled: lr * factor };
-                        if !arms[first..].contains(&arm) {
-                            arms.push(arm);
+                        let group = Group { rule, schedule, delay, batch, scaling, lr, lr_scaled: lr * factor };
+                        if !groups[first..].contains(&group) {
+                            groups.push(group);
                         }
                     }
                 }
             }
         }
     }
-    Ok(arms)
+    Ok(groups)
 }
 
-impl Arm {
+impl Group {
     /// lr (1-d)/(1-m): how far a constant gradient moves the weights per update.
     pub fn effective_lr(&self) -> f64 {
         self.lr_scaled * (1.0 - self.rule.dampening) / (1.0 - self.rule.momentum)

@@ -1,0 +1,355 @@
+//! The plan of a sweep: the cells whose thresholds are measured, around which minimum, and when a measurement ends.
+//!
+//! Not here: the measurement ([`crate::sweep`]).
+
+use super::axes::{self, Setting, few, first_repeated, once};
+use super::{PlanError, check_engine, refuse, short_hash};
+use crate::config::{Batch, EngineChoice, ModelSpec, Precision, Samples, SweepArgs};
+use crate::kernels::activation::Activation;
+use crate::kernels::loss::Loss;
+use crate::problem::data::{DataSource, Dataset};
+use crate::problem::{Network, Problem, Quadratic};
+use crate::rule::{Locality, Rule, RuleKind};
+use crate::schedule::{Sampling, Schedule};
+use crate::threshold::Criterion;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Rules of a plan that names none.
+const RULES: [RuleKind; 3] = [RuleKind::Sgd, RuleKind::HeavyBall, RuleKind::Shifted];
+
+/// Delays of a plan that names none, updates.
+const DELAYS: [u32; 7] = [0, 1, 2, 4, 8, 16, 32];
+
+/// Most runs of an ensemble.
+const MOST_MEMBERS: usize = 1 << 16;
+
+/// A sweep with nothing left open. The same plan on the same engine and adapter gives the same bytes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SweepPlan {
+    pub problem: SweepProblem,
+    /// The cells are those of every grid in turn.
+    pub grids: Vec<Grid>,
+    pub sampling: Sampling,
+    /// Seed of minibatch orders and delay processes.
+    pub seed_order: u64,
+    /// Runs of an ensemble, where a cell's criterion asks for one.
+    pub ensemble: usize,
+    /// By criterion, for those in use.
+    pub limits: BTreeMap<Criterion, Limits>,
+    pub engine: EngineChoice,
+    pub adapter: Option<String>,
+    pub precision: Precision,
+}
+
+/// A product of axes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Grid {
+    /// Every (rule, number, momentum, dampening).
+    pub rules: Vec<Rule>,
+    pub settings: Vec<Setting>,
+    pub batches: Vec<Batch>,
+    /// Where empty, each cell has the strictest that it admits.
+    pub criteria: Vec<Criterion>,
+}
+
+/// When a measurement ends.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Relative width of a bracket at which a cell is done.
+    pub tolerance: f64,
+    /// Steps after which a run is given up (or, under the escape criterion, has stayed), in units of delay + 1.
+    pub horizon: u64,
+}
+
+impl Limits {
+    fn usual(criterion: Criterion) -> Self {
+        let (tolerance, horizon) = match criterion {
+            Criterion::Mean => (0.01, 16_384),
+            Criterion::MeanSquare | Criterion::AlmostSure => (0.03, 8_192),
+            Criterion::Escape => (0.01, 1_024),
+        };
+        Self { tolerance, horizon }
+    }
+}
+
+/// What is minimised, and which of its minima.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepProblem {
+    /// None for a quadratic, as are samples, activation and loss.
+    pub data: Option<DataSource>,
+    pub samples: Option<Samples>,
+    pub model: ModelSpec,
+    pub activation: Option<Activation>,
+    pub loss: Option<Loss>,
+    pub weight_decay: f64,
+    pub seed_data: u64,
+    pub seed_init: u64,
+    /// A file to load the minimum from, instead of training to it.
+    pub minimum: Option<PathBuf>,
+    /// Largest |gradient entry| that counts as zero.
+    pub gradient_tolerance: f64,
+}
+
+impl SweepPlan {
+    /// Resolves flags: the problem and the way of measuring from the first, one grid from each.
+    ///
+    /// # Errors
+    /// The first flag that is out of range, or contradicts another.
+    ///
+    /// # Panics
+    /// Where `args` is empty.
+    pub fn resolve(args: &[SweepArgs]) -> Result<Self, PlanError> {
+        let first = args.first().expect("flags to resolve");
+        let problem = SweepProblem::resolve(first)?;
+        if let Some(tolerance) = first.tolerance.filter(|tolerance| !(1e-4..=0.5).contains(tolerance)) {
+            refuse!("--tolerance {tolerance}: accepted: 0.0001 to 0.5 (the bracket's relative width)");
+        }
+        if !(2..=MOST_MEMBERS).contains(&first.ensemble) {
+            refuse!("--ensemble {}: accepted: 2 to {MOST_MEMBERS} runs", first.ensemble);
+        }
+        check_engine(first.engine, first.adapter.as_deref(), first.precision)?;
+        let grids = args.iter().map(Grid::resolve).collect::<Result<Vec<_>, _>>()?;
+        let cells = grids.iter().fold(0, |cells: usize, grid| cells.saturating_add(grid.size()));
+        few("--rules, --momentum, --dampening, --delays, --schedule, --batch, --criterion", cells)?;
+        let mut plan = Self {
+            problem,
+            grids,
+            sampling: first.sampling,
+            seed_order: first.seed_order,
+            ensemble: first.ensemble,
+            limits: BTreeMap::new(),
+            engine: first.engine,
+            adapter: first.adapter.clone(),
+            precision: first.precision,
+        };
+        let cells = plan.cells();
+        if plan.grids.len() > 1 {
+            // Within a grid no axis says anything twice.
+            let names: Vec<String> = cells.iter().map(Cell::name).collect();
+            if let Some(name) = first_repeated(&names) {
+                refuse!("{name} stands in two grids; accepted: each cell once");
+            }
+        }
+        for cell in cells {
+            plan.check(&cell)?;
+            plan.limits.entry(cell.criterion).or_insert_with(|| {
+                let usual = Limits::usual(cell.criterion);
+                Limits {
+                    tolerance: first.tolerance.unwrap_or(usual.tolerance),
+                    horizon: first.horizon.unwrap_or(usual.horizon),
+                }
+            });
+        }
+        Ok(plan)
+    }
+
+    /// Every cell, grid by grid; in a grid rule by rule, then by schedule, delay, batch and criterion, in the order given.
+    pub fn cells(&self) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for Grid { rules, settings, batches, criteria } in &self.grids {
+            for rule in rules {
+                for Setting { schedule, delay } in settings {
+                    for batch in batches {
+                        let fitting = [fitting(rule, schedule, *batch)];
+                        let criteria = if criteria.is_empty() { &fitting[..] } else { criteria };
+                        cells.extend(criteria.iter().map(|criterion| Cell {
+                            rule: *rule,
+                            schedule: schedule.clone(),
+                            delay: *delay,
+                            batch: *batch,
+                            criterion: *criterion,
+                        }));
+                    }
+                }
+            }
+        }
+        cells
+    }
+
+    /// Whether the parts of a cell go together.
+    fn check(&self, cell: &Cell) -> Result<(), PlanError> {
+        let Cell { rule, schedule, batch, criterion, .. } = cell;
+        let (definition, quadratic) = (rule.definition(), self.problem.data.is_none());
+        let name = rule.name();
+        match self.problem.samples {
+            Some(Samples::Count(samples)) => axes::fits(*batch, schedule, samples)?,
+            Some(Samples::All) => {}
+            None => {
+                if let Batch::Size(size) = batch {
+                    refuse!("--batch {size}: a quadratic has no samples; accepted: full");
+                }
+            }
+        }
+        axes::suits(rule, schedule)?;
+        if definition.locality == Locality::ScalesWithHessian && !quadratic {
+            refuse!("--rules {name}: it needs the true Hessian; accepted: with --model quadratic");
+        }
+        if definition.locality == Locality::Restless && *criterion != Criterion::Escape {
+            refuse!(
+                "--criterion {criterion} with --rules {name}: its steps do not shrink near a minimum, so that there is no \
+                 growth rate; accepted: escape"
+            );
+        }
+        if *criterion == Criterion::Mean && is_random(schedule, *batch) {
+            let process = schedule.name();
+            refuse!(
+                "--criterion mean with --schedule {process} and --batch {batch}: runs differ by chance, and the mean over \
+                 all of them is not measurable; accepted: mean-square, almost-sure, escape"
+            );
+        }
+        Ok(())
+    }
+
+    /// Loads the data and lays out the model.
+    ///
+    /// # Errors
+    /// Where the data cannot be had in the asked amount, or `--samples all` turns out to be fewer than a batch.
+    pub fn build(&self) -> Result<Problem, PlanError> {
+        let problem = self.problem.build()?;
+        if let Some(samples) = problem.samples() {
+            for Cell { batch, schedule, .. } in self.cells() {
+                axes::fits(batch, &schedule, samples)?;
+            }
+        }
+        Ok(problem)
+    }
+
+    pub fn limits(&self, criterion: Criterion) -> Limits {
+        self.limits[&criterion]
+    }
+
+    /// Rows of an update's gradient, where they are not all.
+    pub fn rows(&self, cell: &Cell) -> Option<usize> {
+        axes::rows(cell.batch, &cell.schedule)
+    }
+
+    /// Runs that one learning rate of this cell takes.
+    pub fn members(&self, cell: &Cell) -> usize {
+        let chance = is_random(&cell.schedule, cell.batch);
+        if cell.criterion.is_statistical() && chance { self.ensemble } else { 1 }
+    }
+
+    /// Short content hash of the plan.
+    pub fn hash(&self) -> String {
+        short_hash(self)
+    }
+
+    /// Short content hash of a cell: everything of its runs but the learning rate.
+    pub fn cell_id(&self, cell: &Cell) -> String {
+        let Self { problem, sampling, seed_order, .. } = self;
+        short_hash(&(problem, cell, sampling, seed_order, self.members(cell), self.limits(cell.criterion)))
+    }
+}
+
+/// One row of the threshold table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cell {
+    pub rule: Rule,
+    pub schedule: Schedule,
+    pub delay: Option<u32>,
+    pub batch: Batch,
+    pub criterion: Criterion,
+}
+
+impl Cell {
+    /// As a person would say it; another cell has another name.
+    pub fn name(&self) -> String {
+        let Self { rule: Rule { momentum, dampening, .. }, schedule, delay, batch, criterion } = self;
+        let delay = delay.map_or(String::new(), |delay| format!(" at delay {delay}"));
+        format!(
+            "{} with momentum {momentum} and dampening {dampening}, {}{delay}, batch {batch}, {criterion}",
+            self.rule.name(),
+            schedule.name()
+        )
+    }
+}
+
+/// Whether runs that differ in their seed alone differ.
+fn is_random(schedule: &Schedule, batch: Batch) -> bool {
+    schedule.is_random() || batch != Batch::Full
+}
+
+/// The criterion of a cell where none is asked for: the strictest that it admits.
+fn fitting(rule: &Rule, schedule: &Schedule, batch: Batch) -> Criterion {
+    match rule.definition().locality {
+        Locality::Restless => Criterion::Escape,
+        _ if is_random(schedule, batch) => Criterion::MeanSquare,
+        _ => Criterion::Mean,
+    }
+}
+
+impl Grid {
+    /// Number of cells.
+    fn size(&self) -> usize {
+        let Self { rules, settings, batches, criteria } = self;
+        [settings.len(), batches.len(), criteria.len().max(1)].iter().fold(rules.len(), |a, b| a.saturating_mul(*b))
+    }
+
+    fn resolve(args: &SweepArgs) -> Result<Self, PlanError> {
+        once("--batch", &args.batch)?;
+        once("--criterion", &args.criterion)?;
+        Ok(Self {
+            rules: axes::rules(&args.rules, &RULES, &args.momentum, &args.dampening)?,
+            settings: axes::settings(&args.delays, &DELAYS, &args.schedule)?,
+            batches: args.batch.clone(),
+            criteria: args.criterion.clone(),
+        })
+    }
+}
+
+impl SweepProblem {
+    fn resolve(args: &SweepArgs) -> Result<Self, PlanError> {
+        if !(args.weight_decay >= 0.0 && args.weight_decay.is_finite()) {
+            refuse!("--weight-decay {}: accepted: 0 or a positive number", args.weight_decay);
+        }
+        if !(args.gradient_tolerance > 0.0 && args.gradient_tolerance.is_finite()) {
+            refuse!("--gradient-tolerance {}: accepted: a positive number", args.gradient_tolerance);
+        }
+        let shared = Self {
+            data: None,
+            samples: None,
+            model: args.model.clone(),
+            activation: None,
+            loss: None,
+            weight_decay: args.weight_decay,
+            seed_data: args.seed_data,
+            seed_init: args.seed_init,
+            minimum: args.minimum.clone(),
+            gradient_tolerance: args.gradient_tolerance,
+        };
+        if let ModelSpec::Quadratic(_) = args.model {
+            if args.minimum.is_some() {
+                refuse!("--minimum: the minimum of a quadratic is 0; accepted: with mlp or linear models");
+            }
+            return Ok(Self { weight_decay: 0.0, ..shared });
+        }
+        let samples = args.samples;
+        let activation = args.model.takes_activation().then_some(args.activation);
+        Ok(Self { data: Some(args.data.clone()), samples: Some(samples), activation, loss: Some(args.loss), ..shared })
+    }
+
+    /// Loads the data and lays out the model.
+    ///
+    /// # Errors
+    /// Where the data cannot be had in the asked amount, or does not suit the model.
+    fn build(&self) -> Result<Problem, PlanError> {
+        if let ModelSpec::Quadratic(eigenvalues) = &self.model {
+            return Ok(Problem::Quadratic(Quadratic { eigenvalues: eigenvalues.clone() }));
+        }
+        let count = match self.samples {
+            Some(Samples::Count(count)) => Some(count),
+            Some(Samples::All) | None => None,
+        };
+        const RESOLVED: &str = "a resolved plan names the data and the loss of a network";
+        let data = Dataset::load(self.data.as_ref().expect(RESOLVED), count, self.seed_data)
+            .map_err(|error| PlanError(error.to_string()))?;
+        // A linear model has none, and no layer that would apply it.
+        let activation = self.activation.unwrap_or(Activation::Tanh);
+        let model = self.model.model(data.shape, data.classes, activation);
+        let model = model.map_err(|why| PlanError(format!("--model {}: {why}", self.model)))?;
+        let (loss, weight_decay) = (self.loss.expect(RESOLVED), self.weight_decay);
+        Ok(Problem::Network(Network::new(model, loss, weight_decay, data)))
+    }
+}
