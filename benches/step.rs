@@ -14,8 +14,7 @@ use tauscope::bench::workload::{NetworkSpec, Workload};
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::gpu::{AdapterChoice, Gpu};
 use tauscope::engine::{Engine, Wave};
-use tauscope::kernels::activation::Activation;
-use tauscope::kernels::loss::Loss;
+use tauscope::math::{Activation, Loss};
 use tauscope::problem::Problem;
 use tauscope::rule::Rule;
 

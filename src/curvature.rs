@@ -2,7 +2,7 @@
 //!
 //! Not here: the Hessian-vector product itself ([`crate::problem`]).
 
-use crate::kernels::real::ordered_sum;
+use crate::math::ordered_sum;
 use nalgebra::{DMatrix, SymmetricEigen};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use tauscope::problem::data::{DataSource, Parts};
+use tauscope::data::{DataSource, Parts};
 use tempfile::TempDir;
 
 const FORMATS: [(&str, &str); 4] = [

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use std::fmt::Debug;
 use std::str::FromStr;
 use tauscope::config::{Batch, Delays, ModelSpec, Momenta, NamedPmf, Samples, ScheduleSpec, non_negative, positive};
-use tauscope::problem::data::DataSource;
+use tauscope::data::DataSource;
 use tauscope::rule::{Dampening, RuleSpec};
 
 fn says_what_is_accepted<T: FromStr<Err = String>>(text: &str) -> Option<T> {

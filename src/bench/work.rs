@@ -1,6 +1,6 @@
 //! How operations are counted: the useful ones of a step, whatever an engine really does.
 
-use crate::problem::model::graph::Graph;
+use crate::model::graph::Graph;
 
 /// Floating-point operations of one step of one run on `rows` rows: the multiplications and additions of the matrix
 /// products that a gradient cannot do without.
@@ -17,10 +17,9 @@ pub fn flops_of_step(graph: &Graph, rows: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::activation::Activation;
-    use crate::problem::Shape;
-    use crate::problem::model::Model;
-    use crate::problem::model::layers::Layers;
+    use crate::math::{Activation, Shape};
+    use crate::model::Model;
+    use crate::model::layers::Layers;
 
     #[test]
     fn a_hand_count_of_two_layers_and_of_one() {

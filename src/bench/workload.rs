@@ -2,10 +2,9 @@
 
 use super::work;
 use crate::config::ModelSpec;
+use crate::data::{DataSource, Dataset};
 use crate::engine::{Needs, Run, WaveSpec};
-use crate::kernels::activation::Activation;
-use crate::kernels::loss::Loss;
-use crate::problem::data::{DataSource, Dataset};
+use crate::math::{Activation, Loss};
 use crate::problem::{Network, Problem};
 use crate::rule::Rule;
 use crate::schedule::{Augmentation, BatchOrder, RowTables, Sampling, Schedule};

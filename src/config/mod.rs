@@ -3,7 +3,6 @@
 //! Not here: the subcommands ([`crate::cli`]), nor defaults that depend on other flags ([`crate::plan`]).
 
 mod axis;
-mod options;
 mod regime;
 mod scaling;
 mod schedule;
@@ -13,9 +12,6 @@ mod train;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-
-pub(crate) use options::Options;
-pub(crate) use spec::as_text;
 
 pub use axis::{Delays, Momenta, NamedPmf, Rates, Seeds, non_negative, positive};
 pub use regime::RegimeSpec;

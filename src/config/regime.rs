@@ -2,8 +2,8 @@
 //!
 //! Not here: the learning rate of a step ([`crate::rule::regime`]).
 
-use super::spec::as_text;
 use crate::rule::regime::{LearningRate, Regime};
+use crate::text::as_text;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

@@ -18,9 +18,8 @@
 mod resolve;
 
 use super::NamedPmf;
-use super::options::Options;
-use super::spec::as_text;
 use crate::schedule::{LONGEST, Service};
+use crate::text::{Options, as_text};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

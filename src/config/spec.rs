@@ -1,32 +1,14 @@
 //! Flag values with a grammar of their own: how they are typed, shown and stored.
 
-use crate::kernels::activation::Activation;
-use crate::problem::Shape;
-use crate::problem::model::Model;
-use crate::problem::model::layers::Layers;
-use crate::problem::model::zoo::Named;
+use crate::math::{Activation, Shape};
+use crate::model::Model;
+use crate::model::layers::Layers;
+use crate::model::zoo::Named;
+use crate::text::as_text;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use strum::IntoEnumIterator;
-
-/// A type that is typed, shown and stored as the same short text.
-macro_rules! as_text {
-    ($type:ty) => {
-        impl From<$type> for String {
-            fn from(value: $type) -> Self {
-                value.to_string()
-            }
-        }
-        impl TryFrom<String> for $type {
-            type Error = String;
-            fn try_from(text: String) -> Result<Self, String> {
-                text.parse()
-            }
-        }
-    };
-}
-pub(crate) use as_text;
 
 /// `--samples`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,9 @@
 //! The flags of `tauscope sweep`, as typed.
 
 use super::{Batch, Delays, EngineChoice, ModelSpec, Momenta, Precision, Samples, ScheduleSpec};
-use crate::kernels::activation::Activation;
-use crate::kernels::loss::Loss;
+use crate::data::DataSource;
+use crate::math::{Activation, Loss};
 use crate::minimum;
-use crate::problem::data::DataSource;
 use crate::rule::{self, Dampening, RuleSpec};
 use crate::schedule::Sampling;
 use crate::session::shard::ShardFlag;

@@ -4,9 +4,8 @@ use super::{
     Batch, Delays, EngineChoice, ModelSpec, Momenta, Precision, Rates, Reference, RegimeSpec, Samples, Scaling,
     ScheduleSpec, Seeds,
 };
-use crate::kernels::activation::Activation;
-use crate::kernels::loss::Loss;
-use crate::problem::data::DataSource;
+use crate::data::DataSource;
+use crate::math::{Activation, Loss};
 use crate::rule::{self, Dampening, RuleSpec};
 use crate::schedule::{MOST_CROP, Sampling};
 use clap::{Args, ValueEnum};

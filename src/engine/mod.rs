@@ -367,7 +367,7 @@ pub trait Wave {
     /// [`EngineError::OutOfMemory`], [`EngineError::Lost`] or [`EngineError::Device`] where the device fails.
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError>;
 
-    /// A busy lane's running statistics ([`crate::problem::model::Model::statistics`]), after all that was submitted.
+    /// A busy lane's running statistics ([`crate::model::Model::statistics`]), after all that was submitted.
     ///
     /// # Errors
     /// As [`Self::weights`].

@@ -19,12 +19,9 @@
 //! - `b`: the weights, read at the lane's read slot; of the gradient the input, lanes x rows x shape
 //! - `c`: lanes x rows x shape; the gradient goes straight into the flat one, lanes x P, or by slices, lanes x slices x C
 
-use super::matmul::View;
-use super::real::{Number, ordered_sum};
 use super::tile::{self, Tile};
 use super::{Batch, Kernel, Place, read, read_write, reduce, shared_struct};
-use crate::problem::Shape;
-use crate::problem::model::graph::Window;
+use crate::math::{Number, Shape, View, Window, ordered_sum};
 
 pub const WGSL: &str = concat!(include_str!("../../shaders/conv.wgsl"), include_str!("../../shaders/tiles.wgsl"));
 

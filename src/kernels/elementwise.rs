@@ -9,8 +9,8 @@
 //! - `one`, `other`: what the operation reads, or stubs
 //! - `result`: what it writes
 
-use super::activation::Activation;
 use super::{Kernel, Place, read, read_write, shared_struct, spread};
+use crate::math::Activation;
 
 pub const WGSL: &str =
     concat!(include_str!("../../shaders/elementwise.wgsl"), include_str!("../../shaders/activation.wgsl"));

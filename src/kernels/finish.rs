@@ -23,9 +23,9 @@
 //! - `gradient`: lanes x P
 
 use super::motion::{CLIPPING_EPSILON, COMPENSATION_EPSILON, Form, Motion, Update};
-use super::real::{Number, Real, ordered_sum};
 use super::step::{Landmarks, Place, State};
 use super::{Kernel, Place as DevicePlace, read, read_write, shared_struct};
+use crate::math::{Number, Real, ordered_sum};
 
 pub const WGSL: &str = include_str!("../../shaders/finish.wgsl");
 

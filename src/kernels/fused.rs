@@ -24,12 +24,11 @@
 //! - `anchor`: lanes x P, the gradient of the loss at the minimum; a stub where no lane is centred
 //! - `observations`: steps x lanes, as of `observe`
 
-use super::activation::Activation;
-use super::loss::Loss;
 use super::motion::{ADAM_EPSILON, CLIPPING_EPSILON, COMPENSATION_EPSILON, Form, Update};
 use super::packing::{Packing, padded, quads};
 use super::{Kernel, Place, read, read_write, shared_struct};
-use crate::problem::model::Perceptron;
+use crate::kernels::perceptron::Perceptron;
+use crate::math::{Activation, Loss};
 
 pub const WGSL: &str = concat!(include_str!("../../shaders/fused.wgsl"), include_str!("../../shaders/activation.wgsl"));
 

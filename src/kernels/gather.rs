@@ -22,7 +22,7 @@
 //! - `labels`: lanes x rows
 
 use super::{Kernel, Place, read, read_write, shared_struct};
-use crate::problem::Shape;
+use crate::math::Shape;
 use crate::schedule::{Augmentation, DOWN, Draw, RIGHT, ROW_BITS};
 
 pub const WGSL: &str = include_str!("../../shaders/gather.wgsl");

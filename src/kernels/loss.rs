@@ -11,9 +11,8 @@
 //! - `outputs`: lanes x rows x classes, replaced by the gradient
 //! - `loss_partials`: lanes x [`partials`], whose sum is a lane's mean loss
 
-use super::real::Number;
 use super::{Kernel, Place, read, read_write, shared_struct};
-use serde::{Deserialize, Serialize};
+use crate::math::{Loss, Number};
 
 pub const WGSL: &str = include_str!("../../shaders/loss.wgsl");
 
@@ -48,19 +47,6 @@ pub const KERNEL: Kernel = Kernel {
 /// Partial sums per lane.
 pub fn partials(rows: usize) -> usize {
     rows.div_ceil(WORKGROUP)
-}
-
-/// What the network's outputs are compared with, and how.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, strum::EnumIter, strum::Display,
-)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum Loss {
-    /// Cross-entropy of the softmax.
-    Ce,
-    /// Mean over samples of 1/2 ||f - onehot||^2.
-    Mse,
 }
 
 impl Loss {

@@ -9,7 +9,6 @@
 //! - Workgroup sizes and tile shapes have their one home here, in Rust, and reach WGSL as `override` constants.
 //! - Every sum runs in an order that depends on the lane's own shape alone; there are no atomics.
 
-pub mod activation;
 pub mod conv;
 pub mod copy;
 pub mod elementwise;
@@ -24,9 +23,9 @@ pub mod norm;
 pub mod observe;
 pub mod packing;
 pub mod peak;
+pub mod perceptron;
 pub mod pool;
 pub mod quadratic;
-pub mod real;
 pub mod reduce;
 pub mod renew;
 pub mod start;

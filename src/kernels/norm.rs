@@ -14,10 +14,8 @@
 //! - `running`: lanes x all running statistics; renewed forward, read in evaluation
 //! - `output`: lanes x rows x shape, or on the way back the delta below; the gradient goes into the flat one, lanes x P
 
-use super::real::{Number, ordered_sum};
 use super::{Batch, Kernel, Place, read, read_write, shared_struct};
-use crate::problem::Shape;
-use crate::problem::model::graph::{EPSILON, FRESHNESS, Over};
+use crate::math::{Number, Shape, ordered_sum};
 
 pub const WGSL: &str = include_str!("../../shaders/norm.wgsl");
 
@@ -65,6 +63,26 @@ pub const KERNEL: Kernel = Kernel {
     constants: &[("WORKGROUP", WORKGROUP as f64), ("EPSILON", EPSILON)],
     variants: &["OVER", "PASS"],
 };
+
+/// Which numbers a norm takes the mean and the variance of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// A channel of all samples of the batch. In evaluation running statistics take their place: `statistics` is where in
+    /// the vector of statistics the running means begin, which the running variances follow.
+    ///
+    /// A gradient that arrives late was taken with the statistics of its own batch at the weights that it read. The running
+    /// ones belong to the run, one set for all workers, and take those batches in as they arrive: running = 0.9 running +
+    /// 0.1 new, with the unbiased variance, as in PyTorch.
+    Batch { statistics: usize },
+    /// So many groups of the channels of one sample.
+    Groups(usize),
+}
+
+/// Added to the variance under a norm's root, as in PyTorch.
+pub const EPSILON: f64 = 1e-5;
+
+/// Share of a new batch in running statistics, as in PyTorch.
+pub const FRESHNESS: f64 = 0.1;
 
 /// What a dispatch computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,9 +11,9 @@
 //! - `moment_partials`: lanes x partials x 4, from `step`
 //! - `observations`: steps x lanes x 4
 
-use super::real::Real;
 use super::step::Moments;
 use super::{Kernel, Place, read, read_write, shared_struct};
+use crate::math::Real;
 
 pub const WGSL: &str = include_str!("../../shaders/observe.wgsl");
 

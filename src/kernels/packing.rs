@@ -5,7 +5,7 @@
 //!
 //! Not a kernel: vectors are packed on the host, once, and stay so on the device.
 
-use crate::problem::model::Perceptron;
+use crate::kernels::perceptron::Perceptron;
 
 /// vec4s that hold `width` numbers.
 pub fn quads(width: usize) -> usize {
@@ -89,7 +89,7 @@ pub fn pad_rows(rows: &[f32], width: usize) -> Vec<f32> {
 pub(super) fn model(widths: &[usize]) -> Perceptron {
     let (inputs, rest) = widths.split_first().unwrap();
     let (outputs, hidden) = rest.split_last().unwrap();
-    Perceptron::new(*inputs, hidden, *outputs, super::activation::Activation::Tanh)
+    Perceptron::new(*inputs, hidden, *outputs, crate::math::Activation::Tanh)
 }
 
 #[cfg(test)]

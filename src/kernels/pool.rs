@@ -9,10 +9,8 @@
 //! - `delta`: lanes x rows x output; read on the way back
 //! - `output`: lanes x rows x output, or on the way back the delta below, lanes x rows x input
 
-use super::real::Number;
 use super::{Kernel, Place, read, read_write, shared_struct, spread};
-use crate::problem::Shape;
-use crate::problem::model::graph::{Pooling, Window};
+use crate::math::{Number, Shape, Window};
 
 pub const WGSL: &str = include_str!("../../shaders/pool.wgsl");
 
@@ -54,6 +52,14 @@ pub const KERNEL: Kernel = Kernel {
 pub enum Pass {
     Forward,
     Backward,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Pooling {
+    Max,
+    /// Over the whole window, padding included, as PyTorch's default.
+    Avg,
 }
 
 /// One pooling; the shapes are those of a sample, and their channels agree.

@@ -8,8 +8,8 @@
 //! - `gradient`: lanes x P
 //! - `loss_partials`: lanes x [`partials`], whose sum is f
 
-use super::real::{Real, ordered_sum};
 use super::{Kernel, Place, read, read_write, shared_struct};
+use crate::math::{Real, ordered_sum};
 
 pub const WGSL: &str = include_str!("../../shaders/quadratic.wgsl");
 

@@ -18,9 +18,9 @@
 //! - `history`: lanes x slots x P
 //! - `state`: lanes x (velocities, then the second moment if any) x P
 
-use super::real::Real;
 use super::step::State;
 use super::{Kernel, Place, read, read_write, shared_struct};
+use crate::math::Real;
 
 pub const WGSL: &str = include_str!("../../shaders/renew.wgsl");
 

@@ -27,8 +27,8 @@
 //!   were read, count of weights that are not finite
 
 use super::motion::{ADAM_EPSILON, Form, Motion, Update};
-use super::real::{Number, Real, WIDTH, tree_sum};
 use super::{Kernel, Place as DevicePlace, read, read_write, shared_struct};
+use crate::math::{Number, Real, WIDTH, tree_sum};
 use aligned_vec::AVec;
 
 pub const WGSL: &str = include_str!("../../shaders/step.wgsl");
@@ -190,7 +190,7 @@ pub fn cpu<T: Real>(
 }
 
 /// Moves every parameter by what `form` makes of x, y, g, v and s, which is kept where SECOND. Sums run as in
-/// [`super::real::ordered_sum`].
+/// [`crate::math::ordered_sum`].
 #[inline(always)]
 fn advance<T: Real, const SECOND: bool>(
     motion: &Motion,

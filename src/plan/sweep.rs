@@ -5,9 +5,8 @@
 use super::axes::{self, Setting, few, first_repeated, once};
 use super::{PlanError, check_engine, refuse, short_hash};
 use crate::config::{Batch, EngineChoice, ModelSpec, Precision, Samples, SweepArgs};
-use crate::kernels::activation::Activation;
-use crate::kernels::loss::Loss;
-use crate::problem::data::{DataSource, Dataset};
+use crate::data::{DataSource, Dataset};
+use crate::math::{Activation, Loss};
 use crate::problem::{Network, Problem, Quadratic};
 use crate::rule::{Locality, Rule, RuleKind};
 use crate::schedule::{Sampling, Schedule};

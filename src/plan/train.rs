@@ -5,9 +5,8 @@
 use super::axes::{self, Setting};
 use super::{PlanError, check_engine, refuse, scaling, short_hash};
 use crate::config::{Batch, EngineChoice, ModelSpec, Precision, Reference, RegimeSpec, Samples, Scaling, TrainArgs};
-use crate::kernels::activation::Activation;
-use crate::kernels::loss::Loss;
-use crate::problem::data::DataSource;
+use crate::data::DataSource;
+use crate::math::{Activation, Loss};
 use crate::rule::{Locality, Rule, RuleKind};
 use crate::schedule::{Augmentation, Sampling, Schedule};
 use serde::{Deserialize, Serialize};

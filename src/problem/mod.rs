@@ -1,15 +1,11 @@
 //! What is minimised: a quadratic, or data + model + loss + weight decay.
 
-pub mod data;
-pub mod model;
 pub mod network;
 pub mod quadratic;
-pub mod shape;
 pub mod weights;
 
 pub use network::Network;
 pub use quadratic::Quadratic;
-pub use shape::Shape;
 
 use crate::schedule::Augmentation;
 

@@ -4,8 +4,8 @@
 //! quadratic's are `x`. With running statistics also `running_mean`, `running_var` and `num_batches_tracked` of every batch
 //! norm: all that PyTorch's `load_state_dict` asks for.
 
-use super::model::Tensor;
 use super::{Network, Problem};
+use crate::model::Tensor;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The order in which minibatches visit the data.
 //!
 //! Drawn on the host and keyed by the seed and the time alone, so that every engine visits the same rows. Not here: the
-//! rows themselves, nor which samples of a data set take part ([`crate::problem::data`]), nor the draws ([`RowTables`]).
+//! rows themselves, nor which samples of a data set take part ([`crate::data`]), nor the draws ([`RowTables`]).
 
 use super::RowTables;
 use clap::ValueEnum;

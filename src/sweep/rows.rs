@@ -2,10 +2,10 @@
 
 use super::{CellResult, Sweep};
 use crate::config::Batch;
+use crate::data::DataSource;
 use crate::engine::EngineInfo;
 use crate::plan::Cell;
 use crate::problem::Problem;
-use crate::problem::data::DataSource;
 use crate::session::Entry;
 use crate::table::{DelayRow, RunRow, Status, ThresholdRow, Verdict};
 use crate::theory::TheoryError;

@@ -8,7 +8,8 @@
 
 use crate::config::Samples;
 use crate::curvature::{self, Effort, Eigenpair};
-use crate::problem::model::graph::{Op, Over};
+use crate::kernels::norm::Over;
+use crate::model::graph::Op;
 use crate::problem::network::{FullBatch, Network};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -91,11 +92,9 @@ fn has_batch_norm(network: &Network) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::activation::Activation;
-    use crate::kernels::loss::Loss;
-    use crate::problem::Shape;
-    use crate::problem::data::Dataset;
-    use crate::problem::model::Model;
+    use crate::data::Dataset;
+    use crate::math::{Activation, Loss, Shape};
+    use crate::model::Model;
 
     fn data(samples: usize) -> Dataset {
         let inputs = (0..2 * samples).map(|i| (0.7 * i as f32).sin()).collect();
@@ -122,7 +121,7 @@ mod tests {
 
     #[test]
     fn batch_norms_see_minibatches() {
-        let layers: crate::problem::model::layers::Layers = "dense(3),bn,tanh,dense".parse().unwrap();
+        let layers: crate::model::layers::Layers = "dense(3),bn,tanh,dense".parse().unwrap();
         let model = Model::from(layers.graph(Shape::vector(2), 2).unwrap());
         let network = Network::new(model, Loss::Ce, 1e-3, data(11));
         let weights = network.model.init(1);

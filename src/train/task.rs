@@ -3,11 +3,11 @@
 //! Not here: what the flags mean ([`crate::plan`]), nor how runs advance ([`super::ride`]).
 
 use crate::config::{RegimeSpec, Samples};
+use crate::data::{DataError, Parts};
 use crate::engine::{Needs, Run};
-use crate::kernels::activation::Activation;
+use crate::math::Activation;
 use crate::plan::scaling::gain;
 use crate::plan::{Group, PlanError, TrainPlan, TrainProblem, axes, refuse};
-use crate::problem::data::{DataError, Parts};
 use crate::problem::{Network, Problem, weights};
 use crate::schedule::MOST_ROWS;
 use anyhow::Result;

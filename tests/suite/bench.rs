@@ -5,11 +5,10 @@ use crate::folders::{outcome, tauscope};
 use safetensors::SafeTensors;
 use serde_json::Value;
 use std::path::Path;
-use tauscope::kernels::activation::Activation;
-use tauscope::kernels::loss::Loss;
+use tauscope::data::Dataset;
+use tauscope::math::{Activation, Loss};
+use tauscope::model::Model;
 use tauscope::problem::Network;
-use tauscope::problem::data::Dataset;
-use tauscope::problem::model::Model;
 use tauscope::problem::network::FullBatch;
 
 /// A workload of a few milliseconds.
@@ -78,7 +77,7 @@ fn exported(path: &Path) -> Exported {
     let data = Dataset {
         inputs: words("x").into_iter().map(f32::from_le_bytes).collect(),
         labels: words("y").into_iter().map(u32::from_le_bytes).collect(),
-        shape: tauscope::problem::Shape::vector(64),
+        shape: tauscope::math::Shape::vector(64),
         classes: 10,
     };
     assert_eq!(file.tensor("x").unwrap().shape(), [50, 64]);

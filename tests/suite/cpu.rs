@@ -7,12 +7,11 @@ use proptest::sample::select;
 use proptest::test_runner::RngSeed;
 use std::sync::Arc;
 use strum::IntoEnumIterator;
+use tauscope::data::Dataset;
 use tauscope::engine::cpu::{Cpu, Instructions};
 use tauscope::engine::{Engine, Needs, Observation, Run, WaveSpec};
-use tauscope::kernels::activation::Activation;
-use tauscope::kernels::loss::Loss;
-use tauscope::problem::data::Dataset;
-use tauscope::problem::model::Model;
+use tauscope::math::{Activation, Loss};
+use tauscope::model::Model;
 use tauscope::problem::{Network, Problem};
 use tauscope::rule::{Rule, RuleKind};
 use tauscope::schedule::{Sampling, Schedule};
@@ -45,7 +44,7 @@ impl Shape {
         let data = Dataset {
             inputs: numbers(samples * features).map(|x| x as f32).collect(),
             labels: (0..samples).map(|row| (row * row % classes) as u32).collect(),
-            shape: tauscope::problem::Shape::vector(features),
+            shape: tauscope::math::Shape::vector(features),
             classes,
         };
         let model = Model::mlp(features, &self.hidden, classes, self.activation);

@@ -6,13 +6,12 @@ use naga::{AddressSpace, StorageAccess, TypeInner};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tauscope::engine::gpu::device::IMMEDIATES;
-use tauscope::kernels::activation::Activation;
 use tauscope::kernels::fused::Shape;
-use tauscope::kernels::loss::Loss;
 use tauscope::kernels::matmul::{self, Epilogue};
+use tauscope::kernels::perceptron::Perceptron;
 use tauscope::kernels::tile::Tile;
 use tauscope::kernels::{ALL, Access, Kernel, Layout};
-use tauscope::problem::model::Perceptron;
+use tauscope::math::{Activation, Loss};
 
 fn parse(kernel: &Kernel) -> naga::Module {
     naga::front::wgsl::parse_str(kernel.source)

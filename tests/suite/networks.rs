@@ -6,17 +6,17 @@ use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use strum::IntoEnumIterator;
+use tauscope::data::Dataset;
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::{Engine, Evaluation, Needs, Part, Run, WaveSpec};
 use tauscope::kernels::gather;
-use tauscope::kernels::loss::Loss;
-use tauscope::kernels::real::Real;
-use tauscope::problem::data::Dataset;
-use tauscope::problem::model::layers::Layers;
-use tauscope::problem::model::zoo::Named;
-use tauscope::problem::model::{Model, Tensor};
-use tauscope::problem::network::{Mode, Network, Pass};
-use tauscope::problem::{Problem, Shape, weights};
+use tauscope::math::{Loss, Real, Shape};
+use tauscope::model::layers::Layers;
+use tauscope::model::pass::{Mode, Pass};
+use tauscope::model::zoo::Named;
+use tauscope::model::{Model, Tensor};
+use tauscope::problem::Network;
+use tauscope::problem::{Problem, weights};
 use tauscope::rule::regime::{LearningRate, Regime};
 use tauscope::rule::{Rule, RuleKind};
 use tauscope::schedule::{Augmentation, BatchOrder, RowTables, Sampling, Schedule};
@@ -43,7 +43,7 @@ fn filled(model: &Model) -> Vec<f64> {
         let values = numbers(tensor.elements(), stream as u64);
         let (scale, shift) = match tensor.start {
             _ if tensor.shape.len() > 1 => ((6.0 / tensor.shape[1..].iter().product::<usize>() as f64).sqrt(), 0.0),
-            tauscope::problem::model::Start::Constant(1.0) => (0.1, 1.0),
+            tauscope::model::Start::Constant(1.0) => (0.1, 1.0),
             _ => (0.1, 0.0),
         };
         values.map(|x| scale * x + shift).collect::<Vec<f64>>()

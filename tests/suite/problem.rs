@@ -5,14 +5,13 @@ use crate::common::{DIFFERENCES, EIGENVALUE, assert_close};
 use nalgebra::{DMatrix, SymmetricEigen};
 use strum::IntoEnumIterator;
 use tauscope::curvature::{Effort, extremes};
-use tauscope::kernels::activation::Activation;
-use tauscope::kernels::loss::Loss;
+use tauscope::data::{DataSource, Dataset};
+use tauscope::math::{Activation, Loss, Shape};
 use tauscope::minimum::{self, MinimumError};
-use tauscope::problem::data::{DataSource, Dataset};
-use tauscope::problem::model::Model;
-use tauscope::problem::model::layers::Layers;
+use tauscope::model::Model;
+use tauscope::model::layers::Layers;
 use tauscope::problem::network::{FullBatch, Network};
-use tauscope::problem::{Problem, Quadratic, Shape, weights};
+use tauscope::problem::{Problem, Quadratic, weights};
 
 /// Depth 0 to 3, with widths that are no multiple of anything.
 const HIDDEN: [&[usize]; 4] = [&[], &[5], &[7, 3], &[4, 1, 6]];

@@ -3,11 +3,10 @@
 use super::{Case, Product, labels, motion, numbers, order, parameters};
 use crate::engine::gpu::device::Dispatch;
 use crate::engine::gpu::device::{Buffer, Device};
-use crate::kernels::activation::Activation;
 use crate::kernels::matmul::{self, Dense, Epilogue};
 use crate::kernels::tile::Tile;
 use crate::kernels::{Kernel, Place, gather, loss, step};
-use crate::problem::Shape;
+use crate::math::{Activation, Loss, Shape};
 use crate::schedule::Augmentation;
 
 /// A kernel bound to operands.
@@ -124,7 +123,7 @@ impl Bench<'_> {
         OnDevice { dispatch, reset: Box::new(|_| {}), result }
     }
 
-    fn loss(&self, loss: loss::Loss, rows: usize, classes: usize) -> OnDevice {
+    fn loss(&self, loss: Loss, rows: usize, classes: usize) -> OnDevice {
         let partials = loss::partials(rows);
         let params = loss::Params {
             step: 0,

@@ -20,9 +20,8 @@ use super::Spread;
 use crate::engine::cpu::{Cpu, Precision};
 use crate::engine::gpu::Gpu;
 use crate::engine::{Engine, EngineError};
-use crate::kernels::loss::Loss;
 use crate::kernels::motion::Motion;
-use crate::kernels::real::Real;
+use crate::math::{Loss, Real};
 use std::time::Instant;
 use strum::Display;
 

@@ -2,13 +2,11 @@
 
 use super::{Case, Product, labels, motion, numbers, order, parameters};
 use crate::engine::cpu::Instructions;
-use crate::kernels::activation::Activation;
 use crate::kernels::gather;
-use crate::kernels::loss::{self, Loss};
+use crate::kernels::loss;
 use crate::kernels::matmul;
-use crate::kernels::real::Real;
 use crate::kernels::step::{self, Landmarks, Place, State};
-use crate::problem::Shape;
+use crate::math::{Activation, Loss, Real, Shape};
 use crate::schedule::Augmentation;
 use pulp::{Simd, WithSimd};
 use std::hint::black_box;

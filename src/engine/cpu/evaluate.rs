@@ -3,9 +3,9 @@
 //! Not here: batches that gradients are taken of ([`super::gradient`]).
 
 use crate::engine::{Evaluation, Part};
-use crate::kernels::real::Real;
+use crate::math::Real;
+use crate::model::Pass;
 use crate::problem::Problem;
-use crate::problem::network::Pass;
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 

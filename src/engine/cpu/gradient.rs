@@ -2,10 +2,10 @@
 //! and in f64, layer by layer through a library's products ([`Pass`]), which is the oracle for everything else.
 
 use super::fused;
-use crate::kernels::real::Real;
+use crate::kernels::perceptron::Perceptron;
 use crate::kernels::{gather, quadratic};
-use crate::problem::model::Perceptron;
-use crate::problem::network::Pass;
+use crate::math::Real;
+use crate::model::Pass;
 use crate::problem::{Network, Problem};
 use pulp::Simd;
 use std::sync::Arc;

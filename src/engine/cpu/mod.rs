@@ -23,7 +23,8 @@ use super::{
     Engine, EngineError, EngineInfo, Evaluation, Footprint, Observation, Observations, Part, Renewal, Run, Wave,
     WaveSpec,
 };
-use crate::problem::{self, Problem};
+use crate::model;
+use crate::problem::Problem;
 use crate::schedule::RowTables;
 use aligned_vec::AVec;
 use evaluate::Candidate;
@@ -57,7 +58,7 @@ fn thread_bytes<T: Precision>(spec: &WaveSpec) -> u64 {
     let rows = spec.batch.unwrap_or(network.data.samples());
     let pass = match T::Gradients::path(&spec.problem) {
         "fused" => 0,
-        _ => problem::network::Pass::<T>::bytes(&network.model.graph, rows),
+        _ => model::Pass::<T>::bytes(&network.model.graph, rows),
     };
     let gradient = network.dimension() * size_of::<T>();
     rayon::current_num_threads() as u64 * (pass + gradient as u64)

@@ -5,7 +5,7 @@ use flate2::write::GzEncoder;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use tauscope::problem::data::{DataSource, Parts};
+use tauscope::data::{DataSource, Parts};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 

@@ -12,8 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::fs;
 use std::path::Path;
-use tauscope::problem::Shape;
-use tauscope::problem::data::{DataSource, Dataset, Parts};
+use tauscope::data::{DataSource, Dataset, Parts};
+use tauscope::math::Shape;
 
 /// (p / 255 - mean) / deviation, in f64.
 fn normalised(pixels: &[u8], mean: f64, deviation: f64) -> Vec<f64> {

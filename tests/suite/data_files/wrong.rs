@@ -4,7 +4,7 @@ use super::files::{PIXELS, cifar10, fixture, floats, gzip, idx, mnist, npy, npz,
 use proptest::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
-use tauscope::problem::data::{DataSource, Parts};
+use tauscope::data::{DataSource, Parts};
 
 #[test]
 fn idx_files_that_are_wrong_are_named_with_the_byte() {

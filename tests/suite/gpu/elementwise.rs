@@ -4,10 +4,9 @@ use super::lanes::*;
 use crate::common::{KERNEL_F32, assert_close, gpu};
 use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::{Buffer, Device};
-use tauscope::kernels::loss::Loss;
 use tauscope::kernels::motion::Motion;
 use tauscope::kernels::{Place, gather, loss, observe, quadratic, step};
-use tauscope::problem::Shape;
+use tauscope::math::{Loss, Shape};
 use tauscope::schedule::{Augmentation, MOST_CROP};
 
 #[test]

@@ -11,17 +11,16 @@ use crate::common::{KERNEL_F32, assert_close, gpu};
 use super::waves;
 use strum::IntoEnumIterator;
 
+use tauscope::data::{DataSource, Dataset};
 use tauscope::engine::gpu::Paths;
 use tauscope::engine::{Engine, EngineError, Needs, WaveSpec};
-use tauscope::kernels::activation::Activation;
 use tauscope::kernels::fused::{KERNEL, Params, Shape};
-use tauscope::kernels::loss::Loss;
 use tauscope::kernels::motion::Motion;
 use tauscope::kernels::packing::{Packing, pad_rows, quads};
 use tauscope::kernels::{Place, finish, gather, observe, step};
-use tauscope::problem::data::{DataSource, Dataset};
-use tauscope::problem::model::Model;
-use tauscope::problem::network::Pass;
+use tauscope::math::{Activation, Loss};
+use tauscope::model::Model;
+use tauscope::model::Pass;
 use tauscope::problem::{Network, Problem};
 use tauscope::rule::RuleKind;
 use tauscope::schedule::Schedule;
@@ -41,7 +40,7 @@ fn network(widths: &[usize], rows: usize, activation: Activation, loss: Loss) ->
     let data = Dataset {
         inputs: uniform(21, samples * features),
         labels: labels(22, samples, classes),
-        shape: tauscope::problem::Shape::vector(features),
+        shape: tauscope::math::Shape::vector(features),
         classes,
     };
     let model = Model::mlp(features, &widths[1..widths.len() - 1], classes, activation);

@@ -4,17 +4,16 @@
 use super::waves::{run, spec};
 use crate::common::{STEPS_F32, assert_close, gpu};
 use std::sync::Arc;
+use tauscope::data::Dataset;
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options, Paths};
 use tauscope::engine::{Engine, EngineError, Footprint, Needs, Observation, Part, Renewal, Run, Wave, WaveSpec};
-use tauscope::kernels::activation::Activation;
-use tauscope::kernels::loss::Loss;
-use tauscope::problem::data::Dataset;
-use tauscope::problem::model::layers::Layers;
-use tauscope::problem::model::zoo::Named;
-use tauscope::problem::model::{Model, graph::Graph};
-use tauscope::problem::network::Pass;
-use tauscope::problem::{Network, Problem, Shape};
+use tauscope::math::{Activation, Loss, Shape};
+use tauscope::model::Pass;
+use tauscope::model::layers::Layers;
+use tauscope::model::zoo::Named;
+use tauscope::model::{Model, graph::Graph};
+use tauscope::problem::{Network, Problem};
 use tauscope::rule::RuleKind;
 use tauscope::schedule::{Augmentation, Schedule};
 

@@ -4,15 +4,15 @@ use super::lanes::*;
 use crate::common::{KERNEL_F32, assert_close, gpu};
 use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::Buffer;
-use tauscope::kernels::activation::Activation;
 use tauscope::kernels::conv::{self, Convolution, Product};
 use tauscope::kernels::elementwise::{self, Operation};
-use tauscope::kernels::loss::{self, Loss};
+use tauscope::kernels::loss;
+use tauscope::kernels::norm::Over;
 use tauscope::kernels::norm::{self, Norm};
+use tauscope::kernels::pool::Pooling;
 use tauscope::kernels::pool::{self, Pool};
 use tauscope::kernels::{Batch, Place, evaluate, reduce};
-use tauscope::problem::Shape;
-use tauscope::problem::model::graph::{Over, Pooling, Window};
+use tauscope::math::{Activation, Loss, Shape, Window};
 
 fn batch(rows: usize, parameters: usize) -> Batch {
     Batch { lanes: LANES, rows, parameters, slots: SLOTS }

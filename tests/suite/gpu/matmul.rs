@@ -5,9 +5,9 @@ use crate::common::{ACTIVATION_F32, KERNEL_F32, assert_close, gpu};
 use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::Buffer;
 use tauscope::kernels::Place;
-use tauscope::kernels::activation::Activation;
 use tauscope::kernels::matmul::{self, Dense, Epilogue};
 use tauscope::kernels::tile::Tile;
+use tauscope::math::Activation;
 
 /// A dense layer in a flat vector with other parameters before it, between weight and bias, and after them.
 fn dense(rows: usize, inputs: usize, outputs: usize, shared_input: bool) -> Dense {

@@ -8,14 +8,13 @@ use rand_chacha::rand_core::SeedableRng;
 use std::sync::Arc;
 use strum::IntoEnumIterator;
 use tauscope::config::ScheduleSpec;
+use tauscope::data::Dataset;
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::gpu::{Gpu, Paths};
 use tauscope::engine::{Engine, EngineError, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec};
-use tauscope::kernels::activation::Activation;
-use tauscope::kernels::loss::Loss;
-use tauscope::problem::data::Dataset;
-use tauscope::problem::model::Model;
-use tauscope::problem::{Network, Problem, Quadratic, Shape};
+use tauscope::math::{Activation, Loss, Shape};
+use tauscope::model::Model;
+use tauscope::problem::{Network, Problem, Quadratic};
 use tauscope::rule::{Locality, Rule, RuleKind};
 use tauscope::schedule::{Sampling, Schedule, ScheduleKind};
 

@@ -214,7 +214,7 @@ fn a_training_is_what_its_formula_says_step_by_step() {
     let moved = end.iter().zip(&start).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
     assert_close("distance", &[row.distance_from_init.unwrap()], &[moved], STEPS_F64);
     // Without its weight decay the objective is the loss; of the test samples too.
-    let loss_at = |data: &tauscope::problem::data::Dataset, weights: &[f64]| {
+    let loss_at = |data: &tauscope::data::Dataset, weights: &[f64]| {
         let other = Network { weight_decay: 0.0, data: data.clone(), ..network.clone() };
         FullBatch::new(&other).loss_and_gradient(weights, &mut vec![0.0; weights.len()])
     };

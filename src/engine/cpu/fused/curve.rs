@@ -2,7 +2,7 @@
 
 use super::elementary;
 use super::tile::{Epilogue, load, store};
-use crate::kernels::activation::LEAKY_SLOPE;
+use crate::math::LEAKY_SLOPE;
 use pulp::Simd;
 use std::marker::PhantomData;
 

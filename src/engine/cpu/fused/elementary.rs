@@ -89,7 +89,7 @@ pub fn ln<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.add_f32s(sum, simd.sub_f32s(x, x))
 }
 
-/// tanh x, as [`crate::kernels::real::Real::vector_tanh`].
+/// tanh x, as [`crate::math::Real::vector_tanh`].
 #[inline(always)]
 pub fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let x = clamp(simd, x, -7.905_311, 7.905_311);

@@ -2,7 +2,7 @@
 //! in the first-level cache, every product by register tiles, activation and slope fused into their stores.
 //!
 //! Written once over [`pulp::Simd`] and compiled for each instruction set; which one runs is found out at run time.
-//! Not here: the update ([`crate::kernels::step`]), or f64 ([`crate::problem::network::Pass`]), which stays the oracle.
+//! Not here: the update ([`crate::kernels::step`]), or f64 ([`crate::model::Pass`]), which stays the oracle.
 
 mod curve;
 mod elementary;
@@ -12,11 +12,9 @@ mod transpose;
 
 pub use panels::Layout;
 
-use crate::kernels::activation::Activation;
-use crate::kernels::loss::Loss;
-use crate::kernels::real::ordered_sum;
+use crate::kernels::perceptron::Perceptron;
+use crate::math::{Activation, Loss, ordered_sum};
 use crate::problem;
-use crate::problem::model::Perceptron;
 use aligned_vec::AVec;
 use curve::{Backward, Curve, Forward, activate};
 use panels::Layer;

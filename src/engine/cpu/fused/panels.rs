@@ -5,7 +5,7 @@
 //! products with zeros, and the minimum and the direction are zero too.
 
 use super::PANEL;
-use crate::problem::model::{self, Perceptron};
+use crate::kernels::perceptron::{Perceptron, PerceptronLayer};
 
 /// One dense layer, its shape and its place in the vector of all parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Layer {
     pub weight: usize,
     /// Where the biases begin, `width` of them.
     pub bias: usize,
-    flat: model::Layer,
+    flat: PerceptronLayer,
 }
 
 impl Layer {
@@ -91,7 +91,7 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::activation::Activation;
+    use crate::math::Activation;
 
     /// 17 inputs and 18 outputs: two panels, of which the second has two outputs, over 32 rows.
     #[test]

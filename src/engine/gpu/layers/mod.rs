@@ -11,12 +11,13 @@ use crate::kernels::elementwise::{self, Operation};
 use crate::kernels::matmul::{self, Dense, Epilogue, Operand};
 use crate::kernels::norm::{self, Norm};
 use crate::kernels::packing::{Packing, padded};
+use crate::kernels::perceptron::Perceptron;
 use crate::kernels::pool::{self, Pool};
 use crate::kernels::tile::Tile;
 use crate::kernels::{Batch, Kernel, reduce};
-use crate::problem::Shape;
-use crate::problem::model::graph::{Graph, Node, Op};
-use crate::problem::model::{Model, Perceptron};
+use crate::math::Shape;
+use crate::model::Model;
+use crate::model::graph::{Graph, Node, Op};
 use std::collections::HashMap;
 use tape::{Move, Tape};
 

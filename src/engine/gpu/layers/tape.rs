@@ -5,7 +5,7 @@
 //!
 //! Not here: what the operations are on a device (`graph`), nor how many samples go through it at once (`plan`).
 
-use crate::problem::model::graph::{Graph, Op};
+use crate::model::graph::{Graph, Op};
 
 /// Values are numbered as in [`Graph`], buffers as they are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,9 +179,9 @@ impl Rooms {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::Shape;
-    use crate::problem::model::layers::Layers;
-    use crate::problem::model::zoo::Named;
+    use crate::math::Shape;
+    use crate::model::layers::Layers;
+    use crate::model::zoo::Named;
 
     fn graph(layers: &str) -> Graph {
         layers.parse::<Layers>().unwrap().graph(Shape::new(2, 4, 4), 3).unwrap()

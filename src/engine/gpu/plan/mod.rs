@@ -7,13 +7,13 @@ mod sizes;
 pub(super) use path::FUSED;
 pub use path::{Path, Paths};
 
+use crate::data::Dataset;
 use crate::engine::gpu::layers::{Call, Pass, Purpose};
 use crate::engine::{EngineError, WaveSpec};
 use crate::kernels::motion::Update;
 use crate::kernels::packing::Packing;
 use crate::kernels::tile::Tile;
 use crate::kernels::{Batch, finish, gather, loss, quadratic, step};
-use crate::problem::data::Dataset;
 use crate::problem::{Network, Problem};
 use sizes::{Size, WORD, sizes};
 use wgpu::Limits;
@@ -260,13 +260,13 @@ pub fn rows(network: &Network, spec: &WaveSpec) -> usize {
 mod tests {
     use super::path::MOST_STEPS;
     use super::*;
+    use crate::data::{DataSource, Dataset};
     use crate::engine::Needs;
-    use crate::kernels::activation::Activation;
     use crate::kernels::fused::MOST_TURNS;
-    use crate::problem::data::{DataSource, Dataset};
-    use crate::problem::model::Model;
-    use crate::problem::model::zoo::Named;
-    use crate::problem::{Quadratic, Shape as DataShape};
+    use crate::math::{Activation, Shape as DataShape};
+    use crate::model::Model;
+    use crate::model::zoo::Named;
+    use crate::problem::Quadratic;
     use crate::schedule::Sampling;
     use std::sync::Arc;
 
@@ -292,7 +292,7 @@ mod tests {
     fn digits() -> Problem {
         let data = Dataset::load(&DataSource::Digits, None, 0).unwrap();
         let model = Model::mlp(64, &[16], 10, Activation::Tanh);
-        Problem::Network(Network::new(model, crate::kernels::loss::Loss::Ce, 0.0, data))
+        Problem::Network(Network::new(model, crate::math::Loss::Ce, 0.0, data))
     }
 
     /// A device that ends loops.
@@ -331,7 +331,7 @@ mod tests {
         let shape = DataShape::new(3, 32, 32);
         let data = Dataset { inputs: vec![0.0; 40 * shape.elements()], labels: vec![0; 40], shape, classes: 10 };
         let model = Named::Vgg11.graph(shape, 10).unwrap().into();
-        let problem = Problem::Network(Network::new(model, crate::kernels::loss::Loss::Ce, 0.0, data));
+        let problem = Problem::Network(Network::new(model, crate::math::Loss::Ce, 0.0, data));
         let spec = WaveSpec { needs: Needs { slots: 2, ..Needs::default() }, ..spec(problem, Some(32), 3) };
         // 153 million products, of which there are three of 32 rows in each of three lanes: 88 GFLOP.
         let of = |work| Plan::new(&spec, Bounds { work, ..bounds(&Limits::default()) }, Paths::Fastest).unwrap();

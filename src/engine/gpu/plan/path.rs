@@ -3,7 +3,7 @@
 use super::{Bounds, rows};
 use crate::engine::{EngineError, WaveSpec};
 use crate::kernels::fused::{self, Shape};
-use crate::problem::model::Perceptron;
+use crate::kernels::perceptron::Perceptron;
 use crate::problem::{Network, Problem};
 
 /// Steps in one submit at most, on the layered path and on the fused one: beyond these the cost of a submit is long paid for.

@@ -4,6 +4,7 @@
 
 use super::path::{FUSED, Path};
 use super::{Plan, rows};
+use crate::data::Dataset;
 use crate::engine::WaveSpec;
 use crate::engine::gpu::layers::Pass;
 use crate::engine::gpu::wave::starts;
@@ -11,7 +12,6 @@ use crate::kernels::fused::Layer;
 use crate::kernels::motion::Update;
 use crate::kernels::packing::padded;
 use crate::kernels::{Place, evaluate};
-use crate::problem::data::Dataset;
 use crate::problem::{Network, Problem};
 
 /// Bytes of an f32 or u32.

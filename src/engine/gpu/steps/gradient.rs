@@ -7,9 +7,9 @@ use crate::engine::gpu::device::Dispatch;
 use crate::engine::gpu::layers::{Call, Pass, Purpose, Room};
 use crate::engine::gpu::plan;
 use crate::kernels::matmul::{Dense, Epilogue};
+use crate::kernels::perceptron::Perceptron;
 use crate::kernels::tile::Tile;
 use crate::kernels::{Batch, finish, loss, matmul, quadratic};
-use crate::problem::model::Perceptron;
 use crate::problem::{Network, Problem, Quadratic};
 
 /// Whoever computes the gradients of a wave, and where they go.

@@ -1,11 +1,11 @@
 //! Data on a device: its samples and their labels, and the dispatch that gathers some of them.
 
+use crate::data::Dataset;
 use crate::engine::gpu::device::Dispatch;
 use crate::engine::gpu::device::{Buffer, Device};
 use crate::kernels::gather;
 use crate::kernels::packing::{pad_rows, padded};
-use crate::problem::Shape;
-use crate::problem::data::Dataset;
+use crate::math::Shape;
 use crate::schedule::Augmentation;
 
 pub struct Samples {

@@ -1,6 +1,7 @@
 //! Loss and accuracy of every lane's server weights over a part of the data, chunk by chunk. A chunk is a round of the same
 //! dispatches, as a step is.
 
+use crate::data::Dataset;
 use crate::engine::gpu::device::Dispatch;
 use crate::engine::gpu::device::{Buffer, Device};
 use crate::engine::gpu::layers::Room;
@@ -9,7 +10,6 @@ use crate::engine::gpu::steps::{Gathering, Samples};
 use crate::engine::{EngineError, Evaluation, Part};
 use crate::kernels::{Place, evaluate};
 use crate::problem::Network;
-use crate::problem::data::Dataset;
 use crate::schedule::Augmentation;
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Activation functions: value, slope and curvature of each. Not a kernel of its own:
 //! `shaders/activation.wgsl` follows the text of the kernels that apply it.
 
-use super::real::Number;
+use super::Number;
 use serde::{Deserialize, Serialize};
 
 /// Elementwise nonlinearity between dense layers, with PyTorch's definitions and defaults.

@@ -1,10 +1,10 @@
 //! Multilayer perceptrons: dense layers one after the other.
 
-use crate::kernels::activation::Activation;
+use crate::math::Activation;
 
 /// One dense layer inside the flat parameter vector: weight (outputs x inputs, row-major, PyTorch's layout), then bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layer {
+pub struct PerceptronLayer {
     pub inputs: usize,
     pub outputs: usize,
     /// Offset of the weight in the flat vector.
@@ -16,7 +16,7 @@ pub struct Layer {
 /// A multilayer perceptron: dense layers with an activation between them and none after the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Perceptron {
-    pub layers: Vec<Layer>,
+    pub layers: Vec<PerceptronLayer>,
     pub activation: Activation,
 }
 
@@ -32,7 +32,7 @@ impl Perceptron {
                 let weight = offset;
                 let bias = weight + inputs * outputs;
                 offset = bias + outputs;
-                Layer { inputs, outputs, weight, bias }
+                PerceptronLayer { inputs, outputs, weight, bias }
             })
             .collect();
         Self { layers, activation }

@@ -4,8 +4,9 @@
 //! Not here: how such lists are typed ([`super::layers`]), and what the operations compute ([`crate::kernels`]).
 
 use super::{Start, Tensor};
-use crate::kernels::activation::Activation;
-use crate::problem::Shape;
+use crate::kernels::norm::Over;
+use crate::kernels::pool::Pooling;
+use crate::math::{Activation, Shape, Window};
 
 /// A model of any layers.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +50,7 @@ pub enum Op {
         kind: Pooling,
         window: Window,
     },
-    /// (x - mean) / sqrt(variance + [`EPSILON`]) weight + bias, weight and bias one for each channel; the bias follows the weight.
+    /// (x - mean) / sqrt(variance + [`crate::kernels::norm::EPSILON`]) weight + bias, weight and bias one for each channel; the bias follows the weight.
     Normalise {
         over: Over,
         weight: usize,
@@ -67,56 +68,6 @@ impl Op {
         usize::from(matches!(self, Self::Activate(_) | Self::Pool { .. }))
     }
 }
-
-/// What an operation slides over the pixels: square, the same in both directions; what is beyond the edge counts as 0 (and
-/// for the largest of a window as nothing).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Window {
-    pub kernel: usize,
-    pub stride: usize,
-    pub padding: usize,
-}
-
-impl Window {
-    /// Places of the window along `extent` pixels; none where it does not fit.
-    pub fn places(&self, extent: usize) -> Option<usize> {
-        let room = (extent + 2 * self.padding).checked_sub(self.kernel)?;
-        Some(room / self.stride + 1)
-    }
-
-    /// Numbers of one channel that it covers.
-    pub fn pixels(&self) -> usize {
-        self.kernel * self.kernel
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
-#[strum(serialize_all = "kebab-case")]
-pub enum Pooling {
-    Max,
-    /// Over the whole window, padding included, as PyTorch's default.
-    Avg,
-}
-
-/// Which numbers a norm takes the mean and the variance of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
-    /// A channel of all samples of the batch. In evaluation running statistics take their place: `statistics` is where in
-    /// the vector of statistics the running means begin, which the running variances follow.
-    ///
-    /// A gradient that arrives late was taken with the statistics of its own batch at the weights that it read. The running
-    /// ones belong to the run, one set for all workers, and take those batches in as they arrive: running = 0.9 running +
-    /// 0.1 new, with the unbiased variance, as in PyTorch.
-    Batch { statistics: usize },
-    /// So many groups of the channels of one sample.
-    Groups(usize),
-}
-
-/// Added to the variance under a norm's root, as in PyTorch.
-pub const EPSILON: f64 = 1e-5;
-
-/// Share of a new batch in running statistics, as in PyTorch.
-pub const FRESHNESS: f64 = 0.1;
 
 impl Graph {
     /// Shape of value number `value`.

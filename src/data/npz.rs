@@ -11,7 +11,7 @@
 
 use super::bytes::Bytes;
 use super::{DataError, Dataset};
-use crate::problem::Shape;
+use crate::math::Shape;
 use std::fs::File;
 use std::io::BufReader;
 use zip::ZipArchive;

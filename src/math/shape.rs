@@ -1,4 +1,4 @@
-//! The shape of a sample, and of what layers make of it.
+//! The shape of a sample, and of what layers make of it; windows that slide over it.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -39,5 +39,27 @@ impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { channels, height, width } = self;
         if self.is_vector() { channels.fmt(f) } else { write!(f, "{channels} x {height} x {width}") }
+    }
+}
+
+/// What an operation slides over the pixels: square, the same in both directions; what is beyond the edge counts as 0 (and
+/// for the largest of a window as nothing).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    pub kernel: usize,
+    pub stride: usize,
+    pub padding: usize,
+}
+
+impl Window {
+    /// Places of the window along `extent` pixels; none where it does not fit.
+    pub fn places(&self, extent: usize) -> Option<usize> {
+        let room = (extent + 2 * self.padding).checked_sub(self.kernel)?;
+        Some(room / self.stride + 1)
+    }
+
+    /// Numbers of one channel that it covers.
+    pub fn pixels(&self) -> usize {
+        self.kernel * self.kernel
     }
 }

@@ -1,6 +1,27 @@
-//! `KEY=VALUE:KEY=VALUE:...`: the details of a flag's value.
+//! What flags with a grammar of their own have in common: types that are typed, shown and stored as the same short text, and
+//! `KEY=VALUE:KEY=VALUE:...`, the details of such a text.
+//!
+//! Not here: any of these grammars.
 
 use std::str::FromStr;
+
+/// A type that is typed, shown and stored as the same short text.
+macro_rules! as_text {
+    ($type:ty) => {
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.to_string()
+            }
+        }
+        impl TryFrom<String> for $type {
+            type Error = String;
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse()
+            }
+        }
+    };
+}
+pub(crate) use as_text;
 
 /// Keys and values in the order given, each key once.
 pub(crate) struct Options<'a>(Vec<(&'a str, &'a str)>);

@@ -1,6 +1,6 @@
 //! The numbers that the CPU side computes with.
 
-use super::matmul::{self, View};
+use super::product::{View, native_product};
 use num_dual::{Dual64, DualNum};
 use num_traits::{Float, Num, NumAssign};
 use std::iter::Sum;
@@ -21,7 +21,7 @@ pub trait Number:
     fn erf(self) -> Self;
     /// Hyperbolic tangent, in a form that compilers turn into vector code where the precision allows it.
     fn vector_tanh(self) -> Self;
-    /// [`matmul::product`]; added to what is there where `onto`.
+    /// [`super::product`]; added to what is there where `onto`.
     fn product(shape: [usize; 3], a: View<Self>, b: View<Self>, onto: bool, c: &mut [Self]);
 }
 
@@ -52,7 +52,7 @@ macro_rules! native {
             Float::sqrt(self)
         }
         fn product(shape: [usize; 3], a: View<Self>, b: View<Self>, onto: bool, c: &mut [Self]) {
-            matmul::native_product(shape, a, b, onto, c);
+            native_product(shape, a, b, onto, c);
         }
     };
 }
@@ -139,9 +139,9 @@ impl Number for Dual64 {
         let [b_values, b_slopes] = [&b_values, &b_slopes].map(|data| View { data, ..b.strides() });
         let [rows, _, columns] = shape;
         let (mut values, mut slopes) = (vec![0.0; rows * columns], vec![0.0; rows * columns]);
-        matmul::native_product(shape, a_values, b_values, false, &mut values);
-        matmul::native_product(shape, a_slopes, b_values, false, &mut slopes);
-        matmul::native_product(shape, a_values, b_slopes, true, &mut slopes);
+        native_product(shape, a_values, b_values, false, &mut values);
+        native_product(shape, a_slopes, b_values, false, &mut slopes);
+        native_product(shape, a_values, b_slopes, true, &mut slopes);
         for ((c, value), slope) in c.iter_mut().zip(values).zip(slopes) {
             let product = Self::new(value, slope);
             *c = if onto { *c + product } else { product };

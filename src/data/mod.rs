@@ -13,7 +13,7 @@ mod npz;
 mod source;
 mod synthetic;
 
-use super::Shape;
+use crate::math::Shape;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

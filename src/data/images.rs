@@ -5,7 +5,7 @@
 //! [`super::cifar`]).
 
 use super::{DataError, Dataset, Part, cifar, idx};
-use crate::problem::Shape;
+use crate::math::Shape;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

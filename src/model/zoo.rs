@@ -1,8 +1,8 @@
 //! Models that have a name, with the layers, names and starts of their PyTorch counterparts.
 
-use super::graph::{Builder, Graph, Initialisation, Pooling, Window};
-use crate::kernels::activation::Activation;
-use crate::problem::Shape;
+use super::graph::{Builder, Graph, Initialisation};
+use crate::kernels::pool::Pooling;
+use crate::math::{Activation, Shape, Window};
 use serde::{Deserialize, Serialize};
 
 /// A model by its name.
@@ -142,7 +142,7 @@ fn resnet20(input: Shape, classes: usize) -> Result<Graph, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::model::Model;
+    use crate::model::Model;
 
     #[test]
     fn named_models_have_the_published_numbers_of_parameters() {

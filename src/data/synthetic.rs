@@ -5,7 +5,7 @@
 //! of `--data` ([`super::source`]).
 
 use super::{Dataset, Part};
-use crate::problem::Shape;
+use crate::math::Shape;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

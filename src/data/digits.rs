@@ -1,10 +1,10 @@
 //! The digits inside the program.
 
 use super::Dataset;
-use crate::problem::Shape;
+use crate::math::Shape;
 use flate2::read::GzDecoder;
 
-static DIGITS: &[u8] = include_bytes!("../../../data/digits.csv.gz");
+static DIGITS: &[u8] = include_bytes!("../../data/digits.csv.gz");
 
 const SHAPE: Shape = Shape::new(1, 8, 8);
 

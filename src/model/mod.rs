@@ -5,18 +5,19 @@
 //! - [`layers`]: the text that a list of layers is typed as
 //! - [`zoo`]: those that have a name
 //!
-//! Not here: any arithmetic ([`super::network`], [`crate::engine`]).
+//! Not here: any arithmetic ([`crate::engine`]).
 
 pub mod graph;
 pub mod layers;
-pub mod perceptron;
+pub mod pass;
 pub mod zoo;
 
 pub use graph::Graph;
-pub use perceptron::{Layer, Perceptron};
+pub use pass::Pass;
 
-use crate::kernels::activation::Activation;
-use crate::problem::Shape;
+use crate::kernels::perceptron::Perceptron;
+
+use crate::math::{Activation, Shape};
 use graph::{Builder, Initialisation};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

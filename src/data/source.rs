@@ -14,8 +14,8 @@
 
 use super::images::ImageSet;
 use super::synthetic::{Law, Synthetic};
-use crate::config::{Options, as_text};
-use crate::problem::Shape;
+use crate::math::Shape;
+use crate::text::{Options, as_text};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::RangeInclusive;

@@ -1,15 +1,14 @@
 //! One pass through a model: forward over its values, and back to the gradient, for a batch at a time.
 //!
 //! Written once over [`Number`]: in f32 it is what the CPU engine runs, in f64 the oracle, in dual numbers a Hessian-vector
-//! product. Not here: weight decay, which whoever updates adds, and the objective as a whole ([`super::FullBatch`]).
+//! product. Not here: weight decay, which whoever updates adds, and the objective as a whole ([`crate::problem::network::FullBatch`]).
 
+use super::graph::{Graph, Node, Op};
 use crate::kernels::conv::{Convolution, Scratch};
-use crate::kernels::loss::{self, Loss};
-use crate::kernels::matmul::{self, View};
+use crate::kernels::loss;
 use crate::kernels::norm::{Moments, Norm};
 use crate::kernels::pool::Pool;
-use crate::kernels::real::Number;
-use crate::problem::model::graph::{Graph, Node, Op};
+use crate::math::{Loss, Number, View, product};
 
 /// Buffers of one pass.
 #[derive(Clone, Debug)]
@@ -192,7 +191,7 @@ impl<T: Number> Pass<T> {
                 }
                 let weight = &parameters[weight..][..outputs * depth];
                 onto(input, &mut |below| {
-                    matmul::product(rows, outputs, depth, View::rows(delta, outputs), View::rows(weight, depth), below);
+                    product(rows, outputs, depth, View::rows(delta, outputs), View::rows(weight, depth), below);
                 });
             }
             (Op::Convolve { window, weight, bias }, _) => {

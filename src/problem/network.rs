@@ -1,14 +1,10 @@
 //! A network's objective: data + model + loss + weight decay, with exact gradients and Hessian-vector products.
 
-pub mod pass;
-
-pub use pass::{Mode, Pass};
-
-use super::data::Dataset;
-use super::model::Model;
-use super::model::graph::{Node, Op, Over};
-use crate::kernels::loss::Loss;
-use crate::kernels::real::{Number, ordered_sum};
+use crate::data::Dataset;
+use crate::kernels::norm::Over;
+use crate::math::{Loss, Number, ordered_sum};
+use crate::model::graph::{Node, Op};
+use crate::model::{Model, Pass};
 use crate::schedule::Augmentation;
 use num_dual::Dual64;
 use rayon::prelude::*;

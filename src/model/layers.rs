@@ -13,9 +13,9 @@
 //! Windows take `stride=S` and `pad=P`, layers with a weight `nobias`. Parameters are named as those of an `nn.Sequential` of
 //! the same layers: `0.weight`; in a residual block `3.body.0.weight` and `3.shortcut.0.weight`.
 
-use super::graph::{Builder, Graph, Initialisation, Pooling, Window};
-use crate::kernels::activation::Activation;
-use crate::problem::Shape;
+use super::graph::{Builder, Graph, Initialisation};
+use crate::kernels::pool::Pooling;
+use crate::math::{Activation, Shape, Window};
 use std::fmt;
 use std::str::FromStr;
 use strum::IntoEnumIterator;

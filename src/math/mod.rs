@@ -1,0 +1,16 @@
+//! The mathematics that all floors above speak: numbers in three arithmetics, sums in a fixed order, products of matrices,
+//! shapes and windows, activations and losses by name.
+//!
+//! Not here: shaders ([`crate::kernels`]), nor anything that has parameters ([`crate::model`]).
+
+mod activation;
+mod loss;
+mod number;
+mod product;
+mod shape;
+
+pub use activation::{Activation, LEAKY_SLOPE};
+pub use loss::Loss;
+pub use number::{Number, Real, WIDTH, ordered_sum, tree_sum};
+pub use product::{View, product};
+pub use shape::{Shape, Window};
