@@ -5,6 +5,10 @@
 
 pub mod cpu;
 pub mod gpu;
+mod lane_state;
+mod run_steps;
+
+pub use lane_state::{StateError, StateShape};
 
 use crate::problem::Problem;
 use crate::rule::Rule;
@@ -12,6 +16,7 @@ use crate::rule::course::Course;
 use crate::rule::regime::LearningRate;
 use crate::schedule::{RowTables, Sampling, Schedule};
 use serde::{Deserialize, Serialize};
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 /// The machinery behind a result, as written into run.json.
@@ -293,6 +298,12 @@ pub trait Engine {
     /// As [`Engine::capacity`].
     fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError>;
 
+    /// Bytes that [`Wave::save`] writes of a lane whose run has the needs of `spec`.
+    fn checkpoint_bytes(&self, spec: &WaveSpec) -> u64 {
+        let width = if self.info().precision == "f64" { 8 } else { 4 };
+        StateShape::new(&spec.problem, &spec.needs, width).bytes()
+    }
+
     /// How waves of this kind make their steps, as run.json names it: `fused`, where a lane goes through many whole steps
     /// at once, or `layered`, where every layer is a piece of work of its own.
     ///
@@ -360,6 +371,20 @@ pub trait Wave {
     /// # Errors
     /// [`EngineError::Device`] where the device fails.
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError>;
+
+    /// Writes a busy lane's whole state, after all that was submitted, a few vectors at a time.
+    ///
+    /// # Errors
+    /// As [`Self::weights`], or where `out` cannot be written.
+    fn save(&mut self, lane: usize, out: &mut dyn Write) -> Result<(), StateError>;
+
+    /// Puts a run into a lane where [`Self::save`] wrote its state, after `made` steps. On the same engine and adapter
+    /// everything that comes after has the same bits as without the interruption, whatever lane and wave it was in. Where it
+    /// fails the lane is idle.
+    ///
+    /// # Errors
+    /// As [`Self::start`], or where `state` cannot be read or is not the state of such a run after so many steps.
+    fn restore(&mut self, lane: usize, run: Run, made: u64, state: &mut dyn Read) -> Result<(), StateError>;
 
     /// A busy lane's server weights, P, after all that was submitted.
     ///

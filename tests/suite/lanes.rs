@@ -2,12 +2,14 @@
 //! lanes they have, and when to die.
 
 use clap::Parser;
+use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use tauscope::cli::{Cli, Command};
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::{
-    Engine, EngineError, EngineInfo, Evaluation, Footprint, Observations, Part, Renewal, Run, Wave, WaveSpec,
+    Engine, EngineError, EngineInfo, Evaluation, Footprint, Observations, Part, Renewal, Run, StateError, Wave,
+    WaveSpec,
 };
 use tauscope::minimum;
 use tauscope::plan::{Cell, SweepPlan};
@@ -69,6 +71,12 @@ impl Wave for LimitedWave {
     }
     fn statistics(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         self.inner.statistics(lane)
+    }
+    fn save(&mut self, lane: usize, out: &mut dyn Write) -> Result<(), StateError> {
+        self.inner.save(lane, out)
+    }
+    fn restore(&mut self, lane: usize, run: Run, made: u64, state: &mut dyn Read) -> Result<(), StateError> {
+        self.inner.restore(lane, run, made, state)
     }
     fn evaluate(&mut self, part: Part) -> Result<Vec<Option<Evaluation>>, EngineError> {
         self.inner.evaluate(part)

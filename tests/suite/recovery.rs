@@ -3,14 +3,15 @@
 
 use clap::Parser;
 use std::cell::Cell as Count;
+use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
 use tauscope::cli::{Cli, Command};
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::{
-    Engine, EngineError, EngineInfo, Evaluation, Footprint, Needs, Observation, Observations, Part, Renewal, Run, Wave,
-    WaveSpec,
+    Engine, EngineError, EngineInfo, Evaluation, Footprint, Needs, Observation, Observations, Part, Renewal, Run,
+    StateError, Wave, WaveSpec,
 };
 use tauscope::minimum;
 use tauscope::plan::{Cell, SweepPlan};
@@ -135,6 +136,12 @@ impl Wave for FrailWave {
     }
     fn statistics(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         self.inner.statistics(lane)
+    }
+    fn save(&mut self, lane: usize, out: &mut dyn Write) -> Result<(), StateError> {
+        self.inner.save(lane, out)
+    }
+    fn restore(&mut self, lane: usize, run: Run, made: u64, state: &mut dyn Read) -> Result<(), StateError> {
+        self.inner.restore(lane, run, made, state)
     }
     fn evaluate(&mut self, part: Part) -> Result<Vec<Option<Evaluation>>, EngineError> {
         self.inner.evaluate(part)

@@ -2,13 +2,15 @@
 
 use super::Shared;
 use super::gradient::{Gradients, Precision};
-use crate::engine::{Needs, Observation, Run};
+use crate::engine::lane_state::{StateReader, StateShape, StateWriter};
+use crate::engine::run_steps::RunSteps;
+use crate::engine::{Observation, Run, StateError};
 use crate::kernels::step::{self, Landmarks, State};
 use crate::kernels::{finish, observe, renew};
-use crate::rule::course::{Course, Leg};
-use crate::schedule::BatchOrder;
+use crate::rule::course::Leg;
 use aligned_vec::AVec;
 use pulp::Simd;
+use std::io::{Read, Write};
 
 /// What a step computes before it changes anything; one for every thread.
 pub struct Workbench<T: Precision> {
@@ -32,10 +34,7 @@ impl<T: Precision> Workbench<T> {
 
 #[derive(Clone)]
 pub struct Lane<T> {
-    step: u64,
-    course: Course,
-    /// None where the batch is full.
-    order: Option<BatchOrder>,
+    steps: RunSteps,
     centred: bool,
     state: State<T>,
     /// Running statistics of batch norms.
@@ -44,16 +43,55 @@ pub struct Lane<T> {
 
 impl<T: Precision> Lane<T> {
     pub fn new(shared: &Shared<T>, run: &Run) -> Self {
-        let needs = Needs::of(&run.rule, &run.schedule, run.centred);
+        let steps = RunSteps::new(run, &shared.spec, shared.rows.as_ref());
+        let needs = steps.needs();
         let start = shared.gradients.pack(&run.start);
         Self {
-            step: 0,
-            course: run.course(&shared.spec),
-            order: shared.rows.as_ref().map(|rows| BatchOrder::new(rows, run.seed)),
             centred: run.centred,
             state: State::at_rest(&start, needs.slots, needs.velocities(), usize::from(needs.second_moment)),
             statistics: run.statistics(&shared.spec).into_iter().map(T::of).collect(),
+            steps,
         }
+    }
+
+    /// Writes the whole state.
+    ///
+    /// # Errors
+    /// Where `out` cannot be written.
+    pub fn save(&self, shared: &Shared<T>, out: &mut dyn Write) -> Result<(), StateError> {
+        let mut writer = StateWriter::begin(out, self.shape(shared), &self.steps)?;
+        let State { server, history, velocity, second } = &self.state;
+        for vectors in [server, history, velocity, second] {
+            for vector in vectors.chunks_exact(server.len()) {
+                writer.numbers(&shared.gradients.unpack(vector))?;
+            }
+        }
+        let statistics: Vec<f64> = self.statistics.iter().map(|x| x.widen()).collect();
+        Ok(writer.numbers(&statistics)?)
+    }
+
+    /// `run` where its state was saved, after `made` steps.
+    ///
+    /// # Errors
+    /// Where `state` cannot be read, or is not the state of such a run.
+    pub fn restore(shared: &Shared<T>, run: &Run, made: u64, state: &mut dyn Read) -> Result<Self, StateError> {
+        let mut lane = Self::new(shared, run);
+        let shape = lane.shape(shared);
+        let (mut reader, reseeds) = StateReader::begin(state, shape, made)?;
+        let State { server, history, velocity, second } = &mut lane.state;
+        let length = server.len();
+        for vectors in [server, history, velocity, second] {
+            for vector in vectors.chunks_exact_mut(length) {
+                vector.copy_from_slice(&shared.gradients.pack(&reader.numbers(shape.parameters)?));
+            }
+        }
+        lane.statistics = reader.numbers(shape.statistics)?.into_iter().map(T::of).collect();
+        lane.steps.replay(made, &reseeds);
+        Ok(lane)
+    }
+
+    fn shape(&self, shared: &Shared<T>) -> StateShape {
+        StateShape::new(&shared.spec.problem, self.steps.needs(), size_of::<T>())
     }
 
     /// The server's.
@@ -66,8 +104,7 @@ impl<T: Precision> Lane<T> {
     }
 
     pub fn reseed(&mut self, seed: u64) {
-        self.course.reseed(seed);
-        self.order.iter_mut().for_each(|order| order.reseed(seed));
+        self.steps.reseed(seed);
     }
 
     /// Draws the state towards the minimum, or away from it.
@@ -77,12 +114,11 @@ impl<T: Precision> Lane<T> {
 
     #[inline(always)]
     pub fn step<S: Simd>(&mut self, simd: S, shared: &Shared<T>, workbench: &mut Workbench<T>) -> Observation {
-        let Self { course, order, state, statistics, .. } = self;
+        let Self { steps, state, statistics, .. } = self;
         let Workbench { gradient, anchor, scratch } = workbench;
         let Shared { gradients, minimum, direction, curvature, .. } = shared;
-        let Leg { place, motion, .. } = course.advance();
+        let (Leg { place, motion, .. }, rows) = steps.next_with_rows();
         let landmarks = Landmarks { minimum, direction, curvature };
-        let rows = order.as_mut().map(|order| order.rows(self.step));
         let anchor = self.centred.then(|| {
             gradients.loss_and_gradient(simd, minimum, rows, scratch, anchor);
             &anchor[..]
@@ -95,7 +131,6 @@ impl<T: Precision> Lane<T> {
             finish::cpu(&motion, weight_decay, place, landmarks, state, anchor, gradient);
         }
         let moments = step::cpu(&motion, place, gradient, landmarks, state);
-        self.step += 1;
         let (objective, finite) = observe::cpu(loss, weight_decay, &moments);
         Observation {
             distance_squared: moments.distance_squared.widen(),

@@ -20,8 +20,8 @@ pub use instructions::Instructions;
 pub use pass::Pass;
 
 use super::{
-    Engine, EngineError, EngineInfo, Evaluation, Footprint, Observation, Observations, Part, Renewal, Run, Wave,
-    WaveSpec,
+    Engine, EngineError, EngineInfo, Evaluation, Footprint, Observation, Observations, Part, Renewal, Run, StateError,
+    Wave, WaveSpec,
 };
 use crate::model;
 use crate::problem::Problem;
@@ -33,6 +33,7 @@ use lane::{Lane, Workbench};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::collections::VecDeque;
+use std::io::{Read, Write};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -208,6 +209,17 @@ impl<T: Precision> Wave for CpuWave<T> {
             let lane = self.lanes[*lane].as_mut().expect("a renewed lane is busy");
             lane.scale(*factor, &self.shared.minimum);
         }
+        Ok(())
+    }
+
+    fn save(&mut self, lane: usize, out: &mut dyn Write) -> Result<(), StateError> {
+        self.lanes[lane].as_ref().expect("the state of a busy lane").save(&self.shared, out)
+    }
+
+    fn restore(&mut self, lane: usize, run: Run, made: u64, state: &mut dyn Read) -> Result<(), StateError> {
+        self.lanes[lane] = None;
+        self.shared.spec.admits(&run)?;
+        self.lanes[lane] = Some(Lane::restore(&self.shared, &run, made, state)?);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 mod blocks;
 mod evaluation;
 mod pace;
+mod resident;
 pub(super) mod starts;
 mod tables;
 
@@ -12,7 +13,9 @@ use crate::engine::gpu::plan::Plan;
 use crate::engine::gpu::plan::{Path, Paths};
 use crate::engine::gpu::steps::Samples;
 use crate::engine::gpu::steps::{Steps, Workspace};
-use crate::engine::{EngineError, Evaluation, Observations, Part, Renewal, Run, Wave, WaveSpec};
+use crate::engine::lane_state::{StateReader, StateShape, StateWriter};
+use crate::engine::run_steps::RunSteps;
+use crate::engine::{EngineError, Evaluation, Observations, Part, Renewal, Run, StateError, Wave, WaveSpec};
 use crate::kernels::motion::Update;
 use crate::kernels::{Place, grid, renew};
 use crate::problem::Problem;
@@ -20,9 +23,11 @@ use crate::schedule::RowTables;
 use blocks::{Blocks, OBSERVATION};
 use evaluation::Evaluator;
 use pace::Pace;
+use resident::Resident;
 use starts::Starts;
+use std::io::{Read, Write};
 use std::sync::Arc;
-use tables::{Lane, Tables};
+use tables::Tables;
 
 /// Some steps of a wave to be run by themselves as often as one likes, for benchmarks. The lanes go on from where they are,
 /// with the same places in their rings and the same minibatches.
@@ -37,7 +42,7 @@ pub struct GpuWave {
     device: Device,
     spec: WaveSpec,
     plan: Plan,
-    lanes: Vec<Option<Lane>>,
+    lanes: Vec<Option<RunSteps>>,
     /// None where the batch is full.
     rows: Option<Arc<RowTables>>,
     steps: Steps,
@@ -54,9 +59,7 @@ pub struct GpuWave {
     order: Buffer,
     /// steps of a submit at most x lanes.
     updates: Buffer,
-    server: Buffer,
-    /// lanes x running statistics.
-    statistics: Buffer,
+    resident: Resident,
     /// None where the wave is not evaluated.
     evaluator: Option<Evaluator>,
     /// steps of a submit at most x lanes x 4.
@@ -131,6 +134,7 @@ impl GpuWave {
             grid(plan.parameters.div_ceil(renew::WORKGROUP), lanes),
         );
         let starts = Starts::new(device, &spec, &plan, [&server, &history, &state]);
+        let resident = Resident::new(device, &spec, &plan, [&server, &history, &state, &statistics]);
         device.check().map_err(|error| match error {
             EngineError::OutOfMemory(why) => {
                 EngineError::OutOfMemory(format!("{why}: a wave of {lanes} lanes takes {} bytes", plan.bytes))
@@ -157,8 +161,7 @@ impl GpuWave {
             places,
             order,
             updates,
-            server,
-            statistics,
+            resident,
             evaluator,
             observations,
             blocks,
@@ -175,12 +178,6 @@ impl GpuWave {
         Rehearsal { dispatches: self.steps.dispatches(&self.device, steps), steps }
     }
 
-    /// Puts running statistics in a lane's place, after all that was submitted.
-    fn set_statistics(&self, lane: usize, statistics: &[f64]) {
-        let narrow: Vec<f32> = statistics.iter().map(|x| *x as f32).collect();
-        self.device.write(&self.statistics, lane * narrow.len(), &narrow);
-    }
-
     /// Writes the tables of the next `steps` steps of every lane.
     fn schedule(&mut self, steps: usize) {
         let tables = Tables::next(&mut self.lanes, steps, self.spec.batch.unwrap_or(0));
@@ -194,8 +191,8 @@ impl Wave for GpuWave {
     fn start(&mut self, lane: usize, run: Run) -> Result<(), EngineError> {
         self.spec.admits(&run)?;
         self.starts.begin(lane, &run.start);
-        self.set_statistics(lane, &run.statistics(&self.spec));
-        self.lanes[lane] = Some(Lane::new(&run, &self.spec, self.rows.as_ref()));
+        self.resident.set_statistics(lane, &run.statistics(&self.spec));
+        self.lanes[lane] = Some(RunSteps::new(&run, &self.spec, self.rows.as_ref()));
         self.device.check()
     }
 
@@ -237,8 +234,8 @@ impl Wave for GpuWave {
         self.starts.flush();
         let copied = renewals.iter().filter(|renewal| renewal.lane != renewal.source);
         let statistics: Vec<_> =
-            copied.map(|it| Ok((it.lane, self.statistics(it.source)?))).collect::<Result<_, EngineError>>()?;
-        statistics.iter().for_each(|(lane, statistics)| self.set_statistics(*lane, statistics));
+            copied.map(|it| Ok((it.lane, self.resident.statistics(it.source)?))).collect::<Result<_, EngineError>>()?;
+        statistics.iter().for_each(|(lane, statistics)| self.resident.set_statistics(*lane, statistics));
         let lanes = self.lanes.len();
         // Copies first, all with factor 1: a source may itself be scaled in the same call.
         for copying in [true, false] {
@@ -263,20 +260,34 @@ impl Wave for GpuWave {
         self.device.check()
     }
 
+    fn save(&mut self, lane: usize, out: &mut dyn Write) -> Result<(), StateError> {
+        self.starts.flush();
+        let steps = self.lanes[lane].as_ref().expect("the state of a busy lane");
+        let shape = StateShape::new(&self.spec.problem, steps.needs(), size_of::<f32>());
+        self.resident.save(lane, shape, &mut StateWriter::begin(out, shape, steps)?)
+    }
+
+    fn restore(&mut self, lane: usize, run: Run, made: u64, state: &mut dyn Read) -> Result<(), StateError> {
+        self.lanes[lane] = None;
+        self.spec.admits(&run)?;
+        // A start that is still to come would overwrite what is put here.
+        self.starts.flush();
+        let mut steps = RunSteps::new(&run, &self.spec, self.rows.as_ref());
+        let shape = StateShape::new(&self.spec.problem, steps.needs(), size_of::<f32>());
+        let (mut reader, reseeds) = StateReader::begin(state, shape, made)?;
+        self.resident.restore(lane, shape, &mut reader)?;
+        steps.replay(made, &reseeds);
+        self.lanes[lane] = Some(steps);
+        Ok(())
+    }
+
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         self.starts.flush();
-        let parameters = self.plan.parameters;
-        let server: Vec<f32> = self.device.read(&self.server, lane * parameters, parameters)?;
-        Ok(self.plan.packing.unpack(&server))
+        self.resident.weights(lane)
     }
 
     fn statistics(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
-        let length = self.spec.problem.fresh_statistics().len();
-        if length == 0 {
-            return Ok(Vec::new());
-        }
-        let statistics: Vec<f32> = self.device.read(&self.statistics, lane * length, length)?;
-        Ok(statistics.into_iter().map(f64::from).collect())
+        self.resident.statistics(lane)
     }
 
     fn evaluate(&mut self, part: Part) -> Result<Vec<Option<Evaluation>>, EngineError> {

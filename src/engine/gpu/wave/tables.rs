@@ -3,51 +3,27 @@
 //!
 //! Not here: what the kernels make of them ([`crate::kernels`]).
 
-use crate::engine::{Run, WaveSpec};
+use crate::engine::run_steps::RunSteps;
 use crate::kernels::Place;
 use crate::kernels::motion::Update;
-use crate::rule::course::{Course, Leg};
-use crate::schedule::{BatchOrder, RowTables};
+use crate::rule::course::Leg;
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// What the host knows of a busy lane.
-#[derive(Clone)]
-pub struct Lane {
-    /// Steps that the run has made.
-    step: u64,
-    course: Course,
-    /// The order of its minibatches; none where the batch is full.
-    order: Option<BatchOrder>,
-}
-
-impl Lane {
-    pub fn new(run: &Run, spec: &WaveSpec, rows: Option<&Arc<RowTables>>) -> Self {
-        Self { step: 0, course: run.course(spec), order: rows.map(|rows| BatchOrder::new(rows, run.seed)) }
-    }
-
-    pub fn reseed(&mut self, seed: u64) {
-        self.course.reseed(seed);
-        self.order.iter_mut().for_each(|order| order.reseed(seed));
-    }
-
-    /// The next `steps` steps, whose rows have no place yet.
-    fn advance(&mut self, steps: usize) -> Part {
-        let mut part = Part { legs: Vec::with_capacity(steps), spans: Vec::new() };
-        for step in 0..steps {
-            let Leg { place, motion, .. } = self.course.advance();
-            part.legs.push((place.into(), motion.update()));
-            if let Some(order) = &mut self.order {
-                let (table, first) = order.table(self.step);
-                match part.spans.last_mut() {
-                    Some(span) if Arc::ptr_eq(&span.table, table) => span.steps += 1,
-                    _ => part.spans.push(Span { table: Arc::clone(table), first, step, steps: 1, pooled: 0 }),
-                }
+/// The next `steps` steps of a lane, whose rows have no place yet.
+fn advance(lane: &mut RunSteps, steps: usize) -> Part {
+    let mut part = Part { legs: Vec::with_capacity(steps), spans: Vec::new() };
+    for step in 0..steps {
+        let (Leg { place, motion, .. }, table) = lane.next_with_table();
+        part.legs.push((place.into(), motion.update()));
+        if let Some((table, first)) = table {
+            match part.spans.last_mut() {
+                Some(span) if Arc::ptr_eq(&span.table, table) => span.steps += 1,
+                _ => part.spans.push(Span { table: Arc::clone(table), first, step, steps: 1, pooled: 0 }),
             }
-            self.step += 1;
         }
-        part
     }
+    part
 }
 
 /// A lane's steps of a portion.
@@ -80,8 +56,8 @@ pub struct Tables {
 
 impl Tables {
     /// The next `steps` steps of every lane, of whose batches each has `batch` rows (0 where the batch is full).
-    pub fn next(lanes: &mut [Option<Lane>], steps: usize, batch: usize) -> Self {
-        let advance = |lane: &mut Option<Lane>| lane.as_mut().map(|lane| lane.advance(steps));
+    pub fn next(lanes: &mut [Option<RunSteps>], steps: usize, batch: usize) -> Self {
+        let advance = |lane: &mut Option<RunSteps>| lane.as_mut().map(|lane| advance(lane, steps));
         let mut parts: Vec<Option<Part>> = lanes.par_iter_mut().map(advance).collect();
         let order = pool(parts.iter_mut().flatten().flat_map(|part| &mut part.spans).collect(), batch);
         parts.par_iter_mut().flatten().for_each(|Part { legs, spans }| {
