@@ -1,7 +1,7 @@
 // Convolutions of every lane at once, as products of matrices that are never laid out (src/kernels/conv.rs); tiles.wgsl,
 // whose text follows, has the product. A lane is a layer of the grid, or as many as the gradient has slices.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params {
     step: u32, lanes: u32,
     rows: u32, channels: u32, height: u32, width: u32,
@@ -18,7 +18,7 @@ const FORWARD = 0u;
 const BACKWARD = 1u;
 const GRADIENT = 2u;
 
-@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
@@ -46,10 +46,10 @@ fn conv(
     @builtin(local_invocation_index) local: u32,
 ) {
     let lane = block.z / params.slices;
-    let place = places[params.step * params.lanes + lane];
-    if place.busy == 0u { return; }
+    let lane_step = lane_steps[params.step * params.lanes + lane];
+    if lane_step.busy == 0u { return; }
 
-    let version = lane * params.version_lane_stride + place.read * params.version_slot_stride;
+    let version = lane * params.version_lane_stride + lane_step.read * params.version_slot_stride;
     let slice = block.z % params.slices;
     let whose =
         Whose(lane, version + params.weight, version + params.bias, slice, block.y * A_ROWS, block.x * B_COLUMNS);

@@ -1,7 +1,7 @@
 // What is done to the numbers of a value one by one (src/kernels/elementwise.rs). An invocation makes an element, and others
 // as far apart as there are invocations.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, lanes: u32, elements: u32, apart: u32 }
 
 override WORKGROUP: u32;
@@ -11,7 +11,7 @@ const ACTIVATE = 0u;
 const DIFFERENTIATE = 1u;
 const ADD = 2u;
 
-@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> one: array<f32>;
 @group(0) @binding(2) var<storage, read> other: array<f32>;
 @group(0) @binding(3) var<storage, read_write> result: array<f32>;
@@ -20,7 +20,7 @@ var<immediate> params: Params;
 @compute @workgroup_size(WORKGROUP)
 fn elementwise(@builtin(global_invocation_id) id: vec3u) {
     let lane = id.y;
-    if places[params.step * params.lanes + lane].busy == 0u { return; }
+    if lane_steps[params.step * params.lanes + lane].busy == 0u { return; }
 
     for (var element = id.x; element < params.elements; element += params.apart) {
         let i = lane * params.elements + element;

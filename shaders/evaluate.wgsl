@@ -1,7 +1,7 @@
 // The loss of every sample of a chunk and whether its largest output is that of its class, summed (src/kernels/evaluate.rs).
 // One invocation per row.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, lanes: u32, rows: u32, samples: u32, classes: u32, partials: u32, stride: u32 }
 
 override WORKGROUP: u32;
@@ -9,7 +9,7 @@ override LOSS: u32;
 
 const CE = 0u;
 
-@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read> outputs: array<f32>;
 @group(0) @binding(3) var<storage, read_write> results: array<vec2f>;
@@ -20,7 +20,7 @@ var<workgroup> sums: array<vec2f, WORKGROUP>;
 @compute @workgroup_size(WORKGROUP)
 fn evaluate(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let lane = group.y;
-    if places[params.step * params.lanes + lane].busy == 0u { return; }
+    if lane_steps[params.step * params.lanes + lane].busy == 0u { return; }
 
     let row = group.x * WORKGROUP + local;
     var seen = vec2f(); // Beyond the last sample: nothing to add, but every invocation must reach the barriers.

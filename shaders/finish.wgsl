@@ -1,10 +1,11 @@
 // Weight decay, compensation, centring and clipping of a whole gradient (src/kernels/finish.rs). One workgroup per lane.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Update {
-    lr: f32, momentum: f32, intake: f32, direct: f32, carried: f32, ahead: f32, decay: f32, shrink: f32,
-    form: u32, strength: f32, memory: f32, correction: f32,
-    ceiling: f32, centred: u32,
+    lr: f32, momentum: f32, gradient_to_velocity: f32, gradient_to_weights: f32, velocity_to_weights: f32,
+    lookahead: f32, decay: f32, decoupled_decay: f32,
+    form: u32, compensation: f32, second_moment_decay: f32, bias_correction: f32,
+    clip_norm: f32, centred: u32,
 }
 struct Params {
     step: u32, lanes: u32,
@@ -19,7 +20,7 @@ override COMPENSATED_EXACTLY: u32;
 override COMPENSATION_EPSILON: f32;
 override CLIPPING_EPSILON: f32;
 
-@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> updates: array<Update>;
 @group(0) @binding(2) var<storage, read> history: array<f32>;
 @group(0) @binding(3) var<storage, read> landmarks: array<f32>;
@@ -35,17 +36,17 @@ var<workgroup> squares: array<f32, WORKGROUP>;
 fn finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let lane = group.x;
     let at = params.step * params.lanes + lane;
-    let place = places[at];
-    if place.busy == 0u { return; }
+    let lane_step = lane_steps[at];
+    if lane_step.busy == 0u { return; }
     let update = updates[at];
     let centred = update.centred != 0u;
-    let limited = update.ceiling > 0.0;
+    let limited = update.clip_norm > 0.0;
     let form = update.form;
     let compensated = form == COMPENSATED || form == COMPENSATED_ADAPTIVELY || form == COMPENSATED_EXACTLY;
     if !(centred || limited || compensated) { return; }
 
     let own = lane * params.parameters;
-    let read = lane * params.history_stride + place.read * params.parameters;
+    let read = lane * params.history_stride + lane_step.read * params.parameters;
     let second = lane * params.state_stride + params.second_offset;
     var square = 0.0;
     for (var i = local; i < params.parameters; i += WORKGROUP) {
@@ -53,13 +54,13 @@ fn finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
         let behind = server[own + i] - history[read + i];
         var compensation = 0.0;
         if form == COMPENSATED {
-            compensation = update.strength * g * g * behind;
+            compensation = update.compensation * g * g * behind;
         } else if form == COMPENSATED_ADAPTIVELY {
-            let mean = update.memory * state[second + i] + (1.0 - update.memory) * g * g;
+            let mean = update.second_moment_decay * state[second + i] + (1.0 - update.second_moment_decay) * g * g;
             state[second + i] = mean;
-            compensation = update.strength / sqrt(mean + COMPENSATION_EPSILON) * g * g * behind;
+            compensation = update.compensation / sqrt(mean + COMPENSATION_EPSILON) * g * g * behind;
         } else if form == COMPENSATED_EXACTLY {
-            compensation = update.strength * landmarks[2u * params.parameters + i] * behind;
+            compensation = update.compensation * landmarks[2u * params.parameters + i] * behind;
         }
         if centred { g -= anchor[own + i] + params.weight_decay * landmarks[i]; }
         g += compensation;
@@ -72,7 +73,7 @@ fn finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
         if local < width { squares[local] += squares[local + width]; }
     }
     workgroupBarrier();
-    let scale = update.ceiling / (sqrt(squares[0]) + CLIPPING_EPSILON);
+    let scale = update.clip_norm / (sqrt(squares[0]) + CLIPPING_EPSILON);
     if !limited || scale >= 1.0 { return; }
     for (var i = local; i < params.parameters; i += WORKGROUP) { gradient[own + i] *= scale; }
 }

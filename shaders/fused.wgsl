@@ -3,11 +3,12 @@
 // Storage is not coherent within a dispatch: element i of every vector is loaded and stored by invocation i % WORKGROUP
 // alone, and everything that invocations tell each other goes through the arena.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Update {
-    lr: f32, momentum: f32, intake: f32, direct: f32, carried: f32, ahead: f32, decay: f32, shrink: f32,
-    form: u32, strength: f32, memory: f32, correction: f32,
-    ceiling: f32, centred: u32,
+    lr: f32, momentum: f32, gradient_to_velocity: f32, gradient_to_weights: f32, velocity_to_weights: f32,
+    lookahead: f32, decay: f32, decoupled_decay: f32,
+    form: u32, compensation: f32, second_moment_decay: f32, bias_correction: f32,
+    clip_norm: f32, centred: u32,
 }
 struct Layer {
     inputs: u32, outputs: u32, weight: u32,
@@ -40,7 +41,7 @@ const CE = 0u;
 const AT_MINIMUM = 0u;
 const AT_WEIGHTS = 1u;
 
-@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> updates: array<Update>;
 @group(0) @binding(2) var<storage, read> order: array<u32>;
 @group(0) @binding(3) var<storage, read> data: array<vec4f>;
@@ -71,7 +72,7 @@ struct Sums { x: vec4f, y: vec4f, z: vec4f, w: vec4f }
 fn fused(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let lane = group.x;
     // A lane is idle throughout a dispatch, or never.
-    if places[params.step * params.lanes + lane].busy == 0u { return; }
+    if lane_steps[params.step * params.lanes + lane].busy == 0u { return; }
 
     var index = local;
     // unrolled TILES
@@ -81,9 +82,9 @@ fn fused(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     if local == 0u { arena[params.parameters] = vec4f(1.0, 0.0, 0.0, 0.0); }
     for (var step = params.step; step < params.step + params.steps; step++) {
         let at = step * params.lanes + lane;
-        let place = places[at];
+        let lane_step = lane_steps[at];
         let update = updates[at];
-        let read = lane * params.history_stride + place.read * params.parameters;
+        let read = lane * params.history_stride + lane_step.read * params.parameters;
         var loss = 0.0;
         for (var turn = select(AT_WEIGHTS, AT_MINIMUM, update.centred != 0u); turn <= AT_WEIGHTS; turn++) {
             for (var i = local; i < params.parameters; i += WORKGROUP) {
@@ -94,13 +95,13 @@ fn fused(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
             var sums_0 = Sums();
             // end
             for (var first = 0u; first < params.rows; first += ROWS) {
-                fetch(place.rows, first, local);
+                fetch(lane_step.rows, first, local);
                 workgroupBarrier();
                 for (var index = 0u; index < params.layers; index++) {
                     forward(layers[index], index + 1u < params.layers, local);
                     workgroupBarrier();
                 }
-                if local < ROWS { loss += differentiate(place.rows, first + local, local); }
+                if local < ROWS { loss += differentiate(lane_step.rows, first + local, local); }
                 workgroupBarrier();
                 for (var index = params.layers - 1u; index > 0u; index--) {
                     backward(layers[index], layers[index - 1u], local);
@@ -123,7 +124,7 @@ fn fused(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
             }
         }
         let scale = finish(lane, read, update, local);
-        let moments = advance(lane, place, read, update, scale, local);
+        let moments = advance(lane, lane_step, read, update, scale, local);
         let seen = total(moments + vec4f(0.0, 0.0, params.scale * loss, 0.0), local);
         if local == 0u {
             let finite = seen.w == 0.0 && !is_not_finite(seen.x) && !is_not_finite(seen.z);
@@ -352,7 +353,7 @@ fn store(tile: Tile, sums: Sums) {
 // What src/kernels/finish.rs says of the gradient in the arena, but for the scale of clipping, which it returns.
 fn finish(lane: u32, read: u32, update: Update, local: u32) -> f32 {
     let centred = update.centred != 0u;
-    let limited = update.ceiling > 0.0;
+    let limited = update.clip_norm > 0.0;
     let form = update.form;
     let compensated = form == COMPENSATED || form == COMPENSATED_ADAPTIVELY || form == COMPENSATED_EXACTLY;
     if !(centred || limited || compensated) { return 1.0; }
@@ -366,13 +367,13 @@ fn finish(lane: u32, read: u32, update: Update, local: u32) -> f32 {
         let behind = server[own + i] - weights;
         var compensation = vec4f();
         if form == COMPENSATED {
-            compensation = update.strength * g * g * behind;
+            compensation = update.compensation * g * g * behind;
         } else if form == COMPENSATED_ADAPTIVELY {
-            let mean = update.memory * state[second + i] + (1.0 - update.memory) * g * g;
+            let mean = update.second_moment_decay * state[second + i] + (1.0 - update.second_moment_decay) * g * g;
             state[second + i] = mean;
-            compensation = update.strength / sqrt(mean + COMPENSATION_EPSILON) * g * g * behind;
+            compensation = update.compensation / sqrt(mean + COMPENSATION_EPSILON) * g * g * behind;
         } else if form == COMPENSATED_EXACTLY {
-            compensation = update.strength * landmarks[2u * params.parameters + i] * behind;
+            compensation = update.compensation * landmarks[2u * params.parameters + i] * behind;
         }
         if centred { g -= anchor[own + i] + params.weight_decay * landmarks[i]; }
         g += compensation;
@@ -381,15 +382,15 @@ fn finish(lane: u32, read: u32, update: Update, local: u32) -> f32 {
     }
     if !limited { return 1.0; }
     let norm = sqrt(total(vec4f(square, 0.0, 0.0, 0.0), local).x);
-    return min(update.ceiling / (norm + CLIPPING_EPSILON), 1.0);
+    return min(update.clip_norm / (norm + CLIPPING_EPSILON), 1.0);
 }
 
 // Moves the parameters of this invocation (src/kernels/step.rs); returns their share of distance^2, projection,
 // weight_decay / 2 ||x_read||^2 and the count of weights that are not finite.
-fn advance(lane: u32, place: Place, read: u32, update: Update, scale: f32, local: u32) -> vec4f {
+fn advance(lane: u32, lane_step: LaneStep, read: u32, update: Update, scale: f32, local: u32) -> vec4f {
     let own = lane * params.parameters;
-    let write = lane * params.history_stride + place.write * params.parameters;
-    let kept = lane * params.state_stride + place.velocity * params.parameters;
+    let write = lane * params.history_stride + lane_step.write * params.parameters;
+    let kept = lane * params.state_stride + lane_step.velocity * params.parameters;
     let second = lane * params.state_stride + params.second_offset;
     let form = update.form;
     var moments = vec4f();
@@ -401,25 +402,25 @@ fn advance(lane: u32, place: Place, read: u32, update: Update, scale: f32, local
         var g = scale * arena[i] + update.decay * weights;
         if form == GAP_AWARE {
             let moving = select(old, g, update.momentum == 0.0);
-            let square = update.memory * state[second + i] + (1.0 - update.memory) * moving * moving;
+            let square = update.second_moment_decay * state[second + i] + (1.0 - update.second_moment_decay) * moving * moving;
             state[second + i] = square;
-            let typical = update.lr * sqrt(square * update.correction);
+            let typical = update.lr * sqrt(square * update.bias_correction);
             g = select(g, g / (1.0 + abs(before - weights) / typical), typical > vec4f());
         }
-        let v = update.momentum * old + update.intake * g;
+        let v = update.momentum * old + update.gradient_to_velocity * g;
         state[kept + i] = v;
-        var u = update.direct * g + update.carried * v;
+        var u = update.gradient_to_weights * g + update.velocity_to_weights * v;
         if form == ADAM {
-            let square = update.memory * state[second + i] + (1.0 - update.memory) * g * g;
+            let square = update.second_moment_decay * state[second + i] + (1.0 - update.second_moment_decay) * g * g;
             state[second + i] = square;
-            u = update.carried * v / (sqrt(square * update.correction) + EPSILON);
+            u = update.velocity_to_weights * v / (sqrt(square * update.bias_correction) + EPSILON);
         } else if form == SIGN {
-            u = direction_of(update.direct * g + update.carried * old);
+            u = direction_of(update.gradient_to_weights * g + update.velocity_to_weights * old);
         }
 
-        let x = before - update.lr * u - update.shrink * before;
+        let x = before - update.lr * u - update.decoupled_decay * before;
         server[own + i] = x;
-        history[write + i] = x + update.ahead * (x - before);
+        history[write + i] = x + update.lookahead * (x - before);
 
         let displacement = x - landmarks[i];
         let projection = dot(displacement, landmarks[params.parameters + i]);

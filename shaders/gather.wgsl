@@ -1,7 +1,7 @@
 // Copies the samples of every lane's minibatch, and their labels, to where the products read them, augmented where the run
 // asks for it (src/kernels/gather.rs).
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params {
     step: u32, lanes: u32, rows: u32,
     channels: u32, height: u32, width: u32, stride: u32,
@@ -15,7 +15,7 @@ override ROW_BITS: u32;
 override DOWN: u32;
 override RIGHT: u32;
 
-@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> order: array<u32>;
 @group(0) @binding(2) var<storage, read> data: array<f32>;
 @group(0) @binding(3) var<storage, read> data_labels: array<u32>;
@@ -27,15 +27,15 @@ var<immediate> params: Params;
 fn gather(@builtin(global_invocation_id) id: vec3u) {
     let lane = id.y;
     let at = params.step * params.lanes + lane;
-    let place = places[at];
-    if place.busy == 0u { return; }
+    let lane_step = lane_steps[at];
+    if lane_step.busy == 0u { return; }
 
     let element = id.x;
     let features = params.channels * params.height * params.width;
     if element >= params.rows * features { return; }
     let row = element / features;
     let feature = element % features;
-    let draw = order[place.rows + row];
+    let draw = order[lane_step.rows + row];
     var source = draw;
     var value = 0.0;
     if AUGMENTED == 0u {

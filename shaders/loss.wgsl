@@ -1,7 +1,7 @@
 // Replaces the outputs of a batch by the gradient of its mean loss, and leaves partial sums of that loss
 // (src/kernels/loss.rs). One invocation per row.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, lanes: u32, rows: u32, classes: u32, label_stride: u32, partials: u32, scale: f32 }
 
 override WORKGROUP: u32;
@@ -9,7 +9,7 @@ override LOSS: u32;
 
 const CE = 0u;
 
-@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read_write> outputs: array<f32>;
 @group(0) @binding(3) var<storage, read_write> loss_partials: array<f32>;
@@ -20,7 +20,7 @@ var<workgroup> sums: array<f32, WORKGROUP>;
 @compute @workgroup_size(WORKGROUP)
 fn loss(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let lane = group.y;
-    if places[params.step * params.lanes + lane].busy == 0u { return; }
+    if lane_steps[params.step * params.lanes + lane].busy == 0u { return; }
 
     let row = group.x * WORKGROUP + local;
     var value = 0.0; // Beyond the last row: nothing to add, but every invocation must reach the barriers.

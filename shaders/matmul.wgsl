@@ -1,7 +1,7 @@
 // C = A B for every lane at once, with one of four epilogues (src/kernels/matmul.rs); tiles.wgsl, whose text follows, has the
 // product. A lane is a layer of the grid.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Operand { offset: u32, lane_stride: u32, slot_stride: u32, row_stride: u32, column_stride: u32 }
 struct Params {
     step: u32, lanes: u32,
@@ -18,7 +18,7 @@ const BACKWARD = 1u;
 const GRADIENT = 2u;
 const NONE = 0u;
 
-@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
@@ -35,11 +35,11 @@ fn matmul(
     @builtin(local_invocation_index) local: u32,
 ) {
     let lane = block.z;
-    let place = places[params.step * params.lanes + lane];
-    if place.busy == 0u { return; }
+    let lane_step = lane_steps[params.step * params.lanes + lane];
+    if lane_step.busy == 0u { return; }
 
-    let b_origin = origin(params.b, lane, place.read);
-    let a_start = origin(params.a, lane, place.read) + params.a.offset;
+    let b_origin = origin(params.b, lane, lane_step.read);
+    let a_start = origin(params.a, lane, lane_step.read) + params.a.offset;
     let whose = Whose(lane, a_start, b_origin + params.b.offset, b_origin + params.bias);
     multiply(whose, Extent(params.rows, params.columns, 0u, params.inner), block.xy, at.xy, local);
 }

@@ -1,7 +1,7 @@
 // Batch norm and group norm of every lane at once, and their derivatives (src/kernels/norm.rs). One workgroup per unit, whose
 // numbers share a mean and a variance; of the gradient one per channel.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params {
     step: u32, lanes: u32,
     rows: u32, channels: u32, pixels: u32, groups: u32,
@@ -20,7 +20,7 @@ const FORWARD = 0u;
 const EVALUATE = 1u;
 const BACKWARD = 2u;
 
-@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> versions: array<f32>;
 @group(0) @binding(2) var<storage, read> input: array<f32>;
 @group(0) @binding(3) var<storage, read> delta: array<f32>;
@@ -37,13 +37,13 @@ struct Unit { lane: u32, number: u32, count: u32 }
 @compute @workgroup_size(WORKGROUP)
 fn norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let lane = group.y;
-    let place = places[params.step * params.lanes + lane];
-    if place.busy == 0u { return; }
+    let lane_step = lane_steps[params.step * params.lanes + lane];
+    if lane_step.busy == 0u { return; }
 
     let by_channel = OVER == BATCH || PASS > BACKWARD;
     let count = select(params.channels / params.groups, params.rows, by_channel) * params.pixels;
     let unit = Unit(lane, group.x, count);
-    let version = lane * params.version_lane_stride + place.read * params.version_slot_stride + params.weight;
+    let version = lane * params.version_lane_stride + lane_step.read * params.version_slot_stride + params.weight;
     if PASS == FORWARD || PASS == EVALUATE {
         forward(unit, version, local);
     } else if PASS == BACKWARD {

@@ -1,12 +1,12 @@
 // Finishes the partial sums of a step into the one row that the host reads (src/kernels/observe.rs). One workgroup per
 // lane.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, lanes: u32, loss_partials: u32, moment_partials: u32, weight_decay: f32 }
 
 override WORKGROUP: u32;
 
-@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> loss_partials: array<f32>;
 @group(0) @binding(2) var<storage, read> moment_partials: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> observations: array<vec4f>;
@@ -19,7 +19,7 @@ var<workgroup> moments: array<vec4f, WORKGROUP>;
 fn observe(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let lane = group.x;
     let at = params.step * params.lanes + lane;
-    if places[at].busy == 0u { return; }
+    if lane_steps[at].busy == 0u { return; }
 
     var loss = 0.0;
     for (var i = local; i < params.loss_partials; i += WORKGROUP) {

@@ -1,17 +1,17 @@
 // Chains of fused multiply-adds on registers: what an adapter computes at best (src/kernels/peak.rs).
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, lanes: u32, links: u32, factor: f32 }
 
 override WORKGROUP: u32;
 
-@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read_write> sums: array<vec4f>;
 var<immediate> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn peak(@builtin(global_invocation_id) id: vec3u) {
-    if places[params.step * params.lanes + id.y].busy == 0u { return; }
+    if lane_steps[params.step * params.lanes + id.y].busy == 0u { return; }
 
     let factor = vec4f(params.factor);
     let term = 1.0 - factor;

@@ -1,7 +1,7 @@
 // Pooling of every lane at once, and its derivative (src/kernels/pool.rs). An invocation makes an element, and others as
 // far apart as there are invocations.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params {
     step: u32, lanes: u32,
     planes: u32, height: u32, width: u32, out_height: u32, out_width: u32,
@@ -16,7 +16,7 @@ override PASS: u32;
 const MAX = 0u;
 const FORWARD = 0u;
 
-@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 @group(0) @binding(2) var<storage, read> delta: array<f32>;
 @group(0) @binding(3) var<storage, read_write> output: array<f32>;
@@ -25,7 +25,7 @@ var<immediate> params: Params;
 @compute @workgroup_size(WORKGROUP)
 fn pool(@builtin(global_invocation_id) id: vec3u) {
     let lane = id.y;
-    if places[params.step * params.lanes + lane].busy == 0u { return; }
+    if lane_steps[params.step * params.lanes + lane].busy == 0u { return; }
 
     for (var i = id.x; i < params.elements; i += params.apart) {
         if PASS == FORWARD {

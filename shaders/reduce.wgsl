@@ -1,6 +1,6 @@
 // Adds up the slices of a gradient (src/kernels/reduce.rs). One invocation per element of a slice.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params {
     step: u32, lanes: u32,
     slices: u32, rows: u32, columns: u32, biased: u32,
@@ -9,7 +9,7 @@ struct Params {
 
 override WORKGROUP: u32;
 
-@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> partials: array<f32>;
 @group(0) @binding(2) var<storage, read_write> gradient: array<f32>;
 var<immediate> params: Params;
@@ -17,7 +17,7 @@ var<immediate> params: Params;
 @compute @workgroup_size(WORKGROUP)
 fn reduce(@builtin(global_invocation_id) id: vec3u) {
     let lane = id.y;
-    if places[params.step * params.lanes + lane].busy == 0u { return; }
+    if lane_steps[params.step * params.lanes + lane].busy == 0u { return; }
 
     let columns = params.columns + params.biased;
     let size = params.rows * columns;

@@ -1,12 +1,12 @@
 // Copies the state of a lane to another and scales it about the minimum (src/kernels/renew.rs). One invocation per
 // parameter.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, parameters: u32, slots: u32, velocities: u32, seconds: u32 }
 
 override WORKGROUP: u32;
 
-@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> factors: array<f32>;
 @group(0) @binding(2) var<storage, read> landmarks: array<f32>;
 @group(0) @binding(3) var<storage, read_write> server: array<f32>;
@@ -21,12 +21,12 @@ fn renew(
     @builtin(local_invocation_index) local: u32,
 ) {
     let lane = group.y;
-    let place = places[lane];
-    if place.busy == 0u { return; }
+    let lane_step = lane_steps[lane];
+    if lane_step.busy == 0u { return; }
     let i = (group.z * groups.x + group.x) * WORKGROUP + local;
     if i >= params.parameters { return; }
 
-    let source = place.read;
+    let source = lane_step.read;
     let factor = factors[lane];
     let minimum = landmarks[i];
     server[at(lane, 1u, 0u, i)] = scaled(server[at(source, 1u, 0u, i)], minimum, factor);

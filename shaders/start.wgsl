@@ -1,11 +1,11 @@
 // Puts lanes at the beginning of their runs (src/kernels/start.rs). One invocation per parameter.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, parameters: u32, slots: u32, memories: u32 }
 
 override WORKGROUP: u32;
 
-@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> starts: array<f32>;
 @group(0) @binding(2) var<storage, read_write> server: array<f32>;
 @group(0) @binding(3) var<storage, read_write> history: array<f32>;
@@ -19,12 +19,12 @@ fn start(
     @builtin(local_invocation_index) local: u32,
 ) {
     let lane = group.y;
-    let place = places[lane];
-    if place.busy == 0u { return; }
+    let lane_step = lane_steps[lane];
+    if lane_step.busy == 0u { return; }
     let i = (group.z * groups.x + group.x) * WORKGROUP + local;
     if i >= params.parameters { return; }
 
-    let x = starts[place.read * params.parameters + i];
+    let x = starts[lane_step.read * params.parameters + i];
     server[lane * params.parameters + i] = x;
     for (var slot = 0u; slot < params.slots; slot++) {
         history[(lane * params.slots + slot) * params.parameters + i] = x;

@@ -1,11 +1,12 @@
 // The delayed update over the ring of weight versions, and partial sums of what is observed of it
 // (src/kernels/step.rs). One invocation per parameter.
 
-struct Place { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
+struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Update {
-    lr: f32, momentum: f32, intake: f32, direct: f32, carried: f32, ahead: f32, decay: f32, shrink: f32,
-    form: u32, strength: f32, memory: f32, correction: f32,
-    ceiling: f32, centred: u32,
+    lr: f32, momentum: f32, gradient_to_velocity: f32, gradient_to_weights: f32, velocity_to_weights: f32,
+    lookahead: f32, decay: f32, decoupled_decay: f32,
+    form: u32, compensation: f32, second_moment_decay: f32, bias_correction: f32,
+    clip_norm: f32, centred: u32,
 }
 struct Params {
     step: u32, lanes: u32,
@@ -18,7 +19,7 @@ override ADAM: u32;
 override SIGN: u32;
 override EPSILON: f32;
 
-@group(0) @binding(0) var<storage, read> places: array<Place>;
+@group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> updates: array<Update>;
 @group(0) @binding(2) var<storage, read> gradient: array<f32>;
 @group(0) @binding(3) var<storage, read> landmarks: array<f32>;
@@ -38,14 +39,14 @@ fn step(
 ) {
     let lane = group.y;
     let at = params.step * params.lanes + lane;
-    let place = places[at];
-    if place.busy == 0u { return; }
+    let lane_step = lane_steps[at];
+    if lane_step.busy == 0u { return; }
     let number = group.z * groups.x + group.x;
     if number >= params.partials { return; }
 
     let i = number * WORKGROUP + local;
     var moments = vec4f(); // Beyond the last parameter: nothing to add, but every invocation must reach the barriers.
-    if i < params.parameters { moments = advance(lane, place, updates[at], i); }
+    if i < params.parameters { moments = advance(lane, lane_step, updates[at], i); }
     sums[local] = moments;
     for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
         workgroupBarrier();
@@ -55,12 +56,12 @@ fn step(
 }
 
 // Moves one parameter; returns its share of distance^2, projection, ||x_read||^2 and the count of non-finite weights.
-fn advance(lane: u32, place: Place, update: Update, i: u32) -> vec4f {
+fn advance(lane: u32, lane_step: LaneStep, update: Update, i: u32) -> vec4f {
     let ring = lane * params.history_stride + i;
     // Read before the write below: at every delay but a recorded one it is the same slot.
-    let read = history[ring + place.read * params.parameters];
+    let read = history[ring + lane_step.read * params.parameters];
     let own = lane * params.parameters + i;
-    let kept = lane * params.state_stride + place.velocity * params.parameters + i;
+    let kept = lane * params.state_stride + lane_step.velocity * params.parameters + i;
     let second = lane * params.state_stride + params.second_offset + i;
     let before = server[own];
 
@@ -69,27 +70,27 @@ fn advance(lane: u32, place: Place, update: Update, i: u32) -> vec4f {
     var g = gradient[own] + update.decay * read;
     if form == GAP_AWARE {
         let moving = select(state[kept], g, update.momentum == 0.0);
-        let square = update.memory * state[second] + (1.0 - update.memory) * moving * moving;
+        let square = update.second_moment_decay * state[second] + (1.0 - update.second_moment_decay) * moving * moving;
         state[second] = square;
-        let typical = update.lr * sqrt(square * update.correction);
+        let typical = update.lr * sqrt(square * update.bias_correction);
         if typical > 0.0 { g /= 1.0 + abs(before - read) / typical; }
     }
 
     let old = state[kept];
-    let v = update.momentum * old + update.intake * g;
+    let v = update.momentum * old + update.gradient_to_velocity * g;
     state[kept] = v;
-    var u = update.direct * g + update.carried * v;
+    var u = update.gradient_to_weights * g + update.velocity_to_weights * v;
     if form == ADAM {
-        let square = update.memory * state[second] + (1.0 - update.memory) * g * g;
+        let square = update.second_moment_decay * state[second] + (1.0 - update.second_moment_decay) * g * g;
         state[second] = square;
-        u = update.carried * v / (sqrt(square * update.correction) + EPSILON);
+        u = update.velocity_to_weights * v / (sqrt(square * update.bias_correction) + EPSILON);
     } else if form == SIGN {
-        u = direction_of(update.direct * g + update.carried * old);
+        u = direction_of(update.gradient_to_weights * g + update.velocity_to_weights * old);
     }
 
-    let x = before - update.lr * u - update.shrink * before;
+    let x = before - update.lr * u - update.decoupled_decay * before;
     server[own] = x;
-    history[ring + place.write * params.parameters] = x + update.ahead * (x - before);
+    history[ring + lane_step.write * params.parameters] = x + update.lookahead * (x - before);
 
     let displacement = x - landmarks[i];
     let projection = displacement * landmarks[params.parameters + i];

@@ -1,5 +1,6 @@
 //! tauscope measures which learning rate and momentum keep a minimum reachable when gradients arrive late.
 
+pub mod batch;
 pub mod bench;
 pub mod cli;
 pub mod command;
@@ -8,6 +9,7 @@ pub mod config;
 pub mod cost;
 pub mod curvature;
 pub mod data;
+pub mod delay;
 pub mod engine;
 pub mod kernels;
 pub mod math;
@@ -18,7 +20,6 @@ pub mod plot;
 pub mod problem;
 pub mod report;
 pub mod rule;
-pub mod schedule;
 pub mod session;
 pub mod submit;
 pub mod sweep;
@@ -27,3 +28,4 @@ mod text;
 pub mod theory;
 pub mod threshold;
 pub mod train;
+pub mod update;

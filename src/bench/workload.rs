@@ -1,13 +1,14 @@
 //! What is run: many delayed runs of one network, which differ in their learning rates alone.
 
 use super::work;
+use crate::batch::{Augmentation, BatchOrder, RowTables, Sampling};
 use crate::config::ModelSpec;
 use crate::data::{DataSource, Dataset};
+use crate::delay::Schedule;
 use crate::engine::{Needs, Run, WaveSpec};
 use crate::math::{Activation, Loss};
 use crate::problem::{Network, Problem};
 use crate::rule::Rule;
-use crate::schedule::{Augmentation, BatchOrder, RowTables, Sampling, Schedule};
 use std::sync::Arc;
 
 /// Learning rates of the first lane and the last: small enough for every model, batch and rule to stay finite for as long

@@ -13,12 +13,12 @@
 //! ```
 //!
 //! No commas, which separate the values of a list. Files are read when a schedule is made, not when a flag is parsed. Not
-//! here: what the processes do ([`crate::schedule`]).
+//! here: what the processes do ([`crate::delay`]).
 
 mod resolve;
 
 use super::NamedPmf;
-use crate::schedule::{LONGEST, Service};
+use crate::delay::{LONGEST, Service};
 use crate::text::{Options, as_text};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -62,7 +62,7 @@ pub enum Means {
 /// A distribution of independent delays.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PmfSpec {
-    /// With the delay as its mean; [`crate::schedule::Iid::geometric`].
+    /// With the delay as its mean; [`crate::delay::Iid::geometric`].
     Geometric,
     /// From 0 to twice the delay.
     Uniform,

@@ -1,11 +1,11 @@
 //! The flags of `tauscope sweep`, as typed.
 
 use super::{Batch, Delays, EngineChoice, ModelSpec, Momenta, Precision, Samples, ScheduleSpec};
+use crate::batch::Sampling;
 use crate::data::DataSource;
 use crate::math::{Activation, Loss};
 use crate::minimum;
 use crate::rule::{self, Dampening, RuleSpec};
-use crate::schedule::Sampling;
 use crate::session::shard::ShardFlag;
 use crate::threshold::Criterion;
 use clap::Args;

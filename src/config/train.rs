@@ -4,10 +4,10 @@ use super::{
     Batch, Delays, EngineChoice, ModelSpec, Momenta, Precision, Rates, Reference, RegimeSpec, Samples, Scaling,
     ScheduleSpec, Seeds,
 };
+use crate::batch::{MOST_CROP, Sampling};
 use crate::data::DataSource;
 use crate::math::{Activation, Loss};
 use crate::rule::{self, Dampening, RuleSpec};
-use crate::schedule::{MOST_CROP, Sampling};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 

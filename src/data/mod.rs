@@ -2,7 +2,7 @@
 //! a part to test on.
 //!
 //! *What it is:* samples in memory, as f32, in the order of their file or in the order that a seed chose. *What it is not:*
-//! minibatches ([`crate::schedule::BatchOrder`]), nor anything that downloads.
+//! minibatches ([`crate::batch::BatchOrder`]), nor anything that downloads.
 
 mod bytes;
 mod cifar;

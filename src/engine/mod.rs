@@ -10,11 +10,12 @@ mod run_steps;
 
 pub use lane_state::{StateError, StateShape};
 
+use crate::batch::{RowTables, Sampling};
+use crate::delay::Schedule;
 use crate::problem::Problem;
 use crate::rule::Rule;
-use crate::rule::course::Course;
 use crate::rule::regime::LearningRate;
-use crate::schedule::{RowTables, Sampling, Schedule};
+use crate::rule::steps::StepSource;
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -158,8 +159,15 @@ impl Run {
         self.statistics.as_ref().map_or_else(|| spec.problem.fresh_statistics(), |statistics| statistics.to_vec())
     }
 
-    fn course(&self, spec: &WaveSpec) -> Course {
-        Course::new(self.rule, self.lr.clone(), &self.schedule, self.seed, spec.problem.weight_decay(), self.centred)
+    fn steps(&self, spec: &WaveSpec) -> StepSource {
+        StepSource::new(
+            self.rule,
+            self.lr.clone(),
+            &self.schedule,
+            self.seed,
+            spec.problem.weight_decay(),
+            self.centred,
+        )
     }
 }
 

@@ -9,8 +9,8 @@
 //! Not here: the arithmetic of a step ([`crate::kernels`]), nor what a lane remembers of it ([`super::lane_state`]).
 
 use super::{Needs, Run, WaveSpec};
-use crate::rule::course::{Course, Leg};
-use crate::schedule::{BatchOrder, RowTables};
+use crate::batch::{BatchOrder, RowTables};
+use crate::rule::steps::{RunStep, StepSource};
 use std::sync::Arc;
 
 /// The steps of one run, one after the other.
@@ -19,7 +19,7 @@ pub struct RunSteps {
     /// What the run itself needs, which may be less than its wave has room for.
     needs: Needs,
     made: u64,
-    course: Course,
+    source: StepSource,
     /// Order of the minibatches; none where the batch is full.
     order: Option<BatchOrder>,
     reseeds: Vec<Reseed>,
@@ -39,7 +39,7 @@ impl RunSteps {
         Self {
             needs: Needs::of(&run.rule, &run.schedule, run.centred),
             made: 0,
-            course: run.course(spec),
+            source: run.steps(spec),
             order: rows.map(|rows| BatchOrder::new(rows, run.seed)),
             reseeds: Vec::new(),
         }
@@ -60,23 +60,23 @@ impl RunSteps {
     }
 
     /// The next step, and the rows of its minibatch.
-    pub fn next_with_rows(&mut self) -> (Leg, Option<&[u32]>) {
+    pub fn next_with_rows(&mut self) -> (RunStep, Option<&[u32]>) {
         let rows = self.order.as_mut().map(|order| order.rows(self.made));
         self.made += 1;
-        (self.course.advance(), rows)
+        (self.source.advance(), rows)
     }
 
     /// The next step, and the table that the rows of its minibatch lie in, with the index of the first of them.
-    pub fn next_with_table(&mut self) -> (Leg, Option<(&Arc<[u32]>, usize)>) {
+    pub fn next_with_table(&mut self) -> (RunStep, Option<(&Arc<[u32]>, usize)>) {
         let table = self.order.as_mut().map(|order| order.table(self.made));
         self.made += 1;
-        (self.course.advance(), table)
+        (self.source.advance(), table)
     }
 
     /// The same past, another future: later draws come from `seed`.
     pub fn reseed(&mut self, seed: u64) {
         self.reseeds.push(Reseed { made: self.made, seed });
-        self.course.reseed(seed);
+        self.source.reseed(seed);
         self.order.iter_mut().for_each(|order| order.reseed(seed));
     }
 
@@ -96,7 +96,7 @@ impl RunSteps {
 
     fn pass(&mut self, made: u64) {
         while self.made < made {
-            self.course.advance();
+            self.source.advance();
             self.made += 1;
         }
     }

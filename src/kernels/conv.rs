@@ -14,13 +14,13 @@
 //! the layer and its rows alone.
 //!
 //! Bindings of `conv.wgsl`; images lie as in PyTorch, sample by sample and channel by channel:
-//! - `places`: steps x lanes
+//! - `lane_steps`: steps x lanes
 //! - `a`: lanes x rows x the shape that is slid over; of the gradient the delta
 //! - `b`: the weights, read at the lane's read slot; of the gradient the input, lanes x rows x shape
 //! - `c`: lanes x rows x shape; the gradient goes straight into the flat one, lanes x P, or by slices, lanes x slices x C
 
 use super::tile::{self, Tile};
-use super::{Batch, Kernel, Place, read, read_write, reduce, shared_struct};
+use super::{Batch, Kernel, LaneStep, read, read_write, reduce, shared_struct};
 use crate::math::{Number, Shape, View, Window, ordered_sum};
 
 pub const WGSL: &str = concat!(include_str!("../../shaders/conv.wgsl"), include_str!("../../shaders/tiles.wgsl"));
@@ -56,8 +56,8 @@ shared_struct! {
 pub const KERNEL: Kernel = Kernel {
     name: "conv",
     source: WGSL,
-    bindings: &[read("places"), read("a"), read("b"), read_write("c")],
-    structs: &[Place::LAYOUT, Params::LAYOUT],
+    bindings: &[read("lane_steps"), read("a"), read("b"), read_write("c")],
+    structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     constants: &[("DEPTH", tile::DEPTH as f64)],
     variants: &["THREADS_X", "THREADS_Y", "ACROSS", "DOWN", "PARTS", "PRODUCT", "KERNEL", "STRIDE"],
 };

@@ -1,10 +1,10 @@
 //! `copy`: one buffer into another. No run needs it: it says what an adapter's memory moves at best.
 //!
 //! Bindings of `copy.wgsl`, elements `stride` apart for each invocation:
-//! - `places`: steps x lanes
+//! - `lane_steps`: steps x lanes
 //! - `source`, `copied`: `elements` vec4
 
-use super::{Kernel, Place, read, read_write, shared_struct};
+use super::{Kernel, LaneStep, read, read_write, shared_struct};
 
 pub const WGSL: &str = include_str!("../../shaders/copy.wgsl");
 
@@ -26,8 +26,8 @@ pub const WORKGROUP: usize = 128;
 pub const KERNEL: Kernel = Kernel {
     name: "copy",
     source: WGSL,
-    bindings: &[read("places"), read("source"), read_write("copied")],
-    structs: &[Place::LAYOUT, Params::LAYOUT],
+    bindings: &[read("lane_steps"), read("source"), read_write("copied")],
+    structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &[],
 };

@@ -5,11 +5,11 @@
 //! values.
 //!
 //! Bindings of `elementwise.wgsl`, an invocation per element, or per several; all buffers are lanes x rows x shape:
-//! - `places`: steps x lanes
+//! - `lane_steps`: steps x lanes
 //! - `one`, `other`: what the operation reads, or stubs
 //! - `result`: what it writes
 
-use super::{Kernel, Place, read, read_write, shared_struct, spread};
+use super::{Kernel, LaneStep, read, read_write, shared_struct, spread};
 use crate::math::Activation;
 
 pub const WGSL: &str =
@@ -33,8 +33,8 @@ pub const WORKGROUP: usize = 128;
 pub const KERNEL: Kernel = Kernel {
     name: "elementwise",
     source: WGSL,
-    bindings: &[read("places"), read("one"), read("other"), read_write("result")],
-    structs: &[Place::LAYOUT, Params::LAYOUT],
+    bindings: &[read("lane_steps"), read("one"), read("other"), read_write("result")],
+    structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &["OPERATION", "ACTIVATION"],
 };

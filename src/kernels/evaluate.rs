@@ -4,12 +4,12 @@
 //! where one is not a number. A step of the block is a chunk.
 //!
 //! Bindings of `evaluate.wgsl`, one invocation per row:
-//! - `places`: chunks x lanes
+//! - `lane_steps`: chunks x lanes
 //! - `labels`: lanes x rows
 //! - `outputs`: lanes x rows x classes
 //! - `results`: lanes x chunks x [`partials`] x 2: sums of losses, and of samples that are right
 
-use super::{Kernel, Place, read, read_write, shared_struct};
+use super::{Kernel, LaneStep, read, read_write, shared_struct};
 
 pub const WGSL: &str = include_str!("../../shaders/evaluate.wgsl");
 
@@ -37,8 +37,8 @@ pub const WORKGROUP: usize = 64;
 pub const KERNEL: Kernel = Kernel {
     name: "evaluate",
     source: WGSL,
-    bindings: &[read("places"), read("labels"), read("outputs"), read_write("results")],
-    structs: &[Place::LAYOUT, Params::LAYOUT],
+    bindings: &[read("lane_steps"), read("labels"), read("outputs"), read_write("results")],
+    structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &["LOSS"],
 };

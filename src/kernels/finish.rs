@@ -5,7 +5,7 @@
 //! c  = what the Form adds to it by the distance x - history[r], if anything
 //! g -= anchor + weight_decay * minimum      where centred: the gradient of the same batch at the minimum
 //! g += c
-//! g *= min(1, ceiling / (||g|| + epsilon))  where there is a ceiling
+//! g *= min(1, clip_norm / (||g|| + epsilon))  where there is one
 //! ```
 //!
 //! Centred gradients leave the minimum where it is under every batch, so that the batches act on displacements alone: the
@@ -13,7 +13,7 @@
 //! the others the update's own `decay` is 0.
 //!
 //! Bindings of `finish.wgsl`, one workgroup per lane:
-//! - `places`: steps x lanes
+//! - `lane_steps`: steps x lanes
 //! - `updates`: steps x lanes
 //! - `history`: lanes x slots x P
 //! - `landmarks`: 3 x P: the minimum, a direction, the diagonal of the Hessian
@@ -22,10 +22,11 @@
 //! - `state`: lanes x (velocities, then the second moment if any) x P
 //! - `gradient`: lanes x P
 
-use super::motion::{CLIPPING_EPSILON, COMPENSATION_EPSILON, Form, Motion, Update};
-use super::step::{Landmarks, Place, State};
-use super::{Kernel, Place as DevicePlace, read, read_write, shared_struct};
+use super::step::{Landmarks, State};
+use super::update::Update;
+use super::{Kernel, LaneStep, read, read_write, shared_struct};
 use crate::math::{Number, Real, ordered_sum};
+use crate::update::{CLIPPING_EPSILON, COMPENSATION_EPSILON, Form, StepSlots, UpdateCoefficients};
 
 pub const WGSL: &str = include_str!("../../shaders/finish.wgsl");
 
@@ -52,7 +53,7 @@ pub const KERNEL: Kernel = Kernel {
     name: "finish",
     source: WGSL,
     bindings: &[
-        read("places"),
+        read("lane_steps"),
         read("updates"),
         read("history"),
         read("landmarks"),
@@ -61,7 +62,7 @@ pub const KERNEL: Kernel = Kernel {
         read_write("state"),
         read_write("gradient"),
     ],
-    structs: &[DevicePlace::LAYOUT, Update::LAYOUT, Params::LAYOUT],
+    structs: &[LaneStep::LAYOUT, Update::LAYOUT, Params::LAYOUT],
     constants: &[
         ("WORKGROUP", WORKGROUP as f64),
         ("COMPENSATED", Form::COMPENSATED as f64),
@@ -76,18 +77,18 @@ pub const KERNEL: Kernel = Kernel {
 /// One lane's gradient, P long. `anchor` is the gradient of the loss at the minimum, where centred.
 #[inline(always)]
 pub fn cpu<T: Real>(
-    motion: &Motion,
+    coefficients: &UpdateCoefficients,
     weight_decay: T,
-    place: Place,
+    slots: StepSlots,
     landmarks: Landmarks<T>,
     state: &mut State<T>,
     anchor: Option<&[T]>,
     gradient: &mut [T],
 ) {
     let State { server, history, second, .. } = state;
-    let weights = &history[place.read * gradient.len()..][..gradient.len()];
+    let weights = &history[slots.read * gradient.len()..][..gradient.len()];
     let Landmarks { minimum, curvature, .. } = landmarks;
-    let [strength, memory, _] = motion.form.numbers().map(T::of);
+    let [strength, second_moment_decay, _] = coefficients.form.numbers().map(T::of);
     let mut over = |compensation: &mut dyn FnMut(usize, T, T) -> T| {
         for (i, gradient) in gradient.iter_mut().enumerate() {
             let g = *gradient + weight_decay * weights[i];
@@ -95,10 +96,10 @@ pub fn cpu<T: Real>(
             *gradient = g - centre + compensation(i, g, server[i] - weights[i]);
         }
     };
-    match motion.form {
+    match coefficients.form {
         Form::Compensated { .. } => over(&mut |_, g, behind| strength * g * g * behind),
         Form::CompensatedAdaptively { .. } => over(&mut |i, g, behind| {
-            second[i] = memory * second[i] + (T::one() - memory) * g * g;
+            second[i] = second_moment_decay * second[i] + (T::one() - second_moment_decay) * g * g;
             strength / Number::sqrt(second[i] + T::of(COMPENSATION_EPSILON)) * g * g * behind
         }),
         Form::CompensatedExactly { .. } => over(&mut |i, _, behind| strength * curvature[i] * behind),
@@ -112,9 +113,9 @@ pub fn cpu<T: Real>(
             None => gradient.iter_mut().zip(weights).for_each(|(g, y)| *g += weight_decay * *y),
         },
     }
-    if let Some(ceiling) = motion.ceiling {
+    if let Some(clip_norm) = coefficients.clip_norm {
         let norm = Number::sqrt(ordered_sum(gradient.len(), |i| gradient[i] * gradient[i]));
-        let scale = T::of(ceiling) / (norm + T::of(CLIPPING_EPSILON));
+        let scale = T::of(clip_norm) / (norm + T::of(CLIPPING_EPSILON));
         if scale < T::one() {
             gradient.iter_mut().for_each(|g| *g *= scale);
         }

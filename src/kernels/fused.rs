@@ -11,7 +11,7 @@
 //! is the whole CPU engine.
 //!
 //! Bindings of `fused.wgsl`:
-//! - `places`: steps x lanes
+//! - `lane_steps`: steps x lanes
 //! - `updates`: steps x lanes
 //! - `order`: row numbers of the data, in which a place says where its batch begins; not read where the batch is full
 //! - `data`: samples x features
@@ -24,11 +24,12 @@
 //! - `anchor`: lanes x P, the gradient of the loss at the minimum; a stub where no lane is centred
 //! - `observations`: steps x lanes, as of `observe`
 
-use super::motion::{ADAM_EPSILON, CLIPPING_EPSILON, COMPENSATION_EPSILON, Form, Update};
 use super::packing::{Packing, padded, quads};
-use super::{Kernel, Place, read, read_write, shared_struct};
+use super::update::Update;
+use super::{Kernel, LaneStep, read, read_write, shared_struct};
 use crate::kernels::perceptron::Perceptron;
 use crate::math::{Activation, Loss};
+use crate::update::{ADAM_EPSILON, CLIPPING_EPSILON, COMPENSATION_EPSILON, Form};
 
 pub const WGSL: &str = concat!(include_str!("../../shaders/fused.wgsl"), include_str!("../../shaders/activation.wgsl"));
 
@@ -83,7 +84,7 @@ pub const KERNEL: Kernel = Kernel {
     name: "fused",
     source: WGSL,
     bindings: &[
-        read("places"),
+        read("lane_steps"),
         read("updates"),
         read("order"),
         read("data"),
@@ -96,7 +97,7 @@ pub const KERNEL: Kernel = Kernel {
         read_write("anchor"),
         read_write("observations"),
     ],
-    structs: &[Place::LAYOUT, Update::LAYOUT, Layer::LAYOUT, Params::LAYOUT],
+    structs: &[LaneStep::LAYOUT, Update::LAYOUT, Layer::LAYOUT, Params::LAYOUT],
     constants: &[
         ("COMPENSATED", Form::COMPENSATED as f64),
         ("COMPENSATED_ADAPTIVELY", Form::COMPENSATED_ADAPTIVELY as f64),

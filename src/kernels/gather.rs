@@ -2,8 +2,8 @@
 //! where the run asks for it.
 //!
 //! ```text
-//! inputs[lane][row]  = data[order[places[step][lane].rows + row]]
-//! labels[lane][row]  = data_labels[order[places[step][lane].rows + row]]
+//! inputs[lane][row]  = data[order[lane_steps[step][lane].rows + row]]
+//! labels[lane][row]  = data_labels[order[lane_steps[step][lane].rows + row]]
 //! ```
 //!
 //! Lanes that visit the same rows read the same row numbers. Augmented, a row number is a [`Draw`], and the image is cut
@@ -14,16 +14,16 @@
 //! ```
 //!
 //! Bindings of `gather.wgsl`, one invocation per element:
-//! - `places`: steps x lanes
+//! - `lane_steps`: steps x lanes
 //! - `order`: row numbers of the data, batch after batch, at most steps x lanes x rows
 //! - `data`: samples x `stride`
 //! - `data_labels`: samples
 //! - `inputs`: lanes x rows x features
 //! - `labels`: lanes x rows
 
-use super::{Kernel, Place, read, read_write, shared_struct};
+use super::{Kernel, LaneStep, read, read_write, shared_struct};
+use crate::batch::{Augmentation, DOWN, Draw, RIGHT, ROW_BITS};
 use crate::math::Shape;
-use crate::schedule::{Augmentation, DOWN, Draw, RIGHT, ROW_BITS};
 
 pub const WGSL: &str = include_str!("../../shaders/gather.wgsl");
 
@@ -51,14 +51,14 @@ pub const KERNEL: Kernel = Kernel {
     name: "gather",
     source: WGSL,
     bindings: &[
-        read("places"),
+        read("lane_steps"),
         read("order"),
         read("data"),
         read("data_labels"),
         read_write("inputs"),
         read_write("labels"),
     ],
-    structs: &[Place::LAYOUT, Params::LAYOUT],
+    structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     constants: &[
         ("WORKGROUP", WORKGROUP as f64),
         ("ROW_BITS", ROW_BITS as f64),

@@ -6,12 +6,12 @@
 
 //!
 //! Bindings of `loss.wgsl`, one invocation per row:
-//! - `places`: steps x lanes
+//! - `lane_steps`: steps x lanes
 //! - `labels`: rows, or lanes x rows
 //! - `outputs`: lanes x rows x classes, replaced by the gradient
 //! - `loss_partials`: lanes x [`partials`], whose sum is a lane's mean loss
 
-use super::{Kernel, Place, read, read_write, shared_struct};
+use super::{Kernel, LaneStep, read, read_write, shared_struct};
 use crate::math::{Loss, Number};
 
 pub const WGSL: &str = include_str!("../../shaders/loss.wgsl");
@@ -38,8 +38,8 @@ pub const WORKGROUP: usize = 64;
 pub const KERNEL: Kernel = Kernel {
     name: "loss",
     source: WGSL,
-    bindings: &[read("places"), read("labels"), read_write("outputs"), read_write("loss_partials")],
-    structs: &[Place::LAYOUT, Params::LAYOUT],
+    bindings: &[read("lane_steps"), read("labels"), read_write("outputs"), read_write("loss_partials")],
+    structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &["LOSS"],
 };

@@ -11,13 +11,13 @@
 //! A layer without a bias, or whose activation stands by itself, takes its products as they are.
 //!
 //! Bindings of `matmul.wgsl`:
-//! - `places`: steps x lanes
+//! - `lane_steps`: steps x lanes
 //! - `a`, `b`: the operands, seen through strides; one with versions (the weights) is read at the lane's read slot
 //! - `c`: the product, lanes x rows x columns; the gradient goes straight into the flat one, lanes x P
 //! - `slope`: lanes x rows x columns; written forward, read backward, untouched by the gradient
 
 use super::tile::{self, Tile};
-use super::{Kernel, Place, read, read_write, shared_struct};
+use super::{Kernel, LaneStep, read, read_write, shared_struct};
 use crate::math::{Activation, Number, View, product};
 
 pub const WGSL: &str = concat!(
@@ -59,8 +59,8 @@ shared_struct! {
 pub const KERNEL: Kernel = Kernel {
     name: "matmul",
     source: WGSL,
-    bindings: &[read("places"), read("a"), read("b"), read_write("c"), read_write("slope")],
-    structs: &[Place::LAYOUT, Operand::LAYOUT, Params::LAYOUT],
+    bindings: &[read("lane_steps"), read("a"), read("b"), read_write("c"), read_write("slope")],
+    structs: &[LaneStep::LAYOUT, Operand::LAYOUT, Params::LAYOUT],
     constants: &[("DEPTH", tile::DEPTH as f64)],
     variants: &["THREADS_X", "THREADS_Y", "ACROSS", "DOWN", "PARTS", "EPILOGUE", "ACTIVATION"],
 };

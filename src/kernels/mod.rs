@@ -4,7 +4,7 @@
 //!
 //! What all shaders share, so that they need not say it again:
 //! - Every lane of a wave runs in the same dispatch; one workgroup never serves two lanes.
-//! - `places`, steps x lanes, is bound first. Its first use retires the workgroups of idle lanes.
+//! - `lane_steps`, steps x lanes, is bound first. Its first use retires the workgroups of idle lanes.
 //! - Numbers that are no array arrive as immediates, one `Params` per kernel, whose first member is the step of the block.
 //! - Workgroup sizes and tile shapes have their one home here, in Rust, and reach WGSL as `override` constants.
 //! - Every sum runs in an order that depends on the lane's own shape alone; there are no atomics.
@@ -18,7 +18,6 @@ pub mod fused;
 pub mod gather;
 pub mod loss;
 pub mod matmul;
-pub mod motion;
 pub mod norm;
 pub mod observe;
 pub mod packing;
@@ -32,6 +31,9 @@ pub mod start;
 pub mod step;
 pub mod tile;
 mod unroll;
+pub mod update;
+
+use crate::update::StepSlots;
 
 /// A shader as data: what a device needs to build its pipeline, and what a test can check without one.
 #[derive(Debug)]
@@ -151,7 +153,7 @@ use shared_struct;
 shared_struct! {
     /// Where one lane stands at one step: whether it moves at all, the slots it reads, writes and keeps its velocity in,
     /// and the rows that it sees.
-    pub struct Place {
+    pub struct LaneStep {
         /// 0 where the lane is idle: no kernel touches anything of it.
         pub busy: u32,
         pub read: u32,
@@ -200,9 +202,9 @@ fn spread(elements: usize, workgroup: usize) -> usize {
     elements.div_ceil(workgroup).min(MOST_GROUPS)
 }
 
-impl From<step::Place> for Place {
-    fn from(place: step::Place) -> Self {
-        let step::Place { read, write, velocity } = place;
+impl From<StepSlots> for LaneStep {
+    fn from(slots: StepSlots) -> Self {
+        let StepSlots { read, write, velocity } = slots;
         Self { busy: 1, read: read as u32, write: write as u32, velocity: velocity as u32, rows: 0 }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Bindings of `norm.wgsl`; one workgroup for every set of numbers with a mean of its own, of the gradient one for every
 //! channel:
-//! - `places`: steps x lanes
+//! - `lane_steps`: steps x lanes
 //! - `versions`: weight and bias, read at the lane's read slot
 //! - `input`: lanes x rows x shape
 //! - `delta`: of the output, lanes x rows x shape; read on the way back
@@ -14,7 +14,7 @@
 //! - `running`: lanes x all running statistics; renewed forward, read in evaluation
 //! - `output`: lanes x rows x shape, or on the way back the delta below; the gradient goes into the flat one, lanes x P
 
-use super::{Batch, Kernel, Place, read, read_write, shared_struct};
+use super::{Batch, Kernel, LaneStep, read, read_write, shared_struct};
 use crate::math::{Number, Shape, ordered_sum};
 
 pub const WGSL: &str = include_str!("../../shaders/norm.wgsl");
@@ -51,7 +51,7 @@ pub const KERNEL: Kernel = Kernel {
     name: "norm",
     source: WGSL,
     bindings: &[
-        read("places"),
+        read("lane_steps"),
         read("versions"),
         read("input"),
         read("delta"),
@@ -59,7 +59,7 @@ pub const KERNEL: Kernel = Kernel {
         read_write("running"),
         read_write("output"),
     ],
-    structs: &[Place::LAYOUT, Params::LAYOUT],
+    structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     constants: &[("WORKGROUP", WORKGROUP as f64), ("EPSILON", EPSILON)],
     variants: &["OVER", "PASS"],
 };

@@ -6,13 +6,13 @@
 //! ```
 //!
 //! Bindings of `observe.wgsl`, one workgroup per lane:
-//! - `places`: steps x lanes
+//! - `lane_steps`: steps x lanes
 //! - `loss_partials`: lanes x partials, from `loss` or `quadratic`
 //! - `moment_partials`: lanes x partials x 4, from `step`
 //! - `observations`: steps x lanes x 4
 
 use super::step::Moments;
-use super::{Kernel, Place, read, read_write, shared_struct};
+use super::{Kernel, LaneStep, read, read_write, shared_struct};
 use crate::math::Real;
 
 pub const WGSL: &str = include_str!("../../shaders/observe.wgsl");
@@ -36,8 +36,8 @@ pub const WORKGROUP: usize = 64;
 pub const KERNEL: Kernel = Kernel {
     name: "observe",
     source: WGSL,
-    bindings: &[read("places"), read("loss_partials"), read("moment_partials"), read_write("observations")],
-    structs: &[Place::LAYOUT, Params::LAYOUT],
+    bindings: &[read("lane_steps"), read("loss_partials"), read("moment_partials"), read_write("observations")],
+    structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &[],
 };

@@ -4,10 +4,10 @@
 //! number that no compiler knows.
 //!
 //! Bindings of `peak.wgsl`:
-//! - `places`: steps x lanes
+//! - `lane_steps`: steps x lanes
 //! - `sums`: one vec4 for each invocation, so that the chains are computed at all
 
-use super::{Kernel, Place, read, read_write, shared_struct};
+use super::{Kernel, LaneStep, read, read_write, shared_struct};
 
 pub const WGSL: &str = include_str!("../../shaders/peak.wgsl");
 
@@ -35,8 +35,8 @@ pub const UNROLLED: u64 = 16;
 pub const KERNEL: Kernel = Kernel {
     name: "peak",
     source: WGSL,
-    bindings: &[read("places"), read_write("sums")],
-    structs: &[Place::LAYOUT, Params::LAYOUT],
+    bindings: &[read("lane_steps"), read_write("sums")],
+    structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &[],
 };

@@ -4,12 +4,12 @@
 //! counts what lies beyond the edge, as 0.
 //!
 //! Bindings of `pool.wgsl`, an invocation per element of `output`, or per several:
-//! - `places`: steps x lanes
+//! - `lane_steps`: steps x lanes
 //! - `input`: lanes x rows x input; the way back of a mean does not read it
 //! - `delta`: lanes x rows x output; read on the way back
 //! - `output`: lanes x rows x output, or on the way back the delta below, lanes x rows x input
 
-use super::{Kernel, Place, read, read_write, shared_struct, spread};
+use super::{Kernel, LaneStep, read, read_write, shared_struct, spread};
 use crate::math::{Number, Shape, Window};
 
 pub const WGSL: &str = include_str!("../../shaders/pool.wgsl");
@@ -41,8 +41,8 @@ pub const WORKGROUP: usize = 128;
 pub const KERNEL: Kernel = Kernel {
     name: "pool",
     source: WGSL,
-    bindings: &[read("places"), read("input"), read("delta"), read_write("output")],
-    structs: &[Place::LAYOUT, Params::LAYOUT],
+    bindings: &[read("lane_steps"), read("input"), read("delta"), read_write("output")],
+    structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &["KIND", "PASS"],
 };
@@ -133,7 +133,7 @@ impl Pool {
         }
     }
 
-    /// `output` (rows x output) of `input` (rows x input); for the largest, where in its plane each one was goes to `places`.
+    /// `output` (rows x output) of `input` (rows x input); for the largest, where in its plane each one was goes to `lane_steps`.
     pub fn forward<T: Number>(&self, input: &[T], output: &mut [T], places: &mut [u32]) {
         let share = T::one() / T::of(self.window.pixels() as f64);
         let planes = input.chunks_exact(self.input.pixels()).zip(output.chunks_exact_mut(self.output.pixels()));

@@ -2,13 +2,13 @@
 
 //!
 //! Bindings of `quadratic.wgsl`, one invocation per parameter:
-//! - `places`: steps x lanes
+//! - `lane_steps`: steps x lanes
 //! - `eigenvalues`: P
 //! - `history`: lanes x slots x P, read at the lane's read slot
 //! - `gradient`: lanes x P
 //! - `loss_partials`: lanes x [`partials`], whose sum is f
 
-use super::{Kernel, Place, read, read_write, shared_struct};
+use super::{Kernel, LaneStep, read, read_write, shared_struct};
 use crate::math::{Real, ordered_sum};
 
 pub const WGSL: &str = include_str!("../../shaders/quadratic.wgsl");
@@ -34,13 +34,13 @@ pub const KERNEL: Kernel = Kernel {
     name: "quadratic",
     source: WGSL,
     bindings: &[
-        read("places"),
+        read("lane_steps"),
         read("eigenvalues"),
         read("history"),
         read_write("gradient"),
         read_write("loss_partials"),
     ],
-    structs: &[Place::LAYOUT, Params::LAYOUT],
+    structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &[],
 };

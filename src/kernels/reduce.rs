@@ -1,11 +1,11 @@
 //! `reduce`: adds up the slices of a layer's gradient, in their order.
 //!
 //! Bindings of `reduce.wgsl`, one invocation per element of a slice:
-//! - `places`: steps x lanes
+//! - `lane_steps`: steps x lanes
 //! - `partials`: lanes x slices x rows x (columns and, where there is a bias, one more)
 //! - `gradient`: lanes x P
 
-use super::{Kernel, Place, read, read_write, shared_struct};
+use super::{Kernel, LaneStep, read, read_write, shared_struct};
 
 pub const WGSL: &str = include_str!("../../shaders/reduce.wgsl");
 
@@ -34,8 +34,8 @@ pub const WORKGROUP: usize = 128;
 pub const KERNEL: Kernel = Kernel {
     name: "reduce",
     source: WGSL,
-    bindings: &[read("places"), read("partials"), read_write("gradient")],
-    structs: &[Place::LAYOUT, Params::LAYOUT],
+    bindings: &[read("lane_steps"), read("partials"), read_write("gradient")],
+    structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &[],
 };

@@ -11,7 +11,7 @@
 //! scaled too; within a pass no lane is both read as a source and written.
 //!
 //! Bindings of `renew.wgsl`, one invocation per parameter:
-//! - `places`: lanes; `busy` says whether the lane takes part, `read` is its source
+//! - `lane_steps`: lanes; `busy` says whether the lane takes part, `read` is its source
 //! - `factors`: lanes
 //! - `landmarks`: 3 x P, the first of which is the minimum
 //! - `server`: lanes x P
@@ -19,7 +19,7 @@
 //! - `state`: lanes x (velocities, then the second moment if any) x P
 
 use super::step::State;
-use super::{Kernel, Place, read, read_write, shared_struct};
+use super::{Kernel, LaneStep, read, read_write, shared_struct};
 use crate::math::Real;
 
 pub const WGSL: &str = include_str!("../../shaders/renew.wgsl");
@@ -44,14 +44,14 @@ pub const KERNEL: Kernel = Kernel {
     name: "renew",
     source: WGSL,
     bindings: &[
-        read("places"),
+        read("lane_steps"),
         read("factors"),
         read("landmarks"),
         read_write("server"),
         read_write("history"),
         read_write("state"),
     ],
-    structs: &[Place::LAYOUT, Params::LAYOUT],
+    structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &[],
 };

@@ -8,13 +8,13 @@
 //! Most runs of a sweep start from the same weights: the device keeps them, and a lane names its own.
 //!
 //! Bindings of `start.wgsl`, one invocation per parameter:
-//! - `places`: lanes; `busy` says whether the lane starts now, `read` is the number of its start
+//! - `lane_steps`: lanes; `busy` says whether the lane starts now, `read` is the number of its start
 //! - `starts`: starts x P
 //! - `server`: lanes x P
 //! - `history`: lanes x slots x P
 //! - `state`: lanes x memories x P
 
-use super::{Kernel, Place, read, read_write, shared_struct};
+use super::{Kernel, LaneStep, read, read_write, shared_struct};
 
 pub const WGSL: &str = include_str!("../../shaders/start.wgsl");
 
@@ -36,8 +36,8 @@ pub const WORKGROUP: usize = 128;
 pub const KERNEL: Kernel = Kernel {
     name: "start",
     source: WGSL,
-    bindings: &[read("places"), read("starts"), read_write("server"), read_write("history"), read_write("state")],
-    structs: &[Place::LAYOUT, Params::LAYOUT],
+    bindings: &[read("lane_steps"), read("starts"), read_write("server"), read_write("history"), read_write("state")],
+    structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &[],
 };

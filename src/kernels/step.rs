@@ -5,17 +5,17 @@
 //!
 //! ```text
 //! g += decay * history[r]
-//! v  = momentum * v + intake * g            v: one velocity, or the one of slot w
-//! u  = direct * g + carried * v             or another Form, where the rule has one
-//! x' = x - lr * u - shrink * x
-//! history[w] = x' + ahead * (x' - x)
+//! v  = momentum * v + gradient_to_velocity * g            v: one velocity, or the one of slot w
+//! u  = gradient_to_weights * g + velocity_to_weights * v             or another Form, where the rule has one
+//! x' = x - lr * u - decoupled_decay * x
+//! history[w] = x' + lookahead * (x' - x)
 //! ```
 //!
 //! Every number of it may change from step to step: what a rule does with a gradient is decided on the host, by its age
 //! ([`crate::rule`]), and followed by every engine.
 //!
 //! Bindings of `step.wgsl`, one invocation per parameter:
-//! - `places`: steps x lanes
+//! - `lane_steps`: steps x lanes
 //! - `updates`: steps x lanes
 //! - `gradient`: lanes x P, of the loss alone, or complete where `finish` went over it
 //! - `landmarks`: 3 x P: the minimum, the direction that displacements from it are projected on, and the diagonal of the
@@ -26,9 +26,10 @@
 //! - `moment_partials`: lanes x [`partials`] x 4: distance^2, projection, square of the weights that
 //!   were read, count of weights that are not finite
 
-use super::motion::{ADAM_EPSILON, Form, Motion, Update};
-use super::{Kernel, Place as DevicePlace, read, read_write, shared_struct};
+use super::update::Update;
+use super::{Kernel, LaneStep, read, read_write, shared_struct};
 use crate::math::{Number, Real, WIDTH, tree_sum};
+use crate::update::{ADAM_EPSILON, Form, StepSlots, UpdateCoefficients};
 use aligned_vec::AVec;
 
 pub const WGSL: &str = include_str!("../../shaders/step.wgsl");
@@ -58,7 +59,7 @@ pub const KERNEL: Kernel = Kernel {
     name: "step",
     source: WGSL,
     bindings: &[
-        read("places"),
+        read("lane_steps"),
         read("updates"),
         read("gradient"),
         read("landmarks"),
@@ -67,7 +68,7 @@ pub const KERNEL: Kernel = Kernel {
         read_write("state"),
         read_write("moment_partials"),
     ],
-    structs: &[DevicePlace::LAYOUT, Update::LAYOUT, Params::LAYOUT],
+    structs: &[LaneStep::LAYOUT, Update::LAYOUT, Params::LAYOUT],
     constants: &[
         ("WORKGROUP", WORKGROUP as f64),
         ("GAP_AWARE", Form::GAP_AWARE as f64),
@@ -111,14 +112,6 @@ impl<T: Real> State<T> {
     }
 }
 
-/// Where a step reads, writes and keeps its velocity (slot numbers).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    pub read: usize,
-    pub write: usize,
-    pub velocity: usize,
-}
-
 /// What displacements are measured by: each P long, the curvature empty where it is not known.
 #[derive(Clone, Copy, Debug)]
 pub struct Landmarks<'a, T> {
@@ -141,43 +134,51 @@ pub struct Moments<T> {
 /// One delayed update. `gradient` is P long.
 #[inline(always)]
 pub fn cpu<T: Real>(
-    motion: &Motion,
-    place: Place,
+    coefficients: &UpdateCoefficients,
+    slots: StepSlots,
     gradient: &[T],
     landmarks: Landmarks<T>,
     state: &mut State<T>,
 ) -> Moments<T> {
-    let [lr, momentum, intake, direct, carried] =
-        [motion.lr, motion.momentum, motion.intake, motion.direct, motion.carried].map(T::of);
-    let [_, memory, correction] = motion.form.numbers().map(T::of);
+    let [lr, momentum, gradient_to_velocity, gradient_to_weights, velocity_to_weights] = [
+        coefficients.lr,
+        coefficients.momentum,
+        coefficients.gradient_to_velocity,
+        coefficients.gradient_to_weights,
+        coefficients.velocity_to_weights,
+    ]
+    .map(T::of);
+    let [_, second_moment_decay, bias_correction] = coefficients.form.numbers().map(T::of);
     let (zero, one, epsilon) = (T::zero(), T::one(), T::of(ADAM_EPSILON));
     let combine = |g: T, v: &mut T| {
-        *v = momentum * *v + intake * g;
-        direct * g + carried * *v
+        *v = momentum * *v + gradient_to_velocity * g;
+        gradient_to_weights * g + velocity_to_weights * *v
     };
     // One loop for each form: the choice stays outside.
-    match motion.form {
+    match coefficients.form {
         Form::Linear
         | Form::Compensated { .. }
         | Form::CompensatedAdaptively { .. }
         | Form::CompensatedExactly { .. } => {
-            advance::<T, false>(motion, place, gradient, landmarks, state, |_, _, g, v, _| combine(g, v))
+            advance::<T, false>(coefficients, slots, gradient, landmarks, state, |_, _, g, v, _| combine(g, v))
         }
-        Form::GapAware { .. } => advance::<T, true>(motion, place, gradient, landmarks, state, |x, y, g, v, s| {
-            let moving = if motion.momentum == 0.0 { g } else { *v };
-            *s = memory * *s + (one - memory) * moving * moving;
-            let typical = lr * Number::sqrt(*s * correction);
-            let gap = if typical > zero { (x - y).abs() / typical } else { zero };
-            combine(g / (one + gap), v)
+        Form::GapAware { .. } => {
+            advance::<T, true>(coefficients, slots, gradient, landmarks, state, |x, y, g, v, s| {
+                let moving = if coefficients.momentum == 0.0 { g } else { *v };
+                *s = second_moment_decay * *s + (one - second_moment_decay) * moving * moving;
+                let typical = lr * Number::sqrt(*s * bias_correction);
+                let gap = if typical > zero { (x - y).abs() / typical } else { zero };
+                combine(g / (one + gap), v)
+            })
+        }
+        Form::Adam { .. } => advance::<T, true>(coefficients, slots, gradient, landmarks, state, |_, _, g, v, s| {
+            *s = second_moment_decay * *s + (one - second_moment_decay) * g * g;
+            *v = momentum * *v + gradient_to_velocity * g;
+            velocity_to_weights * *v / (Number::sqrt(*s * bias_correction) + epsilon)
         }),
-        Form::Adam { .. } => advance::<T, true>(motion, place, gradient, landmarks, state, |_, _, g, v, s| {
-            *s = memory * *s + (one - memory) * g * g;
-            *v = momentum * *v + intake * g;
-            carried * *v / (Number::sqrt(*s * correction) + epsilon)
-        }),
-        Form::Sign => advance::<T, false>(motion, place, gradient, landmarks, state, |_, _, g, v, _| {
-            let pull = direct * g + carried * *v;
-            *v = momentum * *v + intake * g;
+        Form::Sign => advance::<T, false>(coefficients, slots, gradient, landmarks, state, |_, _, g, v, _| {
+            let pull = gradient_to_weights * g + velocity_to_weights * *v;
+            *v = momentum * *v + gradient_to_velocity * g;
             if pull > zero {
                 one
             } else if pull < zero {
@@ -193,8 +194,8 @@ pub fn cpu<T: Real>(
 /// [`crate::math::ordered_sum`].
 #[inline(always)]
 fn advance<T: Real, const SECOND: bool>(
-    motion: &Motion,
-    place: Place,
+    coefficients: &UpdateCoefficients,
+    slots: StepSlots,
     gradient: &[T],
     landmarks: Landmarks<T>,
     state: &mut State<T>,
@@ -202,7 +203,7 @@ fn advance<T: Real, const SECOND: bool>(
 ) -> Moments<T> {
     let parameters = gradient.len();
     let State { server, history, velocity, second } = state;
-    let (read, write, kept) = (place.read * parameters, place.write * parameters, place.velocity * parameters);
+    let (read, write, kept) = (slots.read * parameters, slots.write * parameters, slots.velocity * parameters);
     let mut sums = [[T::zero(); WIDTH]; 3];
     // Blocks of a length that the compiler knows become vector code, whatever the instruction set.
     let whole = parameters - parameters % WIDTH;
@@ -213,7 +214,7 @@ fn advance<T: Real, const SECOND: bool>(
         }
         let seen = Block { x: *fixed(server, at), y: *fixed(history, read + at), g: *fixed(gradient, at) };
         let landmarks = [*fixed(landmarks.minimum, at), *fixed(landmarks.direction, at)];
-        let [moved, written] = seen.advance(motion, &mut v, &mut s, landmarks, &mut sums, &mut form);
+        let [moved, written] = seen.advance(coefficients, &mut v, &mut s, landmarks, &mut sums, &mut form);
         *fixed_mut(server, at) = moved;
         *fixed_mut(history, write + at) = written;
         *fixed_mut(velocity, kept + at) = v;
@@ -230,7 +231,7 @@ fn advance<T: Real, const SECOND: bool>(
         let (x, y) = (padded(&server[whole..], rest), padded(&history[read + whole..], rest));
         let seen = Block { x, y, g: padded(&gradient[whole..], rest) };
         let landmarks = [padded(&landmarks.minimum[whole..], rest), padded(&landmarks.direction[whole..], rest)];
-        let [moved, written] = seen.advance(motion, &mut v, &mut s, landmarks, &mut sums, &mut form);
+        let [moved, written] = seen.advance(coefficients, &mut v, &mut s, landmarks, &mut sums, &mut form);
         server[whole..].copy_from_slice(&moved[..rest]);
         history[write + whole..][..rest].copy_from_slice(&written[..rest]);
         velocity[kept + whole..][..rest].copy_from_slice(&v[..rest]);
@@ -254,7 +255,7 @@ impl<T: Real> Block<T> {
     #[inline(always)]
     fn advance(
         self,
-        motion: &Motion,
+        coefficients: &UpdateCoefficients,
         v: &mut [T; WIDTH],
         s: &mut [T; WIDTH],
         [minimum, direction]: [[T; WIDTH]; 2],
@@ -262,12 +263,13 @@ impl<T: Real> Block<T> {
         form: &mut impl FnMut(T, T, T, &mut T, &mut T) -> T,
     ) -> [[T; WIDTH]; 2] {
         let Self { x, y, g } = self;
-        let [lr, ahead, decay, shrink] = [motion.lr, motion.ahead, motion.decay, motion.shrink].map(T::of);
+        let [lr, lookahead, decay, decoupled_decay] =
+            [coefficients.lr, coefficients.lookahead, coefficients.decay, coefficients.decoupled_decay].map(T::of);
         let [mut moved, mut written] = [[T::zero(); WIDTH]; 2];
         for i in 0..WIDTH {
             let u = form(x[i], y[i], g[i] + decay * y[i], &mut v[i], &mut s[i]);
-            moved[i] = x[i] - lr * u - shrink * x[i];
-            written[i] = moved[i] + ahead * (moved[i] - x[i]);
+            moved[i] = x[i] - lr * u - decoupled_decay * x[i];
+            written[i] = moved[i] + lookahead * (moved[i] - x[i]);
             let displacement = moved[i] - minimum[i];
             distance[i] += displacement * displacement;
             projection[i] += displacement * direction[i];

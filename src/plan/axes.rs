@@ -5,8 +5,8 @@
 
 use super::{PlanError, refuse};
 use crate::config::{Batch, Delays, Momenta, ScheduleSpec};
+use crate::delay::{Schedule, ScheduleError};
 use crate::rule::{Dampening, Rule, RuleKind, RuleSpec};
-use crate::schedule::{Schedule, ScheduleError};
 use serde::Serialize;
 use std::collections::HashSet;
 

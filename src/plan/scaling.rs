@@ -5,8 +5,8 @@
 
 use super::{PlanError, refuse};
 use crate::config::{Reference, Scaling};
+use crate::delay::Schedule;
 use crate::rule::{LONGEST_PMF, Rule};
-use crate::schedule::Schedule;
 use crate::theory::{Criterion, DelayProcess, TheoryError, threshold};
 
 /// The factor of a learning rate.

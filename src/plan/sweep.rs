@@ -4,12 +4,13 @@
 
 use super::axes::{self, Setting, few, first_repeated, once};
 use super::{PlanError, check_engine, refuse, short_hash};
+use crate::batch::Sampling;
 use crate::config::{Batch, EngineChoice, ModelSpec, Precision, Samples, SweepArgs};
 use crate::data::{DataSource, Dataset};
+use crate::delay::Schedule;
 use crate::math::{Activation, Loss};
 use crate::problem::{Network, Problem, Quadratic};
 use crate::rule::{Locality, Rule, RuleKind};
-use crate::schedule::{Sampling, Schedule};
 use crate::threshold::Criterion;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -4,11 +4,13 @@
 
 use super::axes::{self, Setting};
 use super::{PlanError, check_engine, refuse, scaling, short_hash};
+use crate::batch::Augmentation;
+use crate::batch::Sampling;
 use crate::config::{Batch, EngineChoice, ModelSpec, Precision, Reference, RegimeSpec, Samples, Scaling, TrainArgs};
 use crate::data::DataSource;
+use crate::delay::Schedule;
 use crate::math::{Activation, Loss};
 use crate::rule::{Locality, Rule, RuleKind};
-use crate::schedule::{Augmentation, Sampling, Schedule};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 

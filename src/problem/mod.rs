@@ -7,7 +7,7 @@ pub mod weights;
 pub use network::Network;
 pub use quadratic::Quadratic;
 
-use crate::schedule::Augmentation;
+use crate::batch::Augmentation;
 
 /// An objective f over a flat parameter vector.
 #[derive(Clone, Debug)]

@@ -1,11 +1,11 @@
 //! A network's objective: data + model + loss + weight decay, with exact gradients and Hessian-vector products.
 
+use crate::batch::Augmentation;
 use crate::data::Dataset;
 use crate::kernels::norm::Over;
 use crate::math::{Loss, Number, ordered_sum};
 use crate::model::graph::{Node, Op};
 use crate::model::{Model, Pass};
-use crate::schedule::Augmentation;
 use num_dual::Dual64;
 use rayon::prelude::*;
 

@@ -2,8 +2,8 @@
 //! 1 - b^t (PyTorch's order of operations). b1 is the momentum, b2 the rule's number; weight decay is part of g.
 //! Source: Kingma and Ba, arXiv:1412.6980.
 
-use super::{Arrival, Dampening, Definition, Locality, Number, Rule, Turn, Usual};
-use crate::kernels::motion::{Form, Motion};
+use super::{Arrival, Dampening, Definition, Locality, Number, Rule, Action, Usual};
+use crate::update::{Form, UpdateCoefficients};
 
 pub(super) const BETA_2: Number = Number {
     usual: 0.999,
@@ -11,7 +11,7 @@ pub(super) const BETA_2: Number = Number {
     accepts: |beta| (0.0..1.0).contains(&beta),
 };
 
-/// beta1; its intake is 1 - beta1 whatever the dampening.
+/// beta1; the gradient enters the velocity with 1 - beta1 whatever the dampening.
 pub(super) const BETA_1: Usual = Usual { momentum: 0.9, dampenings: &[Dampening::Ema] };
 
 pub const DEFINITION: Definition = Definition {
@@ -21,22 +21,22 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(BETA_1),
     workers: false,
     slot_velocity: false,
-    turn: |rule, arrival, _| Turn::update(motion(rule, arrival)),
+    update: |rule, arrival, _| Action::update(coefficients(rule, arrival)),
     locality: Locality::Restless,
     equation: |_, _| None,
 };
 
-pub(super) fn motion(rule: &Rule, arrival: &Arrival) -> Motion {
+pub(super) fn coefficients(rule: &Rule, arrival: &Arrival) -> UpdateCoefficients {
     // 1 - b^t without the rounding of b^t near 1.
-    let correction = |beta: f64| match beta {
+    let bias_correction = |beta: f64| match beta {
         0.0 => 1.0,
         beta => -1.0 / ((arrival.updates + 1) as f64 * beta.ln()).exp_m1(),
     };
-    let memory = rule.number();
-    Motion {
-        intake: 1.0 - rule.momentum,
-        carried: correction(rule.momentum),
-        form: Form::Adam { memory, correction: correction(memory) },
+    let second_moment_decay = rule.number();
+    UpdateCoefficients {
+        gradient_to_velocity: 1.0 - rule.momentum,
+        velocity_to_weights: bias_correction(rule.momentum),
+        form: Form::Adam { second_moment_decay, bias_correction: bias_correction(second_moment_decay) },
         ..rule.heavy_ball()
     }
 }

@@ -1,9 +1,9 @@
 //! AdamW on late gradients: Adam whose weight decay acts on the server's weights, x -= lr weight_decay x, and not through
 //! the preconditioner. Source: Loshchilov and Hutter, arXiv:1711.05101; PyTorch's order of operations.
 
-use super::adam::{BETA_1, BETA_2, motion};
-use super::{Definition, Locality, Turn};
-use crate::kernels::motion::Motion;
+use super::adam::{BETA_1, BETA_2, coefficients};
+use super::{Definition, Locality, Action};
+use crate::update::UpdateCoefficients;
 
 pub const DEFINITION: Definition = Definition {
     name: "adamw",
@@ -12,8 +12,8 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(BETA_1),
     workers: false,
     slot_velocity: false,
-    // Shrink 1: the course multiplies it by lr and weight decay, and takes the decay out of the gradient.
-    turn: |rule, arrival, _| Turn::update(Motion { shrink: 1.0, ..motion(rule, arrival) }),
+    // decoupled_decay 1: the step source multiplies it by lr and weight decay, and takes the decay out of the gradient.
+    update: |rule, arrival, _| Action::update(UpdateCoefficients { decoupled_decay: 1.0, ..coefficients(rule, arrival) }),
     locality: Locality::Restless,
     equation: |_, _| None,
 };

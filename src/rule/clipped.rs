@@ -2,8 +2,8 @@
 //! displacements are not touched, so that the threshold stays; what lies beyond it is bounded instead of diverging.
 //! Source: PyTorch's `clip_grad_norm_` (without its 1e-6 in the denominator), applied to each arriving gradient.
 
-use super::{Dampening, Definition, Locality, Number, Turn, Usual, as_heavy_ball};
-use crate::kernels::motion::Motion;
+use super::{Dampening, Definition, Locality, Number, Action, Usual, as_heavy_ball};
+use crate::update::UpdateCoefficients;
 
 pub const DEFINITION: Definition = Definition {
     name: "clipped",
@@ -12,7 +12,7 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(Usual { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,
-    turn: |rule, _, _| Turn::update(Motion { ceiling: Some(rule.number()), ..rule.heavy_ball() }),
+    update: |rule, _, _| Action::update(UpdateCoefficients { clip_norm: Some(rule.number()), ..rule.heavy_ball() }),
     locality: Locality::Scales,
     equation: as_heavy_ball,
 };

@@ -1,10 +1,10 @@
 //! Delay-compensated ASGD, constant: g + lambda g^2 (x - y) with y the weights that the gradient was taken at, a first-order
-//! correction in which the elementwise square of the gradient stands for the Hessian; then heavy-ball (sgd at momentum 0).
+//! bias_correction in which the elementwise square of the gradient stands for the Hessian; then heavy-ball (sgd at momentum 0).
 //! At a minimum of the full batch g^2 is of second order in the displacement, so that the threshold there is that of the
 //! rule without it; minibatch gradients do not vanish there. Source: Zheng et al., arXiv:1609.08326.
 
-use super::{Dampening, Definition, Locality, Number, Turn, Usual, as_heavy_ball};
-use crate::kernels::motion::{Form, Motion};
+use super::{Dampening, Definition, Locality, Number, Action, Usual, as_heavy_ball};
+use crate::update::{Form, UpdateCoefficients};
 
 pub const DEFINITION: Definition = Definition {
     name: "dc-asgd",
@@ -13,8 +13,8 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(Usual { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,
-    turn: |rule, _, _| {
-        Turn::update(Motion { form: Form::Compensated { strength: rule.number() }, ..rule.heavy_ball() })
+    update: |rule, _, _| {
+        Action::update(UpdateCoefficients { form: Form::Compensated { compensation: rule.number() }, ..rule.heavy_ball() })
     },
     locality: Locality::Scales,
     equation: as_heavy_ball,

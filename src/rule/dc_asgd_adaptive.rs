@@ -1,8 +1,8 @@
 //! Delay-compensated ASGD, adaptive: as `dc-asgd`, with lambda / sqrt(s + 1e-8) in place of lambda, s = 0.95 s + 0.05 g^2
 //! elementwise. Source: Zheng et al., arXiv:1609.08326, where it is DC-ASGD-a.
 
-use super::{Dampening, Definition, Locality, Number, Turn, Usual, as_heavy_ball};
-use crate::kernels::motion::{Form, Motion};
+use super::{Dampening, Definition, Locality, Number, Action, Usual, as_heavy_ball};
+use crate::update::{Form, UpdateCoefficients};
 
 /// How much of the mean square stays from step to step.
 const MEMORY: f64 = 0.95;
@@ -14,9 +14,9 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(Usual { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,
-    turn: |rule, _, _| {
-        let form = Form::CompensatedAdaptively { strength: rule.number(), memory: MEMORY };
-        Turn::update(Motion { form, ..rule.heavy_ball() })
+    update: |rule, _, _| {
+        let form = Form::CompensatedAdaptively { compensation: rule.number(), second_moment_decay: MEMORY };
+        Action::update(UpdateCoefficients { form, ..rule.heavy_ball() })
     },
     locality: Locality::Scales,
     equation: as_heavy_ball,

@@ -1,8 +1,8 @@
 //! Delay compensation with the true Hessian of a quadratic: g + lambda H (x - y). With lambda = 1 that is the gradient at the
 //! server's weights, and the threshold that of synchronous training: what `dc-asgd` approximates, and a check on it.
 
-use super::{Dampening, Definition, Locality, Number, Turn, Usual, as_heavy_ball};
-use crate::kernels::motion::{Form, Motion};
+use super::{Dampening, Definition, Locality, Number, Action, Usual, as_heavy_ball};
+use crate::update::{Form, UpdateCoefficients};
 use crate::theory::DelayProcess;
 
 pub const DEFINITION: Definition = Definition {
@@ -12,8 +12,8 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(Usual { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,
-    turn: |rule, _, _| {
-        Turn::update(Motion { form: Form::CompensatedExactly { strength: rule.number() }, ..rule.heavy_ball() })
+    update: |rule, _, _| {
+        Action::update(UpdateCoefficients { form: Form::CompensatedExactly { compensation: rule.number() }, ..rule.heavy_ball() })
     },
     locality: Locality::ScalesWithHessian,
     equation: |rule, process| match rule.number() {

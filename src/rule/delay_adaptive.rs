@@ -2,8 +2,8 @@
 //! later than usual are shortened; then heavy-ball (sgd at momentum 0). Source: Mishchenko et al., arXiv:2206.07638, in the
 //! form of the authors' notebook (`konstmish/asynchronous_sgd`).
 
-use super::{Dampening, Definition, Locality, Turn, Usual, as_heavy_ball};
-use crate::kernels::motion::Motion;
+use super::{Dampening, Definition, Locality, Action, Usual, as_heavy_ball};
+use crate::update::UpdateCoefficients;
 use crate::theory::DelayProcess;
 
 pub const DEFINITION: Definition = Definition {
@@ -13,9 +13,9 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(Usual { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,
-    turn: |rule, arrival, _| {
-        let (motion, concurrency) = (rule.heavy_ball(), arrival.mean_delay + 1.0);
-        Turn::update(Motion { intake: motion.intake * concurrency / concurrency.max(arrival.age as f64), ..motion })
+    update: |rule, arrival, _| {
+        let (coefficients, concurrency) = (rule.heavy_ball(), arrival.mean_delay + 1.0);
+        Action::update(UpdateCoefficients { gradient_to_velocity: coefficients.gradient_to_velocity * concurrency / concurrency.max(arrival.age as f64), ..coefficients })
     },
     locality: Locality::Scales,
     equation: |rule, process| match process {

@@ -1,6 +1,6 @@
 //! Heavy-ball momentum on the server: v = m v + (1-d) g; x -= lr v (PyTorch's SGD with momentum and dampening).
 
-use super::{Dampening, Definition, Locality, Turn, Usual, as_heavy_ball};
+use super::{Dampening, Definition, Locality, Action, Usual, as_heavy_ball};
 
 pub const DEFINITION: Definition = Definition {
     name: "heavy-ball",
@@ -9,7 +9,7 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(Usual { momentum: 0.9, dampenings: &[Dampening::Value(0.0), Dampening::Ema] }),
     workers: false,
     slot_velocity: false,
-    turn: |rule, _, _| Turn::update(rule.heavy_ball()),
+    update: |rule, _, _| Action::update(rule.heavy_ball()),
     locality: Locality::Scales,
     equation: as_heavy_ball,
 };

@@ -2,8 +2,8 @@
 //! the rule's number. Source: Chen et al., arXiv:2302.06675, algorithm 2.
 
 use super::adam::BETA_1;
-use super::{Definition, Locality, Number, Turn};
-use crate::kernels::motion::{Form, Motion};
+use super::{Definition, Locality, Number, Action};
+use crate::update::{Form, UpdateCoefficients};
 
 pub const DEFINITION: Definition = Definition {
     name: "lion",
@@ -16,16 +16,16 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(BETA_1),
     workers: false,
     slot_velocity: false,
-    turn: |rule, _, _| {
+    update: |rule, _, _| {
         let (beta_1, beta_2) = (rule.momentum, rule.number());
-        Turn::update(Motion {
+        Action::update(UpdateCoefficients {
             momentum: beta_2,
-            intake: 1.0 - beta_2,
-            direct: 1.0 - beta_1,
-            carried: beta_1,
-            shrink: 1.0,
+            gradient_to_velocity: 1.0 - beta_2,
+            gradient_to_weights: 1.0 - beta_1,
+            velocity_to_weights: beta_1,
+            decoupled_decay: 1.0,
             form: Form::Sign,
-            ..Motion::default()
+            ..UpdateCoefficients::default()
         })
     },
     locality: Locality::Restless,

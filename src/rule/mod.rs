@@ -2,16 +2,16 @@
 //!
 //! A rule is one file: a [`Definition`] with its formula and source in the doc, listed once in the registry below. Flags,
 //! engines, tests and the theory's column find it there. With momentum m and dampening d in PyTorch's conventions, its
-//! whole effect on a step is a [`Motion`], whose arithmetic stands in [`crate::kernels::step`] and
+//! whole effect on a step is a set of [`UpdateCoefficients`], whose arithmetic stands in [`crate::kernels::step`] and
 //! [`crate::kernels::finish`]; rules differ in the numbers, which may depend on the age of the gradient that arrives.
 //!
-//! Not here: which worker reports when ([`crate::schedule`]), nor how the two become the steps of a run ([`course`]).
+//! Not here: which worker reports when ([`crate::delay`]), nor how the two become the steps of a run ([`steps`]).
 
-pub mod course;
 pub mod regime;
+pub mod steps;
 
-use crate::kernels::motion::Motion;
 use crate::theory::{self, DelayProcess};
+use crate::update::UpdateCoefficients;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -70,9 +70,9 @@ pub struct Definition {
     pub workers: bool,
     /// Whether every worker keeps a velocity of its own, with its slot.
     pub slot_velocity: bool,
-    /// What a step's motion depends on, besides the rule's own numbers, is in the [`Arrival`]; what the rule itself must
-    /// count is in its tally.
-    pub turn: fn(&Rule, &Arrival, &mut u64) -> Turn,
+    /// What the server does with a gradient. It depends on the rule, on the [`Arrival`] and on a number that the rule may
+    /// keep from step to step, 0 at first.
+    pub update: fn(&Rule, &Arrival, &mut u64) -> Action,
     pub locality: Locality,
     /// The rule under a delay process as the theory knows it.
     pub equation: fn(&Rule, DelayProcess) -> Option<Equation>,
@@ -118,7 +118,7 @@ pub enum Locality {
     Scales,
     /// As [`Self::Scales`], where the diagonal of the Hessian is known (quadratics).
     ScalesWithHessian,
-    /// Steps do not shrink with the displacement: no run comes to rest, and there is no growth rate.
+    /// Steps do not decoupled_decay with the displacement: no run comes to rest, and there is no growth rate.
     Restless,
 }
 
@@ -135,23 +135,26 @@ pub struct Arrival {
     pub mean_delay: f64,
 }
 
-/// What is done with it.
+/// What the server does with a gradient that arrived.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Turn {
-    /// At learning rate 1; `lr` and `decay` are filled in by the [`course`].
-    pub motion: Motion,
-    /// Whether the server's weights move: ages count such turns only.
-    pub updates: bool,
+pub struct Action {
+    /// At learning rate 1; `lr` and `decay` are filled in by the [`steps`].
+    pub coefficients: UpdateCoefficients,
+    /// Whether the server's weights move: ages count such steps only.
+    pub moves_weights: bool,
 }
 
-impl Turn {
-    fn update(motion: Motion) -> Self {
-        Self { motion: Motion { lr: 1.0, ..motion }, updates: true }
+impl Action {
+    fn update(coefficients: UpdateCoefficients) -> Self {
+        Self { coefficients: UpdateCoefficients { lr: 1.0, ..coefficients }, moves_weights: true }
     }
 
     /// The gradient is thrown away, and the worker goes on from the server's present weights.
     fn drop() -> Self {
-        Self { motion: Motion { momentum: 1.0, ..Motion::default() }, updates: false }
+        Self {
+            coefficients: UpdateCoefficients { momentum: 1.0, ..UpdateCoefficients::default() },
+            moves_weights: false,
+        }
     }
 }
 
@@ -196,12 +199,17 @@ impl Rule {
     }
 
     fn number(&self) -> f64 {
-        self.number.expect("a rule's turn asks for a number only where its definition has one")
+        self.number.expect("a rule asks for a number only where its definition has one")
     }
 
     /// v = m v + (1-d) g; x -= lr v: what most rules start from.
-    fn heavy_ball(&self) -> Motion {
-        Motion { momentum: self.momentum, intake: 1.0 - self.dampening, carried: 1.0, ..Motion::default() }
+    fn heavy_ball(&self) -> UpdateCoefficients {
+        UpdateCoefficients {
+            momentum: self.momentum,
+            gradient_to_velocity: 1.0 - self.dampening,
+            velocity_to_weights: 1.0,
+            ..UpdateCoefficients::default()
+        }
     }
 
     /// Whether it keeps a second moment of every parameter.
@@ -214,10 +222,10 @@ impl Rule {
         self.probe().wants_finish()
     }
 
-    /// A motion of it: forms do not change from turn to turn, only their numbers do.
-    fn probe(&self) -> Motion {
+    /// The coefficients of one update: forms do not change from step to step, only their numbers do.
+    fn probe(&self) -> UpdateCoefficients {
         let arrival = Arrival { age: 0, updates: 0, workers: 1, mean_delay: 0.0 };
-        (self.definition().turn)(self, &arrival, &mut 0).motion
+        (self.definition().update)(self, &arrival, &mut 0).coefficients
     }
 
     /// The rule under `process` as the theory knows it, if it does.

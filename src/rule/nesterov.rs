@@ -1,7 +1,7 @@
 //! Nesterov momentum on the server, as PyTorch writes it: v = m v + (1-d) g; x -= lr (g + m v).
 
-use super::{Dampening, Definition, Locality, Rule, Turn, Usual, known};
-use crate::kernels::motion::Motion;
+use super::{Dampening, Definition, Locality, Rule, Action, Usual, known};
+use crate::update::UpdateCoefficients;
 use crate::theory;
 
 pub const DEFINITION: Definition = Definition {
@@ -11,7 +11,7 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(Usual { momentum: 0.9, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,
-    turn: |rule, _, _| Turn::update(Motion { direct: 1.0, carried: rule.momentum, ..rule.heavy_ball() }),
+    update: |rule, _, _| Action::update(UpdateCoefficients { gradient_to_weights: 1.0, velocity_to_weights: rule.momentum, ..rule.heavy_ball() }),
     locality: Locality::Scales,
     equation: |Rule { momentum, dampening, .. }, process| {
         known(theory::Rule::Nesterov { momentum: *momentum, dampening: *dampening }, process)

@@ -1,6 +1,6 @@
 //! How a run's learning rate goes: its base, times a regime, after a warm-up.
 //!
-//! Not here: what a rule makes of it ([`super::course`]).
+//! Not here: what a rule makes of it ([`super::steps`]).
 
 use std::sync::Arc;
 

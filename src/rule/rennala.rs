@@ -2,8 +2,8 @@
 //! not, and moves by their mean. Minibatch SGD without delay, at the price of what is thrown away.
 //! Source: Tyurin and Richtarik, arXiv:2305.12387.
 
-use super::{Definition, Equation, Locality, Number, Turn};
-use crate::kernels::motion::Motion;
+use super::{Definition, Equation, Locality, Number, Action};
+use crate::update::UpdateCoefficients;
 use crate::theory::{self, DelayProcess};
 
 pub const DEFINITION: Definition = Definition {
@@ -17,22 +17,22 @@ pub const DEFINITION: Definition = Definition {
     momentum: None,
     workers: false,
     slot_velocity: false,
-    turn: |rule, arrival, collected| {
+    update: |rule, arrival, collected| {
         if arrival.age > 0 {
-            return Turn::drop();
+            return Action::drop();
         }
         // The velocity is the sum so far; the first gradient of a round overwrites the last round's.
-        let sum = Motion {
+        let sum = UpdateCoefficients {
             momentum: if *collected == 0 { 0.0 } else { 1.0 },
-            intake: 1.0 / rule.number(),
-            ..Motion::default()
+            gradient_to_velocity: 1.0 / rule.number(),
+            ..UpdateCoefficients::default()
         };
         *collected += 1;
         if (*collected as f64) < rule.number() {
-            return Turn { motion: sum, updates: false };
+            return Action { coefficients: sum, moves_weights: false };
         }
         *collected = 0;
-        Turn::update(Motion { carried: 1.0, ..sum })
+        Action::update(UpdateCoefficients { velocity_to_weights: 1.0, ..sum })
     },
     locality: Locality::Scales,
     equation: |rule, _| {

@@ -1,7 +1,7 @@
 //! Ringmaster ASGD: a gradient younger than R updates is applied; an older one is thrown away and its worker starts again
 //! from the server's present weights. Source: Maranjyan, Tyurin and Richtarik, arXiv:2501.16168.
 
-use super::{Dampening, Definition, Locality, Number, Rule, Turn, Usual, as_heavy_ball};
+use super::{Dampening, Definition, Locality, Number, Rule, Action, Usual, as_heavy_ball};
 use crate::theory::DelayProcess;
 
 pub const DEFINITION: Definition = Definition {
@@ -15,8 +15,8 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(Usual { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,
-    turn: |rule, arrival, _| {
-        if (arrival.age as f64) < rule.number() { Turn::update(rule.heavy_ball()) } else { Turn::drop() }
+    update: |rule, arrival, _| {
+        if (arrival.age as f64) < rule.number() { Action::update(rule.heavy_ball()) } else { Action::drop() }
     },
     locality: Locality::Scales,
     equation: |rule, process| without_drops(rule, process),

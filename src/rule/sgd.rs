@@ -1,7 +1,7 @@
 //! sgd: x -= lr g.
 
-use super::{Definition, Locality, Turn, known};
-use crate::kernels::motion::Motion;
+use super::{Definition, Locality, Action, known};
+use crate::update::UpdateCoefficients;
 use crate::theory;
 
 pub const DEFINITION: Definition = Definition {
@@ -11,7 +11,7 @@ pub const DEFINITION: Definition = Definition {
     momentum: None,
     workers: false,
     slot_velocity: false,
-    turn: |_, _, _| Turn::update(Motion { direct: 1.0, ..Motion::default() }),
+    update: |_, _, _| Action::update(UpdateCoefficients { gradient_to_weights: 1.0, ..UpdateCoefficients::default() }),
     locality: Locality::Scales,
     equation: |_, process| known(theory::Rule::Sgd, process),
 };

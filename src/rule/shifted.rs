@@ -1,7 +1,7 @@
 //! Shifted momentum: one velocity per worker, v_w = m v_w + (1-d) g; x -= lr v_w, so that the velocity is as old as the
 //! gradient. Source: Giladi et al., arXiv:1909.12340, section 4.
 
-use super::{Dampening, Definition, Locality, Rule, Turn, Usual, known};
+use super::{Dampening, Definition, Locality, Rule, Action, Usual, known};
 use crate::theory;
 
 pub const DEFINITION: Definition = Definition {
@@ -11,7 +11,7 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(Usual { momentum: 0.9, dampenings: &[Dampening::Ema] }),
     workers: true,
     slot_velocity: true,
-    turn: |rule, _, _| Turn::update(rule.heavy_ball()),
+    update: |rule, _, _| Action::update(rule.heavy_ball()),
     locality: Locality::Scales,
     equation: |Rule { momentum, dampening, .. }, process| {
         known(theory::Rule::Shifted { momentum: *momentum, dampening: *dampening }, process)

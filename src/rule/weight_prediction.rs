@@ -2,8 +2,8 @@
 //! of the process; the server makes the heavy-ball step. Since x - x_before = -lr v this is SpecTrain's w - s lr v.
 //! Source: Chen, Yang and Cheng, *SpecTrain*, arXiv:1809.02839.
 
-use super::{Dampening, Definition, Locality, Rule, Turn, Usual, known};
-use crate::kernels::motion::Motion;
+use super::{Dampening, Definition, Locality, Rule, Action, Usual, known};
+use crate::update::UpdateCoefficients;
 use crate::theory;
 
 pub const DEFINITION: Definition = Definition {
@@ -13,7 +13,7 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(Usual { momentum: 0.9, dampenings: &[Dampening::Ema] }),
     workers: false,
     slot_velocity: false,
-    turn: |rule, arrival, _| Turn::update(Motion { ahead: arrival.mean_delay, ..rule.heavy_ball() }),
+    update: |rule, arrival, _| Action::update(UpdateCoefficients { lookahead: arrival.mean_delay, ..rule.heavy_ball() }),
     locality: Locality::Scales,
     equation: |Rule { momentum, dampening, .. }, process| {
         known(theory::Rule::WeightPrediction { momentum: *momentum, dampening: *dampening }, process)

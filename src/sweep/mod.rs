@@ -7,13 +7,13 @@ mod ride;
 pub mod rows;
 
 use crate::config::Precision;
+use crate::delay::Delays;
 use crate::engine::{Engine, EngineError, Needs, WaveSpec};
 use crate::minimum::Minimum;
 use crate::plan::{Cell, SweepPlan};
 use crate::problem::{Network, Problem};
-use crate::rule::course::Course;
+use crate::rule::steps::StepSource;
 use crate::rule::{Equation, LONGEST_PMF, Locality};
-use crate::schedule::Delays;
 use crate::session::recovery::Recovery;
 use crate::theory::{self, DelayProcess, TheoryError};
 use crate::threshold::{Criterion, Outcome, Trial};
@@ -163,15 +163,15 @@ impl Sweep {
         let slots = u64::from(cell.schedule.slots());
         let varying = cell.schedule.theory().is_none_or(|process| !matches!(process, DelayProcess::Fixed(_)));
         let steps = if varying { COUNTED.max(8 * slots) } else { 4 * slots };
-        let mut course = Course::new(cell.rule, 1.0.into(), &cell.schedule, self.plan.seed_order, 0.0, false);
+        let mut source = StepSource::new(cell.rule, 1.0.into(), &cell.schedule, self.plan.seed_order, 0.0, false);
         let mut written = vec![false; slots as usize];
         let mut delays = Delays::default();
         for _ in 0..steps {
-            let leg = course.advance();
-            if written[leg.place.read] && leg.applies() {
-                delays.add(leg.age);
+            let step = source.advance();
+            if written[step.slots.read] && step.applies() {
+                delays.add(step.age);
             }
-            written[leg.place.write] = true;
+            written[step.slots.write] = true;
         }
         delays
     }

@@ -2,6 +2,7 @@
 //!
 //! Not here: what the flags mean ([`crate::plan`]), nor how runs advance ([`super::ride`]).
 
+use crate::batch::MOST_ROWS;
 use crate::config::{RegimeSpec, Samples};
 use crate::data::{DataError, Parts};
 use crate::engine::{Needs, Run};
@@ -9,7 +10,6 @@ use crate::math::Activation;
 use crate::plan::scaling::gain;
 use crate::plan::{Group, PlanError, TrainPlan, TrainProblem, axes, refuse};
 use crate::problem::{Network, Problem, weights};
-use crate::schedule::MOST_ROWS;
 use anyhow::Result;
 use std::sync::Arc;
 

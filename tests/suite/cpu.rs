@@ -7,14 +7,15 @@ use proptest::sample::select;
 use proptest::test_runner::RngSeed;
 use std::sync::Arc;
 use strum::IntoEnumIterator;
+use tauscope::batch::Sampling;
 use tauscope::data::Dataset;
+use tauscope::delay::Schedule;
 use tauscope::engine::cpu::{Cpu, Instructions};
 use tauscope::engine::{Engine, Needs, Observation, Run, WaveSpec};
 use tauscope::math::{Activation, Loss};
 use tauscope::model::Model;
 use tauscope::problem::{Network, Problem};
 use tauscope::rule::{Rule, RuleKind};
-use tauscope::schedule::{Sampling, Schedule};
 
 /// Those of this processor; plain code is always among them.
 fn sets() -> impl Iterator<Item = Instructions> {

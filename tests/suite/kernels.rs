@@ -73,7 +73,7 @@ fn bindings_are_the_same_on_both_sides() {
         let declared: BTreeMap<u32, (String, Access)> =
             (0..).zip(kernel.bindings.iter().map(|binding| (binding.name.into(), binding.access))).collect();
         assert_eq!(found, declared, "{}", kernel.name);
-        assert_eq!(kernel.bindings[0].name, "places", "{}: idle lanes are known from binding 0", kernel.name);
+        assert_eq!(kernel.bindings[0].name, "lane_steps", "{}: idle lanes are known from binding 0", kernel.name);
     }
 }
 

@@ -6,7 +6,12 @@ use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use strum::IntoEnumIterator;
+use tauscope::batch::Augmentation;
+use tauscope::batch::BatchOrder;
+use tauscope::batch::RowTables;
+use tauscope::batch::Sampling;
 use tauscope::data::Dataset;
+use tauscope::delay::Schedule;
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::{Engine, Evaluation, Needs, Part, Run, WaveSpec};
 use tauscope::kernels::gather;
@@ -19,7 +24,6 @@ use tauscope::problem::Network;
 use tauscope::problem::{Problem, weights};
 use tauscope::rule::regime::{LearningRate, Regime};
 use tauscope::rule::{Rule, RuleKind};
-use tauscope::schedule::{Augmentation, BatchOrder, RowTables, Sampling, Schedule};
 
 /// Two programs in f64 agree on whole networks.
 const NETWORK_F64: f64 = 1e-9;

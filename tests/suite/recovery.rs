@@ -293,14 +293,14 @@ fn what_is_not_finite_never_leaves_its_lane() {
         direction: Arc::new(vec![1.0, 0.0, 0.0]),
         lanes: 1,
         together: 1,
-        sampling: tauscope::schedule::Sampling::Epochs,
+        sampling: tauscope::batch::Sampling::Epochs,
         needs: Needs { slots: 2, ..Needs::default() },
         block: 64,
     };
     let calm = Run {
         rule: tauscope::rule::Rule::new(tauscope::rule::RuleKind::Sgd, 0.0, 0.0),
         lr: 0.1.into(),
-        schedule: tauscope::schedule::Schedule::RoundRobin { delay: 1 },
+        schedule: tauscope::delay::Schedule::RoundRobin { delay: 1 },
         seed: 0,
         start: Arc::new(vec![1.0, -1.0, 0.5]),
         centred: false,

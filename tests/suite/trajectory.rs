@@ -9,13 +9,14 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use strum::IntoEnumIterator;
+use tauscope::batch::Sampling;
 use tauscope::config::ScheduleSpec;
+use tauscope::delay::Schedule;
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::{Engine, Needs, Run, WaveSpec};
-use tauscope::kernels::motion::Form;
 use tauscope::problem::{Problem, Quadratic};
 use tauscope::rule::{Arrival, Rule, RuleKind, RuleSpec};
-use tauscope::schedule::{Sampling, Schedule};
+use tauscope::update::Form;
 
 const STEPS: usize = 12;
 
@@ -53,9 +54,9 @@ impl Case {
     fn is_dyadic(&self) -> bool {
         let arrival = Arrival { age: 0, updates: 0, workers: 3, mean_delay: 2.0 };
         let rule = self.rule();
-        let motion = (rule.definition().turn)(&rule, &arrival, &mut 0).motion;
-        let exact = matches!(motion.form, Form::Linear | Form::CompensatedExactly { .. });
-        exact && motion.ceiling.is_none()
+        let coefficients = (rule.definition().update)(&rule, &arrival, &mut 0).coefficients;
+        let exact = matches!(coefficients.form, Form::Linear | Form::CompensatedExactly { .. });
+        exact && coefficients.clip_norm.is_none()
     }
 }
 

@@ -1,13 +1,14 @@
 //! What an adapter runs: the same operands as the processor's, in every lane.
 
-use super::{Case, Product, labels, motion, numbers, order, parameters};
+use super::{Case, Product, coefficients, labels, numbers, order, parameters};
+use crate::batch::Augmentation;
 use crate::engine::gpu::device::Dispatch;
 use crate::engine::gpu::device::{Buffer, Device};
 use crate::kernels::matmul::{self, Dense, Epilogue};
 use crate::kernels::tile::Tile;
-use crate::kernels::{Kernel, Place, gather, loss, step};
+use crate::kernels::update::Update;
+use crate::kernels::{Kernel, LaneStep, gather, loss, step};
 use crate::math::{Activation, Loss, Shape};
-use crate::schedule::Augmentation;
 
 /// A kernel bound to operands.
 pub struct OnDevice {
@@ -41,7 +42,7 @@ pub fn lanes_within(most: u64, lane: u64, device: &Device) -> usize {
 
 impl Case {
     pub fn on_device(&self, device: &Device, lanes: usize) -> OnDevice {
-        let bench = Bench { device, lanes, places: places(device, lanes) };
+        let bench = Bench { device, lanes, lane_steps: lane_steps(device, lanes) };
         match *self {
             Self::Product { product, rows, inputs, outputs } => bench.product(product, rows, inputs, outputs),
             Self::Loss { loss, rows, classes } => bench.loss(loss, rows, classes),
@@ -52,14 +53,14 @@ impl Case {
 }
 
 /// A table in which every lane runs, in slot 0.
-fn places(device: &Device, lanes: usize) -> Buffer {
-    device.buffer_of("places", &vec![Place { busy: 1, ..Place::default() }; lanes])
+fn lane_steps(device: &Device, lanes: usize) -> Buffer {
+    device.buffer_of("lane_steps", &vec![LaneStep { busy: 1, ..LaneStep::default() }; lanes])
 }
 
 struct Bench<'a> {
     device: &'a Device,
     lanes: usize,
-    places: Buffer,
+    lane_steps: Buffer,
 }
 
 impl Bench<'_> {
@@ -81,7 +82,7 @@ impl Bench<'_> {
         params: &P,
         workgroups: [u32; 3],
     ) -> Dispatch {
-        let buffers = [&[&self.places], buffers].concat();
+        let buffers = [&[&self.lane_steps], buffers].concat();
         self.device.dispatch(&self.device.pipeline(kernel, variant), &buffers, params, workgroups)
     }
 
@@ -168,7 +169,7 @@ impl Bench<'_> {
             partials: partials as u32,
         };
         let start = numbers::<f32>(parameters);
-        let updates = self.repeated(&[motion().update()]);
+        let updates = self.repeated(&[Update::from(&coefficients())]);
         let landmarks = self.device.buffer_of("landmarks", &numbers::<f32>(3 * parameters));
         let [gradient, server, history, velocity] = [(); 4].map(|()| self.repeated(&start));
         let sums = self.room(4 * partials);

@@ -20,8 +20,8 @@ use super::Spread;
 use crate::engine::cpu::{Cpu, Precision};
 use crate::engine::gpu::Gpu;
 use crate::engine::{Engine, EngineError};
-use crate::kernels::motion::Motion;
 use crate::math::{Loss, Real};
+use crate::update::UpdateCoefficients;
 use std::time::Instant;
 use strum::Display;
 
@@ -274,6 +274,13 @@ fn order(samples: usize, rows: usize) -> Vec<u32> {
 }
 
 /// What the delayed update is timed with: a learning rate that keeps thousands of repetitions finite.
-fn motion() -> Motion {
-    Motion { lr: 1e-6, momentum: 0.9, intake: 1.0, carried: 1.0, decay: 1e-3, ..Motion::default() }
+fn coefficients() -> UpdateCoefficients {
+    UpdateCoefficients {
+        lr: 1e-6,
+        momentum: 0.9,
+        gradient_to_velocity: 1.0,
+        velocity_to_weights: 1.0,
+        decay: 1e-3,
+        ..UpdateCoefficients::default()
+    }
 }

@@ -1,13 +1,14 @@
 //! What one thread of the processor runs.
 
-use super::{Case, Product, labels, motion, numbers, order, parameters};
+use super::{Case, Product, coefficients, labels, numbers, order, parameters};
+use crate::batch::Augmentation;
 use crate::engine::cpu::Instructions;
 use crate::kernels::gather;
 use crate::kernels::loss;
 use crate::kernels::matmul;
-use crate::kernels::step::{self, Landmarks, Place, State};
+use crate::kernels::step::{self, Landmarks, State};
 use crate::math::{Activation, Loss, Real, Shape};
-use crate::schedule::Augmentation;
+use crate::update::StepSlots;
 use pulp::{Simd, WithSimd};
 use std::hint::black_box;
 
@@ -153,8 +154,8 @@ impl<T: Real> WithSimd for &mut Update<T> {
         let (minimum, rest) = self.landmarks.split_at(self.gradient.len());
         let (direction, curvature) = rest.split_at(minimum.len());
         let landmarks = Landmarks { minimum, direction, curvature };
-        let place = Place { read: 0, write: 0, velocity: 0 };
+        let slots = StepSlots { read: 0, write: 0, velocity: 0 };
         // The moments too: a compiler leaves out what nobody looks at.
-        black_box(step::cpu(&motion(), place, &self.gradient, landmarks, &mut self.state));
+        black_box(step::cpu(&coefficients(), slots, &self.gradient, landmarks, &mut self.state));
     }
 }

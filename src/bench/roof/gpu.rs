@@ -4,7 +4,7 @@ use super::ROUNDS;
 use crate::engine::EngineError;
 use crate::engine::gpu::device::Dispatch;
 use crate::engine::gpu::device::{Buffer, Device};
-use crate::kernels::{Place, copy, peak};
+use crate::kernels::{LaneStep, copy, peak};
 
 /// A dispatch that takes this long, seconds, is long enough: the clock's ticks and the launch are a small part of it.
 const LONG: f64 = 5e-3;
@@ -22,19 +22,19 @@ const MOST_LINKS: u32 = 1 << 14;
 const MOST_BYTES: u64 = 512 << 20;
 
 /// The one lane of both kernels, which is busy.
-fn places(device: &Device) -> Buffer {
-    device.buffer_of("places", &[Place { busy: 1, ..Place::default() }])
+fn lane_steps(device: &Device) -> Buffer {
+    device.buffer_of("lane_steps", &[LaneStep { busy: 1, ..LaneStep::default() }])
 }
 
 pub fn flops_per_s(device: &Device) -> Result<f64, EngineError> {
-    let places = places(device);
+    let lane_steps = lane_steps(device);
     let invocations = u64::from(PEAK_GROUPS) * peak::WORKGROUP as u64;
     let sums = device.buffer("sums", 16 * invocations);
     let pipeline = device.pipeline(&peak::KERNEL, &[]);
     let mut links = 1;
     loop {
         let params = peak::Params { step: 0, lanes: 1, links, factor: 0.5 };
-        let dispatch = device.dispatch(&pipeline, &[&places, &sums], &params, [PEAK_GROUPS, 1, 1]);
+        let dispatch = device.dispatch(&pipeline, &[&lane_steps, &sums], &params, [PEAK_GROUPS, 1, 1]);
         let flops = (invocations * peak::flops(links)) as f64;
         if device.time(std::slice::from_ref(&dispatch))?[0] >= LONG || links == MOST_LINKS {
             return Ok(flops / shortest(device, &dispatch)?);
@@ -50,7 +50,7 @@ pub fn bytes_per_s(device: &Device) -> Result<f64, EngineError> {
     let stride = COPY_GROUPS * copy::WORKGROUP as u32;
     let params = copy::Params { step: 0, lanes: 1, elements: (bytes / 16) as u32, stride };
     let pipeline = device.pipeline(&copy::KERNEL, &[]);
-    let dispatch = device.dispatch(&pipeline, &[&places(device), &source, &copied], &params, [COPY_GROUPS, 1, 1]);
+    let dispatch = device.dispatch(&pipeline, &[&lane_steps(device), &source, &copied], &params, [COPY_GROUPS, 1, 1]);
     Ok((2 * bytes) as f64 / shortest(device, &dispatch)?)
 }
 

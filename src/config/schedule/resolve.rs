@@ -4,7 +4,7 @@
 
 use super::{Means, PmfSpec, ScheduleSpec};
 use crate::config::NamedPmf;
-use crate::schedule::{Crew, Iid, LONGEST, Named, Schedule, ScheduleError, Trace};
+use crate::delay::{Crew, Iid, LONGEST, Named, Schedule, ScheduleError, Trace};
 
 impl ScheduleSpec {
     /// The schedule with this delay, in updates: of `delay + 1` workers where there are workers, and of this mean delay.

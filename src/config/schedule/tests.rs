@@ -1,7 +1,7 @@
 //! The grammar of schedules against texts written by hand, and against itself.
 
 use super::*;
-use crate::schedule::Schedule;
+use crate::delay::Schedule;
 use crate::theory::DelayProcess;
 use proptest::prelude::*;
 

@@ -7,7 +7,7 @@ use crate::engine::run_steps::RunSteps;
 use crate::engine::{Observation, Run, StateError};
 use crate::kernels::step::{self, Landmarks, State};
 use crate::kernels::{finish, observe, renew};
-use crate::rule::course::Leg;
+use crate::rule::steps::RunStep;
 use aligned_vec::AVec;
 use pulp::Simd;
 use std::io::{Read, Write};
@@ -117,20 +117,20 @@ impl<T: Precision> Lane<T> {
         let Self { steps, state, statistics, .. } = self;
         let Workbench { gradient, anchor, scratch } = workbench;
         let Shared { gradients, minimum, direction, curvature, .. } = shared;
-        let (Leg { place, motion, .. }, rows) = steps.next_with_rows();
+        let (RunStep { slots, coefficients, .. }, rows) = steps.next_with_rows();
         let landmarks = Landmarks { minimum, direction, curvature };
         let anchor = self.centred.then(|| {
             gradients.loss_and_gradient(simd, minimum, rows, scratch, anchor);
             &anchor[..]
         });
-        let weights = &state.history[place.read * gradient.len()..][..gradient.len()];
+        let weights = &state.history[slots.read * gradient.len()..][..gradient.len()];
         let loss = gradients.loss_and_gradient(simd, weights, rows, scratch, gradient);
         gradients.freshen(scratch, statistics);
         let weight_decay = T::of(shared.spec.problem.weight_decay());
-        if motion.wants_finish() {
-            finish::cpu(&motion, weight_decay, place, landmarks, state, anchor, gradient);
+        if coefficients.wants_finish() {
+            finish::cpu(&coefficients, weight_decay, slots, landmarks, state, anchor, gradient);
         }
-        let moments = step::cpu(&motion, place, gradient, landmarks, state);
+        let moments = step::cpu(&coefficients, slots, gradient, landmarks, state);
         let (objective, finite) = observe::cpu(loss, weight_decay, &moments);
         Observation {
             distance_squared: moments.distance_squared.widen(),

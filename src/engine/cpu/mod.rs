@@ -23,9 +23,9 @@ use super::{
     Engine, EngineError, EngineInfo, Evaluation, Footprint, Observation, Observations, Part, Renewal, Run, StateError,
     Wave, WaveSpec,
 };
+use crate::batch::RowTables;
 use crate::model;
 use crate::problem::Problem;
-use crate::schedule::RowTables;
 use aligned_vec::AVec;
 use evaluate::Candidate;
 use gradient::Gradients;

@@ -7,7 +7,7 @@ use tauscope::engine::Engine;
 use tauscope::engine::gpu::device::Device;
 use tauscope::engine::gpu::device::Dispatch;
 use tauscope::engine::gpu::{Paths, Rehearsal};
-use tauscope::kernels::{Place, copy, peak};
+use tauscope::kernels::{LaneStep, copy, peak};
 
 /// A kernel that has no lanes but one, which is idle unless `busy`.
 fn bind<P: bytemuck::Pod>(
@@ -18,8 +18,8 @@ fn bind<P: bytemuck::Pod>(
     params: &P,
     groups: u32,
 ) -> Dispatch {
-    let places = device.buffer_of("places", &[Place { busy, ..Place::default() }]);
-    let buffers = [&[&places], buffers].concat();
+    let lane_steps = device.buffer_of("lane_steps", &[LaneStep { busy, ..LaneStep::default() }]);
+    let buffers = [&[&lane_steps], buffers].concat();
     device.dispatch(&device.pipeline(kernel, &[]), &buffers, params, [groups, 1, 1])
 }
 

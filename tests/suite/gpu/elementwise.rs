@@ -3,16 +3,17 @@
 use super::lanes::*;
 use crate::common::{KERNEL_F32, assert_close, gpu};
 use strum::IntoEnumIterator;
+use tauscope::batch::{Augmentation, MOST_CROP};
 use tauscope::engine::gpu::device::{Buffer, Device};
-use tauscope::kernels::motion::Motion;
-use tauscope::kernels::{Place, gather, loss, observe, quadratic, step};
+use tauscope::kernels::update::Update;
+use tauscope::kernels::{LaneStep, gather, loss, observe, quadratic, step};
 use tauscope::math::{Loss, Shape};
-use tauscope::schedule::{Augmentation, MOST_CROP};
+use tauscope::update::UpdateCoefficients;
 
 #[test]
 fn loss_and_its_gradient_agree() {
     let device = gpu().device();
-    let places = places(device);
+    let lane_steps = lane_steps(device);
     for loss in Loss::iter() {
         for (case, rows) in around(loss::WORKGROUP).into_iter().enumerate() {
             let classes = [2, 3, 10, 33, 5][case];
@@ -32,7 +33,7 @@ fn loss_and_its_gradient_agree() {
                 scale: 1.0 / rows as f32,
             };
             let (on_device, sums) = (device.buffer_of("outputs", &outputs), nan(device, LANES * partials));
-            let buffers = [&places, &device.buffer_of("labels", &labels), &on_device, &sums];
+            let buffers = [&lane_steps, &device.buffer_of("labels", &labels), &on_device, &sums];
             run(&loss::KERNEL, &loss.variant(), &buffers, &params, [partials as u32, LANES as u32, 1]);
 
             let gradient = read(&on_device, outputs.len());
@@ -74,15 +75,15 @@ fn gather_copies_the_samples_of_the_step_as_they_are_or_augmented() {
             }
         }
         let firsts = [rows / 2 + 3, 0, 1];
-        let mut places = vec![Place::default(); 2 * LANES];
+        let mut lane_steps = vec![LaneStep::default(); 2 * LANES];
         for lane in BUSY {
-            places[LANES + lane] = Place { rows: firsts[lane] as u32, ..PLACES[lane].into() };
+            lane_steps[LANES + lane] = LaneStep { rows: firsts[lane] as u32, ..STEP_SLOTS[lane].into() };
         }
         let params = gather::params(LANES, rows, shape, augmentation);
         let inputs = nan(device, LANES * rows * features);
         let picked = device.buffer_of("labels", &vec![99u32; LANES * rows]);
         let buffers = [
-            &device.buffer_of("places", &places),
+            &device.buffer_of("lane_steps", &lane_steps),
             &device.buffer_of("order", &order),
             &device.buffer_of("data", &data),
             &device.buffer_of("data_labels", &data_labels),
@@ -109,7 +110,7 @@ fn gather_copies_the_samples_of_the_step_as_they_are_or_augmented() {
 #[test]
 fn quadratic_agrees() {
     let device = gpu().device();
-    let places = places(device);
+    let lane_steps = lane_steps(device);
     for parameters in around(quadratic::WORKGROUP) {
         let eigenvalues: Vec<f32> = uniform(13, parameters).iter().map(|x| x + 2.0).collect();
         let history = uniform(14, LANES * SLOTS * parameters);
@@ -123,12 +124,12 @@ fn quadratic_agrees() {
         };
         let (gradient, sums) = (nan(device, LANES * parameters), nan(device, LANES * partials));
         let (on_device, ring) = (device.buffer_of("eigenvalues", &eigenvalues), device.buffer_of("history", &history));
-        let buffers = [&places, &on_device, &ring, &gradient, &sums];
+        let buffers = [&lane_steps, &on_device, &ring, &gradient, &sums];
         run(&quadratic::KERNEL, &[], &buffers, &params, [partials as u32, LANES as u32, 1]);
 
         let (gradient, sums) = (read(&gradient, LANES * parameters), read(&sums, LANES * partials));
         for index in BUSY {
-            let weights = wide(&lane(&history, index)[PLACES[index].read * parameters..][..parameters]);
+            let weights = wide(&lane(&history, index)[STEP_SLOTS[index].read * parameters..][..parameters]);
             let mut expected = vec![0.0; parameters];
             let value = quadratic::cpu(&wide(&eigenvalues), &weights, &mut expected);
             let what = format!("{parameters} parameters, lane {index}");
@@ -143,13 +144,13 @@ fn quadratic_agrees() {
 #[test]
 fn observe_finishes_sums_of_any_length() {
     let device = gpu().device();
-    let places = places(device);
+    let lane_steps = lane_steps(device);
     for (case, losses) in around(observe::WORKGROUP).into_iter().enumerate() {
         let moments = around(observe::WORKGROUP)[4 - case];
         let loss_partials = uniform(20, LANES * losses);
         let mut moment_partials = uniform(21, LANES * moments * 4);
         moment_partials.iter_mut().skip(3).step_by(4).for_each(|count| *count = 0.0);
-        let (seen, params) = check_observe(device, &places, &loss_partials, &moment_partials, losses, moments);
+        let (seen, params) = check_observe(device, &lane_steps, &loss_partials, &moment_partials, losses, moments);
         for index in BUSY {
             let total = |member: usize| wide(lane(&moment_partials, index)).iter().skip(member).step_by(4).sum::<f64>();
             let moments = step::Moments { distance_squared: total(0), projection: total(1), read_squared: total(2) };
@@ -166,7 +167,7 @@ fn observe_finishes_sums_of_any_length() {
 #[test]
 fn observe_flags_whatever_is_not_finite() {
     let device = gpu().device();
-    let places = places(device);
+    let lane_steps = lane_steps(device);
     let (losses, moments) = (70, 70);
     for fault in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         for planted in ["nowhere", "loss", "distance", "weight"] {
@@ -178,7 +179,7 @@ fn observe_flags_whatever_is_not_finite() {
                 "weight" => moment_partials[(2 * moments + 33) * 4 + 3] = 1.0,
                 _ => {}
             }
-            let (seen, _) = check_observe(device, &places, &loss_partials, &moment_partials, losses, moments);
+            let (seen, _) = check_observe(device, &lane_steps, &loss_partials, &moment_partials, losses, moments);
             assert_eq!(lane(&seen, 0)[3], 1.0, "{fault} in the {planted} of another lane");
             assert_eq!(lane(&seen, 2)[3], if planted == "nowhere" { 1.0 } else { 0.0 }, "{fault} in the {planted}");
         }
@@ -188,7 +189,7 @@ fn observe_flags_whatever_is_not_finite() {
 /// The observations of the second step; the first one's must stay as they were.
 fn check_observe(
     device: &Device,
-    places: &Buffer,
+    lane_steps: &Buffer,
     loss_partials: &[f32],
     moment_partials: &[f32],
     losses: usize,
@@ -203,7 +204,7 @@ fn check_observe(
     };
     let seen = nan(device, 2 * LANES * 4);
     let (a, b) = (device.buffer_of("losses", loss_partials), device.buffer_of("moments", moment_partials));
-    run(&observe::KERNEL, &[], &[places, &a, &b, &seen], &params, [LANES as u32, 1, 1]);
+    run(&observe::KERNEL, &[], &[lane_steps, &a, &b, &seen], &params, [LANES as u32, 1, 1]);
     let seen = read(&seen, 2 * LANES * 4);
     assert_untouched("the step at rest", &seen[..LANES * 4]);
     (seen[LANES * 4..].to_vec(), params)
@@ -213,7 +214,7 @@ fn check_observe(
 fn step_counts_weights_that_are_not_finite() {
     let device = gpu().device();
     let parameters = 3 * step::WORKGROUP + 7;
-    let place = Place { busy: 1, ..Place::default() };
+    let place = LaneStep { busy: 1, ..LaneStep::default() };
     for fault in [f32::NAN, f32::INFINITY] {
         let mut gradient = vec![0.0f32; parameters];
         gradient[parameters - 1] = fault;
@@ -231,10 +232,10 @@ fn step_counts_weights_that_are_not_finite() {
         };
         let zeros = |label| device.buffer_of(label, &vec![0.0f32; parameters]);
         let sums = nan(device, partials * 4);
-        let sgd = Motion { lr: 1.0, direct: 1.0, ..Motion::default() };
-        let updates = device.buffer_of("updates", &[sgd.update()]);
+        let sgd = UpdateCoefficients { lr: 1.0, gradient_to_weights: 1.0, ..UpdateCoefficients::default() };
+        let updates = device.buffer_of("updates", &[Update::from(&sgd)]);
         let buffers = [
-            &device.buffer_of("places", &[place]),
+            &device.buffer_of("lane_steps", &[place]),
             &updates,
             &device.buffer_of("gradient", &gradient),
             &device.buffer_of("landmarks", &vec![0.0f32; 3 * parameters]),

@@ -5,8 +5,9 @@
 //! bits may depend on.
 
 use super::lanes::*;
-use super::update::{Lanes, PLANES, WEIGHT_DECAY, Wide, motions, updates};
+use super::update::{Lanes, PLANES, WEIGHT_DECAY, Wide, coefficients, updates};
 use crate::common::{KERNEL_F32, assert_close, gpu};
+use tauscope::delay::Schedule;
 
 use super::waves;
 use strum::IntoEnumIterator;
@@ -15,15 +16,14 @@ use tauscope::data::{DataSource, Dataset};
 use tauscope::engine::gpu::Paths;
 use tauscope::engine::{Engine, EngineError, Needs, WaveSpec};
 use tauscope::kernels::fused::{KERNEL, Params, Shape};
-use tauscope::kernels::motion::Motion;
 use tauscope::kernels::packing::{Packing, pad_rows, quads};
-use tauscope::kernels::{Place, finish, gather, observe, step};
+use tauscope::kernels::{LaneStep, finish, gather, observe, step};
 use tauscope::math::{Activation, Loss};
 use tauscope::model::Model;
 use tauscope::model::Pass;
 use tauscope::problem::{Network, Problem};
 use tauscope::rule::RuleKind;
-use tauscope::schedule::Schedule;
+use tauscope::update::UpdateCoefficients;
 
 /// Bytes of workgroup memory of the device.
 fn memory() -> usize {
@@ -48,7 +48,14 @@ fn network(widths: &[usize], rows: usize, activation: Activation, loss: Loss) ->
 }
 
 /// One step of three lanes, of which one is idle, on batches of `rows` rows, which are the first ones or drawn.
-fn check(what: &str, network: &Network, shape: &Shape, rows: usize, drawn: bool, motions: &[Motion; LANES]) {
+fn check(
+    what: &str,
+    network: &Network,
+    shape: &Shape,
+    rows: usize,
+    drawn: bool,
+    coefficients: &[UpdateCoefficients; LANES],
+) {
     let device = gpu().device();
     let (data, model, parameters) = (&network.data, network.model.perceptron().unwrap(), network.dimension());
     let (lanes, packing) = (Lanes::new(parameters), Packing::of(model));
@@ -62,9 +69,9 @@ fn check(what: &str, network: &Network, shape: &Shape, rows: usize, drawn: bool,
     // The lanes' rows overlap, as those of lanes that share them do.
     let firsts = [rows / 2 + 3, 0, 1];
     let order = labels(23, 2 * rows + 3, data.samples());
-    let mut places = vec![Place::default(); 2 * LANES];
+    let mut lane_steps = vec![LaneStep::default(); 2 * LANES];
     for lane in BUSY {
-        places[LANES + lane] = Place { rows: firsts[lane] as u32, ..PLACES[lane].into() };
+        lane_steps[LANES + lane] = LaneStep { rows: firsts[lane] as u32, ..STEP_SLOTS[lane].into() };
     }
     let params = Params {
         step: 0,
@@ -87,8 +94,8 @@ fn check(what: &str, network: &Network, shape: &Shape, rows: usize, drawn: bool,
     let (s, seen) = (on_device("state", &pack(&lanes.state)), nan(device, 2 * LANES * 4));
     let anchor = nan(device, LANES * length);
     let buffers = [
-        &device.buffer_of("places", &places),
-        &updates(device, motions),
+        &device.buffer_of("lane_steps", &lane_steps),
+        &updates(device, coefficients),
         &device.buffer_of("order", &order),
         &on_device("data", &pad_rows(&data.inputs, data.features())),
         &device.buffer_of("labels", &data.labels),
@@ -117,15 +124,15 @@ fn check(what: &str, network: &Network, shape: &Shape, rows: usize, drawn: bool,
             let mut gradient = vec![0.0; parameters];
             (pass.loss_and_gradient(weights, &inputs, &labels, &mut gradient), gradient)
         };
-        let (mut state, motion, place) = (lanes.state(index), &motions[index], PLACES[index]);
+        let (mut state, coefficients, place) = (lanes.state(index), &coefficients[index], STEP_SLOTS[index]);
         let weights = state.history[place.read * parameters..][..parameters].to_vec();
         let (loss, mut gradient) = gradient_at(&mut pass, &weights);
-        if motion.wants_finish() {
-            let at_minimum = motion.centred.then(|| gradient_at(&mut pass, &landmarks.minimum).1);
+        if coefficients.wants_finish() {
+            let at_minimum = coefficients.centred.then(|| gradient_at(&mut pass, &landmarks.minimum).1);
             let (marks, decay) = (landmarks.landmarks(), network.weight_decay);
-            finish::cpu(motion, decay, place, marks, &mut state, at_minimum.as_deref(), &mut gradient);
+            finish::cpu(coefficients, decay, place, marks, &mut state, at_minimum.as_deref(), &mut gradient);
         }
-        let moments = step::cpu(motion, place, &gradient, landmarks.landmarks(), &mut state);
+        let moments = step::cpu(coefficients, place, &gradient, landmarks.landmarks(), &mut state);
         let (objective, _) = observe::cpu(loss, network.weight_decay, &moments);
 
         let what = format!("{what} lane {index}");
@@ -189,7 +196,7 @@ fn a_step_agrees_at_every_shape_activation_and_loss() {
                 let shape = Shape::new(network.model.perceptron().unwrap(), rows, memory(), invocations).unwrap();
                 several += usize::from(shape.tiles > 1);
                 let what = format!("{widths:?} {activation} {loss} {rows} rows {shape:?}");
-                check(&what, &network, &shape, rows, cases % 2 == 1, &motions(kinds[cases % 3], cases % 4 == 0));
+                check(&what, &network, &shape, rows, cases % 2 == 1, &coefficients(kinds[cases % 3], cases % 4 == 0));
                 cases += 1;
             }
         }
@@ -205,7 +212,7 @@ fn a_step_agrees_for_every_rule() {
     for kind in RuleKind::iter() {
         for extra in [false, true] {
             let what = format!("{kind}, clipped and centred: {extra}");
-            check(&what, &network, &shape, rows, extra, &motions(kind, extra));
+            check(&what, &network, &shape, rows, extra, &coefficients(kind, extra));
         }
     }
 }

@@ -4,7 +4,9 @@
 use super::waves::{run, spec};
 use crate::common::{STEPS_F32, assert_close, gpu};
 use std::sync::Arc;
+use tauscope::batch::Augmentation;
 use tauscope::data::Dataset;
+use tauscope::delay::Schedule;
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options, Paths};
 use tauscope::engine::{Engine, EngineError, Footprint, Needs, Observation, Part, Renewal, Run, Wave, WaveSpec};
@@ -15,7 +17,6 @@ use tauscope::model::zoo::Named;
 use tauscope::model::{Model, graph::Graph};
 use tauscope::problem::{Network, Problem};
 use tauscope::rule::RuleKind;
-use tauscope::schedule::{Augmentation, Schedule};
 
 const CLASSES: usize = 3;
 

@@ -5,7 +5,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use tauscope::engine::gpu::device::{Buffer, Device};
-use tauscope::kernels::{Kernel, Place, step};
+use tauscope::kernels::{Kernel, LaneStep};
+use tauscope::update::StepSlots;
 
 pub const LANES: usize = 3;
 /// The lane that no kernel may touch.
@@ -13,10 +14,10 @@ pub const IDLE: usize = 1;
 pub const BUSY: [usize; 2] = [0, 2];
 pub const SLOTS: usize = 3;
 /// A slot of its own for everything, so that no mix-up passes.
-pub const PLACES: [step::Place; LANES] = [
-    step::Place { read: 1, write: 2, velocity: 0 },
-    step::Place { read: 0, write: 0, velocity: 0 },
-    step::Place { read: 2, write: 0, velocity: 1 },
+pub const STEP_SLOTS: [StepSlots; LANES] = [
+    StepSlots { read: 1, write: 2, velocity: 0 },
+    StepSlots { read: 0, write: 0, velocity: 0 },
+    StepSlots { read: 2, write: 0, velocity: 1 },
 ];
 
 /// 1, W-1, W, W+1, 3W+7.
@@ -46,19 +47,19 @@ pub fn lane<T>(values: &[T], lane: usize) -> &[T] {
 
 /// Two steps of a block: in the first all lanes rest, in the second all but one move. So a kernel that confuses the
 /// steps, or moves an idle lane, is found out.
-pub fn places(device: &Device) -> Buffer {
-    let mut places = vec![Place::default(); 2 * LANES];
+pub fn lane_steps(device: &Device) -> Buffer {
+    let mut lane_steps = vec![LaneStep::default(); 2 * LANES];
     for lane in BUSY {
-        places[LANES + lane] = PLACES[lane].into();
+        lane_steps[LANES + lane] = STEP_SLOTS[lane].into();
     }
-    device.buffer_of("places", &places)
+    device.buffer_of("lane_steps", &lane_steps)
 }
 
 pub fn nan(device: &Device, length: usize) -> Buffer {
     device.buffer_of("output", &vec![f32::NAN; length])
 }
 
-/// Runs both steps of [`places`].
+/// Runs both steps of [`lane_steps`].
 pub fn run<P: bytemuck::Pod>(
     kernel: &'static Kernel,
     variant: &[(&'static str, f64)],

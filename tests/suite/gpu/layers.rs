@@ -11,7 +11,7 @@ use tauscope::kernels::norm::Over;
 use tauscope::kernels::norm::{self, Norm};
 use tauscope::kernels::pool::Pooling;
 use tauscope::kernels::pool::{self, Pool};
-use tauscope::kernels::{Batch, Place, evaluate, reduce};
+use tauscope::kernels::{Batch, LaneStep, evaluate, reduce};
 use tauscope::math::{Activation, Loss, Shape, Window};
 
 fn batch(rows: usize, parameters: usize) -> Batch {
@@ -26,7 +26,7 @@ fn lanes_of(buffer: &Buffer, length: usize) -> Vec<Vec<f32>> {
 
 /// The version that a lane reads, in f64.
 fn version(history: &[f32], index: usize, parameters: usize) -> Vec<f64> {
-    wide(&lane(history, index)[PLACES[index].read * parameters..][..parameters])
+    wide(&lane(history, index)[STEP_SLOTS[index].read * parameters..][..parameters])
 }
 
 fn shape(input: Shape, channels: usize, window: Window) -> Shape {
@@ -78,10 +78,10 @@ fn check_convolution(what: &str, layer: &conv::Layer) {
     let [x_there, delta_there, history_there] =
         [&x, &delta, &history].map(|values| device.buffer_of("operand", values));
     let (y, d, gradient) = (nan(device, LANES * above), nan(device, LANES * below), nan(device, LANES * parameters));
-    let places = places(device);
+    let lane_steps = lane_steps(device);
     let dispatch = |product: Product, [a, b, c]: [&Buffer; 3]| {
         let (variant, workgroups) = (layer.variant(product), layer.workgroups(product));
-        run(&conv::KERNEL, &variant, &[&places, a, b, c], &layer.params(product), workgroups);
+        run(&conv::KERNEL, &variant, &[&lane_steps, a, b, c], &layer.params(product), workgroups);
     };
     dispatch(Product::Forward, [&x_there, &history_there, &y]);
     dispatch(Product::Backward, [&delta_there, &history_there, &d]);
@@ -90,7 +90,7 @@ fn check_convolution(what: &str, layer: &conv::Layer) {
         Some((params, workgroups)) => {
             let partials = nan(device, LANES * layer.partials());
             dispatch(Product::Gradient, [&delta_there, &x_there, &partials]);
-            run(&reduce::KERNEL, &[], &[&places, &partials, &gradient], &params, workgroups);
+            run(&reduce::KERNEL, &[], &[&lane_steps, &partials, &gradient], &params, workgroups);
         }
     }
     let (y, d, gradient) = (lanes_of(&y, above), lanes_of(&d, below), lanes_of(&gradient, parameters));
@@ -129,7 +129,7 @@ fn check_convolution(what: &str, layer: &conv::Layer) {
 #[test]
 fn pooling_agrees_at_every_shape_and_the_first_of_equals_wins() {
     let device = gpu().device();
-    let places = places(device);
+    let lane_steps = lane_steps(device);
     let cases = [
         (Shape::new(1, 1, 1), window(1, 1, 0), 1),
         (Shape::new(3, 6, 4), window(2, 2, 0), 3),
@@ -150,7 +150,7 @@ fn pooling_agrees_at_every_shape_and_the_first_of_equals_wins() {
         let (y, d) = (nan(device, LANES * above), nan(device, LANES * below));
         for (pass, result) in [(pool::Pass::Forward, &y), (pool::Pass::Backward, &d)] {
             let (params, workgroups) = pool.params(pass, LANES, rows);
-            let buffers = [&places, &x_there, &delta_there, result];
+            let buffers = [&lane_steps, &x_there, &delta_there, result];
             run(&pool::KERNEL, &pool.variant(pass), &buffers, &params, workgroups);
         }
         let (y, d) = (lanes_of(&y, above), lanes_of(&d, below));
@@ -176,7 +176,7 @@ fn a_maximum_hides_no_nan() {
     let x: Vec<f32> = (0..16).map(|i| if i % 4 == i / 4 { f32::NAN } else { 1.0 }).collect();
     let (x, y) = (device.buffer_of("x", &x.repeat(LANES)), device.buffer_of("y", &[0.0f32; 4 * LANES]));
     let (params, workgroups) = pool.params(pool::Pass::Forward, LANES, 1);
-    let buffers = [&places(device), &x, &device.buffer("no delta", 0), &y];
+    let buffers = [&lane_steps(device), &x, &device.buffer("no delta", 0), &y];
     run(&pool::KERNEL, &pool.variant(pool::Pass::Forward), &buffers, &params, workgroups);
     assert!(lanes_of(&y, 4)[0].iter().all(|y| y.is_nan()));
 }
@@ -184,7 +184,7 @@ fn a_maximum_hides_no_nan() {
 #[test]
 fn norms_agree_and_keep_running_statistics() {
     let device = gpu().device();
-    let places = places(device);
+    let lane_steps = lane_steps(device);
     let of_batch = Over::Batch { statistics: 5 };
     let wide_unit = 3 * norm::WORKGROUP + 7;
     let cases = [
@@ -224,7 +224,7 @@ fn norms_agree_and_keep_running_statistics() {
             (norm::Pass::Backward, &below),
             (norm::Pass::Gradient, &gradient),
         ] {
-            let buffers = [&places, &history_there, &x_there, &delta_there, &moments, &running_there, output];
+            let buffers = [&lane_steps, &history_there, &x_there, &delta_there, &moments, &running_there, output];
             run(&norm::KERNEL, &layer.variant(pass), &buffers, &layer.params(), layer.workgroups(pass));
         }
         let [y, evaluated, below] = [y, evaluated, below].map(|buffer| lanes_of(&buffer, elements));
@@ -266,14 +266,14 @@ fn norms_agree_and_keep_running_statistics() {
 #[test]
 fn what_is_done_to_numbers_one_by_one_agrees() {
     let device = gpu().device();
-    let places = places(device);
+    let lane_steps = lane_steps(device);
     for elements in around(elementwise::WORKGROUP) {
         let (one, other) = (uniform(1, LANES * elements), uniform(2, LANES * elements));
         let (params, workgroups) = elementwise::params(LANES, elements);
         let check = |operation: Operation, expected: &dyn Fn(f64, f64) -> f64| {
             let sums = operation == Operation::Accumulate;
             let result = if sums { device.buffer_of("other", &other) } else { nan(device, one.len()) };
-            let buffers = [&places, &device.buffer_of("one", &one), &device.buffer_of("other", &other), &result];
+            let buffers = [&lane_steps, &device.buffer_of("one", &one), &device.buffer_of("other", &other), &result];
             run(&elementwise::KERNEL, &operation.variant(), &buffers, &params, workgroups);
             let found = lanes_of(&result, elements);
             for index in BUSY {
@@ -318,13 +318,13 @@ fn an_evaluation_counts_samples_once_and_the_first_of_equal_outputs() {
             partials: partials as u32,
             stride: 2 * partials as u32,
         };
-        let mut chunks = vec![Place::default(); 2 * LANES];
+        let mut chunks = vec![LaneStep::default(); 2 * LANES];
         for lane in BUSY {
-            (chunks[lane], chunks[LANES + lane]) = (PLACES[lane].into(), PLACES[lane].into());
+            (chunks[lane], chunks[LANES + lane]) = (STEP_SLOTS[lane].into(), STEP_SLOTS[lane].into());
         }
         let results = nan(device, LANES * 2 * partials * 2);
         let buffers = [
-            &device.buffer_of("places", &chunks),
+            &device.buffer_of("lane_steps", &chunks),
             &device.buffer_of("labels", &labels),
             &device.buffer_of("outputs", &outputs),
             &results,

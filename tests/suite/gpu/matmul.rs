@@ -4,7 +4,7 @@ use super::lanes::*;
 use crate::common::{ACTIVATION_F32, KERNEL_F32, assert_close, gpu};
 use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::Buffer;
-use tauscope::kernels::Place;
+use tauscope::kernels::LaneStep;
 use tauscope::kernels::matmul::{self, Dense, Epilogue};
 use tauscope::kernels::tile::Tile;
 use tauscope::math::Activation;
@@ -28,17 +28,17 @@ fn dense(rows: usize, inputs: usize, outputs: usize, shared_input: bool) -> Dens
 /// Weight and bias of a lane at the slot that it reads.
 fn layer_weights(layer: &Dense, history: &[f32], index: usize) -> (Vec<f64>, Vec<f64>) {
     let parameters = layer.parameters as usize;
-    let version = &lane(history, index)[PLACES[index].read * parameters..][..parameters];
+    let version = &lane(history, index)[STEP_SLOTS[index].read * parameters..][..parameters];
     let weight = &version[layer.weight as usize..][..(layer.inputs * layer.outputs) as usize];
     let bias = &version[layer.bias as usize..][..layer.outputs as usize];
     (wide(weight), wide(bias))
 }
 
 fn product(tile: Tile, epilogue: Epilogue, params: &matmul::Params, buffers: [&Buffer; 4]) {
-    let places = places(gpu().device());
+    let lane_steps = lane_steps(gpu().device());
     let [a, b, c, slope] = buffers;
     let workgroups = tile.workgroups(params.rows, params.columns, params.lanes);
-    run(&matmul::KERNEL, &matmul::variant(tile, epilogue), &[&places, a, b, c, slope], params, workgroups);
+    run(&matmul::KERNEL, &matmul::variant(tile, epilogue), &[&lane_steps, a, b, c, slope], params, workgroups);
 }
 
 fn check_forward(tile: Tile, activation: Option<Activation>, rows: usize, inputs: usize, outputs: usize, shared: bool) {
@@ -178,13 +178,13 @@ fn activate(activation: Activation, arguments: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let device = gpu().device();
     let rows = arguments.len();
     let layer = Dense { lanes: 1, slots: 1, parameters: 2, weight: 0, bias: 1, ..dense(rows, 1, 1, true) };
-    let places = device.buffer_of("places", &[Place { busy: 1, ..Place::default() }; 2]);
+    let lane_steps = device.buffer_of("lane_steps", &[LaneStep { busy: 1, ..LaneStep::default() }; 2]);
     let (a, b) = (device.buffer_of("a", arguments), device.buffer_of("b", &[1.0f32, 0.0]));
     let (c, slope) = (nan(device, rows), nan(device, rows));
     let (tile, params) = (Tile::for_shape(rows as u32, 1), layer.forward());
     let workgroups = tile.workgroups(params.rows, params.columns, 1);
     let variant = matmul::variant(tile, Epilogue::Forward(Some(activation)));
-    run(&matmul::KERNEL, &variant, &[&places, &a, &b, &c, &slope], &params, workgroups);
+    run(&matmul::KERNEL, &variant, &[&lane_steps, &a, &b, &c, &slope], &params, workgroups);
     (read(&c, rows), read(&slope, rows))
 }
 

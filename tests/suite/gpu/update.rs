@@ -5,24 +5,32 @@ use crate::common::{KERNEL_F32, assert_close, gpu};
 use aligned_vec::AVec;
 use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::{Buffer, Device};
-use tauscope::kernels::motion::{Motion, Update};
 use tauscope::kernels::step::{Landmarks, State};
-use tauscope::kernels::{Place, finish, renew, start, step};
+use tauscope::kernels::update::Update;
+use tauscope::kernels::{LaneStep, finish, renew, start, step};
 use tauscope::rule::{Arrival, Rule, RuleKind};
+use tauscope::update::UpdateCoefficients;
 
 pub const WEIGHT_DECAY: f32 = 0.01;
 
-/// A rule's motions in every lane, at learning rates and ages of their own; those of one lane that clips and is centred,
+/// A rule's coefficients in every lane, at learning rates and ages of their own; those of one lane that clips and is centred,
 /// whatever the rule.
-pub fn motions(kind: RuleKind, extra: bool) -> [Motion; LANES] {
+pub fn coefficients(kind: RuleKind, extra: bool) -> [UpdateCoefficients; LANES] {
     std::array::from_fn(|lane| {
         let rule = Rule::new(kind, 0.875, 0.25);
         let arrival = Arrival { age: lane as u64, updates: 7, workers: 3, mean_delay: 2.0 };
-        let motion = (rule.definition().turn)(&rule, &arrival, &mut 1).motion;
-        let lr = [0.3, 0.1, 0.07][lane] * motion.lr;
-        let shrink = 0.01 * motion.shrink;
-        let ceiling = if extra { Some(0.5) } else { motion.ceiling };
-        Motion { lr, shrink, decay: f64::from(WEIGHT_DECAY), ceiling, centred: extra, ..motion }
+        let coefficients = (rule.definition().update)(&rule, &arrival, &mut 1).coefficients;
+        let lr = [0.3, 0.1, 0.07][lane] * coefficients.lr;
+        let decoupled_decay = 0.01 * coefficients.decoupled_decay;
+        let clip_norm = if extra { Some(0.5) } else { coefficients.clip_norm };
+        UpdateCoefficients {
+            lr,
+            decoupled_decay,
+            decay: f64::from(WEIGHT_DECAY),
+            clip_norm,
+            centred: extra,
+            ..coefficients
+        }
     })
 }
 
@@ -94,9 +102,9 @@ impl Wide {
     }
 }
 
-/// Only the second step of the block moves anything, see [`places`].
-pub fn updates(device: &Device, motions: &[Motion; LANES]) -> Buffer {
-    let second = motions.iter().map(Motion::update);
+/// Only the second step of the block moves anything, see [`lane_steps`].
+pub fn updates(device: &Device, coefficients: &[UpdateCoefficients; LANES]) -> Buffer {
+    let second = coefficients.iter().map(Update::from);
     let updates: Vec<Update> = std::iter::repeat_n(Update::default(), LANES).chain(second).collect();
     device.buffer_of("updates", &updates)
 }
@@ -112,7 +120,7 @@ fn step_agrees_for_every_rule() {
 
 fn check_step(kind: RuleKind, parameters: usize) {
     let device = gpu().device();
-    let (lanes, motions) = (Lanes::new(parameters), motions(kind, false));
+    let (lanes, coefficients) = (Lanes::new(parameters), coefficients(kind, false));
     let (landmarks, partials) = (Wide::new(&lanes), step::partials(parameters));
     let params = step::Params {
         step: 0,
@@ -127,7 +135,7 @@ fn check_step(kind: RuleKind, parameters: usize) {
     let (x, ring) = (on_device("server", &lanes.server), on_device("history", &lanes.history));
     let (s, sums) = (on_device("state", &lanes.state), nan(device, LANES * partials * 4));
     let (g, marks) = (on_device("gradient", &lanes.gradient), on_device("landmarks", &lanes.landmarks));
-    let buffers = [&places(device), &updates(device, &motions), &g, &marks, &x, &ring, &s, &sums];
+    let buffers = [&lane_steps(device), &updates(device, &coefficients), &g, &marks, &x, &ring, &s, &sums];
     run(&step::KERNEL, &[], &buffers, &params, [partials as u32, LANES as u32, 1]);
 
     let [x, ring, s] =
@@ -136,7 +144,7 @@ fn check_step(kind: RuleKind, parameters: usize) {
     for index in BUSY {
         let mut state = lanes.state(index);
         let gradient = wide(lane(&lanes.gradient, index));
-        let moments = step::cpu(&motions[index], PLACES[index], &gradient, landmarks.landmarks(), &mut state);
+        let moments = step::cpu(&coefficients[index], STEP_SLOTS[index], &gradient, landmarks.landmarks(), &mut state);
         let what = format!("{kind} {parameters} lane {index}");
         // Divisions by small roots lose a few digits.
         let tolerance = 10.0 * KERNEL_F32;
@@ -170,7 +178,7 @@ fn finish_agrees_for_every_rule_and_leaves_alone_what_wants_nothing_of_it() {
 
 fn check_finish(kind: RuleKind, parameters: usize, extra: bool) {
     let device = gpu().device();
-    let (lanes, motions) = (Lanes::new(parameters), motions(kind, extra));
+    let (lanes, coefficients) = (Lanes::new(parameters), coefficients(kind, extra));
     let landmarks = Wide::new(&lanes);
     let params = finish::Params {
         step: 0,
@@ -185,7 +193,7 @@ fn check_finish(kind: RuleKind, parameters: usize, extra: bool) {
     let (x, ring) = (on_device("server", &lanes.server), on_device("history", &lanes.history));
     let (s, g) = (on_device("state", &lanes.state), on_device("gradient", &lanes.gradient));
     let (marks, anchor) = (on_device("landmarks", &lanes.landmarks), on_device("anchor", &lanes.anchor));
-    let buffers = [&places(device), &updates(device, &motions), &ring, &marks, &x, &anchor, &s, &g];
+    let buffers = [&lane_steps(device), &updates(device, &coefficients), &ring, &marks, &x, &anchor, &s, &g];
     run(&finish::KERNEL, &[], &buffers, &params, [LANES as u32, 1, 1]);
 
     let [g, s] = [(&g, lanes.gradient.len()), (&s, lanes.state.len())].map(|(b, n)| read(b, n));
@@ -193,12 +201,12 @@ fn check_finish(kind: RuleKind, parameters: usize, extra: bool) {
         let mut state = lanes.state(index);
         let mut gradient = wide(lane(&lanes.gradient, index));
         let anchor = wide(lane(&lanes.anchor, index));
-        let motion = &motions[index];
-        if motion.wants_finish() {
-            let anchor = motion.centred.then_some(&anchor[..]);
-            let place = PLACES[index];
+        let coefficients = &coefficients[index];
+        if coefficients.wants_finish() {
+            let anchor = coefficients.centred.then_some(&anchor[..]);
+            let place = STEP_SLOTS[index];
             let decay = f64::from(WEIGHT_DECAY);
-            finish::cpu(motion, decay, place, landmarks.landmarks(), &mut state, anchor, &mut gradient);
+            finish::cpu(coefficients, decay, place, landmarks.landmarks(), &mut state, anchor, &mut gradient);
         }
         let what = format!("{kind} {parameters} lane {index}, clipped and centred: {extra}");
         assert_close(&what, lane(&g, index), &gradient, 10.0 * KERNEL_F32);
@@ -217,16 +225,17 @@ fn start_fills_every_slot_and_forgets_what_was_there() {
         let starts = uniform(30, 3 * parameters);
         let params =
             start::Params { step: 0, parameters: parameters as u32, slots: SLOTS as u32, memories: memories as u32 };
-        let mut places = [Place::default(); LANES];
+        let mut lane_steps = [LaneStep::default(); LANES];
         for (lane, number) in BUSY.into_iter().zip([2, 0]) {
-            places[lane] = Place { busy: 1, read: number, ..Place::default() };
+            lane_steps[lane] = LaneStep { busy: 1, read: number, ..LaneStep::default() };
         }
         let lengths = [1, SLOTS, memories].map(|vectors| vectors * LANES * parameters);
         let [server, history, state] = lengths.map(|length| nan(device, length));
-        let (places, starts_there) = (device.buffer_of("places", &places), device.buffer_of("starts", &starts));
+        let (lane_steps, starts_there) =
+            (device.buffer_of("lane_steps", &lane_steps), device.buffer_of("starts", &starts));
         let groups = parameters.div_ceil(start::WORKGROUP) as u32;
         let pipeline = device.pipeline(&start::KERNEL, &[]);
-        let buffers = [&places, &starts_there, &server, &history, &state];
+        let buffers = [&lane_steps, &starts_there, &server, &history, &state];
         device.run(&[device.dispatch(&pipeline, &buffers, &params, [groups, LANES as u32, 1])], 1);
 
         let seen = [(server, lengths[0]), (history, lengths[1]), (state, lengths[2])];
@@ -261,13 +270,13 @@ fn renew_copies_to_the_bit_and_scales_about_the_minimum() {
             let on_device = |label: &str, values: &[f32]| device.buffer_of(label, values);
             let (x, ring) = (on_device("server", &lanes.server), on_device("history", &lanes.history));
             let (s, marks) = (on_device("state", &lanes.state), on_device("landmarks", &lanes.landmarks));
-            let mut places = [Place::default(); LANES];
-            places[target] = Place { busy: 1, read: source as u32, ..Place::default() };
-            let places = device.buffer_of("places", &places);
+            let mut lane_steps = [LaneStep::default(); LANES];
+            lane_steps[target] = LaneStep { busy: 1, read: source as u32, ..LaneStep::default() };
+            let lane_steps = device.buffer_of("lane_steps", &lane_steps);
             let factors = on_device("factors", &[factor; LANES]);
             let groups = parameters.div_ceil(renew::WORKGROUP) as u32;
             let pipeline = device.pipeline(&renew::KERNEL, &[]);
-            let buffers = [&places, &factors, &marks, &x, &ring, &s];
+            let buffers = [&lane_steps, &factors, &marks, &x, &ring, &s];
             device.run(&[device.dispatch(&pipeline, &buffers, &params, [groups, LANES as u32, 1])], 1);
 
             let seen = [(&x, lanes.server.len()), (&ring, lanes.history.len()), (&s, lanes.state.len())];

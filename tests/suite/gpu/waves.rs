@@ -7,8 +7,11 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::sync::Arc;
 use strum::IntoEnumIterator;
+use tauscope::batch::Sampling;
 use tauscope::config::ScheduleSpec;
 use tauscope::data::Dataset;
+use tauscope::delay::Schedule;
+use tauscope::delay::ScheduleKind;
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::gpu::{Gpu, Paths};
 use tauscope::engine::{Engine, EngineError, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec};
@@ -16,7 +19,6 @@ use tauscope::math::{Activation, Loss, Shape};
 use tauscope::model::Model;
 use tauscope::problem::{Network, Problem, Quadratic};
 use tauscope::rule::{Locality, Rule, RuleKind};
-use tauscope::schedule::{Sampling, Schedule, ScheduleKind};
 
 /// Steps of a comparison: every slot is written several times, and no trajectory has parted from its twin yet.
 const STEPS: usize = 12;

@@ -44,7 +44,7 @@ pub enum Room {
 pub struct Call {
     pub kernel: &'static Kernel,
     variant: Vec<(&'static str, f64)>,
-    /// Behind the places.
+    /// Behind the lane steps.
     buffers: Vec<Room>,
     params: Vec<u8>,
     pub workgroups: [u32; 3],
@@ -68,8 +68,8 @@ impl Call {
     /// On the buffers of `rooms`.
     pub fn dispatch(self, device: &Device, rooms: &HashMap<Room, Buffer>) -> Dispatch {
         let pipeline = device.pipeline(self.kernel, &self.variant);
-        let places = std::iter::once(Room::Places);
-        let buffers: Vec<&Buffer> = places.chain(self.buffers).map(|room| &rooms[&room]).collect();
+        let lane_steps = std::iter::once(Room::Places);
+        let buffers: Vec<&Buffer> = lane_steps.chain(self.buffers).map(|room| &rooms[&room]).collect();
         device.bind(&pipeline, &buffers, self.params, self.workgroups)
     }
 }

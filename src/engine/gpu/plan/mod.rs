@@ -10,9 +10,9 @@ pub use path::{Path, Paths};
 use crate::data::Dataset;
 use crate::engine::gpu::layers::{Call, Pass, Purpose};
 use crate::engine::{EngineError, WaveSpec};
-use crate::kernels::motion::Update;
 use crate::kernels::packing::Packing;
 use crate::kernels::tile::Tile;
+use crate::kernels::update::Update;
 use crate::kernels::{Batch, finish, gather, loss, quadratic, step};
 use crate::problem::{Network, Problem};
 use sizes::{Size, WORD, sizes};
@@ -260,6 +260,7 @@ pub fn rows(network: &Network, spec: &WaveSpec) -> usize {
 mod tests {
     use super::path::MOST_STEPS;
     use super::*;
+    use crate::batch::Sampling;
     use crate::data::{DataSource, Dataset};
     use crate::engine::Needs;
     use crate::kernels::fused::MOST_TURNS;
@@ -267,7 +268,6 @@ mod tests {
     use crate::model::Model;
     use crate::model::zoo::Named;
     use crate::problem::Quadratic;
-    use crate::schedule::Sampling;
     use std::sync::Arc;
 
     fn spec(problem: Problem, batch: Option<usize>, lanes: usize) -> WaveSpec {

@@ -9,9 +9,9 @@ use crate::engine::WaveSpec;
 use crate::engine::gpu::layers::Pass;
 use crate::engine::gpu::wave::starts;
 use crate::kernels::fused::Layer;
-use crate::kernels::motion::Update;
 use crate::kernels::packing::padded;
-use crate::kernels::{Place, evaluate};
+use crate::kernels::update::Update;
+use crate::kernels::{LaneStep, evaluate};
 use crate::problem::{Network, Problem};
 
 /// Bytes of an f32 or u32.
@@ -49,7 +49,7 @@ impl Size {
 pub fn sizes(plan: &Plan, spec: &WaveSpec, lanes: usize) -> Vec<Size> {
     let (shared, per_lane) = (Size::shared, Size::per_lane);
     let words = |bytes: usize| bytes / WORD as usize;
-    let (place, update) = (words(size_of::<Place>()), words(size_of::<Update>()));
+    let (place, update) = (words(size_of::<LaneStep>()), words(size_of::<Update>()));
     let mut sizes = vec![
         shared("landmarks", 3 * plan.parameters),
         shared("starts", starts::ROOM.min(lanes) * plan.parameters),
@@ -60,7 +60,7 @@ pub fn sizes(plan: &Plan, spec: &WaveSpec, lanes: usize) -> Vec<Size> {
         per_lane("observations", 4 * plan.room),
         per_lane("updates", update * plan.room),
         per_lane("order", spec.batch.unwrap_or(0) * plan.room),
-        per_lane("places", place * plan.room),
+        per_lane("lane_steps", place * plan.room),
         // Where each begins and goes on from, and at what scale.
         per_lane("beginnings", 2 * place + 1),
     ];
@@ -131,7 +131,7 @@ fn evaluation(plan: &Plan, network: &Network) -> Vec<Size> {
     sizes.extend([
         Size::per_lane("labels", rows),
         Size::per_lane("results", most * evaluate::partials(rows) * 2),
-        Size::per_lane("places", most * size_of::<Place>() / WORD as usize),
+        Size::per_lane("lane_steps", most * size_of::<LaneStep>() / WORD as usize),
     ]);
     sizes
 }

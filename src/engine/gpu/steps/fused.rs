@@ -42,9 +42,21 @@ impl Fused {
         let layers: Vec<fused::Layer> = shape.layers(model);
         let layers = device.buffer_of("layers", &layers);
         let anchor = wave.per_lane("anchor", if spec.needs.centred { plan.parameters } else { 0 });
-        let Workspace { places, updates, order, landmarks, server, history, state, observations, .. } = wave;
-        let buffers =
-            [places, updates, order, inputs, labels, &layers, landmarks, server, history, state, &anchor, observations];
+        let Workspace { lane_steps, updates, order, landmarks, server, history, state, observations, .. } = wave;
+        let buffers = [
+            lane_steps,
+            updates,
+            order,
+            inputs,
+            labels,
+            &layers,
+            landmarks,
+            server,
+            history,
+            state,
+            &anchor,
+            observations,
+        ];
         let pipeline = device.pipeline(&KERNEL, &shape.variant(model.activation, network.loss));
         Self { dispatch: device.dispatch(&pipeline, &buffers, &params, [wave.lanes(), 1, 1]), params }
     }

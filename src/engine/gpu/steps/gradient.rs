@@ -50,7 +50,7 @@ impl Gradient<'_> {
             weight_decay: spec.problem.weight_decay() as f32,
         };
         let buffers = [
-            self.wave.places,
+            self.wave.lane_steps,
             self.wave.updates,
             self.wave.history,
             self.wave.landmarks,
@@ -77,7 +77,7 @@ impl Gradient<'_> {
             partials: self.wave.plan.loss_partials as u32,
         };
         let eigenvalues = self.wave.device.buffer_of("eigenvalues", &eigenvalues);
-        let buffers = [self.wave.places, &eigenvalues, self.wave.history, self.gradient, self.loss_partials];
+        let buffers = [self.wave.lane_steps, &eigenvalues, self.wave.history, self.gradient, self.loss_partials];
         let workgroups = [params.partials, self.wave.lanes(), 1];
         self.wave.device.dispatch(&self.wave.device.pipeline(&quadratic::KERNEL, &[]), &buffers, &params, workgroups)
     }
@@ -96,7 +96,7 @@ impl Gradient<'_> {
         };
         let inputs = rooms[&Room::Tape(pass.tape.values[0])].clone();
         let gathering = Gathering {
-            places: self.wave.places,
+            lane_steps: self.wave.lane_steps,
             order: &order,
             augmentation: network.augmentation,
             lanes: spec.lanes,
@@ -106,7 +106,7 @@ impl Gradient<'_> {
         };
         let mut dispatches = vec![self.wave.samples().gather(device, &gathering)];
         let outputs = rooms[&Room::Tape(pass.tape.outputs())].clone();
-        rooms.insert(Room::Places, self.wave.places.clone());
+        rooms.insert(Room::Places, self.wave.lane_steps.clone());
         rooms.insert(Room::Running, self.wave.statistics.clone());
         let mut go = |pass: &Pass, versions: &Buffer, gradient: &Buffer| {
             rooms.insert(Room::Versions, versions.clone());
@@ -138,7 +138,7 @@ impl Gradient<'_> {
             let inputs = self.wave.per_lane("inputs", rows * network.data.features());
             let labels = self.wave.per_lane("labels", rows);
             let gathering = Gathering {
-                places: self.wave.places,
+                lane_steps: self.wave.lane_steps,
                 order: self.wave.order,
                 augmentation: network.augmentation,
                 lanes: self.wave.spec.lanes,
@@ -209,7 +209,7 @@ impl Gradient<'_> {
         let pipeline = self.wave.device.pipeline(&matmul::KERNEL, &matmul::variant(tile, epilogue));
         let [a, b, c, slope] = buffers;
         let workgroups = tile.workgroups(params.rows, params.columns, params.lanes);
-        self.wave.device.dispatch(&pipeline, &[self.wave.places, a, b, c, slope], params, workgroups)
+        self.wave.device.dispatch(&pipeline, &[self.wave.lane_steps, a, b, c, slope], params, workgroups)
     }
 
     fn loss(&self, network: &Network, rows: usize, label_stride: usize, labels: &Buffer, outputs: &Buffer) -> Dispatch {
@@ -223,7 +223,7 @@ impl Gradient<'_> {
             scale: 1.0 / rows as f32,
         };
         let pipeline = self.wave.device.pipeline(&loss::KERNEL, &network.loss.variant());
-        let buffers = [self.wave.places, labels, outputs, self.loss_partials];
+        let buffers = [self.wave.lane_steps, labels, outputs, self.loss_partials];
         self.wave.device.dispatch(&pipeline, &buffers, &params, [params.partials, self.wave.lanes(), 1])
     }
 }

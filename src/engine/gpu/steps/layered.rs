@@ -22,10 +22,10 @@ pub fn dispatches(wave: &Workspace) -> Vec<Dispatch> {
         second_offset: (spec.needs.velocities() * plan.parameters) as u32,
         partials: plan.moment_partials as u32,
     };
-    let Workspace { places, updates, landmarks, server, history, state, observations, .. } = wave;
+    let Workspace { lane_steps, updates, landmarks, server, history, state, observations, .. } = wave;
     dispatches.push(device.dispatch(
         &device.pipeline(&step::KERNEL, &[]),
-        &[places, updates, &gradient, landmarks, server, history, state, &moment_partials],
+        &[lane_steps, updates, &gradient, landmarks, server, history, state, &moment_partials],
         &update,
         grid(plan.moment_partials, spec.lanes),
     ));
@@ -38,7 +38,7 @@ pub fn dispatches(wave: &Workspace) -> Vec<Dispatch> {
     };
     dispatches.push(device.dispatch(
         &device.pipeline(&observe::KERNEL, &[]),
-        &[places, &loss_partials, &moment_partials, observations],
+        &[lane_steps, &loss_partials, &moment_partials, observations],
         &seen,
         [wave.lanes(), 1, 1],
     ));

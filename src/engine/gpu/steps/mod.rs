@@ -20,7 +20,7 @@ pub struct Workspace<'a> {
     pub device: &'a Device,
     pub spec: &'a WaveSpec,
     pub plan: &'a Plan,
-    pub places: &'a Buffer,
+    pub lane_steps: &'a Buffer,
     pub updates: &'a Buffer,
     /// Row numbers of the minibatches ([`super::tables`]).
     pub order: &'a Buffer,

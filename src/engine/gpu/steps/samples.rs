@@ -1,12 +1,12 @@
 //! Data on a device: its samples and their labels, and the dispatch that gathers some of them.
 
+use crate::batch::Augmentation;
 use crate::data::Dataset;
 use crate::engine::gpu::device::Dispatch;
 use crate::engine::gpu::device::{Buffer, Device};
 use crate::kernels::gather;
 use crate::kernels::packing::{pad_rows, padded};
 use crate::math::Shape;
-use crate::schedule::Augmentation;
 
 pub struct Samples {
     pub inputs: Buffer,
@@ -18,7 +18,7 @@ pub struct Samples {
 
 /// Which of them are gathered, and where to.
 pub struct Gathering<'a> {
-    pub places: &'a Buffer,
+    pub lane_steps: &'a Buffer,
     /// Row numbers.
     pub order: &'a Buffer,
     pub augmentation: Augmentation,
@@ -43,12 +43,12 @@ impl Samples {
     }
 
     pub fn gather(&self, device: &Device, to: &Gathering) -> Dispatch {
-        let Gathering { places, order, augmentation, lanes, rows, inputs, labels } = *to;
+        let Gathering { lane_steps, order, augmentation, lanes, rows, inputs, labels } = *to;
         let params = gather::params(lanes, rows, self.shape, augmentation);
         let params = gather::Params { stride: self.stride as u32, ..params };
         let workgroups = [(rows * self.shape.elements()).div_ceil(gather::WORKGROUP) as u32, lanes as u32, 1];
         let pipeline = device.pipeline(&gather::KERNEL, &gather::variant(augmentation));
-        let buffers = [places, order, &self.inputs, &self.labels, inputs, labels];
+        let buffers = [lane_steps, order, &self.inputs, &self.labels, inputs, labels];
         device.dispatch(&pipeline, &buffers, &params, workgroups)
     }
 }

@@ -1,6 +1,7 @@
 //! Loss and accuracy of every lane's server weights over a part of the data, chunk by chunk. A chunk is a round of the same
 //! dispatches, as a step is.
 
+use crate::batch::Augmentation;
 use crate::data::Dataset;
 use crate::engine::gpu::device::Dispatch;
 use crate::engine::gpu::device::{Buffer, Device};
@@ -8,9 +9,8 @@ use crate::engine::gpu::layers::Room;
 use crate::engine::gpu::steps::Workspace;
 use crate::engine::gpu::steps::{Gathering, Samples};
 use crate::engine::{EngineError, Evaluation, Part};
-use crate::kernels::{Place, evaluate};
+use crate::kernels::{LaneStep, evaluate};
 use crate::problem::Network;
-use crate::schedule::Augmentation;
 use std::sync::Arc;
 
 /// What evaluates the lanes of a wave.
@@ -23,7 +23,7 @@ pub struct Evaluator {
     /// None where there is no such data.
     test: Option<Course>,
     /// chunks x lanes
-    places: Buffer,
+    lane_steps: Buffer,
     /// lanes x chunks x partial sums
     results: Buffer,
     what: Arc<str>,
@@ -48,11 +48,11 @@ impl Evaluator {
         let (lanes, rows) = (spec.lanes, plan.chunk);
         let parts = || std::iter::once(&network.data).chain(&network.test);
         let chunks = parts().map(|part| part.samples().div_ceil(rows)).max().unwrap_or(0);
-        let places = device.buffer("places", (chunks * lanes * size_of::<Place>()) as u64);
+        let lane_steps = device.buffer("lane_steps", (chunks * lanes * size_of::<LaneStep>()) as u64);
         let results = wave.per_lane("results", chunks * evaluate::partials(rows) * 2);
         let pass = plan.evaluation(network, lanes);
         let mut rooms = pass.allocate(device);
-        rooms.insert(Room::Places, places.clone());
+        rooms.insert(Room::Places, lane_steps.clone());
         rooms.insert(Room::Versions, wave.server.clone());
         rooms.insert(Room::Running, wave.statistics.clone());
         let labels = wave.per_lane("labels", rows);
@@ -66,7 +66,7 @@ impl Evaluator {
             let gather = on_device.gather(
                 device,
                 &Gathering {
-                    places: &places,
+                    lane_steps: &lane_steps,
                     order: &device.buffer_of("order", &order),
                     augmentation: Augmentation::default(),
                     lanes,
@@ -86,7 +86,7 @@ impl Evaluator {
             };
             let judge = device.dispatch(
                 &device.pipeline(&evaluate::KERNEL, &network.loss.variant()),
-                &[&places, &labels, &rooms[&Room::Tape(pass.tape.outputs())], &results],
+                &[&lane_steps, &labels, &rooms[&Room::Tape(pass.tape.outputs())], &results],
                 &params,
                 [params.partials, lanes as u32, 1],
             );
@@ -104,7 +104,7 @@ impl Evaluator {
             rows,
             train: course(&network.data, train),
             test: network.test.as_ref().map(of_test),
-            places: places.clone(),
+            lane_steps: lane_steps.clone(),
             results: results.clone(),
             what: what.into(),
         }
@@ -122,13 +122,13 @@ impl Evaluator {
         let Some(Course { samples, chunks, dispatches, together, pieces }) = course else {
             return Err(EngineError::Unavailable(format!("the problem has no {part} data to be evaluated on")));
         };
-        let place = |chunk: usize, busy: bool| Place {
+        let place = |chunk: usize, busy: bool| LaneStep {
             busy: u32::from(busy),
             rows: (chunk * self.rows) as u32,
-            ..Place::default()
+            ..LaneStep::default()
         };
-        let places = (0..*chunks).flat_map(|chunk| busy.iter().map(move |busy| place(chunk, *busy)));
-        self.device.write(&self.places, 0, &places.collect::<Vec<_>>());
+        let lane_steps = (0..*chunks).flat_map(|chunk| busy.iter().map(move |busy| place(chunk, *busy)));
+        self.device.write(&self.lane_steps, 0, &lane_steps.collect::<Vec<_>>());
         for first in (0..*chunks).step_by(*together) {
             let rounds = first..(first + together).min(*chunks);
             for commands in self.device.encode_in(dispatches, rounds, *pieces) {

@@ -7,6 +7,7 @@ mod resident;
 pub(super) mod starts;
 mod tables;
 
+use crate::batch::RowTables;
 use crate::engine::gpu::device::Dispatch;
 use crate::engine::gpu::device::{Buffer, Device};
 use crate::engine::gpu::plan::Plan;
@@ -16,10 +17,9 @@ use crate::engine::gpu::steps::{Steps, Workspace};
 use crate::engine::lane_state::{StateReader, StateShape, StateWriter};
 use crate::engine::run_steps::RunSteps;
 use crate::engine::{EngineError, Evaluation, Observations, Part, Renewal, Run, StateError, Wave, WaveSpec};
-use crate::kernels::motion::Update;
-use crate::kernels::{Place, grid, renew};
+use crate::kernels::update::Update;
+use crate::kernels::{LaneStep, grid, renew};
 use crate::problem::Problem;
-use crate::schedule::RowTables;
 use blocks::{Blocks, OBSERVATION};
 use evaluation::Evaluator;
 use pace::Pace;
@@ -30,7 +30,7 @@ use std::sync::Arc;
 use tables::Tables;
 
 /// Some steps of a wave to be run by themselves as often as one likes, for benchmarks. The lanes go on from where they are,
-/// with the same places in their rings and the same minibatches.
+/// at the same place in their rings and the same minibatches.
 pub struct Rehearsal {
     /// In their order.
     pub dispatches: Vec<Dispatch>,
@@ -54,7 +54,7 @@ pub struct GpuWave {
     renewals: Buffer,
     factors: Buffer,
     /// steps of a submit at most x lanes.
-    places: Buffer,
+    lane_steps: Buffer,
     /// Row numbers, at most steps of a submit x lanes x rows; a stub where the batch is full.
     order: Buffer,
     /// steps of a submit at most x lanes.
@@ -78,7 +78,7 @@ impl GpuWave {
         }
         let lanes = spec.lanes;
         let room = |label: &str, words: usize| device.buffer(label, (lanes * words * 4) as u64);
-        let places = device.buffer("places", (plan.room * lanes * size_of::<Place>()) as u64);
+        let lane_steps = device.buffer("lane_steps", (plan.room * lanes * size_of::<LaneStep>()) as u64);
         let order = room("order", plan.room * spec.batch.unwrap_or(0));
         let updates = device.buffer("updates", (plan.room * lanes * size_of::<Update>()) as u64);
         let server = room("server", plan.parameters);
@@ -100,7 +100,7 @@ impl GpuWave {
             device,
             spec: &spec,
             plan: &plan,
-            places: &places,
+            lane_steps: &lane_steps,
             updates: &updates,
             order: &order,
             server: &server,
@@ -118,7 +118,7 @@ impl GpuWave {
             }
             _ => None,
         };
-        let renewals = device.buffer("renewals", (lanes * size_of::<Place>()) as u64);
+        let renewals = device.buffer("renewals", (lanes * size_of::<LaneStep>()) as u64);
         let factors = room("factors", 1);
         let renewing = renew::Params {
             step: 0,
@@ -158,7 +158,7 @@ impl GpuWave {
             renewal,
             renewals,
             factors,
-            places,
+            lane_steps,
             order,
             updates,
             resident,
@@ -181,7 +181,7 @@ impl GpuWave {
     /// Writes the tables of the next `steps` steps of every lane.
     fn schedule(&mut self, steps: usize) {
         let tables = Tables::next(&mut self.lanes, steps, self.spec.batch.unwrap_or(0));
-        self.device.write(&self.places, 0, &tables.places);
+        self.device.write(&self.lane_steps, 0, &tables.lane_steps);
         self.device.write(&self.updates, 0, &tables.updates);
         self.device.write(&self.order, 0, &tables.order);
     }
@@ -239,14 +239,14 @@ impl Wave for GpuWave {
         let lanes = self.lanes.len();
         // Copies first, all with factor 1: a source may itself be scaled in the same call.
         for copying in [true, false] {
-            let mut places = vec![Place::default(); lanes];
+            let mut lane_steps = vec![LaneStep::default(); lanes];
             let mut factors = vec![1f32; lanes];
             for Renewal { lane, source, factor, .. } in renewals.iter().filter(|r| !copying || r.lane != r.source) {
-                places[*lane] =
-                    Place { busy: 1, read: if copying { *source } else { *lane } as u32, ..Place::default() };
+                lane_steps[*lane] =
+                    LaneStep { busy: 1, read: if copying { *source } else { *lane } as u32, ..LaneStep::default() };
                 factors[*lane] = if copying { 1.0 } else { *factor as f32 };
             }
-            self.device.write(&self.renewals, 0, &places);
+            self.device.write(&self.renewals, 0, &lane_steps);
             self.device.write(&self.factors, 0, &factors);
             self.device.run(std::slice::from_ref(&self.renewal), 1);
         }

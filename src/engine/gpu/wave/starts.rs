@@ -6,7 +6,7 @@ use crate::engine::gpu::device::Dispatch;
 use crate::engine::gpu::device::{Buffer, Device};
 use crate::engine::gpu::plan::Plan;
 use crate::kernels::packing::Packing;
-use crate::kernels::{Place, grid, start};
+use crate::kernels::{LaneStep, grid, start};
 use std::sync::Arc;
 
 /// Distinct starts that there is room for at first: a sweep has two.
@@ -27,9 +27,9 @@ pub struct Starts {
     /// room x P.
     starts: Buffer,
     /// lanes: those that began since the last submit.
-    begun: Vec<Place>,
+    begun: Vec<LaneStep>,
     /// The same on the device.
-    places: Buffer,
+    lane_steps: Buffer,
     dispatch: Dispatch,
 }
 
@@ -43,11 +43,11 @@ impl Starts {
             memories: spec.needs.memories() as u32,
         };
         let targets = targets.map(Clone::clone);
-        let begun = vec![Place::default(); spec.lanes];
-        let places = device.buffer_of("starting", &begun);
+        let begun = vec![LaneStep::default(); spec.lanes];
+        let lane_steps = device.buffer_of("starting", &begun);
         let room = ROOM.min(spec.lanes);
         let starts = device.buffer("starts", (room * plan.parameters * size_of::<f32>()) as u64);
-        let dispatch = dispatch(device, &params, &places, &starts, &targets, spec.lanes);
+        let dispatch = dispatch(device, &params, &lane_steps, &starts, &targets, spec.lanes);
         let (known, device) = (Vec::new(), device.clone());
         Self {
             device,
@@ -59,7 +59,7 @@ impl Starts {
             room,
             starts,
             begun,
-            places,
+            lane_steps,
             dispatch,
         }
     }
@@ -75,7 +75,7 @@ impl Starts {
             self.known.push(Arc::clone(start));
             self.known.len() - 1
         });
-        self.begun[lane] = Place { busy: 1, read: number as u32, ..Place::default() };
+        self.begun[lane] = LaneStep { busy: 1, read: number as u32, ..LaneStep::default() };
     }
 
     /// Puts every lane that has begun where it starts, before whatever is submitted next.
@@ -88,26 +88,26 @@ impl Starts {
             self.room = self.known.len().next_power_of_two().min(lanes);
             self.starts = self.device.buffer("starts", (self.room * parameters * size_of::<f32>()) as u64);
             self.resident = 0;
-            self.dispatch = dispatch(&self.device, &self.params, &self.places, &self.starts, &self.targets, lanes);
+            self.dispatch = dispatch(&self.device, &self.params, &self.lane_steps, &self.starts, &self.targets, lanes);
         }
         let new = self.known[self.resident..].iter().flat_map(|start| self.packing.pack(start));
         self.device.write(&self.starts, self.resident * parameters, &new.collect::<Vec<f32>>());
         self.resident = self.known.len();
-        self.device.write(&self.places, 0, &self.begun);
+        self.device.write(&self.lane_steps, 0, &self.begun);
         self.device.run(std::slice::from_ref(&self.dispatch), 1);
-        self.begun.fill(Place::default());
+        self.begun.fill(LaneStep::default());
     }
 }
 
 fn dispatch(
     device: &Device,
     params: &start::Params,
-    places: &Buffer,
+    lane_steps: &Buffer,
     starts: &Buffer,
     [server, history, state]: &[Buffer; 3],
     lanes: usize,
 ) -> Dispatch {
     let workgroups = grid((params.parameters as usize).div_ceil(start::WORKGROUP), lanes);
     let pipeline = device.pipeline(&start::KERNEL, &[]);
-    device.dispatch(&pipeline, &[places, starts, server, history, state], params, workgroups)
+    device.dispatch(&pipeline, &[lane_steps, starts, server, history, state], params, workgroups)
 }

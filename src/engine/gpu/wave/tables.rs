@@ -4,18 +4,18 @@
 //! Not here: what the kernels make of them ([`crate::kernels`]).
 
 use crate::engine::run_steps::RunSteps;
-use crate::kernels::Place;
-use crate::kernels::motion::Update;
-use crate::rule::course::Leg;
+use crate::kernels::LaneStep;
+use crate::kernels::update::Update;
+use crate::rule::steps::RunStep;
 use rayon::prelude::*;
 use std::sync::Arc;
 
 /// The next `steps` steps of a lane, whose rows have no place yet.
 fn advance(lane: &mut RunSteps, steps: usize) -> Part {
-    let mut part = Part { legs: Vec::with_capacity(steps), spans: Vec::new() };
+    let mut part = Part { lane_steps: Vec::with_capacity(steps), spans: Vec::new() };
     for step in 0..steps {
-        let (Leg { place, motion, .. }, table) = lane.next_with_table();
-        part.legs.push((place.into(), motion.update()));
+        let (RunStep { slots, coefficients, .. }, table) = lane.next_with_table();
+        part.lane_steps.push((slots.into(), Update::from(&coefficients)));
         if let Some((table, first)) = table {
             match part.spans.last_mut() {
                 Some(span) if Arc::ptr_eq(&span.table, table) => span.steps += 1,
@@ -28,7 +28,7 @@ fn advance(lane: &mut RunSteps, steps: usize) -> Part {
 
 /// A lane's steps of a portion.
 struct Part {
-    legs: Vec<(Place, Update)>,
+    lane_steps: Vec<(LaneStep, Update)>,
     spans: Vec<Span>,
 }
 
@@ -47,10 +47,10 @@ struct Span {
 /// What the device is given of a portion.
 pub struct Tables {
     /// steps x lanes
-    pub places: Vec<Place>,
+    pub lane_steps: Vec<LaneStep>,
     /// steps x lanes
     pub updates: Vec<Update>,
-    /// Row numbers of the minibatches, in which every place says where its own begin: at most steps x lanes x rows.
+    /// Row numbers of the minibatches, in which every lane step says where its own begin: at most steps x lanes x rows.
     pub order: Vec<u32>,
 }
 
@@ -60,27 +60,27 @@ impl Tables {
         let advance = |lane: &mut Option<RunSteps>| lane.as_mut().map(|lane| advance(lane, steps));
         let mut parts: Vec<Option<Part>> = lanes.par_iter_mut().map(advance).collect();
         let order = pool(parts.iter_mut().flatten().flat_map(|part| &mut part.spans).collect(), batch);
-        parts.par_iter_mut().flatten().for_each(|Part { legs, spans }| {
+        parts.par_iter_mut().flatten().for_each(|Part { lane_steps, spans }| {
             for Span { step, steps, pooled, .. } in spans {
                 let firsts = (*pooled..).step_by(batch);
-                legs[*step..][..*steps]
+                lane_steps[*step..][..*steps]
                     .iter_mut()
                     .zip(firsts)
-                    .for_each(|((place, _), first)| place.rows = first as u32);
+                    .for_each(|((lane_step, _), first)| lane_step.rows = first as u32);
             }
         });
         let count = lanes.len();
-        let mut places = vec![Place::default(); steps * count];
+        let mut lane_steps = vec![LaneStep::default(); steps * count];
         let mut updates = vec![Update::default(); steps * count];
-        let of_steps = places.par_chunks_mut(count).zip(updates.par_chunks_mut(count));
-        of_steps.enumerate().for_each(|(step, (places, updates))| {
-            for ((place, update), part) in places.iter_mut().zip(updates).zip(&parts) {
+        let of_steps = lane_steps.par_chunks_mut(count).zip(updates.par_chunks_mut(count));
+        of_steps.enumerate().for_each(|(step, (lane_steps, updates))| {
+            for ((lane_step, update), part) in lane_steps.iter_mut().zip(updates).zip(&parts) {
                 if let Some(part) = part {
-                    (*place, *update) = part.legs[step];
+                    (*lane_step, *update) = part.lane_steps[step];
                 }
             }
         });
-        Self { places, updates, order }
+        Self { lane_steps, updates, order }
     }
 }
 

@@ -2,7 +2,7 @@
 //! and by what holds for any of them, the mean and the cap.
 
 use super::*;
-use crate::schedule::workers::Clock;
+use crate::delay::workers::Clock;
 
 fn statistics(schedule: &Schedule, steps: u64) -> (f64, f64) {
     let delays = schedule.realised(SEED, steps);

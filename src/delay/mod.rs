@@ -1,5 +1,5 @@
-//! Schedules: which slot each step reads and writes, and which rows of the data it sees. Made on the host from seeds and
-//! followed by every engine, so that engines agree on them bit for bit.
+//! Schedules: which slot each step reads and writes. Made on the host from seeds and followed by every engine, so that
+//! engines agree on them bit for bit.
 //!
 //! *What it is:* the delay processes. A run keeps a ring of slots, each one stored weight version. Step t reads slot `r_t`,
 //! applies the gradient taken there and writes the new server weights into slot `w_t`. All slots start as x_0. A
@@ -20,14 +20,11 @@
 //! A server that hands out one snapshot per update has N - 1 updates in the time of each gradient, averaged over gradients,
 //! whoever its workers are: every update falls into the flight of the N - 1 gradients that are not being applied.
 
-mod augment;
 mod bound;
 mod iid;
 mod normal;
-mod order;
 mod process;
 mod realised;
-mod tables;
 mod trace;
 mod workers;
 
@@ -35,13 +32,9 @@ use crate::theory::DelayProcess;
 use serde::Serialize;
 use std::sync::Arc;
 
-pub use augment::{Augmentation, Draw, MOST_CROP, MOST_ROWS};
-pub(crate) use augment::{DOWN, RIGHT, ROW_BITS};
 pub use iid::Iid;
-pub use order::{BatchOrder, Sampling};
 pub use process::Process;
 pub use realised::Delays;
-pub use tables::RowTables;
 pub use trace::Trace;
 pub use workers::{Crew, Service};
 

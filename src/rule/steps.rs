@@ -1,32 +1,31 @@
-//! The course of a run: a delay process and a rule together, as the place and the motion of every step.
+//! The steps of a run: a delay process and a rule together, as the slots and the coefficients of every step.
 //!
 //! Made on the host and followed by every engine. Not here: the arithmetic of a step ([`crate::kernels`]).
 
 use super::regime::LearningRate;
 use super::{Arrival, Rule};
-use crate::kernels::motion::Motion;
-use crate::kernels::step::Place;
-use crate::schedule::{Process, Schedule};
+use crate::delay::{Process, Schedule, Slots};
+use crate::update::{StepSlots, UpdateCoefficients};
 
 /// One step of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Leg {
-    pub place: Place,
-    pub motion: Motion,
+pub struct RunStep {
+    pub slots: StepSlots,
+    pub coefficients: UpdateCoefficients,
     /// Updates made between reading the weights and now.
     pub age: u64,
 }
 
-impl Leg {
+impl RunStep {
     /// Whether its gradient is used at all.
     pub fn applies(&self) -> bool {
-        self.motion.intake != 0.0 || self.motion.direct != 0.0
+        self.coefficients.gradient_to_velocity != 0.0 || self.coefficients.gradient_to_weights != 0.0
     }
 }
 
 /// The steps of one run, one after the other.
 #[derive(Clone, Debug)]
-pub struct Course {
+pub struct StepSource {
     rule: Rule,
     lr: LearningRate,
     /// Steps made.
@@ -42,7 +41,7 @@ pub struct Course {
     tally: u64,
 }
 
-impl Course {
+impl StepSource {
     /// `weight_decay` is that of the problem; `centred` whether the gradient at the minimum is to be subtracted.
     pub fn new(rule: Rule, lr: LearningRate, schedule: &Schedule, seed: u64, weight_decay: f64, centred: bool) -> Self {
         let slots = schedule.slots();
@@ -62,26 +61,26 @@ impl Course {
     }
 
     /// The next step.
-    pub fn advance(&mut self) -> Leg {
-        let slots = self.process.next();
-        let (read, write) = (slots.read as usize, slots.write as usize);
+    pub fn advance(&mut self) -> RunStep {
+        let Slots { read, write } = self.process.next();
+        let (read, write) = (read as usize, write as usize);
         let age = self.updates - self.versions[read];
         let arrival = Arrival { age, updates: self.updates, workers: self.workers, mean_delay: self.mean_delay };
         let definition = self.rule.definition();
-        let turn = (definition.turn)(&self.rule, &arrival, &mut self.tally);
-        self.updates += u64::from(turn.updates);
+        let action = (definition.update)(&self.rule, &arrival, &mut self.tally);
+        self.updates += u64::from(action.moves_weights);
         self.versions[write] = self.updates;
 
-        let mut motion = turn.motion;
-        motion.lr *= self.lr.at(self.step);
+        let mut coefficients = action.coefficients;
+        coefficients.lr *= self.lr.at(self.step);
         self.step += 1;
-        motion.centred = self.centred;
+        coefficients.centred = self.centred;
         // Decoupled decay takes the place of the one in the gradient, and where `finish` goes over the gradient it adds it.
-        let decoupled = motion.shrink > 0.0;
-        motion.shrink *= motion.lr * self.weight_decay;
-        motion.decay = if decoupled || motion.wants_finish() { 0.0 } else { self.weight_decay };
+        let decoupled = coefficients.decoupled_decay > 0.0;
+        coefficients.decoupled_decay *= coefficients.lr * self.weight_decay;
+        coefficients.decay = if decoupled || coefficients.wants_finish() { 0.0 } else { self.weight_decay };
         let velocity = if definition.slot_velocity { write } else { 0 };
-        Leg { place: Place { read, write, velocity }, motion, age }
+        RunStep { slots: StepSlots { read, write, velocity }, coefficients, age }
     }
 
     /// The same past, another future: later draws come from `seed`.

@@ -1,0 +1,51 @@
+//! The coefficients of an update as the shaders read them.
+//!
+//! Not here: their meaning and their values in f64 ([`crate::update`]).
+
+use super::shared_struct;
+use crate::update::UpdateCoefficients;
+
+shared_struct! {
+    /// The coefficients of a lane's update at one step.
+    pub struct Update {
+        pub lr: f32,
+        pub momentum: f32,
+        pub gradient_to_velocity: f32,
+        pub gradient_to_weights: f32,
+        pub velocity_to_weights: f32,
+        pub lookahead: f32,
+        pub decay: f32,
+        pub decoupled_decay: f32,
+        /// [`crate::update::Form::code`].
+        pub form: u32,
+        pub compensation: f32,
+        pub second_moment_decay: f32,
+        pub bias_correction: f32,
+        /// Largest norm of a gradient; 0 where there is no limit.
+        pub clip_norm: f32,
+        /// 1 where the gradient at the minimum is subtracted.
+        pub centred: u32,
+    }
+}
+
+impl From<&UpdateCoefficients> for Update {
+    fn from(coefficients: &UpdateCoefficients) -> Self {
+        let [compensation, second_moment_decay, bias_correction] = coefficients.form.numbers();
+        Self {
+            lr: coefficients.lr as f32,
+            momentum: coefficients.momentum as f32,
+            gradient_to_velocity: coefficients.gradient_to_velocity as f32,
+            gradient_to_weights: coefficients.gradient_to_weights as f32,
+            velocity_to_weights: coefficients.velocity_to_weights as f32,
+            lookahead: coefficients.lookahead as f32,
+            decay: coefficients.decay as f32,
+            decoupled_decay: coefficients.decoupled_decay as f32,
+            form: coefficients.form.code(),
+            compensation: compensation as f32,
+            second_moment_decay: second_moment_decay as f32,
+            bias_correction: bias_correction as f32,
+            clip_norm: coefficients.clip_norm.unwrap_or(0.0) as f32,
+            centred: u32::from(coefficients.centred),
+        }
+    }
+}

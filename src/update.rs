@@ -1,0 +1,121 @@
+//! What one update does with its gradient, as numbers: the common language of rules, kernels and engines.
+//!
+//! *What it is:* the slots of a step and the coefficients of its formula. *What it is not:* how a rule comes by the numbers
+//! ([`crate::rule`]), the arithmetic ([`crate::kernels::step`], [`crate::kernels::finish`]), or the numbers as a device reads
+//! them ([`crate::kernels::update`]).
+
+/// Epsilon of [`Form::Adam`], outside the root, as in PyTorch.
+pub const ADAM_EPSILON: f64 = 1e-8;
+
+/// Epsilon of [`Form::CompensatedAdaptively`], inside the root, as in the authors' code.
+pub const COMPENSATION_EPSILON: f64 = 1e-7;
+
+/// Added to the norm that a gradient is clipped by, as in PyTorch's `clip_grad_norm_`.
+pub const CLIPPING_EPSILON: f64 = 1e-6;
+
+/// The slots that a step reads, writes and keeps its velocity in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepSlots {
+    pub read: usize,
+    pub write: usize,
+    pub velocity: usize,
+}
+
+/// What a step does beyond linear combination, parameter by parameter: x the server's weights, y those that were read, x'
+/// the next, s a second moment that the lane keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Form {
+    /// g
+    #[default]
+    Linear,
+    /// g + compensation g^2 (x - y)
+    Compensated { compensation: f64 },
+    /// s = second_moment_decay s + (1 - second_moment_decay) g^2; g + compensation / sqrt(s + epsilon) g^2 (x - y)
+    CompensatedAdaptively { compensation: f64, second_moment_decay: f64 },
+    /// g + compensation h (x - y) with h the diagonal of the Hessian
+    CompensatedExactly { compensation: f64 },
+    /// g / (1 + |x - y| / c) with c = lr sqrt(bias_correction s) the typical move of a step,
+    /// s = second_moment_decay s + (1 - second_moment_decay) v^2 (g^2 at momentum 0), v as it was before this step
+    GapAware { second_moment_decay: f64, bias_correction: f64 },
+    /// u = velocity_to_weights v / (sqrt(bias_correction s) + epsilon) with
+    /// s = second_moment_decay s + (1 - second_moment_decay) g^2
+    Adam { second_moment_decay: f64, bias_correction: f64 },
+    /// u = sign(gradient_to_weights g + velocity_to_weights v) with v as it was before this step
+    Sign,
+}
+
+impl Form {
+    pub const COMPENSATED: u32 = 1;
+    pub const COMPENSATED_ADAPTIVELY: u32 = 2;
+    pub const COMPENSATED_EXACTLY: u32 = 3;
+    pub const GAP_AWARE: u32 = 4;
+    pub const ADAM: u32 = 5;
+    pub const SIGN: u32 = 6;
+
+    /// As the shaders' constants number them.
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::Linear => 0,
+            Self::Compensated { .. } => Self::COMPENSATED,
+            Self::CompensatedAdaptively { .. } => Self::COMPENSATED_ADAPTIVELY,
+            Self::CompensatedExactly { .. } => Self::COMPENSATED_EXACTLY,
+            Self::GapAware { .. } => Self::GAP_AWARE,
+            Self::Adam { .. } => Self::ADAM,
+            Self::Sign => Self::SIGN,
+        }
+    }
+
+    /// Whether it keeps a second moment of every parameter.
+    pub const fn has_second_moment(&self) -> bool {
+        matches!(self, Self::CompensatedAdaptively { .. } | Self::GapAware { .. } | Self::Adam { .. })
+    }
+
+    /// Whether it changes the gradient before the update sees it ([`crate::kernels::finish`]).
+    const fn is_compensation(&self) -> bool {
+        matches!(self, Self::Compensated { .. } | Self::CompensatedAdaptively { .. } | Self::CompensatedExactly { .. })
+    }
+
+    /// compensation, second_moment_decay, bias_correction; 0 where the form has none.
+    pub const fn numbers(&self) -> [f64; 3] {
+        match *self {
+            Self::Linear | Self::Sign => [0.0; 3],
+            Self::Compensated { compensation } | Self::CompensatedExactly { compensation } => [compensation, 0.0, 0.0],
+            Self::CompensatedAdaptively { compensation, second_moment_decay } => {
+                [compensation, second_moment_decay, 0.0]
+            }
+            Self::GapAware { second_moment_decay, bias_correction }
+            | Self::Adam { second_moment_decay, bias_correction } => [0.0, second_moment_decay, bias_correction],
+        }
+    }
+}
+
+/// The coefficients of one update of the formula in [`crate::kernels::step`]. The default changes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct UpdateCoefficients {
+    pub lr: f64,
+    pub momentum: f64,
+    /// Share of the gradient that enters the velocity.
+    pub gradient_to_velocity: f64,
+    /// Share of the gradient that moves the weights at once.
+    pub gradient_to_weights: f64,
+    /// Share of the velocity that moves the weights.
+    pub velocity_to_weights: f64,
+    /// Displacements by which the stored version runs lookahead of the server's weights.
+    pub lookahead: f64,
+    /// Weight decay that is part of the gradient.
+    pub decay: f64,
+    /// Share of the weights that an update takes away (AdamW's decay, with the learning rate in it).
+    pub decoupled_decay: f64,
+    pub form: Form,
+    /// Largest norm of the gradient; a longer one is shortened ([`crate::kernels::finish`]).
+    pub clip_norm: Option<f64>,
+    /// Whether the gradient at the minimum is subtracted ([`crate::kernels::finish`]).
+    pub centred: bool,
+}
+
+impl UpdateCoefficients {
+    /// Whether [`crate::kernels::finish`] must go over the gradient before the step; it then adds the weight decay as well.
+    pub fn wants_finish(&self) -> bool {
+        self.clip_norm.is_some() || self.centred || self.form.is_compensation()
+    }
+}
