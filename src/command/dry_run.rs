@@ -78,7 +78,7 @@ struct Line<'a> {
 /// # Errors
 /// An engine that cannot be had, data that cannot be loaded, a plan that does not fit the device.
 pub fn run(plan: &SweepPlan, json: bool) -> Result<()> {
-    let Chosen { engine, why } = choose(plan.engine, plan.adapter.as_deref(), plan.precision)?;
+    let Chosen { engine, why } = choose(&plan.engine)?;
     let problem = Arc::new(plan.build()?);
     let cells = plan.cells();
     let specs = waves(plan, &problem, &*engine)?;
@@ -119,7 +119,7 @@ fn wave(
     time: Duration,
 ) -> Result<WaveReport> {
     let (lanes, rows) = (spec.lanes, spec.batch);
-    let word = if plan.precision == Precision::F64 { 8 } else { 4 };
+    let word = if plan.engine.precision == Precision::F64 { 8 } else { 4 };
     let history = (spec.needs.slots * spec.problem.dimension() * word) as f64;
     let path = engine.path(&spec)?;
     let rate = rate(engine, spec, plan, cells, time)?;

@@ -131,11 +131,11 @@ fn check_flags(flags: &[String]) -> Result<usize> {
         anyhow!("after --, the flags of tauscope sweep: {}", first.strip_prefix("error: ").unwrap_or(first))
     })?;
     let own = [
-        ("--out", sweep.out.is_some()),
-        ("--shard", sweep.shard.is_some()),
-        ("--resume", sweep.resume),
-        ("--force", sweep.force),
-        ("--dry-run", sweep.dry_run),
+        ("--out", sweep.job.out.is_some()),
+        ("--shard", sweep.job.shard.is_some()),
+        ("--resume", sweep.job.resume),
+        ("--force", sweep.job.force),
+        ("--dry-run", sweep.job.dry_run),
     ];
     if let Some((flag, _)) = own.into_iter().find(|(_, given)| *given) {
         bail!("{flag}: every shard is given its own; accepted: before --, or not at all");

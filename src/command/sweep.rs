@@ -1,7 +1,7 @@
 //! `tauscope sweep`: plan, minimum, engine, measurement, results folder, table.
 
 use super::{dry_run, to_stdout};
-use crate::config::{EngineChoice, Precision, SweepArgs};
+use crate::config::{EngineArgs, EngineChoice, Precision, Shard, SweepArgs};
 use crate::cost;
 use crate::engine::Engine;
 use crate::engine::cpu::Cpu;
@@ -10,7 +10,6 @@ use crate::minimum;
 use crate::plan::{Cell, SweepPlan};
 use crate::problem::weights;
 use crate::session::progress::{Event, Progress, Tracker};
-use crate::session::shard::Shard;
 use crate::session::signals::{Interrupt, Interrupted};
 use crate::session::{self, CellRow, Existing, Folder, Identity, RunFile, Totals};
 use crate::sweep::rows::entry;
@@ -42,28 +41,28 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     let started = jiff::Timestamp::now();
     let clock = Instant::now();
     let plan = SweepPlan::resolve(sweeps)?;
-    if args.dry_run {
-        return dry_run::run(&plan, args.json);
+    if args.job.dry_run {
+        return dry_run::run(&plan, args.job.json);
     }
-    if args.resume && args.out.is_none() {
+    if args.job.resume && args.job.out.is_none() {
         anyhow::bail!("--resume: accepted: with --out, which names the unfinished sweep");
     }
-    let existing = match (args.force, args.resume) {
+    let existing = match (args.job.force, args.job.resume) {
         (true, _) => Existing::Replace,
         (_, true) => Existing::Resume,
         _ => Existing::Keep,
     };
     let target =
-        args.out.clone().unwrap_or_else(|| PathBuf::from(started.strftime("tauscope-%Y%m%d-%H%M%S").to_string()));
+        args.job.out.clone().unwrap_or_else(|| PathBuf::from(started.strftime("tauscope-%Y%m%d-%H%M%S").to_string()));
     let shard =
-        args.shard.map(|flag| flag.resolve(&|name| std::env::var(name).ok())).transpose().map_err(Error::msg)?;
+        args.job.shard.map(|flag| flag.resolve(&|name| std::env::var(name).ok())).transpose().map_err(Error::msg)?;
     session::check(&target, existing)?;
     let say = |line: &str| {
-        if !args.quiet {
+        if !args.job.quiet {
             eprintln!("{line}");
         }
     };
-    let Chosen { engine, why } = choose(plan.engine, plan.adapter.as_deref(), plan.precision)?;
+    let Chosen { engine, why } = choose(&plan.engine)?;
     let info = engine.info().clone();
     say(&format!("engine   {} {} on {} ({why})", info.engine, info.precision, info.adapter));
 
@@ -117,17 +116,17 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     }
 
     let tell =
-        |event: &Event| if args.json { to_stdout(&format!("{}\n", serde_json::to_string(event)?)) } else { Ok(()) };
+        |event: &Event| if args.job.json { to_stdout(&format!("{}\n", serde_json::to_string(event)?)) } else { Ok(()) };
     let plan_hash = sweep.plan.hash();
     let done = folder.finished();
     tell(&Event::Start { plan_hash: &plan_hash, cells: mine.len(), cells_done: done, engine: &info })?;
-    if args.json {
+    if args.job.json {
         folder.entries().try_for_each(|entry| tell(&Event::Cell(&entry?.threshold)))?;
     }
     let rest: Vec<usize> = mine.iter().copied().filter(|index| !folder.holds(*index)).collect();
     let asked: Vec<(Cell, f64)> = rest.iter().map(|index| cells[*index].clone()).collect();
     let cost = |(cell, _): &(Cell, f64)| cost::of_cell(&sweep.plan, cell);
-    let progress = Progress::new(Tracker::new(asked.iter().map(cost), done), args.quiet, args.json);
+    let progress = Progress::new(Tracker::new(asked.iter().map(cost), done), args.job.quiet, args.job.json);
     // Both of the sweep's callbacks report to it.
     let progress = RefCell::new(progress);
     let measuring = Instant::now();
@@ -203,12 +202,12 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
                 shards: Vec::new(),
             })
         })?;
-    if args.json {
+    if args.job.json {
         let measured = thresholds.iter().filter(|row| row.status == Status::Measured).count();
         let (cells, seconds, folder) = (thresholds.len(), clock.elapsed().as_secs_f64(), &target.display().to_string());
         return tell(&Event::End { cells, measured, runs, config_steps, seconds, folder });
     }
-    if args.quiet {
+    if args.job.quiet {
         return Ok(());
     }
     to_stdout(&format!(
@@ -220,7 +219,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
 }
 
 /// Picks the engine as the flags say.
-pub(super) fn choose(engine: EngineChoice, adapter: Option<&str>, precision: Precision) -> Result<Chosen> {
+pub(super) fn choose(EngineArgs { choice, adapter, precision }: &EngineArgs) -> Result<Chosen> {
     let cpu = |why: String| -> Chosen {
         let engine: Box<dyn Engine> = match precision {
             Precision::F32 => Box::new(Cpu::<f32>::default()),
@@ -228,15 +227,15 @@ pub(super) fn choose(engine: EngineChoice, adapter: Option<&str>, precision: Pre
         };
         Chosen { engine, why }
     };
-    match engine {
+    match choice {
         EngineChoice::Cpu => Ok(cpu("asked for".into())),
-        EngineChoice::Auto if precision == Precision::F64 => Ok(cpu("auto: f64 is the cpu engine's".into())),
+        EngineChoice::Auto if *precision == Precision::F64 => Ok(cpu("auto: f64 is the cpu engine's".into())),
         EngineChoice::Auto => match Gpu::open(&AdapterChoice::Hardware) {
             Ok(gpu) => Ok(Chosen { engine: Box::new(gpu), why: "auto: a hardware GPU is here".into() }),
             Err(error) => Ok(cpu(format!("auto: {error}"))),
         },
         EngineChoice::Gpu => {
-            let choice = adapter.map_or(AdapterChoice::Any, |name| AdapterChoice::Named(name.into()));
+            let choice = adapter.as_ref().map_or(AdapterChoice::Any, |name| AdapterChoice::Named(name.clone()));
             Ok(Chosen { engine: Box::new(Gpu::open(&choice)?), why: "asked for".into() })
         }
     }

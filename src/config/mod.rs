@@ -1,39 +1,31 @@
-//! What may be typed after a flag: the grammar of values, and the flags that a plan is resolved from.
+//! What may be typed after a flag: the grammar of values, and the flags of the commands that make plans.
 //!
-//! Not here: the subcommands ([`crate::cli`]), nor defaults that depend on other flags ([`crate::plan`]).
+//! - [`ProblemArgs`], [`GridArgs`], [`EngineArgs`], [`JobArgs`]: flags that commands share, each written once
+//! - [`SweepArgs`], [`TrainArgs`]: these together with the flags of one command
+//! - values with a grammar of their own: [`ModelSpec`], [`ScheduleSpec`], [`Delays`], [`RegimeSpec`], ...
+//!
+//! Not here: the subcommands ([`crate::cli`]), plan files and what the flags come to ([`crate::plan`]).
 
 mod axis;
+mod engine;
+mod interval;
 mod regime;
 mod scaling;
 mod schedule;
+mod shard;
+mod shared;
 mod spec;
 mod sweep;
 mod train;
 
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
-
 pub use axis::{Delays, Momenta, NamedPmf, Rates, Seeds, non_negative, positive};
+pub use engine::{EngineArgs, EngineChoice, Precision};
+pub use interval::Interval;
 pub use regime::RegimeSpec;
 pub use scaling::{Reference, Scaling};
 pub use schedule::{Means, PmfSpec, ScheduleSpec};
+pub use shard::{Shard, ShardFlag};
+pub use shared::{GridArgs, JobArgs, ProblemArgs};
 pub use spec::{Batch, ModelSpec, Samples};
 pub use sweep::SweepArgs;
 pub use train::{Track, TrainArgs};
-
-/// `--engine`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum EngineChoice {
-    Auto,
-    Cpu,
-    Gpu,
-}
-
-/// `--precision`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Precision {
-    F32,
-    F64,
-}

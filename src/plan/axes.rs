@@ -6,7 +6,7 @@
 use super::{PlanError, refuse};
 use crate::config::{Batch, Delays, Momenta, ScheduleSpec};
 use crate::delay::{Schedule, ScheduleError};
-use crate::rule::{Dampening, Rule, RuleKind, RuleSpec};
+use crate::rule::{Dampening, Rule, RuleSpec};
 use serde::Serialize;
 use std::collections::HashSet;
 
@@ -24,19 +24,11 @@ pub struct Setting {
     pub delay: Option<u32>,
 }
 
-/// Expands rules x momenta x dampenings; the `usual` rules where none are named. Without momenta and dampenings each rule comes
-/// in the forms worth comparing.
+/// Expands rules x momenta x dampenings. Without momenta and dampenings each rule comes in the forms worth comparing.
 ///
 /// # Errors
 /// A list that says something twice, or a dampening out of range.
-pub fn rules(
-    specs: &[RuleSpec],
-    usual: &[RuleKind],
-    momenta: &[Momenta],
-    dampenings: &[Dampening],
-) -> Result<Vec<Rule>, PlanError> {
-    let usual: Vec<RuleSpec> = usual.iter().map(|kind| RuleSpec { kind: *kind, number: None }).collect();
-    let specs = if specs.is_empty() { &usual } else { specs };
+pub fn rules(specs: &[RuleSpec], momenta: &[Momenta], dampenings: &[Dampening]) -> Result<Vec<Rule>, PlanError> {
     let momenta: Vec<f64> = momenta.iter().flat_map(|momenta| momenta.0.clone()).collect();
     once("--rules", specs)?;
     once("--momentum", &momenta)?;
@@ -73,13 +65,13 @@ pub fn rules(
     Ok(rules)
 }
 
-/// Expands delay processes x delays; the `usual` delays where none are named.
+/// Expands delay processes x delays.
 ///
 /// # Errors
 /// A list that says something twice, a delay that is too long, or one that a process cannot have.
-pub fn settings(delays: &[Delays], usual: &[u32], schedules: &[ScheduleSpec]) -> Result<Vec<Setting>, PlanError> {
+pub fn settings(delays: &[Delays], schedules: &[ScheduleSpec]) -> Result<Vec<Setting>, PlanError> {
     let typed = delays.iter().flat_map(|delays| delays.0.iter().map(|delay| u32::try_from(*delay).unwrap_or(u32::MAX)));
-    let delays: Vec<u32> = if delays.is_empty() { usual.to_vec() } else { typed.collect() };
+    let delays: Vec<u32> = typed.collect();
     if let Some(delay) = delays.iter().find(|delay| **delay > LONGEST) {
         refuse!("--delays: {delay}; accepted: up to {LONGEST} updates (a run stores delay + 1 weight versions)");
     }

@@ -17,7 +17,6 @@ pub use axes::Setting;
 pub use sweep::{Cell, Grid, Limits, SweepPlan, SweepProblem};
 pub use train::{Group, SharpnessPlan, TrainOptions, TrainPlan, TrainProblem, When};
 
-use crate::config::{EngineChoice, Precision};
 use serde::Serialize;
 
 /// Flags that make no plan. The message names the flag, the value and what would be accepted.
@@ -25,24 +24,16 @@ use serde::Serialize;
 #[error("{0}")]
 pub struct PlanError(pub(crate) String);
 
+impl From<String> for PlanError {
+    fn from(message: String) -> Self {
+        Self(message)
+    }
+}
+
 macro_rules! refuse {
     ($($message:tt)*) => { return Err($crate::plan::PlanError(format!($($message)*))) };
 }
 pub(crate) use refuse;
-
-/// Checks that there is such an engine.
-///
-/// # Errors
-/// Flags that contradict each other.
-pub fn check_engine(engine: EngineChoice, adapter: Option<&str>, precision: Precision) -> Result<(), PlanError> {
-    if precision == Precision::F64 && engine == EngineChoice::Gpu {
-        refuse!("--precision f64: the gpu engine computes in f32; accepted: f32, or --engine cpu");
-    }
-    if adapter.is_some() && engine != EngineChoice::Gpu {
-        refuse!("--adapter: only the gpu engine has adapters; accepted: with --engine gpu");
-    }
-    Ok(())
-}
 
 /// The first 12 digits of the hash of the content's JSON.
 fn short_hash(content: &impl Serialize) -> String {

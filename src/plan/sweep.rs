@@ -3,24 +3,19 @@
 //! Not here: the measurement ([`crate::sweep`]).
 
 use super::axes::{self, Setting, few, first_repeated, once};
-use super::{PlanError, check_engine, refuse, short_hash};
+use super::{PlanError, refuse, short_hash};
 use crate::batch::Sampling;
-use crate::config::{Batch, EngineChoice, ModelSpec, Precision, Samples, SweepArgs};
+use crate::config::{Batch, EngineArgs, GridArgs, ModelSpec, ProblemArgs, Samples, SweepArgs};
 use crate::data::{DataSource, Dataset};
 use crate::delay::Schedule;
 use crate::math::{Activation, Loss};
 use crate::problem::{Network, Problem, Quadratic};
-use crate::rule::{Locality, Rule, RuleKind};
+use crate::rule::{Locality, Rule};
+
 use crate::threshold::Criterion;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-
-/// Rules of a plan that names none.
-const RULES: [RuleKind; 3] = [RuleKind::Sgd, RuleKind::HeavyBall, RuleKind::Shifted];
-
-/// Delays of a plan that names none, updates.
-const DELAYS: [u32; 7] = [0, 1, 2, 4, 8, 16, 32];
 
 /// Most runs of an ensemble.
 const MOST_MEMBERS: usize = 1 << 16;
@@ -38,9 +33,8 @@ pub struct SweepPlan {
     pub ensemble: usize,
     /// By criterion, for those in use.
     pub limits: BTreeMap<Criterion, Limits>,
-    pub engine: EngineChoice,
-    pub adapter: Option<String>,
-    pub precision: Precision,
+    #[serde(flatten)]
+    pub engine: EngineArgs,
 }
 
 /// A product of axes.
@@ -109,20 +103,18 @@ impl SweepPlan {
         if !(2..=MOST_MEMBERS).contains(&first.ensemble) {
             refuse!("--ensemble {}: accepted: 2 to {MOST_MEMBERS} runs", first.ensemble);
         }
-        check_engine(first.engine, first.adapter.as_deref(), first.precision)?;
+        first.engine.check()?;
         let grids = args.iter().map(Grid::resolve).collect::<Result<Vec<_>, _>>()?;
         let cells = grids.iter().fold(0, |cells: usize, grid| cells.saturating_add(grid.size()));
         few("--rules, --momentum, --dampening, --delays, --schedule, --batch, --criterion", cells)?;
         let mut plan = Self {
             problem,
             grids,
-            sampling: first.sampling,
+            sampling: first.grid.sampling,
             seed_order: first.seed_order,
             ensemble: first.ensemble,
             limits: BTreeMap::new(),
-            engine: first.engine,
-            adapter: first.adapter.clone(),
-            precision: first.precision,
+            engine: first.engine.clone(),
         };
         let cells = plan.cells();
         if plan.grids.len() > 1 {
@@ -288,12 +280,13 @@ impl Grid {
     }
 
     fn resolve(args: &SweepArgs) -> Result<Self, PlanError> {
-        once("--batch", &args.batch)?;
+        let GridArgs { rules, momentum, dampening, delays, schedule, batch, .. } = &args.grid;
+        once("--batch", batch)?;
         once("--criterion", &args.criterion)?;
         Ok(Self {
-            rules: axes::rules(&args.rules, &RULES, &args.momentum, &args.dampening)?,
-            settings: axes::settings(&args.delays, &DELAYS, &args.schedule)?,
-            batches: args.batch.clone(),
+            rules: axes::rules(rules, momentum, dampening)?,
+            settings: axes::settings(delays, schedule)?,
+            batches: batch.clone(),
             criteria: args.criterion.clone(),
         })
     }
@@ -301,33 +294,31 @@ impl Grid {
 
 impl SweepProblem {
     fn resolve(args: &SweepArgs) -> Result<Self, PlanError> {
-        if !(args.weight_decay >= 0.0 && args.weight_decay.is_finite()) {
-            refuse!("--weight-decay {}: accepted: 0 or a positive number", args.weight_decay);
-        }
+        args.problem.check()?;
         if !(args.gradient_tolerance > 0.0 && args.gradient_tolerance.is_finite()) {
             refuse!("--gradient-tolerance {}: accepted: a positive number", args.gradient_tolerance);
         }
+        let ProblemArgs { data, samples, model, activation, loss, weight_decay } = &args.problem;
         let shared = Self {
             data: None,
             samples: None,
-            model: args.model.clone(),
+            model: model.clone(),
             activation: None,
             loss: None,
-            weight_decay: args.weight_decay,
-            seed_data: args.seed_data,
+            weight_decay: *weight_decay,
+            seed_data: args.grid.seed_data,
             seed_init: args.seed_init,
             minimum: args.minimum.clone(),
             gradient_tolerance: args.gradient_tolerance,
         };
-        if let ModelSpec::Quadratic(_) = args.model {
+        if let ModelSpec::Quadratic(_) = model {
             if args.minimum.is_some() {
                 refuse!("--minimum: the minimum of a quadratic is 0; accepted: with mlp or linear models");
             }
             return Ok(Self { weight_decay: 0.0, ..shared });
         }
-        let samples = args.samples;
-        let activation = args.model.takes_activation().then_some(args.activation);
-        Ok(Self { data: Some(args.data.clone()), samples: Some(samples), activation, loss: Some(args.loss), ..shared })
+        let activation = model.takes_activation().then_some(*activation);
+        Ok(Self { data: Some(data.clone()), samples: Some(*samples), activation, loss: Some(*loss), ..shared })
     }
 
     /// Loads the data and lays out the model.

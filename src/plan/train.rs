@@ -3,20 +3,17 @@
 //! Not here: the data, and what depends on them ([`crate::train`]).
 
 use super::axes::{self, Setting};
-use super::{PlanError, check_engine, refuse, scaling, short_hash};
-use crate::batch::Augmentation;
-use crate::batch::Sampling;
-use crate::config::{Batch, EngineChoice, ModelSpec, Precision, Reference, RegimeSpec, Samples, Scaling, TrainArgs};
+use super::{PlanError, refuse, scaling, short_hash};
+use crate::batch::{Augmentation, Sampling};
+use crate::config::{
+    Batch, EngineArgs, GridArgs, ModelSpec, ProblemArgs, Reference, RegimeSpec, Samples, Scaling, TrainArgs,
+};
 use crate::data::DataSource;
 use crate::delay::Schedule;
 use crate::math::{Activation, Loss};
-use crate::rule::{Locality, Rule, RuleKind};
+use crate::rule::{Locality, Rule};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-
-/// Rules and delays of a plan that names none.
-const RULES: [RuleKind; 1] = [RuleKind::Sgd];
-const DELAYS: [u32; 2] = [0, 31];
 
 /// A training with nothing left open. The same plan on the same engine and adapter gives the same bytes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,9 +28,8 @@ pub struct TrainPlan {
     pub groups: Vec<Group>,
     /// Of starts, orders of minibatches and delays.
     pub seeds: Vec<u64>,
-    pub engine: EngineChoice,
-    pub adapter: Option<String>,
-    pub precision: Precision,
+    #[serde(flatten)]
+    pub engine: EngineArgs,
     /// Whether last weights are kept.
     pub save_weights: bool,
 }
@@ -118,7 +114,7 @@ impl TrainPlan {
     /// # Errors
     /// The first flag that is out of range, or contradicts another.
     pub fn resolve(args: &TrainArgs) -> Result<Self, PlanError> {
-        check_engine(args.engine, args.adapter.as_deref(), args.precision)?;
+        args.engine.check()?;
         axes::once("--seeds", &args.seeds.0)?;
         let groups = groups(args)?;
         axes::few(
@@ -130,9 +126,7 @@ impl TrainPlan {
             options: TrainOptions::resolve(args)?,
             groups,
             seeds: args.seeds.0.clone(),
-            engine: args.engine,
-            adapter: args.adapter.clone(),
-            precision: args.precision,
+            engine: args.engine.clone(),
             save_weights: args.save_weights,
         })
     }
@@ -155,26 +149,25 @@ impl TrainPlan {
 
 impl TrainProblem {
     fn resolve(args: &TrainArgs) -> Result<Self, PlanError> {
-        let TrainArgs { model, weight_decay, flip, crop, .. } = args;
+        args.problem.check()?;
+        let ProblemArgs { data, samples, model, activation, loss, weight_decay } = &args.problem;
+        let TrainArgs { flip, crop, .. } = args;
         if let ModelSpec::Quadratic(_) = model {
             refuse!("--model {model}: it has no data to train on; accepted: mlp:WIDTHS, linear, a name, layers:...");
         }
-        if !(*weight_decay >= 0.0 && weight_decay.is_finite()) {
-            refuse!("--weight-decay {weight_decay}: accepted: 0 or a positive number");
-        }
-        if (*flip || *crop > 0) && args.batch.contains(&Batch::Full) {
+        if (*flip || *crop > 0) && args.grid.batch.contains(&Batch::Full) {
             refuse!("--flip, --crop: a full batch holds the images as they are; accepted: with --batch NUMBER");
         }
         Ok(Self {
-            data: args.data.clone(),
-            samples: args.samples,
+            data: data.clone(),
+            samples: *samples,
             test: args.test.map(|test| test as usize),
             model: model.clone(),
-            activation: model.takes_activation().then_some(args.activation),
-            loss: args.loss,
+            activation: model.takes_activation().then_some(*activation),
+            loss: *loss,
             weight_decay: *weight_decay,
             augmentation: Augmentation { flip: *flip, crop: (*crop).into() },
-            seed_data: args.seed_data,
+            seed_data: args.grid.seed_data,
             init: args.init.clone(),
         })
     }
@@ -182,7 +175,7 @@ impl TrainProblem {
 
 impl TrainOptions {
     fn resolve(args: &TrainArgs) -> Result<Self, PlanError> {
-        let TrainArgs { epochs, regime, warm_up, sampling, evaluate_every, .. } = args;
+        let TrainArgs { epochs, regime, warm_up, evaluate_every, .. } = args;
         if let RegimeSpec::Steps { after, .. } = regime
             && let Some(epoch) = after.iter().find(|epoch| *epoch >= epochs)
         {
@@ -195,7 +188,7 @@ impl TrainOptions {
         }
         let when = if args.track.is_some() { When::Every(args.track_every) } else { When::AtTheEnd };
         let sharpness = args.sharpness_samples().map(|samples| SharpnessPlan { samples, when });
-        let (epochs, warm_up, sampling, evaluate_every) = (*epochs, *warm_up, *sampling, *evaluate_every);
+        let (epochs, warm_up, sampling, evaluate_every) = (*epochs, *warm_up, args.grid.sampling, *evaluate_every);
         Ok(Self { epochs, regime: regime.clone(), warm_up, sampling, evaluate_every, sharpness })
     }
 }
@@ -203,17 +196,18 @@ impl TrainOptions {
 /// Every combination, rule by rule, then by schedule, delay, batch, learning rate and scaling, in the order given.
 /// Combinations that are the same training are there once.
 fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
-    let rules = axes::rules(&args.rules, &RULES, &args.momentum, &args.dampening)?;
-    let settings = axes::settings(&args.delays, &DELAYS, &args.schedule)?;
+    let GridArgs { rules, momentum, dampening, delays, schedule, batch, .. } = &args.grid;
+    let rules = axes::rules(rules, momentum, dampening)?;
+    let settings = axes::settings(delays, schedule)?;
     let rates: Vec<f64> = args.lr.iter().flat_map(|rates| rates.0.clone()).collect();
     axes::once("--lr", &rates)?;
     axes::once("--lr-scaling", &args.lr_scaling)?;
-    axes::once("--batch", &args.batch)?;
+    axes::once("--batch", batch)?;
     if args.lr_reference.is_some() && !args.lr_scaling.contains(&Scaling::Preserve) {
         refuse!("--lr-reference: only one scaling asks for it; accepted: with --lr-scaling preserve");
     }
     let reference = args.lr_reference.unwrap_or(Reference::Same);
-    let factors = [settings.len(), args.batch.len(), rates.len(), args.lr_scaling.len()];
+    let factors = [settings.len(), batch.len(), rates.len(), args.lr_scaling.len()];
     let size = factors.iter().fold(rules.len(), |a, b| a.saturating_mul(*b));
     axes::few("--rules, --momentum, --delays, --schedule, --batch, --lr, --lr-scaling", size)?;
     let mut groups: Vec<Group> = Vec::new();
@@ -225,7 +219,7 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
             axes::suits(rule, schedule)?;
             let factor = |scaling: &Scaling| Ok((*scaling, scaling::factor(*scaling, rule, schedule, reference)?));
             let factors: Vec<(Scaling, f64)> = args.lr_scaling.iter().map(factor).collect::<Result<_, PlanError>>()?;
-            for batch in &args.batch {
+            for batch in batch {
                 for lr in &rates {
                     let first = groups.len();
                     for (scaling, factor) in &factors {

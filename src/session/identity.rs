@@ -1,8 +1,8 @@
 //! What must agree before a journal may be continued, and what to say where it does not.
 
+use crate::config::Shard;
 use crate::engine::EngineInfo;
 use crate::plan::SweepPlan;
-use crate::session::shard::Shard;
 use serde::Serialize;
 use serde_json::Value;
 

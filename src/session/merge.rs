@@ -5,7 +5,7 @@
 use super::{
     CELLS, CellRow, Draft, Entry, Existing, MINIMUM, RunFile, ShardRun, Totals, write, write_run, write_tables,
 };
-use crate::session::shard::Shard;
+use crate::config::Shard;
 use crate::table::{CsvReader, DelayRow, RunRow, ThresholdRow, read_csv};
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, HashMap};

@@ -16,7 +16,6 @@ mod merge;
 pub mod progress;
 pub mod recovery;
 mod run_file;
-pub mod shard;
 pub mod signals;
 mod training;
 

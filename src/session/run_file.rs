@@ -1,9 +1,9 @@
 //! run.json: how a results folder came to be. The only file of it with times.
 
+use crate::config::Shard;
 use crate::curvature::Eigenpair;
 use crate::engine::EngineInfo;
 use crate::minimum::Minimum;
-use crate::session::shard::Shard;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -5,8 +5,8 @@
 
 pub mod slurm;
 
+use crate::config::Shard;
 use crate::session;
-use crate::session::shard::Shard;
 use crate::table::write_whole;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};

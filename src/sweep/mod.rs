@@ -79,7 +79,7 @@ impl Sweep {
     pub fn new(plan: SweepPlan, problem: Arc<Problem>, minimum: Minimum) -> Self {
         let norm = minimum.weights.iter().map(|x| x * x).sum::<f64>().sqrt();
         let scale = if norm > 0.0 { norm } else { 1.0 };
-        let start_distance = displacement(plan.precision) * scale;
+        let start_distance = displacement(plan.engine.precision) * scale;
         let start = displaced(&minimum, start_distance, plan.problem.seed_init);
         let along = minimum.weights.iter().zip(&minimum.largest.vector);
         let aligned = along.map(|(x, v)| x + start_distance * v).collect();

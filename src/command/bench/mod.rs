@@ -4,9 +4,8 @@ mod kernels;
 mod step;
 
 use crate::command::sweep::{Chosen, choose};
-use crate::config::{EngineChoice, Precision};
-use crate::plan::check_engine;
-use anyhow::Result;
+use crate::config::EngineArgs;
+use anyhow::{Error, Result};
 use clap::Subcommand;
 use kernels::KernelArgs;
 use step::StepArgs;
@@ -38,24 +37,8 @@ pub fn run(args: &Args) -> Result<()> {
     }
 }
 
-/// Which engine is measured.
-#[derive(Clone, Debug, clap::Args)]
-struct EngineArgs {
-    /// auto takes a hardware GPU, else the CPU, and says which; gpu takes any adapter, a software one too
-    #[arg(long, value_enum, default_value_t = EngineChoice::Auto)]
-    engine: EngineChoice,
-    /// Part of the name of the adapter to use
-    #[arg(long, value_name = "NAME")]
-    adapter: Option<String>,
-    /// f64 on the CPU only
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    precision: Precision,
-}
-
-impl EngineArgs {
-    fn choose(&self) -> Result<Chosen> {
-        let Self { engine, adapter, precision } = self;
-        check_engine(*engine, adapter.as_deref(), *precision)?;
-        choose(*engine, adapter.as_deref(), *precision)
-    }
+/// Opens the engine that is measured.
+fn open(engine: &EngineArgs) -> Result<Chosen> {
+    engine.check().map_err(Error::msg)?;
+    choose(engine)
 }

@@ -1,19 +1,16 @@
 //! `tauscope bench step`: config-steps per second of one workload, beside what the machine could do.
 
-use super::EngineArgs;
 use crate::bench::roof::Roof;
 use crate::bench::step::{Measured, measure};
 use crate::bench::workload::{NetworkSpec, Workload};
 use crate::bench::{Spread, export};
 use crate::command::sweep::Chosen;
 use crate::command::to_stdout;
-use crate::config::{Batch, ModelSpec, Samples, non_negative};
-use crate::data::DataSource;
+use crate::config::{Batch, EngineArgs, ModelSpec, ProblemArgs, Samples};
 use crate::engine::EngineInfo;
-use crate::math::{Activation, Loss};
 use crate::problem::Problem;
 use crate::rule::{Locality, Rule, RuleSpec};
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -26,16 +23,13 @@ fn count(most: u64) -> RangedU64ValueParser<usize> {
 
 /// Many delayed runs of one network, which differ in their learning rates alone.
 #[derive(Clone, Debug, clap::Args)]
+#[command(
+    mut_arg("samples", |arg| arg.default_value("1536")),
+    mut_arg("model", |arg| arg.default_value("mlp:32"))
+)]
 pub struct StepArgs {
-    /// mlp:WIDTH-WIDTH-..., linear, lenet, cifar-shallow, vgg11, vgg11-bn, resnet20, or layers:LAYER,LAYER,...
-    #[arg(long, default_value = "mlp:32", help_heading = "Workload")]
-    model: ModelSpec,
-    /// Data as of `tauscope sweep`: digits, fashion-mnist:DIR, synthetic:clusters:shape=3x32x32, ...
-    #[arg(long, default_value = "digits", help_heading = "Workload")]
-    data: DataSource,
-    /// How many samples, chosen by --seed: a number or 'all'
-    #[arg(long, default_value = "1536", help_heading = "Workload")]
-    samples: Samples,
+    #[command(flatten)]
+    problem: ProblemArgs,
     /// Samples per gradient: a number, or 'full'
     #[arg(long, default_value = "128", help_heading = "Workload")]
     batch: Batch,
@@ -48,14 +42,6 @@ pub struct StepArgs {
     /// Steps of a round
     #[arg(long, default_value = "200", value_parser = count(1 << 24), help_heading = "Workload")]
     steps: usize,
-    #[arg(long, value_enum, default_value_t = Activation::Tanh, help_heading = "Workload")]
-    activation: Activation,
-    /// ce: cross-entropy; mse: mean over samples of 1/2 ||f - onehot||^2
-    #[arg(long, value_enum, default_value_t = Loss::Ce, help_heading = "Workload")]
-    loss: Loss,
-    /// L2 weight decay on every parameter, part of the objective
-    #[arg(long, default_value = "1e-3", allow_negative_numbers = true, value_parser = non_negative, help_heading = "Workload")]
-    weight_decay: f64,
     /// Update rule, by the names of `tauscope sweep --rules`
     #[arg(long, default_value = "sgd", help_heading = "Workload")]
     rule: RuleSpec,
@@ -66,7 +52,7 @@ pub struct StepArgs {
     #[arg(long, default_value_t = 0, help_heading = "Workload")]
     seed: u64,
 
-    #[command(flatten, next_help_heading = "Measurement")]
+    #[command(flatten)]
     engine: EngineArgs,
     /// Rounds that are timed, after one that is not
     #[arg(long, default_value = "5", value_parser = count(10_000), help_heading = "Measurement")]
@@ -83,14 +69,15 @@ pub struct StepArgs {
 
 impl StepArgs {
     fn workload(&self) -> Result<Workload> {
-        if self.export.is_some() && !matches!(self.model, ModelSpec::Mlp(_) | ModelSpec::Linear) {
-            bail!("--export: --model {} is no perceptron; accepted: with mlp:WIDTHS or linear", self.model);
+        self.problem.check().map_err(Error::msg)?;
+        let ProblemArgs { ref data, samples, ref model, activation, loss, weight_decay } = self.problem;
+        if self.export.is_some() && !matches!(model, ModelSpec::Mlp(_) | ModelSpec::Linear) {
+            bail!("--export: --model {model} is no perceptron; accepted: with mlp:WIDTHS or linear");
         }
-        let samples = match self.samples {
+        let samples = match samples {
             Samples::All => None,
             Samples::Count(count) => Some(count),
         };
-        let Self { activation, loss, weight_decay, ref data, ref model, .. } = *self;
         let network = NetworkSpec { data, samples, model, activation, loss, weight_decay }.build(self.seed)?;
         let (available, batch) = (network.data.samples(), self.batch.size());
         if let Some(size) = batch.filter(|size| *size > available) {
@@ -172,7 +159,7 @@ struct Report {
 /// Bad flags, an engine that cannot be had, a device that fails, a file that cannot be written.
 pub fn run(args: &StepArgs) -> Result<()> {
     let workload = args.workload()?;
-    let Chosen { engine, why } = args.engine.choose()?;
+    let Chosen { engine, why } = super::open(&args.engine)?;
     let roof = Roof::of(engine.info())?;
     let Measured { config_steps_per_s, path, waves, planned_bytes, resident_bytes, outcome } =
         measure(&workload, &*engine, args.rounds)?;
@@ -198,8 +185,8 @@ pub fn run(args: &StepArgs) -> Result<()> {
         path,
         waves,
         parameters: network.dimension(),
-        data: args.data.to_string(),
-        model: args.model.to_string(),
+        data: args.problem.data.to_string(),
+        model: args.problem.model.to_string(),
         activation: network.model.perceptron().map(|model| model.activation.to_string()).unwrap_or_default(),
         loss: network.loss.to_string(),
         weight_decay: network.weight_decay,

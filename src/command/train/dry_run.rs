@@ -67,7 +67,7 @@ struct Line<'a> {
 pub fn run(plan: TrainPlan, json: bool) -> Result<()> {
     let training = Training::new(plan)?;
     let plan = &training.plan;
-    let Chosen { engine, why } = choose(plan.engine, plan.adapter.as_deref(), plan.precision)?;
+    let Chosen { engine, why } = choose(&plan.engine)?;
     let (mut waves, mut free_bytes) = (Vec::new(), None);
     for (spec, runs) in training.groups(&*engine)? {
         let Footprint { lane, shared, free } = engine.footprint(&spec)?;

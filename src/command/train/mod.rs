@@ -28,21 +28,21 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let started = jiff::Timestamp::now();
     let clock = Instant::now();
     let plan = TrainPlan::resolve(args)?;
-    if args.dry_run {
-        return dry_run::run(plan, args.json);
+    if args.job.dry_run {
+        return dry_run::run(plan, args.job.json);
     }
-    let existing = if args.force { Existing::Replace } else { Existing::Keep };
+    let existing = if args.job.force { Existing::Replace } else { Existing::Keep };
     let target =
-        args.out.clone().unwrap_or_else(|| PathBuf::from(started.strftime("tauscope-%Y%m%d-%H%M%S").to_string()));
+        args.job.out.clone().unwrap_or_else(|| PathBuf::from(started.strftime("tauscope-%Y%m%d-%H%M%S").to_string()));
     session::check(&target, existing)?;
     let say = |line: &str| {
-        if !args.quiet {
+        if !args.job.quiet {
             eprintln!("{line}");
         }
     };
     let training = Training::new(plan)?;
     let plan = &training.plan;
-    let Chosen { engine, why } = choose(plan.engine, plan.adapter.as_deref(), plan.precision)?;
+    let Chosen { engine, why } = choose(&plan.engine)?;
     let info = engine.info().clone();
     say(&format!("engine   {} {} on {} ({why})", info.engine, info.precision, info.adapter));
     let paths = paths(&training, &*engine)?;
@@ -56,10 +56,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let interrupt = Interrupt::watch().context("cannot watch for signals")?;
     let folder = TrainFolder::open(&target, existing, plan.save_weights)?;
     let tell =
-        |event: &Event| if args.json { to_stdout(&format!("{}\n", serde_json::to_string(event)?)) } else { Ok(()) };
+        |event: &Event| if args.job.json { to_stdout(&format!("{}\n", serde_json::to_string(event)?)) } else { Ok(()) };
     let (plan_hash, all) = (plan.hash(), training.runs.len());
     tell(&Event::Start { plan_hash: &plan_hash, runs: all, groups: plan.groups.len(), engine: &info })?;
-    let progress = Progress::new(all, plan.options.epochs, training.config_steps(), args.quiet, args.json);
+    let progress = Progress::new(all, plan.options.epochs, training.config_steps(), args.job.quiet, args.job.json);
     // Both of the training's callbacks report to it.
     let progress = RefCell::new(progress);
     let training_since = Instant::now();
@@ -130,11 +130,11 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     };
     let summaries = folder.finish(&training, &runs, &outcomes, &file)?;
     let seconds = clock.elapsed().as_secs_f64();
-    if args.json {
+    if args.job.json {
         let folder = &target.display().to_string();
         return tell(&Event::End { runs: runs.len(), diverged, config_steps, seconds, folder });
     }
-    if args.quiet {
+    if args.job.quiet {
         return Ok(());
     }
     let sharpness = if outcomes.iter().any(|outcome| outcome.sharpness.len() > 1) { ", sharpness.svg/png" } else { "" };

@@ -63,7 +63,7 @@ impl fmt::Display for Fault {
 /// # Errors
 /// Where the file cannot be read, or makes no plan.
 pub fn complete(args: SweepArgs, matches: &ArgMatches) -> Result<Vec<SweepArgs>, PlanFileError> {
-    let Some(path) = &args.plan else { return Ok(vec![args]) };
+    let Some(path) = &args.job.plan else { return Ok(vec![args]) };
     let name = path.display().to_string();
     let refused = |fault| PlanFileError { name: name.clone(), fault };
     let bytes =

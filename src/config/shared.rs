@@ -1,0 +1,135 @@
+//! The flags that several commands share, each written once: problem, grid, and what every long job takes.
+//!
+//! The defaults are those of `tauscope sweep`; a command with others changes them where it flattens these structs. Not
+//! here: flags of one command alone ([`super::sweep`], [`super::train`]).
+
+use super::shard::ShardFlag;
+use super::{Batch, Delays, ModelSpec, Momenta, Samples, ScheduleSpec};
+use crate::batch::Sampling;
+use crate::data::DataSource;
+use crate::math::Activation;
+use crate::math::Loss;
+use crate::rule::{self, Dampening, RuleSpec};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Data, model and objective.
+#[derive(Clone, Debug, Args)]
+pub struct ProblemArgs {
+    /// digits; mnist, fashion-mnist, cifar10 or cifar100, with :DIR for where the files are (else below $DATASETS);
+    /// npz:FILE (arrays x and y, for training also x_test and y_test); synthetic:clusters or synthetic:teacher, with
+    /// options like :classes=10:shape=3x32x32:samples=4096
+    #[arg(long, value_name = "DATA", default_value_t = DataSource::Digits, help_heading = "Problem")]
+    pub data: DataSource,
+    /// How many training samples, chosen by a seed: a number or 'all'
+    #[arg(long, default_value = "512", help_heading = "Problem")]
+    pub samples: Samples,
+    /// mlp:WIDTH-WIDTH-..., linear, lenet, cifar-shallow, vgg11, vgg11-bn, resnet20, or layers:LAYER,LAYER,...
+    #[arg(long, default_value = "mlp:16", help_heading = "Problem")]
+    pub model: ModelSpec,
+    /// Activation of mlp models; the other models bring their own
+    #[arg(long, value_enum, default_value_t = Activation::Tanh, help_heading = "Problem")]
+    pub activation: Activation,
+    /// ce: cross-entropy; mse: mean over samples of 1/2 ||f - onehot||^2
+    #[arg(long, value_enum, default_value_t = Loss::Ce, help_heading = "Problem")]
+    pub loss: Loss,
+    /// L2 weight decay on every parameter, part of the objective
+    #[arg(long, default_value = "0.001", allow_negative_numbers = true, help_heading = "Problem")]
+    pub weight_decay: f64,
+}
+
+impl ProblemArgs {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// A weight decay that is none.
+    pub fn check(&self) -> Result<(), String> {
+        let weight_decay = self.weight_decay;
+        if weight_decay >= 0.0 && weight_decay.is_finite() {
+            return Ok(());
+        }
+        Err(format!("--weight-decay {weight_decay}: accepted: 0 or a positive number"))
+    }
+}
+
+/// The axes of a grid: rules, delays and batches, and how samples are drawn.
+#[derive(Clone, Debug, Args)]
+pub struct GridArgs {
+    #[arg(
+        long,
+        value_delimiter = ',',
+        num_args = 1,
+        value_name = "RULE",
+        default_value = "sgd,heavy-ball,shifted",
+        help_heading = "Grid",
+        help = format!("Update rules, those with a number as NAME or NAME:NUMBER\n{}", rule::help())
+    )]
+    pub rules: Vec<RuleSpec>,
+    /// Momenta of the rules that have one: numbers, linspace:FIRST:LAST:COUNT, logspace:FIRST:LAST:COUNT [default: each
+    /// rule's own]
+    #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, help_heading = "Grid")]
+    pub momentum: Vec<Momenta>,
+    /// Dampenings of the rules with momentum: numbers, or 'ema' (equal to the momentum) [default: each rule's own]
+    #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, help_heading = "Grid")]
+    pub dampening: Vec<Dampening>,
+    /// Delays, in updates: numbers, 0..10, 0..=10, logspace:FIRST:LAST:COUNT
+    #[arg(
+        long,
+        value_delimiter = ',',
+        num_args = 1,
+        default_value = "0,1,2,4,8,16,32",
+        allow_negative_numbers = true,
+        help_heading = "Grid"
+    )]
+    pub delays: Vec<Delays>,
+    /// Delay processes of mean delay DELAY (DELAY + 1 workers): round-robin (always the same), random (a uniformly random
+    /// worker), normal (by the age of its weights), workers:LAW (constant, exponential, lognormal:shape=S, pareto:shape=S
+    /// service times, with :spread=S or :means=1/2/4 for unequal workers), each of these with :cap=C (bounded staleness),
+    /// hybrid:N (N workers in DELAY + 1 groups), iid:geometric, iid:uniform; or with delays of their own: iid:FILE,
+    /// trace:FILE
+    #[arg(long, value_delimiter = ',', num_args = 1, default_value = "round-robin", help_heading = "Grid")]
+    pub schedule: Vec<ScheduleSpec>,
+    /// Samples per gradient: numbers, or 'full'
+    #[arg(long, value_delimiter = ',', num_args = 1, default_value = "full", help_heading = "Grid")]
+    pub batch: Vec<Batch>,
+    /// How minibatches are drawn
+    #[arg(long, value_enum, default_value_t = Sampling::Epochs, help_heading = "Grid")]
+    pub sampling: Sampling,
+    /// Chooses the samples, the same for all runs
+    #[arg(long, default_value_t = 0, help_heading = "Grid")]
+    pub seed_data: u64,
+}
+
+/// What every long job takes: its plan file, its results folder, its part of the work, and what it prints.
+#[derive(Clone, Debug, Args)]
+#[command(group = clap::ArgGroup::new("place").args(["out", "plan"]).multiple(true))]
+pub struct JobArgs {
+    /// A TOML file with any of these flags as keys, and grids, zips and single cells of them; `tauscope init` writes an
+    /// example. Flags on the command line win over the file
+    #[arg(value_name = "PLAN")]
+    pub plan: Option<PathBuf>,
+
+    /// Results folder; must not exist [default: tauscope-DATE-TIME]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub out: Option<PathBuf>,
+    /// Replace the results folder if it exists
+    #[arg(long, help_heading = "Output")]
+    pub force: bool,
+    /// Continue the unfinished job of --out
+    #[arg(long, requires = "place", conflicts_with = "force", help_heading = "Output")]
+    pub resume: bool,
+    /// Do only this part of the work: I/N, or env (env/N) in a Slurm job array or a Kubernetes Indexed Job; `tauscope
+    /// merge` puts the parts together
+    #[arg(long, value_name = "I/N", help_heading = "Output")]
+    pub shard: Option<ShardFlag>,
+    /// Print what would be run, its memory and an estimate of the time, and stop; with --json the resolved plan too
+    #[arg(long, help_heading = "Output")]
+    pub dry_run: bool,
+    /// Write events to stdout instead of the table, one JSON object a line: start, each cell or run with its row, progress,
+    /// end
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+    /// No progress, no table
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
+    pub quiet: bool,
+}
