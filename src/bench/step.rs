@@ -2,8 +2,8 @@
 
 use super::Spread;
 use super::workload::Workload;
+use crate::engine::pump::{BLOCK, Pump};
 use crate::engine::{Engine, EngineError, Footprint, Observation, Wave};
-use crate::sweep::BLOCK;
 use std::ops::Range;
 use std::time::Instant;
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
@@ -105,12 +105,19 @@ impl Fleet {
         // The wave of a block, and its first step in the round.
         let place = |block: usize| (block / blocks % waves, block % blocks * BLOCK);
         let (mut submitted, all) = (0, rounds * waves * blocks);
-        for block in 0..all {
-            while submitted < all && submitted <= block + ahead {
-                let (wave, first) = place(submitted);
+        let mut pump = Pump::default();
+        loop {
+            pump.fill(ahead, |_| {
+                let block = submitted;
+                if block == all {
+                    return Ok(None);
+                }
+                let (wave, first) = place(block);
                 self.waves[wave].0.submit(BLOCK.min(steps - first))?;
                 submitted += 1;
-            }
+                Ok(Some(block))
+            })?;
+            let Some((_, block)) = pump.take() else { break };
             let (wave, first) = place(block);
             let (wave, lanes) = &mut self.waves[wave];
             let seen = wave.collect()?;

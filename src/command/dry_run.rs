@@ -1,6 +1,5 @@
 //! `tauscope sweep --dry-run`: what a plan would measure, and what that would take. Writes nothing.
 
-use super::sweep::{Chosen, choose};
 use super::to_stdout;
 use crate::config::Precision;
 use crate::cost;
@@ -8,6 +7,7 @@ use crate::engine::{Engine, EngineInfo, Footprint, Needs, Run, WaveSpec};
 use crate::plan::{Cell, SweepPlan};
 use crate::problem::Problem;
 use crate::session::progress::{bytes, duration};
+use crate::session::{ChosenEngine, choose};
 use crate::sweep::waves;
 use anyhow::Result;
 use indicatif::HumanCount;
@@ -78,7 +78,7 @@ struct Line<'a> {
 /// # Errors
 /// An engine that cannot be had, data that cannot be loaded, a plan that does not fit the device.
 pub fn run(plan: &SweepPlan, json: bool) -> Result<()> {
-    let Chosen { engine, why } = choose(&plan.engine)?;
+    let ChosenEngine { engine, why } = choose(&plan.engine)?;
     let problem = Arc::new(plan.build()?);
     let cells = plan.cells();
     let specs = waves(plan, &problem, &*engine)?;

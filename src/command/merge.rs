@@ -1,14 +1,18 @@
-//! `tauscope merge`: the folders of all shards into the folder of the sweep.
+//! `tauscope merge`: the folders of all shards into the folder of the whole job.
 
 use super::to_stdout;
-use crate::session::{self, Existing, Totals};
+use crate::plot;
+use crate::session::{self, Existing, JobName, Merged};
+use crate::sweep::SweepTables;
+use crate::table::{SummaryRow, ThresholdRow};
+use crate::train::TrainTables;
 use anyhow::Result;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Put the folders of all shards of a sweep together. The result has the bytes of the unsharded sweep.
+/// Put the folders of all shards of a sweep or a training together. The result has the bytes of the unsharded job.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Results folders of `tauscope sweep --shard`, one per shard, in any order
+    /// Results folders made with `--shard`, one per shard, in any order
     #[arg(required = true, value_name = "DIR")]
     pub folders: Vec<PathBuf>,
     /// Results folder to write; must not exist
@@ -25,15 +29,25 @@ pub struct Args {
 /// Merges, and says how much.
 ///
 /// # Errors
-/// Where the folders are not all the shards of one sweep, each once and whole; the message lists what is wrong. Where a
+/// Where the folders are not all the shards of one job, each once and whole; the message lists what is wrong. Where a
 /// file cannot be read or written.
 pub fn run(args: &Args) -> Result<()> {
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
-    let command = std::iter::once("tauscope".into()).chain(std::env::args().skip(1)).collect();
-    let Totals { cells, runs, .. } = session::merge(&args.folders, &args.out, existing, command)?;
+    let (target, command) = (&args.out, session::command_line());
+    let merged = Merged::open(&args.folders)?;
+    let totals = match merged.job() {
+        JobName::Sweep => {
+            let pictures = |rows: &Vec<ThresholdRow>, dir: &Path| plot::thresholds(rows, dir);
+            session::merge::<SweepTables>(merged, target, existing, command, &pictures)?.to_string()
+        }
+        JobName::Training => {
+            let pictures = |_: &Vec<SummaryRow>, dir: &Path| plot::training(dir).map(drop);
+            session::merge::<TrainTables>(merged, target, existing, command, &pictures)?.to_string()
+        }
+    };
     if args.quiet {
         return Ok(());
     }
     let shards = args.folders.len();
-    to_stdout(&format!("merged {shards} shards, {cells} cells, {runs} runs\nwrote {}\n", args.out.display()))
+    to_stdout(&format!("merged {shards} shards, {totals}\nwrote {}\n", args.out.display()))
 }

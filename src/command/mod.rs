@@ -14,16 +14,4 @@ pub mod sweep;
 pub mod theory;
 pub mod train;
 
-use std::io::{self, Write};
-
-/// Writes to stdout. A reader that has seen enough (`tauscope ... | head`) is no error.
-///
-/// # Errors
-/// Where stdout cannot be written for another reason.
-fn to_stdout(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => Ok(outcome?),
-    }
-}
+use crate::session::to_stdout;

@@ -6,6 +6,7 @@
 pub mod cpu;
 pub mod gpu;
 mod lane_state;
+pub mod pump;
 mod run_steps;
 
 pub use lane_state::{StateError, StateShape};

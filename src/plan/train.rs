@@ -147,6 +147,19 @@ impl TrainPlan {
     }
 }
 
+impl Group {
+    /// A description for people; another group of the plan has another one.
+    pub fn name(&self) -> String {
+        let Self { rule: Rule { momentum, dampening, .. }, schedule, delay, batch, scaling, lr, .. } = self;
+        let delay = delay.map_or(String::new(), |delay| format!(" at delay {delay}"));
+        format!(
+            "{} with momentum {momentum} and dampening {dampening}, {}{delay}, batch {batch}, lr {lr} scaled by {scaling}",
+            self.rule.name(),
+            schedule.name()
+        )
+    }
+}
+
 impl TrainProblem {
     fn resolve(args: &TrainArgs) -> Result<Self, PlanError> {
         args.problem.check()?;

@@ -26,8 +26,8 @@ pub enum Existing {
 enum Remains {
     /// Nothing, or of a process that died before it had written anything to go on from.
     Nothing,
-    /// An unfinished sweep, and whether it was to replace the folder that has its name.
-    Sweep { replace: bool },
+    /// An unfinished job, and whether it was to replace the folder that has its name.
+    Job { replace: bool },
     /// Something that is not ours.
     Foreign,
 }
@@ -38,12 +38,12 @@ pub struct Draft {
     target: PathBuf,
     partial: PathBuf,
     replace: bool,
-    /// Whether there is an unfinished sweep to go on with.
+    /// Whether there is an unfinished job to go on with.
     pub resumed: bool,
     _lock: Lock,
 }
 
-/// Refuses a folder name that could not be used, before any work is done. Says whether there is a sweep to resume.
+/// Refuses a folder name that could not be used, before any work is done. Says whether there is a job to resume.
 ///
 /// # Errors
 /// Where something stands there that `existing` does not allow to touch.
@@ -57,25 +57,25 @@ fn examine(target: &Path, existing: Existing) -> Result<Remains> {
     let remains = remains(&partial)?;
     let (shown, unfinished) = (target.display(), partial.display());
     if remains == Remains::Foreign {
-        bail!("--out {shown}: {unfinished} is in the way and holds no sweep; accepted: another folder");
+        bail!("--out {shown}: {unfinished} is in the way and holds no unfinished job; accepted: another folder");
     }
     match existing {
         Existing::Keep if target.exists() => {
             bail!("--out {shown}: exists already; accepted: a new folder, or --force to replace it")
         }
         Existing::Keep if remains != Remains::Nothing => bail!(
-            "--out {shown}: an unfinished sweep lies in {unfinished}; accepted: --resume to continue it, or --force to \
+            "--out {shown}: an unfinished job lies in {unfinished}; accepted: --resume to continue it, or --force to \
              discard it"
         ),
         Existing::Replace if target.exists() && !target.join(RUN).is_file() => bail!(
             "--out {shown}: exists and is no results folder (it has no {RUN}), so --force does not replace it; accepted: \
              another folder"
         ),
-        Existing::Resume if target.exists() && remains != (Remains::Sweep { replace: true }) => {
-            bail!("--out {shown}: this sweep is finished; accepted: another folder, or --force to replace it")
+        Existing::Resume if target.exists() && remains != (Remains::Job { replace: true }) => {
+            bail!("--out {shown}: it is finished; accepted: another folder, or --force to replace it")
         }
         Existing::Resume if !partial.exists() => {
-            bail!("--resume: no unfinished sweep in {unfinished}; accepted: without --resume")
+            bail!("--resume: no unfinished job in {unfinished}; accepted: without --resume")
         }
         _ => Ok(remains),
     }
@@ -92,8 +92,8 @@ fn remains(partial: &Path) -> Result<Remains> {
     };
     let names = names.with_context(cannot)?;
     if names.iter().any(|name| name == PLAN) {
-        let replace = super::read_plan(&partial.join(PLAN)).is_ok_and(|plan| plan[super::REPLACE] == true);
-        return Ok(Remains::Sweep { replace });
+        let replace = super::read_plan(&partial.join(PLAN)).is_ok_and(|plan| plan[super::folder::REPLACE] == true);
+        return Ok(Remains::Job { replace });
     }
     let ours = names.is_empty() || names.iter().any(|name| name == LOCK);
     Ok(if ours { Remains::Nothing } else { Remains::Foreign })
@@ -116,8 +116,8 @@ impl Draft {
         let lock = Lock::take(&partial).with_context(|| format!("--out {}", target.display()))?;
         // Another process may have come and gone since.
         let remains = examine(target, existing)?;
-        let resumed = existing == Existing::Resume && matches!(remains, Remains::Sweep { .. });
-        let replace = existing == Existing::Replace || (resumed && remains == Remains::Sweep { replace: true });
+        let resumed = existing == Existing::Resume && matches!(remains, Remains::Job { .. });
+        let replace = existing == Existing::Replace || (resumed && remains == Remains::Job { replace: true });
         let draft = Self { target: target.into(), partial, replace, resumed, _lock: lock };
         if !resumed {
             draft.clear()?;
@@ -149,14 +149,6 @@ impl Draft {
             .with_context(cannot)?;
         }
         Ok(())
-    }
-
-    /// Removes it, with all that is in it.
-    ///
-    /// # Errors
-    /// Where it cannot be removed.
-    pub fn discard(self) -> Result<()> {
-        fs::remove_dir_all(&self.partial).with_context(|| format!("cannot remove {}", self.partial.display()))
     }
 
     /// Gives the folder its name. What only an unfinished folder needs goes last: a death on the way leaves a whole

@@ -1,28 +1,20 @@
-//! What must agree before a journal may be continued, and what to say where it does not.
+//! What must agree before an unfinished job may be continued, and the message where it does not.
 
+use super::job::JobName;
 use crate::config::Shard;
 use crate::engine::EngineInfo;
-use crate::plan::SweepPlan;
 use serde::Serialize;
 use serde_json::Value;
 
-/// The identity of a sweep: the same identity gives the same bytes.
+/// The identity of a job: the same identity gives the same bytes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Identity {
+    pub job: JobName,
     pub version: String,
     pub plan: Value,
     pub engine: EngineInfo,
-    /// The part of the plan's cells that this folder is for; none for all of them.
+    /// The part of the plan's units that this folder is for; none for all of them.
     pub shard: Option<Shard>,
-}
-
-impl Identity {
-    /// # Errors
-    /// Where the plan holds what JSON cannot.
-    pub fn new(plan: &SweepPlan, engine: &EngineInfo, shard: Option<Shard>) -> serde_json::Result<Self> {
-        let version = env!("CARGO_PKG_VERSION").into();
-        Ok(Self { version, plan: serde_json::to_value(plan)?, engine: engine.clone(), shard })
-    }
 }
 
 /// Every path at which two JSON values differ, with both values: `plan.tolerance is 0.01 there and 0.02 here`.

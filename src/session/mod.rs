@@ -1,15 +1,21 @@
-//! The results folder: written beside its final name, cell by cell, and renamed when whole.
+//! What every long job shares: the choice of an engine, the results folder with lock, journal, resume and shards, progress,
+//! events, signals and run.json.
 //!
-//! While a sweep runs, `DIR.partial` holds a `lock`, `plan.json` with the sweep's [`Identity`] and the [`journal`], one
-//! line for every finished cell. At the end the tables are written from the journal in the order of the plan, never held
-//! in memory together, and the folder is renamed to `DIR`.
+//! A job says what a unit of its work is, how it is worked on and which rows it makes ([`Job`], [`Tables`]); a [`Session`]
+//! does the rest:
 //!
-//! A training has no journal: its runs end together, and what is interrupted is begun again.
+//! 1. [`Session::begin`]: is the folder usable, which shard is this, which engine;
+//! 2. the job is laid out (data loaded, a minimum found);
+//! 3. [`Session::run`]: units that are in the journal are passed over, every finished one is appended to it, and at the end the
+//!    folder is written and gets its name.
 //!
 //! Not here: what is measured ([`crate::sweep`], [`crate::train`]), nor the rows themselves ([`crate::table`]).
 
 mod draft;
+mod engine;
+mod folder;
 mod identity;
+pub mod job;
 pub mod journal;
 mod lock;
 mod merge;
@@ -17,185 +23,302 @@ pub mod progress;
 pub mod recovery;
 mod run_file;
 pub mod signals;
-mod training;
 
 pub use draft::{Draft, Existing, beside, check};
+pub use engine::{ChosenEngine, choose};
+pub use folder::Folder;
 pub use identity::{Identity, differences};
-pub use journal::{CellIds, Entry};
-pub use merge::merge;
-pub use run_file::{CellRow, MinimumSummary, RunFile, ShardRun, Totals};
-pub use training::{TrainFile, TrainFolder};
+pub use job::{Entry, EntryOf, Job, JobName, Kind, ReadEntries, Tables, Unit, Work};
+pub use journal::{Journal, UnitIds};
+pub use merge::{Merged, merge};
+pub use run_file::{Build, RunFile, ShardRow, ShardRun, command_line};
 
-use crate::problem::Problem;
-use crate::problem::weights::to_safetensors;
-use crate::table::{CsvWriter, DelayRow, RunRow, ThresholdRow, write_csv, write_whole};
-use anyhow::{Context, Result, bail};
-use journal::Journal;
-use serde_json::Value;
+use crate::config::Shard;
+use crate::config::{EngineArgs, JobArgs};
+use crate::engine::{Engine, EngineInfo};
+use crate::table::write_whole;
+use anyhow::{Context, Error, Result, bail};
+use progress::{Display, Progress};
+use serde_json::{Map, Value, json};
+use signals::{Interrupt, Interrupted};
+use std::cell::RefCell;
 use std::fs;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-/// In an unfinished folder: the identity of its sweep.
+/// In an unfinished folder: the identity of its job.
 pub const PLAN: &str = "plan.json";
-/// In an unfinished folder: its finished cells.
+/// In an unfinished folder: its finished units.
 pub const JOURNAL: &str = "journal.jsonl";
 /// In a finished folder: how it came to be.
 pub const RUN: &str = "run.json";
-/// In the folder of a shard: every cell of the plan, and which shard it is in.
-pub const CELLS: &str = "cells.csv";
-/// The weights that all runs started beside.
-pub const MINIMUM: &str = "minimum.safetensors";
-/// What plan.json says beside the identity: the commit, and whether a folder of the same name is to be replaced.
-const COMMIT: &str = "commit";
-const REPLACE: &str = "replace";
+/// In the folder of a shard: every unit of the plan, and which shard it is in.
+pub const SHARDS: &str = "shards.csv";
 
-/// The folder of a sweep that runs.
-#[derive(Debug)]
-pub struct Folder {
-    draft: Draft,
-    journal: Journal,
-    /// The commit that began the sweep.
-    begun_by: String,
-    /// What a user should know of what was found: damage, other commits.
-    pub told: Vec<String>,
+/// One long job from its flags to its results folder.
+pub struct Session {
+    json: bool,
+    quiet: bool,
+    started: jiff::Timestamp,
+    clock: Instant,
+    existing: Existing,
+    /// The results folder.
+    pub target: PathBuf,
+    shard: Option<Shard>,
+    chosen: ChosenEngine,
 }
 
-impl Folder {
-    /// Makes `DIR.partial`, or opens it to continue, for a plan of `cells` cells of which those with an id are its own.
+/// What a finished job came to.
+#[derive(Clone, Debug)]
+pub struct Finished<S, T> {
+    /// The rows of the answer.
+    pub summary: S,
+    pub totals: T,
+    pub seconds: f64,
+}
+
+impl Session {
+    /// Checks the folder and opens the engine, before any work is done.
     ///
     /// # Errors
-    /// See [`check`]; or where another process is at work there, the folder cannot be written, or it holds another sweep.
-    pub fn open(target: &Path, existing: Existing, identity: &Identity, cells: usize, ids: CellIds) -> Result<Self> {
-        let draft = Draft::open(target, existing)?;
-        let path = draft.dir().join(PLAN);
-        let here = serde_json::to_value(identity)?;
-        let commit = env!("TAUSCOPE_COMMIT");
-        if !draft.resumed {
-            let mut plan = here.clone();
-            plan[COMMIT] = commit.into();
-            plan[REPLACE] = draft.replaces().into();
-            write(&path, &serde_json::to_vec_pretty(&plan)?)?;
-            draft::sync_dir(draft.dir());
+    /// Where the folder cannot be used, the environment names no shard, or the engine cannot be had.
+    pub fn begin(engine: &EngineArgs, job: &JobArgs) -> Result<Self> {
+        let started = jiff::Timestamp::now();
+        let JobArgs { out, force, resume, shard, json, quiet, .. } = job;
+        if *resume && out.is_none() {
+            bail!("--resume: accepted: with --out, which names the unfinished folder");
         }
-        let mut there = read_plan(&path)?;
-        let mut noted = |key| there.as_object_mut().and_then(|plan| plan.remove(key));
-        let (begun_by, _) = (noted(COMMIT), noted(REPLACE));
-        let differences = differences(&there, &here);
-        if !differences.is_empty() {
-            bail!(
-                "--resume: this differs from the unfinished sweep in {}: {}; accepted: the flags of that sweep, another \
-                 --out, or --force to discard it",
-                draft.dir().display(),
-                differences.join("; ")
-            );
-        }
-        let begun_by = begun_by.and_then(|commit| Some(commit.as_str()?.to_owned())).unwrap_or_default();
-        let (journal, mut told) = Journal::open(draft.dir().join(JOURNAL), cells, ids)?;
-        if begun_by != commit {
-            told.push(format!(
-                "this sweep was begun by commit {begun_by} and is resumed by {commit}; run.json names both"
-            ));
-        }
-        Ok(Self { draft, journal, begun_by, told })
-    }
-
-    /// Whether a cell is finished.
-    pub fn holds(&self, cell: usize) -> bool {
-        self.journal.holds(cell)
-    }
-
-    /// Every finished cell in the order of the plan, read from the journal.
-    pub fn entries(&self) -> impl Iterator<Item = Result<Entry>> {
-        self.journal.entries()
-    }
-
-    /// Number of finished cells.
-    pub fn finished(&self) -> usize {
-        self.journal.len()
-    }
-
-    /// Where the finished cells stand until the folder is whole.
-    pub fn journal(&self) -> PathBuf {
-        self.draft.dir().join(JOURNAL)
-    }
-
-    /// The commit that began the sweep, if it is not this one.
-    pub fn begun_by_another_commit(&self) -> Option<String> {
-        (self.begun_by != env!("TAUSCOPE_COMMIT")).then(|| self.begun_by.clone())
-    }
-
-    /// Adds a finished cell; it counts once it is on disk.
-    ///
-    /// # Errors
-    /// Where the journal cannot be written.
-    pub fn append(&mut self, entry: &Entry) -> Result<()> {
-        self.journal.append(entry)
-    }
-
-    /// Writes the CSVs, run.json, the minimum and the pictures, and gives the folder its name. A shard also says which cells
-    /// there are in `all` shards.
-    ///
-    /// # Errors
-    /// Where a file cannot be written; what was measured stays in `DIR.partial`.
-    pub fn finish(
-        self,
-        problem: &Problem,
-        weights: &[f64],
-        all: Option<&[CellRow]>,
-        run: impl FnOnce(Totals) -> Result<RunFile>,
-    ) -> Result<(Vec<ThresholdRow>, Totals)> {
-        let safe = format!("what was measured is safe in {}; --resume writes the rest", self.journal().display());
-        let dir = self.draft.dir();
-        let write = || -> Result<_> {
-            let (thresholds, totals) = write_tables(dir, self.journal.entries())?;
-            write(&dir.join(MINIMUM), &to_safetensors(problem, weights, &[]))?;
-            if let Some(all) = all {
-                write_csv(&dir.join(CELLS), all)?;
-            }
-            write_run(dir, &run(totals)?)?;
-            Ok((thresholds, totals))
+        let existing = match (*force, *resume) {
+            (true, _) => Existing::Replace,
+            (_, true) => Existing::Resume,
+            _ => Existing::Keep,
         };
-        let written = write().with_context(|| safe)?;
-        self.draft.publish()?;
-        Ok(written)
+        let by_time = || PathBuf::from(started.strftime("tauscope-%Y%m%d-%H%M%S").to_string());
+        let target = out.clone().unwrap_or_else(by_time);
+        let variable = |name: &str| std::env::var(name).ok();
+        let shard = shard.map(|flag| flag.resolve(&variable)).transpose().map_err(Error::msg)?;
+        check(&target, existing)?;
+        let chosen = choose(engine)?;
+        let session =
+            Self { json: *json, quiet: *quiet, started, clock: Instant::now(), existing, target, shard, chosen };
+        let EngineInfo { engine, precision, adapter, .. } = session.info();
+        session.say(&format!("engine   {engine} {precision} on {adapter} ({})", session.chosen.why));
+        Ok(session)
+    }
+
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.chosen.engine
+    }
+
+    pub fn info(&self) -> &EngineInfo {
+        self.chosen.engine.info()
+    }
+
+    /// A line on stderr, unless `--quiet`.
+    pub fn say(&self, line: &str) {
+        if !self.quiet {
+            eprintln!("{line}");
+        }
+    }
+
+    /// An event on stdout, where `--json` asks for them.
+    fn tell(&self, event: &Value) -> Result<()> {
+        if self.json { to_stdout(&format!("{event}\n")) } else { Ok(()) }
+    }
+
+    /// Works on the job's units, as far as the journal does not hold them, and writes the folder. `pictures` draws into it.
+    ///
+    /// # Errors
+    /// Where the folder holds another job or cannot be written, the units do not fit the device, or the device fails.
+    /// [`Interrupted`] where a signal arrived first; what was finished stays in the unfinished folder.
+    pub fn run<J: Job>(
+        &self,
+        job: &J,
+        pictures: &dyn Fn(&SummaryOf<J>, &Path) -> Result<()>,
+    ) -> Result<Finished<SummaryOf<J>, TotalsOf<J>>> {
+        let kind = <J::Tables as Tables>::KIND;
+        let units = job.units();
+        let id = |index: usize| {
+            let id = &units.get(index)?.id;
+            self.shard.is_none_or(|shard| shard.holds(id)).then(|| id.clone())
+        };
+        let mine: Vec<usize> = (0..units.len()).filter(|index| id(*index).is_some()).collect();
+        if let Some(shard) = self.shard {
+            self.say(&format!("shard    {shard}: {} of {} {}", mine.len(), units.len(), kind.units));
+        }
+        // From here on there is something to lose.
+        let interrupt = Interrupt::watch().context("cannot watch for signals")?;
+        let identity = Identity {
+            job: kind.name,
+            version: Build::this().version,
+            plan: job.plan()?,
+            engine: self.info().clone(),
+            shard: self.shard,
+        };
+        let mut folder = Folder::open(&self.target, self.existing, kind, &identity, units.len(), &id)?;
+        folder.warnings.iter().for_each(|line| eprintln!("warning: {line}"));
+        if self.existing == Existing::Resume {
+            self.say(&format!("resume   {} of {} {} are in the journal", folder.finished(), mine.len(), kind.units));
+        }
+        self.tell_start(job, mine.len(), folder.finished())?;
+        if self.json {
+            folder.entries().try_for_each(|entry| self.tell(&unit_event(kind, &entry?)?))?;
+        }
+        let mended = self.perform(job, &mine, &mut folder, &interrupt)?;
+        if folder.finished() < mine.len()
+            && let Some(signal) = interrupt.received()
+        {
+            return Err(self.interrupted(signal, kind, &folder, mine.len()).into());
+        }
+        // Whoever merges shards learns from each what all of them should hold.
+        let all: Option<Vec<ShardRow>> = self.shard.map(|shard| {
+            let row = |Unit { id, name }| ShardRow { shard: Shard::place(&id, shard.of), id, name };
+            units.into_iter().map(row).collect()
+        });
+        let begun_by_commit = folder.begun_by_another_commit();
+        let (summary, totals) = folder.finish(job, all.as_deref(), pictures, |totals| {
+            let mut facts = job.facts()?;
+            facts.extend(as_map(serde_json::to_value(totals)?));
+            Ok(RunFile {
+                job: kind.name,
+                build: Build::this(),
+                command: command_line(),
+                started: self.started.to_string(),
+                finished: jiff::Timestamp::now().to_string(),
+                seconds: self.clock.elapsed().as_secs_f64(),
+                plan_hash: job.plan_hash(),
+                plan: identity.plan,
+                engine: self.info().clone(),
+                engine_choice: self.chosen.why.clone(),
+                paths: job.paths(),
+                begun_by_commit,
+                mended,
+                shard: self.shard,
+                shards: Vec::new(),
+                facts,
+            })
+        })?;
+        let seconds = self.clock.elapsed().as_secs_f64();
+        Ok(Finished { summary, totals, seconds })
+    }
+
+    /// Works on what the journal does not hold. Returns what failed on the way and was mended.
+    fn perform<J: Job>(
+        &self,
+        job: &J,
+        mine: &[usize],
+        folder: &mut Folder<EntryOf<J>>,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<String>> {
+        let kind = <J::Tables as Tables>::KIND;
+        let rest: Vec<usize> = mine.iter().copied().filter(|unit| !folder.holds(*unit)).collect();
+        let costs = rest.iter().map(|unit| job.cost(*unit));
+        // Both of the job's callbacks report to it.
+        let display = RefCell::new(Display::new(kind, costs, folder.finished(), self.quiet, self.json));
+        let since = Instant::now();
+        let mut mended: Vec<String> = Vec::new();
+        let dir = folder.dir().to_owned();
+        job.perform(Work {
+            engine: self.engine(),
+            rest: &rest,
+            dir: &dir,
+            finish: &mut |entry| {
+                folder.append(entry)?;
+                display.borrow_mut().unit(job.cost(entry.unit()), entry.steps());
+                self.tell(&unit_event(kind, entry)?)
+            },
+            watch: &mut |now: Progress| {
+                for line in &now.mended[mended.len()..] {
+                    display.borrow().warn(line);
+                    mended.push(line.clone());
+                }
+                let due = display.borrow_mut().advance(since.elapsed(), &now);
+                // Where stdout cannot be written, the next unit says so.
+                let _ = due.map_or(Ok(()), |event| self.tell(&event));
+                match interrupt.received() {
+                    Some(_) => ControlFlow::Break(()),
+                    None => ControlFlow::Continue(()),
+                }
+            },
+        })
+        .with_context(|| format!("what was {} until then is kept; --resume goes on from it", kind.again))?;
+        self.tell(&display.into_inner().finish())?;
+        Ok(mended)
+    }
+
+    fn tell_start(&self, job: &impl Job, units: usize, done: usize) -> Result<()> {
+        let kind = kind_of(job);
+        let mut event = as_map(json!({"event": "start", "plan_hash": job.plan_hash()}));
+        event.insert(kind.units.into(), units.into());
+        event.insert(format!("{}_done", kind.units), done.into());
+        event.extend(job.counts());
+        event.extend(as_map(serde_json::to_value(self.info())?));
+        self.tell(&Value::Object(event))
+    }
+
+    /// Ends a job: with `--json` the last event, with `counts` beside time and folder; else `answer` and the files.
+    ///
+    /// # Errors
+    /// Where stdout cannot be written.
+    pub fn end(&self, counts: Map<String, Value>, answer: &str, files: &str) -> Result<()> {
+        let target = self.target.display();
+        if self.json {
+            let mut event = as_map(json!({"event": "end"}));
+            event.extend(counts);
+            event.insert("seconds".into(), self.clock.elapsed().as_secs_f64().into());
+            event.insert("folder".into(), target.to_string().into());
+            return self.tell(&Value::Object(event));
+        }
+        if self.quiet { Ok(()) } else { to_stdout(&format!("{answer}\nwrote {target}: {files}\n")) }
+    }
+
+    fn interrupted<E: Entry>(&self, signal: usize, kind: Kind, folder: &Folder<E>, all: usize) -> Interrupted {
+        let message = format!(
+            "interrupted: {} of {all} {} are safe in {}; the same command with --resume and --out {} goes on",
+            folder.finished(),
+            kind.units,
+            folder.journal().display(),
+            self.target.display()
+        );
+        Interrupted { signal, message }
     }
 }
 
-/// Writes the tables of `entries`, which come in the order of the plan, and their pictures, where there is anything to
-/// draw. Gives back the cells' rows, which unlike those of the runs are few.
-///
-/// # Errors
-/// Where an entry cannot be had or a file not be written.
-pub fn write_tables(dir: &Path, entries: impl Iterator<Item = Result<Entry>>) -> Result<(Vec<ThresholdRow>, Totals)> {
-    let mut thresholds = CsvWriter::create(&dir.join("thresholds.csv"))?;
-    let mut runs = CsvWriter::<RunRow>::create(&dir.join("runs.csv"))?;
-    let mut delays = CsvWriter::<DelayRow>::create(&dir.join("delays.csv"))?;
-    let (mut rows, mut totals) = (Vec::new(), Totals::default());
-    for entry in entries {
-        let entry = entry?;
-        thresholds.write(&entry.threshold)?;
-        entry.runs.iter().try_for_each(|run| runs.write(run))?;
-        entry.delays.iter().try_for_each(|delay| delays.write(delay))?;
-        totals.cells += 1;
-        totals.runs += entry.runs.len();
-        totals.config_steps += entry.runs.iter().map(|run| run.steps * u64::from(run.members)).sum::<u64>();
-        rows.push(entry.threshold);
-    }
-    thresholds.finish()?;
-    runs.finish()?;
-    delays.finish()?;
-    if !rows.is_empty() {
-        crate::plot::thresholds(&rows, dir)?;
-    }
-    Ok((rows, totals))
+/// The rows of a job's answer, and its totals.
+pub type SummaryOf<J> = <<J as Job>::Tables as Tables>::Summary;
+pub type TotalsOf<J> = <<J as Job>::Tables as Tables>::Totals;
+
+fn kind_of<J: Job>(_: &J) -> Kind {
+    <J::Tables as Tables>::KIND
 }
 
-/// Writes run.json into a folder.
+/// `cell` or `run` with its row.
+fn unit_event(kind: Kind, entry: &impl Entry) -> serde_json::Result<Value> {
+    let mut event = as_map(json!({"event": kind.unit}));
+    event.extend(as_map(entry.row()?));
+    Ok(Value::Object(event))
+}
+
+/// The members of a JSON object.
+pub fn as_map(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// Writes text to stdout.
 ///
 /// # Errors
-/// Where it cannot be written.
-pub fn write_run(dir: &Path, run: &RunFile) -> Result<()> {
-    write(&dir.join(RUN), &[serde_json::to_vec_pretty(run)?, b"\n".to_vec()].concat())
+/// Where it cannot be written; a reader that has gone away (`| head`) is none.
+pub fn to_stdout(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to stdout"),
+    }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

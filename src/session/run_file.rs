@@ -1,24 +1,25 @@
 //! run.json: how a results folder came to be. The only file of it with times.
 
+use super::job::JobName;
 use crate::config::Shard;
-use crate::curvature::Eigenpair;
 use crate::engine::EngineInfo;
-use crate::minimum::Minimum;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::fs;
 use std::path::Path;
 
-/// What run.json says.
+/// The content of run.json.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunFile {
-    pub version: String,
-    pub commit: String,
+    #[serde(default)]
+    pub job: JobName,
+    #[serde(flatten)]
+    pub build: Build,
     pub command: Vec<String>,
     pub started: String,
     pub finished: String,
-    /// Of the process that finished it; of all shards' together, where they were merged.
+    /// Seconds of the process that finished it; of all shards' together, where they were merged.
     pub seconds: f64,
     pub plan_hash: String,
     pub plan: Value,
@@ -28,55 +29,45 @@ pub struct RunFile {
     /// How the engine makes the steps of the plan's waves ([`crate::engine::Engine::path`]).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
-    pub parameters: usize,
-    pub minimum: MinimumSummary,
-    /// Distance of every run's start from the minimum.
-    pub start_distance: f64,
-    /// Distance at which a run has escaped, under the escape criterion.
-    pub escape_radius: Option<f64>,
-    #[serde(flatten)]
-    pub totals: Totals,
-    /// The commit that began the sweep, where another one resumed it.
+    /// The commit that began the job, where another one resumed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_by_commit: Option<String>,
     /// What failed on the way and was mended: a wave that did not fit, a device that was lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mended: Vec<String>,
-    /// Which part of the plan's cells this folder holds; none for all of them.
+    /// Which part of the plan's units this folder holds; none for all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
     /// The folders that this one was merged from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shards: Vec<ShardRun>,
+    /// What this kind of job adds: the evidence for a minimum, sample counts, totals of the tables.
+    #[serde(flatten)]
+    pub facts: Map<String, Value>,
 }
 
-/// How much is in the tables; the same for the same rows, however often the sweep was interrupted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    pub cells: usize,
-    pub runs: usize,
-    /// Steps that the runs in runs.csv took, every member of an ensemble counted.
-    pub config_steps: u64,
-}
-
-/// The evidence for the minimum.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MinimumSummary {
-    pub loss: f64,
-    pub gradient_max: f64,
-    pub gradient_evaluations: u64,
-    pub lambda_max: Eigenpair,
-    pub lambda_min: Eigenpair,
-}
-
-/// A cell of the plan, in the order of the plan.
+/// The program that made a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CellRow {
-    pub cell_id: String,
-    /// From 1.
+pub struct Build {
+    pub version: String,
+    pub commit: String,
+}
+
+impl Build {
+    /// This program.
+    pub fn this() -> Self {
+        Self { version: env!("CARGO_PKG_VERSION").into(), commit: env!("TAUSCOPE_COMMIT").into() }
+    }
+}
+
+/// A unit of the plan, in the order of the plan: a row of shards.csv.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardRow {
+    /// The cell's or run's content hash.
+    pub id: String,
+    /// The shard that it is in, from 1.
     pub shard: u32,
-    /// As a person would say it.
+    /// A description for people.
     pub name: String,
 }
 
@@ -85,7 +76,8 @@ pub struct CellRow {
 pub struct ShardRun {
     pub shard: Shard,
     pub folder: String,
-    pub cells: usize,
+    /// Cells of a sweep, runs of a training.
+    pub units: usize,
     pub commit: String,
     pub started: String,
     pub finished: String,
@@ -94,26 +86,28 @@ pub struct ShardRun {
     pub mended: Vec<String>,
 }
 
-impl From<&Minimum> for MinimumSummary {
-    fn from(minimum: &Minimum) -> Self {
-        Self {
-            loss: minimum.loss,
-            gradient_max: minimum.gradient_max,
-            gradient_evaluations: minimum.evaluations,
-            lambda_max: minimum.largest.clone(),
-            lambda_min: minimum.smallest.clone(),
-        }
-    }
-}
-
 impl RunFile {
     /// Reads a folder's run.json.
     ///
     /// # Errors
-    /// Where it cannot be read, or is none of this version.
+    /// Where it cannot be read, or is not a run.json of this version.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(super::RUN);
         let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("{} is no run.json of this version", path.display()))
     }
+
+    /// Writes it into a folder.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        super::write(&folder.join(super::RUN), &[serde_json::to_vec_pretty(self)?, b"\n".to_vec()].concat())
+    }
+}
+
+/// The command line of this process, its program as `tauscope`.
+pub fn command_line() -> Vec<String> {
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    std::iter::once("tauscope".into()).chain(arguments).collect()
 }

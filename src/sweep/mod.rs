@@ -2,18 +2,25 @@
 //!
 //! Not here: how a search chooses its learning rates ([`crate::threshold`]), nor files ([`crate::session`]).
 
+mod job;
 mod queue;
-mod ride;
 pub mod rows;
+mod search_wave;
+mod tables;
+
+pub use job::SweepJob;
+pub use tables::{CellEntry, SweepTables, SweepTotals};
 
 use crate::config::Precision;
 use crate::delay::Delays;
+use crate::engine::pump::BLOCK;
 use crate::engine::{Engine, EngineError, Needs, WaveSpec};
 use crate::minimum::Minimum;
 use crate::plan::{Cell, SweepPlan};
 use crate::problem::{Network, Problem};
 use crate::rule::steps::StepSource;
 use crate::rule::{Equation, LONGEST_PMF, Locality};
+use crate::session::progress::Progress;
 use crate::session::recovery::Recovery;
 use crate::theory::{self, DelayProcess, TheoryError};
 use crate::threshold::{Criterion, Outcome, Trial};
@@ -24,9 +31,6 @@ use rand_chacha::rand_core::SeedableRng;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-
-/// Steps between two looks at the observations. Verdicts depend on a run's own steps alone, never on this.
-pub(crate) const BLOCK: usize = 64;
 
 /// Runs or ensembles wanted for each cell: a search's first round.
 const TRIALS_PER_CELL: usize = 4;
@@ -187,7 +191,7 @@ impl Sweep {
         engine: &dyn Engine,
         cells: &[(Cell, f64)],
         finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>,
-        watched: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        watched: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> anyhow::Result<()> {
         let mut recovery = Recovery::new(engine);
         let mut config_steps = 0;
@@ -202,12 +206,12 @@ impl Sweep {
                 let (minimum, direction) = (&self.minimum.weights, &self.minimum.largest.vector);
                 let (minimum, direction) = (Arc::new(minimum.clone()), Arc::new(direction.clone()));
                 let spec = WaveSpec { lanes, minimum, direction, ..spec.clone() };
-                let mut watched = |lanes: usize, steps: u64| {
+                let mut watched = |alive: usize, steps: u64| {
                     config_steps += steps;
-                    watched(Progress { lanes, config_steps, mended: recovery.mended() })
+                    watched(Progress { alive, config_steps, left: None, epoch: None, mended: recovery.mended() })
                 };
                 let together = spec.together;
-                match self.ride(recovery.engine(), spec, &asked, &mut queue, &mut report, &mut watched) {
+                match self.run_wave(recovery.engine(), spec, &asked, &mut queue, &mut report, &mut watched) {
                     Ok(ControlFlow::Continue(())) => break,
                     Ok(ControlFlow::Break(())) => return Ok(()),
                     Err(error) => recovery.mend(error, lanes, together)?,
@@ -302,17 +306,6 @@ fn lanes(engine: &dyn Engine, spec: &WaveSpec) -> Result<usize, EngineError> {
         )));
     }
     Ok(lanes)
-}
-
-/// How far a sweep has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress<'a> {
-    /// Lanes that were busy in the last block.
-    pub lanes: usize,
-    /// Steps of single runs so far, up to the end of the block in which each was decided.
-    pub config_steps: u64,
-    /// What the device failed at, and what was done about it.
-    pub mended: &'a [String],
 }
 
 /// A point at `distance` from the minimum, half of the way (in squared distance) along the top eigenvector, the rest in a

@@ -1,12 +1,12 @@
 //! A finished cell as the rows of the results folder.
 
+use super::tables::CellEntry;
 use super::{CellResult, Sweep};
 use crate::config::Batch;
 use crate::data::DataSource;
 use crate::engine::EngineInfo;
 use crate::plan::Cell;
 use crate::problem::Problem;
-use crate::session::Entry;
 use crate::table::{DelayRow, RunRow, Status, ThresholdRow, Verdict};
 use crate::theory::TheoryError;
 use crate::threshold::{Criterion, Trial};
@@ -22,7 +22,7 @@ pub fn entry(
     index: usize,
     cell: &Cell,
     result: &CellResult,
-) -> Result<Entry, TheoryError> {
+) -> Result<CellEntry, TheoryError> {
     let plan = &sweep.plan;
     let cell_id = plan.cell_id(cell);
     let trials = result.trials.iter().enumerate();
@@ -80,7 +80,7 @@ pub fn entry(
         adapter: info.adapter.clone(),
     };
     let delays = delays.iter().map(|(delay, count)| DelayRow { cell_id: cell_id.clone(), delay, count }).collect();
-    Ok(Entry { cell: index, threshold, runs, delays })
+    Ok(CellEntry { cell: index, threshold, runs, delays })
 }
 
 fn run(criterion: Criterion, cell_id: &str, place: usize, trial: &Trial) -> RunRow {

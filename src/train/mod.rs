@@ -7,61 +7,45 @@
 //!
 //! Not here: thresholds of stability around a minimum ([`crate::sweep`]), nor files.
 
+mod job;
 mod ride;
-pub mod rows;
+mod rows;
 mod sharpness;
+mod tables;
 mod task;
 
+pub use job::TrainJob;
 pub use ride::{BLOWN_UP, Last, Look, Outcome, Sharp};
 pub use sharpness::Sharpness;
+pub use tables::{TrainEntry, TrainTables, TrainTotals};
 pub use task::{Member, Training};
 
+use crate::engine::pump::BLOCK;
 use crate::engine::{Engine, EngineError, Needs, WaveSpec};
+use crate::session::progress::Progress;
 use crate::session::recovery::Recovery;
 use anyhow::{Error, Result};
-use ride::{BLOCK, ride};
+use ride::ride;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// What run.json says of divergence.
-pub const DIVERGENCE: &str = "a weight or the loss is not finite, or the mean objective of an epoch exceeds 1e4 times that of \
-                              the first step";
-
-/// What run.json says of lambda_max.
-pub const LAMBDA_MAX: &str = "largest eigenvalue, by Lanczos in f64, of the Hessian of the objective (weight decay included) over \
-                              training samples chosen by the data seed, without augmentation; batch norms with the statistics \
-                              of minibatches";
-
-/// How far a training has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress<'a> {
-    /// Lanes that were busy in the last block.
-    pub lanes: usize,
-    /// Epochs that the runs of the present wave have made.
-    pub epoch: u64,
-    /// Steps of single runs so far, those that had to be made again counted twice, and still to come.
-    pub config_steps: u64,
-    pub left: u64,
-    /// What the device failed at, and what was done about it.
-    pub mended: &'a [String],
-}
-
 impl Training {
-    /// Trains every run on `engine`. `finished` is called once for every run, in the order in which they end, with its place in
-    /// [`Training::runs`]. `watched` is called after every block; where it breaks, the rest is left.
+    /// Trains the runs `asked`, given by their places in [`Training::runs`], on `engine`. `finished` is called once for every
+    /// run, in the order in which they end. `watched` is called after every block; where it breaks, the rest is left.
     ///
     /// # Errors
     /// Where the runs do not fit the device, the device fails, or `finished` does.
     pub fn train(
         &self,
         engine: &dyn Engine,
+        asked: &[usize],
         finished: &mut dyn FnMut(usize, Outcome) -> Result<()>,
-        watched: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        watched: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
         let mut recovery = Recovery::new(engine);
-        let (mut config_steps, mut waiting) = (0, self.config_steps());
-        for (spec, runs) in self.groups(engine)? {
+        let (mut config_steps, mut waiting) = (0, self.config_steps(asked));
+        for (spec, runs) in self.groups(engine, asked)? {
             let mut rest = &runs[..];
             while !rest.is_empty() {
                 let spec = WaveSpec { lanes: rest.len(), ..spec.clone() };
@@ -71,8 +55,13 @@ impl Training {
                 let mut watch = |reach: ride::Reach| {
                     config_steps += reach.steps;
                     let left = waiting - theirs + reach.left;
-                    let ride::Reach { lanes, epoch, .. } = reach;
-                    watched(Progress { lanes, epoch, config_steps, left, mended: recovery.mended() })
+                    watched(Progress {
+                        alive: reach.lanes,
+                        config_steps,
+                        left: Some(left),
+                        epoch: Some((reach.epoch, self.plan.options.epochs)),
+                        mended: recovery.mended(),
+                    })
                 };
                 match ride(self, recovery.engine(), WaveSpec { lanes, ..spec }, now, &mut watch) {
                     Ok(ControlFlow::Continue(outcomes)) => {
@@ -88,19 +77,24 @@ impl Training {
         Ok(())
     }
 
-    /// Steps of all runs, if none diverges.
-    pub fn config_steps(&self) -> u64 {
-        (0..self.runs.len()).map(|run| self.steps(self.rows(run))).fold(0, u64::saturating_add)
+    /// The places of all runs.
+    pub fn all(&self) -> Vec<usize> {
+        (0..self.runs.len()).collect()
     }
 
-    /// Runs that can share a wave, with its kind. Those whose gradients have equally many rows do, if the engine has room for
+    /// Steps of these runs, if none diverges.
+    pub fn config_steps(&self, runs: &[usize]) -> u64 {
+        runs.iter().map(|run| self.steps(self.rows(*run))).fold(0, u64::saturating_add)
+    }
+
+    /// Those of `asked` that can share a wave, with its kind. Those whose gradients have equally many rows do, if the engine has room for
     /// all at once; else those that also need equal room do, so that a long delay takes no lanes from a short one.
     ///
     /// # Errors
     /// [`EngineError::TooLarge`], with the numbers, where a kind does not fit.
-    pub fn groups(&self, engine: &dyn Engine) -> Result<Vec<(WaveSpec, Vec<usize>)>, EngineError> {
+    pub fn groups(&self, engine: &dyn Engine, asked: &[usize]) -> Result<Vec<(WaveSpec, Vec<usize>)>, EngineError> {
         let mut by_rows: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
-        for run in 0..self.runs.len() {
+        for &run in asked {
             by_rows.entry(self.rows(run)).or_default().push(run);
         }
         let mut groups = Vec::new();

@@ -7,13 +7,10 @@
 
 use super::sharpness::Sharpness;
 use super::task::Training;
+use crate::engine::pump::{BLOCK, Pump};
 use crate::engine::{Engine, EngineError, Evaluation, Observation, Part, Wave, WaveSpec};
 use rayon::prelude::*;
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
-
-/// Steps between two looks at the observations. What becomes of a run never depends on it.
-pub(super) const BLOCK: usize = 64;
 
 /// Objective of an epoch, relative to that of the first step, at which a run has diverged.
 pub const BLOWN_UP: f64 = 1e4;
@@ -146,16 +143,19 @@ impl Ride<'_> {
         let next = |period: u64| (self.step / period + 1).saturating_mul(period);
         let goal = [Some(next(self.pace())), self.track.map(next)].into_iter().flatten().fold(self.end, u64::min);
         let mut submitted = self.step;
-        let mut flight: VecDeque<u64> = VecDeque::new();
+        let mut pump: Pump<u64> = Pump::default();
         while self.step < goal {
-            while submitted < goal && flight.len() <= self.wave.ahead() {
+            pump.fill(self.wave.ahead(), |_| {
                 let steps = (goal - submitted).min(BLOCK as u64);
+                if steps == 0 {
+                    return Ok(None);
+                }
                 self.wave.submit(steps as usize)?;
                 submitted += steps;
-                flight.push_back(steps);
-            }
+                Ok(Some(steps))
+            })?;
             let seen = self.wave.collect()?;
-            let steps = flight.pop_front().unwrap_or_default();
+            let (_, steps) = pump.take().expect("a block is in flight");
             let mut lanes = 0;
             for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| !lane.outcome.diverged) {
                 lanes += 1;

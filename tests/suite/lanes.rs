@@ -128,7 +128,7 @@ fn measure(flags: &[&str], lanes: usize, ahead: usize, blocks: usize) -> Measure
             Ok(())
         },
         &mut |progress| {
-            assert!(progress.lanes <= lanes);
+            assert!(progress.alive <= lanes);
             config_steps = progress.config_steps;
             ControlFlow::Continue(())
         },

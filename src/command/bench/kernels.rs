@@ -2,11 +2,11 @@
 
 use crate::bench::kernels::{Subject, Timed, on_adapter, on_processor};
 use crate::bench::roof::Roof;
-use crate::command::sweep::Chosen;
 use crate::command::to_stdout;
 use crate::config::EngineArgs;
 use crate::engine::EngineInfo;
 use crate::engine::gpu::{AdapterChoice, Gpu};
+use crate::session::ChosenEngine;
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
@@ -80,7 +80,7 @@ impl Row {
 /// # Errors
 /// Bad flags, an engine that cannot be had, a device that fails.
 pub fn run(args: &KernelArgs) -> Result<()> {
-    let Chosen { engine, why } = super::open(&args.engine)?;
+    let ChosenEngine { engine, why } = super::open(&args.engine)?;
     let info = engine.info().clone();
     let adapter = match info.engine.as_str() {
         "gpu" => Some(Gpu::open(&AdapterChoice::Named(info.adapter.clone()))?),

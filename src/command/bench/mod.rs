@@ -3,8 +3,8 @@
 mod kernels;
 mod step;
 
-use crate::command::sweep::{Chosen, choose};
 use crate::config::EngineArgs;
+use crate::session::{ChosenEngine, choose};
 use anyhow::{Error, Result};
 use clap::Subcommand;
 use kernels::KernelArgs;
@@ -38,7 +38,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// Opens the engine that is measured.
-fn open(engine: &EngineArgs) -> Result<Chosen> {
+fn open(engine: &EngineArgs) -> Result<ChosenEngine> {
     engine.check().map_err(Error::msg)?;
     choose(engine)
 }

@@ -4,12 +4,12 @@ use crate::bench::roof::Roof;
 use crate::bench::step::{Measured, measure};
 use crate::bench::workload::{NetworkSpec, Workload};
 use crate::bench::{Spread, export};
-use crate::command::sweep::Chosen;
 use crate::command::to_stdout;
 use crate::config::{Batch, EngineArgs, ModelSpec, ProblemArgs, Samples};
 use crate::engine::EngineInfo;
 use crate::problem::Problem;
 use crate::rule::{Locality, Rule, RuleSpec};
+use crate::session::ChosenEngine;
 use anyhow::{Error, Result, bail};
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
@@ -159,7 +159,7 @@ struct Report {
 /// Bad flags, an engine that cannot be had, a device that fails, a file that cannot be written.
 pub fn run(args: &StepArgs) -> Result<()> {
     let workload = args.workload()?;
-    let Chosen { engine, why } = super::open(&args.engine)?;
+    let ChosenEngine { engine, why } = super::open(&args.engine)?;
     let roof = Roof::of(engine.info())?;
     let Measured { config_steps_per_s, path, waves, planned_bytes, resident_bytes, outcome } =
         measure(&workload, &*engine, args.rounds)?;

@@ -1,11 +1,11 @@
 //! `tauscope train --dry-run`: what a plan would train, and what that would take. Writes nothing.
 
-use crate::command::sweep::{Chosen, choose};
 use crate::command::to_stdout;
 use crate::engine::{EngineInfo, Footprint};
 use crate::plan::{Group, TrainPlan};
 use crate::plot::significant;
 use crate::session::progress::bytes;
+use crate::session::{ChosenEngine, choose};
 use crate::train::Training;
 use anyhow::Result;
 use comfy_table::{Table, presets};
@@ -67,9 +67,9 @@ struct Line<'a> {
 pub fn run(plan: TrainPlan, json: bool) -> Result<()> {
     let training = Training::new(plan)?;
     let plan = &training.plan;
-    let Chosen { engine, why } = choose(&plan.engine)?;
+    let ChosenEngine { engine, why } = choose(&plan.engine)?;
     let (mut waves, mut free_bytes) = (Vec::new(), None);
-    for (spec, runs) in training.groups(&*engine)? {
+    for (spec, runs) in training.groups(&*engine, &training.all())? {
         let Footprint { lane, shared, free } = engine.footprint(&spec)?;
         free_bytes = free;
         waves.push(WaveReport {
@@ -95,7 +95,7 @@ pub fn run(plan: TrainPlan, json: bool) -> Result<()> {
         test_samples: network.test.as_ref().map_or(0, |test| test.samples()),
         groups: plan.groups.len(),
         runs: training.runs.len(),
-        config_steps: training.config_steps(),
+        config_steps: training.config_steps(&training.all()),
         free_bytes,
         waves,
         table: plan.groups.iter().take(shown).map(|group| Line { group_id: plan.group_id(group), group }).collect(),

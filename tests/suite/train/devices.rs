@@ -105,6 +105,7 @@ fn devices_that_fail_change_no_outcome_and_are_told_of() {
         let (mut ended, mut mended) = (vec![None; training.runs.len()], Vec::new());
         let done = training.train(
             &engine,
+            &training.all(),
             &mut |run, outcome| {
                 assert!(ended[run].is_none(), "run {run} was reported twice");
                 ended[run] = Some(outcome);

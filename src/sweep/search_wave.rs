@@ -1,17 +1,17 @@
-//! One wave: its lanes kept full of the runs that the queue holds, observed, and retired when they are decided.
+//! One wave of a sweep: its lanes kept full of the runs that the queue holds, observed, and retired when they are decided.
 //!
 //! While a block is looked at, the device is busy with the next one, where the engine says that it pays. So a run is
-//! retired a block after its verdict, which changes nothing: a verdict depends on the run's own steps alone, and those
-//! beyond it are not looked at.
+//! retired one block after its verdict. The verdict is unaffected: it uses only the run's own steps up to the decision.
 //!
 //! Not here: which cells share a wave, nor what happens after the device has failed ([`crate::session::recovery`]).
 
 use super::queue::{Queue, Ticket};
-use super::{BLOCK, CellResult, Sweep, is_centred};
+use super::{CellResult, Sweep, is_centred};
+use crate::engine::pump::{BLOCK, Pump};
 use crate::engine::{Engine, EngineError, Observations, Renewal, Run, Wave, WaveSpec};
 use crate::plan::Cell;
 use crate::threshold::{Beat, Ensemble, EnsembleSpec, Request, Trial, Watch, WatchSpec, mix};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use std::sync::Arc;
 const BEAT: (u64, u64) = (4, 8);
 
 /// A requested run or ensemble, and the lanes that it is in.
-struct Job {
+struct ActiveRun {
     watcher: Watcher,
     ticket: Ticket,
     /// In the order of an ensemble's members.
@@ -33,29 +33,7 @@ enum Watcher {
     Ensemble(Ensemble),
 }
 
-/// Blocks that were submitted and not looked at yet.
-#[derive(Default)]
-struct Flight {
-    /// Number of the oldest, counted from the first of the wave.
-    oldest: u64,
-    /// Of each, oldest first.
-    steps: VecDeque<usize>,
-}
-
-impl Flight {
-    /// Number of the block that is submitted next.
-    fn next(&self) -> u64 {
-        self.oldest + self.steps.len() as u64
-    }
-
-    /// Steps that a job is about to make.
-    fn ahead_of(&self, job: &Job) -> u64 {
-        let before = job.since.saturating_sub(self.oldest) as usize;
-        self.steps.iter().skip(before).map(|steps| *steps as u64).sum()
-    }
-}
-
-impl Job {
+impl ActiveRun {
     /// Steps from the latest one that was looked at until something must be done with it.
     fn due(&self) -> u64 {
         match &self.watcher {
@@ -90,7 +68,7 @@ impl Job {
 impl Sweep {
     /// One wave of cells whose gradients have equally many rows, until the queue is empty, `watched` breaks, or the device
     /// fails; its runs are then back in the queue.
-    pub(super) fn ride(
+    pub(super) fn run_wave(
         &self,
         engine: &dyn Engine,
         spec: WaveSpec,
@@ -102,10 +80,10 @@ impl Sweep {
         let lanes = spec.lanes;
         let mut wave = engine.open(spec)?;
         let mut free: BTreeSet<usize> = (0..lanes).collect();
-        let mut jobs: Vec<Job> = Vec::new();
-        let mut flight = Flight::default();
+        let mut active: Vec<ActiveRun> = Vec::new();
+        let mut pump: Pump<usize> = Pump::default();
         let mut next: Option<Ticket> = None;
-        let mut ride = || loop {
+        let mut work = || loop {
             loop {
                 next = match next.take() {
                     Some(ticket) => Some(ticket),
@@ -116,26 +94,26 @@ impl Sweep {
                 if self.plan.members(cell) > free.len() {
                     break;
                 }
-                jobs.push(self.job(cell, ticket, flight.next(), &mut free));
+                active.push(self.activate(cell, ticket, pump.next(), &mut free));
                 next = None;
-                for (member, lane) in jobs.last().into_iter().flat_map(|job| job.lanes.iter().enumerate()) {
+                for (member, lane) in active.last().into_iter().flat_map(|run| run.lanes.iter().enumerate()) {
                     wave.start(*lane, self.run(cell, ticket.request.lr, member))?;
                 }
             }
-            if jobs.is_empty() {
+            if active.is_empty() {
                 return Ok(ControlFlow::Continue(()));
             }
-            submit(&mut *wave, &jobs, &mut flight)?;
+            submit(&mut *wave, &active, &mut pump)?;
             let busy = lanes - free.len();
-            let steps = collect(&mut *wave, &mut flight, &mut jobs, &mut free, queue)?;
+            let steps = collect(&mut *wave, &mut pump, &mut active, &mut free, queue)?;
             if watched(busy, steps).is_break() {
                 queue.settle(finished)?;
                 return Ok(ControlFlow::Break(()));
             }
         };
-        let outcome = ride();
+        let outcome = work();
         if outcome.is_err() {
-            queue.put_back(jobs.into_iter().map(|job| job.ticket).chain(next));
+            queue.put_back(active.into_iter().map(|run| run.ticket).chain(next));
         }
         outcome
     }
@@ -154,10 +132,10 @@ impl Sweep {
     }
 
     /// Takes the lanes for a ticket that takes part from block `since` on.
-    fn job(&self, cell: &Cell, ticket: Ticket, since: u64, free: &mut BTreeSet<usize>) -> Job {
+    fn activate(&self, cell: &Cell, ticket: Ticket, since: u64, free: &mut BTreeSet<usize>) -> ActiveRun {
         let members = self.plan.members(cell);
         let lanes = (0..members).filter_map(|_| free.pop_first()).collect();
-        Job { watcher: self.watcher(cell, ticket.request), ticket, lanes, since }
+        ActiveRun { watcher: self.watcher(cell, ticket.request), ticket, lanes, since }
     }
 
     fn watcher(&self, cell: &Cell, Request { lr, agreement }: Request) -> Watcher {
@@ -188,50 +166,48 @@ impl Sweep {
 }
 
 /// Keeps the wave busy: submits the blocks that pay, none of which goes past a step at which something must be done.
-fn submit(wave: &mut dyn Wave, jobs: &[Job], flight: &mut Flight) -> Result<(), EngineError> {
-    while flight.steps.len() <= wave.ahead() {
-        let due = jobs.iter().map(|job| job.due() - flight.ahead_of(job)).min().unwrap_or(0);
+fn submit(wave: &mut dyn Wave, active: &[ActiveRun], pump: &mut Pump<usize>) -> Result<(), EngineError> {
+    pump.fill(wave.ahead(), |pump| {
+        let ahead_of = |run: &ActiveRun| pump.since(run.since).map(|steps| *steps as u64).sum::<u64>();
+        let due = active.iter().map(|run| run.due() - ahead_of(run)).min().unwrap_or(0);
         let steps = due.min(BLOCK as u64) as usize;
         if steps == 0 {
-            break;
+            return Ok(None);
         }
         wave.submit(steps)?;
-        flight.steps.push_back(steps);
-    }
-    Ok(())
+        Ok(Some(steps))
+    })
 }
 
 /// Looks at the oldest block: decided runs are retired and their trials handed to their cells. Returns the steps looked
 /// at, summed over the lanes.
 fn collect(
     wave: &mut dyn Wave,
-    flight: &mut Flight,
-    jobs: &mut Vec<Job>,
+    pump: &mut Pump<usize>,
+    active: &mut Vec<ActiveRun>,
     free: &mut BTreeSet<usize>,
     queue: &mut Queue,
 ) -> Result<u64, EngineError> {
     let seen = wave.collect()?;
-    let number = flight.oldest;
-    flight.oldest += 1;
-    flight.steps.pop_front();
+    let (number, _) = pump.take().expect("a block is in flight");
     let mut looked_at = 0;
     let mut renewals = Vec::new();
-    jobs.retain_mut(|job| {
-        // In the lanes of a later job others still went about.
-        if job.since > number {
+    active.retain_mut(|run| {
+        // In this block the lanes of a run that was started later still held other runs.
+        if run.since > number {
             return true;
         }
-        looked_at += (job.lanes.len() * seen.steps()) as u64;
-        let Some(trial) = job.look(&seen, &mut renewals) else { return true };
-        for lane in &job.lanes {
+        looked_at += (run.lanes.len() * seen.steps()) as u64;
+        let Some(trial) = run.look(&seen, &mut renewals) else { return true };
+        for lane in &run.lanes {
             wave.retire(*lane);
             free.insert(*lane);
         }
-        queue.record(job.ticket, trial);
+        queue.record(run.ticket, trial);
         false
     });
     if !renewals.is_empty() {
-        assert!(flight.steps.is_empty(), "a block goes past the end of a beat");
+        assert!(pump.is_empty(), "a block goes past a step at which lanes are renewed");
         wave.renew(&renewals)?;
     }
     Ok(looked_at)

@@ -1,0 +1,150 @@
+//! The results folder of a job that runs: written beside its final name, unit by unit, and renamed when whole.
+//!
+//! While a job runs, `DIR.partial` holds a `lock`, `plan.json` with the job's [`Identity`] and the [`super::journal`], one
+//! line for every finished unit. At the end the tables are written from the journal in the order of the plan, never held
+//! in memory together, and the folder is renamed to `DIR`.
+//!
+//! Not here: what is in the tables ([`Tables`]).
+
+use super::draft::{self, Draft, Existing};
+use super::identity::{Identity, differences};
+use super::job::{Entry, Job, Kind, Tables};
+use super::journal::{Journal, UnitIds};
+use super::run_file::{Build, RunFile, ShardRow};
+use super::{JOURNAL, PLAN, SHARDS, read_plan, write};
+use crate::table::write_csv;
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+
+/// The keys that plan.json has beside the identity: the commit, and whether a folder of the same name is to be replaced.
+const COMMIT: &str = "commit";
+pub(super) const REPLACE: &str = "replace";
+
+/// An open, locked `DIR.partial`.
+#[derive(Debug)]
+pub struct Folder<E> {
+    draft: Draft,
+    journal: Journal<E>,
+    kind: Kind,
+    /// The commit that began the job.
+    begun_by: String,
+    /// Messages for the user about what was found: damage, other commits.
+    pub warnings: Vec<String>,
+}
+
+impl<E: Entry> Folder<E> {
+    /// Makes `DIR.partial`, or opens it to continue, for a plan of `units` units of which those with an id are this
+    /// process's.
+    ///
+    /// # Errors
+    /// See [`draft::check`]; or where another process is at work there, the folder cannot be written, or it holds another job.
+    pub fn open(
+        target: &Path,
+        existing: Existing,
+        kind: Kind,
+        identity: &Identity,
+        units: usize,
+        ids: UnitIds,
+    ) -> Result<Self> {
+        let draft = Draft::open(target, existing)?;
+        let path = draft.dir().join(PLAN);
+        let here = serde_json::to_value(identity)?;
+        let Build { commit, .. } = Build::this();
+        if !draft.resumed {
+            let mut plan = here.clone();
+            plan[COMMIT] = commit.as_str().into();
+            plan[REPLACE] = draft.replaces().into();
+            write(&path, &serde_json::to_vec_pretty(&plan)?)?;
+            draft::sync_dir(draft.dir());
+        }
+        let mut there = read_plan(&path)?;
+        let mut noted = |key| there.as_object_mut().and_then(|plan| plan.remove(key));
+        let (begun_by, _) = (noted(COMMIT), noted(REPLACE));
+        let differences = differences(&there, &here);
+        let job = kind.job;
+        if !differences.is_empty() {
+            bail!(
+                "--resume: this differs from the unfinished {job} in {}: {}; accepted: the flags of that {job}, another \
+                 --out, or --force to discard it",
+                draft.dir().display(),
+                differences.join("; ")
+            );
+        }
+        let begun_by = begun_by.and_then(|commit| Some(commit.as_str()?.to_owned())).unwrap_or_default();
+        let (journal, mut warnings) = Journal::open(draft.dir().join(JOURNAL), kind, units, ids)?;
+        if begun_by != commit {
+            warnings.push(format!(
+                "this {job} was begun by commit {begun_by} and is resumed by {commit}; run.json names both"
+            ));
+        }
+        Ok(Self { draft, journal, kind, begun_by, warnings })
+    }
+
+    /// Whether a unit is finished.
+    pub fn holds(&self, unit: usize) -> bool {
+        self.journal.holds(unit)
+    }
+
+    /// Every finished unit in the order of the plan, read from the journal.
+    pub fn entries(&self) -> impl Iterator<Item = Result<E>> {
+        self.journal.entries()
+    }
+
+    /// Number of finished units.
+    pub fn finished(&self) -> usize {
+        self.journal.len()
+    }
+
+    /// Where the files are until the folder is whole.
+    pub fn dir(&self) -> &Path {
+        self.draft.dir()
+    }
+
+    /// Where the finished units stand until the folder is whole.
+    pub fn journal(&self) -> PathBuf {
+        self.draft.dir().join(JOURNAL)
+    }
+
+    /// The commit that began the job, if it is not this one.
+    pub fn begun_by_another_commit(&self) -> Option<String> {
+        (self.begun_by != Build::this().commit).then(|| self.begun_by.clone())
+    }
+
+    /// Adds a finished unit; it counts once it is on disk.
+    ///
+    /// # Errors
+    /// Where the journal cannot be written.
+    pub fn append(&mut self, entry: &E) -> Result<()> {
+        self.journal.append(entry)
+    }
+
+    /// Writes the tables, the job's own files, pictures and run.json, and gives the folder its name. A shard also says
+    /// which units there are in `all` shards.
+    ///
+    /// # Errors
+    /// Where a file cannot be written; what was finished stays in `DIR.partial`.
+    pub fn finish<J: Job<Tables = T>, T: Tables<Entry = E>>(
+        self,
+        job: &J,
+        all: Option<&[ShardRow]>,
+        pictures: &dyn Fn(&T::Summary, &Path) -> Result<()>,
+        run: impl FnOnce(&T::Totals) -> Result<RunFile>,
+    ) -> Result<(T::Summary, T::Totals)> {
+        let Kind { again, .. } = self.kind;
+        let safe = format!("what was {again} is safe in {}; --resume writes the rest", self.journal().display());
+        let dir = self.draft.dir();
+        let write = || -> Result<_> {
+            let (summary, totals) = T::write(dir, &mut self.journal.entries())?;
+            pictures(&summary, dir)?;
+            job.write_files(dir)?;
+            if let Some(all) = all {
+                write_csv(&dir.join(SHARDS), all)?;
+            }
+            run(&totals)?.write(dir)?;
+            Ok((summary, totals))
+        };
+        let written = write().with_context(|| safe)?;
+        self.draft.publish()?;
+        Ok(written)
+    }
+}

@@ -1,0 +1,151 @@
+//! A training as a session works on it: a unit is a run.
+
+use super::tables::{TrainEntry, TrainTables, WEIGHTS};
+use super::{Training, rows};
+use crate::engine::{Engine, EngineError, EngineInfo};
+use crate::plan::TrainPlan;
+use crate::problem::weights::to_safetensors;
+use crate::session::{Job, Unit, Work, as_map};
+use crate::table::write_whole;
+use anyhow::{Context, Result};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::fs;
+
+/// What run.json says of divergence.
+const DIVERGENCE: &str = "a weight or the loss is not finite, or the mean objective of an epoch exceeds 1e4 times that of \
+                          the first step";
+
+/// What run.json says of lambda_max.
+const LAMBDA_MAX: &str = "largest eigenvalue, by Lanczos in f64, of the Hessian of the objective (weight decay included) over \
+                          training samples chosen by the data seed, without augmentation; batch norms with the statistics \
+                          of minibatches";
+
+/// A training with its data, its runs and how an engine makes their steps.
+pub struct TrainJob {
+    pub training: Training,
+    paths: Vec<String>,
+    info: EngineInfo,
+}
+
+/// What run.json says of a training.
+#[derive(Clone, Debug, Serialize)]
+struct TrainFacts {
+    parameters: usize,
+    samples: usize,
+    test_samples: usize,
+    /// When a run counts as diverged.
+    divergence: &'static str,
+    /// What lambda_max is taken of, where it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lambda_max: Option<&'static str>,
+}
+
+impl TrainJob {
+    /// Loads the data, lays out model and runs, and checks that every wave fits the engine.
+    ///
+    /// # Errors
+    /// Where data or weights cannot be had, do not suit the model or the batches, or a wave does not fit.
+    pub fn prepare(plan: TrainPlan, engine: &dyn Engine) -> Result<Self> {
+        let training = Training::new(plan)?;
+        let paths = training.paths(engine)?;
+        Ok(Self { training, paths, info: engine.info().clone() })
+    }
+
+    /// The problem in a line.
+    pub fn describe_problem(&self) -> String {
+        let (network, problem) = (self.training.network(), &self.training.plan.problem);
+        let test = network.test.as_ref().map_or(0, |test| test.samples());
+        format!(
+            "{} parameters of {} on {} samples of {}, {test} test samples",
+            network.dimension(),
+            problem.model,
+            network.data.samples(),
+            problem.data
+        )
+    }
+
+    fn entry(&self, run: usize, outcome: &super::Outcome) -> TrainEntry {
+        let row = rows::run(&self.training, &self.info, run, outcome);
+        TrainEntry { run, row, metrics: rows::metrics(&self.training, run, outcome) }
+    }
+}
+
+impl Training {
+    /// How `engine` makes the steps of the training's waves, each way named once.
+    ///
+    /// # Errors
+    /// [`EngineError::TooLarge`] where a wave does not fit.
+    pub fn paths(&self, engine: &dyn Engine) -> Result<Vec<String>, EngineError> {
+        let groups = self.groups(engine, &self.all())?;
+        let mut paths: Vec<String> = groups.iter().map(|(spec, _)| engine.path(spec)).collect::<Result<_, _>>()?;
+        paths.sort_unstable();
+        paths.dedup();
+        Ok(paths)
+    }
+}
+
+impl Job for TrainJob {
+    type Tables = TrainTables;
+
+    fn plan(&self) -> serde_json::Result<Value> {
+        serde_json::to_value(&self.training.plan)
+    }
+
+    fn plan_hash(&self) -> String {
+        self.training.plan.hash()
+    }
+
+    fn units(&self) -> Vec<Unit> {
+        let training = &self.training;
+        let unit = |run: usize| Unit {
+            id: training.run_id(run),
+            name: format!("{}, seed {}", training.group(run).name(), training.seed(run)),
+        };
+        (0..training.runs.len()).map(unit).collect()
+    }
+
+    fn cost(&self, unit: usize) -> f64 {
+        self.training.config_steps(&[unit]) as f64
+    }
+
+    fn counts(&self) -> Map<String, Value> {
+        Map::from_iter([("groups".to_owned(), self.training.plan.groups.len().into())])
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.paths.clone()
+    }
+
+    fn facts(&self) -> serde_json::Result<Map<String, Value>> {
+        let network = self.training.network();
+        let facts = TrainFacts {
+            parameters: network.dimension(),
+            samples: network.data.samples(),
+            test_samples: network.test.as_ref().map_or(0, |test| test.samples()),
+            divergence: DIVERGENCE,
+            lambda_max: self.training.plan.options.sharpness.map(|_| LAMBDA_MAX),
+        };
+        serde_json::to_value(facts).map(as_map)
+    }
+
+    fn perform(&self, work: Work<'_, TrainEntry>) -> Result<()> {
+        let Work { engine, rest, dir, finish, watch } = work;
+        let keep = self.training.plan.save_weights;
+        let weights = dir.join(WEIGHTS);
+        if keep {
+            fs::create_dir_all(&weights).with_context(|| format!("cannot make {}", weights.display()))?;
+        }
+        let mut finished = |run: usize, mut outcome: super::Outcome| {
+            let entry = self.entry(run, &outcome);
+            // Before the run counts as finished: what is finished is not made again.
+            if let Some(last) = outcome.last.take().filter(|_| keep) {
+                let path = weights.join(format!("{}.safetensors", entry.row.run_id));
+                let bytes = to_safetensors(&self.training.problem, &last.weights, &last.statistics);
+                write_whole(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
+            }
+            finish(&entry)
+        };
+        self.training.train(engine, rest, &mut finished, watch)
+    }
+}
