@@ -1,4 +1,4 @@
-//! `tauscope submit`: a sweep as jobs of a scheduler, one per shard and one that merges them; and looking after them.
+//! `tauscope submit`: a sweep or a training as jobs of a scheduler, one per shard and one that merges them; and their state.
 
 use super::to_stdout;
 use crate::config::SweepArgs;
@@ -17,36 +17,40 @@ pub enum Scheduler {
     Slurm,
 }
 
-/// Submit a sweep as a job array with one task per shard, and a job that merges them.
+/// Submit a sweep or a training as a job array with one task per shard, and a job that merges them.
 ///
-/// The sweep's own flags follow after `--`. DIR.shards holds the shards, their logs and the scripts.
+/// `sweep` or `train` and its own flags follow after `--`. DIR.shards holds the shards, their logs and the scripts.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Scheduler
+    /// Scheduler that runs the jobs
     #[arg(long, value_enum, required_unless_present_any = ["status", "resubmit"])]
-    pub engine: Option<Scheduler>,
+    pub scheduler: Option<Scheduler>,
     /// Number of shards, each a job
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000),
           required_unless_present_any = ["status", "resubmit"])]
     pub shards: Option<u32>,
-    /// Results folder of the whole sweep; must not exist
+    /// Results folder of the whole job; must not exist
     #[arg(long, value_name = "DIR", required_unless_present_any = ["status", "resubmit"])]
     pub out: Option<PathBuf>,
     /// An option of sbatch for all jobs, as --sbatch=--partition=NAME; may be given several times
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true, value_parser = option)]
     pub sbatch: Vec<String>,
+    /// Seconds before the time limit at which Slurm warns a shard, which then writes a checkpoint and goes back into the queue;
+    /// 0 for never
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(0..=65535))]
+    pub signal: u32,
     /// Show the scripts and commands instead of submitting anything
     #[arg(long)]
     pub print: bool,
     /// Say where every shard of an earlier submission is
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["engine", "shards", "out", "sbatch", "print", "resubmit", "flags"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["scheduler", "shards", "out", "sbatch", "print", "resubmit", "job"])]
     pub status: Option<PathBuf>,
     /// Submit those shards of an earlier submission again that ended without being finished
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["engine", "shards", "out", "sbatch", "print", "flags"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["scheduler", "shards", "out", "sbatch", "print", "job"])]
     pub resubmit: Option<PathBuf>,
-    /// Flags of tauscope sweep
-    #[arg(last = true, value_name = "SWEEP FLAGS")]
-    pub flags: Vec<String>,
+    /// sweep or train, and its flags
+    #[arg(last = true, value_name = "sweep|train FLAGS")]
+    pub job: Vec<String>,
 }
 
 fn option(text: &str) -> Result<String, String> {
@@ -63,9 +67,9 @@ pub fn run(args: &Args) -> Result<()> {
         return resubmit(out);
     }
     let (Some(out), Some(shards)) = (&args.out, args.shards) else {
-        bail!("--out and --shards: accepted: both, with --engine");
+        bail!("--out and --shards: accepted: both, with --scheduler");
     };
-    let cells = check_flags(&args.flags)?;
+    let units = check_job(&args.job)?;
     session::check(out, Existing::Keep)?;
     let mut submission = Submission {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -74,7 +78,8 @@ pub fn run(args: &Args) -> Result<()> {
         out: std::path::absolute(out).with_context(|| format!("--out {}", out.display()))?,
         shards,
         options: args.sbatch.clone(),
-        flags: args.flags.clone(),
+        signal: args.signal,
+        job: args.job.clone(),
         jobs: Vec::new(),
         merges: Vec::new(),
     };
@@ -109,7 +114,7 @@ pub fn run(args: &Args) -> Result<()> {
     let job = slurm::submit_shards(&mut submission, &indices)?;
     let merge = slurm::submit_merge(&mut submission, Some(&job), &[])?;
     to_stdout(&format!(
-        "submitted {cells} cells in {shards} shards as job {job}, and their merge as job {merge}\n\
+        "submitted {units} in {shards} shards as job {job}, and their merge as job {merge}\n\
          {} says how they are\n",
         own_command("--status", out)
     ))
@@ -119,17 +124,31 @@ fn own_command(flag: &str, out: &Path) -> String {
     slurm::shown("tauscope", &["submit".into(), flag.into(), out.display().to_string()])
 }
 
-/// The sweep's own flags, checked before they wait in a queue. Gives back the number of its cells.
-fn check_flags(flags: &[String]) -> Result<usize> {
-    let command = SweepArgs::augment_args(clap::Command::new("tauscope sweep").no_binary_name(true));
+/// Checks the job's own flags before they wait in a queue. Returns how much it is: `12 cells`.
+fn check_job(job: &[String]) -> Result<String> {
+    match job.split_first() {
+        Some((name, flags)) if name == "sweep" => check_sweep(flags),
+        Some((name, flags)) if name == "train" => check_train(flags),
+        Some((name, _)) => bail!("after --: '{name}'; accepted: sweep or train, and its flags"),
+        None => bail!("after --: nothing; accepted: sweep or train, and its flags"),
+    }
+}
+
+/// Parses the flags of a subcommand.
+fn parse<T: clap::Args>(name: &'static str, flags: &[String]) -> Result<(T, ArgMatches)> {
+    let command = T::augment_args(clap::Command::new(name).no_binary_name(true));
     let parsed = command
         .try_get_matches_from(flags)
-        .and_then(|matches| SweepArgs::from_arg_matches(&matches).map(|sweep| (sweep, matches)));
-    let (sweep, matches) = parsed.map_err(|error| {
+        .and_then(|matches| T::from_arg_matches(&matches).map(|args| (args, matches)));
+    parsed.map_err(|error| {
         let told = error.to_string();
         let first = told.lines().next().unwrap_or_default();
-        anyhow!("after --, the flags of tauscope sweep: {}", first.strip_prefix("error: ").unwrap_or(first))
-    })?;
+        anyhow!("after --, the flags of {name}: {}", first.strip_prefix("error: ").unwrap_or(first))
+    })
+}
+
+fn check_sweep(flags: &[String]) -> Result<String> {
+    let (sweep, matches) = parse::<SweepArgs>("tauscope sweep", flags)?;
     let own = [
         ("--out", sweep.job.out.is_some()),
         ("--shard", sweep.job.shard.is_some()),
@@ -150,22 +169,22 @@ fn status(out: &Path) -> Result<()> {
     let queue = slurm::queue()?;
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
-    table.set_header(["shard", "state", "cells so far", "log"]);
+    table.set_header(["shard", "state", "finished so far", "log"]);
     let (mut finished, mut failed) = (0, Vec::new());
     for index in submission.all() {
-        let (state, cells) = match slurm::state(&submission, &queue, index) {
+        let (state, finished_units) = match slurm::state(&submission, &queue, index) {
             State::Finished => {
                 finished += 1;
                 ("finished".to_owned(), "all".to_owned())
             }
-            State::Active(state) => (state, submission.cells_so_far(index).to_string()),
+            State::Active(state) => (state, submission.finished_so_far(index).to_string()),
             State::Ended(state) => {
                 failed.push(index);
-                (state, submission.cells_so_far(index).to_string())
+                (state, submission.finished_so_far(index).to_string())
             }
         };
         let shard = format!("{index}/{}", submission.shards);
-        table.add_row([shard, state, cells, submission.log(index).display().to_string()]);
+        table.add_row([shard, state, finished_units, submission.log(index).display().to_string()]);
     }
     let merge = if submission.out.exists() {
         format!("merged into {}", submission.out.display())

@@ -23,13 +23,15 @@ pub struct Submission {
     pub program: PathBuf,
     /// Where they run it.
     pub directory: PathBuf,
-    /// The results folder of the whole sweep.
+    /// The results folder of the whole job.
     pub out: PathBuf,
     pub shards: u32,
     /// Options for the scheduler, as given.
     pub options: Vec<String>,
-    /// The sweep's own flags.
-    pub flags: Vec<String>,
+    /// Seconds before the time limit at which the scheduler warns a shard; 0 for never.
+    pub signal: u32,
+    /// The subcommand that every shard runs, `sweep` or `train`, and its flags.
+    pub job: Vec<String>,
     /// Jobs of shards, oldest first.
     pub jobs: Vec<Job>,
     /// Jobs that merge them, oldest first.
@@ -83,8 +85,8 @@ impl Submission {
         self.shard_folder(index).join(session::RUN).is_file()
     }
 
-    /// Cells that an unfinished shard has measured so far.
-    pub fn cells_so_far(&self, index: u32) -> usize {
+    /// Units (cells, runs) that an unfinished shard has finished so far.
+    pub fn finished_so_far(&self, index: u32) -> usize {
         let partial = self.folder().join(format!("shard-{index}.partial")).join(session::JOURNAL);
         session::journal::lines(&partial).unwrap_or(0)
     }

@@ -31,13 +31,16 @@ const OVER: [&str; 11] = [
 
 /// The script of every shard. A shard that was begun goes on, one that is finished has nothing to do, so the script can be
 /// run again at any time.
+///
+/// SIGUSR1, which Slurm sends before the time limit, makes the program stop with a checkpoint, and the task goes back into the
+/// queue. SIGTERM, of scancel, does the same without going back.
 pub fn shard_script(submission: &Submission) -> String {
-    let Submission { program, flags, shards, .. } = submission;
-    let mut command = quoted(&program.display().to_string()) + " sweep";
-    flags.iter().for_each(|flag| command += &format!(" {}", quoted(flag)));
+    let Submission { program, job, shards, .. } = submission;
+    let mut command = quoted(&program.display().to_string());
+    job.iter().for_each(|word| command += &format!(" {}", quoted(word)));
     format!(
         "{}\
-         # One shard of a sweep, by the array's task: goes on where an earlier try ended.\n\
+         # One shard, by the array's task: goes on where an earlier try ended.\n\
          out={}/shard-$SLURM_ARRAY_TASK_ID\n\
          if [ -e \"$out\" ]; then\n    \
              echo \"$out is finished\"\n    \
@@ -47,8 +50,24 @@ pub fn shard_script(submission: &Submission) -> String {
          if [ -e \"$out.partial\" ]; then\n    \
              set -- --resume\n\
          fi\n\
-         exec {command} --shard \"$SLURM_ARRAY_TASK_ID/{shards}\" --out \"$out\" \"$@\"\n",
-        head(submission, "", "shard-%a"),
+         {command} --shard \"$SLURM_ARRAY_TASK_ID/{shards}\" --out \"$out\" \"$@\" &\n\
+         process=$!\n\
+         time_is_up=\n\
+         trap 'time_is_up=yes; kill -TERM $process' USR1\n\
+         trap 'kill -TERM $process' TERM\n\
+         wait $process\n\
+         code=$?\n\
+         # A signal ends the waiting before the process.\n\
+         while kill -0 $process 2>/dev/null; do\n    \
+             wait $process\n    \
+             code=$?\n\
+         done\n\
+         if [ -n \"$time_is_up\" ] && [ $code -eq 143 ]; then\n    \
+             echo \"the time limit is near; back into the queue\"\n    \
+             exec scontrol requeue \"${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID\"\n\
+         fi\n\
+         exit $code\n",
+        head(submission, "", "shard-%a", &warning(submission)),
         quoted(&submission.folder().display().to_string()),
     )
 }
@@ -58,7 +77,7 @@ pub fn merge_script(submission: &Submission) -> String {
     let Submission { program, shards, out, .. } = submission;
     format!(
         "{}\
-         # All shards into the folder of the sweep.\n\
+         # All shards into one results folder.\n\
          set --\n\
          shard=1\n\
          while [ $shard -le {shards} ]; do\n    \
@@ -66,14 +85,22 @@ pub fn merge_script(submission: &Submission) -> String {
              shard=$((shard + 1))\n\
          done\n\
          exec {} merge \"$@\" --out {}\n",
-        head(submission, "-merge", "merge"),
+        head(submission, "-merge", "merge", &[]),
         quoted(&submission.folder().display().to_string()),
         quoted(&program.display().to_string()),
         quoted(&out.display().to_string()),
     )
 }
 
-fn head(submission: &Submission, suffix: &str, log: &str) -> String {
+/// The options by which Slurm warns a shard before its time limit.
+fn warning(submission: &Submission) -> Vec<String> {
+    match submission.signal {
+        0 => Vec::new(),
+        seconds => vec![format!("--signal=B:USR1@{seconds}"), "--requeue".into()],
+    }
+}
+
+fn head(submission: &Submission, suffix: &str, log: &str, more: &[String]) -> String {
     let folder = submission.folder().display().to_string().replace('%', "%%");
     let mut text = String::from("#!/bin/sh\n");
     let own = [
@@ -82,7 +109,7 @@ fn head(submission: &Submission, suffix: &str, log: &str) -> String {
         "--open-mode=append".into(),
         format!("--chdir={}", double_quoted(&submission.directory.display().to_string())),
     ];
-    for option in own.iter().chain(&submission.options) {
+    for option in own.iter().chain(more).chain(&submission.options) {
         writeln!(text, "#SBATCH {option}").expect("a String takes it all");
     }
     text
@@ -254,7 +281,7 @@ fn accounted(id: &str, index: u32) -> Option<String> {
 /// # Errors
 /// Names the option.
 pub fn check_option(option: &str) -> Result<(), String> {
-    const OWN: [&str; 9] = [
+    const OWN: [&str; 12] = [
         "--array",
         "--dependency",
         "--parsable",
@@ -263,6 +290,9 @@ pub fn check_option(option: &str) -> Result<(), String> {
         "--chdir",
         "--open-mode",
         "--job-name",
+        "--no-requeue",
+        "--requeue",
+        "--signal",
         "--kill-on-invalid-dep",
     ];
     let name = option.split(['=', ' ']).next().unwrap_or_default();
