@@ -1,13 +1,13 @@
 //! `tauscope submit`: a sweep or a training as jobs of a scheduler, one per shard and one that merges them; and their state.
 
 use super::to_stdout;
-use crate::config::SweepArgs;
-use crate::plan::SweepPlan;
+use crate::config::{JobArgs, SweepArgs, TrainArgs};
 use crate::plan::file;
+use crate::plan::{SweepPlan, TrainPlan};
 use crate::session::{self, Existing};
 use crate::submit::{State, Submission, slurm};
 use anyhow::{Context, Result, anyhow, bail};
-use clap::{Args as _, FromArgMatches, ValueEnum};
+use clap::{ArgMatches, ValueEnum};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -149,18 +149,31 @@ fn parse<T: clap::Args>(name: &'static str, flags: &[String]) -> Result<(T, ArgM
 
 fn check_sweep(flags: &[String]) -> Result<String> {
     let (sweep, matches) = parse::<SweepArgs>("tauscope sweep", flags)?;
-    let own = [
-        ("--out", sweep.job.out.is_some()),
-        ("--shard", sweep.job.shard.is_some()),
-        ("--resume", sweep.job.resume),
-        ("--force", sweep.job.force),
-        ("--dry-run", sweep.job.dry_run),
-    ];
-    if let Some((flag, _)) = own.into_iter().find(|(_, given)| *given) {
-        bail!("{flag}: every shard is given its own; accepted: before --, or not at all");
-    }
+    check_own(&sweep.job)?;
     let sweeps = file::complete(sweep, &matches)?;
-    Ok(SweepPlan::resolve(&sweeps)?.cells().len())
+    Ok(format!("{} cells", SweepPlan::resolve(&sweeps)?.cells().len()))
+}
+
+fn check_train(flags: &[String]) -> Result<String> {
+    let (train, _) = parse::<TrainArgs>("tauscope train", flags)?;
+    check_own(&train.job)?;
+    let plan = TrainPlan::resolve(&train)?;
+    Ok(format!("{} runs", plan.groups.len() * plan.seeds.len()))
+}
+
+/// Refuses the flags that the submission itself gives every shard.
+fn check_own(job: &JobArgs) -> Result<()> {
+    let own = [
+        ("--out", job.out.is_some()),
+        ("--shard", job.shard.is_some()),
+        ("--resume", job.resume),
+        ("--force", job.force),
+        ("--dry-run", job.dry_run),
+    ];
+    match own.into_iter().find(|(_, given)| *given) {
+        Some((flag, _)) => bail!("{flag}: every shard is given its own; accepted: before --, or not at all"),
+        None => Ok(()),
+    }
 }
 
 /// Every shard's state.

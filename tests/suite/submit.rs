@@ -39,8 +39,8 @@ fn submit(folder: &Path, flags: &[&str]) -> Command {
 
 /// The submission of three shards into `out`.
 fn three(folder: &Path, out: &str, flags: &[&str]) -> Command {
-    let mut command = submit(folder, &["--engine", "slurm", "--shards", "3", "--out", out]);
-    command.args(flags).arg("--").args(SWEEP);
+    let mut command = submit(folder, &["--scheduler", "slurm", "--shards", "3", "--out", out]);
+    command.args(flags).args(["--", "sweep"]).args(SWEEP);
     command
 }
 
@@ -162,7 +162,7 @@ fn a_plan_file_may_stand_among_the_flags() {
     let folder = cluster();
     let folder = folder.path();
     fs::write(folder.join("plan.toml"), "model = \"quadratic:1,0.5\"\nrules = \"sgd\"\ndelays = \"0..5\"\n").unwrap();
-    let flags = ["--engine", "slurm", "--shards", "2", "--out", "out", "--", "plan.toml", "--engine", "cpu"];
+    let flags = ["--scheduler", "slurm", "--shards", "2", "--out", "out", "--", "plan.toml", "--engine", "cpu"];
     let said = stdout(&mut submit(folder, &flags));
     assert!(said.contains("5 cells in 2 shards"), "{said}");
     for task in ["1", "2"] {
@@ -173,7 +173,7 @@ fn a_plan_file_may_stand_among_the_flags() {
     script(&folder.join("out.shards/merge.sh"), None);
     succeed(tauscope(folder).args(["sweep", "plan.toml", "--engine", "cpu", "--out", "whole"]));
     assert_same(folder, "whole", "out");
-    let flags = ["--engine", "slurm", "--shards", "2", "--out", "x", "--", "none.toml"];
+    let flags = ["--scheduler", "slurm", "--shards", "2", "--out", "x", "--", "none.toml"];
     refuse(&mut submit(folder, &flags), &["none.toml", "cannot read"]);
 }
 
@@ -182,7 +182,7 @@ fn what_cannot_be_submitted_is_refused_before_anything_is() {
     let folder = cluster();
     let folder = folder.path();
     let with = |flags: &[&str]| {
-        let mut command = submit(folder, &["--engine", "slurm", "--shards", "3", "--out", "out", "--"]);
+        let mut command = submit(folder, &["--scheduler", "slurm", "--shards", "3", "--out", "out", "--"]);
         command.args(flags);
         command
     };
@@ -193,7 +193,7 @@ fn what_cannot_be_submitted_is_refused_before_anything_is() {
     }
     refuse(&mut three(folder, "out", &["--sbatch=--array=1-9"]), &["--array is set by tauscope submit"]);
     refuse(&mut submit(folder, &["--shards", "3", "--out", "out"]), &["--engine"]);
-    refuse(&mut submit(folder, &["--engine", "slurm", "--shards", "0", "--out", "out"]), &["--shards", "0"]);
+    refuse(&mut submit(folder, &["--scheduler", "slurm", "--shards", "0", "--out", "out"]), &["--shards", "0"]);
     refuse(&mut submit(folder, &["--status", "out"]), &["out.shards/submit.json", "earlier tauscope submit"]);
     assert!(asked(folder).is_empty() && !folder.join("out.shards").exists());
     stdout(&mut three(folder, "out", &[]));
