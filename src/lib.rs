@@ -12,6 +12,7 @@ pub mod data;
 pub mod delay;
 pub mod engine;
 pub mod kernels;
+pub mod layer;
 pub mod math;
 pub mod minimum;
 pub mod model;

@@ -1,24 +1,27 @@
-//! Models: what maps a sample to the outputs that a loss sees, with the layout of its parameters, and how they start.
+//! Models: what maps a sample to the outputs that a loss sees.
 //!
-//! - [`Perceptron`]: dense layers with an activation between them, for which engines have paths of their own
-//! - [`Graph`]: any list of layers, convolutions and residual blocks among them
-//! - [`layers`]: the text that a list of layers is typed as
-//! - [`zoo`]: those that have a name
+//! - [`Graph`]: operations on values, with the tensors of their parameters
+//! - [`layers`]: lists of layers as text
+//! - [`zoo`]: models that have a name
+//! - [`perceptron`]: which graphs are perceptrons, for which engines have a path of their own
+//! - [`Backprop`]: values and gradients on the processor, in any arithmetic
 //!
-//! Not here: any arithmetic ([`crate::engine`]).
+//! Not here: the layers themselves ([`crate::layer`]), data and objective ([`crate::problem`]).
 
+pub mod backprop;
 pub mod graph;
 pub mod layers;
-pub mod pass;
+pub mod perceptron;
 pub mod zoo;
 
+pub use backprop::Backprop;
 pub use graph::Graph;
-pub use pass::Pass;
 
 use crate::kernels::perceptron::Perceptron;
-
+use crate::layer::tensor::{Initialisation, Start, Tensor, length};
+use crate::layer::{ActivationLayer, AnyLayer, DenseLayer};
 use crate::math::{Activation, Shape};
-use graph::{Builder, Initialisation};
+use graph::Builder;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -33,7 +36,8 @@ pub struct Model {
 
 impl From<Graph> for Model {
     fn from(graph: Graph) -> Self {
-        Self { graph, perceptron: None }
+        let perceptron = perceptron::of(&graph);
+        Self { graph, perceptron }
     }
 }
 
@@ -41,26 +45,27 @@ impl Model {
     /// The perceptron with these `hidden` widths, none of a linear model. Every width must be positive. Its tensors are named
     /// as in PyTorch's `nn.Sequential(Linear, activation, Linear, ...)`, where dense layer i is module 2 i.
     pub fn mlp(inputs: usize, hidden: &[usize], outputs: usize, activation: Activation) -> Self {
-        let mut net = Builder::new(Shape::vector(inputs), Initialisation::Default);
-        let mut value = 0;
-        for (index, width) in hidden.iter().chain([&outputs]).enumerate() {
-            value = net.dense(value, &(2 * index).to_string(), *width, true);
-            if index < hidden.len() {
-                value = net.activate(value, activation);
-            }
-        }
-        let graph = net.finish(outputs).expect("the last layer has as many outputs as asked for");
-        Self { graph, perceptron: Some(Perceptron::new(inputs, hidden, outputs, activation)) }
+        let mut net = Builder::new(Shape::vector(inputs), outputs, Initialisation::Default);
+        let mut add = |value: usize, layer: AnyLayer| {
+            net.layer(value, &value.to_string(), layer).expect("dense layers and activations fit any value")
+        };
+        let dense = |outputs: Option<usize>| DenseLayer { outputs, bias: true }.into();
+        let value = hidden.iter().fold(0, |value, width| {
+            let made = add(value, dense(Some(*width)));
+            add(made, ActivationLayer(activation).into())
+        });
+        add(value, dense(None));
+        net.finish().expect("the last layer has as many outputs as asked for").into()
     }
 
     /// Number of parameters P.
     pub fn parameters(&self) -> usize {
-        length(&self.graph.parameters)
+        length(&self.graph.tensors.parameters)
     }
 
     /// Numbers that are no parameters but go with them: running means and variances of its batch norms.
     pub fn statistics(&self) -> usize {
-        length(&self.graph.statistics)
+        length(&self.graph.tensors.statistics)
     }
 
     pub fn perceptron(&self) -> Option<&Perceptron> {
@@ -69,53 +74,13 @@ impl Model {
 
     /// x_0, P, drawn tensor by tensor.
     pub fn init(&self, seed: u64) -> Vec<f64> {
-        drawn(&self.graph.parameters, seed)
+        drawn(&self.graph.tensors.parameters, seed)
     }
 
     /// Statistics of a model that has seen nothing: means 0, variances 1, as in PyTorch.
     pub fn fresh_statistics(&self) -> Vec<f64> {
-        drawn(&self.graph.statistics, 0)
+        drawn(&self.graph.tensors.statistics, 0)
     }
-}
-
-/// A tensor inside a flat vector.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tensor {
-    /// PyTorch's.
-    pub name: String,
-    /// PyTorch's: (out, in) of a dense layer, (out, in, height, width) of a convolution.
-    pub shape: Vec<usize>,
-    /// Index of its first number in the vector.
-    pub offset: usize,
-    pub start: Start,
-}
-
-impl Tensor {
-    pub fn elements(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    pub fn of<'a, T>(&self, vector: &'a [T]) -> &'a [T] {
-        &vector[self.offset..][..self.elements()]
-    }
-}
-
-/// How a tensor's numbers start.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Start {
-    /// Uniform in +-bound.
-    Uniform {
-        bound: f64,
-    },
-    /// Normal around 0.
-    Normal {
-        deviation: f64,
-    },
-    Constant(f64),
-}
-
-fn length(tensors: &[Tensor]) -> usize {
-    tensors.last().map_or(0, |tensor| tensor.offset + tensor.elements())
 }
 
 fn drawn(tensors: &[Tensor], seed: u64) -> Vec<f64> {
@@ -144,7 +109,7 @@ mod tests {
         let model = Model::mlp(7, &[5, 3], 4, Activation::Tanh);
         let layers = &model.perceptron().unwrap().layers;
         let offsets: Vec<usize> = layers.iter().flat_map(|layer| [layer.weight, layer.bias]).collect();
-        assert_eq!(offsets, model.graph.parameters.iter().map(|tensor| tensor.offset).collect::<Vec<_>>());
+        assert_eq!(offsets, model.graph.tensors.parameters.iter().map(|tensor| tensor.offset).collect::<Vec<_>>());
         let typed: layers::Layers = "dense(5),tanh,dense(3),tanh,dense".parse().unwrap();
         assert_eq!(model.graph, typed.graph(Shape::vector(7), 4).unwrap());
         assert_eq!(model.parameters(), model.perceptron().unwrap().parameters());
@@ -156,7 +121,7 @@ mod tests {
         let start = model.init(3);
         assert_eq!(start, model.init(3));
         assert_ne!(start, model.init(4));
-        for tensor in &model.graph.parameters {
+        for tensor in &model.graph.tensors.parameters {
             let numbers = tensor.of(&start);
             let square = numbers.iter().map(|x| x * x).sum::<f64>() / numbers.len() as f64;
             let expected = match tensor.start {

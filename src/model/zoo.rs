@@ -1,7 +1,9 @@
 //! Models that have a name, with the layers, names and starts of their PyTorch counterparts.
 
-use super::graph::{Builder, Graph, Initialisation};
+use super::graph::{Builder, Graph};
 use crate::kernels::pool::Pooling;
+use crate::layer::tensor::Initialisation;
+use crate::layer::{ActivationLayer, ConvolutionLayer, DenseLayer, NormLayer, PoolLayer};
 use crate::math::{Activation, Shape, Window};
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +26,24 @@ pub enum Named {
     Resnet20,
 }
 
-const RELU: Activation = Activation::Relu;
+const RELU: ActivationLayer = ActivationLayer(Activation::Relu);
+
+const BATCH_NORM: NormLayer = NormLayer::Batch;
+
+/// As many outputs as there are classes.
+const OUTPUTS: DenseLayer = DenseLayer { outputs: None, bias: true };
+
+const fn dense(outputs: usize, bias: bool) -> DenseLayer {
+    DenseLayer { outputs: Some(outputs), bias }
+}
+
+const fn convolution(channels: usize, window: Window, bias: bool) -> ConvolutionLayer {
+    ConvolutionLayer { channels, window, bias }
+}
+
+const fn max_pool(window: Window) -> PoolLayer {
+    PoolLayer { kind: Pooling::Max, window: Some(window) }
+}
 
 /// A window of 3 x 3 that keeps the pixels, but for its stride.
 const fn three(stride: usize) -> Window {
@@ -53,90 +72,90 @@ impl Named {
 }
 
 fn lenet(input: Shape, classes: usize) -> Result<Graph, String> {
-    let mut net = Builder::new(input, Initialisation::Default);
+    let mut net = Builder::new(input, classes, Initialisation::Default);
     let mut value = 0;
     for (name, channels, padding) in [("conv1", 6, 2), ("conv2", 16, 0)] {
-        value = net.convolve(value, name, channels, Window { kernel: 5, stride: 1, padding }, true)?;
-        value = net.activate(value, RELU);
-        value = net.pool(value, Pooling::Max, tiles(2))?;
+        value = net.layer(value, name, convolution(channels, Window { kernel: 5, stride: 1, padding }, true))?;
+        value = net.layer(value, "relu", RELU)?;
+        value = net.layer(value, "pool", max_pool(tiles(2)))?;
     }
     for (name, outputs) in [("fc1", 120), ("fc2", 84)] {
-        value = net.dense(value, name, outputs, true);
-        value = net.activate(value, RELU);
+        value = net.layer(value, name, dense(outputs, true))?;
+        value = net.layer(value, "relu", RELU)?;
     }
-    net.dense(value, "fc3", classes, true);
-    net.finish(classes)
+    net.layer(value, "fc3", OUTPUTS)?;
+    net.finish()
 }
 
 fn cifar_shallow(input: Shape, classes: usize) -> Result<Graph, String> {
-    let mut net = Builder::new(input, Initialisation::Default);
+    let mut net = Builder::new(input, classes, Initialisation::Default);
     let mut value = 0;
     for module in [0, 4] {
         let window = Window { kernel: 5, stride: 1, padding: 2 };
-        value = net.convolve(value, &format!("features.{module}"), 64, window, false)?;
-        value = net.pool(value, Pooling::Max, Window { kernel: 3, stride: 2, padding: 0 })?;
-        value = net.batch_norm(value, &format!("features.{}", module + 2));
-        value = net.activate(value, RELU);
+        value = net.layer(value, &format!("features.{module}"), convolution(64, window, false))?;
+        value = net.layer(value, "pool", max_pool(Window { kernel: 3, stride: 2, padding: 0 }))?;
+        value = net.layer(value, &format!("features.{}", module + 2), BATCH_NORM)?;
+        value = net.layer(value, "relu", RELU)?;
     }
     // Modules 3 and 7 are the dropout.
     for (module, outputs) in [(0, 384), (4, 192)] {
-        value = net.dense(value, &format!("classifier.{module}"), outputs, false);
-        value = net.batch_norm(value, &format!("classifier.{}", module + 1));
-        value = net.activate(value, RELU);
+        value = net.layer(value, &format!("classifier.{module}"), dense(outputs, false))?;
+        value = net.layer(value, &format!("classifier.{}", module + 1), BATCH_NORM)?;
+        value = net.layer(value, "relu", RELU)?;
     }
-    net.dense(value, "classifier.8", classes, true);
-    net.finish(classes)
+    net.layer(value, "classifier.8", OUTPUTS)?;
+    net.finish()
 }
 
 fn vgg11(input: Shape, classes: usize, norm: bool) -> Result<Graph, String> {
-    let mut net = Builder::new(input, Initialisation::Kaiming);
+    let mut net = Builder::new(input, classes, Initialisation::Kaiming);
     let (mut value, mut module) = (0, 0);
     // 0 is a pooling.
     for channels in [64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0] {
         if channels == 0 {
-            value = net.pool(value, Pooling::Max, tiles(2))?;
+            value = net.layer(value, "pool", max_pool(tiles(2)))?;
             module += 1;
             continue;
         }
-        value = net.convolve(value, &format!("features.{module}"), channels, three(1), true)?;
+        value = net.layer(value, &format!("features.{module}"), convolution(channels, three(1), true))?;
         if norm {
             module += 1;
-            value = net.batch_norm(value, &format!("features.{module}"));
+            value = net.layer(value, &format!("features.{module}"), BATCH_NORM)?;
         }
-        value = net.activate(value, RELU);
+        value = net.layer(value, "relu", RELU)?;
         module += 2;
     }
-    net.dense(value, "classifier", classes, true);
-    net.finish(classes)
+    net.layer(value, "classifier", OUTPUTS)?;
+    net.finish()
 }
 
 fn resnet20(input: Shape, classes: usize) -> Result<Graph, String> {
-    let mut net = Builder::new(input, Initialisation::Kaiming);
-    let mut value = net.convolve(0, "conv1", 16, three(1), false)?;
-    value = net.batch_norm(value, "bn1");
-    value = net.activate(value, RELU);
+    let mut net = Builder::new(input, classes, Initialisation::Kaiming);
+    let mut value = net.layer(0, "conv1", convolution(16, three(1), false))?;
+    value = net.layer(value, "bn1", BATCH_NORM)?;
+    value = net.layer(value, "relu", RELU)?;
     for (layer, channels) in [(1, 16), (2, 32), (3, 64)] {
         for block in 0..3 {
             let name = format!("layer{layer}.{block}");
             let stride = if layer > 1 && block == 0 { 2 } else { 1 };
-            let mut body = net.convolve(value, &format!("{name}.conv1"), channels, three(stride), false)?;
-            body = net.batch_norm(body, &format!("{name}.bn1"));
-            body = net.activate(body, RELU);
-            body = net.convolve(body, &format!("{name}.conv2"), channels, three(1), false)?;
-            body = net.batch_norm(body, &format!("{name}.bn2"));
+            let mut body = net.layer(value, &format!("{name}.conv1"), convolution(channels, three(stride), false))?;
+            body = net.layer(body, &format!("{name}.bn1"), BATCH_NORM)?;
+            body = net.layer(body, "relu", RELU)?;
+            body = net.layer(body, &format!("{name}.conv2"), convolution(channels, three(1), false))?;
+            body = net.layer(body, &format!("{name}.bn2"), BATCH_NORM)?;
             let mut shortcut = value;
             if stride > 1 {
                 let point = Window { kernel: 1, stride, padding: 0 };
-                shortcut = net.convolve(value, &format!("{name}.downsample.0"), channels, point, false)?;
-                shortcut = net.batch_norm(shortcut, &format!("{name}.downsample.1"));
+                shortcut = net.layer(value, &format!("{name}.downsample.0"), convolution(channels, point, false))?;
+                shortcut = net.layer(shortcut, &format!("{name}.downsample.1"), BATCH_NORM)?;
             }
             value = net.add(body, shortcut)?;
-            value = net.activate(value, RELU);
+            value = net.layer(value, "relu", RELU)?;
         }
     }
-    value = net.pool_all(value, Pooling::Avg)?;
-    net.dense(value, "fc", classes, true);
-    net.finish(classes)
+    value = net.layer(value, "pool", PoolLayer { kind: Pooling::Avg, window: None })?;
+    net.layer(value, "fc", OUTPUTS)?;
+    net.finish()
 }
 
 #[cfg(test)]

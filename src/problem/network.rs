@@ -2,10 +2,8 @@
 
 use crate::batch::Augmentation;
 use crate::data::Dataset;
-use crate::kernels::norm::Over;
 use crate::math::{Loss, Number, ordered_sum};
-use crate::model::graph::{Node, Op};
-use crate::model::{Model, Pass};
+use crate::model::{Backprop, Model};
 use num_dual::Dual64;
 use rayon::prelude::*;
 
@@ -36,17 +34,9 @@ impl Network {
     /// Whether gradients can be taken of batches of `rows` samples.
     ///
     /// # Errors
-    /// Where a batch norm would have a single number for each channel.
+    /// Where they cannot.
     pub fn check_rows(&self, rows: usize) -> Result<(), String> {
-        let is_one = |node: &Node| {
-            matches!(node.op, Op::Normalise { over: Over::Batch { .. }, .. }) && rows * node.shape.pixels() < 2
-        };
-        if self.model.graph.nodes.iter().any(is_one) {
-            return Err(
-                "a batch norm of one number for each channel has no variance; accepted: batches of at least 2".into()
-            );
-        }
-        Ok(())
+        self.model.graph.check_rows(rows)
     }
 
     /// v^T H_i v for every sample i, H_i the Hessian of the objective on that sample alone; f64.
@@ -110,17 +100,16 @@ struct Pieces<T> {
     /// samples x features
     inputs: Vec<T>,
     features: usize,
-    workers: Vec<(Pass<T>, Vec<T>)>,
+    workers: Vec<(Backprop<T>, Vec<T>)>,
 }
 
 impl<T: Number> Pieces<T> {
     fn new(network: &Network) -> Self {
         let (graph, samples) = (&network.model.graph, network.data.samples());
         let numbers: usize = graph.nodes.iter().map(|node| node.shape.elements()).sum();
-        let is_one = graph.nodes.iter().any(|node| matches!(node.op, Op::Normalise { over: Over::Batch { .. }, .. }));
-        let rows = if is_one { samples } else { (PIECE / numbers.max(1)).clamp(1, samples) };
+        let rows = if graph.joins_samples() { samples } else { (PIECE / numbers.max(1)).clamp(1, samples) };
         let count = samples.div_ceil(rows).min(rayon::current_num_threads());
-        let worker = (Pass::new(graph, network.loss, rows), vec![T::zero(); network.dimension()]);
+        let worker = (Backprop::new(graph, network.loss, rows), vec![T::zero(); network.dimension()]);
         Self {
             rows,
             inputs: network.data.inputs.iter().map(|x| T::of(f64::from(*x))).collect(),

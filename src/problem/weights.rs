@@ -5,7 +5,7 @@
 //! norm: all that PyTorch's `load_state_dict` asks for.
 
 use super::{Network, Problem};
-use crate::model::Tensor;
+use crate::layer::tensor::Tensor;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use std::path::Path;
@@ -18,9 +18,6 @@ pub struct WeightsError {
     pub reason: String,
 }
 
-/// The name that PyTorch counts the batches of a batch norm under; nothing here depends on it.
-const COUNT: &str = "num_batches_tracked";
-
 /// A file's bytes; without `statistics` those of the parameters alone.
 pub fn to_safetensors(problem: &Problem, parameters: &[f64], statistics: &[f64]) -> Vec<u8> {
     let bytes = |values: &[f64]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
@@ -32,12 +29,12 @@ pub fn to_safetensors(problem: &Problem, parameters: &[f64], statistics: &[f64])
     match problem {
         Problem::Quadratic(_) => tensors.push(("x".into(), Dtype::F64, vec![parameters.len()], bytes(parameters))),
         Problem::Network(Network { model, .. }) => {
-            extend(&model.graph.parameters, parameters);
+            let of_model = &model.graph.tensors;
+            extend(&of_model.parameters, parameters);
             if !statistics.is_empty() {
-                extend(&model.graph.statistics, statistics);
-                let norms = model.graph.statistics.iter().filter_map(|tensor| tensor.name.strip_suffix("running_mean"));
-                let count = |norm: &str| (format!("{norm}{COUNT}"), Dtype::I64, Vec::new(), vec![0; 8]);
-                tensors.extend(norms.map(count));
+                extend(&of_model.statistics, statistics);
+                let zero = |name: &String| (name.clone(), Dtype::I64, Vec::new(), vec![0; 8]);
+                tensors.extend(of_model.counters.iter().map(zero));
             }
         }
     }
@@ -57,7 +54,7 @@ pub fn load(problem: &Problem, path: &Path) -> Result<Vec<f64>, WeightsError> {
     let file = File::open(path, &bytes)?;
     match problem {
         Problem::Quadratic(quadratic) => file.numbers("x", &[quadratic.eigenvalues.len()]),
-        Problem::Network(network) => file.vector(&network.model.graph.parameters),
+        Problem::Network(network) => file.vector(&network.model.graph.tensors.parameters),
     }
 }
 
@@ -68,8 +65,8 @@ pub fn load(problem: &Problem, path: &Path) -> Result<Vec<f64>, WeightsError> {
 pub fn load_with_statistics(network: &Network, path: &Path) -> Result<[Vec<f64>; 2], WeightsError> {
     let bytes = read(path)?;
     let file = File::open(path, &bytes)?;
-    let graph = &network.model.graph;
-    Ok([file.vector(&graph.parameters)?, file.vector(&graph.statistics)?])
+    let tensors = &network.model.graph.tensors;
+    Ok([file.vector(&tensors.parameters)?, file.vector(&tensors.statistics)?])
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, WeightsError> {

@@ -8,8 +8,6 @@
 
 use crate::config::Samples;
 use crate::curvature::{self, Effort, Eigenpair};
-use crate::kernels::norm::Over;
-use crate::model::graph::Op;
 use crate::problem::network::{FullBatch, Network};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -46,7 +44,7 @@ impl Sharpness {
             chosen.shuffle(&mut rng);
             chosen.truncate(count);
         }
-        let rows = rows.filter(|_| has_batch_norm(network)).unwrap_or(count).min(count);
+        let rows = rows.filter(|_| network.model.graph.joins_samples()).unwrap_or(count).min(count);
         // The last, partial one is dropped, as in an epoch.
         let batches = chosen.chunks_exact(rows).map(|rows| {
             Network::new(network.model.clone(), network.loss, network.weight_decay, network.data.select(rows))
@@ -82,11 +80,6 @@ impl Sharpness {
             }
         })
     }
-}
-
-fn has_batch_norm(network: &Network) -> bool {
-    let nodes = network.model.graph.nodes.iter();
-    nodes.into_iter().any(|node| matches!(node.op, Op::Normalise { over: Over::Batch { .. }, .. }))
 }
 
 #[cfg(test)]

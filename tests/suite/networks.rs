@@ -15,11 +15,13 @@ use tauscope::delay::Schedule;
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::{Engine, Evaluation, Needs, Part, Run, WaveSpec};
 use tauscope::kernels::gather;
+use tauscope::layer::tensor::Tensor;
+use tauscope::layer::traits::Mode;
 use tauscope::math::{Loss, Real, Shape};
+use tauscope::model::Backprop;
+use tauscope::model::Model;
 use tauscope::model::layers::Layers;
-use tauscope::model::pass::{Mode, Pass};
 use tauscope::model::zoo::Named;
-use tauscope::model::{Model, Tensor};
 use tauscope::problem::Network;
 use tauscope::problem::{Problem, weights};
 use tauscope::rule::regime::{LearningRate, Regime};
@@ -47,12 +49,12 @@ fn filled(model: &Model) -> Vec<f64> {
         let values = numbers(tensor.elements(), stream as u64);
         let (scale, shift) = match tensor.start {
             _ if tensor.shape.len() > 1 => ((6.0 / tensor.shape[1..].iter().product::<usize>() as f64).sqrt(), 0.0),
-            tauscope::model::Start::Constant(1.0) => (0.1, 1.0),
+            tauscope::layer::tensor::Start::Constant(1.0) => (0.1, 1.0),
             _ => (0.1, 0.0),
         };
         values.map(|x| scale * x + shift).collect::<Vec<f64>>()
     };
-    model.graph.parameters.iter().enumerate().flat_map(of).collect()
+    model.graph.tensors.parameters.iter().enumerate().flat_map(of).collect()
 }
 
 fn model(named: Named) -> (Model, Shape) {
@@ -92,7 +94,7 @@ fn check<T: Real>(tolerance: f64) {
         let parameters: Vec<T> = filled(&model).into_iter().map(T::of).collect();
         let inputs: Vec<T> = numbers(ROWS * shape.elements(), 1000).map(T::of).collect();
         let labels: Vec<u32> = (0..ROWS as u32).map(|row| row * 3 % CLASSES as u32).collect();
-        let mut pass = Pass::new(&model.graph, Loss::Ce, ROWS);
+        let mut pass = Backprop::new(&model.graph, Loss::Ce, ROWS);
         let what = |quantity: &str| format!("{named} {quantity} in {}", T::NAME);
 
         let outputs = pass.forward(&parameters, &inputs, Mode::Training).to_vec();
@@ -101,7 +103,7 @@ fn check<T: Real>(tolerance: f64) {
         let loss = pass.loss_and_gradient(&parameters, &inputs, &labels, &mut gradient);
         assert_close(&what("loss"), &[loss.widen()], expected("loss"), tolerance);
         let gradient = wide(&gradient);
-        for tensor in &model.graph.parameters {
+        for tensor in &model.graph.tensors.parameters {
             let quantity = format!("gradient {}", tensor.name);
             let (found, expected) = (probes(tensor.of(&gradient)), expected(&quantity));
             if expected[6] < 1e-12 {
@@ -113,8 +115,8 @@ fn check<T: Real>(tolerance: f64) {
             checked += 1;
         }
         let mut statistics: Vec<T> = model.fresh_statistics().into_iter().map(T::of).collect();
-        pass.freshen(ROWS, &mut statistics);
-        for tensor in &model.graph.statistics {
+        pass.update_statistics(ROWS, &mut statistics);
+        for tensor in &model.graph.tensors.statistics {
             let quantity = format!("statistics {}", tensor.name);
             assert_close(&what(&quantity), &probes(tensor.of(&wide(&statistics))), expected(&quantity), tolerance);
             checked += 1;
@@ -238,7 +240,7 @@ fn by_hand(problem: &Problem, seed: u64) -> (Vec<f64>, Vec<f64>) {
     let network = network(problem);
     let Network { data, model, weight_decay, augmentation, .. } = network;
     let mut order = BatchOrder::new(&RowTables::new(data.samples(), BATCH, Sampling::Epochs, *augmentation), seed);
-    let mut pass = Pass::<f64>::new(&model.graph, network.loss, BATCH);
+    let mut pass = Backprop::<f64>::new(&model.graph, network.loss, BATCH);
     let (mut versions, mut velocity) = (vec![model.init(seed)], vec![0.0; model.parameters()]);
     let mut statistics = model.fresh_statistics();
     let whole: Vec<f64> = data.inputs.iter().map(|x| f64::from(*x)).collect();
@@ -249,7 +251,7 @@ fn by_hand(problem: &Problem, seed: u64) -> (Vec<f64>, Vec<f64>) {
         let read = &versions[step.saturating_sub(DELAY)];
         let mut gradient = vec![0.0; read.len()];
         pass.loss_and_gradient(read, &inputs, &labels, &mut gradient);
-        pass.freshen(BATCH, &mut statistics);
+        pass.update_statistics(BATCH, &mut statistics);
         let lr = 0.2 * [0.5, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5][step];
         let mut next = versions[step].clone();
         for (((x, v), g), y) in next.iter_mut().zip(&mut velocity).zip(gradient).zip(read) {
@@ -276,7 +278,7 @@ fn the_cpu_engine_trains_any_network() {
             assert_close("statistics in f32", &single.1, &running, NETWORK_F32);
             let network = network(&problem);
             for (evaluation, data) in evaluations.iter().zip([&network.data, network.test.as_ref().unwrap()]) {
-                let mut pass = Pass::<f64>::new(&network.model.graph, Loss::Ce, data.samples());
+                let mut pass = Backprop::<f64>::new(&network.model.graph, Loss::Ce, data.samples());
                 let inputs: Vec<f64> = data.inputs.iter().map(|x| f64::from(*x)).collect();
                 let outputs = pass.forward(&by_hand, &inputs, Mode::Evaluation(&running));
                 let (mut loss, mut correct) = (0.0, 0);

@@ -4,7 +4,7 @@
 
 use crate::engine::{Evaluation, Part};
 use crate::math::Real;
-use crate::model::Pass;
+use crate::model::Backprop;
 use crate::problem::Problem;
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
@@ -42,14 +42,14 @@ pub fn evaluate<T: Real>(
     let rows = (PIECE / numbers).clamp(1, ROWS);
     let pieces = samples.div_ceil(rows);
     // Those that no thread is using.
-    let passes: Mutex<Vec<Pass<T>>> = Mutex::default();
+    let passes: Mutex<Vec<Backprop<T>>> = Mutex::default();
     let passes = || passes.lock().unwrap_or_else(PoisonError::into_inner);
     let of = |task: usize| {
         let (candidate, first) = (candidates[task / pieces].as_ref()?, task % pieces * rows);
         let labels = &data.labels[first..samples.min(first + rows)];
         let inputs = &data.inputs[first * features..][..labels.len() * features];
         let inputs: Vec<T> = inputs.iter().map(|x| T::of(f64::from(*x))).collect();
-        let mut pass = passes().pop().unwrap_or_else(|| Pass::new(graph, network.loss, rows));
+        let mut pass = passes().pop().unwrap_or_else(|| Backprop::new(graph, network.loss, rows));
         let (loss, correct) = pass.evaluate(&candidate.weights, &candidate.statistics, &inputs, labels);
         passes().push(pass);
         Some((loss.widen() * labels.len() as f64, correct))

@@ -1,11 +1,11 @@
 //! Where a lane's gradients come from: of perceptrons in f32 by register tiles ([`super::fused`]); of all other networks,
-//! and in f64, layer by layer through a library's products ([`Pass`]), which is the oracle for everything else.
+//! and in f64, layer by layer through a library's products ([`Backprop`]), which is the oracle for everything else.
 
 use super::fused;
 use crate::kernels::perceptron::Perceptron;
 use crate::kernels::{gather, quadratic};
 use crate::math::Real;
-use crate::model::Pass;
+use crate::model::Backprop;
 use crate::problem::{Network, Problem};
 use pulp::Simd;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub trait Gradients<T>: Send + Sync + 'static {
     ) -> T;
 
     /// Takes what the batch norms saw in the latest gradient into running statistics.
-    fn freshen(&self, scratch: &Self::Scratch, statistics: &mut [T]);
+    fn update_statistics(&self, scratch: &Self::Scratch, statistics: &mut [T]);
 }
 
 fn narrow<T: Real>(values: &[f64]) -> Vec<T> {
@@ -161,9 +161,9 @@ impl Gradients<f32> for Fused {
         }
     }
 
-    fn freshen(&self, scratch: &FusedScratch, statistics: &mut [f32]) {
+    fn update_statistics(&self, scratch: &FusedScratch, statistics: &mut [f32]) {
         if let (Self::Layered(layered), FusedScratch::Layered(scratch)) = (self, scratch) {
-            layered.freshen(scratch, statistics);
+            layered.update_statistics(scratch, statistics);
         }
     }
 }
@@ -177,7 +177,7 @@ pub struct Layered<T> {
 
 /// The rows of a gradient, and the buffers of its pass; none of a quadratic.
 pub struct LayeredScratch<T> {
-    pass: Option<Pass<T>>,
+    pass: Option<Backprop<T>>,
     inputs: Vec<T>,
     labels: Vec<u32>,
     /// Of the latest gradient.
@@ -214,7 +214,7 @@ impl<T: Real> Gradients<T> for Layered<T> {
     fn scratch(&self, rows: usize) -> LayeredScratch<T> {
         let pass = match &*self.problem {
             Problem::Quadratic(_) => None,
-            Problem::Network(network) => Some(Pass::new(&network.model.graph, network.loss, rows)),
+            Problem::Network(network) => Some(Backprop::new(&network.model.graph, network.loss, rows)),
         };
         LayeredScratch { pass, inputs: Vec::new(), labels: Vec::new(), rows }
     }
@@ -243,9 +243,9 @@ impl<T: Real> Gradients<T> for Layered<T> {
         }
     }
 
-    fn freshen(&self, scratch: &LayeredScratch<T>, statistics: &mut [T]) {
+    fn update_statistics(&self, scratch: &LayeredScratch<T>, statistics: &mut [T]) {
         if let Some(pass) = &scratch.pass {
-            pass.freshen(scratch.rows, statistics);
+            pass.update_statistics(scratch.rows, statistics);
         }
     }
 }

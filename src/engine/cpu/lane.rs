@@ -125,7 +125,7 @@ impl<T: Precision> Lane<T> {
         });
         let weights = &state.history[slots.read * gradient.len()..][..gradient.len()];
         let loss = gradients.loss_and_gradient(simd, weights, rows, scratch, gradient);
-        gradients.freshen(scratch, statistics);
+        gradients.update_statistics(scratch, statistics);
         let weight_decay = T::of(shared.spec.problem.weight_decay());
         if coefficients.wants_finish() {
             finish::cpu(&coefficients, weight_decay, slots, landmarks, state, anchor, gradient);

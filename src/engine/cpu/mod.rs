@@ -24,7 +24,7 @@ use super::{
     Wave, WaveSpec,
 };
 use crate::batch::RowTables;
-use crate::model;
+use crate::model::Backprop;
 use crate::problem::Problem;
 use aligned_vec::AVec;
 use evaluate::Candidate;
@@ -59,7 +59,7 @@ fn thread_bytes<T: Precision>(spec: &WaveSpec) -> u64 {
     let rows = spec.batch.unwrap_or(network.data.samples());
     let pass = match T::Gradients::path(&spec.problem) {
         "fused" => 0,
-        _ => model::Pass::<T>::bytes(&network.model.graph, rows),
+        _ => Backprop::<T>::bytes(&network.model.graph, rows),
     };
     let gradient = network.dimension() * size_of::<T>();
     rayon::current_num_threads() as u64 * (pass + gradient as u64)

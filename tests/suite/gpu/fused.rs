@@ -19,8 +19,8 @@ use tauscope::kernels::fused::{KERNEL, Params, Shape};
 use tauscope::kernels::packing::{Packing, pad_rows, quads};
 use tauscope::kernels::{LaneStep, finish, gather, observe, step};
 use tauscope::math::{Activation, Loss};
+use tauscope::model::Backprop;
 use tauscope::model::Model;
-use tauscope::model::Pass;
 use tauscope::problem::{Network, Problem};
 use tauscope::rule::RuleKind;
 use tauscope::update::UpdateCoefficients;
@@ -119,8 +119,8 @@ fn check(
         let (mut inputs, mut labels) = (Vec::new(), Vec::new());
         let whole = wide(&data.inputs);
         gather::cpu(batch, network.augmentation, data.shape, &whole, &data.labels, &mut inputs, &mut labels);
-        let mut pass = Pass::<f64>::new(&network.model.graph, network.loss, rows);
-        let gradient_at = |pass: &mut Pass<f64>, weights: &[f64]| {
+        let mut pass = Backprop::<f64>::new(&network.model.graph, network.loss, rows);
+        let gradient_at = |pass: &mut Backprop<f64>, weights: &[f64]| {
             let mut gradient = vec![0.0; parameters];
             (pass.loss_and_gradient(weights, &inputs, &labels, &mut gradient), gradient)
         };

@@ -11,7 +11,7 @@ use tauscope::engine::cpu::Cpu;
 use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options, Paths};
 use tauscope::engine::{Engine, EngineError, Footprint, Needs, Observation, Part, Renewal, Run, Wave, WaveSpec};
 use tauscope::math::{Activation, Loss, Shape};
-use tauscope::model::Pass;
+use tauscope::model::Backprop;
 use tauscope::model::layers::Layers;
 use tauscope::model::zoo::Named;
 use tauscope::model::{Model, graph::Graph};
@@ -85,12 +85,12 @@ fn check_gradient(what: &str, network: &Network) {
     let found: Vec<f64> = start.iter().zip(wave.weights(1).unwrap()).map(|(x, moved)| x - moved).collect();
 
     let inputs: Vec<f64> = network.data.inputs.iter().map(|x| f64::from(*x)).collect();
-    let mut pass = Pass::<f64>::new(&network.model.graph, network.loss, samples);
+    let mut pass = Backprop::<f64>::new(&network.model.graph, network.loss, samples);
     let mut gradient = vec![0.0; start.len()];
     let loss = pass.loss_and_gradient(&start, &inputs, &network.data.labels, &mut gradient);
     assert_close(&format!("{what}: loss"), &[seen.get(0, 1).loss], &[loss], STEPS_F32);
     let largest = gradient.iter().fold(0.0, |most: f64, g| most.max(g.abs()));
-    for tensor in &network.model.graph.parameters {
+    for tensor in &network.model.graph.tensors.parameters {
         let (found, expected) = (tensor.of(&found), tensor.of(&gradient));
         // Before a batch norm a bias has no gradient but rounding.
         if expected.iter().any(|g| g.abs() > 1e-9 * largest) {
@@ -98,7 +98,7 @@ fn check_gradient(what: &str, network: &Network) {
         }
     }
     let mut statistics = network.model.fresh_statistics();
-    pass.freshen(samples, &mut statistics);
+    pass.update_statistics(samples, &mut statistics);
     if !statistics.is_empty() {
         assert_close(&format!("{what}: statistics"), &wave.statistics(1).unwrap(), &statistics, STEPS_F32);
     }

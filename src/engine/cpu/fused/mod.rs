@@ -2,7 +2,7 @@
 //! in the first-level cache, every product by register tiles, activation and slope fused into their stores.
 //!
 //! Written once over [`pulp::Simd`] and compiled for each instruction set; which one runs is found out at run time.
-//! Not here: the update ([`crate::kernels::step`]), or f64 ([`crate::model::Pass`]), which stays the oracle.
+//! Not here: the update ([`crate::kernels::step`]), or f64 ([`crate::model::Backprop`]), which stays the oracle.
 
 mod curve;
 mod elementary;

@@ -5,7 +5,8 @@
 //!
 //! Not here: what the operations are on a device (`graph`), nor how many samples go through it at once (`plan`).
 
-use crate::model::graph::{Graph, Op};
+use crate::layer::traits::Compute;
+use crate::model::graph::Graph;
 
 /// Values are numbered as in [`Graph`], buffers as they are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,26 +55,17 @@ impl Tape {
         }
         Self { buffers: rooms.sizes, values, moves: Vec::new() }
     }
-
-    /// The buffer of the outputs.
-    pub fn outputs(&self) -> usize {
-        self.values[self.values.len() - 1]
-    }
 }
 
 fn elements(graph: &Graph, value: usize) -> usize {
     graph.shape(value).elements()
 }
 
-fn has_parameters(op: Op) -> bool {
-    matches!(op, Op::Dense { .. } | Op::Convolve { .. } | Op::Normalise { .. })
-}
-
 fn way_back(graph: &Graph, values: &[usize], rooms: &mut Rooms) -> Vec<Move> {
     // Where no parameter lies before a value, nobody asks for its delta.
     let mut wanted = vec![false];
     for (index, node) in graph.nodes.iter().enumerate() {
-        wanted.push(has_parameters(node.op) || graph.inputs(index).any(|value| wanted[value]));
+        wanted.push(node.op.has_parameters() || graph.inputs(index).any(|value| wanted[value]));
     }
     let mut deltas = vec![Delta::default(); values.len()];
     let last = graph.nodes.len();
@@ -85,11 +77,11 @@ fn way_back(graph: &Graph, values: &[usize], rooms: &mut Rooms) -> Vec<Move> {
             continue; // No way leads from it to the outputs.
         };
         let node = graph.nodes[index];
-        if has_parameters(node.op) {
+        if node.op.has_parameters() {
             moves.push(Move::Gradient { node: index, delta });
         }
         for input in graph.inputs(index).filter(|input| wanted[*input]) {
-            if let Op::Add { .. } = node.op {
+            if node.op.passes_delta_on() {
                 rooms.hold(delta);
                 deltas[input].lent.push(delta);
                 continue;

@@ -8,12 +8,13 @@ pub(super) use path::FUSED;
 pub use path::{Path, Paths};
 
 use crate::data::Dataset;
-use crate::engine::gpu::layers::{Call, Pass, Purpose};
+use crate::engine::gpu::layers::Pass;
 use crate::engine::{EngineError, WaveSpec};
 use crate::kernels::packing::Packing;
 use crate::kernels::tile::Tile;
 use crate::kernels::update::Update;
 use crate::kernels::{Batch, finish, gather, loss, quadratic, step};
+use crate::layer::device::{DeviceCall, Purpose};
 use crate::problem::{Network, Problem};
 use sizes::{Size, WORD, sizes};
 use wgpu::Limits;
@@ -126,7 +127,7 @@ impl Plan {
     pub fn training<'a>(&self, spec: &WaveSpec, network: &'a Network, lanes: usize) -> Pass<'a> {
         let slots = spec.needs.slots;
         let batch = Batch { lanes, rows: rows(network, spec), parameters: self.parameters, slots };
-        Pass::new(&network.model, batch, Purpose::Training { freshens: true })
+        Pass::new(&network.model, batch, Purpose::Training { updates_statistics: true })
     }
 
     /// The pass that evaluates the server's weights, of `lanes` lanes.
@@ -195,7 +196,7 @@ impl Plan {
             grids.push(along("finish", 1, 2 * self.parameters.div_ceil(finish::WORKGROUP)));
         }
         let Problem::Network(network) = &*spec.problem else { return grids };
-        let of_calls = |calls: Vec<Call>| calls.into_iter().map(Grid::of).collect::<Vec<_>>();
+        let of_calls = |calls: Vec<DeviceCall>| calls.into_iter().map(Grid::of).collect::<Vec<_>>();
         let gathering = |rows: usize| along("gather", (rows * network.data.features()).div_ceil(gather::WORKGROUP), 1);
         if spec.needs.evaluation {
             grids.push(gathering(self.chunk));
@@ -234,8 +235,8 @@ struct Grid {
 }
 
 impl Grid {
-    fn of(call: Call) -> Self {
-        Self { name: call.kernel.name, workgroups: call.workgroups.map(|count| count as usize), turns: call.turns }
+    fn of(call: DeviceCall) -> Self {
+        Self { name: call.kernel.name, workgroups: call.workgroups.map(|count| count as usize), turns: call.iterations }
     }
 }
 

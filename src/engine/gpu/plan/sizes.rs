@@ -138,5 +138,5 @@ fn evaluation(plan: &Plan, network: &Network) -> Vec<Size> {
 
 /// The buffers of one lane's pass.
 fn pass(pass: &Pass) -> Vec<Size> {
-    pass.rooms().into_iter().map(|(_, name, words)| Size::per_lane(name, words)).collect()
+    pass.buffers().into_iter().map(|(_, name, words)| Size::per_lane(name, words)).collect()
 }

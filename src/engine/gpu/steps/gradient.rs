@@ -4,12 +4,13 @@ use super::Workspace;
 use super::samples::Gathering;
 use crate::engine::gpu::device::Buffer;
 use crate::engine::gpu::device::Dispatch;
-use crate::engine::gpu::layers::{Call, Pass, Purpose, Room};
+use crate::engine::gpu::layers::{Pass, dispatch};
 use crate::engine::gpu::plan;
 use crate::kernels::matmul::{Dense, Epilogue};
 use crate::kernels::perceptron::Perceptron;
 use crate::kernels::tile::Tile;
 use crate::kernels::{Batch, finish, loss, matmul, quadratic};
+use crate::layer::device::{BufferRole, DeviceCall, Purpose};
 use crate::problem::{Network, Problem, Quadratic};
 
 /// Whoever computes the gradients of a wave, and where they go.
@@ -87,14 +88,14 @@ impl Gradient<'_> {
         let Workspace { device, spec, plan, .. } = self.wave;
         let rows = plan::rows(network, spec);
         let pass = plan.training(spec, network, spec.lanes);
-        let mut rooms = pass.allocate(device);
+        let mut buffers = pass.allocate(device);
         let labels = self.wave.per_lane("labels", rows);
         let all: Vec<u32> = (0..rows as u32).collect();
         let order = match spec.batch {
             Some(_) => self.wave.order.clone(),
             None => device.buffer_of("order", &all),
         };
-        let inputs = rooms[&Room::Tape(pass.tape.values[0])].clone();
+        let inputs = buffers[&pass.inputs()].clone();
         let gathering = Gathering {
             lane_steps: self.wave.lane_steps,
             order: &order,
@@ -105,13 +106,13 @@ impl Gradient<'_> {
             labels: &labels,
         };
         let mut dispatches = vec![self.wave.samples().gather(device, &gathering)];
-        let outputs = rooms[&Room::Tape(pass.tape.outputs())].clone();
-        rooms.insert(Room::Places, self.wave.lane_steps.clone());
-        rooms.insert(Room::Running, self.wave.statistics.clone());
+        let outputs = buffers[&pass.outputs()].clone();
+        buffers.insert(BufferRole::LaneSteps, self.wave.lane_steps.clone());
+        buffers.insert(BufferRole::Statistics, self.wave.statistics.clone());
         let mut go = |pass: &Pass, versions: &Buffer, gradient: &Buffer| {
-            rooms.insert(Room::Versions, versions.clone());
-            rooms.insert(Room::Gradient, gradient.clone());
-            let bound = |calls: Vec<Call>| calls.into_iter().map(|call| call.dispatch(device, &rooms));
+            buffers.insert(BufferRole::Versions, versions.clone());
+            buffers.insert(BufferRole::Gradient, gradient.clone());
+            let bound = |calls: Vec<DeviceCall>| calls.into_iter().map(|call| dispatch(call, device, &buffers));
             dispatches.extend(bound(pass.forward()));
             dispatches.push(self.loss(network, rows, rows, &labels, &outputs));
             dispatches.extend(bound(pass.backward()));
@@ -119,7 +120,7 @@ impl Gradient<'_> {
         if spec.needs.centred {
             // All lanes share the minimum, which has no ring; its batches are the run's already.
             let batch = Batch { slots: 0, ..pass.batch };
-            let at_minimum = Pass::new(&network.model, batch, Purpose::Training { freshens: false });
+            let at_minimum = Pass::new(&network.model, batch, Purpose::Training { updates_statistics: false });
             go(&at_minimum, self.wave.landmarks, anchor);
         }
         go(&pass, self.wave.history, self.gradient);

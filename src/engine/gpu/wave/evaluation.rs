@@ -5,11 +5,12 @@ use crate::batch::Augmentation;
 use crate::data::Dataset;
 use crate::engine::gpu::device::Dispatch;
 use crate::engine::gpu::device::{Buffer, Device};
-use crate::engine::gpu::layers::Room;
+use crate::engine::gpu::layers::dispatch;
 use crate::engine::gpu::steps::Workspace;
 use crate::engine::gpu::steps::{Gathering, Samples};
 use crate::engine::{EngineError, Evaluation, Part};
 use crate::kernels::{LaneStep, evaluate};
+use crate::layer::device::BufferRole;
 use crate::problem::Network;
 use std::sync::Arc;
 
@@ -51,13 +52,12 @@ impl Evaluator {
         let lane_steps = device.buffer("lane_steps", (chunks * lanes * size_of::<LaneStep>()) as u64);
         let results = wave.per_lane("results", chunks * evaluate::partials(rows) * 2);
         let pass = plan.evaluation(network, lanes);
-        let mut rooms = pass.allocate(device);
-        rooms.insert(Room::Places, lane_steps.clone());
-        rooms.insert(Room::Versions, wave.server.clone());
-        rooms.insert(Room::Running, wave.statistics.clone());
+        let mut buffers = pass.allocate(device);
+        buffers.insert(BufferRole::LaneSteps, lane_steps.clone());
+        buffers.insert(BufferRole::Versions, wave.server.clone());
+        buffers.insert(BufferRole::Statistics, wave.statistics.clone());
         let labels = wave.per_lane("labels", rows);
-        let layers: Vec<Dispatch> = pass.forward().into_iter().map(|call| call.dispatch(device, &rooms)).collect();
-        let room = |value: usize| &rooms[&Room::Tape(pass.tape.values[value])];
+        let layers: Vec<Dispatch> = pass.forward().into_iter().map(|call| dispatch(call, device, &buffers)).collect();
         let course = |data: &Dataset, on_device: &Samples| {
             let samples = data.samples();
             let own_chunks = samples.div_ceil(rows);
@@ -71,7 +71,7 @@ impl Evaluator {
                     augmentation: Augmentation::default(),
                     lanes,
                     rows,
-                    inputs: room(0),
+                    inputs: &buffers[&pass.inputs()],
                     labels: &labels,
                 },
             );
@@ -86,7 +86,7 @@ impl Evaluator {
             };
             let judge = device.dispatch(
                 &device.pipeline(&evaluate::KERNEL, &network.loss.variant()),
-                &[&lane_steps, &labels, &rooms[&Room::Tape(pass.tape.outputs())], &results],
+                &[&lane_steps, &labels, &buffers[&pass.outputs()], &results],
                 &params,
                 [params.partials, lanes as u32, 1],
             );

@@ -1,0 +1,70 @@
+//! `tanh`, `relu`, `leaky-relu`, `gelu`: an activation of every number by itself ([`Activation`]).
+
+use super::device::{BufferRole, DeviceCall, DeviceNode};
+use super::tensor::Site;
+use super::text::Call;
+use super::traits::{Backward, Compute, Forward, Layer};
+use crate::kernels::elementwise::Operation;
+use crate::math::{Activation, Number, Shape};
+use std::fmt;
+use strum::IntoEnumIterator;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActivationLayer(pub Activation);
+
+impl Layer for ActivationLayer {
+    type Op = ActivationOp;
+
+    fn usage() -> String {
+        Activation::iter().map(|activation| activation.to_string()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn parse(call: &Call) -> Result<Option<Self>, String> {
+        let named = Activation::iter().find(|activation| activation.to_string() == call.name());
+        Ok(named.filter(|_| call.numbers(&[]) == Some(&[])).map(Self))
+    }
+
+    fn place(&self, site: &mut Site) -> Result<Option<(ActivationOp, Shape)>, String> {
+        Ok(Some((ActivationOp(self.0), site.input)))
+    }
+}
+
+impl fmt::Display for ActivationLayer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ActivationOp(pub Activation);
+
+impl Compute for ActivationOp {
+    /// The slopes.
+    fn keeps(&self) -> usize {
+        1
+    }
+
+    fn forward<T: Number>(&self, at: Forward<T>) {
+        at.made.copy_from_slice(at.first);
+        at.kept.numbers.resize(at.made.len(), T::zero());
+        self.0.apply(at.made, &mut at.kept.numbers);
+    }
+
+    fn backward<T: Number>(&self, at: Backward<T>, below: Option<&mut [T]>) {
+        let slopes = &at.kept.numbers;
+        for (below, (delta, slope)) in below.into_iter().flatten().zip(at.delta.iter().zip(slopes)) {
+            *below = *delta * *slope;
+        }
+    }
+
+    fn device_forward(&self, at: &DeviceNode) -> Vec<DeviceCall> {
+        let buffers = [at.first, BufferRole::Unread, at.made];
+        vec![DeviceCall::elementwise(Operation::Activate(self.0), at.batch, at.output, buffers)]
+    }
+
+    /// The slope is computed once more: to keep it would take as much memory as the value.
+    fn device_backward(&self, at: &DeviceNode, delta: BufferRole, below: BufferRole) -> Vec<DeviceCall> {
+        let buffers = [at.first, delta, below];
+        vec![DeviceCall::elementwise(Operation::Differentiate(self.0), at.batch, at.output, buffers)]
+    }
+}

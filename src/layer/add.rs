@@ -1,0 +1,35 @@
+//! The sum of two values of the same shape, at the end of a residual block. It has no text of its own: the list of layers
+//! writes `res(...)` around the whole block ([`crate::model::layers`]).
+
+use super::device::{BufferRole, DeviceCall, DeviceNode};
+use super::traits::{Backward, Compute, Forward};
+use crate::kernels::elementwise::Operation;
+use crate::math::Number;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AddOp;
+
+impl Compute for AddOp {
+    fn forward<T: Number>(&self, at: Forward<T>) {
+        let second = at.second.expect("a sum has two parts");
+        at.made.iter_mut().zip(at.first).zip(second).for_each(|((sum, one), two)| *sum = *one + *two);
+    }
+
+    fn backward<T: Number>(&self, at: Backward<T>, below: Option<&mut [T]>) {
+        if let Some(below) = below {
+            below.copy_from_slice(at.delta);
+        }
+    }
+
+    fn device_forward(&self, at: &DeviceNode) -> Vec<DeviceCall> {
+        vec![DeviceCall::elementwise(Operation::Add, at.batch, at.output, [at.first, at.second, at.made])]
+    }
+
+    fn device_backward(&self, _: &DeviceNode, _: BufferRole, _: BufferRole) -> Vec<DeviceCall> {
+        Vec::new()
+    }
+
+    fn passes_delta_on(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,95 @@
+//! What a layer tells a device to do, as data: which kernels, on which buffers, in which grids.
+//!
+//! Not here: buffers and pipelines, nor any use of wgpu (`engine::gpu`, which turns every [`DeviceCall`] into a dispatch).
+
+use crate::kernels::elementwise::{self, Operation};
+use crate::kernels::packing::Packing;
+use crate::kernels::perceptron::Perceptron;
+use crate::kernels::{Batch, Kernel};
+use crate::math::Shape;
+
+/// A buffer of a pass through a graph, by what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BufferRole {
+    /// Bound where a kernel reads nothing, and where it writes nothing: one buffer cannot be both.
+    Unread,
+    Unwritten,
+    /// What every lane does at every step ([`crate::kernels::LaneStep`]).
+    LaneSteps,
+    /// The weights.
+    Versions,
+    /// Running statistics of all layers.
+    Statistics,
+    Gradient,
+    /// Values or deltas by their number: lanes x rows x numbers of a sample.
+    Value(usize),
+    /// What a layer keeps from the way forward to the way back, by its node.
+    Kept(usize),
+    /// What calls of one layer hand to each other; the next layer overwrites it.
+    Scratch,
+}
+
+/// A dispatch whose buffers are not there yet.
+#[derive(Clone, Debug)]
+pub struct DeviceCall {
+    pub kernel: &'static Kernel,
+    pub variant: Vec<(&'static str, f64)>,
+    /// All but [`BufferRole::LaneSteps`], which every kernel has first.
+    pub buffers: Vec<BufferRole>,
+    pub params: Vec<u8>,
+    pub workgroups: [u32; 3],
+    /// Iterations of an invocation's loops.
+    pub iterations: usize,
+}
+
+impl DeviceCall {
+    pub fn new<P: bytemuck::Pod>(
+        kernel: &'static Kernel,
+        variant: &[(&'static str, f64)],
+        buffers: &[BufferRole],
+        params: &P,
+        workgroups: [u32; 3],
+        iterations: usize,
+    ) -> Self {
+        let (variant, buffers, params) = (variant.to_vec(), buffers.to_vec(), bytemuck::bytes_of(params).to_vec());
+        Self { kernel, variant, buffers, params, workgroups, iterations }
+    }
+
+    /// An elementwise operation on values of `shape`; `buffers` are the two that it reads and the one that it writes.
+    pub fn elementwise(operation: Operation, batch: Batch, shape: Shape, buffers: [BufferRole; 3]) -> Self {
+        let elements = batch.rows * shape.elements();
+        let (params, workgroups) = elementwise::params(batch.lanes, elements);
+        let iterations = elements.div_ceil(params.apart as usize);
+        Self::new(&elementwise::KERNEL, &operation.variant(), &buffers, &params, workgroups, iterations)
+    }
+}
+
+/// What a pass is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose<'a> {
+    Training {
+        /// Whether running statistics take its batches in.
+        updates_statistics: bool,
+    },
+    /// Batch norms use the running statistics. Weights may be packed.
+    Evaluation(Option<(&'a Perceptron, &'a Packing)>),
+}
+
+/// A node of a graph on a device.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceNode<'a> {
+    pub batch: Batch,
+    pub purpose: Purpose<'a>,
+    /// Shapes of a sample.
+    pub input: Shape,
+    pub output: Shape,
+    /// The values that it reads; `second` is [`BufferRole::Unread`] where it reads one.
+    pub first: BufferRole,
+    pub second: BufferRole,
+    /// The value that it makes.
+    pub made: BufferRole,
+    /// Its own buffer of kept numbers; [`BufferRole::Unwritten`] in an evaluation.
+    pub kept: BufferRole,
+    /// Running statistics of a lane, those of all layers.
+    pub statistics: usize,
+}
