@@ -40,8 +40,9 @@ pub struct Dataset {
     pub classes: usize,
 }
 
-/// Which part of a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which samples of a source: those that gradients are taken of, or those held back for evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Part {
     Train,
     Test,

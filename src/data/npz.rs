@@ -65,7 +65,7 @@ struct Array<'a> {
     source: Bytes<'a>,
     kind: Kind,
     shape: Vec<usize>,
-    /// Of the first element.
+    /// Byte at which the first element begins.
     start: u64,
     data: Vec<u8>,
 }

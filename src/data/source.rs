@@ -96,7 +96,7 @@ const MOST_HIDDEN: usize = 1 << 16;
 const MOST_SAMPLES: usize = 1 << 24;
 const MOST_NUMBERS: usize = 1 << 30;
 
-/// Of the noise, in units of the standard deviation of the centres.
+/// Accepted standard deviations of the noise, in units of the standard deviation of the centres.
 const SPREADS: RangeInclusive<f64> = 1e-6..=1e6;
 
 /// What follows `synthetic:`.

@@ -12,6 +12,7 @@ mod run_steps;
 pub use lane_state::{StateError, StateShape};
 
 use crate::batch::{RowTables, Sampling};
+pub use crate::data::Part;
 use crate::delay::Schedule;
 use crate::problem::Problem;
 use crate::rule::Rule;
@@ -195,16 +196,6 @@ pub struct Observation {
     pub loss: f64,
     /// Whether every weight and the loss are finite.
     pub finite: bool,
-}
-
-/// Which samples are looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum Part {
-    /// Those that gradients are taken of, as they are: without augmentation.
-    Train,
-    Test,
 }
 
 /// What a model makes of a part of the data.

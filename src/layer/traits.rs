@@ -34,9 +34,9 @@ pub trait Layer: Display + Sized {
 /// Which means and variances batch norms use.
 #[derive(Clone, Copy, Debug)]
 pub enum Mode<'a, T> {
-    /// Those of the batch.
+    /// Means and variances of the batch itself.
     Training,
-    /// These running statistics, of all layers.
+    /// Running statistics, those of all layers in one vector.
     Evaluation(&'a [T]),
 }
 

@@ -1,4 +1,4 @@
-//! The numbers that the CPU side computes with.
+//! The numbers that are computed with on the processor: f32, f64 and dual numbers.
 
 use super::product::{View, native_product};
 use num_dual::{Dual64, DualNum};
@@ -25,7 +25,7 @@ pub trait Number:
     fn product(shape: [usize; 3], a: View<Self>, b: View<Self>, onto: bool, c: &mut [Self]);
 }
 
-/// f32 or f64: f32 is the engine that mirrors the GPU, f64 is the oracle that both are checked against.
+/// f32 or f64: f32 mirrors the GPU; f64 is the reference that both are checked against.
 pub trait Real: Number + Float + Default {
     /// `"f32"` or `"f64"`, as written in the results.
     const NAME: &'static str;
@@ -39,7 +39,7 @@ impl Real for f64 {
     const NAME: &'static str = "f64";
 }
 
-/// What f32 and f64 say in the same words.
+/// The functions that read the same for f32 and f64.
 macro_rules! native {
     () => {
         fn exp(self) -> Self {
@@ -130,7 +130,7 @@ impl Number for Dual64 {
     fn vector_tanh(self) -> Self {
         DualNum::tanh(&self)
     }
-    /// AB, and A'B + AB' beside it.
+    /// Values AB, derivatives A'B + AB'.
     fn product(shape: [usize; 3], a: View<Self>, b: View<Self>, onto: bool, c: &mut [Self]) {
         let part = |view: &View<Self>, of: fn(&Self) -> f64| view.data.iter().map(of).collect::<Vec<f64>>();
         let [a_values, b_values] = [&a, &b].map(|view| part(view, |x| x.re));

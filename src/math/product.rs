@@ -21,7 +21,7 @@ impl<'a, T> View<'a, T> {
         Self { data, row_stride: 1, column_stride: columns }
     }
 
-    /// The same strides over nothing.
+    /// A view with the same strides and no data.
     pub fn strides<U>(&self) -> View<'static, U> {
         View { data: &[], row_stride: self.row_stride, column_stride: self.column_stride }
     }

@@ -51,7 +51,7 @@ impl Graph {
         (0..self.nodes.len()).map(|node| self.products_of(node)).sum()
     }
 
-    /// Those of one node.
+    /// Multiplications with weights of one node, for one sample.
     pub fn products_of(&self, node: usize) -> usize {
         let Node { op, input, shape, .. } = self.nodes[node];
         op.products(self.shape(input), shape)

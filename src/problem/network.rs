@@ -13,16 +13,16 @@ pub struct Network {
     pub model: Model,
     pub loss: Loss,
     pub weight_decay: f64,
-    /// What is minimised over.
+    /// Samples that the loss is a mean over.
     pub data: Dataset,
-    /// What evaluation sees beside it.
+    /// Samples that evaluation sees as well.
     pub test: Option<Dataset>,
-    /// Of the samples of minibatches.
+    /// What is done to the samples of minibatches before a gradient is taken of them.
     pub augmentation: Augmentation,
 }
 
 impl Network {
-    /// Without test data or augmentation.
+    /// A network without test data and augmentation.
     pub fn new(model: Model, loss: Loss, weight_decay: f64, data: Dataset) -> Self {
         Self { model, loss, weight_decay, data, test: None, augmentation: Augmentation::default() }
     }
@@ -51,11 +51,11 @@ impl Network {
     }
 }
 
-/// Numbers of the values of one piece of the batch, about: beyond them a piece leaves the caches and, of a deep network, the
+/// Numbers in all values of one piece of the batch, about. Larger pieces would not fit the caches nor, for a deep network,
 /// memory.
 const PIECE: usize = 1 << 24;
 
-/// The whole objective (weight decay included) over all of a network's data, in f64: the oracle.
+/// The whole objective (weight decay included) over all of a network's data, in f64: the reference for both engines.
 #[derive(Clone, Debug)]
 pub struct FullBatch<'a> {
     network: &'a Network,
@@ -91,8 +91,8 @@ impl<'a> FullBatch<'a> {
     }
 }
 
-/// The batch in pieces of equal length (but for the last), as many of them at a time as there are threads. In one where the
-/// statistics of a batch norm bind it together.
+/// The batch in pieces of equal length (but for the last), as many of them at a time as there are threads. A batch norm needs
+/// all samples together, so that there is one piece.
 #[derive(Clone, Debug)]
 struct Pieces<T> {
     /// Rows of a piece.
@@ -118,7 +118,8 @@ impl<T: Number> Pieces<T> {
         }
     }
 
-    /// Mean loss; its gradient goes to `gradient`. Pieces are added in their order, whoever computed them.
+    /// Mean loss; its gradient goes to `gradient`. Pieces are added in a fixed order, so the result does not depend on the number
+    /// of threads.
     fn loss_and_gradient(&mut self, labels: &[u32], parameters: &[T], gradient: &mut [T]) -> T {
         let Self { rows, inputs, features, workers } = self;
         if labels.len() <= *rows {

@@ -52,6 +52,21 @@ fn a_report_says_what_ran_and_how_it_is_counted() {
     assert_eq!(text("driver"), "");
 }
 
+/// The exported file holds data, order, start and outcome, bit by bit, and does not name the model.
+#[test]
+fn a_perceptron_is_one_model_however_it_is_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("outcome");
+    for [one, other] in [["mlp:16", "layers:dense(16),tanh,dense"], ["linear", "layers:flatten,dense"]] {
+        let outcomes = [one, other].map(|model| {
+            let flags = ["--engine", "cpu", "--batch", "12", "--model", model, "--export", file.to_str().unwrap()];
+            assert_eq!(step(&flags)["path"], "fused", "{model}");
+            std::fs::read(&file).unwrap()
+        });
+        assert_eq!(outcomes[0], outcomes[1], "{one} and {other}");
+    }
+}
+
 /// A delayed run in f64, from nothing but the exported file: x_{t+1} = x_t - lr grad f_t(x_{t-2}).
 struct Exported {
     network: Network,
@@ -158,7 +173,7 @@ fn a_flag_that_makes_no_benchmark_is_refused_with_what_would_be_accepted() {
         (&["--model", "vgg"], &["--model", "vgg", "mlp:WIDTHS"]),
         (&["--model", "quadratic:1,2"], &["--model quadratic:1,2", "no model of data"]),
         (&["--model", "lenet"], &["--model lenet", "6 x 4 x 4"]),
-        (&["--model", "layers:dense", "--export", "x"], &["--export", "layers:dense", "mlp:WIDTHS"]),
+        (&["--model", "layers:dense(nobias)", "--export", "x"], &["--export", "layers:dense(nobias)", "mlp:WIDTHS"]),
         (&["--momentum", "0.5"], &["--momentum 0.5", "sgd"]),
         (&["--rule", "heavy-ball", "--momentum", "1"], &["--momentum 1", "less than 1"]),
         (&["--rule", "dc-asgd-exact"], &["--rule dc-asgd-exact", "Hessian"]),

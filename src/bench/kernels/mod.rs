@@ -17,7 +17,7 @@ pub use network::{Gradient, NETWORKS, Perceptron};
 pub use twin::Twin;
 
 use super::Spread;
-use crate::engine::cpu::{Cpu, Precision};
+use crate::engine::cpu::{Cpu, CpuPrecision};
 use crate::engine::gpu::Gpu;
 use crate::engine::{Engine, EngineError};
 use crate::math::{Loss, Real};
@@ -172,7 +172,7 @@ impl Subject<'_> {
 ///
 /// # Errors
 /// As [`Engine::path`].
-pub fn on_processor<T: Precision>() -> Result<Vec<Subject<'static>>, EngineError> {
+pub fn on_processor<T: CpuPrecision>() -> Result<Vec<Subject<'static>>, EngineError> {
     let (engine, word) = (Cpu::<T>::default(), size_of::<T>());
     let networks = NETWORKS.iter().map(|network| {
         let workload = network.workload(1);

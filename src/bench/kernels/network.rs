@@ -5,7 +5,7 @@ use super::{Timed, Work, median};
 use crate::bench::workload::{NetworkSpec, Workload};
 use crate::config::ModelSpec;
 use crate::data::DataSource;
-use crate::engine::cpu::{Instructions, Pass, Precision};
+use crate::engine::cpu::{CpuPrecision, Instructions, StandaloneGradient};
 use crate::engine::gpu::{Gpu, Rehearsal};
 use crate::engine::{Engine, EngineError, Footprint};
 use crate::math::{Activation, Loss};
@@ -54,8 +54,8 @@ impl Perceptron {
 }
 
 /// Gradients of a workload at its start, on one thread.
-pub struct Gradient<T: Precision> {
-    pass: Pass<T>,
+pub struct Gradient<T: CpuPrecision> {
+    pass: StandaloneGradient<T>,
     /// Minibatches, one after the other; none where the batch is full.
     order: Option<Vec<u32>>,
     rows: usize,
@@ -63,10 +63,10 @@ pub struct Gradient<T: Precision> {
     next: usize,
 }
 
-impl<T: Precision> Gradient<T> {
+impl<T: CpuPrecision> Gradient<T> {
     pub fn new(workload: &Workload) -> Self {
         let (order, rows) = (workload.order(), workload.rows());
-        let pass = Pass::new(&workload.problem, &workload.start(), rows, Instructions::best());
+        let pass = StandaloneGradient::new(&workload.problem, &workload.start(), rows, Instructions::best());
         Self { pass, order, rows, next: 0 }
     }
 

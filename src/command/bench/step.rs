@@ -5,7 +5,7 @@ use crate::bench::step::{Measured, measure};
 use crate::bench::workload::{NetworkSpec, Workload};
 use crate::bench::{Spread, export};
 use crate::command::to_stdout;
-use crate::config::{Batch, EngineArgs, ModelSpec, ProblemArgs, Samples};
+use crate::config::{Batch, EngineArgs, ProblemArgs, Samples};
 use crate::engine::EngineInfo;
 use crate::problem::Problem;
 use crate::rule::{Locality, Rule, RuleSpec};
@@ -71,14 +71,17 @@ impl StepArgs {
     fn workload(&self) -> Result<Workload> {
         self.problem.check().map_err(Error::msg)?;
         let ProblemArgs { ref data, samples, ref model, activation, loss, weight_decay } = self.problem;
-        if self.export.is_some() && !matches!(model, ModelSpec::Mlp(_) | ModelSpec::Linear) {
-            bail!("--export: --model {model} is no perceptron; accepted: with mlp:WIDTHS or linear");
-        }
         let samples = match samples {
             Samples::All => None,
             Samples::Count(count) => Some(count),
         };
         let network = NetworkSpec { data, samples, model, activation, loss, weight_decay }.build(self.seed)?;
+        if self.export.is_some() && network.model.perceptron().is_none() {
+            bail!(
+                "--export: --model {model} is no perceptron; accepted: mlp:WIDTHS, linear, and layers: of dense layers with one \
+                 activation between them"
+            );
+        }
         let (available, batch) = (network.data.samples(), self.batch.size());
         if let Some(size) = batch.filter(|size| *size > available) {
             bail!("--batch {size}: more than the {available} samples; accepted: 1 to {available}, or full");

@@ -22,7 +22,7 @@ pub struct Candidate<T> {
     pub statistics: Vec<T>,
 }
 
-/// Of every candidate; pieces are added in their order, whoever computed them.
+/// Evaluates every candidate. Partial sums are added in a fixed order, so the result does not depend on the number of threads.
 ///
 /// # Panics
 /// Where the problem is no network, or has no such part.

@@ -1,5 +1,5 @@
 //! Where a lane's gradients come from: of perceptrons in f32 by register tiles ([`super::fused`]); of all other networks,
-//! and in f64, layer by layer through a library's products ([`Backprop`]), which is the oracle for everything else.
+//! and in f64, layer by layer through a library's products ([`Backprop`]), which is the reference for everything else.
 
 use super::fused;
 use crate::kernels::perceptron::Perceptron;
@@ -11,16 +11,16 @@ use pulp::Simd;
 use std::sync::Arc;
 
 /// A precision that the engine computes in.
-pub trait Precision: Real {
+pub trait CpuPrecision: Real {
     type Gradients: Gradients<Self>;
 }
 
-impl Precision for f32 {
-    type Gradients = Fused;
+impl CpuPrecision for f32 {
+    type Gradients = F32Gradients;
 }
 
-impl Precision for f64 {
-    type Gradients = Layered<f64>;
+impl CpuPrecision for f64 {
+    type Gradients = LayeredGradients<f64>;
 }
 
 /// A problem as all lanes of a wave read it. Vectors of parameters lie as the implementation likes them.
@@ -68,19 +68,19 @@ fn widen<T: Real>(values: &[T]) -> Vec<f64> {
 }
 
 /// Gradients in f32.
-pub enum Fused {
+pub enum F32Gradients {
     Quadratic {
         eigenvalues: Vec<f32>,
     },
-    Perceptron(fused::Network),
+    Perceptron(fused::PanelNetwork),
     /// A network that the fused pass does not know.
-    Layered(Layered<f32>),
+    Layered(LayeredGradients<f32>),
 }
 
 /// Their buffers.
-pub enum FusedScratch {
+pub enum F32Scratch {
     Nothing,
-    Perceptron(fused::Scratch),
+    Perceptron(fused::PanelScratch),
     Layered(LayeredScratch<f32>),
 }
 
@@ -89,15 +89,15 @@ fn plain_perceptron(network: &Network) -> Option<&Perceptron> {
     network.model.perceptron().filter(|_| network.augmentation.is_none())
 }
 
-impl Gradients<f32> for Fused {
-    type Scratch = FusedScratch;
+impl Gradients<f32> for F32Gradients {
+    type Scratch = F32Scratch;
 
     fn new(problem: &Arc<Problem>) -> Self {
         match &**problem {
             Problem::Quadratic(quadratic) => Self::Quadratic { eigenvalues: narrow(&quadratic.eigenvalues) },
             Problem::Network(network) => match plain_perceptron(network) {
-                Some(perceptron) => Self::Perceptron(fused::Network::new(network, perceptron)),
-                None => Self::Layered(Layered::new(problem)),
+                Some(perceptron) => Self::Perceptron(fused::PanelNetwork::new(network, perceptron)),
+                None => Self::Layered(LayeredGradients::new(problem)),
             },
         }
     }
@@ -132,11 +132,11 @@ impl Gradients<f32> for Fused {
         }
     }
 
-    fn scratch(&self, rows: usize) -> FusedScratch {
+    fn scratch(&self, rows: usize) -> F32Scratch {
         match self {
-            Self::Quadratic { .. } => FusedScratch::Nothing,
-            Self::Perceptron(network) => FusedScratch::Perceptron(network.scratch(rows)),
-            Self::Layered(layered) => FusedScratch::Layered(layered.scratch(rows)),
+            Self::Quadratic { .. } => F32Scratch::Nothing,
+            Self::Perceptron(network) => F32Scratch::Perceptron(network.scratch(rows)),
+            Self::Layered(layered) => F32Scratch::Layered(layered.scratch(rows)),
         }
     }
 
@@ -146,30 +146,30 @@ impl Gradients<f32> for Fused {
         simd: S,
         weights: &[f32],
         rows: Option<&[u32]>,
-        scratch: &mut FusedScratch,
+        scratch: &mut F32Scratch,
         gradient: &mut [f32],
     ) -> f32 {
         match (self, scratch) {
             (Self::Quadratic { eigenvalues }, _) => quadratic::cpu(eigenvalues, weights, gradient),
-            (Self::Perceptron(network), FusedScratch::Perceptron(scratch)) => {
+            (Self::Perceptron(network), F32Scratch::Perceptron(scratch)) => {
                 network.loss_and_gradient(simd, weights, rows, scratch, gradient)
             }
-            (Self::Layered(layered), FusedScratch::Layered(scratch)) => {
+            (Self::Layered(layered), F32Scratch::Layered(scratch)) => {
                 layered.loss_and_gradient(simd, weights, rows, scratch, gradient)
             }
             (Self::Perceptron(_) | Self::Layered(_), _) => unreachable!("the scratch of another problem"),
         }
     }
 
-    fn update_statistics(&self, scratch: &FusedScratch, statistics: &mut [f32]) {
-        if let (Self::Layered(layered), FusedScratch::Layered(scratch)) = (self, scratch) {
+    fn update_statistics(&self, scratch: &F32Scratch, statistics: &mut [f32]) {
+        if let (Self::Layered(layered), F32Scratch::Layered(scratch)) = (self, scratch) {
             layered.update_statistics(scratch, statistics);
         }
     }
 }
 
 /// Gradients layer by layer through a library's products.
-pub struct Layered<T> {
+pub struct LayeredGradients<T> {
     problem: Arc<Problem>,
     /// Data, samples x features, or the eigenvalues of a quadratic.
     numbers: Vec<T>,
@@ -180,11 +180,11 @@ pub struct LayeredScratch<T> {
     pass: Option<Backprop<T>>,
     inputs: Vec<T>,
     labels: Vec<u32>,
-    /// Of the latest gradient.
+    /// Rows of the latest gradient.
     rows: usize,
 }
 
-impl<T: Real> Gradients<T> for Layered<T> {
+impl<T: Real> Gradients<T> for LayeredGradients<T> {
     type Scratch = LayeredScratch<T>;
 
     fn new(problem: &Arc<Problem>) -> Self {

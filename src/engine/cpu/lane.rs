@@ -1,7 +1,7 @@
 //! One run on the CPU: its state, and what a step does with it.
 
 use super::Shared;
-use super::gradient::{Gradients, Precision};
+use super::gradient::{CpuPrecision, Gradients};
 use crate::engine::lane_state::{StateReader, StateShape, StateWriter};
 use crate::engine::run_steps::RunSteps;
 use crate::engine::{Observation, Run, StateError};
@@ -13,14 +13,14 @@ use pulp::Simd;
 use std::io::{Read, Write};
 
 /// What a step computes before it changes anything; one for every thread.
-pub struct Workbench<T: Precision> {
+pub struct Workbench<T: CpuPrecision> {
     gradient: AVec<T>,
     /// The gradient at the minimum; empty where no run is centred.
     anchor: AVec<T>,
     scratch: <T::Gradients as Gradients<T>>::Scratch,
 }
 
-impl<T: Precision> Workbench<T> {
+impl<T: CpuPrecision> Workbench<T> {
     pub fn new(shared: &Shared<T>) -> Self {
         let zeros = |vectors: usize| AVec::from_iter(0, std::iter::repeat_n(T::zero(), vectors * shared.minimum.len()));
         let rows = shared.rows.as_ref().map(|rows| rows.batch()).or(shared.spec.problem.samples());
@@ -41,7 +41,7 @@ pub struct Lane<T> {
     statistics: Vec<T>,
 }
 
-impl<T: Precision> Lane<T> {
+impl<T: CpuPrecision> Lane<T> {
     pub fn new(shared: &Shared<T>, run: &Run) -> Self {
         let steps = RunSteps::new(run, &shared.spec, shared.rows.as_ref());
         let needs = steps.needs();

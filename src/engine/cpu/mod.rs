@@ -6,18 +6,18 @@
 //! - `evaluate`: loss and accuracy over whole parts of the data
 //! - [`Instructions`]: which vectors there are
 //! - `lane`: one run, step by step
-//! - [`Pass`]: gradients by themselves, for benchmarks
+//! - [`StandaloneGradient`]: gradients without a run, for benchmarks
 
 mod evaluate;
 mod fused;
 mod gradient;
 mod instructions;
 mod lane;
-mod pass;
+mod standalone;
 
-pub use gradient::Precision;
+pub use gradient::CpuPrecision;
 pub use instructions::Instructions;
-pub use pass::Pass;
+pub use standalone::StandaloneGradient;
 
 use super::{
     Engine, EngineError, EngineInfo, Evaluation, Footprint, Observation, Observations, Part, Renewal, Run, StateError,
@@ -48,13 +48,13 @@ fn free_memory() -> Option<u64> {
 }
 
 /// Bytes that one lane takes: server weights, weight versions, and what its rule remembers.
-fn lane_bytes<T: Precision>(spec: &WaveSpec) -> u64 {
+fn lane_bytes<T: CpuPrecision>(spec: &WaveSpec) -> u64 {
     let vectors = 1 + spec.needs.slots + spec.needs.memories();
     (vectors * T::Gradients::length(&spec.problem) * size_of::<T>()) as u64
 }
 
 /// Bytes of what all threads need for their gradients, about: of a layered network the values and deltas of a batch.
-fn thread_bytes<T: Precision>(spec: &WaveSpec) -> u64 {
+fn thread_bytes<T: CpuPrecision>(spec: &WaveSpec) -> u64 {
     let Problem::Network(network) = &*spec.problem else { return 0 };
     let rows = spec.batch.unwrap_or(network.data.samples());
     let pass = match T::Gradients::path(&spec.problem) {
@@ -73,13 +73,13 @@ pub struct Cpu<T> {
     precision: PhantomData<T>,
 }
 
-impl<T: Precision> Default for Cpu<T> {
+impl<T: CpuPrecision> Default for Cpu<T> {
     fn default() -> Self {
         Self::with(Instructions::best())
     }
 }
 
-impl<T: Precision> Cpu<T> {
+impl<T: CpuPrecision> Cpu<T> {
     /// With these instructions, which must be there.
     pub fn with(instructions: Instructions) -> Self {
         let info = EngineInfo {
@@ -95,7 +95,7 @@ impl<T: Precision> Cpu<T> {
     }
 }
 
-impl<T: Precision> Engine for Cpu<T> {
+impl<T: CpuPrecision> Engine for Cpu<T> {
     fn info(&self) -> &EngineInfo {
         &self.info
     }
@@ -143,7 +143,7 @@ impl<T: Precision> Engine for Cpu<T> {
 }
 
 /// What all lanes read.
-struct Shared<T: Precision> {
+struct Shared<T: CpuPrecision> {
     spec: WaveSpec,
     gradients: T::Gradients,
     /// Eigenvalues of a quadratic; else empty.
@@ -154,7 +154,7 @@ struct Shared<T: Precision> {
     rows: Option<Arc<RowTables>>,
 }
 
-struct CpuWave<T: Precision> {
+struct CpuWave<T: CpuPrecision> {
     shared: Shared<T>,
     instructions: Instructions,
     lanes: Vec<Option<Lane<T>>>,
@@ -164,7 +164,7 @@ struct CpuWave<T: Precision> {
     blocks: VecDeque<Observations>,
 }
 
-impl<T: Precision> Wave for CpuWave<T> {
+impl<T: CpuPrecision> Wave for CpuWave<T> {
     fn start(&mut self, lane: usize, run: Run) -> Result<(), EngineError> {
         self.shared.spec.admits(&run)?;
         self.lanes[lane] = Some(Lane::new(&self.shared, &run));
@@ -243,7 +243,7 @@ impl<T: Precision> Wave for CpuWave<T> {
     }
 }
 
-impl<T: Precision> CpuWave<T> {
+impl<T: CpuPrecision> CpuWave<T> {
     /// The server's, P.
     fn weights_of(&self, lane: &Lane<T>) -> Vec<T> {
         self.shared.gradients.unpack(lane.weights()).into_iter().map(T::of).collect()
@@ -251,14 +251,14 @@ impl<T: Precision> CpuWave<T> {
 }
 
 /// A block of steps of one lane, compiled for the instruction set that it is dispatched to.
-struct Advance<'a, T: Precision> {
+struct Advance<'a, T: CpuPrecision> {
     lane: &'a mut Lane<T>,
     shared: &'a Shared<T>,
     workbench: &'a mut Workbench<T>,
     seen: &'a mut [Observation],
 }
 
-impl<T: Precision> WithSimd for Advance<'_, T> {
+impl<T: CpuPrecision> WithSimd for Advance<'_, T> {
     type Output = ();
 
     #[inline(always)]

@@ -179,6 +179,19 @@ fn perceptrons_are_evaluated_on_every_path() {
     }
 }
 
+#[test]
+fn a_list_of_layers_that_is_a_perceptron_runs_as_one() {
+    let typed = problem(graph(Shape::new(1, 3, 3), "dense(6),tanh,dense"), 40);
+    let made = Network { model: Model::mlp(9, &[6], CLASSES, Activation::Tanh), ..typed.clone() };
+    let [typed, made] = [typed, made].map(|network| {
+        let spec = wave_of(network, Some(11), 2);
+        assert_eq!(gpu().path(&spec).unwrap(), "fused");
+        let runs = [1, 2].map(|seed| a_run(&spec, RuleKind::HeavyBall, 2, seed));
+        advance(gpu(), &spec, &runs, 5).iter().map(bits).collect::<Vec<_>>()
+    });
+    assert_eq!(typed, made);
+}
+
 /// The bits of what is seen of a run.
 fn bits(outcome: &Outcome) -> Vec<u64> {
     let seen = outcome.seen.iter().flat_map(|seen| [seen.distance_squared, seen.projection, seen.loss]);

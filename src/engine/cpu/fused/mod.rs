@@ -2,7 +2,7 @@
 //! in the first-level cache, every product by register tiles, activation and slope fused into their stores.
 //!
 //! Written once over [`pulp::Simd`] and compiled for each instruction set; which one runs is found out at run time.
-//! Not here: the update ([`crate::kernels::step`]), or f64 ([`crate::model::Backprop`]), which stays the oracle.
+//! Not here: the update ([`crate::kernels::step`]), or f64 ([`crate::model::Backprop`]), which stays the reference.
 
 mod curve;
 mod elementary;
@@ -17,7 +17,7 @@ use crate::math::{Activation, Loss, ordered_sum};
 use crate::problem;
 use aligned_vec::AVec;
 use curve::{Backward, Curve, Forward, activate};
-use panels::Layer;
+use panels::PanelLayer;
 use pulp::Simd;
 use std::marker::PhantomData;
 use tile::{At, Every, Panels, Rows, Starts, load, product, store};
@@ -32,7 +32,7 @@ const CHUNK: usize = 128;
 
 /// A network's shape in panels, and its data.
 #[derive(Clone, Debug)]
-pub struct Network {
+pub struct PanelNetwork {
     pub layout: Layout,
     activation: Activation,
     loss: Loss,
@@ -45,7 +45,7 @@ pub struct Network {
 
 /// What one pass leaves behind it for the next stage; one for every thread.
 #[derive(Clone, Debug)]
-pub struct Scratch {
+pub struct PanelScratch {
     /// Per layer, chunk x width: activations (of the last layer: outputs).
     values: Vec<AVec<f32>>,
     /// Per layer, chunk x width: a'(z), where it does not follow from a(z); else empty.
@@ -65,7 +65,7 @@ pub struct Scratch {
 }
 
 /// Room for nothing.
-impl Default for Scratch {
+impl Default for PanelScratch {
     fn default() -> Self {
         let [values, slopes, deltas, transposed] = [const { Vec::new() }; 4];
         let [turned, columns, losses] = [zeros(0), zeros(0), zeros(0)];
@@ -82,8 +82,8 @@ fn chunk(rows: usize) -> usize {
     rows.div_ceil(rows.div_ceil(CHUNK)).next_multiple_of(tile::ROWS)
 }
 
-impl Network {
-    /// Of a perceptron.
+impl PanelNetwork {
+    /// Lays out weights and data of `network`, whose model is the perceptron `model`.
     pub fn new(network: &problem::Network, model: &Perceptron) -> Self {
         let layout = Layout::new(model);
         let data = &network.data;
@@ -108,14 +108,14 @@ impl Network {
     }
 
     /// Buffers for gradients over `rows` rows.
-    pub fn scratch(&self, rows: usize) -> Scratch {
+    pub fn scratch(&self, rows: usize) -> PanelScratch {
         let chunk = chunk(rows).next_multiple_of(PANEL);
         let layers = &self.layout.layers;
         let keeps_slopes = |index: usize| self.activation == Activation::Gelu && index + 1 < layers.len();
-        let per_layer = |room: &dyn Fn(usize, &Layer) -> usize| {
+        let per_layer = |room: &dyn Fn(usize, &PanelLayer) -> usize| {
             layers.iter().enumerate().map(|(index, layer)| zeros(room(index, layer))).collect::<Vec<_>>()
         };
-        Scratch {
+        PanelScratch {
             values: per_layer(&|_, layer| chunk * layer.width),
             slopes: per_layer(&|index, layer| if keeps_slopes(index) { chunk * layer.width } else { 0 }),
             deltas: per_layer(&|_, layer| chunk * layer.width),
@@ -135,7 +135,7 @@ impl Network {
         simd: S,
         weights: &[f32],
         rows: Option<&[u32]>,
-        scratch: &mut Scratch,
+        scratch: &mut PanelScratch,
         gradient: &mut [f32],
     ) -> f32 {
         let layers = &self.layout.layers;
@@ -159,8 +159,8 @@ impl Network {
     }
 
     #[inline(always)]
-    fn forward<S: Simd>(&self, simd: S, weights: &[f32], height: usize, scratch: &mut Scratch) {
-        let Scratch { values, slopes, offsets, .. } = scratch;
+    fn forward<S: Simd>(&self, simd: S, weights: &[f32], height: usize, scratch: &mut PanelScratch) {
+        let PanelScratch { values, slopes, offsets, .. } = scratch;
         let last = self.layout.layers.len() - 1;
         for (index, layer) in self.layout.layers.iter().enumerate() {
             let (below, here) = values.split_at_mut(index);
@@ -193,8 +193,8 @@ impl Network {
 
     /// The gradient with respect to the outputs goes to the last layer's deltas; returns the sum of losses over rows.
     #[inline(always)]
-    fn loss<S: Simd>(&self, simd: S, numbers: &[u32], scale: f32, scratch: &mut Scratch) -> f32 {
-        let Scratch { values, deltas, columns, losses, .. } = scratch;
+    fn loss<S: Simd>(&self, simd: S, numbers: &[u32], scale: f32, scratch: &mut PanelScratch) -> f32 {
+        let PanelScratch { values, deltas, columns, losses, .. } = scratch;
         let (Some(layer), Some(outputs), Some(deltas)) = (self.layout.layers.last(), values.last(), deltas.last_mut())
         else {
             return 0.0;
@@ -238,8 +238,8 @@ impl Network {
 
     /// Adds the chunk's share to `gradient`, or replaces what was there where `fresh`.
     #[inline(always)]
-    fn backward<S: Simd>(&self, simd: S, rows: usize, scratch: &mut Scratch, gradient: &mut [f32], fresh: bool) {
-        let Scratch { values, slopes, deltas, transposed, turned, offsets, .. } = scratch;
+    fn backward<S: Simd>(&self, simd: S, rows: usize, scratch: &mut PanelScratch, gradient: &mut [f32], fresh: bool) {
+        let PanelScratch { values, slopes, deltas, transposed, turned, offsets, .. } = scratch;
         for (index, layer) in self.layout.layers.iter().enumerate().rev() {
             let (below, here) = deltas.split_at_mut(index);
             let delta = &here[0][..];
@@ -305,7 +305,7 @@ fn weight_gradient<S: Simd>(
 #[inline(always)]
 fn backward_layer<S: Simd, C: Curve>(
     simd: S,
-    layer: &Layer,
+    layer: &PanelLayer,
     rows: usize,
     delta: Rows<Every>,
     transposed: &[f32],
@@ -369,7 +369,7 @@ fn column_sums<S: Simd>(simd: S, delta: &[f32], sums: &mut [f32], fresh: bool) {
 
 /// W of a layer in panels of inputs, one row for every output, from its panels of outputs.
 #[inline(always)]
-fn transpose_layer<S: Simd>(simd: S, layer: &Layer, weights: &[f32], transposed: &mut [f32]) {
+fn transpose_layer<S: Simd>(simd: S, layer: &PanelLayer, weights: &[f32], transposed: &mut [f32]) {
     for output in (0..layer.width).step_by(PANEL) {
         for input in (0..layer.depth).step_by(PANEL) {
             let from = &weights[layer.weight + output * layer.depth + input * PANEL..];

@@ -9,7 +9,7 @@ use crate::kernels::perceptron::{Perceptron, PerceptronLayer};
 
 /// One dense layer, its shape and its place in the vector of all parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layer {
+pub struct PanelLayer {
     pub inputs: usize,
     pub outputs: usize,
     /// Inputs and outputs, padded.
@@ -22,7 +22,7 @@ pub struct Layer {
     flat: PerceptronLayer,
 }
 
-impl Layer {
+impl PanelLayer {
     /// Elements of one panel.
     pub fn stride(&self) -> usize {
         self.depth * PANEL
@@ -36,7 +36,7 @@ impl Layer {
 /// All layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    pub layers: Vec<Layer>,
+    pub layers: Vec<PanelLayer>,
 }
 
 impl Layout {
@@ -46,7 +46,7 @@ impl Layout {
             let (inputs, outputs) = (flat.inputs, flat.outputs);
             let (depth, width) = (inputs.next_multiple_of(PANEL), outputs.next_multiple_of(PANEL));
             let bias = weight + depth * width;
-            let layer = Layer { inputs, outputs, depth, width, weight, bias, flat: *flat };
+            let layer = PanelLayer { inputs, outputs, depth, width, weight, bias, flat: *flat };
             weight = layer.end();
             layer
         });
@@ -55,7 +55,7 @@ impl Layout {
 
     /// Elements of a vector of all parameters in panels.
     pub fn len(&self) -> usize {
-        self.layers.last().map_or(0, Layer::end)
+        self.layers.last().map_or(0, PanelLayer::end)
     }
 
     /// A flat vector (PyTorch's layout) in panels.

@@ -54,7 +54,7 @@ impl<'a> Span<'a> {
 /// # Safety
 /// No start is larger than the largest.
 pub unsafe trait Starts: Copy {
-    /// Of the first `rows` rows, at least one.
+    /// Panels of the first `rows` rows, at least one.
     ///
     /// # Panics
     /// Where there are fewer.

@@ -1,14 +1,14 @@
-//! Gradients by themselves, for benchmarks: what a step computes before it changes anything, on one thread.
+//! Gradients without a run, for benchmarks: what a step computes before it changes anything, on one thread.
 
 use super::Instructions;
-use super::gradient::{Gradients, Precision};
+use super::gradient::{CpuPrecision, Gradients};
 use crate::problem::Problem;
 use aligned_vec::AVec;
 use pulp::{Simd, WithSimd};
 use std::sync::Arc;
 
 /// Loss and gradient of a problem at fixed weights.
-pub struct Pass<T: Precision> {
+pub struct StandaloneGradient<T: CpuPrecision> {
     instructions: Instructions,
     gradients: T::Gradients,
     /// As lanes hold them.
@@ -17,7 +17,7 @@ pub struct Pass<T: Precision> {
     gradient: AVec<T>,
 }
 
-impl<T: Precision> Pass<T> {
+impl<T: CpuPrecision> StandaloneGradient<T> {
     /// At `weights`, P, over `rows` rows, with instructions that must be there.
     pub fn new(problem: &Arc<Problem>, weights: &[f64], rows: usize, instructions: Instructions) -> Self {
         let gradients = T::Gradients::new(problem);
@@ -28,7 +28,7 @@ impl<T: Precision> Pass<T> {
 
     /// Mean loss over `rows` (numbers of samples; all where `None`), without weight decay, and its gradient.
     pub fn run(&mut self, rows: Option<&[u32]>) -> T {
-        self.instructions.run(Once { pass: self, rows })
+        self.instructions.run(Once { of: self, rows })
     }
 
     /// The latest gradient, P.
@@ -38,17 +38,17 @@ impl<T: Precision> Pass<T> {
 }
 
 /// One gradient, compiled for the instruction set that it is dispatched to.
-struct Once<'a, T: Precision> {
-    pass: &'a mut Pass<T>,
+struct Once<'a, T: CpuPrecision> {
+    of: &'a mut StandaloneGradient<T>,
     rows: Option<&'a [u32]>,
 }
 
-impl<T: Precision> WithSimd for Once<'_, T> {
+impl<T: CpuPrecision> WithSimd for Once<'_, T> {
     type Output = T;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> T {
-        let Pass { gradients, weights, scratch, gradient, .. } = self.pass;
+        let StandaloneGradient { gradients, weights, scratch, gradient, .. } = self.of;
         gradients.loss_and_gradient(simd, weights, self.rows, scratch, gradient)
     }
 }
