@@ -1,4 +1,4 @@
-//! Extreme eigenvalues of a Hessian by Lanczos, each with the evidence for it.
+//! Largest and smallest eigenvalue of a Hessian by Lanczos, each with its residual.
 //!
 //! Not here: the Hessian-vector product itself ([`crate::problem`]).
 
@@ -9,29 +9,29 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
-/// An eigenvalue and how well it is known.
+/// Eigenvalue with its eigenvector and residual.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Eigenpair {
     pub value: f64,
-    /// ||H v - value v|| for the unit vector v, computed from a fresh product: the value is within this of an eigenvalue.
+    /// ||H v - value v|| for the unit vector v, computed from a product of its own: an eigenvalue lies within this distance.
     pub residual: f64,
-    /// Hessian-vector products spent.
+    /// Number of Hessian-vector products.
     pub iterations: usize,
-    /// Whether the residual fell below the tolerance that was asked for.
+    /// Whether the residual fell below the required tolerance.
     pub converged: bool,
     /// Unit eigenvector, P; its largest entry (in magnitude) is positive.
     #[serde(skip)]
     pub vector: Vec<f64>,
 }
 
-/// Both ends of a spectrum.
+/// Largest and smallest eigenpair.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Extremes {
     pub largest: Eigenpair,
     pub smallest: Eigenpair,
 }
 
-/// How hard to look. Residuals are relative to the largest eigenvalue.
+/// Required accuracy. Residuals are relative to the largest eigenvalue.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     pub largest_residual: f64,
@@ -40,14 +40,14 @@ pub struct Effort {
 }
 
 impl Default for Effort {
-    /// The largest pair to ten digits, the smallest well enough to tell its sign, in at most 600 products.
+    /// Ten digits of the largest eigenvalue, enough of the smallest to know its sign, at most 600 products.
     fn default() -> Self {
         Self { largest_residual: 1e-10, smallest_residual: 1e-7, iterations: 600 }
     }
 }
 
-/// Largest and smallest eigenpair of a symmetric operator of dimension P by Lanczos with full reorthogonalisation
-/// (Golub and Van Loan, Matrix Computations, section 10.1). `product(v, hv)` must fill `hv` with H v.
+/// Computes the largest and smallest eigenpair of a symmetric operator of dimension P by Lanczos with full
+/// reorthogonalisation (Golub and Van Loan, Matrix Computations, section 10.1). `product(v, hv)` must fill `hv` with H v.
 ///
 /// # Panics
 /// Where a product is not finite.
@@ -55,8 +55,8 @@ pub fn extremes(dimension: usize, effort: Effort, product: impl FnMut(&[f64], &m
     lanczos(start(dimension), effort, product).expect("a finite Hessian")
 }
 
-/// The largest eigenpair alone, sought from a vector that is `near` its eigenvector, where one is known. None where a product
-/// is not finite.
+/// Computes the largest eigenpair alone, starting near the vector `near` where one is known. `None` where a product is not
+/// finite.
 pub fn largest(
     dimension: usize,
     effort: Effort,
@@ -65,8 +65,8 @@ pub fn largest(
 ) -> Option<Eigenpair> {
     let mut first = start(dimension);
     if let Some(near) = near {
-        // An eigenvector alone would never lead to another one that has overtaken it.
-        first.iter_mut().zip(near).for_each(|(x, near)| *x = near + ASIDE * *x);
+        // Starting at an eigenvector exactly would never find another one whose eigenvalue has become larger.
+        first.iter_mut().zip(near).for_each(|(x, near)| *x = near + RANDOM_PART * *x);
         let norm = dot(&first, &first).sqrt();
         first.iter_mut().for_each(|x| *x /= norm);
     }
@@ -74,10 +74,11 @@ pub fn largest(
     lanczos(first, effort, product).map(|extremes| extremes.largest)
 }
 
-/// Length of what is added to a unit vector that a search starts near.
-const ASIDE: f64 = 0.1;
+/// Length of the random part added to a unit vector that a search starts near.
+const RANDOM_PART: f64 = 0.1;
 
-/// Both ends from the unit vector `first`, which must have a share of both eigenvectors. None where a product is not finite.
+/// Computes both pairs from the unit vector `first`, which must have a component along both eigenvectors. `None` where a
+/// product is not finite.
 fn lanczos(first: Vec<f64>, effort: Effort, mut product: impl FnMut(&[f64], &mut [f64])) -> Option<Extremes> {
     let dimension = first.len();
     let limit = effort.iterations.min(dimension);
@@ -131,7 +132,7 @@ fn lanczos(first: Vec<f64>, effort: Effort, mut product: impl FnMut(&[f64], &mut
     }
 }
 
-/// Eigen-decomposition of the tridiagonal projection.
+/// Eigendecomposition of the tridiagonal projection.
 struct Ritz {
     values: Vec<f64>,
     vectors: DMatrix<f64>,
@@ -155,7 +156,7 @@ impl Ritz {
         Self { vectors: eigenvectors, top, bottom, values }
     }
 
-    /// |last entry| of a Ritz vector: times beta, the residual.
+    /// Returns |last entry| of a Ritz vector: times beta, it is the residual.
     fn last_entry(&self, index: usize) -> f64 {
         self.vectors[(self.values.len() - 1, index)].abs()
     }
@@ -173,7 +174,7 @@ impl Ritz {
     }
 }
 
-/// A unit vector with a share of every eigenvector, the same on every call.
+/// Returns a random unit vector, the same on every call, with a component along every eigenvector.
 fn start(dimension: usize) -> Vec<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let vector: Vec<f64> = (0..dimension).map(|_| rng.random_range(-1.0..1.0)).collect();
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_is_found_beside_an_eigenvector_that_it_has_overtaken() {
+    fn the_largest_is_found_from_an_eigenvector_that_is_no_longer_the_largest() {
         let entries: Vec<f64> = (1..=50).map(f64::from).collect();
         let effort = Effort { largest_residual: 1e-9, ..Effort::default() };
         let cold = largest(50, effort, None, diagonal(&entries)).unwrap();

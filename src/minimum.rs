@@ -1,8 +1,8 @@
-//! Finds a minimum, certifies it, and moves it to and from files.
+//! Search for a minimum, and its certificate.
 //!
-//! A minimum here is a point with evidence: the largest gradient entry over the full batch and both ends of the Hessian's
-//! spectrum, all in f64. Anything less is an error, never a warning: thresholds measured around a point that is no
-//! minimum mean nothing.
+//! A minimum here comes with evidence: the largest gradient entry over the full batch and the largest and smallest
+//! eigenvalue of the Hessian, all in f64. Without it there is an error, never a warning: thresholds measured around a point
+//! that is no minimum mean nothing.
 
 use crate::curvature::{self, Effort, Eigenpair};
 use crate::problem::Problem;
@@ -15,28 +15,28 @@ use std::cell::RefCell;
 /// Largest |gradient entry| that counts as zero, unless asked otherwise.
 pub const GRADIENT_TOLERANCE: f64 = 1e-8;
 
-/// lambda_min below minus this fraction of lambda_max is a direction of descent, not rounding.
+/// Fraction of lambda_max: a lambda_min below its negative is a direction of descent and not rounding.
 const NEGATIVE_CURVATURE: f64 = 1e-6;
 
-/// Iterations of L-BFGS before giving up.
+/// Most iterations of L-BFGS.
 const ITERATIONS: u64 = 20_000;
 
 /// Weights at which the full gradient is numerically zero, with the evidence.
 #[derive(Clone, Debug)]
 pub struct Minimum {
-    /// P
+    /// Weights, P.
     pub weights: Vec<f64>,
     /// Objective, weight decay included.
     pub loss: f64,
-    /// max |gradient entry|
+    /// Largest |gradient entry|.
     pub gradient_max: f64,
     pub largest: Eigenpair,
     pub smallest: Eigenpair,
-    /// Gradient evaluations spent on the way (0 where it was given).
+    /// Number of gradient evaluations (0 where the weights were given).
     pub evaluations: u64,
 }
 
-/// Why a point is not a minimum, or could not be had.
+/// Reason why there is no minimum, or why given weights are none.
 #[derive(Debug, thiserror::Error)]
 pub enum MinimumError {
     #[error(
@@ -65,7 +65,7 @@ pub enum MinimumError {
 /// Trains from the seeded start to max|gradient| <= `tolerance` with L-BFGS over the full batch, and certifies the result.
 ///
 /// # Errors
-/// Where it does not get there, or arrives at a saddle. A quadratic always succeeds: its minimum is 0.
+/// Where the search does not reach the tolerance, or ends at a saddle. A quadratic always succeeds: its minimum is 0.
 pub fn find(problem: &Problem, seed_init: u64, tolerance: f64) -> Result<Minimum, MinimumError> {
     let network = match problem {
         Problem::Quadratic(quadratic) => return Ok(of_quadratic(&quadratic.eigenvalues)),
@@ -81,7 +81,7 @@ pub fn find(problem: &Problem, seed_init: u64, tolerance: f64) -> Result<Minimum
     // point it saw, and whether that is flat enough is judged below.
     let _ = Executor::new(&objective, search).configure(|state| state.param(start).max_iters(ITERATIONS)).run();
     let Memory { flattest, evaluations, .. } = objective.memory.into_inner();
-    let Point { weights, gradient_max, .. } = flattest;
+    let EvaluatedPoint { weights, gradient_max, .. } = flattest;
     if gradient_max > tolerance || gradient_max.is_nan() {
         return Err(MinimumError::NotFlat { gradient_max, tolerance, evaluations });
     }
@@ -91,7 +91,7 @@ pub fn find(problem: &Problem, seed_init: u64, tolerance: f64) -> Result<Minimum
 /// Certifies given weights: gradient, lambda_max with its eigenvector, lambda_min.
 ///
 /// # Errors
-/// Where the gradient is too large, the curvature clearly negative, or lambda_max not known well enough.
+/// Where the gradient is too large, the curvature clearly negative, or lambda_max has not converged.
 pub fn certify(problem: &Problem, weights: Vec<f64>, tolerance: f64) -> Result<Minimum, MinimumError> {
     let network = match problem {
         Problem::Quadratic(quadratic) => return Ok(of_quadratic(&quadratic.eigenvalues)),
@@ -117,7 +117,7 @@ pub fn certify(problem: &Problem, weights: Vec<f64>, tolerance: f64) -> Result<M
     Ok(Minimum { weights, loss, gradient_max, largest, smallest, evaluations: 0 })
 }
 
-/// The minimum of a diagonal quadratic, known exactly.
+/// Returns the minimum of a diagonal quadratic, which is known exactly.
 fn of_quadratic(eigenvalues: &[f64]) -> Minimum {
     let by_value = |a: &usize, b: &usize| eigenvalues[*a].total_cmp(&eigenvalues[*b]);
     let pair = |index: usize| {
@@ -139,20 +139,20 @@ fn max_abs(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |largest, g| if g.is_nan() { f64::NAN } else { g.abs().max(largest) })
 }
 
-/// The full-batch objective as argmin wants it: cost and gradient asked for one after the other, computed once.
+/// Full-batch objective for argmin, which asks for cost and gradient one after the other; both are computed once.
 struct Objective<'a> {
     batch: RefCell<FullBatch<'a>>,
     memory: RefCell<Memory>,
 }
 
 struct Memory {
-    latest: Point,
-    flattest: Point,
+    latest: EvaluatedPoint,
+    flattest: EvaluatedPoint,
     evaluations: u64,
 }
 
 #[derive(Clone)]
-struct Point {
+struct EvaluatedPoint {
     weights: Vec<f64>,
     loss: f64,
     gradient: Vec<f64>,
@@ -161,18 +161,19 @@ struct Point {
 
 impl<'a> Objective<'a> {
     fn new(network: &'a Network) -> Self {
-        let nowhere = Point { weights: Vec::new(), loss: f64::NAN, gradient: Vec::new(), gradient_max: f64::INFINITY };
+        let nowhere =
+            EvaluatedPoint { weights: Vec::new(), loss: f64::NAN, gradient: Vec::new(), gradient_max: f64::INFINITY };
         let memory = Memory { latest: nowhere.clone(), flattest: nowhere, evaluations: 0 };
         Self { batch: RefCell::new(FullBatch::new(network)), memory: RefCell::new(memory) }
     }
 
-    fn at<R>(&self, weights: &[f64], read: impl FnOnce(&Point) -> R) -> R {
+    fn at<R>(&self, weights: &[f64], read: impl FnOnce(&EvaluatedPoint) -> R) -> R {
         let mut memory = self.memory.borrow_mut();
         if memory.latest.weights != weights {
             let mut gradient = vec![0.0; weights.len()];
             let loss = self.batch.borrow_mut().loss_and_gradient(weights, &mut gradient);
             let gradient_max = max_abs(&gradient);
-            memory.latest = Point { weights: weights.to_vec(), loss, gradient, gradient_max };
+            memory.latest = EvaluatedPoint { weights: weights.to_vec(), loss, gradient, gradient_max };
             memory.evaluations += 1;
             if gradient_max < memory.flattest.gradient_max {
                 memory.flattest = memory.latest.clone();

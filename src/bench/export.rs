@@ -1,6 +1,6 @@
-//! A workload and its outcome in a file, so that other programs can run the same and be compared: benches/peers reads it.
+//! File with a workload and its final state, from which other programs run the same and are compared: benches/peers reads it.
 
-use super::step::Outcome;
+use super::step::FinalState;
 use super::workload::Workload;
 use anyhow::{Context, Result};
 use safetensors::tensor::{Dtype, TensorView};
@@ -19,12 +19,12 @@ use std::path::Path;
 /// | `weights` | lanes x P | F64 | server weights after the steps |
 /// | `loss` | steps x lanes | F64 | objective over every step's batch, at the weights that its gradient was taken at |
 ///
-/// All else that another program must know is in the file's metadata, as text: `widths` (`64-32-10`), `activation`, `loss`,
+/// Everything else that another program needs is in the file's metadata, as text: `widths` (`64-32-10`), `activation`, `loss`,
 /// `weight_decay`, `rule`, `momentum`, `dampening`, `slots`, `steps`, `lanes`, `batch`.
 ///
 /// # Errors
 /// Where the file cannot be written; the message names it.
-pub fn write(path: &Path, workload: &Workload, outcome: &Outcome) -> Result<()> {
+pub fn write(path: &Path, workload: &Workload, state: &FinalState) -> Result<()> {
     let network = workload.network();
     let (samples, parameters) = (network.data.samples(), network.dimension());
     let mut tensors = vec![
@@ -32,8 +32,8 @@ pub fn write(path: &Path, workload: &Workload, outcome: &Outcome) -> Result<()> 
         Tensor::new("y", Dtype::U32, [samples], &network.data.labels),
         Tensor::new("start", Dtype::F64, [parameters], &workload.start()),
         Tensor::new("lr", Dtype::F64, [workload.lanes], &workload.learning_rates()),
-        Tensor::new("weights", Dtype::F64, [workload.lanes, parameters], &outcome.weights),
-        Tensor::new("loss", Dtype::F64, [workload.steps, workload.lanes], &outcome.loss),
+        Tensor::new("weights", Dtype::F64, [workload.lanes, parameters], &state.weights),
+        Tensor::new("loss", Dtype::F64, [workload.steps, workload.lanes], &state.loss),
     ];
     if let Some(order) = workload.order() {
         tensors.push(Tensor::new("order", Dtype::U32, [workload.steps, workload.rows()], &order));
@@ -51,7 +51,7 @@ struct Tensor {
     name: &'static str,
     dtype: Dtype,
     shape: Vec<usize>,
-    /// Little-endian, as the format wants them.
+    /// Little-endian numbers, as the format requires.
     bytes: Vec<u8>,
 }
 
@@ -61,7 +61,7 @@ impl Tensor {
     }
 }
 
-/// A number that has little-endian bytes.
+/// Number type that can be written as little-endian bytes.
 trait Number {
     fn bytes(&self) -> impl Iterator<Item = u8>;
 }

@@ -1,11 +1,11 @@
-//! Benchmarks: what a workload counts as, what the machine could do, and how long it took.
+//! Benchmarks: how long a workload takes, beside its number of operations and what the machine could do at best.
 //!
-//! - [`workload`] is what is run, and [`work`] how its operations are counted
+//! - [`workload`] is what is run, [`work`] counts its operations
 //! - [`kernels`] times single kernels, [`step`] whole steps, on any engine
-//! - [`roof`] measures what the machine could do at best
-//! - [`export`] hands a workload and its outcome to other programs, which can then run the same
+//! - [`roof`] measures the machine's peak speed of arithmetic and of memory
+//! - [`export`] writes a workload and its final state to a file, so that other programs can run the same
 //!
-//! Not here: flags, tables and JSON ([`crate::command::bench`]), nor statistics of a single function (`benches/`).
+//! Not here: flags, tables and JSON (`command::bench`), nor statistics of a single function (`benches/`).
 
 pub mod export;
 pub mod kernels;
@@ -14,7 +14,7 @@ pub mod step;
 pub mod work;
 pub mod workload;
 
-/// The middle of some numbers, between their ends.
+/// Median, minimum and maximum of some numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     pub median: f64,

@@ -1,4 +1,4 @@
-//! Whole steps on an engine, timed: forward, loss, backward, delayed update and observation.
+//! Timing of whole steps on an engine: forward, loss, backward, delayed update and observation.
 
 use super::Spread;
 use super::workload::Workload;
@@ -8,33 +8,33 @@ use std::ops::Range;
 use std::time::Instant;
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
-/// What came of timing a workload.
+/// Result of timing a workload.
 #[derive(Clone, Debug)]
 pub struct Measured {
     /// Steps of single runs per second of wall-clock time, over the rounds.
     pub config_steps_per_s: Spread,
     /// How the engine makes its steps ([`Engine::path`]).
     pub path: String,
-    /// Waves that the lanes were spread over: more than one where the engine does not hold them all in one.
+    /// Number of waves that the lanes were spread over: more than one where the engine cannot hold them all in one.
     pub waves: usize,
-    /// What the engine plans for its lanes, bytes.
+    /// Memory that the engine plans for its lanes, bytes.
     pub planned_bytes: u64,
-    /// What the process grew by from before the waves were opened until after the first round, bytes; where the system
-    /// tells. On a GPU with memory of its own the waves lie in that, and not in the process.
+    /// Growth of the process's memory from before the waves were opened until after the first round, bytes; `None` where
+    /// the system does not tell. On a GPU with its own memory the waves are there and not in the process.
     pub resident_bytes: Option<u64>,
-    pub outcome: Outcome,
+    pub state: FinalState,
 }
 
-/// Where the lanes are after the first round.
+/// State of the lanes after the first round, and the losses on the way.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct FinalState {
     /// Server weights, lanes x P.
     pub weights: Vec<f64>,
-    /// Objective of every step's batch, steps x lanes.
+    /// Objective on every step's batch, steps x lanes.
     pub loss: Vec<f64>,
 }
 
-/// Runs a workload for one round, which is not timed, and then for `rounds` more.
+/// Runs a workload for one round, which is not timed, and then for `rounds` rounds that are.
 ///
 /// # Errors
 /// Where the lanes do not fit the engine, or its device fails.
@@ -50,33 +50,33 @@ pub fn measure(workload: &Workload, engine: &dyn Engine, rounds: usize) -> Resul
     }
     let path = engine.path(&workload.spec(lanes, BLOCK))?;
     let before = resident();
-    let mut fleet = Fleet::open(workload, engine)?;
+    let mut waves = Waves::open(workload, engine)?;
     let mut loss = vec![0.0; steps * lanes];
-    fleet.advance(steps, 1, &mut |step, lane, seen| loss[step * lanes + lane] = seen.loss, &mut || ())?;
+    waves.advance(steps, 1, &mut |step, lane, seen| loss[step * lanes + lane] = seen.loss, &mut || ())?;
     let resident_bytes = resident().zip(before).map(|(after, before)| after.saturating_sub(before));
-    let outcome = Outcome { weights: fleet.weights()?, loss };
+    let state = FinalState { weights: waves.weights()?, loss };
 
     let mut rates = Vec::with_capacity(rounds);
     let mut begin = Instant::now();
-    fleet.advance(steps, rounds, &mut |_, _, _| {}, &mut || {
+    waves.advance(steps, rounds, &mut |_, _, _| {}, &mut || {
         let end = Instant::now();
         rates.push((steps * lanes) as f64 / (end - begin).as_secs_f64());
         begin = end;
     })?;
     let config_steps_per_s = Spread::of(&rates);
-    Ok(Measured { config_steps_per_s, path, waves: fleet.waves.len(), planned_bytes, resident_bytes, outcome })
+    Ok(Measured { config_steps_per_s, path, waves: waves.waves.len(), planned_bytes, resident_bytes, state })
 }
 
-/// All lanes of a workload, in as many waves as the engine needs for them.
-struct Fleet {
-    /// Each with the lanes of the workload that it has.
+/// All lanes of a workload, in as many waves as the engine needs.
+struct Waves {
+    /// Each wave with its lanes of the workload.
     waves: Vec<(Box<dyn Wave>, Range<usize>)>,
 }
 
-impl Fleet {
+impl Waves {
     fn open(workload: &Workload, engine: &dyn Engine) -> Result<Self, EngineError> {
         let lanes = workload.lanes;
-        // Alike in size, so that no wave is left with a handful of lanes that keep nothing busy.
+        // Similar in size, so that no wave has only a few lanes, which would leave the device idle.
         let waves = lanes.div_ceil(engine.capacity(&workload.spec(lanes, BLOCK))?.max(1));
         let mut runs = workload.runs();
         let open = |index: usize| {
@@ -88,11 +88,11 @@ impl Fleet {
         Ok(Self { waves: (0..waves).map(open).collect::<Result<_, EngineError>>()? })
     }
 
-    /// Goes `rounds` times through `steps` steps of every lane, a wave after the other, in the blocks of a sweep; `see` is
-    /// given every observation with its step and lane, and `done` is called at the end of every round.
+    /// Makes `rounds` times `steps` steps of every lane, one wave after the other, in the blocks of a sweep. Calls `see` with
+    /// every observation, its step and its lane, and `done` at the end of every round.
     ///
-    /// While a block is looked at, the engine has as many more as it says that pay, be they of another wave or of the next
-    /// round, so that a device does not wait for the host between them.
+    /// While the host reads a block, the engine already has the next ones, of another wave or of the next round, so that the
+    /// device does not wait for the host.
     fn advance(
         &mut self,
         steps: usize,
@@ -102,7 +102,7 @@ impl Fleet {
     ) -> Result<(), EngineError> {
         let (waves, blocks) = (self.waves.len(), steps.div_ceil(BLOCK));
         let ahead = self.waves.iter().map(|(wave, _)| wave.ahead()).max().unwrap_or(0);
-        // The wave of a block, and its first step in the round.
+        // Wave of a block, and first step of the block in its round.
         let place = |block: usize| (block / blocks % waves, block % blocks * BLOCK);
         let (mut submitted, all) = (0, rounds * waves * blocks);
         let mut pump = Pump::default();
@@ -142,7 +142,7 @@ impl Fleet {
     }
 }
 
-/// Bytes of main memory that this process takes, where the system tells.
+/// Bytes of main memory that this process takes; `None` where the system does not tell.
 fn resident() -> Option<u64> {
     let pid = sysinfo::get_current_pid().ok()?;
     let mut system = System::new().ok()?;

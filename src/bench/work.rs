@@ -1,14 +1,14 @@
-//! How operations are counted: the useful ones of a step, whatever an engine really does.
+//! Number of useful operations of a step, whatever an engine really computes.
 
 use crate::model::graph::Graph;
 
-/// Floating-point operations of one step of one run on `rows` rows: the multiplications and additions of the matrix
-/// products that a gradient cannot do without.
+/// Counts the floating-point operations of one step of one run on `rows` rows: the multiplications and additions of the
+/// matrix products that a gradient needs.
 ///
-/// A product of rows x inputs with a weight of inputs x outputs counts 2 rows inputs outputs, a convolution as many times as
-/// its window has places. Every layer has one forward and one for its weight gradient, and every layer but those at the data
-/// one backward, since nobody asks for the gradient with respect to the data. Biases, activations, pools, norms, the loss and
-/// the update are not counted, nor is what an engine pads, recomputes or copies.
+/// A product of rows x inputs with a weight of inputs x outputs counts 2 rows inputs outputs; a convolution counts this for
+/// each position of its window. Every layer has one such product forward and one for its weight gradient, and every layer
+/// except those that read the data one backward, since the gradient with respect to the data is not needed. Biases,
+/// activations, pools, norms, the loss and the update are not counted, nor is what an engine pads, recomputes or copies.
 pub fn flops_of_step(graph: &Graph, rows: usize) -> u64 {
     let of = |node: usize| 2 * rows * graph.products_of(node) * if graph.nodes[node].input == 0 { 2 } else { 3 };
     (0..graph.nodes.len()).map(of).sum::<usize>() as u64

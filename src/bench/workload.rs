@@ -1,4 +1,4 @@
-//! What is run: many delayed runs of one network, which differ in their learning rates alone.
+//! Workload of a benchmark: many delayed runs of one network, which differ in their learning rates alone.
 
 use super::work;
 use crate::batch::{Augmentation, BatchOrder, RowTables, Sampling};
@@ -11,35 +11,35 @@ use crate::problem::{Network, Problem};
 use crate::rule::Rule;
 use std::sync::Arc;
 
-/// Learning rates of the first lane and the last: small enough for every model, batch and rule to stay finite for as long
-/// as a benchmark takes, large enough for weights to move.
+/// Learning rates of the first and the last lane: small enough for every model, batch and rule to stay finite during a
+/// benchmark, large enough for weights to change.
 const LEARNING_RATES: [f64; 2] = [1e-4, 2e-3];
 
-/// A workload with nothing left open.
+/// Workload with every setting resolved.
 #[derive(Clone, Debug)]
 pub struct Workload {
-    /// A network, and its data.
+    /// Network and its data.
     pub problem: Arc<Problem>,
-    /// Rows per gradient; `None` is the full batch.
+    /// Rows per gradient; `None` for the full batch.
     pub batch: Option<usize>,
     pub rule: Rule,
     /// Weight versions in a run's ring; each gradient is `slots - 1` updates old.
     pub slots: u32,
     pub lanes: usize,
-    /// Steps of a round.
+    /// Steps in a round.
     pub steps: usize,
-    /// Draws the samples, the start, which all lanes share, and the minibatches, which all lanes share too.
+    /// Seed of the samples, the start and the minibatches; all lanes share the latter two.
     pub seed: u64,
 }
 
-/// The network of a workload, as flags describe it.
+/// Network of a workload, as flags describe it.
 #[derive(Clone, Debug)]
 pub struct NetworkSpec<'a> {
     pub data: &'a DataSource,
-    /// All where `None`.
+    /// Number of samples; all where `None`.
     pub samples: Option<usize>,
     pub model: &'a ModelSpec,
-    /// Of a perceptron.
+    /// Activation of a perceptron's hidden layers.
     pub activation: Activation,
     pub loss: Loss,
     pub weight_decay: f64,
@@ -49,7 +49,7 @@ impl NetworkSpec<'_> {
     /// Loads the data and lays out the network.
     ///
     /// # Errors
-    /// Where the data cannot be had, or does not suit the model.
+    /// Where the data cannot be loaded, or does not fit the model.
     pub fn build(&self, seed: u64) -> anyhow::Result<Network> {
         let data = Dataset::load(self.data, self.samples, seed)?;
         let model = self.model.model(data.shape, data.classes, self.activation);
@@ -66,29 +66,29 @@ impl Workload {
         }
     }
 
-    /// Rows per gradient.
+    /// Returns the rows per gradient.
     pub fn rows(&self) -> usize {
         self.batch.unwrap_or(self.network().data.samples())
     }
 
-    /// Useful floating-point operations of one step of one lane ([`work::flops_of_step`]).
+    /// Counts the useful floating-point operations of one step of one lane ([`work::flops_of_step`]).
     pub fn flops_of_step(&self) -> u64 {
         work::flops_of_step(&self.network().model.graph, self.rows())
     }
 
-    /// x_0, P.
+    /// Returns the initial weights x_0, of length P.
     pub fn start(&self) -> Vec<f64> {
         self.network().model.init(self.seed)
     }
 
-    /// One learning rate for each lane, evenly spaced in their logarithms.
+    /// Returns a learning rate for each lane, evenly spaced on a logarithmic scale.
     pub fn learning_rates(&self) -> Vec<f64> {
         let [low, high] = LEARNING_RATES;
         let last = (self.lanes - 1).max(1) as f64;
         (0..self.lanes).map(|lane| low * (high / low).powf(lane as f64 / last)).collect()
     }
 
-    /// Row numbers of the first `steps` minibatches, steps x batch; none where the batch is full.
+    /// Returns the row numbers of the first `steps` minibatches, steps x batch; `None` where the batch is full.
     pub fn order(&self) -> Option<Vec<u32>> {
         let tables =
             RowTables::new(self.network().data.samples(), self.batch?, Sampling::Epochs, Augmentation::default());
@@ -100,7 +100,7 @@ impl Workload {
         Schedule::RoundRobin { delay: self.slots - 1 }
     }
 
-    /// A wave of `lanes` of them, which advance by at most `block` steps at once. Distances are measured from 0.
+    /// Returns the settings of a wave of `lanes` lanes that makes at most `block` steps at once. Distances are measured from 0.
     pub fn spec(&self, lanes: usize, block: usize) -> WaveSpec {
         let dimension = self.problem.dimension();
         WaveSpec {
@@ -116,7 +116,7 @@ impl Workload {
         }
     }
 
-    /// The run of every lane.
+    /// Returns the run of every lane.
     pub fn runs(&self) -> impl Iterator<Item = Run> {
         let (start, schedule) = (Arc::new(self.start()), self.schedule());
         self.learning_rates().into_iter().map(move |lr| Run {

@@ -23,7 +23,7 @@ use crate::rule::{Equation, LONGEST_PMF, Locality};
 use crate::session::progress::Progress;
 use crate::session::recovery::Recovery;
 use crate::theory::{self, DelayProcess, TheoryError};
-use crate::threshold::{Criterion, Outcome, Trial};
+use crate::threshold::{Criterion, SearchOutcome, Trial};
 use queue::Queue;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -57,7 +57,7 @@ const ESCAPE_RADIUS: f64 = 0.05;
 /// What one cell came to.
 #[derive(Clone, Debug)]
 pub struct CellResult {
-    pub outcome: Outcome,
+    pub outcome: SearchOutcome,
     pub trials: Vec<Trial>,
 }
 

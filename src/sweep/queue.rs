@@ -2,7 +2,7 @@
 
 use super::CellResult;
 use crate::plan::{Cell, SweepPlan};
-use crate::threshold::{Request, Search, Step, Trial};
+use crate::threshold::{Request, Search, SearchStep, Trial};
 use std::collections::VecDeque;
 
 /// A requested run: the cell's index and the request's place in its round.
@@ -65,12 +65,12 @@ impl<'a> Queue<'a> {
         while let Some(cell) = self.ready.pop_front() {
             let open = self.open[cell].as_mut().expect("a ready cell is open");
             match open.search.step() {
-                Step::Ask(requests) => {
+                SearchStep::Ask(requests) => {
                     open.round = requests.iter().map(|_| None).collect();
                     let tickets = requests.into_iter().enumerate();
                     self.tickets.extend(tickets.map(|(place, request)| Ticket { cell, place, request }));
                 }
-                Step::Done(outcome) => {
+                SearchStep::Done(outcome) => {
                     let trials = open.search.trials().to_vec();
                     self.open[cell] = None;
                     finished(cell, CellResult { outcome, trials })?;

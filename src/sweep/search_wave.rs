@@ -10,17 +10,17 @@ use super::{CellResult, Sweep, is_centred};
 use crate::engine::pump::{BLOCK, Pump};
 use crate::engine::{Engine, EngineError, Observations, Renewal, Run, Wave, WaveSpec};
 use crate::plan::Cell;
-use crate::threshold::{Beat, Ensemble, EnsembleSpec, Request, Trial, Watch, WatchSpec, mix};
+use crate::threshold::{Ensemble, EnsembleSpec, Request, RunMonitor, RunMonitorSpec, Trial, WindowEnd, mix};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Steps of an ensemble's beat: in units of mean delay + 1, and at least.
-const BEAT: (u64, u64) = (4, 8);
+/// Steps of an ensemble's window: in units of mean delay + 1, and at least.
+const WINDOW: (u64, u64) = (4, 8);
 
 /// A requested run or ensemble, and the lanes that it is in.
 struct ActiveRun {
-    watcher: Watcher,
+    monitor: Monitor,
     ticket: Ticket,
     /// In the order of an ensemble's members.
     lanes: Vec<usize>,
@@ -28,29 +28,29 @@ struct ActiveRun {
     since: u64,
 }
 
-enum Watcher {
-    Run(Watch),
+enum Monitor {
+    Run(RunMonitor),
     Ensemble(Ensemble),
 }
 
 impl ActiveRun {
     /// Steps from the latest one that was looked at until something must be done with it.
     fn due(&self) -> u64 {
-        match &self.watcher {
-            Watcher::Run(_) => u64::MAX,
-            Watcher::Ensemble(ensemble) => ensemble.due(),
+        match &self.monitor {
+            Monitor::Run(_) => u64::MAX,
+            Monitor::Ensemble(ensemble) => ensemble.due(),
         }
     }
 
     /// Looks at a block of its observations: its trial where it is decided; adds the renewals that are due.
     fn look(&mut self, seen: &Observations, renewals: &mut Vec<Renewal>) -> Option<Trial> {
-        let Self { watcher, lanes, .. } = self;
-        match watcher {
-            Watcher::Run(watch) => seen.lane(lanes[0]).iter().find_map(|observation| watch.push(observation)),
-            Watcher::Ensemble(ensemble) => (0..seen.steps()).find_map(|step| {
+        let Self { monitor, lanes, .. } = self;
+        match monitor {
+            Monitor::Run(run) => seen.lane(lanes[0]).iter().find_map(|observation| run.push(observation)),
+            Monitor::Ensemble(ensemble) => (0..seen.steps()).find_map(|step| {
                 match ensemble.push(lanes.iter().map(|lane| seen.get(step, *lane)))? {
-                    Beat::Done(trial) => Some(trial),
-                    Beat::Renew(changes) => {
+                    WindowEnd::Done(trial) => Some(trial),
+                    WindowEnd::Renew(changes) => {
                         renewals.extend(changes.into_iter().map(|change| Renewal {
                             lane: lanes[change.member],
                             source: lanes[change.source],
@@ -135,25 +135,25 @@ impl Sweep {
     fn activate(&self, cell: &Cell, ticket: Ticket, since: u64, free: &mut BTreeSet<usize>) -> ActiveRun {
         let members = self.plan.members(cell);
         let lanes = (0..members).filter_map(|_| free.pop_first()).collect();
-        ActiveRun { watcher: self.watcher(cell, ticket.request), ticket, lanes, since }
+        ActiveRun { monitor: self.monitor(cell, ticket.request), ticket, lanes, since }
     }
 
-    fn watcher(&self, cell: &Cell, Request { lr, agreement }: Request) -> Watcher {
+    fn monitor(&self, cell: &Cell, Request { lr, agreement }: Request) -> Monitor {
         let (unit, horizon) = (Self::unit(cell), self.horizon(cell));
         let members = self.plan.members(cell);
         if members > 1 {
             let spec = EnsembleSpec {
                 criterion: cell.criterion,
                 members,
-                beat: (BEAT.0 * unit).max(BEAT.1),
+                window: (WINDOW.0 * unit).max(WINDOW.1),
                 horizon,
                 scale: self.start_distance,
                 seed: self.plan.seed_order,
             };
-            return Watcher::Ensemble(Ensemble::new(spec, lr));
+            return Monitor::Ensemble(Ensemble::new(spec, lr));
         }
         // Without chance all criteria but the escape are that of the mean.
-        let spec = WatchSpec {
+        let spec = RunMonitorSpec {
             criterion: cell.criterion,
             unit,
             horizon,
@@ -161,7 +161,7 @@ impl Sweep {
             radius: self.escape_radius,
             agreement,
         };
-        Watcher::Run(Watch::new(spec, lr))
+        Monitor::Run(RunMonitor::new(spec, lr))
     }
 }
 

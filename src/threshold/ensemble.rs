@@ -1,16 +1,18 @@
-//! Follows an ensemble of runs that differ in their randomness alone, until its growth rate is known.
+//! Monitor of an ensemble of runs that differ in their random numbers alone, until its growth rate is known.
 //!
-//! *What it is:* stability of a random process near a minimum has two faces. Almost every run returns iff the mean of
-//! ln |p| falls (the Lyapunov exponent); the variance returns iff ln E p^2 falls (half of it per step is the growth rate in
-//! mean square), which rare runs that grow for long decide. Displacements are followed over *beats* of a few delays. After
-//! each one every member is drawn back to the distance it started the beat at, and in mean square the members are drawn
-//! anew in proportion to their growth, so that the rare ones are there when they are needed: E p^2 grows by the product of
-//! the beats' mean growth factors, whatever their spread. *What it is not:* an engine; it asks for copies and scalings.
+//! Stability of a random process near a minimum has two meanings. Almost every run returns iff the mean of ln |p| falls (the
+//! Lyapunov exponent). The variance returns iff ln E p^2 falls (half of it per step is the growth rate in mean square);
+//! this is decided by rare runs that grow for long.
+//!
+//! Displacements are observed over windows of a few delays. After each window every member is scaled back to the distance
+//! at which it started. In mean square the members are also resampled in proportion to their growth, so that the rare ones
+//! are present: E p^2 grows by the product of the windows' mean growth factors, however much these vary. Not here: an
+//! engine; this module only asks for copies and scalings.
 //!
 //! The population method is that of Grassberger (2002) and Vanneste (Phys. Rev. E 81, 036701, 2010) for generalised
 //! Lyapunov exponents.
 
-use super::watch::Trial;
+use super::monitor::Trial;
 use super::{Criterion, mix};
 use crate::engine::Observation;
 use crate::table::Verdict;
@@ -18,71 +20,71 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-/// Beats at the first look; every later look is at twice the time.
-const FIRST_LOOK: u64 = 64;
+/// Windows until the first check; every later check is at twice the time.
+const FIRST_CHECK: u64 = 64;
 
-/// Standard errors that a growth rate must stand away from zero before its sign is believed. There are several looks at
-/// each of several runs.
-const SURE: f64 = 3.5;
+/// Standard errors by which a growth rate must differ from zero before its sign is believed: more than two, because each of
+/// several runs is checked several times.
+const SIGNIFICANCE: f64 = 3.5;
 
-/// Averages over time from which the standard error in mean square is taken.
+/// Averages over time from which the standard error in mean square is computed.
 const SPANS: usize = 12;
 
-/// Energy in other directions, in units of that along the top eigenvector, beyond which the latter has been lost.
-const LOST: f64 = 1e4;
+/// Energy in other directions, in units of the energy along the top eigenvector, beyond which rounding hides the latter.
+const LOST_RATIO: f64 = 1e4;
 
-/// How to follow an ensemble.
+/// Settings of an [`Ensemble`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EnsembleSpec {
     /// [`Criterion::MeanSquare`] or [`Criterion::AlmostSure`].
     pub criterion: Criterion,
     pub members: usize,
-    /// Steps of a beat.
-    pub beat: u64,
-    /// Steps after which the ensemble is given up.
+    /// Steps of an observation window.
+    pub window: u64,
+    /// Steps after which the ensemble ends undecided.
     pub horizon: u64,
-    /// Root mean square projection over a beat that members are drawn back to.
+    /// Root mean square projection to which members are scaled back after a window.
     pub scale: f64,
-    /// Seed of the draws.
+    /// Seed of the resampling.
     pub seed: u64,
 }
 
-/// A member that goes on from the present state of a member, at another scale.
+/// A member that continues from the present state of `source`, scaled by `factor`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Change {
     pub member: usize,
     pub source: usize,
     pub factor: f64,
-    /// New randomness, for copies.
+    /// Seed of new random numbers, for copies.
     pub seed: Option<u64>,
 }
 
-/// What to do after a beat.
+/// Action at the end of a window.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Beat {
+pub enum WindowEnd {
     Renew(Vec<Change>),
     Done(Trial),
 }
 
-/// What a member did in the present beat, or what all did in a finished one.
+/// Sums of squares over a window, of one member.
 #[derive(Clone, Copy, Debug, Default)]
 struct Energy {
     projection: f64,
     distance: f64,
 }
 
-/// Watches one ensemble.
+/// Monitor of one ensemble.
 #[derive(Clone, Debug)]
 pub struct Ensemble {
     spec: EnsembleSpec,
     lr: f64,
-    /// Per member, sums over the present beat.
+    /// Sums over the present window, one for each member.
     energies: Vec<Energy>,
     finite: bool,
     steps: u64,
-    /// Growth rate per step of each finished beat: of the ensemble in mean square, else of each member in turn.
+    /// Growth rates per step, of finished windows: one a window in mean square, else one for each member of each window.
     rates: Vec<f64>,
-    look: u64,
+    next_check: u64,
     last: Observation,
 }
 
@@ -90,16 +92,16 @@ impl Ensemble {
     pub fn new(spec: EnsembleSpec, lr: f64) -> Self {
         let energies = vec![Energy::default(); spec.members];
         let last = Observation::default();
-        Self { spec, lr, energies, finite: true, steps: 0, rates: Vec::new(), look: FIRST_LOOK, last }
+        Self { spec, lr, energies, finite: true, steps: 0, rates: Vec::new(), next_check: FIRST_CHECK, last }
     }
 
-    /// Steps to the end of the present beat.
+    /// Returns the steps to the end of the present window.
     pub fn due(&self) -> u64 {
-        self.spec.beat - self.steps % self.spec.beat
+        self.spec.window - self.steps % self.spec.window
     }
 
-    /// Takes one observation of every member, in their order; something to do at the end of each beat.
-    pub fn push<'a>(&mut self, seen: impl Iterator<Item = &'a Observation>) -> Option<Beat> {
+    /// Takes one observation of every member, in their order. Returns an action at the end of each window.
+    pub fn push<'a>(&mut self, seen: impl Iterator<Item = &'a Observation>) -> Option<WindowEnd> {
         for (energy, seen) in self.energies.iter_mut().zip(seen) {
             energy.projection += seen.projection * seen.projection;
             energy.distance += seen.distance_squared;
@@ -107,48 +109,48 @@ impl Ensemble {
             self.last = *seen;
         }
         self.steps += 1;
-        self.steps.is_multiple_of(self.spec.beat).then(|| self.beat())
+        self.steps.is_multiple_of(self.spec.window).then(|| self.end_window())
     }
 
-    fn beat(&mut self) -> Beat {
-        let scale = self.spec.scale * self.spec.scale * self.spec.beat as f64;
+    fn end_window(&mut self) -> WindowEnd {
+        let scale = self.spec.scale * self.spec.scale * self.spec.window as f64;
         let growth: Vec<f64> = self.energies.iter().map(|energy| energy.projection / scale).collect();
         let total = growth.iter().sum::<f64>();
         if !(self.finite && total.is_finite()) {
-            return Beat::Done(self.trial(Verdict::Diverged, None));
+            return WindowEnd::Done(self.trial(Verdict::Diverged, None));
         }
-        let per_step = 0.5 / self.spec.beat as f64;
+        let per_step = 0.5 / self.spec.window as f64;
         match self.spec.criterion {
             Criterion::MeanSquare => self.rates.push(per_step * (total / growth.len() as f64).ln()),
             _ => self.rates.extend(growth.iter().map(|factor| per_step * factor.ln())),
         }
         let across: f64 = self.energies.iter().map(|energy| energy.distance).sum::<f64>() / scale - total;
-        let lost = across > LOST * total;
-        let beats = self.steps / self.spec.beat;
-        let over = self.steps + self.spec.beat > self.spec.horizon;
-        if beats == self.look || over || lost {
-            self.look *= 2;
+        let lost = across > LOST_RATIO * total;
+        let windows = self.steps / self.spec.window;
+        let over = self.steps + self.spec.window > self.spec.horizon;
+        if windows == self.next_check || over || lost {
+            self.next_check *= 2;
             if let Some((rate, error)) = self.rate() {
-                if rate.abs() > SURE * error || (lost && rate < 0.0) {
+                if rate.abs() > SIGNIFICANCE * error || (lost && rate < 0.0) {
                     let verdict = if rate > 0.0 { Verdict::Escaped } else { Verdict::Stable };
-                    return Beat::Done(self.trial(verdict, Some((rate, error))));
+                    return WindowEnd::Done(self.trial(verdict, Some((rate, error))));
                 }
                 if over || lost {
-                    return Beat::Done(self.trial(Verdict::Undecided, Some((rate, error))));
+                    return WindowEnd::Done(self.trial(Verdict::Undecided, Some((rate, error))));
                 }
             } else if lost && self.rates.iter().sum::<f64>() < 0.0 {
-                // It fell too fast for a growth rate with an error.
-                return Beat::Done(self.trial(Verdict::Stable, None));
+                // It fell too fast for a growth rate with a standard error.
+                return WindowEnd::Done(self.trial(Verdict::Stable, None));
             } else if over || lost {
-                return Beat::Done(self.trial(Verdict::Undecided, None));
+                return WindowEnd::Done(self.trial(Verdict::Undecided, None));
             }
         }
-        let changes = self.changes(&growth, total, beats);
+        let changes = self.changes(&growth, total, windows);
         self.energies.fill(Energy::default());
-        Beat::Renew(changes)
+        WindowEnd::Renew(changes)
     }
 
-    /// Growth rate per step and its standard error, over all but the first quarter of the beats.
+    /// Returns the growth rate per step and its standard error, over all but the first quarter of the windows.
     fn rate(&self) -> Option<(f64, f64)> {
         let mean_and_error = |values: &[f64]| {
             let count = values.len() as f64;
@@ -163,27 +165,27 @@ impl Ensemble {
             Criterion::MeanSquare => 1,
             _ => self.spec.members,
         };
-        let beats = self.rates.len() / members;
-        let settled = &self.rates[beats / 4 * members..];
-        let beats = settled.len() / members;
+        let windows = self.rates.len() / members;
+        let settled = &self.rates[windows / 4 * members..];
+        let windows = settled.len() / members;
         let (rate, error) = if members > 1 {
-            // Members never meet: each is a sample of its own.
+            // Members are never mixed: each is an independent sample.
             let of = |member: usize| settled.iter().skip(member).step_by(members).copied().collect();
             mean_and_error(&means((0..members).map(of).collect()))
         } else {
-            let span = beats / SPANS;
+            let span = windows / SPANS;
             if span == 0 {
                 return None;
             }
-            let spans = settled[beats - span * SPANS..].chunks_exact(span).map(<[f64]>::to_vec).collect();
+            let spans = settled[windows - span * SPANS..].chunks_exact(span).map(<[f64]>::to_vec).collect();
             mean_and_error(&means(spans))
         };
         (rate.is_finite() && error.is_finite()).then_some((rate, error))
     }
 
-    /// Draws everyone back to scale; in mean square each survives in proportion to its growth (systematic resampling: as
-    /// many copies as its share, rounded up or down). Survivors keep their places, the others take over copies.
-    fn changes(&self, growth: &[f64], total: f64, beats: u64) -> Vec<Change> {
+    /// Scales every member back; in mean square also resamples them in proportion to their growth (systematic resampling:
+    /// as many copies as a member's share, rounded up or down). Survivors keep their places, the others become copies.
+    fn changes(&self, growth: &[f64], total: f64, windows: u64) -> Vec<Change> {
         let members = growth.len();
         let factor = |source: usize| if growth[source] > 0.0 { growth[source].sqrt().recip() } else { 1.0 };
         let stay = |member: usize| Change { member, source: member, factor: factor(member), seed: None };
@@ -191,7 +193,7 @@ impl Ensemble {
         if self.spec.criterion != Criterion::MeanSquare || members == 1 || total <= 0.0 {
             return changes;
         }
-        let seed = mix(self.spec.seed, beats);
+        let seed = mix(self.spec.seed, windows);
         let offset: f64 = ChaCha8Rng::seed_from_u64(seed).random();
         let mut copies = vec![0u32; members];
         let (mut source, mut passed) = (0, growth[0]);
@@ -206,7 +208,7 @@ impl Ensemble {
         let mut spare =
             (0..members).flat_map(|source| (1..copies[source]).map(move |_| source)).collect::<Vec<_>>().into_iter();
         for member in (0..members).filter(|member| copies[*member] == 0) {
-            let source = spare.next().expect("as many copies to give away as members without one");
+            let source = spare.next().expect("there are as many spare copies as members without one");
             changes[member] =
                 Change { member, source, factor: factor(source), seed: Some(mix(seed, 1 + member as u64)) };
         }
@@ -233,7 +235,7 @@ mod tests {
     use rand_distr::{Distribution, Normal};
 
     const SPEC: EnsembleSpec =
-        EnsembleSpec { criterion: Criterion::AlmostSure, members: 64, beat: 4, horizon: 40_000, scale: 1.0, seed: 3 };
+        EnsembleSpec { criterion: Criterion::AlmostSure, members: 64, window: 4, horizon: 40_000, scale: 1.0, seed: 3 };
 
     fn seen(projection: f64) -> Observation {
         Observation { distance_squared: projection * projection, projection, loss: 0.0, finite: projection.is_finite() }
@@ -241,7 +243,7 @@ mod tests {
 
     /// Members whose ln |p| makes independent normal steps, drift and spread per step: the Lyapunov exponent is the drift, and
     /// E p^2 grows by e^(2 drift + 2 spread^2), half of which per step is the growth rate in mean square.
-    fn watch(spec: EnsembleSpec, drift: f64, spread: f64) -> Trial {
+    fn observe(spec: EnsembleSpec, drift: f64, spread: f64) -> Trial {
         let mut ensemble = Ensemble::new(spec, 0.5);
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         let step = Normal::new(drift, spread).unwrap();
@@ -251,8 +253,8 @@ mod tests {
             let seen: Vec<Observation> = members.iter().map(|p| seen(*p)).collect();
             match ensemble.push(seen.iter()) {
                 None => {}
-                Some(Beat::Done(trial)) => return trial,
-                Some(Beat::Renew(changes)) => {
+                Some(WindowEnd::Done(trial)) => return trial,
+                Some(WindowEnd::Renew(changes)) => {
                     let before = members.clone();
                     for Change { member, source, factor, .. } in changes {
                         members[member] = before[source] * factor;
@@ -265,10 +267,10 @@ mod tests {
     #[test]
     fn a_walk_that_almost_surely_returns_may_leave_in_mean_square() {
         let (drift, spread) = (-0.01, 0.15);
-        let sure = watch(SPEC, drift, spread);
+        let sure = observe(SPEC, drift, spread);
         assert_eq!((sure.verdict, sure.members), (Verdict::Stable, 64));
         assert!((sure.growth.unwrap() - drift).abs() <= 4.0 * sure.error.unwrap(), "{sure:?}");
-        let square = watch(EnsembleSpec { criterion: Criterion::MeanSquare, ..SPEC }, drift, spread);
+        let square = observe(EnsembleSpec { criterion: Criterion::MeanSquare, ..SPEC }, drift, spread);
         assert_eq!(square.verdict, Verdict::Escaped);
         let expected = drift + spread * spread;
         assert!((square.growth.unwrap() - expected).abs() <= 4.0 * square.error.unwrap(), "{square:?}");
@@ -277,8 +279,8 @@ mod tests {
     #[test]
     fn what_cannot_be_told_from_zero_is_undecided_and_what_overflows_diverges() {
         let spec = EnsembleSpec { horizon: 2_000, ..SPEC };
-        assert_eq!(watch(spec, 0.0, 0.1).verdict, Verdict::Undecided);
-        assert_eq!(watch(spec, 400.0, 0.0).verdict, Verdict::Diverged);
+        assert_eq!(observe(spec, 0.0, 0.1).verdict, Verdict::Undecided);
+        assert_eq!(observe(spec, 400.0, 0.0).verdict, Verdict::Diverged);
     }
 
     #[test]
@@ -286,22 +288,22 @@ mod tests {
         let mut ensemble = Ensemble::new(SPEC, 0.5);
         let dying = |t: i32| Observation { distance_squared: 1.0, ..seen(0.1f64.powi(t)) };
         let trial = (0..).find_map(|t| match ensemble.push(vec![dying(t); SPEC.members].iter()) {
-            Some(Beat::Done(trial)) => Some(trial),
+            Some(WindowEnd::Done(trial)) => Some(trial),
             _ => None,
         });
         assert_eq!(trial.unwrap().verdict, Verdict::Stable);
     }
 
     proptest! {
-        /// Every member has as many copies as its share, rounded up or down; nobody is both overwritten and copied.
+        /// Every member has as many copies as its share, rounded up or down; none is both overwritten and copied.
         #[test]
         fn members_survive_in_proportion_to_their_growth(
-            growth in proptest::collection::vec(0.0..10.0f64, 2..40), beats in 0u64..1000,
+            growth in proptest::collection::vec(0.0..10.0f64, 2..40), windows in 0u64..1000,
         ) {
             let spec = EnsembleSpec { criterion: Criterion::MeanSquare, members: growth.len(), ..SPEC };
             let total: f64 = growth.iter().sum();
             prop_assume!(total > 0.0);
-            let changes = Ensemble::new(spec, 0.5).changes(&growth, total, beats);
+            let changes = Ensemble::new(spec, 0.5).changes(&growth, total, windows);
             prop_assert_eq!(changes.iter().map(|change| change.member).collect::<Vec<_>>(), (0..growth.len()).collect::<Vec<_>>());
             for (member, own) in growth.iter().enumerate() {
                 let copies = changes.iter().filter(|change| change.source == member).count() as f64;

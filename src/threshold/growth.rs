@@ -1,17 +1,17 @@
-//! The growth rate of an oscillation from its recorded energy.
+//! Growth rate of an oscillation, computed from its recorded energy.
 //!
 //! Near a minimum the displacement along the top eigenvector settles into p_t = C e^{gamma t} cos(w t + phi) once faster
 //! modes have died. Its energy p_t^2 under two equal smooth windows, one after the other, grows by e^{2 gamma dt} between
-//! them, exactly, whatever gamma; what remains of the cosine is a ripple that a Hann window over n half-periods damps like
-//! 1/n^3. So gamma is known after a few periods, long before anything has visibly grown.
+//! them, exactly, for every gamma. What remains of the cosine is a ripple that a Hann window over n half-periods damps like
+//! 1/n^3. So gamma is known after a few periods, long before the distance has visibly grown.
 
 /// Bins kept at most; twice as many steps make every bin twice as wide.
 const BINS: usize = 2048;
 
-/// Periods of the oscillation that a record must hold before its growth rate means anything. Two crossings a period.
+/// Periods of the oscillation that a record must hold before its growth rate is used. A period has two zero crossings.
 const PERIODS: u32 = 6;
 
-/// What one bin of steps held.
+/// Sums over the steps of one bin.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bin {
     projection: f64,
@@ -19,9 +19,9 @@ struct Bin {
     crossings: u32,
 }
 
-/// Energies of a run, step by step, in bounded memory.
+/// Energies of a run over time, in bounded memory.
 #[derive(Clone, Debug)]
-pub(super) struct Record {
+pub(super) struct EnergyRecord {
     bins: Vec<Bin>,
     /// Steps per bin, a power of two.
     width: u64,
@@ -29,7 +29,7 @@ pub(super) struct Record {
     previous: f64,
 }
 
-/// Growth seen over a record.
+/// Growth rates over a record.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Growth {
     /// gamma of the projection on the top eigenvector, per step.
@@ -38,7 +38,7 @@ pub(super) struct Growth {
     pub distance: f64,
 }
 
-impl Record {
+impl EnergyRecord {
     pub fn new() -> Self {
         Self { bins: Vec::with_capacity(BINS), width: 1, steps: 0, previous: 0.0 }
     }
@@ -71,8 +71,8 @@ impl Record {
         self.steps += 1;
     }
 
-    /// Growth over the last three quarters of the first `steps` steps (the first quarter is left to transients), or `None`
-    /// where that holds too few periods to tell growth from a swing.
+    /// Returns the growth over the last three quarters of the first `steps` steps (the first quarter holds transients), or
+    /// `None` where these have too few periods to tell growth from oscillation.
     pub fn growth(&self, steps: u64) -> Option<Growth> {
         let end = (steps / self.width) as usize;
         let begin = end / 4;
@@ -113,7 +113,7 @@ mod tests {
         fn the_growth_rate_of_a_pure_oscillation_is_found(
             gamma in -2e-3..2e-3f64, angle in 0.03..3.1f64, phase in 0.0..6.2f64, length in 2000u64..9000,
         ) {
-            let mut record = Record::new();
+            let mut record = EnergyRecord::new();
             for t in 0..length {
                 let p = (gamma * t as f64).exp() * (angle * t as f64 + phase).cos();
                 record.push(p, p * p + 1.0);
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn less_than_six_periods_are_no_evidence() {
-        let mut record = Record::new();
+        let mut record = EnergyRecord::new();
         for t in 0..1000 {
             record.push((0.02 * f64::from(t)).cos(), 1.0);
         }

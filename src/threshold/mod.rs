@@ -1,25 +1,25 @@
-//! Measures the threshold of one cell: which learning rates to try, what each run showed, when the answer is tight enough.
+//! Search for the threshold of one cell: which learning rates to try, what each run showed, when the bracket is narrow enough.
 //!
-//! - [`Watch`] follows one run and says what became of it ([`Trial`]): its growth rate gamma and a verdict.
-//! - [`Ensemble`] does so for runs that differ in their randomness alone.
-//! - [`Search`] asks for learning rates, several at once, and closes a bracket around the zero of gamma(lr).
+//! - [`RunMonitor`] observes one run and returns a [`Trial`]: its growth rate gamma and a verdict.
+//! - [`Ensemble`] does so for runs that differ in their random numbers alone.
+//! - [`Search`] asks for learning rates, several at once, and narrows a bracket around the zero of gamma(lr).
 //!
 //! Pure logic over observations: no engine, no files, no clock. A search sees the trials of its own cell alone, so its
-//! answer does not depend on what else ran beside it.
+//! result does not depend on the other runs of the batch.
 
 mod ensemble;
 mod growth;
+mod monitor;
 mod search;
-mod watch;
 mod zero;
 
 use serde::{Deserialize, Serialize};
 
-pub use ensemble::{Beat, Change, Ensemble, EnsembleSpec};
-pub use search::{Bracket, Outcome, Request, Search, Step};
-pub use watch::{Trial, Watch, WatchSpec};
+pub use ensemble::{Change, Ensemble, EnsembleSpec, WindowEnd};
+pub use monitor::{RunMonitor, RunMonitorSpec, Trial};
+pub use search::{Bracket, Request, Search, SearchOutcome, SearchStep};
 
-/// In which sense a run stays at the minimum.
+/// Meaning of "stays at the minimum".
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display, clap::ValueEnum,
 )]
@@ -32,20 +32,20 @@ pub enum Criterion {
     MeanSquare,
     /// almost every small displacement returns (the Lyapunov exponent is negative)
     AlmostSure,
-    /// a run, kicked by its minibatches, stays near the minimum for the whole horizon
+    /// a run, pushed about by its minibatches, stays near the minimum for the whole horizon
     Escape,
 }
 
 impl Criterion {
-    /// Whether it is about an ensemble of runs.
+    /// Whether the criterion needs an ensemble of runs.
     pub fn is_statistical(self) -> bool {
         matches!(self, Self::MeanSquare | Self::AlmostSure)
     }
 }
 
-/// A seed from two.
+/// Combines two seeds into one.
 pub fn mix(a: u64, b: u64) -> u64 {
-    // splitmix64's finaliser (Steele, Lea and Flood 2014): close seeds give streams that have nothing in common.
+    // splitmix64's finaliser (Steele, Lea and Flood 2014): close seeds give independent streams.
     let mut z = a.wrapping_add((b.wrapping_add(1)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

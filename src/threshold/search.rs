@@ -1,43 +1,43 @@
-//! Closes a bracket around a cell's threshold by asking for runs at several learning rates at once.
+//! Search for a cell's threshold: narrows a bracket by asking for runs at several learning rates at once.
 
 use super::Criterion;
-use super::watch::Trial;
+use super::monitor::Trial;
 use super::zero::{Zero, zero};
 use crate::table::Verdict;
 
-/// First learning rates, as multiples of the guess: close enough for a straight line, far enough for clear signs.
+/// First learning rates, as multiples of the guess: close enough for gamma(lr) to be straight, far enough for clear signs.
 const SURVEY: [f64; 4] = [0.90, 0.97, 1.03, 1.10];
 
-/// First learning rates where growth rates are averages, which tell signs apart only at a distance.
+/// First learning rates where growth rates are averages, whose signs are clear only farther from the threshold.
 const WIDE: [f64; 4] = [0.70, 0.90, 1.12, 1.40];
 
 /// First learning rates where only escape is seen (no growth rates to interpolate).
 const COARSE: [f64; 4] = [0.45, 0.67, 1.0, 1.5];
 
-/// Width of a bracket, in units of the tolerance, within which a confidence interval counts.
+/// Width of a bracket, in units of the tolerance, up to which its confidence interval is trusted.
 const CLOSE_BY: f64 = 3.0;
 
-/// Half the width, in units of the tolerance, at which a bracket is laid around the interpolated zero.
+/// Half width, in units of the tolerance, of the bracket that is placed around the interpolated zero.
 const HALF_WIDTH: f64 = 0.4;
 
-/// The same where growth rates are averages: it is then the confidence interval that must be narrow, and runs farther
-/// away, whose signs show sooner, make it so at less cost.
+/// The same where growth rates are averages. There the confidence interval must be narrow, and runs farther away, whose
+/// signs are clear sooner, narrow it at less cost.
 const HALF_INTERVAL: f64 = 0.8;
 
-/// Rounds of learning rates after which a search gives up.
+/// Rounds of learning rates after which a search ends without a result.
 const ROUNDS: u32 = 16;
 
-/// Runs without a verdict after which a search gives up: their cost is the whole horizon each.
+/// Undecided runs after which a search ends: each costs the whole horizon.
 const UNDECIDED: usize = 4;
 
-/// How far two growth rates may differ and still count as agreed, where the sign alone is wanted.
+/// Relative difference up to which two growth rates agree, where only the sign is needed.
 const SIGN: f64 = 0.25;
 
-/// A run that the search wants.
+/// Run that the search asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Request {
     pub lr: f64,
-    /// See [`super::WatchSpec::agreement`].
+    /// See [`super::RunMonitorSpec::agreement`].
     pub agreement: f64,
 }
 
@@ -52,20 +52,20 @@ pub struct Bracket {
     pub interval: Option<(f64, f64)>,
 }
 
-/// How a search ended.
+/// Result of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Outcome {
+pub struct SearchOutcome {
     pub bracket: Bracket,
     /// Whether the relative width of the bracket, or that of the confidence interval inside it, is within the tolerance.
     pub measured: bool,
 }
 
-/// What to do next.
+/// Next action of a search.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
+pub enum SearchStep {
     /// Run these, then [`Search::record`] each and ask again when all are in.
     Ask(Vec<Request>),
-    Done(Outcome),
+    Done(SearchOutcome),
 }
 
 /// The search for one cell's threshold.
@@ -95,13 +95,13 @@ impl Search {
         self.trials.push(trial);
     }
 
-    /// The next round of learning rates, or the outcome. Call when every run asked for has been recorded.
-    pub fn step(&mut self) -> Step {
+    /// Returns the next round of learning rates, or the result. To be called when every requested run has been recorded.
+    pub fn step(&mut self) -> SearchStep {
         let bracket = self.bracket();
         let measured = self.width(&bracket) <= self.tolerance;
         let undecided = self.trials.iter().filter(|trial| trial.verdict == Verdict::Undecided).count();
         if measured || self.rounds == ROUNDS || undecided >= UNDECIDED {
-            return Step::Done(Outcome { bracket, measured });
+            return SearchStep::Done(SearchOutcome { bracket, measured });
         }
         self.rounds += 1;
         let wanted: Vec<f64> = match (bracket.stable, bracket.unstable) {
@@ -119,9 +119,9 @@ impl Search {
         let fresh = |lr: &f64| lr.is_finite() && *lr > 0.0 && self.trials.iter().all(|trial| trial.lr != *lr);
         let requests: Vec<Request> = wanted.into_iter().filter(fresh).map(|lr| Request { lr, agreement }).collect();
         if requests.is_empty() {
-            return Step::Done(Outcome { bracket, measured });
+            return SearchStep::Done(SearchOutcome { bracket, measured });
         }
-        Step::Ask(requests)
+        SearchStep::Ask(requests)
     }
 
     fn first(&self) -> [f64; 4] {
@@ -132,8 +132,7 @@ impl Search {
         }
     }
 
-    /// The bracket that all trials together give: the smallest learning rate that was unstable, and the largest below it
-    /// that was stable.
+    /// Returns the bracket of all trials: the smallest unstable learning rate, and the largest stable one below it.
     fn bracket(&self) -> Bracket {
         let lrs = |wanted: fn(Verdict) -> bool| self.trials.iter().filter(move |t| wanted(t.verdict)).map(|t| t.lr);
         let unstable = lrs(|v| matches!(v, Verdict::Escaped | Verdict::Diverged)).min_by(f64::total_cmp);
@@ -152,7 +151,7 @@ impl Search {
             (Some(stable), Some(unstable), Some(threshold)) => {
                 let bracket_width = (unstable - stable) / threshold;
                 match bracket.interval {
-                    // An interval is to be believed only if gamma(lr) was seen close by, where it is nearly straight.
+                    // An interval is trusted only if gamma(lr) was measured close to the zero, where it is nearly straight.
                     Some((low, high)) => bracket_width.min((high - low) / threshold).max(bracket_width / CLOSE_BY),
                     None => bracket_width,
                 }
@@ -161,8 +160,8 @@ impl Search {
         }
     }
 
-    /// Learning rates inside a bracket that is still too wide: both ends of a narrow one around the interpolated zero, or,
-    /// without growth rates or when interpolation has stopped helping, evenly spaced ones.
+    /// Returns learning rates inside a bracket that is still too wide: both ends of a narrow one around the interpolated
+    /// zero, or evenly spaced ones where there are no growth rates or interpolation no longer helps.
     fn inside(&self, stable: f64, unstable: f64) -> Vec<f64> {
         let inside = |lr: &f64| *lr > stable && *lr < unstable;
         if let Some(Zero { lr: zero, .. }) = zero(&self.trials).filter(|zero| inside(&zero.lr))
@@ -184,12 +183,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A cell whose growth rate is gamma(lr), known exactly.
-    fn run(search: &mut Search, gamma: impl Fn(f64) -> f64, shown: bool) -> (Outcome, usize) {
+    /// Search of a cell whose growth rate is gamma(lr), known exactly.
+    fn run(search: &mut Search, gamma: impl Fn(f64) -> f64, shown: bool) -> (SearchOutcome, usize) {
         loop {
             match search.step() {
-                Step::Done(outcome) => return (outcome, search.trials().len()),
-                Step::Ask(requests) => {
+                SearchStep::Done(outcome) => return (outcome, search.trials().len()),
+                SearchStep::Ask(requests) => {
                     for Request { lr, .. } in requests {
                         let growth = gamma(lr);
                         let verdict = if growth > 0.0 { Verdict::Escaped } else { Verdict::Stable };

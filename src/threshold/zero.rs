@@ -1,18 +1,18 @@
-//! Where the growth rate is zero: from exactly known growth rates by interpolation, from averaged ones by regression.
+//! Zero of the growth rate: by interpolation where growth rates are exact, by regression where they are averages.
 
 use super::Trial;
 use nalgebra::{DMatrix, DVector};
 
-/// Trials that a regression uses at most: those of smallest |gamma|.
+/// Most trials that a regression uses: those of smallest |gamma|.
 const MOST: usize = 8;
 
-/// How far a parabola may be from gamma(ln lr), as a fraction of gamma: keeps far trials, however exact, from deciding.
+/// Assumed error of the parabola, as a fraction of gamma: keeps trials far from the zero from dominating the fit.
 const BEND: f64 = 0.1;
 
 /// Half the width of a 95 % interval, in standard errors.
 const INTERVAL: f64 = 1.96;
 
-/// The learning rate at which nothing grows.
+/// Learning rate at which the growth rate is zero.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Zero {
     pub lr: f64,
@@ -20,11 +20,11 @@ pub struct Zero {
     pub interval: Option<(f64, f64)>,
 }
 
-/// The zero of gamma(lr); `None` unless trials lie on both sides of it.
+/// Returns the zero of gamma(lr), or `None` unless trials lie on both sides of it.
 pub fn zero(trials: &[Trial]) -> Option<Zero> {
-    let mut known: Vec<Point> = trials.iter().filter_map(Point::of).collect();
+    let mut known: Vec<GrowthPoint> = trials.iter().filter_map(GrowthPoint::of).collect();
     known.sort_by(|a, b| a.gamma.abs().total_cmp(&b.gamma.abs()));
-    let both = |points: &[Point]| points.iter().any(|p| p.gamma < 0.0) && points.iter().any(|p| p.gamma > 0.0);
+    let both = |points: &[GrowthPoint]| points.iter().any(|p| p.gamma < 0.0) && points.iter().any(|p| p.gamma > 0.0);
     if known.iter().all(|point| point.error == 0.0) {
         known.truncate(3);
         return both(&known).then(|| interpolated(&known)).flatten();
@@ -34,20 +34,20 @@ pub fn zero(trials: &[Trial]) -> Option<Zero> {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Point {
+struct GrowthPoint {
     ln_lr: f64,
     gamma: f64,
     error: f64,
 }
 
-impl Point {
+impl GrowthPoint {
     fn of(trial: &Trial) -> Option<Self> {
         Some(Self { ln_lr: trial.lr.ln(), gamma: trial.growth?, error: trial.error.unwrap_or(0.0) })
     }
 }
 
-/// ln(lr) as a function of gamma through all points, evaluated at gamma = 0.
-fn interpolated(points: &[Point]) -> Option<Zero> {
+/// Interpolates ln(lr) as a polynomial in gamma through all points, and evaluates it at gamma = 0.
+fn interpolated(points: &[GrowthPoint]) -> Option<Zero> {
     let terms = points.iter().enumerate().map(|(i, point)| {
         let others = points.iter().enumerate().filter(|(j, _)| *j != i);
         point.ln_lr * others.map(|(_, other)| other.gamma / (other.gamma - point.gamma)).product::<f64>()
@@ -56,15 +56,15 @@ fn interpolated(points: &[Point]) -> Option<Zero> {
     lr.is_finite().then_some(Zero { lr, interval: None })
 }
 
-/// gamma as a parabola in ln(lr) (a line through fewer than four points) by weighted least squares; its zero next to the
-/// trial of smallest |gamma|, and the zero's standard error by the delta method.
-fn regressed(points: &[Point]) -> Option<Zero> {
+/// Fits gamma as a parabola in ln(lr) (a line with fewer than four points) by weighted least squares. Returns its zero next
+/// to the trial of smallest |gamma|, with the zero's standard error by the delta method.
+fn regressed(points: &[GrowthPoint]) -> Option<Zero> {
     let origin = points[0].ln_lr;
     let order = if points.len() < 4 { 2 } else { 3 };
     let scale = points.iter().map(|p| (p.ln_lr - origin).abs()).fold(0.0, f64::max);
     let design =
         DMatrix::from_fn(points.len(), order, |row, power| ((points[row].ln_lr - origin) / scale).powi(power as i32));
-    let weight = |p: &Point| 1.0 / (p.error * p.error + (BEND * p.gamma).powi(2));
+    let weight = |p: &GrowthPoint| 1.0 / (p.error * p.error + (BEND * p.gamma).powi(2));
     let weighted = DMatrix::from_fn(points.len(), order, |row, power| design[(row, power)] * weight(&points[row]));
     let target = DVector::from_fn(points.len(), |row, _| points[row].gamma);
     let covariance = (design.transpose() * &weighted).try_inverse()?;
@@ -77,7 +77,7 @@ fn regressed(points: &[Point]) -> Option<Zero> {
     (ln_lr.is_finite() && error.is_finite()).then_some(Zero { lr: ln_lr.exp(), interval: Some(interval) })
 }
 
-/// Zero next to the origin of a line or parabola, and the slope there.
+/// Returns the zero next to the origin of a line or parabola, and the slope there.
 fn root(fit: &[f64]) -> Option<(f64, f64)> {
     let (c, b) = (fit[0], fit[1]);
     let a = fit.get(2).copied().unwrap_or(0.0);

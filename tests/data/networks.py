@@ -3,7 +3,7 @@
     python3 networks.py > networks.csv
 
 The models are written here from their papers and the reference code of the theory's paper, with PyTorch's own layers; the
-test (tests/networks.rs) fills the same formula into tauscope's. Columns: model, quantity, index, value.
+test (tests/suite/networks.rs) fills the same formula into tauscope's. Columns: model, quantity, index, value.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The files of NumPy that tests/data/main.rs reads: plain.npz and compressed.npz.
+"""The files of NumPy that tests/suite/data_files reads: plain.npz and compressed.npz.
 
     python3 tests/data/npz.py
 

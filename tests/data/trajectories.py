@@ -1,4 +1,4 @@
-"""Trajectories of every update rule on f(x) = x^2 / 2, for tests/trajectory.rs. Standard library only.
+"""Trajectories of every update rule on f(x) = x^2 / 2, for tests/suite/trajectory.rs. Standard library only.
 
     python3 tests/data/trajectories.py > tests/data/trajectories.csv
 

@@ -14,7 +14,7 @@ use tauscope::engine::{
 use tauscope::minimum;
 use tauscope::plan::{Cell, SweepPlan};
 use tauscope::sweep::Sweep;
-use tauscope::threshold::{Outcome, Trial};
+use tauscope::threshold::{SearchOutcome, Trial};
 
 /// The CPU engine with a number of lanes of its own, and of blocks in flight, whose device fails at a given block.
 struct Limited {
@@ -106,7 +106,7 @@ fn sweep(flags: &[&str]) -> (Sweep, Vec<(Cell, f64)>) {
 }
 
 /// What each cell came to, by its index, where it was finished.
-type Results = Vec<Option<(Outcome, Vec<Trial>)>>;
+type Results = Vec<Option<(SearchOutcome, Vec<Trial>)>>;
 
 /// What a sweep came to.
 struct Measured {

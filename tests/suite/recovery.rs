@@ -16,7 +16,7 @@ use tauscope::engine::{
 use tauscope::minimum;
 use tauscope::plan::{Cell, SweepPlan};
 use tauscope::sweep::Sweep;
-use tauscope::threshold::{Outcome, Trial};
+use tauscope::threshold::{SearchOutcome, Trial};
 
 /// Lanes that the engine believes to have.
 const LANES: usize = 20;
@@ -152,7 +152,7 @@ impl Wave for FrailWave {
 }
 
 /// What each cell came to, by its index, where it was finished.
-type Results = Vec<Option<(Outcome, Vec<Trial>)>>;
+type Results = Vec<Option<(SearchOutcome, Vec<Trial>)>>;
 
 /// The results, what was mended, and how the sweep ended.
 fn measure(engine: &Frail) -> (Results, Vec<String>, anyhow::Result<()>) {

@@ -1,4 +1,4 @@
-//! The roofs of the processor: all threads at once, with the widest instructions that it has.
+//! Peak speed of the processor: all threads at once, with its widest instructions.
 
 use super::ROUNDS;
 use pulp::{Arch, Simd, WithSimd};
@@ -6,11 +6,10 @@ use rayon::prelude::*;
 use std::hint::black_box;
 use std::time::Instant;
 
-/// Multiply-adds in a chain: a round takes about ten milliseconds, beside which it does not count how long a thread takes
-/// to wake.
+/// Multiply-adds in a chain: a round takes about ten milliseconds, much longer than a thread takes to start.
 const LINKS: usize = 1 << 22;
 
-/// Words of the source of a copy, over all threads: 128 MiB, several times any processor's share of its last cache.
+/// Words of the source of a copy, over all threads: 128 MiB, several times larger than the last cache.
 const WORDS: usize = 1 << 24;
 
 pub fn flops_per_s(double: bool) -> f64 {
@@ -32,7 +31,7 @@ pub fn bytes_per_s() -> f64 {
     })
 }
 
-/// The most work per second over [`ROUNDS`] calls, each of which says how much it did. One more before them warms up.
+/// Returns the most work per second over [`ROUNDS`] calls, each of which returns its amount of work. A first call warms up.
 fn best(mut work: impl FnMut() -> u64) -> f64 {
     work();
     let rates = (0..ROUNDS).map(|_| {
@@ -43,10 +42,10 @@ fn best(mut work: impl FnMut() -> u64) -> f64 {
     rates.fold(0.0, f64::max)
 }
 
-/// Independent chains of fused multiply-adds: as many as hide the latency of each other, few enough for 16 registers.
+/// Independent chains of fused multiply-adds: enough to hide each other's latency, few enough for 16 registers.
 const CHAINS: usize = 12;
 
-/// A thread's share of the arithmetic; its result is the number of floating-point operations done.
+/// One thread's arithmetic; returns the number of floating-point operations.
 #[derive(Clone, Copy)]
 struct Chains {
     double: bool,
@@ -59,7 +58,7 @@ impl WithSimd for Chains {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> u64 {
-        // Towards the fixed point 1: neither overflow nor subnormal numbers, and nothing a compiler could foresee.
+        // Converges to 1: no overflow, no subnormal numbers, and nothing that the compiler could compute in advance.
         let (factor, term) = (black_box(0.5), black_box(0.5));
         let lanes = if self.double {
             let (factor, term) = (simd.splat_f64s(factor), simd.splat_f64s(term));

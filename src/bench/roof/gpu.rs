@@ -1,4 +1,4 @@
-//! The roofs of an adapter: the kernels `peak` and `copy`.
+//! Peak speed of an adapter, measured with the kernels `peak` and `copy`.
 
 use super::ROUNDS;
 use crate::engine::EngineError;
@@ -6,22 +6,22 @@ use crate::engine::gpu::device::Dispatch;
 use crate::engine::gpu::device::{Buffer, Device};
 use crate::kernels::{LaneStep, copy, peak};
 
-/// A dispatch that takes this long, seconds, is long enough: the clock's ticks and the launch are a small part of it.
+/// Shortest useful duration of a dispatch, seconds: the clock's resolution and the launch are a small part of it.
 const LONG: f64 = 5e-3;
 
-/// Workgroups of `peak`: some millions of invocations fill any device many times over.
+/// Workgroups of `peak`: millions of invocations, many times more than any device runs at once.
 const PEAK_GROUPS: u32 = 8192;
 
 /// Workgroups of `copy`.
 const COPY_GROUPS: u32 = 4096;
 
-/// Rounds of the loop of `peak` at most.
+/// Most rounds of the loop of `peak`.
 const MOST_LINKS: u32 = 1 << 14;
 
-/// Bytes of the source of a copy at most: ten times any adapter's cache.
+/// Most bytes of the source of a copy: ten times any adapter's cache.
 const MOST_BYTES: u64 = 512 << 20;
 
-/// The one lane of both kernels, which is busy.
+/// Returns the step of the single lane of both kernels, which is busy.
 fn lane_steps(device: &Device) -> Buffer {
     device.buffer_of("lane_steps", &[LaneStep { busy: 1, ..LaneStep::default() }])
 }
@@ -54,7 +54,7 @@ pub fn bytes_per_s(device: &Device) -> Result<f64, EngineError> {
     Ok((2 * bytes) as f64 / shortest(device, &dispatch)?)
 }
 
-/// The least of [`ROUNDS`] times, seconds, after a round that warms up.
+/// Returns the shortest of [`ROUNDS`] times, seconds, after a round that warms up.
 fn shortest(device: &Device, dispatch: &Dispatch) -> Result<f64, EngineError> {
     device.time(std::slice::from_ref(dispatch))?;
     let mut least = f64::INFINITY;

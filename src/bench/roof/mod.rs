@@ -1,6 +1,6 @@
-//! What the machine could do at best, measured: fused multiply-adds on registers, and copies between large buffers.
+//! Peak speed of the machine, measured: fused multiply-adds on registers, and copies between large buffers.
 //!
-//! Both are upper bounds that a kernel is held against, so the best of several rounds counts, and not their median.
+//! Both are upper bounds that kernels are compared with, so the best of several rounds is taken, not their median.
 
 mod cpu;
 mod gpu;
@@ -10,7 +10,7 @@ use crate::engine::gpu::{AdapterChoice, Gpu};
 use crate::engine::{EngineError, EngineInfo};
 use serde::Serialize;
 
-/// The two roofs of a roofline.
+/// Peak of arithmetic and of memory: the two limits of a roofline.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Roof {
     /// Floating-point operations per nanosecond; a fused multiply-add counts two.
@@ -19,14 +19,14 @@ pub struct Roof {
     pub copy_gb_per_s: f64,
 }
 
-/// Measurements of each roof.
+/// Measurements of each peak.
 const ROUNDS: usize = 12;
 
 impl Roof {
-    /// That of the processor or adapter that an engine computes on, in its precision.
+    /// Measures the processor or adapter of an engine, in its precision.
     ///
     /// # Errors
-    /// Where the adapter cannot be opened, or fails.
+    /// Where the adapter cannot be opened or fails.
     pub fn of(info: &EngineInfo) -> Result<Self, EngineError> {
         match info.engine.as_str() {
             "gpu" => Self::of_gpu(Gpu::open(&AdapterChoice::Named(info.adapter.clone()))?.device()),
@@ -34,15 +34,15 @@ impl Roof {
         }
     }
 
-    /// That of all of rayon's threads together; in f64 where `double`, else in f32.
+    /// Measures all threads of rayon together; in f64 where `double`, else in f32.
     pub fn of_cpu(double: bool) -> Self {
         Self { peak_gflops: cpu::flops_per_s(double) / 1e9, copy_gb_per_s: cpu::bytes_per_s() / 1e9 }
     }
 
-    /// That of an adapter, in f32.
+    /// Measures an adapter, in f32.
     ///
     /// # Errors
-    /// Where it fails.
+    /// Where the adapter fails.
     pub fn of_gpu(device: &Device) -> Result<Self, EngineError> {
         Ok(Self { peak_gflops: gpu::flops_per_s(device)? / 1e9, copy_gb_per_s: gpu::bytes_per_s(device)? / 1e9 })
     }

@@ -164,10 +164,10 @@ pub fn run(args: &StepArgs) -> Result<()> {
     let workload = args.workload()?;
     let ChosenEngine { engine, why } = super::open(&args.engine)?;
     let roof = Roof::of(engine.info())?;
-    let Measured { config_steps_per_s, path, waves, planned_bytes, resident_bytes, outcome } =
+    let Measured { config_steps_per_s, path, waves, planned_bytes, resident_bytes, state } =
         measure(&workload, &*engine, args.rounds)?;
     if let Some(path) = &args.export {
-        export::write(path, &workload, &outcome)?;
+        export::write(path, &workload, &state)?;
     }
     let Spread { median, least, most } = config_steps_per_s;
     let flops = workload.flops_of_step();

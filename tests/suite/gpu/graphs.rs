@@ -300,11 +300,16 @@ fn a_model_that_does_not_fit_is_refused_with_numbers_and_advice() {
 
 #[test]
 fn a_large_step_is_cut_into_pieces() {
-    let network = problem(Named::Lenet.graph(Shape::new(1, 28, 28), CLASSES).unwrap(), 70);
-    let spec = WaveSpec { block: 3, ..wave_of(network, Some(64), 8) };
-    let runs: Vec<Run> = (0..8).map(|seed| a_run(&spec, RuleKind::HeavyBall, 1, seed)).collect();
-    // 416,520 products of each of 64 samples, thrice, in 8 lanes: more than a software adapter is given at first.
-    let found = advance(gpu(), &spec, &runs, 2);
-    let alone = advance(gpu(), &spec, &runs[3..4], 2);
-    assert_eq!(bits(&found[3]), bits(&alone[0]));
+    let (lanes, rows) = (8, 13);
+    let network = problem(graph(MODELS[0].0, MODELS[0].1), 20);
+    // A multiplication and an addition for each product, forward and in both directions backward.
+    let step = (lanes * rows * 6 * network.model.graph.products()) as u64;
+    let options = Options { checks: Checks::Bounds, cache: None, first_submit: Some(step / 5), ..Options::default() };
+    let cut = Gpu::open_with(&AdapterChoice::Any, options).unwrap();
+    let spec = WaveSpec { block: 3, ..wave_of(network, Some(rows), lanes) };
+    let runs: Vec<Run> = (0..lanes as u64).map(|seed| a_run(&spec, RuleKind::HeavyBall, 1, seed)).collect();
+    let (found, whole) = (advance(&cut, &spec, &runs, 3), advance(gpu(), &spec, &runs, 3));
+    for (found, whole) in found.iter().zip(&whole) {
+        assert_eq!(bits(found), bits(whole));
+    }
 }

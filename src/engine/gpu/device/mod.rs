@@ -90,12 +90,15 @@ pub struct Options {
     pub cache: Option<PathBuf>,
     /// How waves may make their steps.
     pub paths: Paths,
+    /// Floating-point operations that the first submit may hold, instead of what suits the kind of device: with a small
+    /// number tests see steps cut into several submits without a network that is slow to compute.
+    pub first_submit: Option<u64>,
 }
 
 impl Default for Options {
     /// With the cache where the environment says.
     fn default() -> Self {
-        Self { checks: Checks::default(), cache: cache::directory(), paths: Paths::default() }
+        Self { checks: Checks::default(), cache: cache::directory(), paths: Paths::default(), first_submit: None }
     }
 }
 
@@ -237,6 +240,7 @@ pub struct Device {
     info: EngineInfo,
     pub(super) checks: Checks,
     limits: Limits,
+    first_submit: Option<u64>,
     fault: Arc<Fault>,
     watchdog: Arc<Watchdog>,
     pub(super) pipelines: Arc<Mutex<Pipelines>>,
@@ -276,7 +280,8 @@ impl Device {
             checks: <&str>::from(checks).into(),
         };
         let (watchdog, pipelines, made) = Default::default();
-        Ok(Self { handle, queue, info, checks, limits, fault, watchdog, pipelines, cache, made })
+        let first_submit = options.first_submit;
+        Ok(Self { handle, queue, info, checks, limits, first_submit, fault, watchdog, pipelines, cache, made })
     }
 
     pub fn info(&self) -> &EngineInfo {
@@ -290,7 +295,7 @@ impl Device {
     /// What plans must keep to. Mesa's software rasteriser ends loops that turn too often; no hardware is known to.
     pub(super) fn bounds(&self) -> Bounds<'_> {
         let (turns, work) = if self.is_software() { (MOST_TURNS, MOST_SOFTWARE_WORK) } else { (usize::MAX, MOST_WORK) };
-        Bounds { limits: &self.limits, turns, work }
+        Bounds { limits: &self.limits, turns, work: self.first_submit.unwrap_or(work) }
     }
 
     /// Whether it is a program on the processor.
