@@ -37,7 +37,7 @@ const MODELS: [(Shape, &str); 7] = [
 ];
 
 /// Random images; `test` ones too.
-fn problem(graph: Graph, samples: usize) -> Network {
+pub fn problem(graph: Graph, samples: usize) -> Network {
     let data = |seed: u64, samples: usize| Dataset {
         inputs: super::lanes::uniform(seed, samples * graph.input.elements()),
         labels: (0..samples as u32).map(|row| (row * row + 1) % CLASSES as u32).collect(),
@@ -48,12 +48,12 @@ fn problem(graph: Graph, samples: usize) -> Network {
     Network { test: Some(data(2, 2 * samples + 5)), ..network }
 }
 
-fn graph(shape: Shape, layers: &str) -> Graph {
+pub fn graph(shape: Shape, layers: &str) -> Graph {
     layers.replace("dense(nobias)", "dense(3,nobias)").parse::<Layers>().unwrap().graph(shape, CLASSES).unwrap()
 }
 
 /// A wave whose landmarks are arbitrary and whose runs start as the model does.
-fn wave_of(network: Network, batch: Option<usize>, lanes: usize) -> WaveSpec {
+pub fn wave_of(network: Network, batch: Option<usize>, lanes: usize) -> WaveSpec {
     let spec = spec(Problem::Network(network), batch, lanes);
     WaveSpec { needs: Needs { centred: false, evaluation: true, ..spec.needs }, ..spec }
 }

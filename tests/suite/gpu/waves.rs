@@ -108,7 +108,7 @@ fn example(kind: ScheduleKind) -> Schedule {
 }
 
 /// Every rule under every delay process that it admits.
-fn all_runs(spec: &WaveSpec) -> Vec<Run> {
+pub fn all_runs(spec: &WaveSpec) -> Vec<Run> {
     let quadratic = spec.problem.curvature().is_some();
     let schedules: Vec<Schedule> = [0, 1].map(in_turn).into_iter().chain(ScheduleKind::iter().map(example)).collect();
     let rules = RuleKind::iter().filter(|kind| quadratic || kind.definition().locality != Locality::ScalesWithHessian);
@@ -120,7 +120,7 @@ fn all_runs(spec: &WaveSpec) -> Vec<Run> {
 }
 
 /// The GPU engine on each of the paths that a wave can take.
-fn paths(spec: &WaveSpec) -> Vec<(&'static str, Gpu)> {
+pub fn paths(spec: &WaveSpec) -> Vec<(&'static str, Gpu)> {
     let paths = [("layered", gpu().with_paths(Paths::Layered)), ("fused", gpu().with_paths(Paths::Fused))];
     let found: Vec<_> = paths.into_iter().filter(|(_, gpu)| gpu.path(spec).is_ok()).collect();
     assert_eq!(found.len(), if spec.problem.samples().is_some() { 2 } else { 1 });
