@@ -39,6 +39,8 @@ pub struct Progress<'a> {
     pub epoch: Option<(u64, u64)>,
     /// What the device failed at, and what was done about it.
     pub mended: &'a [String],
+    /// What a user should know of the checkpoints: files that are damaged, a disk that is full.
+    pub told: &'a [String],
 }
 
 /// One reading.

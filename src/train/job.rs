@@ -146,6 +146,6 @@ impl Job for TrainJob {
             }
             finish(&entry)
         };
-        self.training.train(engine, rest, &mut finished, watch)
+        self.training.train(engine, rest, None, &mut finished, watch)
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! - [`Training`]: a plan with its data, its model and its runs
 //! - `ride`: the runs of one wave, epoch by epoch
+//! - `checkpoint`: where those runs are, and how they go on from there
 //! - [`Sharpness`]: lambda_max of the objective, at the end or along the way
 //! - [`rows`]: outcomes as the rows of the results folder, and the groups that repeat under several seeds
 //!
 //! Not here: thresholds of stability around a minimum ([`crate::sweep`]), nor files.
 
+mod checkpoint;
 mod job;
 mod ride;
 mod rows;
@@ -22,59 +24,123 @@ pub use task::{Member, Training};
 
 use crate::engine::pump::BLOCK;
 use crate::engine::{Engine, EngineError, Needs, WaveSpec};
+use crate::session::checkpoint::Checkpoints;
 use crate::session::progress::Progress;
 use crate::session::recovery::Recovery;
-use anyhow::{Error, Result};
-use ride::ride;
-use std::collections::BTreeMap;
+use anyhow::Result;
+use checkpoint::Keeper;
+use ride::{WaveRuns, ride};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 impl Training {
-    /// Trains the runs `asked`, given by their places in [`Training::runs`], on `engine`. `finished` is called once for every
-    /// run, in the order in which they end. `watched` is called after every block; where it breaks, the rest is left.
+    /// Trains the runs `asked`, given by their places in [`Training::runs`], on `engine`. `finished` is called once for each of them, in the order in
+    /// which they end. `watched` is called after every block; where it breaks, the rest is left.
+    ///
+    /// With `checkpoints`, runs go on from the newest that there is, as far as it holds them, and another one is made whenever it
+    /// is due, and when `watched` breaks. Runs that are over leave it at the next one; whoever keeps the results leaves them out
+    /// of `asked` when a training is resumed, and removes the checkpoints at the end. After a device has failed, runs go on from
+    /// the newest checkpoint too.
     ///
     /// # Errors
-    /// Where the runs do not fit the device, the device fails, or `finished` does.
+    /// Where the runs do not fit the device, the device fails, or `finished` does; where a checkpoint cannot be read, or is that
+    /// of something else.
     pub fn train(
         &self,
         engine: &dyn Engine,
         asked: &[usize],
+        checkpoints: Option<&mut Checkpoints>,
         finished: &mut dyn FnMut(usize, Outcome) -> Result<()>,
         watched: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
         let mut recovery = Recovery::new(engine);
-        let (mut config_steps, mut waiting) = (0, self.config_steps(asked));
-        for (spec, runs) in self.groups(engine, asked)? {
-            let mut rest = &runs[..];
-            while !rest.is_empty() {
-                let spec = WaveSpec { lanes: rest.len(), ..spec.clone() };
-                let lanes = recovery.lanes(recovery.engine().capacity(&spec)?, 1);
-                let (now, later) = rest.split_at(lanes);
-                let theirs = self.steps(spec.batch) * lanes as u64;
-                let mut watch = |reach: ride::Reach| {
-                    config_steps += reach.steps;
-                    let left = waiting - theirs + reach.left;
-                    watched(Progress {
-                        alive: reach.lanes,
-                        config_steps,
-                        left: Some(left),
-                        epoch: Some((reach.epoch, self.plan.options.epochs)),
-                        mended: recovery.mended(),
-                    })
-                };
-                match ride(self, recovery.engine(), WaveSpec { lanes, ..spec }, now, &mut watch) {
-                    Ok(ControlFlow::Continue(outcomes)) => {
-                        now.iter().zip(outcomes).try_for_each(|(run, outcome)| finished(*run, outcome))?;
-                        waiting -= theirs;
-                        rest = later;
+        let mut keeper = Keeper::new(checkpoints);
+        let mut pending: BTreeSet<usize> = asked.iter().copied().collect();
+        keeper.read(&pending)?;
+        let mut waves = self.waves(engine, &pending, &keeper)?;
+        let (mut config_steps, mut waiting) = (0, self.steps_of(&waves));
+        while let Some(group) = waves.pop_front() {
+            let spec = WaveSpec { lanes: group.runs.len(), ..group.spec.clone() };
+            let lanes = recovery.lanes(recovery.engine().capacity(&spec)?, 1);
+            let (now, later) = group.runs.split_at(lanes);
+            let of = |runs: &[usize]| WaveRuns { spec: WaveSpec { lanes: runs.len(), ..spec.clone() }, runs: runs.into(), ..group };
+            let present = of(now);
+            if !later.is_empty() {
+                waves.push_front(of(later));
+            }
+            let theirs = self.steps_of([&present]);
+            let mut watch = |reach: ride::Reach| {
+                config_steps += reach.steps;
+                let left = waiting - theirs + reach.left;
+                watched(Progress {
+                    alive: reach.lanes,
+                    config_steps,
+                    left: Some(left),
+                    epoch: Some((reach.epoch, self.plan.options.epochs)),
+                    mended: recovery.mended(),
+                    told: reach.told,
+                })
+            };
+            match ride(self, recovery.engine(), &present, &mut keeper, &mut watch) {
+                Ok(ControlFlow::Continue(outcomes)) => {
+                    for (run, outcome) in now.iter().zip(outcomes) {
+                        finished(*run, outcome)?;
+                        pending.remove(run);
                     }
-                    Ok(ControlFlow::Break(())) => return Ok(()),
-                    Err(error) => recovery.mend(Error::new(error), lanes, 1)?,
+                    waiting -= theirs;
+                }
+                Ok(ControlFlow::Break(())) => return Ok(()),
+                Err(error) => {
+                    recovery.mend(error, lanes, 1)?;
+                    keeper.read(&pending)?;
+                    waves = self.waves(recovery.engine(), &pending, &keeper)?;
+                    waiting = self.steps_of(&waves);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Runs that share a wave, those that have come far first.
+    fn waves(
+        &self,
+        engine: &dyn Engine,
+        pending: &BTreeSet<usize>,
+        keeper: &Keeper,
+    ) -> Result<VecDeque<WaveRuns>, EngineError> {
+        let mut waves = Vec::new();
+        for (spec, runs) in self.groups(engine, &pending.iter().copied().collect::<Vec<_>>())? {
+            let mut by_step: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+            for run in runs {
+                by_step.entry(keeper.step(run)).or_default().push(run);
+            }
+            waves.extend(by_step.into_iter().map(|(step, runs)| WaveRuns { spec: spec.clone(), runs, step }));
+        }
+        waves.sort_by_key(|group| std::cmp::Reverse(group.step > 0));
+        Ok(waves.into())
+    }
+
+    /// Steps to come, if no run diverges.
+    fn steps_of<'a>(&self, waves: impl IntoIterator<Item = &'a WaveRuns>) -> u64 {
+        let of = |group: &WaveRuns| group.runs.len() as u64 * (self.steps(group.spec.batch) - group.step);
+        waves.into_iter().map(of).fold(0, u64::saturating_add)
+    }
+
+    /// Bytes of a checkpoint, about, by engine: most that the runs of one wave write. Two are kept, and a third is written
+    /// before the older one is removed.
+    ///
+    /// # Errors
+    /// As [`Engine::capacity`].
+    pub fn checkpoint_bytes(&self, engine: &dyn Engine) -> Result<u64, EngineError> {
+        let mut most = 0;
+        for (spec, runs) in self.groups(engine, &self.all())? {
+            let lanes = engine.capacity(&spec)?;
+            let bytes = |run: usize| engine.checkpoint_bytes(&WaveSpec { needs: self.needs(run), ..spec.clone() });
+            let waves = runs.chunks(lanes).map(|runs| runs.iter().map(|run| bytes(*run)).sum());
+            most = waves.fold(most, u64::max);
+        }
+        Ok(most)
     }
 
     /// The places of all runs.

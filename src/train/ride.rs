@@ -5,18 +5,25 @@
 //!
 //! Not here: which runs share a wave, nor what happens after the device has failed ([`super`]).
 
+use super::checkpoint::Keeper;
 use super::sharpness::Sharpness;
 use super::task::Training;
 use crate::engine::pump::{BLOCK, Pump};
 use crate::engine::{Engine, EngineError, Evaluation, Observation, Part, Wave, WaveSpec};
+use anyhow::Result;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 /// Objective of an epoch, relative to that of the first step, at which a run has diverged.
 pub const BLOWN_UP: f64 = 1e4;
 
+/// Time that a block should take at most, where a single step does not take longer: a signal is answered after a block.
+const BLOCK_TIME: Duration = Duration::from_secs(1);
+
 /// What became of one run.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Steps made: all, or up to and with the one at which it diverged.
     pub steps: u64,
@@ -30,7 +37,7 @@ pub struct Outcome {
 }
 
 /// One evaluation.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Look {
     pub step: u64,
     pub epoch: u64,
@@ -41,7 +48,7 @@ pub struct Look {
 }
 
 /// Sharpness after a step.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sharp {
     pub step: u64,
     pub value: f64,
@@ -49,7 +56,7 @@ pub struct Sharp {
 }
 
 /// What a run ended with.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Last {
     /// P
     pub weights: Vec<f64>,
@@ -57,22 +64,23 @@ pub struct Last {
     pub statistics: Vec<f64>,
 }
 
-/// A run in a lane.
-#[derive(Default)]
-struct Lane {
-    outcome: Outcome,
+/// What the host knows of a run in a lane.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Lane {
+    pub outcome: Outcome,
     /// Objective of its first step.
     first: Option<f64>,
     /// Sum over the steps of the present epoch, and mean of the latest whole one.
     sum: f64,
     objective: Option<f64>,
     /// Eigenvector of the latest sharpness.
-    near: Option<Vec<f64>>,
+    #[serde(skip)]
+    pub near: Option<Vec<f64>>,
 }
 
 /// How far a wave has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reach {
+pub(super) struct Reach<'a> {
     /// Lanes that were busy in the last block, and steps that it made, summed over them.
     pub lanes: usize,
     pub steps: u64,
@@ -80,13 +88,27 @@ pub(super) struct Reach {
     pub epoch: u64,
     /// Steps still to come, summed over the lanes.
     pub left: u64,
+    /// What a user should know of the checkpoints.
+    pub told: &'a [String],
+}
+
+/// Runs that share a wave.
+#[derive(Clone, Debug)]
+pub(super) struct WaveRuns {
+    pub spec: WaveSpec,
+    /// One for each lane.
+    pub runs: Vec<usize>,
+    /// Steps that they have made, as the checkpoint has them; 0 where they begin.
+    pub step: u64,
 }
 
 /// Watches a wave; where it breaks, the wave ends.
 pub(super) type Watch<'a> = &'a mut dyn FnMut(Reach) -> ControlFlow<()>;
 
-struct Ride<'a> {
+struct Ride<'a, 'b> {
     training: &'a Training,
+    runs: &'a [usize],
+    keeper: &'a mut Keeper<'b>,
     sharpness: Option<Sharpness>,
     wave: Box<dyn Wave>,
     lanes: Vec<Lane>,
@@ -97,20 +119,31 @@ struct Ride<'a> {
     end: u64,
     /// Steps from one look at sharpness to the next, where there are any before the end.
     track: Option<u64>,
+    /// Steps of the next block, at most.
+    block: usize,
 }
 
-/// Trains `runs`, one in each lane of a wave of this kind, from start to end. Breaks where `watch` does.
+/// Trains the runs of `group`, one in each lane of a wave, from where they are to the end. Makes checkpoints where they are
+/// due, and one where `watch` breaks, which ends the wave.
 pub(super) fn ride(
     training: &Training,
     engine: &dyn Engine,
-    spec: WaveSpec,
-    runs: &[usize],
+    group: &WaveRuns,
+    keeper: &mut Keeper,
     watch: Watch,
-) -> Result<ControlFlow<(), Vec<Outcome>>, EngineError> {
-    let rows = spec.batch;
-    let mut wave = engine.open(spec)?;
+) -> Result<ControlFlow<(), Vec<Outcome>>> {
+    let WaveRuns { spec, runs, step } = group;
+    let (rows, step) = (spec.batch, *step);
+    let mut wave = engine.open(spec.clone())?;
+    let mut lanes = Vec::new();
     for (lane, run) in runs.iter().enumerate() {
-        wave.start(lane, training.run(*run))?;
+        let its = training.run(*run);
+        lanes.push(if step == 0 {
+            wave.start(lane, its)?;
+            Lane::default()
+        } else {
+            keeper.take(*run, |state| wave.restore(lane, its, step, state))?
+        });
     }
     let options = &training.plan.options;
     let (epoch, end) = (training.steps_of_epoch(rows), training.steps(rows));
@@ -120,8 +153,8 @@ pub(super) fn ride(
         Sharpness::new(training.network(), plan.samples, rows, seed)
     });
     let track = plan.and_then(|plan| plan.every(end));
-    let lanes = runs.iter().map(|_| Lane::default()).collect();
-    let mut ride = Ride { training, sharpness, wave, lanes, step: 0, epoch, end, track };
+    let mut ride = Ride { training, runs, keeper, sharpness, wave, lanes, step, epoch, end, track, block: 1 };
+    // Checkpoints are made before a look: what was to be seen after their last step was not seen yet.
     ride.look()?;
     while ride.step < end && ride.lanes.iter().any(|lane| !lane.outcome.diverged) {
         if ride.advance(watch)?.is_break() {
@@ -129,49 +162,97 @@ pub(super) fn ride(
         }
         ride.look()?;
     }
-    ride.finish().map(ControlFlow::Continue)
+    Ok(ControlFlow::Continue(ride.finish()?))
 }
 
-impl Ride<'_> {
+impl Ride<'_, '_> {
     /// Steps from one evaluation to the next.
     fn pace(&self) -> u64 {
         self.training.plan.options.evaluate_every.saturating_mul(self.epoch)
     }
 
     /// Goes on to the next step at which something is to be looked at.
-    fn advance(&mut self, watch: Watch) -> Result<ControlFlow<()>, EngineError> {
+    fn advance(&mut self, watch: Watch) -> Result<ControlFlow<()>> {
         let next = |period: u64| (self.step / period + 1).saturating_mul(period);
         let goal = [Some(next(self.pace())), self.track.map(next)].into_iter().flatten().fold(self.end, u64::min);
-        let mut submitted = self.step;
-        let mut pump: Pump<u64> = Pump::default();
-        while self.step < goal {
+        let (mut submitted, mut pump): (u64, Pump<u64>) = (self.step, Pump::default());
+        let (mut ended, mut stopped, mut halts) = (Instant::now(), false, false);
+        loop {
             pump.fill(self.wave.ahead(), |_| {
-                let steps = (goal - submitted).min(BLOCK as u64);
+                let steps = if halts { 0 } else { (goal - submitted).min(self.block as u64) };
                 if steps == 0 {
                     return Ok(None);
                 }
                 self.wave.submit(steps as usize)?;
                 submitted += steps;
-                Ok(Some(steps))
+                Ok::<_, EngineError>(Some(steps))
             })?;
-            let seen = self.wave.collect()?;
-            let (_, steps) = pump.take().expect("a block is in flight");
-            let mut lanes = 0;
-            for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| !lane.outcome.diverged) {
-                lanes += 1;
-                seen.lane(index).iter().for_each(|observation| lane.see(observation, self.epoch));
-                if lane.outcome.diverged {
-                    self.wave.retire(index);
+            match pump.take() {
+                Some((_, steps)) => {
+                    stopped |= self.collect(steps, watch)?.is_break();
+                    halts |= stopped || self.keeper.is_due();
+                    self.adapt(ended.elapsed());
+                    ended = Instant::now();
                 }
-            }
-            self.step += steps;
-            let busy = self.lanes.iter().filter(|lane| !lane.outcome.diverged).count() as u64;
-            let (epoch, left) = (self.step / self.epoch, busy * (self.end - self.step));
-            if watch(Reach { lanes, steps: lanes as u64 * steps, epoch, left }).is_break() {
-                return Ok(ControlFlow::Break(()));
+                // A checkpoint waits until nothing is in flight.
+                None if halts => {
+                    self.save(watch)?;
+                    if stopped {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    halts = false;
+                }
+                None => return Ok(ControlFlow::Continue(())),
             }
         }
-        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Makes blocks longer or shorter after one that took `taken`.
+    fn adapt(&mut self, taken: Duration) {
+        if taken > BLOCK_TIME {
+            self.block = (self.block / 2).max(1);
+        } else if taken < BLOCK_TIME / 4 {
+            self.block = (2 * self.block).min(BLOCK);
+        }
+    }
+
+    /// Takes in the oldest block in flight, of `steps` steps.
+    fn collect(&mut self, steps: u64, watch: Watch) -> Result<ControlFlow<()>> {
+        let seen = self.wave.collect()?;
+        let mut lanes = 0;
+        for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| !lane.outcome.diverged) {
+            lanes += 1;
+            seen.lane(index).iter().for_each(|observation| lane.see(observation, self.epoch));
+            if lane.outcome.diverged {
+                self.wave.retire(index);
+            }
+        }
+        self.step += steps;
+        Ok(watch(self.reach(lanes, lanes as u64 * steps)))
+    }
+
+    fn reach(&self, lanes: usize, steps: u64) -> Reach<'_> {
+        let busy = self.lanes.iter().filter(|lane| !lane.outcome.diverged).count() as u64;
+        let (epoch, left) = (self.step / self.epoch, busy * (self.end - self.step));
+        Reach { lanes, steps, epoch, left, told: self.keeper.told() }
+    }
+
+    /// Makes a checkpoint; nothing is in flight.
+    fn save(&mut self, watch: Watch) -> Result<()> {
+        let Self { wave, keeper, lanes, runs, step, .. } = self;
+        let told = keeper.told().len();
+        keeper.write(|content| {
+            for (index, (run, lane)) in runs.iter().zip(lanes).enumerate() {
+                let over = lane.outcome.diverged;
+                content.add(*run, *step, lane, |out| if over { Ok(()) } else { wave.save(index, out) })?;
+            }
+            Ok(())
+        })?;
+        if self.keeper.told().len() > told {
+            // Whoever stops now must hear of it too.
+            let _ = watch(self.reach(0, 0));
+        }
+        Ok(())
     }
 
     /// What there is to look at after the present step.

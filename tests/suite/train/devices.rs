@@ -15,11 +15,17 @@ use tauscope::train::Outcome;
 
 /// The CPU engine on a device that has memory for so many lanes and is lost so many times, each time in its fifth block.
 #[derive(Clone)]
-struct Frail {
+pub struct Frail {
     inner: Cpu<f64>,
     memory: usize,
     losses: Rc<Count<u32>>,
     ahead: usize,
+}
+
+impl Frail {
+    pub fn new(memory: usize, losses: u32, ahead: usize) -> Self {
+        Self { inner: Cpu::default(), memory, losses: Rc::new(Count::new(losses)), ahead }
+    }
 }
 
 struct FrailWave {
@@ -101,11 +107,12 @@ fn devices_that_fail_change_no_outcome_and_are_told_of() {
     let size = ["--samples", "40", "--test", "20", "--model", "mlp:3", "--sharpness", "--precision", "f64"];
     let training = training(&[&grid[..], &size].concat());
     let all = |memory: usize, losses: u32, ahead: usize| -> (Vec<Option<Outcome>>, Vec<String>, anyhow::Result<()>) {
-        let engine = Frail { inner: Cpu::default(), memory, losses: Rc::new(Count::new(losses)), ahead };
+        let engine = Frail::new(memory, losses, ahead);
         let (mut ended, mut mended) = (vec![None; training.runs.len()], Vec::new());
         let done = training.train(
             &engine,
             &training.all(),
+            None,
             &mut |run, outcome| {
                 assert!(ended[run].is_none(), "run {run} was reported twice");
                 ended[run] = Some(outcome);

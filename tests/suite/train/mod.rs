@@ -1,5 +1,6 @@
 //! `tauscope train` as a user runs it: the real binary, its folder, its exit codes; and trainings on devices that fail.
 
+mod checkpoints;
 mod devices;
 
 use crate::common::{ROUNDING_F64, assert_close};
