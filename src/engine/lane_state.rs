@@ -12,12 +12,12 @@
 //!
 //! All numbers are little-endian; vectors are in the precision of the engine and in the order of the model's parameters,
 //! without padding. Learning rates, the age of every slot and the positions of the random streams follow from the steps
-//! made ([`super::run_steps`]).
+//! made ([`super::host_run`]).
 //!
 //! Not here: files and checksums ([`crate::store::checkpoint`]). Lengths are checked nevertheless, so that bytes that are
 //! none of this run's are an error and no panic.
 
-use super::run_steps::{Reseed, RunSteps};
+use super::host_run::{HostRun, Reseed};
 use super::{EngineError, Needs};
 use crate::problem::Problem;
 use std::io::{self, ErrorKind, Read, Write};
@@ -97,7 +97,7 @@ pub struct StateWriter<'a> {
 impl<'a> StateWriter<'a> {
     /// # Errors
     /// Where `out` cannot be written.
-    pub fn begin(out: &'a mut dyn Write, shape: StateShape, steps: &RunSteps) -> io::Result<Self> {
+    pub fn begin(out: &'a mut dyn Write, shape: StateShape, steps: &HostRun) -> io::Result<Self> {
         let reseeds = steps.reseeds();
         let counts = [steps.made(), reseeds.len() as u64];
         let header = counts.into_iter().chain(shape.words().map(|(word, _)| word));

@@ -5,10 +5,10 @@
 
 pub mod cpu;
 pub mod gpu;
+mod host_run;
 mod lane_state;
 mod observation;
 pub mod pump;
-mod run_steps;
 
 pub use lane_state::{StateError, StateShape};
 pub use observation::{Evaluation, Observation, Observations, Part};

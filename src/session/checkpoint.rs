@@ -88,7 +88,8 @@ impl Checkpoints {
         path: &Path,
         content: impl FnOnce(&mut dyn Write) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut out = Hashed { inner: BufWriter::with_capacity(1 << 20, File::create(path)?), hasher: blake3::Hasher::new() };
+        let mut out =
+            Hashed { inner: BufWriter::with_capacity(1 << 20, File::create(path)?), hasher: blake3::Hasher::new() };
         let identity = serde_json::to_vec(&self.identity).map_err(io::Error::from)?;
         out.write_all(MAGIC)?;
         out.write_all(&(identity.len() as u64).to_le_bytes())?;
@@ -168,7 +169,7 @@ fn examine(file: &mut File) -> io::Result<Result<(Value, std::ops::Range<u64>), 
         return Ok(Err(format!("damaged, {length} bytes are too few")));
     };
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file.by_ref().take(end))?;
+    hasher.update_reader(Read::by_ref(file).take(end))?;
     let mut checksum = [0; CHECKSUM as usize];
     file.read_exact(&mut checksum)?;
     if hasher.finalize() != checksum {

@@ -203,11 +203,7 @@ impl<'a> Keeper<'a> {
     ///
     /// # Errors
     /// Those of `restore`; where the checkpoint cannot be read.
-    pub fn take(
-        &mut self,
-        run: usize,
-        restore: impl FnOnce(&mut dyn Read) -> Result<(), StateError>,
-    ) -> Result<Lane> {
+    pub fn take(&mut self, run: usize, restore: impl FnOnce(&mut dyn Read) -> Result<(), StateError>) -> Result<Lane> {
         let saved = self.saved.as_mut().context("no checkpoint was read")?;
         let index = saved.entries.iter().position(|entry| entry.run == run).context("the run is in no checkpoint")?;
         let Entry { mut lane, near, first, length, .. } = saved.entries.swap_remove(index);

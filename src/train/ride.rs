@@ -69,10 +69,10 @@ pub struct Last {
 pub(super) struct Lane {
     pub outcome: Outcome,
     /// Objective of its first step.
-    first: Option<f64>,
+    pub first: Option<f64>,
     /// Sum over the steps of the present epoch, and mean of the latest whole one.
-    sum: f64,
-    objective: Option<f64>,
+    pub sum: f64,
+    pub objective: Option<f64>,
     /// Eigenvector of the latest sharpness.
     #[serde(skip)]
     pub near: Option<Vec<f64>>,

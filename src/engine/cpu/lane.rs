@@ -2,8 +2,8 @@
 
 use super::Shared;
 use super::gradient::{CpuPrecision, Gradients};
+use crate::engine::host_run::HostRun;
 use crate::engine::lane_state::{StateReader, StateShape, StateWriter};
-use crate::engine::run_steps::RunSteps;
 use crate::engine::{Observation, Run, StateError};
 use crate::kernels::step::{self, Landmarks, State};
 use crate::kernels::{finish, observe, renew};
@@ -34,7 +34,7 @@ impl<T: CpuPrecision> Workbench<T> {
 
 #[derive(Clone)]
 pub struct Lane<T> {
-    steps: RunSteps,
+    steps: HostRun,
     centred: bool,
     state: State<T>,
     /// Running statistics of batch norms.
@@ -43,7 +43,7 @@ pub struct Lane<T> {
 
 impl<T: CpuPrecision> Lane<T> {
     pub fn new(shared: &Shared<T>, run: &Run) -> Self {
-        let steps = RunSteps::new(run, &shared.spec, shared.rows.as_ref());
+        let steps = HostRun::new(run, &shared.spec, shared.rows.as_ref());
         let needs = steps.needs();
         let start = shared.gradients.pack(&run.start);
         Self {

@@ -144,6 +144,7 @@ fn what_fails_leaves_the_checkpoints_as_they_were() {
     assert!(!job.checkpoints.is_due());
     job.checkpoints.every = Duration::ZERO;
     assert!(job.checkpoints.is_due());
-    let gone = Checkpoints::new(&job.dir.path().join("gone"), json!({}), Duration::ZERO).write(|_| Ok::<_, io::Error>(()));
+    let gone =
+        Checkpoints::new(&job.dir.path().join("gone"), json!({}), Duration::ZERO).write(|_| Ok::<_, io::Error>(()));
     assert_eq!(gone.unwrap_err().kind(), ErrorKind::NotFound);
 }

@@ -7,13 +7,14 @@ use crate::common::gpu;
 use std::io::{self, Write};
 use std::sync::Arc;
 use strum::IntoEnumIterator;
+use tauscope::batch::{Augmentation, Sampling};
+use tauscope::delay::Schedule;
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::gpu::Paths;
 use tauscope::engine::{Engine, Evaluation, Needs, Observations, Part, Renewal, Run, StateError, Wave, WaveSpec};
 use tauscope::math::{Activation, Loss, Shape};
 use tauscope::problem::Network;
 use tauscope::rule::{Locality, RuleKind};
-use tauscope::schedule::{Augmentation, Sampling, Schedule};
 
 /// Steps of every run.
 const END: usize = 30;

@@ -86,15 +86,59 @@ fn in_parts(training: &Training, engine: &dyn Engine, blocks: usize) -> (Outcome
 /// Everything that goes on beside the weights: velocities of slots, second moments, random workers, sharpness with its
 /// eigenvector, a learning rate that changes, evaluations, and a run that diverges.
 const PERCEPTRONS: &[&str] = &[
-    "--rules", "sgd,heavy-ball,shifted,adamw", "--schedule", "random", "--delays", "3", "--batch", "16", "--samples", "80",
-    "--test", "40", "--model", "mlp:6", "--epochs", "7", "--regime", "cosine", "--warm-up", "1", "--evaluate-every", "2",
-    "--lr", "0.05,1e30", "--track", "40", "--track-every", "6",
+    "--rules",
+    "sgd,heavy-ball,shifted,adamw",
+    "--schedule",
+    "random",
+    "--delays",
+    "3",
+    "--batch",
+    "16",
+    "--samples",
+    "80",
+    "--test",
+    "40",
+    "--model",
+    "mlp:6",
+    "--epochs",
+    "7",
+    "--regime",
+    "cosine",
+    "--warm-up",
+    "1",
+    "--evaluate-every",
+    "2",
+    "--lr",
+    "0.05,1e30",
+    "--track",
+    "40",
+    "--track-every",
+    "6",
 ];
 
 /// Batch norms with their statistics, and images that are changed at random.
 const IMAGES: &[&str] = &[
-    "--rules", "sgd,adamw", "--schedule", "workers:exponential", "--delays", "2", "--batch", "8", "--samples", "24", "--test",
-    "10", "--model", "layers:conv(3,3,pad=1),bn,relu,max(2),dense", "--flip", "--crop", "1", "--epochs", "3", "--lr", "0.01",
+    "--rules",
+    "sgd,adamw",
+    "--schedule",
+    "workers:exponential",
+    "--delays",
+    "2",
+    "--batch",
+    "8",
+    "--samples",
+    "24",
+    "--test",
+    "10",
+    "--model",
+    "layers:conv(3,3,pad=1),bn,relu,max(2),dense",
+    "--flip",
+    "--crop",
+    "1",
+    "--epochs",
+    "3",
+    "--lr",
+    "0.01",
     "--save-weights",
 ];
 
@@ -125,7 +169,8 @@ fn checkpoints_at_every_block_change_nothing_and_hold_what_they_promise() {
         let kept = part(&training, engine, &Outcomes::new(), every(dir.path(), Duration::ZERO), usize::MAX);
         assert!(kept.outcomes == undisturbed(&training, engine).outcomes);
         // Runs that diverged leave no state, and what the host knows of a run is small beside it.
-        let (length, promised) = (fs::metadata(dir.path().join(BEFORE)).unwrap().len(), training.checkpoint_bytes(engine));
+        let (length, promised) =
+            (fs::metadata(dir.path().join(BEFORE)).unwrap().len(), training.checkpoint_bytes(engine));
         let promised = promised.unwrap();
         assert!((promised / 3..promised + 20_000).contains(&length), "{length} bytes where {promised} are promised");
     }

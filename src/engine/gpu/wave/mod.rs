@@ -14,8 +14,8 @@ use crate::engine::gpu::plan::Plan;
 use crate::engine::gpu::plan::{Path, Paths};
 use crate::engine::gpu::steps::Samples;
 use crate::engine::gpu::steps::{Steps, Workspace};
+use crate::engine::host_run::HostRun;
 use crate::engine::lane_state::{StateReader, StateShape, StateWriter};
-use crate::engine::run_steps::RunSteps;
 use crate::engine::{EngineError, Evaluation, Observations, Part, Renewal, Run, StateError, Wave, WaveSpec};
 use crate::kernels::update::Update;
 use crate::kernels::{LaneStep, grid, renew};
@@ -42,7 +42,7 @@ pub struct GpuWave {
     device: Device,
     spec: WaveSpec,
     plan: Plan,
-    lanes: Vec<Option<RunSteps>>,
+    lanes: Vec<Option<HostRun>>,
     /// None where the batch is full.
     rows: Option<Arc<RowTables>>,
     steps: Steps,
@@ -192,7 +192,7 @@ impl Wave for GpuWave {
         self.spec.admits(&run)?;
         self.starts.begin(lane, &run.start);
         self.resident.set_statistics(lane, &run.statistics(&self.spec));
-        self.lanes[lane] = Some(RunSteps::new(&run, &self.spec, self.rows.as_ref()));
+        self.lanes[lane] = Some(HostRun::new(&run, &self.spec, self.rows.as_ref()));
         self.device.check()
     }
 
@@ -272,7 +272,7 @@ impl Wave for GpuWave {
         self.spec.admits(&run)?;
         // A start that is still to come would overwrite what is put here.
         self.starts.flush();
-        let mut steps = RunSteps::new(&run, &self.spec, self.rows.as_ref());
+        let mut steps = HostRun::new(&run, &self.spec, self.rows.as_ref());
         let shape = StateShape::new(&self.spec.problem, steps.needs(), size_of::<f32>());
         let (mut reader, reseeds) = StateReader::begin(state, shape, made)?;
         self.resident.restore(lane, shape, &mut reader)?;

@@ -3,7 +3,7 @@
 //!
 //! Not here: what the kernels make of them ([`crate::kernels`]).
 
-use crate::engine::run_steps::RunSteps;
+use crate::engine::host_run::HostRun;
 use crate::kernels::LaneStep;
 use crate::kernels::update::Update;
 use crate::rule::steps::RunStep;
@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use std::sync::Arc;
 
 /// The next `steps` steps of a lane, whose rows have no place yet.
-fn advance(lane: &mut RunSteps, steps: usize) -> Part {
+fn advance(lane: &mut HostRun, steps: usize) -> Part {
     let mut part = Part { lane_steps: Vec::with_capacity(steps), spans: Vec::new() };
     for step in 0..steps {
         let (RunStep { slots, coefficients, .. }, table) = lane.next_with_table();
@@ -56,8 +56,8 @@ pub struct Tables {
 
 impl Tables {
     /// The next `steps` steps of every lane, of whose batches each has `batch` rows (0 where the batch is full).
-    pub fn next(lanes: &mut [Option<RunSteps>], steps: usize, batch: usize) -> Self {
-        let advance = |lane: &mut Option<RunSteps>| lane.as_mut().map(|lane| advance(lane, steps));
+    pub fn next(lanes: &mut [Option<HostRun>], steps: usize, batch: usize) -> Self {
+        let advance = |lane: &mut Option<HostRun>| lane.as_mut().map(|lane| advance(lane, steps));
         let mut parts: Vec<Option<Part>> = lanes.par_iter_mut().map(advance).collect();
         let order = pool(parts.iter_mut().flatten().flat_map(|part| &mut part.spans).collect(), batch);
         parts.par_iter_mut().flatten().for_each(|Part { lane_steps, spans }| {

@@ -1,8 +1,8 @@
-//! The steps of one run as the host works them out: the slots and the coefficients of each, and the rows of its minibatch.
-//! Every engine follows them.
+//! The host's part of a run in a lane: the slots and the coefficients of every step, and the rows of its minibatch. Every
+//! engine follows them.
 //!
 //! All that is random in them comes from seeds. The number of steps made, and the seeds that were given on the way, tell
-//! therefore where a run is in each of its random streams: [`RunSteps::replay`] goes there through the delay process and the
+//! therefore where a run is in each of its random streams: [`HostRun::replay`] goes there through the delay process and the
 //! rule, which takes a small fraction of the time of any gradient (about 0.03 s for a million steps of random workers). The
 //! streams' own state never has to be stored.
 //!
@@ -13,9 +13,9 @@ use crate::batch::{BatchOrder, RowTables};
 use crate::rule::steps::{RunStep, StepSource};
 use std::sync::Arc;
 
-/// The steps of one run, one after the other.
+/// A run's steps, one after the other.
 #[derive(Clone)]
-pub struct RunSteps {
+pub struct HostRun {
     /// What the run itself needs, which may be less than its wave has room for.
     needs: Needs,
     made: u64,
@@ -33,7 +33,7 @@ pub struct Reseed {
     pub seed: u64,
 }
 
-impl RunSteps {
+impl HostRun {
     /// `rows` are those of the wave.
     pub fn new(run: &Run, spec: &WaveSpec, rows: Option<&Arc<RowTables>>) -> Self {
         Self {
