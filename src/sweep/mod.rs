@@ -208,7 +208,14 @@ impl Sweep {
                 let spec = WaveSpec { lanes, minimum, direction, ..spec.clone() };
                 let mut watched = |alive: usize, steps: u64| {
                     config_steps += steps;
-                    watched(Progress { alive, config_steps, left: None, epoch: None, mended: recovery.mended() })
+                    watched(Progress {
+                        alive,
+                        config_steps,
+                        left: None,
+                        epoch: None,
+                        mended: recovery.mended(),
+                        told: &[],
+                    })
                 };
                 let together = spec.together;
                 match self.run_wave(recovery.engine(), spec, &asked, &mut queue, &mut report, &mut watched) {

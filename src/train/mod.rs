@@ -64,7 +64,11 @@ impl Training {
             let spec = WaveSpec { lanes: group.runs.len(), ..group.spec.clone() };
             let lanes = recovery.lanes(recovery.engine().capacity(&spec)?, 1);
             let (now, later) = group.runs.split_at(lanes);
-            let of = |runs: &[usize]| WaveRuns { spec: WaveSpec { lanes: runs.len(), ..spec.clone() }, runs: runs.into(), ..group };
+            let of = |runs: &[usize]| WaveRuns {
+                spec: WaveSpec { lanes: runs.len(), ..spec.clone() },
+                runs: runs.into(),
+                ..group
+            };
             let present = of(now);
             if !later.is_empty() {
                 waves.push_front(of(later));
