@@ -11,7 +11,7 @@ mod observation;
 pub mod pump;
 
 pub use lane_state::{StateError, StateShape};
-pub use observation::{Evaluation, Observation, Observations, Part};
+pub use observation::{Evaluation, Observation, Observations};
 
 use crate::batch::{RowTables, Sampling};
 pub use crate::data::Part;

@@ -18,7 +18,7 @@ pub struct Observation {
 }
 
 /// What a model makes of a part of the data.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Mean over the samples, without weight decay.
     pub loss: f64,
