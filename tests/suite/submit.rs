@@ -162,7 +162,8 @@ fn a_plan_file_may_stand_among_the_flags() {
     let folder = cluster();
     let folder = folder.path();
     fs::write(folder.join("plan.toml"), "model = \"quadratic:1,0.5\"\nrules = \"sgd\"\ndelays = \"0..5\"\n").unwrap();
-    let flags = ["--scheduler", "slurm", "--shards", "2", "--out", "out", "--", "plan.toml", "--engine", "cpu"];
+    let flags =
+        ["--scheduler", "slurm", "--shards", "2", "--out", "out", "--", "sweep", "plan.toml", "--engine", "cpu"];
     let said = stdout(&mut submit(folder, &flags));
     assert!(said.contains("5 cells in 2 shards"), "{said}");
     for task in ["1", "2"] {
@@ -173,7 +174,7 @@ fn a_plan_file_may_stand_among_the_flags() {
     script(&folder.join("out.shards/merge.sh"), None);
     succeed(tauscope(folder).args(["sweep", "plan.toml", "--engine", "cpu", "--out", "whole"]));
     assert_same(folder, "whole", "out");
-    let flags = ["--scheduler", "slurm", "--shards", "2", "--out", "x", "--", "none.toml"];
+    let flags = ["--scheduler", "slurm", "--shards", "2", "--out", "x", "--", "sweep", "none.toml"];
     refuse(&mut submit(folder, &flags), &["none.toml", "cannot read"]);
 }
 
@@ -182,7 +183,7 @@ fn what_cannot_be_submitted_is_refused_before_anything_is() {
     let folder = cluster();
     let folder = folder.path();
     let with = |flags: &[&str]| {
-        let mut command = submit(folder, &["--scheduler", "slurm", "--shards", "3", "--out", "out", "--"]);
+        let mut command = submit(folder, &["--scheduler", "slurm", "--shards", "3", "--out", "out", "--", "sweep"]);
         command.args(flags);
         command
     };

@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod devices;
+mod resume;
 
 use crate::common::{ROUNDING_F64, assert_close};
 use crate::folders::{self, outcome, refuse, signal};
