@@ -201,6 +201,8 @@ pub struct Work<'a, E> {
     pub rest: &'a [usize],
     /// The unfinished folder.
     pub dir: &'a Path,
+    /// What checkpoints must agree with: the job's [`super::Identity`].
+    pub identity: &'a Value,
     /// Called once with every finished unit.
     pub finish: &'a mut dyn FnMut(&E) -> Result<()>,
     /// Called after every block of steps; where it breaks, what the block has finished is still reported and the rest is left.

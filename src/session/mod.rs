@@ -167,7 +167,7 @@ impl Session {
         if self.json {
             folder.entries().try_for_each(|entry| self.tell(&unit_event(kind, &entry?)?))?;
         }
-        let mended = self.perform(job, &mine, &mut folder, &interrupt)?;
+        let mended = self.perform(job, &serde_json::to_value(&identity)?, &mine, &mut folder, &interrupt)?;
         if folder.finished() < mine.len()
             && let Some(signal) = interrupt.received()
         {
@@ -209,6 +209,7 @@ impl Session {
     fn perform<J: Job>(
         &self,
         job: &J,
+        identity: &Value,
         mine: &[usize],
         folder: &mut Folder<EntryOf<J>>,
         interrupt: &Interrupt,
@@ -225,6 +226,7 @@ impl Session {
             engine: self.engine(),
             rest: &rest,
             dir: &dir,
+            identity,
             finish: &mut |entry| {
                 folder.append(entry)?;
                 display.borrow_mut().unit(job.cost(entry.unit()), entry.steps());

@@ -5,12 +5,14 @@ use super::{Training, rows};
 use crate::engine::{Engine, EngineError, EngineInfo};
 use crate::plan::TrainPlan;
 use crate::problem::weights::to_safetensors;
+use crate::session::checkpoint::Checkpoints;
 use crate::session::{Job, Unit, Work, as_map};
 use crate::table::write_whole;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fs;
+use std::time::Duration;
 
 /// What run.json says of divergence.
 const DIVERGENCE: &str = "a weight or the loss is not finite, or the mean objective of an epoch exceeds 1e4 times that of \
@@ -24,6 +26,8 @@ const LAMBDA_MAX: &str = "largest eigenvalue, by Lanczos in f64, of the Hessian 
 /// A training with its data, its runs and how an engine makes their steps.
 pub struct TrainJob {
     pub training: Training,
+    /// Longest time between two checkpoints.
+    checkpoint_every: Duration,
     paths: Vec<String>,
     info: EngineInfo,
 }
@@ -46,10 +50,10 @@ impl TrainJob {
     ///
     /// # Errors
     /// Where data or weights cannot be had, do not suit the model or the batches, or a wave does not fit.
-    pub fn prepare(plan: TrainPlan, engine: &dyn Engine) -> Result<Self> {
+    pub fn prepare(plan: TrainPlan, checkpoint_every: Duration, engine: &dyn Engine) -> Result<Self> {
         let training = Training::new(plan)?;
         let paths = training.paths(engine)?;
-        Ok(Self { training, paths, info: engine.info().clone() })
+        Ok(Self { training, checkpoint_every, paths, info: engine.info().clone() })
     }
 
     /// The problem in a line.
@@ -130,7 +134,9 @@ impl Job for TrainJob {
     }
 
     fn perform(&self, work: Work<'_, TrainEntry>) -> Result<()> {
-        let Work { engine, rest, dir, finish, watch } = work;
+        let Work { engine, rest, dir, identity, finish, watch } = work;
+        let mut checkpoints = Checkpoints::new(dir, identity.clone(), self.checkpoint_every);
+        let mut left = rest.len();
         let keep = self.training.plan.save_weights;
         let weights = dir.join(WEIGHTS);
         if keep {
@@ -144,8 +150,10 @@ impl Job for TrainJob {
                 let bytes = to_safetensors(&self.training.problem, &last.weights, &last.statistics);
                 write_whole(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
             }
+            left -= 1;
             finish(&entry)
         };
-        self.training.train(engine, rest, None, &mut finished, watch)
+        self.training.train(engine, rest, Some(&mut checkpoints), &mut finished, watch)?;
+        if left == 0 { checkpoints.remove() } else { Ok(()) }
     }
 }

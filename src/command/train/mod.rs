@@ -22,7 +22,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         return dry_run::run(plan, args.job.json);
     }
     let session = Session::begin(&plan.engine, &args.job)?;
-    let job = TrainJob::prepare(plan, session.engine())?;
+    let job = TrainJob::prepare(plan, args.checkpoint_every.0, session.engine())?;
     session.say(&format!("problem  {}", job.describe_problem()));
     let finished = session.run(&job, &|_, dir| plot::training(dir).map(drop))?;
     let (groups, TrainTotals { runs, diverged, config_steps }) = (finished.summary, finished.totals);
