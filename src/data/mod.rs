@@ -81,8 +81,8 @@ impl Dataset {
         self.shape.elements()
     }
 
-    /// `samples` of the source (all where `None`), chosen without replacement by `seed`. Of a source with a part to test
-    /// on, these are samples to train on.
+    /// `samples` of the source (all where `None`), chosen without replacement by `seed`. Where the source has a part to test
+    /// on, they come from the part to train on.
     ///
     /// # Errors
     /// Data that cannot be had, and when more samples are asked for than there are, or none.
@@ -124,8 +124,8 @@ pub struct Parts {
 impl Parts {
     /// `samples` to train on and `test` to test on, both chosen without replacement by `seed`.
     ///
-    /// A source with a part to test on keeps it, whole where `test` is `None`. Of another, `test` samples, or a fifth, are
-    /// held out before `samples` of the rest are chosen. Samples to test on stay in the order of the source.
+    /// A source with a part to test on keeps it, whole where `test` is `None`. From any other source, `test` samples, or a
+    /// fifth, are held out before `samples` of the rest are chosen. Samples to test on stay in the order of the source.
     ///
     /// # Errors
     /// As [`Dataset::load`], for either part.

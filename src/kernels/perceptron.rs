@@ -1,4 +1,6 @@
-//! Multilayer perceptrons: dense layers one after the other.
+//! Multilayer perceptrons as the fused steps of both engines take them: dense layers one after the other.
+//!
+//! Not here: which graphs are perceptrons ([`crate::model::perceptron`]).
 
 use crate::math::Activation;
 

@@ -1,4 +1,4 @@
-//! Activation functions: value, slope and curvature of each. Not a kernel of its own:
+//! Activation functions: value and slope of each. Not a kernel of its own:
 //! `shaders/activation.wgsl` follows the text of the kernels that apply it.
 
 use super::Number;
@@ -48,7 +48,7 @@ impl Activation {
                 } else if z <= zero {
                     (zero, zero)
                 } else {
-                    (z, z) // NaN must not be laundered into 0
+                    (z, z) // NaN stays NaN
                 }
             }
             Self::LeakyRelu => {

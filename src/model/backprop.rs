@@ -1,7 +1,7 @@
 //! Backpropagation through a model: forward over its values, and back to the gradient, for a batch at a time.
 //!
 //! Written once over [`Number`]: in f32 it is what the CPU engine runs, in f64 the reference that everything is checked against,
-//! in dual numbers a Hessian-vector product. Not here: weight decay, which whoever updates adds, and the objective as a whole
+//! in dual numbers a Hessian-vector product. Not here: weight decay, which the update adds, and the objective as a whole
 //! ([`crate::problem::network::FullBatch`]).
 
 use super::graph::{Graph, Node};

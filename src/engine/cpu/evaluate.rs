@@ -9,13 +9,13 @@ use crate::problem::Problem;
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
-/// Rows at a time at most.
+/// Largest number of rows at a time.
 const ROWS: usize = 256;
 
-/// Numbers of the values of one piece, about.
+/// Numbers in all values of one piece, about.
 const PIECE: usize = 1 << 23;
 
-/// What is evaluated.
+/// Weights and running statistics to evaluate.
 pub struct Candidate<T> {
     /// P.
     pub weights: Vec<T>,
@@ -41,7 +41,7 @@ pub fn evaluate<T: Real>(
     let numbers: usize = graph.nodes.iter().map(|node| node.shape.elements()).sum();
     let rows = (PIECE / numbers).clamp(1, ROWS);
     let pieces = samples.div_ceil(rows);
-    // Those that no thread is using.
+    // Buffers that no thread is using.
     let passes: Mutex<Vec<Backprop<T>>> = Mutex::default();
     let passes = || passes.lock().unwrap_or_else(PoisonError::into_inner);
     let of = |task: usize| {

@@ -23,7 +23,7 @@ impl CpuPrecision for f64 {
     type Gradients = LayeredGradients<f64>;
 }
 
-/// A problem as all lanes of a wave read it. Vectors of parameters lie as the implementation likes them.
+/// Gradients of one problem for all lanes of a wave. Every implementation has its own layout of parameters in a vector.
 pub trait Gradients<T>: Send + Sync + 'static {
     /// Buffers of one gradient, one for every thread.
     type Scratch: Send;
@@ -33,19 +33,20 @@ pub trait Gradients<T>: Send + Sync + 'static {
     /// As [`crate::engine::Engine::path`] names it.
     fn path(problem: &Problem) -> &'static str;
 
-    /// Elements of a vector of all parameters, as lanes hold it.
+    /// Elements of a vector of all parameters in this layout.
     fn length(problem: &Problem) -> usize;
 
-    /// A flat vector, P, as lanes hold it.
+    /// Brings a flat vector, P, into this layout.
     fn pack(&self, flat: &[f64]) -> Vec<T>;
 
-    /// The flat vector that lanes hold so.
+    /// Brings a vector in this layout back into a flat one.
     fn unpack(&self, packed: &[T]) -> Vec<f64>;
 
-    /// For gradients over `rows` rows.
+    /// Makes buffers for gradients over `rows` rows.
     fn scratch(&self, rows: usize) -> Self::Scratch;
 
-    /// Mean loss over `rows` (numbers of samples; all where `None`) at `weights`; its gradient goes to `gradient`. No weight decay in either.
+    /// Mean loss over `rows` (numbers of samples; all where `None`) at `weights`; its gradient goes to `gradient`. Neither
+    /// contains weight decay.
     fn loss_and_gradient<S: Simd>(
         &self,
         simd: S,
@@ -55,7 +56,7 @@ pub trait Gradients<T>: Send + Sync + 'static {
         gradient: &mut [T],
     ) -> T;
 
-    /// Takes what the batch norms saw in the latest gradient into running statistics.
+    /// Updates running `statistics` with the means and variances of the latest batch.
     fn update_statistics(&self, scratch: &Self::Scratch, statistics: &mut [T]);
 }
 
@@ -73,18 +74,18 @@ pub enum F32Gradients {
         eigenvalues: Vec<f32>,
     },
     Perceptron(fused::PanelNetwork),
-    /// A network that the fused pass does not know.
+    /// Any other network.
     Layered(LayeredGradients<f32>),
 }
 
-/// Their buffers.
+/// Buffers of [`F32Gradients`].
 pub enum F32Scratch {
     Nothing,
     Perceptron(fused::PanelScratch),
     Layered(LayeredScratch<f32>),
 }
 
-/// The perceptron of a network whose samples are seen where they lie.
+/// The perceptron of a network, if it is one whose samples are not augmented: the fused pass reads them in place.
 fn plain_perceptron(network: &Network) -> Option<&Perceptron> {
     network.model.perceptron().filter(|_| network.augmentation.is_none())
 }
@@ -175,7 +176,7 @@ pub struct LayeredGradients<T> {
     numbers: Vec<T>,
 }
 
-/// The rows of a gradient, and the buffers of its pass; none of a quadratic.
+/// Buffers of [`LayeredGradients`]; a quadratic needs none.
 pub struct LayeredScratch<T> {
     pass: Option<Backprop<T>>,
     inputs: Vec<T>,

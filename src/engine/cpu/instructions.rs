@@ -1,4 +1,4 @@
-//! Instruction sets that vectors are computed with: found out at run time, named beside every result.
+//! Instruction sets for vectors: detected at run time and named beside every result.
 
 use pulp::{Arch, WithSimd};
 
@@ -30,7 +30,7 @@ impl Instructions {
         }
     }
 
-    /// None where this processor lacks it.
+    /// `None` where this processor lacks it.
     fn arch(self) -> Option<Arch> {
         match self {
             #[cfg(target_arch = "x86_64")]

@@ -1,10 +1,10 @@
 //! The CPU engine: one lane is one task; rayon spreads lanes over threads. f32 runs at the hardware's speed, f64 is the
-//! oracle for everything else.
+//! reference for everything else.
 //!
 //! - `fused`: loss and gradient of a network in f32 by register tiles, for every instruction set
 //! - `gradient`: where gradients come from in each precision
 //! - `evaluate`: loss and accuracy over whole parts of the data
-//! - [`Instructions`]: which vectors there are
+//! - [`Instructions`]: the vector instructions of this processor
 //! - `lane`: one run, step by step
 //! - [`StandaloneGradient`]: gradients without a run, for benchmarks
 

@@ -11,14 +11,14 @@ use std::sync::Arc;
 pub struct StandaloneGradient<T: CpuPrecision> {
     instructions: Instructions,
     gradients: T::Gradients,
-    /// As lanes hold them.
+    /// In the layout of [`Gradients::pack`].
     weights: AVec<T>,
     scratch: <T::Gradients as Gradients<T>>::Scratch,
     gradient: AVec<T>,
 }
 
 impl<T: CpuPrecision> StandaloneGradient<T> {
-    /// At `weights`, P, over `rows` rows, with instructions that must be there.
+    /// Prepares gradients at `weights`, P, over `rows` rows. The processor must have `instructions`.
     pub fn new(problem: &Arc<Problem>, weights: &[f64], rows: usize, instructions: Instructions) -> Self {
         let gradients = T::Gradients::new(problem);
         let weights = AVec::from_iter(0, gradients.pack(weights));

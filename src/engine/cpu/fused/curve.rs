@@ -1,4 +1,4 @@
-//! Activations as the products' epilogues know them: value, and a slope that follows from what was kept of the forward pass.
+//! Activations inside the products: the value, and the slope computed from what the forward pass kept.
 
 use super::elementary;
 use super::tile::{Epilogue, load, store};
@@ -31,7 +31,7 @@ impl Curve for Tanh {
     }
 }
 
-/// Comparisons with NaN are false: it is not laundered into 0.
+/// NaN stays NaN: comparisons with it are false.
 pub struct Relu;
 
 impl Curve for Relu {
@@ -92,7 +92,7 @@ impl<S: Simd> Epilogue<S> for Forward<'_> {
     }
 }
 
-/// Replaces every z of `values` by a(z), and puts the slopes that are kept into `slopes`. A pass of its own: at the end of
+/// Replaces every z of `values` by a(z), and puts the slopes that are kept into `slopes`. A loop of its own: inside
 /// each tile it would wait for the tile's last sums.
 #[inline(always)]
 pub fn activate<S: Simd, C: Curve>(simd: S, values: &mut [f32], slopes: &mut [f32]) {
@@ -105,7 +105,7 @@ pub fn activate<S: Simd, C: Curve>(simd: S, values: &mut [f32], slopes: &mut [f3
     }
 }
 
-/// The delta below: times the slope there.
+/// Multiplies the delta of the layer below by the slope there.
 pub struct Backward<'a, C> {
     /// rows x width: slopes where they are kept, else activations.
     pub kept: &'a [f32],

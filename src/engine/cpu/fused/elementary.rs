@@ -13,7 +13,7 @@ fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; 
     sum
 }
 
-/// x within limits. The vector instructions return their second operand where one is NaN; the plain ones must be told.
+/// Limits x to a range. Vector instructions return their second operand where one is NaN; plain code must check for it.
 #[inline(always)]
 fn clamp<S: Simd>(simd: S, x: S::f32s, lowest: f32, highest: f32) -> S::f32s {
     let (lowest, highest) = (simd.splat_f32s(lowest), simd.splat_f32s(highest));

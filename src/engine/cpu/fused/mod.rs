@@ -43,7 +43,7 @@ pub struct PanelNetwork {
     all: Vec<u32>,
 }
 
-/// What one pass leaves behind it for the next stage; one for every thread.
+/// Buffers of one gradient; every thread has its own.
 #[derive(Clone, Debug)]
 pub struct PanelScratch {
     /// Per layer, chunk x width: activations (of the last layer: outputs).
@@ -64,7 +64,7 @@ pub struct PanelScratch {
     losses: AVec<f32>,
 }
 
-/// Room for nothing.
+/// Empty buffers.
 impl Default for PanelScratch {
     fn default() -> Self {
         let [values, slopes, deltas, transposed] = [const { Vec::new() }; 4];
@@ -146,7 +146,7 @@ impl PanelNetwork {
         let scale = 1.0 / rows.len() as f32;
         let mut loss = 0.0;
         for (index, numbers) in rows.chunks(chunk(rows.len())).enumerate() {
-            // Rows of a last tile that is not full are rows of some sample: computed, and used by nobody.
+            // The last tile may have rows beyond the batch; they hold some sample, and their results are ignored.
             scratch.offsets.fill(0);
             let features = self.features();
             scratch.offsets.iter_mut().zip(numbers).for_each(|(offset, row)| *offset = *row as usize * features);
@@ -203,7 +203,7 @@ impl PanelNetwork {
         let label = |row: usize| self.labels[numbers[row] as usize] as usize;
         match self.loss {
             Loss::Ce => {
-                // Sixteen rows at a time, turned so that a vector holds one class of all of them.
+                // Sixteen rows at a time, transposed so that a vector holds one class of all of them.
                 for first in (0..numbers.len()).step_by(PANEL) {
                     for panel in (0..width).step_by(PANEL) {
                         transpose(simd, &outputs[first * width + panel..], width, &mut columns[panel * PANEL..], PANEL);
@@ -275,7 +275,7 @@ impl PanelNetwork {
 }
 
 /// Adds delta^T H to a layer's gradient, in panels, or replaces what was there where `fresh`. A single panel is as wide as
-/// one vector: two vectors of inputs by the outputs keep the multipliers busier, and the result is turned.
+/// one vector: two vectors of inputs by the outputs keep the multipliers busier, and the result is transposed.
 #[inline(always)]
 fn weight_gradient<S: Simd>(
     simd: S,
@@ -301,7 +301,7 @@ fn weight_gradient<S: Simd>(
     }
 }
 
-/// The delta below a layer. `kept` is what its curve keeps.
+/// Computes the delta of the layer below. `kept` is what its activation keeps.
 #[inline(always)]
 fn backward_layer<S: Simd, C: Curve>(
     simd: S,

@@ -1,7 +1,7 @@
 //! Register tiles: the three products of backpropagation on panels, written once for every instruction set. The only
 //! unsafe code of the CPU engine.
 //!
-//! A tile holds R rows by V vectors of a product in registers while its inner dimension passes by: R broadcasts and V
+//! A tile holds R rows by V vectors of a product in registers while it runs through the inner dimension: R broadcasts and V
 //! loads feed R V multiply-adds. Panels are read in the order in which they lie, so that nothing is ever packed. A sum runs
 //! through the inner dimension in an order that depends on the shape and the instruction set alone.
 //!
@@ -16,7 +16,7 @@
 use super::PANEL;
 use pulp::Simd;
 
-/// Rows are computed so many at a time; buffers have room for a multiple of it.
+/// Rows that are computed at a time; buffers have room for a multiple of it.
 pub const ROWS: usize = 8;
 
 /// A slice that is read without further checks up to a bound that was checked.
@@ -54,7 +54,7 @@ impl<'a> Span<'a> {
 /// # Safety
 /// No start is larger than the largest.
 pub unsafe trait Starts: Copy {
-    /// Panels of the first `rows` rows, at least one.
+    /// Largest start of the first `rows` rows, at least one.
     ///
     /// # Panics
     /// Where there are fewer.
@@ -65,7 +65,7 @@ pub unsafe trait Starts: Copy {
     unsafe fn start(self, row: usize) -> usize;
 }
 
-/// Rows that lie so many elements apart.
+/// Rows that begin at equal distances: the number of elements from one to the next.
 #[derive(Clone, Copy)]
 pub struct Every(pub usize);
 
@@ -150,7 +150,7 @@ pub struct Panels<'a> {
     pub width: usize,
 }
 
-/// What becomes of the vectors of a product.
+/// What is done with the vectors of a product.
 pub trait Epilogue<S: Simd> {
     /// Takes the sums from `column` on of a row.
     fn store(&mut self, simd: S, row: usize, column: usize, sums: S::f32s);
