@@ -11,6 +11,7 @@ pub mod curvature;
 pub mod data;
 pub mod delay;
 pub mod engine;
+mod files;
 pub mod kernels;
 pub mod layer;
 pub mod math;

@@ -7,23 +7,26 @@
 
 mod axis;
 mod compare;
+mod compare_training;
+mod intervals;
+mod look;
 mod panel;
 mod scene;
-mod series;
-mod table;
 mod theory;
 mod thresholds;
 mod training;
 
 pub use compare::{Drawing, compare};
-pub(crate) use series::{rule_name, significant};
-pub(crate) use table::circumstances;
+pub use compare_training::compare_training;
 pub use theory::theory;
 pub use thresholds::thresholds;
 pub use training::training;
 
+use crate::files::write_whole;
+use anyhow::{Context, Result};
 use plotters::style::{Color, RGBColor};
 use scene::{Scene, Style};
+use std::path::Path;
 
 const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 const FADED: RGBColor = RGBColor(0x66, 0x66, 0x66);
@@ -32,7 +35,7 @@ const SHADE: RGBColor = RGBColor(0xf4, 0xf4, 0xf4);
 const FRAME: RGBColor = RGBColor(0x99, 0x99, 0x99);
 const BAND: RGBColor = RGBColor(0xd9, 0xea, 0xdf);
 
-/// Of every picture, pixels.
+/// Width of every picture, pixels.
 const WIDTH: u32 = 1600;
 /// Left edge of all panels.
 const LEFT: f64 = 140.0;
@@ -51,12 +54,11 @@ fn heading(scene: &mut Scene, title: &str, subtitle: &str) {
     scene.text((LEFT, 104.0), style.fitted(subtitle, RIGHT - LEFT), style);
 }
 
-/// The distinct ones, in order of first appearance.
-pub(crate) fn distinct<T: PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<T> {
-    values.into_iter().fold(vec![], |mut all, value| {
-        if !all.contains(&value) {
-            all.push(value);
-        }
-        all
-    })
+/// Writes a picture into `folder` as `<name>.svg` and `<name>.png`.
+fn write(scene: &Scene, folder: &Path, name: &str) -> Result<()> {
+    for (ending, bytes) in [("svg", scene.svg()?.into_bytes()), ("png", scene.png()?)] {
+        let path = folder.join(format!("{name}.{ending}"));
+        write_whole(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }

@@ -14,6 +14,8 @@ pub mod step;
 pub mod work;
 pub mod workload;
 
+use crate::table::quantile;
+
 /// Median, minimum and maximum of some numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
@@ -26,12 +28,8 @@ impl Spread {
     /// # Panics
     /// Where there are no numbers.
     pub fn of(numbers: &[f64]) -> Self {
-        let mut sorted = numbers.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
-        let middle = sorted.len() / 2;
-        let median = if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
-        Self { median, least, most }
+        let at = |q| quantile(numbers.iter().copied(), q).expect("there are numbers");
+        Self { median: at(0.5), least: at(0.0), most: at(1.0) }
     }
 }
 

@@ -23,7 +23,7 @@ pub fn run(args: &Args) -> Result<()> {
     let source = args.dir.join("thresholds.csv");
     if !source.exists() && args.dir.join("metrics.csv").exists() {
         let names = plot::training(&args.dir).with_context(|| format!("cannot draw {}", args.dir.display()))?;
-        return names.into_iter().try_for_each(print);
+        return names.iter().try_for_each(|name| print(name));
     }
     let rows: Vec<ThresholdRow> = table::read_csv(&source).context(
         "tauscope plot needs a results folder with a thresholds.csv or a metrics.csv, as written by `tauscope sweep` \

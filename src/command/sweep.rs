@@ -6,6 +6,7 @@ use crate::plan::SweepPlan;
 use crate::plot;
 use crate::session::{Session, as_map};
 use crate::sweep::{SweepJob, SweepTotals};
+use crate::table::number::{aligned, significant};
 use crate::table::{Status, ThresholdRow};
 use anyhow::Result;
 use serde_json::json;
@@ -62,14 +63,17 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
         "ratio",
         "status",
     ]);
-    let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.5}"));
+    let number = |value: Option<f64>| value.map_or(String::new(), |value| aligned(value, 5));
     for row in rows {
         let effective = row.lr_threshold.map(|lr| lr * (1.0 - row.dampening) / (1.0 - row.momentum));
         table.add_row([
             row.rule.clone(),
             row.momentum.to_string(),
             row.dampening.to_string(),
-            row.delay.map_or_else(|| number(row.delay_mean), |delay| delay.to_string()),
+            row.delay.map_or_else(
+                || row.delay_mean.map_or(String::new(), |mean| significant(mean, 4)),
+                |delay| delay.to_string(),
+            ),
             row.schedule.clone(),
             row.batch.clone(),
             row.criterion.clone(),
@@ -78,7 +82,7 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
             number(row.lr_unstable),
             number(row.lr_threshold),
             number(effective),
-            row.ratio.map_or(String::new(), |ratio| format!("{ratio:.4}")),
+            row.ratio.map_or(String::new(), |ratio| aligned(ratio, 5)),
             row.status.to_string(),
         ]);
     }
@@ -93,8 +97,9 @@ fn verdict(rows: &[ThresholdRow], elapsed: Duration) -> String {
     let measured = rows.iter().filter(|row| row.status == Status::Measured).count();
     let worst = rows.iter().filter_map(|row| row.ratio).map(|ratio| (ratio - 1.0).abs()).fold(0.0, f64::max);
     format!(
-        "{measured} of {} cells measured in {:.1} s; measured / theory differs from 1 by at most {worst:.4}",
+        "{measured} of {} cells measured in {:.1} s; measured / theory differs from 1 by at most {}",
         rows.len(),
-        elapsed.as_secs_f64()
+        elapsed.as_secs_f64(),
+        significant(worst, 2)
     )
 }

@@ -1,5 +1,6 @@
 //! Axes: where a value falls on the picture, and which values get a tick. No drawing here.
 
+use crate::table::number::exact;
 use std::ops::RangeInclusive;
 
 /// How values are spaced along an axis.
@@ -102,7 +103,7 @@ impl Axis {
         let decimals = |text: &str| text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
         let ticks = self.ticks();
         let most = ticks.iter().map(|tick| decimals(&tick.to_string())).max().unwrap_or(0);
-        let text = |tick| if self.scale == Scale::Linear { format!("{tick:.most$}") } else { label(tick) };
+        let text = |tick| if self.scale == Scale::Linear { format!("{tick:.most$}") } else { exact(tick) };
         ticks.into_iter().map(|tick| (tick, text(tick))).collect()
     }
 }
@@ -140,12 +141,6 @@ fn log_ticks(low: f64, high: f64) -> Vec<f64> {
 /// mantissa x 10^power, as close as f64 comes.
 fn decimal(mantissa: i64, power: i32) -> f64 {
     format!("{mantissa}e{power}").parse().expect("a number with an exponent")
-}
-
-/// A number as text: plain digits where that is short, else with an exponent.
-pub fn label(value: f64) -> String {
-    let magnitude = value.abs();
-    if value == 0.0 || (1e-4..1e6).contains(&magnitude) { value.to_string() } else { format!("{value:e}") }
 }
 
 /// Those of `values` (sorted, distinct) that can be labelled without touching each other: the ends first, then powers of

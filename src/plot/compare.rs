@@ -4,13 +4,14 @@
 //! three side by side, with one scale. A bar is the range that both thresholds allow, an arrow one without an end.
 
 use super::axis::{Axis, Scale, spaced, thinned_by};
+use super::look::{COLORS, shade};
 use super::panel::Panel;
 use super::scene::{Anchor, Marker, Point, Scene, Style};
-use super::series::{COLORS, shade};
-use super::{FADED, FRAME, GRID, INK, LEFT, RIGHT, SHADE, WIDTH, distinct, heading, table};
-use crate::compare::{Comparison, Ranked, name, ranked};
-use crate::table::{ComparisonStatus, ThresholdRow, write_whole};
-use anyhow::{Context, Result, bail};
+use super::{FADED, FRAME, GRID, INK, LEFT, RIGHT, SHADE, WIDTH, heading};
+use crate::compare::thresholds::{Comparison, Ranked, ranked};
+use crate::table::number::exact;
+use crate::table::{self, ComparisonStatus, ThresholdRow, distinct};
+use anyhow::{Result, bail};
 use plotters::style::{Color, RGBColor};
 use std::path::Path;
 
@@ -40,7 +41,7 @@ const NOTE: f64 = 25.0;
 
 /// A picture of a comparison.
 pub struct Drawing {
-    scene: Scene,
+    pub(super) scene: Scene,
     /// What there was no room for, in words.
     pub left_out: Vec<String>,
 }
@@ -51,11 +52,7 @@ impl Drawing {
     /// # Errors
     /// Where a file cannot be written; the message names it.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        for (name, bytes) in [("compare.svg", self.scene.svg()?.into_bytes()), ("compare.png", self.scene.png()?)] {
-            let path = folder.join(name);
-            write_whole(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        Ok(())
+        super::write(&self.scene, folder, "compare")
     }
 }
 
@@ -65,7 +62,7 @@ impl Drawing {
 /// Where none of them has a ratio or a bound of one.
 pub fn compare(comparisons: &[Comparison]) -> Result<Drawing> {
     let shown: Vec<Comparison> = comparisons.iter().filter(|one| value(one).is_some()).copied().collect();
-    let Some(baseline) = shown.iter().find_map(|one| one.baseline).map(name) else {
+    let Some(baseline) = shown.iter().find_map(|one| one.baseline).map(ThresholdRow::rule_name) else {
         bail!("no row has a threshold to be compared, nor a bound of one");
     };
     let mut left_out = vec![];
@@ -137,7 +134,7 @@ impl<'a> Layout<'a> {
         let lane = |height: f64| (height / rules.len() as f64 - 12.0) / lanes;
         let lane = lane(260.0).clamp(11.0, 16.0).min(lane(MOST_HEIGHT / lines).max(4.5));
         let row = (lanes * lane + 12.0).max(30.0);
-        let setting = table::setting(&rows.into_iter().cloned().collect::<Vec<_>>());
+        let setting = table::setting(&rows);
         Self { rules, delays, panels, titles, setting, left, width, row, lane }
     }
 
@@ -215,7 +212,7 @@ impl<'a> Layout<'a> {
         }
         scene.line([(panel.x.at(1.0), first), (panel.x.at(1.0), last)], 2.6, INK);
         for (index, rule) in self.rules.iter().enumerate() {
-            for one in comparisons.iter().filter(|one| name(one.row) == rule.name) {
+            for one in comparisons.iter().filter(|one| one.row.rule_name() == rule.name) {
                 self.draw_one(scene, panel, panel.y.at(index as f64 + 0.5), one);
             }
         }
@@ -270,7 +267,7 @@ impl<'a> Layout<'a> {
         scene.text((x, baseline), "delay τ (updates)", style);
         x += style.width("delay τ (updates)") + 32.0;
         for &delay in &self.delays {
-            let ((_, color, marker), label) = (self.look(delay), super::axis::label(delay));
+            let ((_, color, marker), label) = (self.look(delay), exact(delay));
             scene.mark(marker, (x, LEGEND), 7.5, color, false);
             scene.text((x + 16.0, baseline), &label, style);
             x += style.width(&label) + 52.0;
@@ -318,7 +315,7 @@ fn ticks(axis: &Axis) -> Vec<(f64, String)> {
         _ => 2,
     };
     let style = Style::new(20.0, INK.to_rgba());
-    let extent = |tick: f64| (axis.at(tick), 0.5 * style.width(&super::axis::label(tick)) + 7.0);
+    let extent = |tick: f64| (axis.at(tick), 0.5 * style.width(&exact(tick)) + 7.0);
     let kept = thinned_by(&values, rank, extent);
     ticks.retain(|(tick, _)| kept.contains(tick));
     ticks

@@ -2,8 +2,8 @@
 
 use super::axis::{self, Axis};
 use super::scene::{Anchor, Marker, Point, Scene, Style};
-use super::series::significant;
 use super::{FRAME, GRID, INK, RIGHT};
+use crate::table::number::significant;
 use plotters::style::{Color, RGBColor};
 
 /// Radius of a mark where there is room.
@@ -13,7 +13,7 @@ pub const RADIUS: f64 = 8.0;
 pub struct Panel {
     pub x: Axis,
     pub y: Axis,
-    /// Of its marks.
+    /// Radius of its marks.
     pub radius: f64,
 }
 
@@ -119,9 +119,9 @@ pub struct Name<'a> {
 /// The names of the series, each beside the end of its line.
 pub struct Names<'a> {
     names: Vec<Name<'a>>,
-    /// Of the column that holds them, pixels.
+    /// Width of the column that holds them, pixels.
     pub width: f64,
-    /// Of the text, pixels.
+    /// Size of the text, pixels.
     size: f64,
 }
 

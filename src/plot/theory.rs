@@ -5,11 +5,11 @@
 //! its few series apart. Marks that no line joins and that would hide each other stand side by side.
 
 use super::axis::{Axis, Scale, spaced, thinned};
+use super::look::{COLORS, Styled, shade, styled};
 use super::panel::{Name, Names, Panel, RADIUS, labelled_values, side_by_side};
 use super::scene::{Point, Scene, Style};
-use super::series::{COLORS, Series, grouped, rule_name, shade};
-use super::{DELAY_TITLE, FADED, LEFT, RIGHT, TOP, WIDTH, distinct, heading};
-use crate::table::TheoryRow;
+use super::{DELAY_TITLE, FADED, LEFT, RIGHT, TOP, WIDTH, heading};
+use crate::table::{TheoryRow, distinct, grouped, rule_name};
 use anyhow::{Result, bail};
 use plotters::style::Color;
 
@@ -29,7 +29,7 @@ const ON_LINE: f64 = 6.0;
 
 /// What one panel shows.
 struct Content<'a> {
-    series: Vec<Series<'a, TheoryRow>>,
+    series: Vec<Styled<'a, TheoryRow>>,
     x: Abscissa,
     /// What is not drawn, and how to read what is.
     notes: Vec<String>,
@@ -121,8 +121,8 @@ fn against_delay<'a>(rows: &[&'a TheoryRow]) -> Content<'a> {
         let dampening = if row.dampening == row.momentum { momentum } else { row.dampening };
         rule_name(row.rule, momentum, dampening) + &schedule + &noise(row)
     };
-    let mut series = grouped(rows.iter().map(|row| (name(row, row.momentum), *row)), |row| row.delay);
-    series.iter_mut().for_each(|one| one.name = name(one.rows[0], short(one.rows[0].momentum)));
+    let keyed = rows.iter().map(|row| (name(row, row.momentum), *row));
+    let series = styled(grouped(keyed, |_, row| name(row, short(row.momentum)), |row| row.delay));
     let mut content = Content { series, x: Abscissa::Delay, notes: vec![] };
     content.limit();
     // Of a single rule, colours tell the series apart, while they last.
@@ -158,7 +158,8 @@ fn against_momentum<'a>(rows: &[&'a TheoryRow]) -> Option<Content<'a>> {
         let forms = forms.iter().filter(|(rule, form)| *rule == row.rule && has_form(row, *form));
         forms.map(|(_, form)| (momentum_name(row, *form), *row))
     });
-    let mut content = Content { series: grouped(named, |row| row.momentum), x: Abscissa::Momentum, notes };
+    let series = styled(grouped(named, |name, _| name.to_owned(), |row| row.momentum));
+    let mut content = Content { series, x: Abscissa::Momentum, notes };
     content.limit();
     content.color_by_rule(rows);
     Some(content)
@@ -232,7 +233,7 @@ impl<'a> Content<'a> {
     /// One hue for each rule of the table, from dark to light.
     fn color_by_rule(&mut self, table: &[&TheoryRow]) {
         for (index, rule) in distinct(table.iter().map(|row| row.rule)).into_iter().enumerate() {
-            let of_rule: Vec<&mut Series<'a, TheoryRow>> =
+            let of_rule: Vec<&mut Styled<'a, TheoryRow>> =
                 self.series.iter_mut().filter(|one| one.rows[0].rule == rule).collect();
             let count = of_rule.len();
             for (place, one) in of_rule.into_iter().enumerate() {
@@ -246,12 +247,12 @@ impl<'a> Content<'a> {
     }
 
     /// Whether a line joins the rows: delays drawn at random have thresholds of their own, not on a line of delays.
-    fn joins(&self, series: &Series<'_, TheoryRow>) -> bool {
+    fn joins(&self, series: &Styled<'_, TheoryRow>) -> bool {
         self.x == Abscissa::Momentum || series.rows[0].schedule == "round-robin"
     }
 
     fn names(&self) -> Vec<Name<'_>> {
-        let end = |one: &Series<'a, TheoryRow>| one.rows.last().map(|row| (self.x.of(row), row.threshold_gain));
+        let end = |one: &Styled<'a, TheoryRow>| one.rows.last().map(|row| (self.x.of(row), row.threshold_gain));
         let named = self.series.iter().filter_map(|one| end(one).map(|end| (one, end)));
         named.map(|(one, end)| Name { text: &one.name, color: one.color, marker: one.marker, end }).collect()
     }
@@ -295,7 +296,7 @@ impl<'a> Content<'a> {
     }
 
     /// The line of a series, from left to right, without the points that are too close to be told apart.
-    fn path(&self, series: &Series<'_, TheoryRow>, panel: &Panel) -> Vec<Point> {
+    fn path(&self, series: &Styled<'_, TheoryRow>, panel: &Panel) -> Vec<Point> {
         let mut path: Vec<Point> = vec![];
         for (x, y) in series.rows.iter().map(|row| self.place(row, panel)) {
             if path.last().is_none_or(|last| x - last.0 >= 0.75) {
@@ -316,7 +317,7 @@ impl<'a> Content<'a> {
 
     /// Marks that no line joins; those that would hide each other stand side by side.
     fn mark_points(&self, scene: &mut Scene, panel: &Panel, values: &[f64]) {
-        let alone: Vec<(&Series<'_, TheoryRow>, &TheoryRow)> = self
+        let alone: Vec<(&Styled<'_, TheoryRow>, &TheoryRow)> = self
             .series
             .iter()
             .filter(|one| !self.joins(one) || one.rows.len() == 1)

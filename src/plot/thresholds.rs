@@ -5,13 +5,13 @@
 //! other stand side by side.
 
 use super::axis::{Axis, Scale};
+use super::look::{Styled, styled};
 use super::panel::{Name, Names, Panel, RADIUS, labelled_values, side_by_side};
 use super::scene::{Point, Scene, Style};
-use super::series::{Series, significant};
-use super::table::{self, Measurement};
 use super::{BAND, DELAY_TITLE, FADED, FRAME, INK, LEFT, RIGHT, SHADE, TOP, WIDTH, heading};
-use crate::table::{Status, ThresholdRow, write_whole};
-use anyhow::{Context, Result, bail};
+use crate::table::number::percent;
+use crate::table::{self, Measurement, Status, ThresholdRow};
+use anyhow::{Result, bail};
 use plotters::style::{Color, RGBColor};
 use std::path::Path;
 
@@ -29,41 +29,17 @@ const CROWDED: f64 = 4.5;
 /// Draws `rows` into `folder` as `thresholds.svg` and `thresholds.png`. The same rows give the same bytes.
 ///
 /// # Errors
-/// Where there are no rows, where a learning rate is not a positive number (a logarithmic axis has no place for it), or
-/// where a file cannot be written.
+/// Where there are no rows, or a file cannot be written.
 pub fn thresholds(rows: &[ThresholdRow], folder: &Path) -> Result<()> {
-    check(rows)?;
-    let scene = picture(rows);
-    for (name, bytes) in [("thresholds.svg", scene.svg()?.into_bytes()), ("thresholds.png", scene.png()?)] {
-        let path = folder.join(name);
-        write_whole(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
-}
-
-fn check(rows: &[ThresholdRow]) -> Result<()> {
     if rows.is_empty() {
         bail!("the table has no cells, so there is nothing to draw");
     }
-    for row in rows {
-        let values = [
-            ("lr_theory", row.lr_theory),
-            ("lr_stable", row.lr_stable),
-            ("lr_unstable", row.lr_unstable),
-            ("lr_threshold", row.lr_threshold),
-        ];
-        for (column, value) in values {
-            if let Some(value) = value.filter(|value| !(value.is_finite() && *value > 0.0)) {
-                bail!("cell {}, column `{column}`: `{value}`, expected a positive number", row.cell_id);
-            }
-        }
-    }
-    Ok(())
+    super::write(&picture(rows), folder, "thresholds")
 }
 
-/// Lays out the whole picture. `rows` must have passed [`check`].
+/// Lays out the whole picture of at least one row.
 fn picture(rows: &[ThresholdRow]) -> Scene {
-    let series = table::series(rows);
+    let series = styled(table::series(rows));
     let delays = distinct_delays(rows);
     let names = Names::fit(series.iter().filter_map(name).collect(), UPPER.1 - UPPER.0);
     let right = RIGHT - names.width;
@@ -88,19 +64,24 @@ fn picture(rows: &[ThresholdRow]) -> Scene {
 }
 
 /// What stands beside the line of a series.
-fn name<'a>(series: &'a Series<'_, ThresholdRow>) -> Option<Name<'a>> {
-    let Series { name, color, marker, rows } = series;
-    let end = rows.iter().rev().find_map(|row| Some((row.delay_or_mean(), line_value(row)?)))?;
+fn name<'a>(series: &'a Styled<'_, ThresholdRow>) -> Option<Name<'a>> {
+    let Styled { name, color, marker, rows } = series;
+    let end = rows.iter().rev().find_map(|row| Some((delay_of(row), line_value(row)?)))?;
     Some(Name { text: name, color: *color, marker: *marker, end })
 }
 
 /// Where the line of a series passes: theory, or what was measured where there is none.
 fn line_value(row: &ThresholdRow) -> Option<f64> {
-    row.lr_theory.or_else(|| table::measurement(row).map(|measurement| measurement.value))
+    row.lr_theory.or_else(|| row.measurement().map(|measurement| measurement.value))
+}
+
+/// Where a row stands: at its delay, or at 0 where none is known.
+fn delay_of(row: &ThresholdRow) -> f64 {
+    row.known_delay().unwrap_or(0.0)
 }
 
 fn distinct_delays(rows: &[ThresholdRow]) -> Vec<f64> {
-    let mut delays: Vec<f64> = rows.iter().map(ThresholdRow::delay_or_mean).collect();
+    let mut delays: Vec<f64> = rows.iter().map(delay_of).collect();
     delays.sort_by(f64::total_cmp);
     delays.dedup();
     delays
@@ -124,9 +105,9 @@ fn ratio_axis(rows: &[ThresholdRow]) -> Axis {
     Axis::covering(Scale::Linear, ratios.chain(least), 0.0, 0.06, (LOWER.1, LOWER.0))
 }
 
-fn draw_thresholds(scene: &mut Scene, panel: &Panel, series: &[Series<'_, ThresholdRow>], delays: &[f64]) {
+fn draw_thresholds(scene: &mut Scene, panel: &Panel, series: &[Styled<'_, ThresholdRow>], delays: &[f64]) {
     for one in series {
-        let place = |row: &&ThresholdRow| Some((panel.x.at(row.delay_or_mean()), panel.y.at(line_value(row)?)));
+        let place = |row: &&ThresholdRow| Some((panel.x.at(delay_of(row)), panel.y.at(line_value(row)?)));
         let mut line: Vec<Point> = one.rows.iter().filter_map(place).collect();
         if let [(x, y)] = line[..] {
             line = vec![(x - 4.0 * panel.radius, y), (x + 4.0 * panel.radius, y)];
@@ -145,7 +126,7 @@ fn draw_thresholds(scene: &mut Scene, panel: &Panel, series: &[Series<'_, Thresh
     }
 }
 
-fn draw_ratios(scene: &mut Scene, panel: &Panel, series: &[Series<'_, ThresholdRow>], delays: &[f64]) {
+fn draw_ratios(scene: &mut Scene, panel: &Panel, series: &[Styled<'_, ThresholdRow>], delays: &[f64]) {
     let ((left, right), (top, bottom)) = (panel.left_right(), panel.top_bottom());
     let spacing = |delay| (room(&panel.x, delays, delay) / series.len() as f64).min(3.0 * panel.radius);
     for &delay in delays {
@@ -169,12 +150,12 @@ fn draw_ratios(scene: &mut Scene, panel: &Panel, series: &[Series<'_, ThresholdR
 
 /// What was measured at one delay.
 fn at_delay<'a>(
-    series: &'a [Series<'a, ThresholdRow>],
+    series: &'a [Styled<'a, ThresholdRow>],
     delay: f64,
-) -> impl Iterator<Item = (&'a Series<'a, ThresholdRow>, &'a ThresholdRow, Measurement)> {
-    let of_series = move |one: &'a Series<'a, ThresholdRow>| {
-        let here = one.rows.iter().filter(move |row| row.delay_or_mean() == delay);
-        here.filter_map(move |row| table::measurement(row).map(|measurement| (one, *row, measurement)))
+) -> impl Iterator<Item = (&'a Styled<'a, ThresholdRow>, &'a ThresholdRow, Measurement)> {
+    let of_series = move |one: &'a Styled<'a, ThresholdRow>| {
+        let here = one.rows.iter().filter(move |row| delay_of(row) == delay);
+        here.filter_map(move |row| row.measurement().map(|measurement| (one, *row, measurement)))
     };
     series.iter().flat_map(of_series)
 }
@@ -187,7 +168,7 @@ fn draw_measurement(
     x: f64,
     measurement: &Measurement,
     unit: f64,
-    series: &Series<'_, ThresholdRow>,
+    series: &Styled<'_, ThresholdRow>,
     status: Status,
 ) {
     let (axis, radius) = (&panel.y, panel.radius);
@@ -239,12 +220,11 @@ fn summary(scene: &mut Scene, right: f64, rows: &[ThresholdRow]) {
         .filter(|row| row.status == Status::Measured)
         .filter_map(|row| Some((row.lr_threshold? / row.lr_theory? - 1.0).abs()))
         .collect();
-    let percent = |fraction: f64| format!("{} %", significant(100.0 * fraction, 2));
     let mut lines = vec![format!("{} of {} measured", count(Status::Measured), cells(rows.len()))];
     if !measured.is_empty() {
         let agreeing = measured.iter().filter(|deviation| **deviation <= AGREEMENT).count();
-        lines.push(format!("{agreeing} of {} within ±{} of theory", measured.len(), percent(AGREEMENT)));
-        lines.push(format!("largest deviation {}", percent(measured.iter().copied().fold(0.0, f64::max))));
+        lines.push(format!("{agreeing} of {} within ±{} of theory", measured.len(), percent(AGREEMENT, 2)));
+        lines.push(format!("largest deviation {}", percent(measured.iter().copied().fold(0.0, f64::max), 2)));
     }
     for status in [Status::Undecided, Status::Failed] {
         if count(status) > 0 {
@@ -270,7 +250,7 @@ fn summary(scene: &mut Scene, right: f64, rows: &[ThresholdRow]) {
     }
 }
 
-/// So many cells, in words.
+/// A number of cells, in words.
 fn cells(count: usize) -> String {
     if count == 1 { "1 cell".into() } else { format!("{count} cells") }
 }

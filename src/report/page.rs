@@ -1,39 +1,43 @@
-//! The page: what stands on it and in which order. Its tables are in [`super::tables`], its looks in
-//! `assets/report/report.css`, its pictures in `assets/report/report.js`.
+//! The frame of every page: head, heading, provenance, the data of its pictures and their scripts. What stands between them
+//! is the matter of [`super::sweep`] and [`super::training`]; the looks are in `assets/report/report.css`.
 
-use super::answer::{self, grouped_digits};
-use super::data::{self, Data};
-use super::folder::Folder;
-use super::series::{self, MOST_CELLS, MOST_SERIES, Series, evenly};
-use super::{facts, tables};
+use super::facts;
+use super::origin::Origin;
 use anyhow::{Context, Result};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Serialize;
-use serde_json::Value;
 
 const STYLE: &str = include_str!("../../assets/report/report.css");
-const SCRIPTS: [&str; 3] = [
-    include_str!("../../assets/report/d3.min.js"),
-    include_str!("../../assets/report/plot.umd.min.js"),
-    include_str!("../../assets/report/report.js"),
-];
+const LIBRARIES: [&str; 2] =
+    [include_str!("../../assets/report/d3.min.js"), include_str!("../../assets/report/plot.umd.min.js")];
+/// What every page's pictures need, before and after these are defined.
+const BASE: &str = include_str!("../../assets/report/base.js");
+const DRAWING: &str = include_str!("../../assets/report/drawing.js");
 /// Nothing may be loaded from anywhere; what the page needs stands in it.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
                       base-uri 'none'; form-action 'none'";
-const QUESTION: &str = "When gradients arrive τ updates late, what learning rate keeps the same minimum reachable as in \
-                        synchronous training?";
-/// Most series that get a sentence.
-const MOST_SENTENCES: usize = 24;
+
+/// What one kind of report has of its own.
+pub struct Content<'a, D> {
+    pub title: &'a str,
+    pub question: &'a str,
+    /// What all rows share.
+    pub setting: String,
+    /// The sections between heading and provenance.
+    pub sections: Markup,
+    /// What the pictures are drawn from.
+    pub data: D,
+    /// The script that defines the pictures.
+    pub script: &'a str,
+}
 
 /// The whole page.
 ///
 /// # Errors
-/// Where a file of the folder is malformed; the message names it.
-pub fn render(folder: &Folder<'_>) -> Result<String> {
-    let all = series::grouped(&folder.thresholds)?;
-    let drawn = series::drawn(&all);
-    let data = data::collect(folder, &drawn)?;
-    let island = island(&data).context("cannot write the data of the pictures")?;
+/// Where the data cannot be written as JSON.
+pub fn render(origin: &Origin, content: &Content<'_, impl Serialize>) -> Result<String> {
+    let island = island(&content.data).context("cannot write the data of the pictures")?;
+    let script = [BASE, content.script, DRAWING].join("\n");
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -42,21 +46,20 @@ pub fn render(folder: &Folder<'_>) -> Result<String> {
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="generator" content=(concat!("tauscope ", env!("CARGO_PKG_VERSION")));
-                title { (folder.name) " · tauscope" }
+                title { (origin.name) " · tauscope" }
                 // An icon of its own, as browsers ask the server for one otherwise.
                 link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 main {
-                    (heading(folder))
-                    (answers(&all))
-                    (pictures(&all, &drawn, &data))
-                    (tables::rows(&folder.thresholds))
-                    (provenance(folder))
+                    (heading(origin, content.title, content.question, &content.setting))
+                    (content.sections)
+                    (provenance(origin))
                 }
                 script #data type="application/json" { (PreEscaped(island)) }
-                @for script in SCRIPTS { script { (PreEscaped(script)) } }
+                @for library in LIBRARIES { script { (PreEscaped(library)) } }
+                script { (PreEscaped(script)) }
             }
         }
     };
@@ -68,114 +71,23 @@ fn island(data: &impl Serialize) -> serde_json::Result<String> {
     Ok(serde_json::to_string(data)?.replace('<', "\\u003c"))
 }
 
-fn heading(folder: &Folder<'_>) -> Markup {
-    let text = |key: &str| folder.run.get(key).and_then(Value::as_str);
-    let day = text("finished").and_then(|time| time.split('T').next());
-    let version = text("version").map(|version| format!("tauscope {version}"));
-    let commit = text("commit").map(|commit| format!("commit {commit}"));
-    let byline = [Some(folder.name.clone()), day.map(str::to_owned), version, commit];
+fn heading(origin: &Origin, title: &str, question: &str, setting: &str) -> Markup {
+    let day = origin.text("finished").and_then(|time| time.split('T').next());
+    let version = origin.text("version").map(|version| format!("tauscope {version}"));
+    let commit = origin.text("commit").map(|commit| format!("commit {commit}"));
+    let byline = [Some(origin.name.clone()), day.map(str::to_owned), version, commit];
     html! {
         header {
-            h1 { "Largest stable learning rate against delay" }
-            p.question { (QUESTION) }
-            p.setting { (series::setting(&folder.thresholds).join(" · ")) }
+            h1 { (title) }
+            p.question { (question) }
+            p.setting { (setting) }
             p.byline { (byline.into_iter().flatten().collect::<Vec<_>>().join(" · ")) }
         }
     }
 }
 
-fn answers(all: &[Series<'_>]) -> Markup {
-    html! {
-        section #answers {
-            h2 { "The answer" }
-            ul.answers {
-                @for series in evenly(all, MOST_SENTENCES) {
-                    li { strong { (series.name) } ": " (answer::sentence(&series)) }
-                }
-            }
-            p { (answer::overall(all)) }
-            @if all.len() > MOST_SENTENCES {
-                p.note {
-                    "The table has " (grouped_digits(all.len())) " series; the sentences are those of " (MOST_SENTENCES)
-                    ", evenly over all."
-                }
-            }
-            (tables::statuses(all))
-        }
-    }
-}
-
-fn pictures(all: &[Series<'_>], drawn: &[Series<'_>], data: &Data<'_>) -> Markup {
-    let count = |series: &[Series<'_>]| series.iter().map(|series| series.cells.len()).sum::<usize>();
-    let is_shown = |cell: &&series::Cell<'_>| cell.delay.is_some() && cell.value().is_some();
-    let shown = drawn.iter().map(|series| series.cells.iter().filter(is_shown).count()).sum::<usize>();
-    html! {
-        section {
-            h2 { "Threshold against delay" }
-            @if count(drawn) < count(all) {
-                p.note {
-                    "The pictures show " (grouped_digits(count(drawn))) " of " (grouped_digits(count(all))) " cells: at most "
-                    (MOST_SERIES) " series with " (MOST_CELLS) " cells each, taken evenly over all."
-                }
-            }
-            @if shown < count(drawn) {
-                p.note {
-                    (grouped_digits(count(drawn) - shown)) " of these cells have no bracket or no delay, and no mark."
-                }
-            }
-            (figure("thresholds", "Largest stable learning rate against delay, both logarithmic", html! {
-                "Lines: theory. Marks: the measured threshold; bars reach from the largest learning rate seen to be stable to the \
-                 smallest seen to be unstable. Hollow marks are not measured to the tolerance; an arrow says that the \
-                 other end of the bracket is not known. The scale of delays is logarithmic in τ + 1."
-            }))
-            (figure("inverse", "Inverse of the threshold against delay", html! {
-                "One over the threshold, both axes linear: a straight line means that the learning rate must fall like \
-                 1 / (τ + c). Lines: theory."
-            }))
-        }
-        section {
-            h2 { "Measured over theory" }
-            (figure("ratio", "Measured threshold divided by theory, against delay", html! {
-                "Marks: measured threshold divided by theory's. Bars: the bracket. Series stand side by side at each delay."
-            }))
-            (tables::ratios(drawn))
-        }
-        section {
-            h2 { "Growth rates" }
-            (figure("growth", "Growth rate of every run over delay and learning rate", html! {
-                "Every rectangle is one training: its delay, its learning rate, and how fast its distance from the minimum \
-                 grew (+, orange) or decayed (−, blue), per τ + 1 steps. × left the neighbourhood before a rate \
-                 could be told, ○ stayed without one, ? is undecided, ! failed. Heavy lines: the measured threshold."
-            }))
-        }
-        @if !data.histograms.is_empty() {
-            section {
-                h2 { "Delays that occurred" }
-                (figure("delays", "How often each delay occurred", html! {
-                    "Share of updates with each delay. Cells with the same delays share a panel. "
-                    (limited(data.histograms.len(), data.all_histograms))
-                }))
-            }
-        }
-        @if !data.curves.is_empty() {
-            section {
-                h2 { "Accuracy" }
-                (figure("accuracy", "Accuracy over steps", html! {
-                    "One line per run. " (limited(data.curves.len(), data.all_curves))
-                }))
-            }
-        }
-    }
-}
-
-fn limited(drawn: usize, all: usize) -> Markup {
-    html! {
-        @if drawn < all { (grouped_digits(drawn)) " of " (grouped_digits(all)) " are drawn, evenly over all." }
-    }
-}
-
 /// A place for a picture, with what it is called for those who do not see it.
-fn figure(name: &str, title: &str, caption: Markup) -> Markup {
+pub fn figure(name: &str, title: &str, caption: Markup) -> Markup {
     html! {
         figure id={ "figure-" (name) } {
             .plot data-plot=(name) data-title=(title) {
@@ -186,12 +98,17 @@ fn figure(name: &str, title: &str, caption: Markup) -> Markup {
     }
 }
 
-fn provenance(folder: &Folder<'_>) -> Markup {
+/// What may be wider than the page scrolls, also by keyboard.
+pub fn scrolled(label: &str, table: Markup) -> Markup {
+    html! { .scrolled role="region" aria-label=(label) tabindex="0" { (table) } }
+}
+
+fn provenance(origin: &Origin) -> Markup {
     html! {
         section #provenance {
             h2 { "How it was made" }
-            @if let Some(command) = facts::command(&folder.run) { pre { code { (command) } } }
-            .columns { (facts::sections(&folder.run)) }
+            @if let Some(command) = facts::command(&origin.run) { pre { code { (command) } } }
+            .columns { (facts::sections(&origin.run)) }
         }
     }
 }
@@ -205,7 +122,8 @@ mod tests {
         let text = island(&["</script><script>alert(1)</script>", "<!--", "é"]).unwrap();
         assert!(!text.contains('<'), "{text}");
         assert_eq!(serde_json::from_str::<Vec<String>>(&text).unwrap()[1], "<!--");
-        for script in SCRIPTS {
+        let own = [BASE, DRAWING, super::super::sweep::SCRIPT, super::super::training::SCRIPT];
+        for script in LIBRARIES.into_iter().chain(own) {
             assert!(!script.to_lowercase().contains("</script") && !script.contains("<!--"));
         }
         assert!(!STYLE.contains("</"));

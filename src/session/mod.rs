@@ -37,7 +37,7 @@ pub use run_file::{Build, RunFile, ShardRow, ShardRun, command_line};
 use crate::config::Shard;
 use crate::config::{EngineArgs, JobArgs};
 use crate::engine::{Engine, EngineInfo};
-use crate::table::write_whole;
+use crate::files::write_whole;
 use anyhow::{Context, Error, Result, bail};
 use progress::{Display, Progress};
 use serde_json::{Map, Value, json};

@@ -3,6 +3,7 @@
 use super::job::JobName;
 use crate::config::Shard;
 use crate::engine::EngineInfo;
+use crate::table::Row;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -70,6 +71,8 @@ pub struct ShardRow {
     /// A description for people.
     pub name: String,
 }
+
+impl Row for ShardRow {}
 
 /// One of the folders that a merged one came from.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -6,8 +6,8 @@
 pub mod slurm;
 
 use crate::config::Shard;
+use crate::files::write_whole;
 use crate::session;
-use crate::table::write_whole;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::fs;

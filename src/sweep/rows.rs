@@ -7,9 +7,9 @@ use crate::data::DataSource;
 use crate::engine::EngineInfo;
 use crate::plan::Cell;
 use crate::problem::Problem;
-use crate::table::{DelayRow, RunRow, Status, ThresholdRow, Verdict};
+use crate::table::{DelayRow, RunRow, Status, ThresholdRow};
 use crate::theory::TheoryError;
-use crate::threshold::{Criterion, Trial};
+use crate::threshold::{Criterion, Trial, Verdict};
 use clap::ValueEnum;
 
 /// The rows of `cell`, which is number `index` of its plan.

@@ -1,4 +1,4 @@
-//! A record as serde sees it: a map from column names to cells. The csv crate has this too, but its errors do not say
+//! A line as serde sees it: a map from column names to cells. The csv crate has this too, but its errors do not say
 //! in which column a value was refused, nor which values would be accepted.
 
 use serde::de::value::{MapDeserializer, StrDeserializer};
@@ -16,13 +16,23 @@ pub fn columns<T: DeserializeOwned>() -> &'static [&'static str] {
     columns.expect("a row is a struct with named fields")
 }
 
-/// One row from its cells. `record` must be as long as `columns`.
+/// One row from its cells. `columns` are the names of the fields that they belong to, as far as they belong to any.
 ///
 /// # Errors
 /// Where a cell does not hold what its field needs; the message names the column and the value.
-pub fn row<T: DeserializeOwned>(columns: &'static [&'static str], record: &csv::StringRecord) -> Result<T, Error> {
-    let cells = columns.iter().zip(record).map(|(column, text)| (*column, Cell { column, text }));
+pub fn row<T: DeserializeOwned>(columns: &[Option<&'static str>], record: &csv::StringRecord) -> Result<T, Error> {
+    let cells =
+        columns.iter().zip(record).filter_map(|(column, text)| Some(((*column)?, Cell { column: (*column)?, text })));
     T::deserialize(MapDeserializer::new(cells))
+}
+
+/// Checks that a row can be made of these columns alone.
+///
+/// # Errors
+/// Where a needed one is missing; the message names it.
+pub fn check_columns<T: DeserializeOwned>(columns: &[&'static str]) -> Result<(), Error> {
+    let cells = columns.iter().map(|column| (*column, Anything));
+    T::deserialize(MapDeserializer::new(cells)).map(|_: T| ())
 }
 
 /// What is wrong with a cell.
@@ -33,6 +43,61 @@ pub struct Error(String);
 impl de::Error for Error {
     fn custom<M: fmt::Display>(message: M) -> Self {
         Self(message.to_string())
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self(format!("no column `{field}`"))
+    }
+}
+
+/// A cell of which nothing is known but that it is there: some value of the kind that its field asks for.
+#[derive(Clone, Copy)]
+struct Anything;
+
+impl<'de> IntoDeserializer<'de, Error> for Anything {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for Anything {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_str("")
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_u32(0)
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_u64(0)
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_f64(0.0)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_none()
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let variant: StrDeserializer<'_, Error> = variants[0].into_deserializer();
+        variant.deserialize_enum(name, variants, visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u128 f32 char str string bytes byte_buf unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct identifier ignored_any
     }
 }
 

@@ -15,7 +15,7 @@
 use super::monitor::Trial;
 use super::{Criterion, mix};
 use crate::engine::Observation;
-use crate::table::Verdict;
+use crate::threshold::Verdict;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

@@ -43,6 +43,23 @@ impl Criterion {
     }
 }
 
+/// What became of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::EnumIter)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Verdict {
+    /// The perturbation decays.
+    Stable,
+    /// It grows, or has left the neighbourhood of the minimum.
+    Escaped,
+    /// The weights or the loss are no longer finite.
+    Diverged,
+    /// Neither could be told within the horizon.
+    Undecided,
+    /// The run could not be made.
+    Failed,
+}
+
 /// Combines two seeds into one.
 pub fn mix(a: u64, b: u64) -> u64 {
     // splitmix64's finaliser (Steele, Lea and Flood 2014): close seeds give independent streams.

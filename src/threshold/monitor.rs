@@ -3,7 +3,7 @@
 use super::Criterion;
 use super::growth::{EnergyRecord, Growth};
 use crate::engine::Observation;
-use crate::table::Verdict;
+use crate::threshold::Verdict;
 
 /// First check of the growth rate, in units of delay + 1 steps; every later check is at twice the time.
 const FIRST_CHECK: u64 = 32;

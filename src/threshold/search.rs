@@ -3,7 +3,7 @@
 use super::Criterion;
 use super::monitor::Trial;
 use super::zero::{Zero, zero};
-use crate::table::Verdict;
+use crate::threshold::Verdict;
 
 /// First learning rates, as multiples of the guess: close enough for gamma(lr) to be straight, far enough for clear signs.
 const SURVEY: [f64; 4] = [0.90, 0.97, 1.03, 1.10];

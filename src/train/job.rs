@@ -3,11 +3,11 @@
 use super::tables::{TrainEntry, TrainTables, WEIGHTS};
 use super::{Training, rows};
 use crate::engine::{Engine, EngineError, EngineInfo};
+use crate::files::write_whole;
 use crate::plan::TrainPlan;
 use crate::problem::weights::to_safetensors;
 use crate::session::checkpoint::Checkpoints;
 use crate::session::{Job, Unit, Work, as_map};
-use crate::table::write_whole;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};

@@ -3,8 +3,7 @@
 use super::ride::{Look, Outcome, Sharp};
 use super::task::Training;
 use crate::engine::EngineInfo;
-use crate::table::mean_and_half_width;
-use crate::table::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus};
+use crate::table::{Interval, Metric, MetricRow, SummaryRow, TrainRow, TrainStatus, median};
 
 /// Share of the tracked steps, the last ones, that a plateau is the median of.
 const PLATEAU: usize = 3;
@@ -24,7 +23,7 @@ pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome
     let plateau = if tracked { plateau(&outcome.sharpness) } else { None };
     TrainRow {
         run_id: training.run_id(run),
-        arm_id: plan.group_id(group),
+        group_id: plan.group_id(group),
         data: problem.data.to_string(),
         model: match problem.activation {
             Some(activation) => format!("{} {activation}", problem.model),
@@ -101,7 +100,7 @@ pub fn metrics(training: &Training, run: usize, outcome: &Outcome) -> Vec<Metric
 
 /// One row for each group, in the order in which they come.
 pub fn summaries(runs: &[TrainRow]) -> Vec<SummaryRow> {
-    let groups = runs.chunk_by(|one, next| one.arm_id == next.arm_id);
+    let groups = runs.chunk_by(|one, next| one.group_id == next.group_id);
     groups.map(summary).collect()
 }
 
@@ -111,16 +110,15 @@ fn summary(group: &[TrainRow]) -> SummaryRow {
     let finished = || group.iter().filter(|run| run.status == TrainStatus::Finished);
     let interval = |figure: fn(&TrainRow) -> Option<f64>| {
         let values: Vec<f64> = finished().filter_map(figure).collect();
-        let (mean, half) = mean_and_half_width(&values).map_or((None, None), |(mean, half)| (Some(mean), half));
-        let ends = mean.zip(half);
-        (mean, ends.map(|(mean, half)| mean - half), ends.map(|(mean, half)| mean + half))
+        let interval = Interval::of(&values);
+        (interval.map(|at| at.mean), interval.and_then(|at| at.low()), interval.and_then(|at| at.high()))
     };
     let (test_accuracy, test_accuracy_low, test_accuracy_high) = interval(|run| run.test_accuracy);
     let (generalisation_gap, generalisation_gap_low, generalisation_gap_high) = interval(|run| run.generalisation_gap);
     let (test_loss, test_loss_low, test_loss_high) = interval(|run| run.test_loss);
     let (lambda_max, lambda_max_low, lambda_max_high) = interval(|run| run.lambda_max);
     SummaryRow {
-        arm_id: first.arm_id.clone(),
+        group_id: first.group_id.clone(),
         data: first.data.clone(),
         model: first.model.clone(),
         loss: first.loss.clone(),
@@ -166,14 +164,7 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
 /// Median over the last third.
 fn plateau(tracked: &[Sharp]) -> Option<f64> {
     let last = tracked.len() - tracked.len().div_ceil(PLATEAU);
-    let mut values: Vec<f64> = tracked[last..].iter().map(|sharp| sharp.value).collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        count if count % 2 == 1 => Some(values[middle]),
-        _ => Some(0.5 * (values[middle - 1] + values[middle])),
-    }
+    median(tracked[last..].iter().map(|sharp| sharp.value))
 }
 
 #[cfg(test)]

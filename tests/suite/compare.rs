@@ -377,11 +377,11 @@ fn bad_tables_are_refused_in_one_line() {
     let none = ThresholdRow { lr_stable: None, lr_unstable: None, lr_threshold: None, ..sgd(4, 1.0) };
     assert!(refusal(&[none], &[]).contains("no row has a threshold to be compared"));
     for (bad, expected) in [
-        (sgd(4, -1.0), "cell sgd-0-0-4, column `lr_stable`: `-0.75`, expected a positive number"),
+        (sgd(4, -1.0), "line 3: column `lr_stable`: `-0.75`, expected a positive number"),
         (row("nesterov", 1.0, 0.0, 4, 1.0), "column `momentum`: `1`, expected a number from 0 to below 1"),
         (row("nesterov", 0.5, 1.0, 4, 1.0), "column `dampening`: `1`, expected a number below 1"),
     ] {
         let message = refusal(&[sgd(1, 1.0), bad], &[]);
-        assert!(message.contains("thresholds.csv: cell ") && message.contains(expected), "{message}");
+        assert!(message.contains("thresholds.csv, line 3: ") && message.contains(expected), "{message}");
     }
 }

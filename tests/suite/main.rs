@@ -31,4 +31,5 @@ mod sweep;
 mod theory;
 mod theory_command;
 mod train;
+mod training_tables;
 mod trajectory;

@@ -208,12 +208,12 @@ fn bad_tables_are_refused_in_one_line() {
     let negative = folder_with(&[row(0), ThresholdRow { lr_stable: Some(-1.0), ..row(1) }]);
     let message = refusal(negative.path());
     assert!(
-        message.contains("thresholds.csv: cell cell1, column `lr_stable`: `-1`, expected a positive number"),
+        message.contains("thresholds.csv, line 3: column `lr_stable`: `-1`, expected a positive number"),
         "{message}"
     );
 
     for (find, replacement, expected) in [
-        (",rule,", ",update,", "line 1, column 7: found `update`, expected `rule`"),
+        (",rule,", ",update,", "line 1: no column `rule`; found cell_id,data,model,"),
         (",round-robin,2,", ",round-robin,two,", "line 3: column `workers`: `two`, expected a whole number from 0 to"),
         (",measured,", ",done,", "line 2: column `status`: `done`, expected one of measured, undecided, failed"),
     ] {

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
-use tauscope::table::{RunRow, Status, ThresholdRow, Verdict, read_csv};
+use tauscope::table::{RunRow, Status, ThresholdRow, read_csv};
+use tauscope::threshold::Verdict;
 
 /// A network small enough to sweep in a second: 100 digits, 4 hidden units.
 const SMALL: [&str; 6] = ["--samples", "100", "--model", "mlp:4", "--engine", "cpu"];

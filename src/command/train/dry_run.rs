@@ -3,9 +3,9 @@
 use crate::command::to_stdout;
 use crate::engine::{EngineInfo, Footprint};
 use crate::plan::{Group, TrainPlan};
-use crate::plot::significant;
 use crate::session::progress::bytes;
 use crate::session::{ChosenEngine, choose};
+use crate::table::number::significant;
 use crate::train::Training;
 use anyhow::Result;
 use comfy_table::{Table, presets};

@@ -1,7 +1,7 @@
 //! The groups of a training as a person reads them, and the answer in a sentence.
 
-use crate::plot::significant;
 use crate::table::SummaryRow;
+use crate::table::number::{percent_within, significant};
 use comfy_table::{CellAlignment, Table, presets};
 
 /// A column: its title, whether it says anything, and its cells.
@@ -64,6 +64,5 @@ fn number(value: Option<f64>) -> String {
 
 /// A fraction with its interval: `97.22 ± 0.31 %`.
 fn percent(mean: Option<f64>, ends: Option<(f64, f64)>) -> String {
-    let half = ends.map_or(String::new(), |(low, high)| format!(" ± {:.2}", 50.0 * (high - low)));
-    mean.map_or(String::new(), |mean| format!("{:.2}{half} %", 100.0 * mean))
+    mean.map_or(String::new(), |mean| percent_within(mean, ends.map(|(low, high)| 0.5 * (high - low))))
 }

@@ -1,39 +1,38 @@
-//! Training loss and test accuracy along the epochs: a line for every arm, the mean over its seeds, in a band that is its
+//! Training loss and test accuracy along the epochs: a line for every group, the mean over its seeds, in a band that is its
 //! 95 % confidence interval.
 
 use super::super::axis::{Axis, Scale};
 use super::super::panel::{Name, Names, Panel, RADIUS};
 use super::super::scene::{Point, Scene, Style};
 use super::super::{FADED, LEFT, RIGHT, TOP, WIDTH, heading};
-use super::Arm;
-use crate::table::{Metric, mean_and_half_width};
+use super::DrawnGroup;
+use crate::table::{Interval, Metric};
 use plotters::style::Color;
-use std::collections::BTreeMap;
 
 const HEIGHT: u32 = 1200;
 /// Top and bottom of the panel of losses, and of that of accuracies.
 const UPPER: (f64, f64) = (TOP, 600.0);
 const LOWER: (f64, f64) = (638.0, 1092.0);
 
-/// Mean and half width of the interval of an arm, by epoch.
-type Curve = Vec<(f64, f64, Option<f64>)>;
+/// Mean over a group's seeds with its interval, by epoch.
+type Curve = Vec<(f64, Interval)>;
 
-pub fn picture(arms: &[Arm], setting: &str) -> Scene {
-    let losses: Vec<Curve> = arms.iter().map(|arm| curve(arm, Metric::TrainLoss, 1.0)).collect();
-    let accuracies: Vec<Curve> = arms.iter().map(|arm| curve(arm, Metric::TestAccuracy, 100.0)).collect();
-    let named = arms.iter().zip(&losses).filter_map(|(arm, curve)| {
-        let (epoch, mean, _) = curve.last().filter(|(_, mean, _)| *mean > 0.0)?;
-        Some(Name { text: &arm.name, color: arm.color, marker: arm.marker, end: (*epoch, *mean) })
+pub fn picture(groups: &[DrawnGroup], setting: &str) -> Scene {
+    let losses: Vec<Curve> = groups.iter().map(|group| group.curve(Metric::TrainLoss, 1.0)).collect();
+    let accuracies: Vec<Curve> = groups.iter().map(|group| group.curve(Metric::TestAccuracy, 100.0)).collect();
+    let named = groups.iter().zip(&losses).filter_map(|(group, curve)| {
+        let (epoch, at) = curve.last().filter(|(_, at)| at.mean > 0.0)?;
+        Some(Name { text: &group.name, color: group.color, marker: group.marker, end: (*epoch, at.mean) })
     });
     let names = Names::fit(named.collect(), UPPER.1 - UPPER.0);
     let right = RIGHT - names.width;
-    // Where some arms came through, those that did not may leave the picture.
-    let any = arms.iter().any(came_through);
+    // Where some groups came through, those that did not may leave the picture.
+    let any = groups.iter().any(|group| group.came_through());
     let covered = |curves: &[Curve]| -> Vec<f64> {
-        let shown = arms.iter().zip(curves).filter(|(arm, _)| !any || came_through(arm));
-        shown.flat_map(|(_, curve)| curve.iter().map(|(_, mean, _)| *mean)).collect()
+        let shown = groups.iter().zip(curves).filter(|(group, _)| !any || group.came_through());
+        shown.flat_map(|(_, curve)| curve.iter().map(|(_, at)| at.mean)).collect()
     };
-    let epochs = losses.iter().flatten().map(|(epoch, ..)| *epoch).chain([0.0, 1.0]);
+    let epochs = losses.iter().flatten().map(|(epoch, _)| *epoch).chain([0.0, 1.0]);
     let x = Axis::covering(Scale::Linear, epochs, 0.0, 0.02, (LEFT, right));
     let positive: Vec<f64> = covered(&losses).into_iter().filter(|loss| *loss > 0.0).collect();
     let positive = if positive.is_empty() { vec![1.0] } else { positive };
@@ -51,28 +50,17 @@ pub fn picture(arms: &[Arm], setting: &str) -> Scene {
     for (panel, curves, title) in [(&upper, &losses, "training loss"), (&lower, &accuracies, "test accuracy (%)")] {
         panel.grid(&mut scene, values.iter().copied());
         // Lines above all bands; where no seed came through there is nothing to be confident of.
-        let all = || arms.iter().zip(curves);
-        all().filter(|(arm, _)| came_through(arm)).for_each(|(arm, curve)| draw_band(&mut scene, panel, arm, curve));
-        all().for_each(|(arm, curve)| draw_line(&mut scene, panel, arm, curve));
+        let all = || groups.iter().zip(curves);
+        all()
+            .filter(|(group, _)| group.came_through())
+            .for_each(|(group, curve)| draw_band(&mut scene, panel, group, curve));
+        all().for_each(|(group, curve)| draw_line(&mut scene, panel, group, curve));
         panel.frame(&mut scene, title);
     }
     lower.lower_axis(&mut scene, &values, &ticks, "epoch");
     names.draw(&mut scene, &upper);
-    notes(&mut scene, right, arms);
+    notes(&mut scene, right, groups);
     scene
-}
-
-fn came_through(arm: &Arm) -> bool {
-    arm.summary.diverged < arm.summary.runs
-}
-
-fn curve(arm: &Arm, metric: Metric, unit: f64) -> Curve {
-    let mut by_step: BTreeMap<u64, (f64, Vec<f64>)> = BTreeMap::new();
-    for row in arm.shown().flat_map(|run| run.of(metric)) {
-        by_step.entry(row.step).or_insert((row.epoch, Vec::new())).1.push(unit * row.value);
-    }
-    let points = by_step.into_values();
-    points.filter_map(|(epoch, values)| mean_and_half_width(&values).map(|(mean, half)| (epoch, mean, half))).collect()
 }
 
 /// A logarithmic axis has no place for what is not positive: it stands at the edge, as does what lies beyond it.
@@ -82,30 +70,30 @@ fn place(panel: &Panel, epoch: f64, value: f64) -> Point {
     (panel.x.at(epoch), y)
 }
 
-fn draw_band(scene: &mut Scene, panel: &Panel, arm: &Arm, curve: &Curve) {
+fn draw_band(scene: &mut Scene, panel: &Panel, group: &DrawnGroup, curve: &Curve) {
     let edge = |sign: f64| -> Vec<Point> {
-        let known = curve.iter().filter_map(|(epoch, mean, half)| Some((*epoch, mean + sign * (*half)?)));
+        let known = curve.iter().filter_map(|(epoch, at)| Some((*epoch, at.mean + sign * at.half_width?)));
         known.map(|(epoch, value)| place(panel, epoch, value)).collect()
     };
     let (upper, lower) = (edge(1.0), edge(-1.0));
     if upper.len() > 1 {
-        scene.polygon(upper.into_iter().chain(lower.into_iter().rev()).collect::<Vec<_>>(), arm.color.mix(0.15));
+        scene.polygon(upper.into_iter().chain(lower.into_iter().rev()).collect::<Vec<_>>(), group.color.mix(0.15));
     }
 }
 
-fn draw_line(scene: &mut Scene, panel: &Panel, arm: &Arm, curve: &Curve) {
-    let line: Vec<Point> = curve.iter().map(|(epoch, mean, _)| place(panel, *epoch, *mean)).collect();
+fn draw_line(scene: &mut Scene, panel: &Panel, group: &DrawnGroup, curve: &Curve) {
+    let line: Vec<Point> = curve.iter().map(|(epoch, at)| place(panel, *epoch, at.mean)).collect();
     if let [point] = line[..] {
-        scene.mark(arm.marker, point, panel.radius, arm.color, false);
+        scene.mark(group.marker, point, panel.radius, group.color, false);
     }
-    scene.line(line, 2.2, arm.color);
+    scene.line(line, 2.2, group.color);
 }
 
 /// Beside the lower panel: how to read the lines, and what is not in them.
-fn notes(scene: &mut Scene, right: f64, arms: &[Arm]) {
+fn notes(scene: &mut Scene, right: f64, groups: &[DrawnGroup]) {
     let style = Style::new(16.0, FADED.to_rgba());
     let (runs, diverged) =
-        arms.iter().fold((0, 0), |(runs, lost), arm| (runs + arm.summary.runs, lost + arm.summary.diverged));
+        groups.iter().fold((0, 0), |(runs, lost), group| (runs + group.summary.runs, lost + group.summary.diverged));
     let mut lines = vec![
         "Lines: mean over the seeds.".to_owned(),
         "Bands: its 95 % confidence".to_owned(),
@@ -114,7 +102,7 @@ fn notes(scene: &mut Scene, right: f64, arms: &[Arm]) {
     if diverged > 0 {
         lines.push(format!("{diverged} of {runs} runs diverged; they are"));
         lines.push("drawn only where no other".to_owned());
-        lines.push("seed of their arm came through.".to_owned());
+        lines.push("seed of their group came through.".to_owned());
     }
     for (index, line) in lines.into_iter().enumerate() {
         scene.text((right + 26.0, LOWER.0 + 18.0 + 22.0 * index as f64), line, style);

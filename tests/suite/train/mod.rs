@@ -82,7 +82,7 @@ fn a_training_writes_its_folder() {
     let header = |name: &str| fs::read_to_string(out.join(name)).unwrap().lines().next().unwrap().to_owned();
     assert_eq!(
         header("runs.csv"),
-        "run_id,arm_id,data,model,loss,samples,test_samples,weight_decay,rule,momentum,dampening,delay,schedule,lr_scaling,lr,\
+        "run_id,group_id,data,model,loss,samples,test_samples,weight_decay,rule,momentum,dampening,delay,schedule,lr_scaling,lr,\
          lr_scaled,effective_lr,lr_regime,batch,seed,epochs,status,diverged_step,train_loss,test_loss,train_accuracy,\
          test_accuracy,best_test_accuracy,best_epoch,generalisation_gap,loss_gap,distance_from_init,lambda_max,\
          lambda_residual,lambda_predicted,plateau,plateau_ratio,steps,engine,adapter"
@@ -90,7 +90,7 @@ fn a_training_writes_its_folder() {
     assert_eq!(header("metrics.csv"), "run_id,step,epoch,metric,value");
     assert_eq!(
         header("summary.csv"),
-        "arm_id,data,model,loss,samples,test_samples,weight_decay,rule,momentum,dampening,delay,schedule,lr_scaling,lr,\
+        "group_id,data,model,loss,samples,test_samples,weight_decay,rule,momentum,dampening,delay,schedule,lr_scaling,lr,\
          lr_scaled,effective_lr,lr_regime,batch,epochs,runs,diverged,test_accuracy,test_accuracy_low,test_accuracy_high,\
          generalisation_gap,generalisation_gap_low,generalisation_gap_high,test_loss,test_loss_low,test_loss_high,lambda_max,\
          lambda_max_low,lambda_max_high,lambda_predicted,engine,adapter"

@@ -3,7 +3,7 @@
 //!
 //! The environment variable TAUSCOPE_CACHE names another directory; `off` means that nothing is kept.
 
-use crate::table::write_whole;
+use crate::files::write_whole;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,9 @@
 //!
 //! Every number comes from rows with status `measured`; the others are counted, never interpolated.
 
-use super::series::{Cell, Series, significant};
+use super::SweepSeries;
+use crate::table::number::{grouped_digits, significant};
+use crate::table::{Status, ThresholdRow, median};
 
 /// Two thresholds that differ by no more than this fraction are called the same.
 const SAME: f64 = 0.01;
@@ -19,8 +21,8 @@ const LEAST_DELAYS: usize = 3;
 const MOST_LISTED: usize = 8;
 
 /// What `series` says, as a sentence that follows its name.
-pub fn sentence(series: &Series<'_>) -> String {
-    let measured: Vec<&Cell<'_>> = series.measured().filter(|cell| cell.delay.is_some()).collect();
+pub fn sentence(series: &SweepSeries<'_>) -> String {
+    let measured: Vec<&ThresholdRow> = measured(series).filter(|row| row.known_delay().is_some()).collect();
     let mut parts: Vec<String> = match thresholds(&measured)[..] {
         [] => vec!["no threshold was measured at a known delay".into()],
         [(delay, value)] => vec![single(&measured, delay, value)],
@@ -33,14 +35,14 @@ pub fn sentence(series: &Series<'_>) -> String {
 }
 
 /// The whole table in a sentence.
-pub fn overall(all: &[Series<'_>]) -> String {
-    let cells: usize = all.iter().map(|series| series.cells.len()).sum();
-    let measured: usize = all.iter().map(|series| series.measured().count()).sum();
+pub fn overall(all: &[SweepSeries<'_>]) -> String {
+    let cells: usize = all.iter().map(|series| series.rows.len()).sum();
+    let measured_cells: usize = all.iter().map(|series| measured(series).count()).sum();
     let noun = if cells == 1 { "cell is" } else { "cells are" };
-    let mut text = format!("{} of {} {noun} measured", grouped_digits(measured), grouped_digits(cells));
-    let widths = all.iter().flat_map(Series::measured).filter_map(|cell| {
-        let (stable, unstable) = cell.stable.zip(cell.unstable)?;
-        Some((unstable - stable) / cell.threshold?)
+    let mut text = format!("{} of {} {noun} measured", grouped_digits(measured_cells), grouped_digits(cells));
+    let widths = all.iter().flat_map(measured).filter_map(|row| {
+        let (stable, unstable) = row.lr_stable.zip(row.lr_unstable)?;
+        Some((unstable - stable) / row.lr_threshold?)
     });
     if let Some(widest) = widths.reduce(f64::max) {
         text += &format!("; the brackets are at most {} wide", percent(widest));
@@ -48,22 +50,20 @@ pub fn overall(all: &[Series<'_>]) -> String {
     text + "."
 }
 
+fn measured<'a>(series: &'a SweepSeries<'_>) -> impl Iterator<Item = &'a ThresholdRow> {
+    series.rows.iter().map(|row| &row.row).filter(|row| row.is_measured())
+}
+
 /// Delays and the median of the thresholds measured there, in order of delay.
-fn thresholds(measured: &[&Cell<'_>]) -> Vec<(f64, f64)> {
-    let delay = |cell: &&Cell<'_>| cell.delay.unwrap_or(f64::NAN);
-    measured
-        .chunk_by(|a, b| delay(a) == delay(b))
-        .map(|cells| {
-            let mut values: Vec<f64> = cells.iter().filter_map(|cell| cell.threshold).collect();
-            values.sort_by(f64::total_cmp);
-            (delay(&cells[0]), values[values.len() / 2])
-        })
+fn thresholds(measured: &[&ThresholdRow]) -> Vec<(f64, f64)> {
+    let here = measured.chunk_by(|a, b| a.known_delay() == b.known_delay());
+    here.filter_map(|rows| Some((rows[0].known_delay()?, median(rows.iter().filter_map(|row| row.lr_threshold))?)))
         .collect()
 }
 
-fn single(measured: &[&Cell<'_>], delay: f64, value: f64) -> String {
+fn single(measured: &[&ThresholdRow], delay: f64, value: f64) -> String {
     let repetitions = match measured {
-        [cell] => match cell.stable.zip(cell.unstable) {
+        [row] => match row.lr_stable.zip(row.lr_unstable) {
             Some((low, high)) => format!(" (stable at {}, unstable at {})", significant(low, 4), significant(high, 4)),
             None => String::new(),
         },
@@ -119,8 +119,8 @@ fn law(thresholds: &[(f64, f64)]) -> Option<String> {
     })
 }
 
-fn agreement(series: &Series<'_>) -> Option<String> {
-    let ratios = || series.measured().filter_map(|cell| cell.ratio);
+fn agreement(series: &SweepSeries<'_>) -> Option<String> {
+    let ratios = || measured(series).filter_map(ThresholdRow::over_theory);
     let low = ratios().reduce(f64::min)?;
     let high = ratios().reduce(f64::max)?;
     let deviation = (low - 1.0).abs().max((high - 1.0).abs());
@@ -136,25 +136,24 @@ fn agreement(series: &Series<'_>) -> Option<String> {
 }
 
 /// What is missing.
-fn open(series: &Series<'_>) -> Option<String> {
-    let total = series.cells.len();
-    let parts: Vec<String> = ["undecided", "failed"]
-        .into_iter()
-        .filter_map(|status| {
-            let mut delays: Vec<f64> =
-                series.cells.iter().filter(|cell| cell.status == status).filter_map(|cell| cell.delay).collect();
-            delays.dedup();
-            let listed: Vec<String> = delays.iter().map(f64::to_string).collect();
-            let count = series.count(status);
-            let noun = if listed.len() == 1 { "delay" } else { "delays" };
-            let at = match listed.len() {
-                0 => String::new(),
-                few if few <= MOST_LISTED => format!(" ({noun} {})", listed.join(", ")),
-                many => format!(" ({many} delays)"),
-            };
-            (count > 0).then(|| format!("{count} of {total} {} {status}{at}", if count == 1 { "is" } else { "are" }))
-        })
-        .collect();
+fn open(series: &SweepSeries<'_>) -> Option<String> {
+    let total = series.rows.len();
+    let part = |status: Status| {
+        let rows: Vec<&ThresholdRow> =
+            series.rows.iter().map(|row| &row.row).filter(|row| row.status == status).collect();
+        let mut delays: Vec<f64> = rows.iter().filter_map(|row| row.known_delay()).collect();
+        delays.dedup();
+        let listed: Vec<String> = delays.iter().map(|delay| significant(*delay, 4)).collect();
+        let noun = if listed.len() == 1 { "delay" } else { "delays" };
+        let at = match listed.len() {
+            0 => String::new(),
+            few if few <= MOST_LISTED => format!(" ({noun} {})", listed.join(", ")),
+            many => format!(" ({many} delays)"),
+        };
+        let verb = if rows.len() == 1 { "is" } else { "are" };
+        (!rows.is_empty()).then(|| format!("{} of {total} {verb} {status}{at}", rows.len()))
+    };
+    let parts: Vec<String> = [Status::Undecided, Status::Failed].into_iter().filter_map(part).collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
@@ -167,26 +166,23 @@ fn percent(fraction: f64) -> String {
     format!("{} %", significant(100.0 * told, 2))
 }
 
-/// A count with commas between thousands.
-pub fn grouped_digits(count: usize) -> String {
-    let digits = count.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
-    groups.join(",")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{series::grouped, table::Table};
     use super::*;
+    use crate::table::{FileTable, series};
     use std::fs;
 
     /// The sentence on a table of sgd with these columns delay, lr_stable, lr_unstable, lr_threshold, ratio, status.
     fn sentence_on(rows: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("thresholds.csv");
-        fs::write(&path, format!("rule,delay,lr_stable,lr_unstable,lr_threshold,ratio,status\n{rows}")).unwrap();
-        let table = Table::read(&path, &[], |_| true).unwrap();
-        sentence(&grouped(&table).unwrap()[0])
+        let others = "cell_id,model,weight_decay,momentum,dampening,schedule,batch,seed_data,seed_order,seed_init,criterion,\
+                      lambda_max,lambda_residual,horizon_steps,runs,engine,adapter";
+        let header = format!("{others},rule,delay,lr_stable,lr_unstable,lr_threshold,ratio,status\n");
+        let of_row = |row: &str| format!("c,linear,0,0,0,round-robin,full,0,0,0,mean,1,0,9,1,cpu f32,x,{row}\n");
+        fs::write(&path, header + &rows.lines().map(of_row).collect::<String>()).unwrap();
+        let table = FileTable::read(&path, |_| true).unwrap();
+        sentence(&series(&table.rows)[0])
     }
 
     #[test]
@@ -230,14 +226,6 @@ mod tests {
         assert_eq!(
             sentence_on("sgd,4,0.3,,,,undecided\nsgd,8,,,,,failed\nsgd,16,,,,,failed\n"),
             "no threshold was measured at a known delay; 1 of 3 is undecided (delay 4), 2 of 3 are failed (delays 8, 16)."
-        );
-    }
-
-    #[test]
-    fn large_counts_are_grouped() {
-        assert_eq!(
-            [0, 999, 1000, 100_000, 1_234_567].map(grouped_digits),
-            ["0", "999", "1,000", "100,000", "1,234,567"]
         );
     }
 }

@@ -1,16 +1,12 @@
-//! Which remedy helps, by how much, under which delay process? The thresholds of a results folder, each beside that of a
-//! baseline rule under the same circumstances.
+//! The thresholds of a sweep, each beside that of a baseline rule under the same circumstances.
 //!
-//! What is compared with what is decided here, from the table alone: two cells stand side by side if they differ in nothing
-//! but rule, momentum and dampening. A threshold under another criterion is one of another kind, so that a rule which knows
-//! only `escape` is compared only with a baseline that was measured so. A ratio says how much larger a learning rate the
-//! rule bears, not how fast it trains: rules that shorten late steps or average gradients gain it without going farther
-//! per update.
-//!
-//! Not here: how the comparison is drawn ([`crate::plot`]) or printed ([`crate::command::compare`]).
+//! Two cells stand side by side if they differ in nothing but rule, momentum and dampening. A threshold under another
+//! criterion is one of another kind, so that a rule which knows only `escape` is compared only with a baseline that was
+//! measured so. A ratio says how much larger the largest stable learning rate of the rule is, not how fast it trains: rules
+//! that shorten late steps or average gradients gain it without going farther per update.
 
-use crate::plot::{rule_name, significant};
-use crate::table::{ComparisonRow, ComparisonStatus, Status, ThresholdRow};
+use crate::table::number::rounded;
+use crate::table::{ComparisonRow, ComparisonStatus, Status, ThresholdRow, median};
 use anyhow::{Result, bail};
 use std::collections::HashMap;
 
@@ -25,13 +21,11 @@ pub struct Comparison<'a> {
 /// it (`heavy-ball m=0.9 ema`), or a rule (`heavy-ball`, `ringmaster:4`, `ringmaster`) where only one series has it.
 ///
 /// # Errors
-/// Where no series or more than one is meant, where two rows are one cell of it, or where a number has no meaning as a
-/// learning rate, a momentum or a dampening. Messages name cell, column and value, and say what would be accepted.
+/// Where no series or more than one is meant, or where two rows are one cell of it. Messages say what would be accepted.
 pub fn compare<'a>(rows: &'a [ThresholdRow], to: &str) -> Result<Vec<Comparison<'a>>> {
-    rows.iter().try_for_each(check)?;
-    let to = meant(rows, to)?;
+    let to = super::meant(rows.iter().map(|row| (row.rule_name(), row.rule.as_str())), to, &[])?;
     let mut baselines: HashMap<_, &ThresholdRow> = HashMap::new();
-    for row in rows.iter().filter(|row| name(row) == to) {
+    for row in rows.iter().filter(|row| row.rule_name() == to) {
         if let Some(other) = baselines.insert(circumstances(row), row) {
             bail!(
                 "cells {} and {} are both of the baseline `{to}` under the same circumstances, expected one; a table is \
@@ -44,58 +38,8 @@ pub fn compare<'a>(rows: &'a [ThresholdRow], to: &str) -> Result<Vec<Comparison<
     Ok(rows.iter().map(|row| Comparison { row, baseline: baselines.get(&circumstances(row)).copied() }).collect())
 }
 
-fn check(row: &ThresholdRow) -> Result<()> {
-    let refuse = |column: &str, value: f64, expected: &str| {
-        bail!("cell {}, column `{column}`: `{value}`, expected {expected}", row.cell_id)
-    };
-    let rates = [("lr_stable", row.lr_stable), ("lr_unstable", row.lr_unstable), ("lr_threshold", row.lr_threshold)];
-    for (column, value) in rates {
-        if let Some(value) = value.filter(|value| !is_rate(value)) {
-            return refuse(column, value, "a positive number");
-        }
-    }
-    if !(0.0..1.0).contains(&row.momentum) {
-        return refuse("momentum", row.momentum, "a number from 0 to below 1");
-    }
-    if !(row.dampening.is_finite() && row.dampening < 1.0) {
-        return refuse("dampening", row.dampening, "a number below 1");
-    }
-    Ok(())
-}
-
 fn is_rate(value: &f64) -> bool {
     value.is_finite() && *value > 0.0
-}
-
-/// A rule with its numbers, as pictures name it.
-pub fn name(row: &ThresholdRow) -> String {
-    rule_name(&row.rule, row.momentum, row.dampening)
-}
-
-/// The name of the one series that `to` means.
-fn meant(rows: &[ThresholdRow], to: &str) -> Result<String> {
-    let to = to.trim();
-    let mut all: Vec<(String, &str)> = vec![];
-    for row in rows {
-        let name = name(row);
-        if all.iter().all(|(other, _)| *other != name) {
-            all.push((name, &row.rule));
-        }
-    }
-    let list =
-        |names: &[&(String, &str)]| names.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-    if let Some((name, _)) = all.iter().find(|(name, _)| name == to) {
-        return Ok(name.clone());
-    }
-    // A rule with a number may be named without it.
-    let has_rule = |rule: &str| rule == to || rule.split_once(':').is_some_and(|(kind, _)| kind == to);
-    let candidates: Vec<_> = all.iter().filter(|(_, rule)| has_rule(rule)).collect();
-    match candidates[..] {
-        [(name, _)] => Ok(name.clone()),
-        [] if all.is_empty() => bail!("the table has no cells, so there is nothing to compare"),
-        [] => bail!("--to \"{to}\": the table has no such rule; accepted: {}", list(&all.iter().collect::<Vec<_>>())),
-        _ => bail!("--to \"{to}\" may mean {} series of the table; accepted: {}", candidates.len(), list(&candidates)),
-    }
 }
 
 /// All that a row shares with its baseline. The delay is the one asked for, as the realised one depends on what a rule
@@ -121,12 +65,12 @@ fn range(row: &ThresholdRow) -> (Option<f64>, Option<f64>) {
 }
 
 impl Comparison<'_> {
-    /// Of the thresholds, as the rules take learning rates.
+    /// Ratio of the thresholds, as the rules take learning rates.
     pub fn ratio(&self) -> Option<f64> {
         Some(self.row.lr_threshold? / self.baseline?.lr_threshold?)
     }
 
-    /// What the ranges of both thresholds allow at least and at most. Of a cell beside itself nothing is uncertain.
+    /// Least and largest ratio that the ranges of both thresholds allow. Nothing is uncertain of a cell beside itself.
     pub fn bounds(&self) -> (Option<f64>, Option<f64>) {
         let Some(baseline) = self.baseline else { return (None, None) };
         if std::ptr::eq(self.row, baseline) {
@@ -137,7 +81,7 @@ impl Comparison<'_> {
         (quotient(low, base_high), quotient(high, base_low))
     }
 
-    /// By what a ratio must be multiplied to be one of effective learning rates.
+    /// Factor that makes a ratio one of effective learning rates.
     pub fn effect(&self) -> f64 {
         self.baseline.map_or(1.0, |baseline| effect(self.row) / effect(baseline))
     }
@@ -161,7 +105,7 @@ impl Comparison<'_> {
     /// The delay under which it is listed: as asked for, else the baseline's mean to three digits.
     pub fn delay(&self) -> f64 {
         let mean = || self.baseline.unwrap_or(self.row).delay_mean.unwrap_or(0.0);
-        self.row.delay.map_or_else(|| significant(mean(), 3).parse().unwrap_or(0.0), f64::from)
+        self.row.delay.map_or_else(|| rounded(mean(), 3), f64::from)
     }
 
     /// As compare.csv has it.
@@ -180,7 +124,7 @@ impl Comparison<'_> {
             criterion: row.criterion.clone(),
             lr_threshold: row.lr_threshold,
             effective_lr: row.lr_threshold.map(|lr| lr * effect(row)),
-            baseline: self.baseline.map(name),
+            baseline: self.baseline.map(ThresholdRow::rule_name),
             baseline_lr: self.baseline.and_then(|baseline| baseline.lr_threshold),
             ratio: self.ratio(),
             effective_ratio: self.effective_ratio(),
@@ -196,7 +140,7 @@ impl Comparison<'_> {
 pub struct Ranked<'a> {
     pub name: String,
     pub comparisons: Vec<Comparison<'a>>,
-    /// Of the effective ratios; `None` where it has none.
+    /// Median of the effective ratios; `None` where there are none.
     pub median: Option<f64>,
 }
 
@@ -204,7 +148,7 @@ pub struct Ranked<'a> {
 pub fn ranked<'a>(comparisons: &[Comparison<'a>]) -> Vec<Ranked<'a>> {
     let mut all: Vec<Ranked<'a>> = vec![];
     for comparison in comparisons {
-        let name = name(comparison.row);
+        let name = comparison.row.rule_name();
         match all.iter_mut().find(|rule| rule.name == name) {
             Some(rule) => rule.comparisons.push(*comparison),
             None => all.push(Ranked { name, comparisons: vec![*comparison], median: None }),
@@ -216,25 +160,4 @@ pub fn ranked<'a>(comparisons: &[Comparison<'a>]) -> Vec<Ranked<'a>> {
     let key = |rule: &Ranked| rule.median.unwrap_or(f64::NEG_INFINITY);
     all.sort_by(|a, b| key(b).total_cmp(&key(a)));
     all
-}
-
-/// The middle one, or the mean of the middle two.
-pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.into_iter().collect();
-    values.sort_by(f64::total_cmp);
-    let upper = *values.get(values.len() / 2)?;
-    Some(if values.len() % 2 == 1 { upper } else { 0.5 * (values[values.len() / 2 - 1] + upper) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_of_few_and_of_none() {
-        assert_eq!(median([]), None);
-        assert_eq!(median([3.0]), Some(3.0));
-        assert_eq!(median([9.0, 1.0]), Some(5.0));
-        assert_eq!(median([9.0, 1.0, 2.0]), Some(2.0));
-    }
 }

@@ -1,33 +1,11 @@
-// The pictures of a report, drawn with Observable Plot from the JSON island of the page, and what the mouse does there.
-//
-// Every mark that stands for a row carries data-row, the key of the row that is shown while the pointer is near it, so
-// what was drawn can be counted. Sentences and tables are not made here: they are in the page already.
-"use strict";
+// The pictures of a sweep: thresholds, their ratio to theory, growth rates and delays.
 
-const data = JSON.parse(document.getElementById("data").textContent);
-
-// Okabe and Ito's colours, without their yellow, which is too faint on white. Lists of 7, 8 and 5: series that share a
-// colour differ in marker and dash.
-const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"];
-const SYMBOLS = ["circle", "square", "triangle", "diamond", "star", "wye", "cross", "hexagon"];
-const DASHES = ["none", "7 3", "2 3", "9 3 2 3", "14 4"];
-const SOFT = "#5a6068";
-const GRID = { stroke: "#e6e8eb", strokeOpacity: 1 };
 // The colours of growth rates, from decay to growth.
 const DECAY = "#2166ac";
 const GROWTH = "#d55e00";
 
-const series = data.series.map((one, index) => ({
-  ...one,
-  index,
-  color: COLORS[index % COLORS.length],
-  symbol: SYMBOLS[index % SYMBOLS.length],
-  dash: DASHES[index % DASHES.length],
-}));
+const series = data.series.map((one, index) => ({ ...one, index, ...look(index) }));
 
-// Rows by key, for the tip.
-const rows = new Map();
-const register = (key, columns, row) => (rows.set(key, { columns, row }), key);
 for (const one of series) {
   one.cells.forEach((cell, place) => {
     cell.series = one;
@@ -40,33 +18,6 @@ data.runs.forEach((run, index) => {
   run.cell = series[run.place[0]].cells[run.place[1]];
   run.key = register(`run-${index}`, data.run_columns, run.row);
 });
-data.curves.forEach((curve, index) => (curve.key = register(`curve-${index}`, data.run_columns, curve.row)));
-
-// --- parts that pictures share ---------------------------------------------------------------------------------------
-
-// A transform that writes the key of its datum on every element of a mark.
-const keyed = (items, options) => ({
-  ...options,
-  render(index, scales, values, dimensions, context, next) {
-    const group = next(index, scales, values, dimensions, context);
-    index.forEach((item, place) => group.children[place]?.setAttribute("data-row", items[item].key));
-    return group;
-  },
-});
-
-const number = (value) => (value === 0 || (Math.abs(value) >= 1e-4 && Math.abs(value) < 1e6) ? `${value}` : value.toExponential());
-const rounded = (value, digits = 3) => number(Number(value.toPrecision(digits)));
-const distinct = (values) => [...new Set(values)].sort(d3.ascending);
-
-// Those delays that can be labelled `apart` pixels from each other: the ends first, then powers of two, then the rest.
-function labelled(delays, position, apart) {
-  const rank = (delay) => (delay === delays[0] || delay === delays.at(-1) ? 0 : Number.isInteger(Math.log2(delay)) ? 1 : 2);
-  const kept = [];
-  for (const delay of d3.sort(delays, rank, (delay) => delay)) {
-    if (kept.every((other) => Math.abs(position(other) - position(delay)) >= apart)) kept.push(delay);
-  }
-  return kept;
-}
 
 // Delays are placed by log2(delay + 1). A linear axis of that, not a logarithmic one: d3 leaves out labels of the latter.
 const bent = (delay) => Math.log2(delay + 1);
@@ -112,8 +63,6 @@ function theoryLine(one, place, value, half) {
   const points = theory(one).map((cell) => [place(cell.delay), value(cell.theory)]);
   return points.length === 1 ? [-half, half].map((side) => [points[0][0] + side, points[0][1]]) : points;
 }
-const style = (one) => ({ stroke: one.color, strokeDasharray: one.dash, strokeWidth: 1.6 });
-
 // Marks of one series: filled if measured, else hollow.
 const dots = (one, options) => Plot.dot(one.shown, keyed(one.shown, {
   symbol: one.symbol,
@@ -130,28 +79,6 @@ const arrows = (one, options) => {
   const open = one.shown.filter((cell) => (cell.stable === null) !== (cell.unstable === null));
   return Plot.text(open, { text: (cell) => (cell.stable === null ? "↓" : "↑"), fill: one.color, fontSize: 15, dy: -13, ...options });
 };
-
-// A key of the series: line, marker and name.
-function key() {
-  const list = document.createElement("ul");
-  list.className = "key";
-  for (const one of series) {
-    const item = document.createElement("li");
-    item.append(
-      Plot.plot({
-        width: 44, height: 16, margin: 0, axis: null, x: { domain: [0, 1] }, y: { domain: [0, 1] },
-        marks: [
-          Plot.ruleY([0.5], { x1: 0, x2: 1, ...style(one) }),
-          Plot.dot([0.5], { x: 0.5, y: 0.5, symbol: one.symbol, fill: one.color, r: 4.5 }),
-        ],
-      }),
-      one.name,
-    );
-    item.firstChild.setAttribute("aria-hidden", "true");
-    list.append(item);
-  }
-  return list;
-}
 
 // Names beside the right ends of lines, moved apart; a mark of its own, as it needs the pixels of all ends at once.
 const APART = 16;
@@ -182,12 +109,6 @@ const names = (value) => (_, scales, __, { width, height, marginTop, marginRight
   return group.node();
 };
 
-const base = (width, title) => ({
-  width,
-  ariaLabel: title,
-  style: { fontSize: "12px" },
-});
-
 // --- pictures: from a width and a title to elements ------------------------------------------------------------------
 
 const pictures = {
@@ -217,7 +138,7 @@ const pictures = {
         beside ? names((cell) => cell.theory ?? cell.value) : null,
       ],
     });
-    return beside ? [plot] : [key(), plot];
+    return beside ? [plot] : [key(series), plot];
   },
 
   inverse(width, title) {
@@ -249,7 +170,7 @@ const pictures = {
     const delays = distinct(every.map((cell) => cell.delay));
     const room = (width - 100) / (delays.length + 1) / (series.length + 1);
     const spacing = Math.min(13, room);
-    return [key(), Plot.plot({
+    return [key(series), Plot.plot({
       ...base(width, title),
       height: 300,
       marginLeft: 62, marginRight: 16, marginBottom: 42,
@@ -333,51 +254,7 @@ const pictures = {
     })];
   },
 
-  accuracy(width, title) {
-    const metrics = distinct(data.curves.map((curve) => curve.metric)).map((name) => ({ name, curves: data.curves.filter((curve) => curve.metric === name) }));
-    return [key(), panels(metrics, width, (metric, panel) => Plot.plot({
-      ...base(panel, `${title}: ${metric.name}`),
-      height: 260,
-      marginLeft: 50, marginBottom: 40,
-      x: { label: "steps", labelAnchor: "center", labelArrow: "none", tickSize: 4, ticks: 5 },
-      y: { label: metric.name.replaceAll("_", " "), labelArrow: "none", ticks: 5 },
-      marks: [
-        Plot.gridY({ ticks: 5, ...GRID }),
-        ...metric.curves.flatMap((curve) => {
-          const one = series[curve.series];
-          return [
-            Plot.line(curve.points, keyed([curve], { x: "0", y: "1", ...style(one) })),
-            Plot.dot(curve.points.slice(-1), { x: "0", y: "1", symbol: one.symbol, fill: one.color, r: 4 }),
-          ];
-        }),
-      ],
-    }))];
-  },
 };
-
-// One small picture per item, two beside each other where there is room.
-function panels(items, width, draw) {
-  const grid = document.createElement("div");
-  grid.className = "panels";
-  const columns = items.length > 1 && width >= 880 ? 2 : 1;
-  const panel = Math.floor((width - 24 * (columns - 1)) / columns);
-  if (columns === 1) grid.style.gridTemplateColumns = "100%";
-  for (const item of items) {
-    const frame = document.createElement("div");
-    const heading = document.createElement("h3");
-    heading.textContent = item.name.replaceAll("_", " ");
-    frame.append(heading, draw(item, Math.min(panel, items.length > 1 ? 640 : 860)));
-    grid.append(frame);
-  }
-  return grid;
-}
-
-function nothing(text) {
-  const note = document.createElement("p");
-  note.className = "note";
-  note.textContent = text;
-  return note;
-}
 
 // Tiles of the heat map. Learning rates lie close to the threshold and far from it: they are placed by their relative
 // distance from it, logarithmic beyond half a percent. A tile reaches to the middle between its run and the next.
@@ -434,103 +311,4 @@ function growthMap() {
       return Math.abs(relative) < 1e-9 ? "0" : relative >= 0.99 ? `×${rounded(1 + relative)}` : `${relative > 0 ? "+" : "−"}${rounded(100 * Math.abs(relative), 2)} %`;
     },
   };
-}
-
-// --- drawing, and drawing again at another width ---------------------------------------------------------------------
-
-function draw() {
-  for (const place of document.querySelectorAll("[data-plot]")) {
-    const width = Math.max(280, Math.floor(place.clientWidth));
-    place.replaceChildren(...pictures[place.dataset.plot](width, place.dataset.title));
-    for (const picture of place.querySelectorAll("svg[aria-label]")) picture.setAttribute("role", "img");
-  }
-}
-
-let drawnWidth = window.innerWidth;
-let pending = 0;
-window.addEventListener("resize", () => {
-  // A printer's page is no window: what is on the screen is scaled to it.
-  if (window.innerWidth === drawnWidth || window.matchMedia("print").matches) return;
-  window.clearTimeout(pending);
-  pending = window.setTimeout(() => {
-    drawnWidth = window.innerWidth;
-    draw();
-  }, 150);
-});
-draw();
-
-// --- the row under the pointer ---------------------------------------------------------------------------------------
-
-const tip = document.createElement("div");
-tip.className = "tip";
-tip.setAttribute("role", "status");
-tip.hidden = true;
-document.body.append(tip);
-let hovered = null;
-
-// The mark under the pointer, or the nearest one within reach.
-function target(event) {
-  const direct = event.target.closest?.("[data-row]");
-  if (direct) return direct;
-  const plot = event.target.closest?.("svg");
-  const reach = 18;
-  let best = null, least = reach;
-  for (const mark of plot?.querySelectorAll("[data-row]") ?? []) {
-    const box = mark.getBoundingClientRect();
-    // A line's box is mostly not the line.
-    if (Math.min(box.width, box.height) > 2 * reach) continue;
-    const away = Math.hypot(event.clientX - (box.left + box.width / 2), event.clientY - (box.top + box.height / 2));
-    if (away < least) [best, least] = [mark, away];
-  }
-  return best;
-}
-
-function show(mark, event) {
-  hovered?.classList.remove("hovered");
-  hovered = mark;
-  tip.hidden = !mark;
-  if (!mark) return;
-  mark.classList.add("hovered");
-  const { columns, row } = rows.get(mark.dataset.row);
-  const list = document.createElement("dl");
-  columns.forEach((column, place) => {
-    const term = document.createElement("dt"), value = document.createElement("dd");
-    term.textContent = column;
-    value.textContent = row[place] === "" ? "–" : row[place];
-    list.append(term, value);
-  });
-  tip.classList.toggle("wide", columns.length > 14 && window.innerWidth > 560);
-  tip.replaceChildren(list);
-  const box = tip.getBoundingClientRect(), gap = 14;
-  const left = event.clientX + gap + box.width < window.innerWidth ? event.clientX + gap : event.clientX - gap - box.width;
-  const top = event.clientY + gap + box.height < window.innerHeight ? event.clientY + gap : event.clientY - gap - box.height;
-  tip.style.left = `${Math.max(4, left)}px`;
-  tip.style.top = `${Math.max(4, Math.min(top, window.innerHeight - box.height - 4))}px`;
-}
-document.addEventListener("pointermove", (event) => show(target(event), event));
-document.addEventListener("keydown", (event) => event.key === "Escape" && show(null, event));
-
-// --- sorting the table -----------------------------------------------------------------------------------------------
-
-for (const button of document.querySelectorAll("table.rows thead button")) {
-  button.addEventListener("click", () => {
-    const head = button.closest("th"), body = head.closest("table").tBodies[0];
-    const direction = head.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
-    for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", direction);
-    const value = (row) => {
-      const cell = row.cells[head.cellIndex];
-      return cell.dataset.value ?? cell.textContent;
-    };
-    const empty = (text) => text === "–";
-    const order = (a, b) => {
-      const [left, right] = [value(a), value(b)];
-      // Empty cells stay last in both directions.
-      if (empty(left) || empty(right)) return empty(left) - empty(right);
-      const numbers = [Number(left), Number(right)];
-      const ascending = numbers.some(Number.isNaN) ? left.localeCompare(right) : numbers[0] - numbers[1];
-      return direction === "ascending" ? ascending : -ascending;
-    };
-    body.append(...Array.from(body.rows).sort(order));
-  });
 }

@@ -1,0 +1,94 @@
+// The pictures of a training: its groups against delay, and along the epochs.
+
+const lines = data.lines.map((one, index) => ({ ...one, index, ...look(index) }));
+data.groups.forEach((group, index) => {
+  Object.assign(group, look(index), { key: register(`group-${index}`, data.columns, group.row) });
+  group.runs.forEach((run, place) => (run.key = register(`run-${index}-${place}`, data.run_columns, run.row)));
+});
+
+// What is drawn against delay: title, unit, and where it stands in groups and runs.
+const FIGURES = [
+  { name: "test accuracy (%)", field: "accuracy", unit: 100 },
+  { name: "test loss", field: "loss", unit: 1 },
+  { name: "generalisation gap (training − test accuracy, %)", field: "gap", unit: 100 },
+];
+
+// The groups of a line that have a figure, each with its estimate in the figure's unit.
+const estimates = (line, { field, unit }) => line.groups
+  .map((place) => data.groups[place])
+  .filter((group) => group.delay !== null && group[field][0] !== null)
+  .map((group) => {
+    const [mean, low, high] = group[field].map((value) => (value === null ? null : unit * value));
+    return { group, key: group.key, delay: group.delay, mean, low, high };
+  });
+
+const pictures = {
+  delay(width, title) {
+    const drawn = lines.filter((line) => estimates(line, FIGURES[0]).length);
+    if (!drawn.length) return [nothing("No group that came through has a delay that was asked for; the table below has all.")];
+    const delays = distinct(drawn.flatMap((line) => line.groups.map((place) => data.groups[place].delay)));
+    const known = FIGURES.filter((figure) => drawn.some((line) => estimates(line, figure).length));
+    return [key(drawn), panels(known, width, (figure, panel) => {
+      const spacing = Math.min(12, (panel - 90) / (delays.length + 1) / (drawn.length + 1));
+      return Plot.plot({
+        ...base(panel, `${title}: ${figure.name}`),
+        height: 280,
+        marginLeft: 56, marginRight: 24, marginBottom: 42,
+        // By rank: lines need the same room at every delay.
+        x: { type: "point", domain: delays, padding: 0.6, label: "delay τ (updates)", labelAnchor: "center", labelArrow: "none", tickSize: 4, tickFormat: (delay) => rounded(delay), ticks: labelled(delays, d3.scalePoint(delays, [0, panel - 80]), 26) },
+        y: { label: null, labelArrow: "none", ticks: 5, inset: 8 },
+        marks: [
+          Plot.gridY({ ticks: 5, ...GRID }),
+          ...drawn.flatMap((line, place) => {
+            const points = estimates(line, figure);
+            const dx = (place - (drawn.length - 1) / 2) * spacing;
+            const seeds = points.flatMap(({ group }) => group.runs
+              .filter((run) => run.finished && run[figure.field] !== null)
+              .map((run) => ({ delay: group.delay, value: figure.unit * run[figure.field], key: run.key })));
+            return [
+              Plot.line(points, { x: "delay", y: "mean", dx, ...style(line), strokeOpacity: 0.6 }),
+              Plot.ruleX(points.filter((point) => point.low !== null), { x: "delay", y1: "low", y2: "high", dx, stroke: line.color, strokeWidth: 2 }),
+              Plot.dot(seeds, keyed(seeds, { x: "delay", y: "value", dx, r: 2.5, fill: line.color, fillOpacity: 0.35 })),
+              Plot.dot(points, keyed(points, {
+                x: "delay", y: "mean", dx, symbol: line.symbol, fill: line.color, r: Math.min(4.5, spacing / 2 + 1),
+                ariaLabel: (point) => `${line.name}, delay ${point.delay}: ${point.mean}`,
+              })),
+            ];
+          }),
+        ],
+      });
+    })];
+  },
+
+  curves(width, title) {
+    const known = [
+      { name: "training loss", field: "train_loss", unit: 1, log: true },
+      { name: "test accuracy (%)", field: "test_accuracy", unit: 100, log: false },
+    ].filter(({ field }) => data.curves.some((curve) => curve[field].length));
+    const drawn = data.curves.map((curve) => data.groups[curve.group]);
+    return [key(drawn), panels(known, width, ({ name, field, unit, log }, panel) => {
+      const curves = data.curves.map((curve) => ({
+        group: data.groups[curve.group],
+        points: curve[field].filter((point) => !log || point[1] > 0).map((point) => point.map((value, place) => (value === null || place === 0 ? value : unit * value))),
+      }));
+      // The ends of an interval may lie below what a logarithmic axis has a place for.
+      const values = curves.flatMap((curve) => curve.points.map((point) => point[1]));
+      const floor = log ? d3.min(values) / 2 : -Infinity;
+      return Plot.plot({
+        ...base(panel, `${title}: ${name}`),
+        height: 280,
+        marginLeft: 56, marginRight: 24, marginBottom: 42,
+        x: { label: "epoch", labelAnchor: "center", labelArrow: "none", tickSize: 4, ticks: 5 },
+        y: { type: log ? "log" : "linear", label: null, labelArrow: "none", ticks: 5, tickFormat: log ? number : undefined, inset: 6 },
+        marks: [
+          Plot.gridY({ ticks: 5, ...GRID }),
+          ...curves.map(({ group, points }) => Plot.areaY(points.filter((point) => point[2] !== null), {
+            x: "0", y1: (point) => Math.max(point[2], floor), y2: (point) => Math.max(point[3], floor), fill: group.color, fillOpacity: 0.15,
+          })),
+          ...curves.map(({ group, points }) => Plot.line(points, keyed([group], { x: "0", y: "1", ...style(group) }))),
+          ...curves.map(({ group, points }) => Plot.dot(points.slice(-1), { x: "0", y: "1", symbol: group.symbol, fill: group.color, r: 4 })),
+        ],
+      });
+    })];
+  },
+};

@@ -1,0 +1,65 @@
+//! `tauscope compare`: which remedy helps, by how much, under which delay process.
+
+mod thresholds;
+mod training;
+
+use super::to_stdout;
+use crate::plot::Drawing;
+use crate::table::{self, Row};
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Compare the rules of a results folder with one of them under the same circumstances: thresholds of a sweep, or test
+/// accuracy and loss of a training, paired by seed. Writes compare.csv, compare.svg and compare.png.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Results folder, as written by `tauscope sweep` or `tauscope train`
+    pub dir: PathBuf,
+    /// Rule to compare with: a series as pictures name it ("heavy-ball m=0.9 ema"), or a rule that has only one series; for
+    /// a training also `synchronous`, the same training without delay [default: sgd; synchronous for a training of one rule]
+    #[arg(long, value_name = "RULE")]
+    pub to: Option<String>,
+    /// Folder to write to [default: DIR]
+    #[arg(long, value_name = "DIR")]
+    pub out_dir: Option<PathBuf>,
+}
+
+/// What is said where the tables cannot be read.
+const NEEDED: &str = "tauscope compare needs a results folder with a thresholds.csv or a summary.csv, as written by `tauscope \
+                      sweep` or `tauscope train`";
+
+/// What is told of a comparison once its files are written.
+struct Outcome {
+    /// The comparison as a table.
+    text: String,
+    /// What has no baseline or is not drawn.
+    notes: Vec<String>,
+}
+
+/// Writes the files and prints the comparison as a table; what has no baseline or is not drawn is counted on stderr. A
+/// folder with a summary.csv and no thresholds.csv is that of a training.
+///
+/// # Errors
+/// Where the folder or its table is missing or malformed, `--to` does not name one series of it, no row has anything to
+/// be compared with, or a file cannot be written.
+pub fn run(args: &Args) -> Result<()> {
+    let out = args.out_dir.as_ref().unwrap_or(&args.dir);
+    let source = args.dir.join("thresholds.csv");
+    let outcome = if !source.exists() && args.dir.join("summary.csv").exists() {
+        training::run(&args.dir, args.to.as_deref(), out)
+    } else {
+        thresholds::run(&source, args.to.as_deref(), out)
+    };
+    let Outcome { text, notes } = outcome?;
+    to_stdout(&text)?;
+    to_stdout(&format!("wrote {}: compare.csv, compare.svg, compare.png\n", out.display()))?;
+    notes.iter().for_each(|note| eprintln!("note: {note}"));
+    Ok(())
+}
+
+fn write(out: &Path, records: &[impl Row], drawing: &Drawing) -> Result<()> {
+    fs::create_dir_all(out).with_context(|| format!("--out-dir: cannot create {}", out.display()))?;
+    table::write_csv(&out.join("compare.csv"), records)?;
+    drawing.write(out)
+}

@@ -1,0 +1,79 @@
+//! Test accuracy and loss of a training's groups, each beside those of a baseline group, paired by seed.
+
+use super::{NEEDED, Outcome, write};
+use crate::compare::training::{GroupComparison, SYNCHRONOUS, compare, ranked, usual};
+use crate::plot;
+use crate::table::number::{percent, significant};
+use crate::table::{Interval, SummaryRow, TrainComparisonRow, TrainRow, read_csv, trained_groups, training_setting};
+use anyhow::{Context, Result};
+use comfy_table::{CellAlignment, Table, presets};
+use std::path::Path;
+
+/// Compares what stands in the folder's runs.csv and summary.csv, and writes the files.
+pub fn run(dir: &Path, to: Option<&str>, out: &Path) -> Result<Outcome> {
+    let runs: Vec<TrainRow> = read_csv(&dir.join("runs.csv")).context(NEEDED)?;
+    let summaries: Vec<SummaryRow> = read_csv(&dir.join("summary.csv")).context(NEEDED)?;
+    let groups = trained_groups(&runs, &summaries, &[]).with_context(|| dir.display().to_string())?;
+    let to = to.unwrap_or_else(|| usual(&groups));
+    let comparisons = compare(&groups, to).with_context(|| dir.display().to_string())?;
+    let drawing = plot::compare_training(&comparisons, to, &training_setting(&runs))
+        .with_context(|| dir.display().to_string())?;
+    let records: Vec<TrainComparisonRow> = comparisons.iter().map(GroupComparison::record).collect();
+    write(out, &records, &drawing)?;
+    Ok(Outcome {
+        text: text(&comparisons, to),
+        notes: alone(&comparisons).into_iter().chain(drawing.left_out).collect(),
+    })
+}
+
+/// How many groups have nothing to be compared with.
+fn alone(comparisons: &[GroupComparison]) -> Option<String> {
+    let names: Vec<&str> =
+        comparisons.iter().filter(|one| one.baseline.is_none()).map(|one| one.group.name.as_str()).collect();
+    let groups = if names.len() == 1 { "group has" } else { "groups have" };
+    (!names.is_empty()).then(|| format!("{} {groups} no baseline: {}", names.len(), names.join("; ")))
+}
+
+/// A line for each group, the best difference of accuracies first.
+fn text(comparisons: &[GroupComparison], to: &str) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY);
+    table.set_header(["group", "diverged", "test accuracy", "accuracy, points", "loss", "pairs"]);
+    for one in ranked(comparisons).into_iter().filter(|one| one.baseline.is_some()) {
+        let summary = one.group.summary;
+        let (accuracy, loss) = if one.is_baseline() {
+            ("baseline".into(), String::new())
+        } else {
+            (difference(&one.accuracy, 100.0), difference(&one.loss, 1.0))
+        };
+        table.add_row([
+            one.group.name.clone(),
+            format!("{} of {}", summary.diverged, summary.runs),
+            summary.test_accuracy.map_or(String::new(), |mean| percent(mean, 4)),
+            accuracy,
+            loss,
+            one.accuracy.len().to_string(),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let baseline = if to == SYNCHRONOUS {
+        "the same training without delay".to_owned()
+    } else {
+        format!("{to} under the same circumstances")
+    };
+    format!(
+        "Test accuracy and loss minus those of {baseline}: mean over seeds that finished in both ± half of its 95 % \
+         interval; * where this leaves out 0\n{table}\n"
+    )
+}
+
+/// A mean difference with its sign and half the width of its interval.
+fn difference(differences: &[f64], unit: f64) -> String {
+    let Some(at) = Interval::of(differences) else { return String::new() };
+    let sign = if at.mean > 0.0 { "+" } else { "" };
+    let half = at.half_width.map_or(String::new(), |half| format!(" ± {}", significant(unit * half, 2)));
+    let told = at.half_width.is_some_and(|half| at.mean.abs() > half);
+    format!("{sign}{}{half}{}", significant(unit * at.mean, 3), if told { " *" } else { "" })
+}

@@ -1,0 +1,179 @@
+//! The page of a sweep: what its thresholds say in sentences, pictures and tables.
+
+mod answer;
+mod data;
+mod tables;
+
+use super::origin::Origin;
+use super::page::{Content, figure, render};
+use super::rows::{self, Columns};
+use crate::table::number::grouped_digits;
+use crate::table::{DelayRow, FileRow, FileTable, RunRow, Series, ThresholdRow, evenly, read_csv, series, setting};
+use anyhow::{Result, bail};
+use data::Data;
+use maud::{Markup, html};
+use std::path::Path;
+
+/// The pictures of a sweep.
+pub const SCRIPT: &str = include_str!("../../../assets/report/sweep.js");
+const QUESTION: &str = "When gradients arrive τ updates late, what learning rate keeps the same minimum reachable as in \
+                        synchronous training?";
+/// Most series that get a sentence.
+const MOST_SENTENCES: usize = 24;
+/// Most series in one picture: as many as there are pairs of marker and dash that can be told apart at a glance.
+const MOST_SERIES: usize = 12;
+/// Most cells of one series that are drawn.
+const MOST_CELLS: usize = 60;
+
+const COLUMNS: Columns = Columns {
+    always: &["rule", "delay", "status"],
+    printed: &[
+        "rule",
+        "momentum",
+        "dampening",
+        "delay",
+        "delay_mean",
+        "schedule",
+        "lr_theory",
+        "lr_stable",
+        "lr_unstable",
+        "lr_threshold",
+        "ratio",
+        "status",
+    ],
+};
+
+/// Cells that differ in their delay alone, sorted by it.
+type SweepSeries<'a> = Series<'a, FileRow<ThresholdRow>>;
+
+/// The tables of a sweep's results folder. thresholds.csv and runs.csv must be there; delays.csv may.
+struct SweepFolder<'a> {
+    dir: &'a Path,
+    thresholds: FileTable<ThresholdRow>,
+}
+
+impl SweepFolder<'_> {
+    fn runs(&self, keep: impl FnMut(&RunRow) -> bool) -> Result<FileTable<RunRow>> {
+        FileTable::read(&self.dir.join("runs.csv"), keep)
+    }
+
+    fn delays(&self) -> Result<Vec<DelayRow>> {
+        let path = self.dir.join("delays.csv");
+        if path.exists() { read_csv(&path) } else { Ok(vec![]) }
+    }
+}
+
+/// The whole page.
+///
+/// # Errors
+/// Where a file of the folder is missing or malformed; the message names it.
+pub fn page(dir: &Path) -> Result<String> {
+    let origin = Origin::read(dir)?;
+    let path = dir.join("thresholds.csv");
+    let folder = SweepFolder { dir, thresholds: FileTable::read(&path, |_| true)? };
+    if folder.thresholds.total == 0 {
+        bail!("{} has no rows, so there is nothing to report", path.display());
+    }
+    let all = series(&folder.thresholds.rows);
+    let drawn = drawn(&all);
+    let data = data::collect(&folder, &drawn)?;
+    let sections = html! {
+        (answers(&all))
+        (pictures(&all, &drawn, &data))
+        (rows::section("All rows", "thresholds.csv", &folder.thresholds, &COLUMNS))
+    };
+    let content = Content {
+        title: "Largest stable learning rate against delay",
+        question: QUESTION,
+        setting: setting(&folder.thresholds.rows),
+        sections,
+        data,
+        script: SCRIPT,
+    };
+    render(&origin, &content)
+}
+
+/// At most [`MOST_SERIES`] series, each with at most [`MOST_CELLS`] cells, both taken evenly over all.
+fn drawn<'a>(all: &[SweepSeries<'a>]) -> Vec<SweepSeries<'a>> {
+    let thinned = |one: &SweepSeries<'a>| Series { name: one.name.clone(), rows: evenly(&one.rows, MOST_CELLS) };
+    evenly(all, MOST_SERIES).iter().map(thinned).collect()
+}
+
+fn answers(all: &[SweepSeries<'_>]) -> Markup {
+    html! {
+        section #answers {
+            h2 { "The answer" }
+            ul.answers {
+                @for series in evenly(all, MOST_SENTENCES) {
+                    li { strong { (series.name) } ": " (answer::sentence(&series)) }
+                }
+            }
+            p { (answer::overall(all)) }
+            @if all.len() > MOST_SENTENCES {
+                p.note {
+                    "The table has " (grouped_digits(all.len())) " series; the sentences are those of " (MOST_SENTENCES)
+                    ", evenly over all."
+                }
+            }
+            (tables::statuses(all))
+        }
+    }
+}
+
+fn pictures(all: &[SweepSeries<'_>], drawn: &[SweepSeries<'_>], data: &Data<'_>) -> Markup {
+    let count = |series: &[SweepSeries<'_>]| series.iter().map(|series| series.rows.len()).sum::<usize>();
+    let is_shown = |row: &&&FileRow<ThresholdRow>| row.row.known_delay().is_some() && row.row.measurement().is_some();
+    let shown = drawn.iter().map(|series| series.rows.iter().filter(is_shown).count()).sum::<usize>();
+    html! {
+        section {
+            h2 { "Threshold against delay" }
+            @if count(drawn) < count(all) {
+                p.note {
+                    "The pictures show " (grouped_digits(count(drawn))) " of " (grouped_digits(count(all))) " cells: at most "
+                    (MOST_SERIES) " series with " (MOST_CELLS) " cells each, taken evenly over all."
+                }
+            }
+            @if shown < count(drawn) {
+                p.note {
+                    (grouped_digits(count(drawn) - shown)) " of these cells have no bracket or no delay, and no mark."
+                }
+            }
+            (figure("thresholds", "Largest stable learning rate against delay, both logarithmic", html! {
+                "Lines: theory. Marks: the measured threshold; bars reach from the largest learning rate seen to be stable to the \
+                 smallest seen to be unstable. Hollow marks are not measured to the tolerance; an arrow says that the \
+                 other end of the bracket is not known. The scale of delays is logarithmic in τ + 1."
+            }))
+            (figure("inverse", "Inverse of the threshold against delay", html! {
+                "One over the threshold, both axes linear: a straight line means that the learning rate must fall like \
+                 1 / (τ + c). Lines: theory."
+            }))
+        }
+        section {
+            h2 { "Measured over theory" }
+            (figure("ratio", "Measured threshold divided by theory, against delay", html! {
+                "Marks: measured threshold divided by theory's. Bars: the bracket. Series stand side by side at each delay."
+            }))
+            (tables::ratios(drawn))
+        }
+        section {
+            h2 { "Growth rates" }
+            (figure("growth", "Growth rate of every run over delay and learning rate", html! {
+                "Every rectangle is one training: its delay, its learning rate, and how fast its distance from the minimum \
+                 grew (+, orange) or decayed (−, blue), per τ + 1 steps. × left the neighbourhood before a rate \
+                 could be told, ○ stayed without one, ? is undecided, ! failed. Heavy lines: the measured threshold."
+            }))
+        }
+        @if !data.histograms.is_empty() {
+            section {
+                h2 { "Delays that occurred" }
+                (figure("delays", "How often each delay occurred", html! {
+                    "Share of updates with each delay. Cells with the same delays share a panel. "
+                    @if data.histograms.len() < data.all_histograms {
+                        (grouped_digits(data.histograms.len())) " of " (grouped_digits(data.all_histograms))
+                        " are drawn, evenly over all."
+                    }
+                }))
+            }
+        }
+    }
+}

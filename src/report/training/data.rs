@@ -1,0 +1,112 @@
+//! What the pictures are drawn from: the groups with their figures at the end and along the epochs, and the lines of groups
+//! that differ in their delay alone, as one JSON value.
+
+use crate::table::{FileTable, Interval, Metric, SummaryRow, TrainRow, TrainedGroup, evenly};
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// Most groups that are drawn along the epochs.
+pub const MOST_CURVES: usize = 24;
+/// Most points of one curve.
+const MOST_POINTS: usize = 300;
+
+#[derive(Serialize)]
+pub struct Data<'a> {
+    columns: &'a [String],
+    run_columns: &'a [String],
+    groups: Vec<GroupData<'a>>,
+    lines: Vec<LineData>,
+    pub curves: Vec<Curve>,
+}
+
+#[derive(Serialize)]
+struct GroupData<'a> {
+    name: &'a str,
+    row: Vec<&'a str>,
+    delay: Option<u32>,
+    runs: Vec<RunData<'a>>,
+    accuracy: Estimate,
+    loss: Estimate,
+    gap: Estimate,
+}
+
+#[derive(Serialize)]
+struct RunData<'a> {
+    row: Vec<&'a str>,
+    finished: bool,
+    accuracy: Option<f64>,
+    loss: Option<f64>,
+    gap: Option<f64>,
+}
+
+/// A mean and the ends of its interval.
+#[derive(Serialize)]
+struct Estimate(Option<f64>, Option<f64>, Option<f64>);
+
+#[derive(Serialize)]
+struct LineData {
+    name: String,
+    /// Places of its groups.
+    groups: Vec<usize>,
+}
+
+#[derive(Serialize)]
+pub struct Curve {
+    /// Place of its group.
+    group: usize,
+    train_loss: Vec<Point>,
+    test_accuracy: Vec<Point>,
+}
+
+/// Epoch, mean and the ends of its interval.
+#[derive(Clone, Serialize)]
+struct Point(f64, f64, Option<f64>, Option<f64>);
+
+/// Collects what is drawn. `lines` are names and places of groups.
+pub fn collect<'a>(
+    summaries: &'a FileTable<SummaryRow>,
+    runs: &'a FileTable<TrainRow>,
+    groups: &'a [TrainedGroup<'a>],
+    lines: Vec<(String, Vec<usize>)>,
+) -> Data<'a> {
+    let texts: HashMap<&str, Vec<&str>> =
+        runs.rows.iter().map(|row| (row.row.run_id.as_str(), row.cells().collect())).collect();
+    let run = |row: &'a TrainRow, finished: bool| RunData {
+        row: texts.get(row.run_id.as_str()).cloned().unwrap_or_default(),
+        finished,
+        accuracy: row.test_accuracy,
+        loss: row.test_loss,
+        gap: row.generalisation_gap,
+    };
+    let group = |(place, group): (usize, &'a TrainedGroup<'a>)| {
+        let row = group.summary;
+        GroupData {
+            name: &group.name,
+            row: summaries.rows[place].cells().collect(),
+            delay: row.delay,
+            runs: group.runs.iter().map(|one| run(one.row, one.is_finished())).collect(),
+            accuracy: Estimate(row.test_accuracy, row.test_accuracy_low, row.test_accuracy_high),
+            loss: Estimate(row.test_loss, row.test_loss_low, row.test_loss_high),
+            gap: Estimate(row.generalisation_gap, row.generalisation_gap_low, row.generalisation_gap_high),
+        }
+    };
+    // Where some groups came through, those that did not would hide the others.
+    let any = groups.iter().any(TrainedGroup::came_through);
+    let shown: Vec<usize> = (0..groups.len()).filter(|place| !any || groups[*place].came_through()).collect();
+    let curve = |place: usize| {
+        let points = |metric| {
+            let point = |(epoch, at): (f64, Interval)| Point(epoch, at.mean, at.low(), at.high());
+            let all: Vec<Point> = groups[place].curve(metric, 1.0).into_iter().map(point).collect();
+            evenly(&all, MOST_POINTS)
+        };
+        Curve { group: place, train_loss: points(Metric::TrainLoss), test_accuracy: points(Metric::TestAccuracy) }
+    };
+    let curves = evenly(&shown, MOST_CURVES).into_iter().map(curve);
+    Data {
+        columns: &summaries.columns,
+        run_columns: &runs.columns,
+        groups: groups.iter().enumerate().map(group).collect(),
+        lines: lines.into_iter().map(|(name, groups)| LineData { name, groups }).collect(),
+        curves: curves.filter(|curve| !curve.train_loss.is_empty() || !curve.test_accuracy.is_empty()).collect(),
+    }
+}

@@ -1,0 +1,108 @@
+//! The rows that `tauscope compare` writes.
+
+use super::row::{Row, row};
+use serde::{Deserialize, Serialize};
+
+row! {
+    /// One cell beside the cell of another rule under the same circumstances, as `tauscope compare` writes it.
+    pub struct ComparisonRow {
+        /// The [`ThresholdRow`] that is compared.
+        pub cell_id: String,
+        pub rule: String,
+        pub momentum: f64,
+        pub dampening: f64,
+        pub schedule: String,
+        pub delay: Option<u32>,
+        pub delay_mean: Option<f64>,
+        pub batch: String,
+        pub criterion: String,
+        pub lr_threshold: Option<f64>,
+        /// `lr_threshold` (1 - dampening) / (1 - momentum).
+        pub effective_lr: Option<f64>,
+        /// Name of the rule that it is compared with; empty where the table has no cell of it under these circumstances.
+        pub baseline: Option<String>,
+        /// Threshold of that cell.
+        pub baseline_lr: Option<f64>,
+        /// `lr_threshold` / `baseline_lr`.
+        pub ratio: Option<f64>,
+        /// The same of effective learning rates.
+        pub effective_ratio: Option<f64>,
+        /// Least and largest `ratio` that the confidence intervals, or else the brackets, of both cells allow.
+        pub ratio_low: Option<f64>,
+        pub ratio_high: Option<f64>,
+        pub status: ComparisonStatus,
+    }
+}
+
+/// How far a comparison can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum ComparisonStatus {
+    /// Both cells are measured.
+    Measured,
+    /// At least one is undecided.
+    Undecided,
+    /// At least one failed.
+    Failed,
+    /// There is nothing to compare with.
+    NoBaseline,
+}
+
+row! {
+    /// One group of a training beside another, paired by seed, as `tauscope compare` writes it. Differences are the group's
+    /// figure minus the baseline's, means over the pairs of which both runs finished; `_low` and `_high` are the ends of
+    /// their 95 % confidence interval by Student's t.
+    pub struct TrainComparisonRow {
+        /// Group of summary.csv that is compared.
+        pub group_id: String,
+        ..update,
+        /// `none`, `inverse-delay` or `preserve`; `none` wherever it changes nothing.
+        pub lr_scaling: String,
+        /// Learning rate as asked for, that of synchronous training.
+        pub lr: f64,
+        /// Learning rate as the rule takes it: scaled.
+        pub lr_scaled: f64,
+        pub batch: String,
+        /// Runs of the group, one for each seed.
+        pub runs: u64,
+        /// Those of them that diverged.
+        pub diverged: u64,
+        /// Mean over the runs of the group that finished.
+        pub test_accuracy: Option<f64>,
+        /// Mean over the runs of the group that finished.
+        pub test_loss: Option<f64>,
+        /// Name of the group that it is compared with; empty where the table has none under these circumstances.
+        pub baseline: Option<String>,
+        pub baseline_id: Option<String>,
+        pub baseline_lr: Option<f64>,
+        pub baseline_diverged: Option<u64>,
+        /// Seeds of which both runs finished.
+        pub pairs: u64,
+        pub accuracy_difference: Option<f64>,
+        pub accuracy_difference_low: Option<f64>,
+        pub accuracy_difference_high: Option<f64>,
+        pub loss_difference: Option<f64>,
+        pub loss_difference_low: Option<f64>,
+        pub loss_difference_high: Option<f64>,
+        pub status: PairingStatus,
+    }
+}
+
+/// What a [`TrainComparisonRow`] rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum PairingStatus {
+    /// Several pairs, so that there is an interval.
+    Paired,
+    /// One pair, and no interval.
+    Single,
+    /// No pair of which both runs finished.
+    Diverged,
+    /// There is nothing to compare with.
+    NoBaseline,
+}
+
+impl Row for ComparisonRow {}
+impl Row for TrainComparisonRow {}

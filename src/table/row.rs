@@ -1,0 +1,107 @@
+//! What a row is: a struct whose fields are the columns of a table, in their order.
+//!
+//! A new column is one line in such a struct, plus the value where the row is made: reader, writer and header follow. Not
+//! here: the rows themselves ([`super::sweep`], [`super::training`], [`super::comparison`]).
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::Display;
+
+/// One line of a table. `None` is an empty cell. A column may be missing in a file that is read if its field is an
+/// [`Option`] or has a `#[serde(default)]`; all others are needed.
+pub trait Row: Serialize + DeserializeOwned {
+    /// Refuses values that can be read but mean nothing.
+    ///
+    /// # Errors
+    /// Where there is such a value; it says in which column, and what would be accepted.
+    fn check(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+/// A value that means nothing in its column.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("column `{column}`: `{value}`, expected {expected}")]
+pub struct Refusal {
+    column: &'static str,
+    value: String,
+    expected: &'static str,
+}
+
+/// Requires `accepted` of a value.
+pub(super) fn require(
+    column: &'static str,
+    value: impl Display,
+    accepted: bool,
+    expected: &'static str,
+) -> Result<(), Refusal> {
+    if accepted { Ok(()) } else { Err(Refusal { column, value: value.to_string(), expected }) }
+}
+
+/// Requires a positive number where there is one, as logarithmic axes and ratios do.
+pub(super) fn require_positive(column: &'static str, value: impl Into<Option<f64>>) -> Result<(), Refusal> {
+    let positive = |value: f64| require(column, value, value.is_finite() && value > 0.0, "a positive number");
+    value.into().map_or(Ok(()), positive)
+}
+
+/// Defines a row. `..update` stands for the columns that tell how a run updates its weights, which rows of sweeps and of
+/// trainings share, and `..group` for those that a training's run shares with its group.
+macro_rules! row {
+    ($(#[$meta:meta])* pub struct $name:ident { $($columns:tt)* }) => {
+        row!(@columns [$(#[$meta])* pub struct $name] [] $($columns)*);
+    };
+    (@columns [$($head:tt)*] [$($columns:tt)*]) => {
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        $($head)* { $($columns)* }
+    };
+    (@columns $head:tt [$($done:tt)*] ..update, $($rest:tt)*) => {
+        row!(@columns $head [$($done)*]
+            /// The rule's name and, where it has one, its number: `sgd`, `shifted`, `ringmaster:4`.
+            pub rule: String,
+            /// 0 for a rule without momentum.
+            pub momentum: f64,
+            /// PyTorch's dampening; equal to the momentum in the EMA form, 0 for sgd.
+            pub dampening: f64,
+            /// Updates between reading the weights and applying their gradient, as asked for: the mean where the process is
+            /// random; empty where the process brings delays of its own. 0 is synchronous.
+            pub delay: Option<u32>,
+            /// Name of the delay process, as typed.
+            pub schedule: String,
+            $($rest)*
+        );
+    };
+    (@columns $head:tt [$($done:tt)*] ..group, $($rest:tt)*) => {
+        row!(@columns $head [$($done)*]
+            /// Short content hash of everything of a run but its seed.
+            pub group_id: String,
+            pub data: String,
+            /// As given to `--model`, with the activation where it has none of its own.
+            pub model: String,
+            pub loss: String,
+            /// Number of training samples.
+            pub samples: u64,
+            /// Number of test samples.
+            pub test_samples: u64,
+            /// L2 penalty: weight_decay / 2 ||x||^2 is added to the loss.
+            pub weight_decay: f64,
+            ..update,
+            /// `none`, `inverse-delay` or `preserve`; `none` wherever it changes nothing.
+            pub lr_scaling: String,
+            /// Learning rate as asked for, that of synchronous training.
+            pub lr: f64,
+            /// Learning rate as the rule takes it: scaled.
+            pub lr_scaled: f64,
+            /// `lr_scaled` (1 - dampening) / (1 - momentum).
+            pub effective_lr: f64,
+            /// As given to `--regime`, and the warm-up.
+            pub lr_regime: String,
+            /// `full` or the number of samples per gradient of a worker.
+            pub batch: String,
+            $($rest)*
+        );
+    };
+    (@columns $head:tt [$($done:tt)*] $(#[$meta:meta])* pub $column:ident: $kind:ty, $($rest:tt)*) => {
+        row!(@columns $head [$($done)* $(#[$meta])* pub $column: $kind,] $($rest)*);
+    };
+}
+pub(super) use row;

@@ -1,0 +1,164 @@
+//! The rows of a sweep's results folder.
+
+use super::row::{Refusal, Row, require, require_positive, row};
+use crate::threshold::Verdict;
+use serde::{Deserialize, Serialize};
+
+row! {
+    /// One cell of a sweep: everything of a run but its learning rate, with the threshold measured for it.
+    pub struct ThresholdRow {
+        /// Short content hash of the cell.
+        pub cell_id: String,
+        /// Name of the data set; empty for problems that have none (quadratics).
+        pub data: Option<String>,
+        /// Model as given to `--model`: `mlp:16`, `linear`, `quadratic:1.0,0.3`.
+        pub model: String,
+        /// `ce` or `mse`; empty without data.
+        pub loss: Option<String>,
+        /// Number of training samples; empty without data.
+        pub samples: Option<u64>,
+        /// L2 penalty: weight_decay / 2 ||x||^2 is added to the loss.
+        pub weight_decay: f64,
+        ..update,
+        /// Number of workers that make this delay; empty where delays do not come from workers.
+        pub workers: Option<u32>,
+        /// Mean age of the gradients that a run applies, in updates. The histogram of ages is in delays.csv.
+        pub delay_mean: Option<f64>,
+        /// Standard deviation of these ages, in updates.
+        pub delay_std: Option<f64>,
+        pub delay_median: Option<u64>,
+        /// 95 % quantile.
+        pub delay_q95: Option<u64>,
+        pub delay_max: Option<u64>,
+        /// `full` or the number of samples per gradient of a worker.
+        pub batch: String,
+        /// How minibatches are drawn; empty where the batch is full.
+        pub sampling: Option<String>,
+        /// Variance of the curvature along the top eigenvector over the gradients of single updates, relative to its square, at
+        /// the minimum; empty where the batch is full.
+        pub relative_variance: Option<f64>,
+        pub seed_data: u64,
+        pub seed_order: u64,
+        pub seed_init: u64,
+        /// Sense in which a run stays: `mean`, `mean-square`, `almost-sure` (by the sign of a growth rate) or `escape` (by staying
+        /// near the minimum for the horizon).
+        pub criterion: String,
+        /// Runs of an ensemble, all at one learning rate; 1 where nothing is random, or under `escape`.
+        #[serde(default = "one")]
+        pub ensemble: u32,
+        /// Largest Hessian eigenvalue at the minimum, 1 / (units of learning rate).
+        pub lambda_max: f64,
+        /// ||H v - lambda_max v|| of the unit eigenvector v that was found.
+        pub lambda_residual: f64,
+        /// Threshold that theory predicts for this rule, process, variance and criterion: its gain / `lambda_max` (under `escape`
+        /// that of the mean); empty where no theory is known.
+        pub lr_theory: Option<f64>,
+        /// Largest learning rate seen to be stable.
+        pub lr_stable: Option<f64>,
+        /// Smallest learning rate above it seen to be unstable.
+        pub lr_unstable: Option<f64>,
+        /// Estimate between the two.
+        pub lr_threshold: Option<f64>,
+        /// 95 % confidence interval of the estimate, where growth rates are averages of ensembles; empty where their zero lies
+        /// outside the bracket, whose geometric middle the estimate then is.
+        pub lr_low: Option<f64>,
+        pub lr_high: Option<f64>,
+        /// `lr_threshold` / `lr_theory`.
+        pub ratio: Option<f64>,
+        /// Steps after which a run counts as undecided, or as having stayed (`escape`).
+        pub horizon_steps: u64,
+        /// Number of runs spent on this cell, every member of an ensemble counted.
+        pub runs: u32,
+        pub status: Status,
+        /// Engine and precision: `cpu f32`, `cpu f64` or `gpu f32`.
+        pub engine: String,
+        /// Adapter's name; the processor architecture for `cpu`.
+        pub adapter: String,
+    }
+}
+
+impl ThresholdRow {
+    /// The delay to plot it at: as asked for, else the realised mean; 0 where neither is known.
+    pub fn delay_or_mean(&self) -> f64 {
+        self.delay.map(f64::from).or(self.delay_mean).unwrap_or(0.0)
+    }
+}
+
+row! {
+    /// How often the gradients that a run of a cell applies had a delay, counted over at least 16384 updates where it varies.
+    pub struct DelayRow {
+        /// The [`ThresholdRow`] that this belongs to.
+        pub cell_id: String,
+        /// Updates.
+        pub delay: u64,
+        pub count: u64,
+    }
+}
+
+/// How far the search for a cell's threshold came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::EnumIter)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Status {
+    /// The bracket, or under a statistical criterion the confidence interval, is within the tolerance.
+    Measured,
+    /// The horizon or the search ended first; the bracket so far is given.
+    Undecided,
+    /// Something could not be run; the reason stands with its runs.
+    Failed,
+}
+
+row! {
+    /// One simulated training at one learning rate, or an ensemble of them.
+    pub struct RunRow {
+        pub run_id: String,
+        /// The [`ThresholdRow`] that this run belongs to.
+        pub cell_id: String,
+        /// Learning rate as the rule takes it, before dampening.
+        pub lr: f64,
+        pub verdict: Verdict,
+        /// Exponent of the distance's growth, per step; negative where it decays.
+        pub growth_rate: Option<f64>,
+        /// Its standard error, where it is the average of an ensemble.
+        pub growth_error: Option<f64>,
+        /// Runs of the ensemble, or 1; the columns from `distance` on describe the last of them.
+        #[serde(default = "one")]
+        pub members: u32,
+        /// Steps that each of them took.
+        pub steps: u64,
+        /// ||x - minimum|| after the last step.
+        pub distance: Option<f64>,
+        /// (x - minimum) . top eigenvector after the last step.
+        pub projection: Option<f64>,
+        /// Loss after the last step.
+        pub loss: Option<f64>,
+        /// Why a run failed or stayed undecided.
+        pub reason: Option<String>,
+    }
+}
+
+/// What a count was before tables had it.
+fn one() -> u32 {
+    1
+}
+
+impl Row for ThresholdRow {
+    fn check(&self) -> Result<(), Refusal> {
+        require_positive("lr_theory", self.lr_theory)?;
+        require_positive("lr_stable", self.lr_stable)?;
+        require_positive("lr_unstable", self.lr_unstable)?;
+        require_positive("lr_threshold", self.lr_threshold)?;
+        let momentum = self.momentum;
+        require("momentum", momentum, (0.0..1.0).contains(&momentum), "a number from 0 to below 1")?;
+        let dampening = self.dampening;
+        require("dampening", dampening, dampening.is_finite() && dampening < 1.0, "a number below 1")
+    }
+}
+
+impl Row for RunRow {
+    fn check(&self) -> Result<(), Refusal> {
+        require_positive("lr", self.lr)
+    }
+}
+
+impl Row for DelayRow {}

@@ -1,0 +1,68 @@
+//! Rows to files, one at a time, so that a table may be longer than memory.
+
+use super::cells;
+use super::row::Row;
+use crate::files::partial;
+use anyhow::{Context, Result};
+use std::fs::{self, File};
+use std::io;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+/// Writes `rows` under a header line; without rows, the header alone. The file appears whole or not at all.
+///
+/// # Errors
+/// Where the file cannot be written; the message names it.
+pub fn write_csv<T: Row>(path: &Path, rows: &[T]) -> Result<()> {
+    let mut writer = CsvWriter::create(path)?;
+    rows.iter().try_for_each(|row| writer.write(row))?;
+    writer.finish()
+}
+
+/// Writes rows under a header line. Floats get as many digits as it takes to read the same bits back. The file appears
+/// whole or not at all: it is written beside its name (as `<name>.partial`) and renamed by [`Self::finish`].
+pub struct CsvWriter<T> {
+    path: PathBuf,
+    partial: PathBuf,
+    inner: csv::Writer<File>,
+    row: PhantomData<fn(T)>,
+}
+
+impl<T: Row> CsvWriter<T> {
+    /// # Errors
+    /// Where the file cannot be written; the message names it.
+    pub fn create(path: &Path) -> Result<Self> {
+        let partial = partial(path);
+        let create = || -> Result<_> {
+            let mut inner = csv::WriterBuilder::new().has_headers(false).from_writer(File::create(&partial)?);
+            inner.write_record(cells::columns::<T>())?;
+            Ok(inner)
+        };
+        let inner = create().with_context(|| cannot_write(path))?;
+        Ok(Self { path: path.into(), partial, inner, row: PhantomData })
+    }
+
+    /// # Errors
+    /// Where the file cannot be written; the message names it.
+    pub fn write(&mut self, row: &T) -> Result<()> {
+        self.inner.serialize(row).with_context(|| cannot_write(&self.path))
+    }
+
+    /// Puts the file under its name, once it is on disk.
+    ///
+    /// # Errors
+    /// Where the file cannot be written; the message names it.
+    pub fn finish(self) -> Result<()> {
+        let Self { path, partial, inner, .. } = self;
+        let finish = || -> io::Result<()> {
+            let file = inner.into_inner().map_err(csv::IntoInnerError::into_error)?;
+            file.sync_all()?;
+            fs::rename(&partial, &path)
+        };
+        finish().with_context(|| cannot_write(&path))
+    }
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
+}
