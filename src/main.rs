@@ -17,7 +17,10 @@ fn main() -> ExitCode {
             let matches = matches.subcommand_matches("sweep").expect("these are the arguments of a sweep");
             file::complete(*args, matches).map_err(Into::into).and_then(|sweeps| command::sweep::run(&sweeps))
         }
-        Command::Train(args) => command::train::run(&args),
+        Command::Train(args) => {
+            let matches = matches.subcommand_matches("train").expect("these are the arguments of a training");
+            file::complete(*args, matches).map_err(Into::into).and_then(|trainings| command::train::run(&trainings))
+        }
         Command::Init(args) => command::init::run(&args),
         Command::Theory(args) => command::theory::run(&args),
         Command::Advise(args) => command::advise::run(&args),

@@ -1,15 +1,21 @@
-//! Any bytes as a plan file, up to the cells of the resolved plan.
+//! Any bytes as a plan file of a sweep and of a training, up to the resolved plan.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tauscope::plan::file::parse;
+use tauscope::config::{SweepArgs, TrainArgs};
+use tauscope::plan::file::{PlanArgs, parse};
 
-fuzz_target!(|bytes: &[u8]| {
-    if let Err(error) = parse("plan.toml", bytes) {
+fn names_its_place<A: PlanArgs>(bytes: &[u8]) {
+    if let Err(error) = parse::<A>("plan.toml", bytes) {
         let message = error.to_string();
         assert!(message.starts_with("plan.toml"), "{message}");
         assert_eq!(message.lines().count(), 1, "{message:?}");
         let placed = message.contains(", line ") || message.contains("--");
         assert!(placed, "{message}");
     }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    names_its_place::<SweepArgs>(bytes);
+    names_its_place::<TrainArgs>(bytes);
 });

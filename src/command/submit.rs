@@ -155,9 +155,9 @@ fn check_sweep(flags: &[String]) -> Result<String> {
 }
 
 fn check_train(flags: &[String]) -> Result<String> {
-    let (train, _) = parse::<TrainArgs>("tauscope train", flags)?;
+    let (train, matches) = parse::<TrainArgs>("tauscope train", flags)?;
     check_own(&train.job)?;
-    let plan = TrainPlan::resolve(&train)?;
+    let plan = TrainPlan::resolve(&file::complete(train, &matches)?)?;
     Ok(format!("{} runs", plan.groups.len() * plan.seeds.len()))
 }
 

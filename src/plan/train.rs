@@ -111,24 +111,45 @@ impl SharpnessPlan {
 }
 
 impl TrainPlan {
+    /// Resolves flags: the problem and the way of training from the first, groups from each.
+    ///
     /// # Errors
     /// The first flag that is out of range, or contradicts another.
-    pub fn resolve(args: &TrainArgs) -> Result<Self, PlanError> {
-        args.engine.check()?;
-        axes::once("--seeds", &args.seeds.0)?;
-        let groups = groups(args)?;
-        axes::few(
-            "--rules, --momentum, --delays, --lr, --lr-scaling, --batch, --seeds",
-            groups.len() * args.seeds.0.len(),
-        )?;
-        Ok(Self {
-            problem: TrainProblem::resolve(args)?,
-            options: TrainOptions::resolve(args)?,
-            groups,
-            seeds: args.seeds.0.clone(),
-            engine: args.engine.clone(),
-            save_weights: args.save_weights,
-        })
+    ///
+    /// # Panics
+    /// Where `args` is empty.
+    pub fn resolve(args: &[TrainArgs]) -> Result<Self, PlanError> {
+        let first = args.first().expect("flags to resolve");
+        first.engine.check()?;
+        axes::once("--seeds", &first.seeds.0)?;
+        let problem = TrainProblem::resolve(first)?;
+        let mut plan = Self {
+            options: TrainOptions::resolve(first)?,
+            groups: Vec::new(),
+            seeds: first.seeds.0.clone(),
+            engine: first.engine.clone(),
+            save_weights: first.save_weights,
+            problem,
+        };
+        for grid in args {
+            let augmented = !plan.problem.augmentation.is_none();
+            if augmented && grid.grid.batch.contains(&Batch::Full) {
+                refuse!("--flip, --crop: a full batch holds the images as they are; accepted: with --batch NUMBER");
+            }
+            plan.groups.extend(groups(grid)?);
+            axes::few(
+                "--rules, --momentum, --delays, --lr, --lr-scaling, --batch, --seeds",
+                plan.groups.len().saturating_mul(plan.seeds.len()),
+            )?;
+        }
+        if args.len() > 1 {
+            // Within a grid each group is there once.
+            let names: Vec<String> = plan.groups.iter().map(Group::name).collect();
+            if let Some(name) = axes::first_repeated(&names) {
+                refuse!("{name} stands in two grids; accepted: each group once");
+            }
+        }
+        Ok(plan)
     }
 
     /// Short content hash of the plan.
@@ -147,19 +168,6 @@ impl TrainPlan {
     }
 }
 
-impl Group {
-    /// A description for people; another group of the plan has another one.
-    pub fn name(&self) -> String {
-        let Self { rule: Rule { momentum, dampening, .. }, schedule, delay, batch, scaling, lr, .. } = self;
-        let delay = delay.map_or(String::new(), |delay| format!(" at delay {delay}"));
-        format!(
-            "{} with momentum {momentum} and dampening {dampening}, {}{delay}, batch {batch}, lr {lr} scaled by {scaling}",
-            self.rule.name(),
-            schedule.name()
-        )
-    }
-}
-
 impl TrainProblem {
     fn resolve(args: &TrainArgs) -> Result<Self, PlanError> {
         args.problem.check()?;
@@ -167,9 +175,6 @@ impl TrainProblem {
         let TrainArgs { flip, crop, .. } = args;
         if let ModelSpec::Quadratic(_) = model {
             refuse!("--model {model}: it has no data to train on; accepted: mlp:WIDTHS, linear, a name, layers:...");
-        }
-        if (*flip || *crop > 0) && args.grid.batch.contains(&Batch::Full) {
-            refuse!("--flip, --crop: a full batch holds the images as they are; accepted: with --batch NUMBER");
         }
         Ok(Self {
             data: data.clone(),
@@ -251,6 +256,21 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
 }
 
 impl Group {
+    /// Describes the group for people; another group has another name.
+    pub fn name(&self) -> String {
+        let Self { rule: Rule { momentum, dampening, .. }, schedule, delay, batch, scaling, lr, lr_scaled } = self;
+        let delay = delay.map_or(String::new(), |delay| format!(" at delay {delay}"));
+        let scaled = match scaling {
+            Scaling::None => String::new(),
+            scaling => format!(" scaled to {lr_scaled} ({scaling})"),
+        };
+        format!(
+            "{} with momentum {momentum} and dampening {dampening}, {}{delay}, batch {batch}, lr {lr}{scaled}",
+            self.rule.name(),
+            schedule.name()
+        )
+    }
+
     /// lr (1-d)/(1-m): how far a constant gradient moves the weights per update.
     pub fn effective_lr(&self) -> f64 {
         self.lr_scaled * (1.0 - self.rule.dampening) / (1.0 - self.rule.momentum)

@@ -31,5 +31,6 @@ mod sweep;
 mod theory;
 mod theory_command;
 mod train;
+mod training_plan;
 mod training_tables;
 mod trajectory;

@@ -6,9 +6,13 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use tauscope::config::{ModelSpec, Samples, SweepArgs};
-use tauscope::plan::file::parse;
-use tauscope::plan::{Cell, SweepPlan};
+use tauscope::plan::file;
+use tauscope::plan::{Cell, SweepPlan, file::PlanFileError};
 use tauscope::table::{ThresholdRow, read_csv};
+
+fn parse(name: &str, text: impl AsRef<[u8]>) -> Result<Vec<SweepArgs>, PlanFileError> {
+    file::parse(name, text)
+}
 
 fn cells(sweeps: &[SweepArgs]) -> Vec<Cell> {
     SweepPlan::resolve(sweeps).unwrap().cells()

@@ -11,13 +11,17 @@ use crate::train::{TrainJob, TrainTotals};
 use anyhow::Result;
 use serde_json::json;
 
-/// Trains every run of the grid. A table on stdout, progress on stderr.
+/// Trains every run of all these grids; how, the first of them says. A table on stdout, progress on stderr.
 ///
 /// # Errors
 /// Bad flags, data that cannot be had, an engine that cannot be had, a device that fails, a folder that cannot be written. A
 /// run that diverges is a result.
-pub fn run(args: &TrainArgs) -> Result<()> {
-    let plan = TrainPlan::resolve(args)?;
+///
+/// # Panics
+/// Where there is none.
+pub fn run(trainings: &[TrainArgs]) -> Result<()> {
+    let args = trainings.first().expect("a training");
+    let plan = TrainPlan::resolve(trainings)?;
     if args.job.dry_run {
         return dry_run::run(plan, args.job.json);
     }

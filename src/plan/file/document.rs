@@ -119,17 +119,16 @@ fn read_tables(
     let refused =
         |line| Fault::at(line, format!("'{together}' is a table of axes; accepted: [[{together}]], in two brackets"));
     let DeValue::Array(array) = value.get_ref() else { return Err(refused(lines.of(&span))) };
-    let axes = grammar.axes();
     let read = |table: &Spanned<DeValue>| {
         let line = lines.of(&table.span());
         let DeValue::Table(keys) = table.get_ref() else { return Err(refused(line)) };
         let read = |(key, value): (&Spanned<Cow<str>>, &Spanned<DeValue>)| {
             let name: &str = key.get_ref();
-            if grammar.kind(name).is_some() && !axes.contains(&name) {
+            if grammar.kind(name).is_some() && !grammar.axes.contains(&name) {
                 let problem = format!(
                     "'{name}' cannot stand in [[{together}]], all of a plan shares it; accepted: above the first [[...]]; \
                      here: {}",
-                    axes.join(", ")
+                    grammar.axes.join(", ")
                 );
                 return Err(Fault::at(lines.of(&key.span()), problem));
             }

@@ -1,21 +1,17 @@
-//! The flags of a sweep, asked of clap itself: their names, whether they are lists or switches, and the grammar of their
-//! values.
+//! The flags of a command, asked of clap itself: their names, whether they are lists or switches, and the grammar of
+//! their values.
 
-use super::Fault;
 use super::document::{Entry, Value};
-use crate::config::{Delays, Momenta, SweepArgs};
+use super::{Fault, PlanArgs};
+use crate::config::{Delays, Momenta, Rates};
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use clap::{ArgAction, ArgMatches, Command};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::Path;
-
-/// What a cell is made of, but for the problem and the measurement: these keys may stand in `[[grid]]`, `[[zip]]` and
-/// `[[cell]]`.
-const AXES: [&str; 7] = ["rules", "momentum", "dampening", "delays", "schedule", "batch", "criterion"];
 
 /// How alike an unknown key and a known one must be (1: the same) for the known one to be offered.
 const ALIKE: f64 = 0.5;
@@ -37,8 +33,10 @@ pub struct Token {
     text: OsString,
 }
 
-/// The flags of `tauscope sweep`.
+/// The flags of a command.
 pub struct Grammar {
+    /// Keys that may stand in tables.
+    pub axes: &'static [&'static str],
     command: Command,
     /// The same without defaults: what is not said stays as it was.
     changes: Command,
@@ -46,8 +44,8 @@ pub struct Grammar {
 }
 
 impl Grammar {
-    pub fn new() -> Self {
-        let command = SweepArgs::augment_args(Command::new("sweep")).no_binary_name(true);
+    pub fn of<A: PlanArgs>() -> Self {
+        let command = A::augment_args(Command::new("plan")).no_binary_name(true);
         let kind = |action: &ArgAction, delimiter| match action {
             ArgAction::SetTrue | ArgAction::SetFalse | ArgAction::Count => Kind::Switch,
             ArgAction::Append => Kind::List(delimiter),
@@ -65,16 +63,11 @@ impl Grammar {
             };
             arg.default_value(Resettable::Reset).action(action)
         });
-        Self { command, changes, kinds }
+        Self { axes: A::AXES, command, changes, kinds }
     }
 
     pub fn kind(&self, key: &str) -> Option<Kind> {
         self.kinds.get(key).copied()
-    }
-
-    /// The keys of a cell.
-    pub fn axes(&self) -> Vec<&'static str> {
-        AXES.into_iter().filter(|axis| self.kinds.contains_key(*axis)).collect()
     }
 
     /// What to say of a key that no flag has.
@@ -113,28 +106,28 @@ impl Grammar {
         tokens
     }
 
-    /// The flags of a sweep, from a file's keys and what was typed besides.
+    /// The flags of the command, from a file's keys and what was typed besides.
     ///
     /// # Errors
     /// What clap has to say of them, in one line, and the line of the file where that is about one of its keys.
-    pub fn parse(&mut self, entries: &[Entry], given: &[Token], path: Option<&Path>) -> Result<SweepArgs, Fault> {
+    pub fn parse<A: PlanArgs>(&mut self, entries: &[Entry], given: &[Token], path: Option<&Path>) -> Result<A, Fault> {
         let mut words = words(entries);
         words.extend(given.iter().map(|token| token.text.clone()));
         words.extend(path.iter().flat_map(|path| [OsString::from("--"), path.into()]));
         let matches = self.command.try_get_matches_from_mut(words);
-        matches.and_then(|matches| SweepArgs::from_arg_matches(&matches)).map_err(|error| fault(&error, entries))
+        matches.and_then(|matches| A::from_arg_matches(&matches)).map_err(|error| fault(&error, entries))
     }
 
-    /// The flags of a sweep that differs from another in these keys. A file can have 100,000 of them, and defaults are
-    /// most of what [`Grammar::parse`] spends its time on.
+    /// The flags of a row that differs from another in these keys. A file can have 100,000 of them, and defaults are most
+    /// of what [`Grammar::parse`] spends its time on.
     ///
     /// # Errors
     /// As [`Grammar::parse`].
-    pub fn change(&mut self, sweep: &SweepArgs, entries: &[Entry]) -> Result<SweepArgs, Fault> {
-        let mut sweep = sweep.clone();
+    pub fn change<A: PlanArgs>(&mut self, args: &A, entries: &[Entry]) -> Result<A, Fault> {
+        let mut args = args.clone();
         let matches = self.changes.try_get_matches_from_mut(words(entries));
-        let changed = matches.and_then(|matches| sweep.update_from_arg_matches(&matches));
-        changed.map(|()| sweep).map_err(|error| fault(&error, entries))
+        let changed = matches.and_then(|matches| args.update_from_arg_matches(&matches));
+        changed.map(|()| args).map_err(|error| fault(&error, entries))
     }
 
     /// The single values of an axis: a text that stands for many becomes the text of each.
@@ -154,6 +147,7 @@ impl Grammar {
                 "momentum" => {
                     values.extend(part.parse::<Momenta>().map_err(refused)?.0.iter().map(ToString::to_string))
                 }
+                "lr" => values.extend(part.parse::<Rates>().map_err(refused)?.0.iter().map(ToString::to_string)),
                 _ => values.push(part.to_owned()),
             }
         }

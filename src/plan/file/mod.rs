@@ -1,30 +1,86 @@
-//! SweepPlan files: the flags of a sweep in a TOML file, and what a command line cannot say: several grids, lists that advance
-//! together, explicit cells.
+//! Plan files: the flags of a sweep or a training in a TOML file, and what a command line cannot say: several grids, lists
+//! that advance together, explicit cells.
 //!
-//! Every key is the name of a long flag of `tauscope sweep`, and its value is read as that flag's text, by the same
-//! grammar: a flag that is added tomorrow is a key tomorrow. Beside the keys a file may hold tables of axes:
+//! Every key is the name of a long flag of the command, and its value is read as that flag's text, by the same grammar: a
+//! flag that is added tomorrow is a key tomorrow. Beside the keys a file may hold tables of axes:
 //!
-//! - `[[grid]]`: its keys replace those at the top of the file; the full product of all axes is measured;
+//! - `[[grid]]`: its keys replace those at the top of the file; the full product of all axes is run;
 //! - `[[zip]]`: its lists advance together, a single value stays; axes that only the top of the file has are multiplied in;
 //! - `[[cell]]`: one value for every axis.
 //!
 //! Without any of these the top of the file is the one grid. A flag on the command line replaces its key everywhere.
-//! What comes out is one complete [`SweepArgs`] for each grid, row of a zip, or cell. Not here: what the values mean
-//! ([`crate::plan`]), nor any of their grammars ([`crate::config`]).
+//! What comes out is one complete argument struct for each grid, row of a zip, or cell. Not here: what the values mean
+//! ([`super::SweepPlan`], [`super::TrainPlan`]), nor any of their grammars ([`crate::config`]).
 
 mod document;
 mod grammar;
 mod rows;
 
-use crate::config::SweepArgs;
-use crate::plan::SweepPlan;
-use clap::ArgMatches;
+use super::{Cell, Group, PlanError, SweepPlan, TrainPlan};
+use crate::config::{JobArgs, SweepArgs, TrainArgs};
+use clap::{ArgMatches, Args};
 use document::{Document, Entry};
 use grammar::{Grammar, Token};
 use rows::Row;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+
+/// The flags of a command that takes plan files.
+pub trait PlanArgs: Args + Clone {
+    /// Keys that may stand in `[[grid]]`, `[[zip]]` and `[[cell]]`. All of a plan shares the others.
+    const AXES: &'static [&'static str];
+
+    /// The resolved plan.
+    type Plan;
+
+    fn job(&self) -> &JobArgs;
+
+    /// Resolves all grids to one plan.
+    ///
+    /// # Errors
+    /// The first flag that is out of range, or contradicts another.
+    fn resolve(grids: &[Self]) -> Result<Self::Plan, PlanError>;
+
+    /// Names of what the plan runs, one for each cell of its grids.
+    fn names(plan: &Self::Plan) -> Vec<String>;
+}
+
+impl PlanArgs for SweepArgs {
+    const AXES: &'static [&'static str] =
+        &["rules", "momentum", "dampening", "delays", "schedule", "batch", "criterion"];
+    type Plan = SweepPlan;
+
+    fn job(&self) -> &JobArgs {
+        &self.job
+    }
+
+    fn resolve(grids: &[Self]) -> Result<SweepPlan, PlanError> {
+        SweepPlan::resolve(grids)
+    }
+
+    fn names(plan: &SweepPlan) -> Vec<String> {
+        plan.cells().iter().map(Cell::name).collect()
+    }
+}
+
+impl PlanArgs for TrainArgs {
+    const AXES: &'static [&'static str] =
+        &["rules", "momentum", "dampening", "delays", "schedule", "batch", "lr", "lr-scaling", "lr-reference"];
+    type Plan = TrainPlan;
+
+    fn job(&self) -> &JobArgs {
+        &self.job
+    }
+
+    fn resolve(grids: &[Self]) -> Result<TrainPlan, PlanError> {
+        TrainPlan::resolve(grids)
+    }
+
+    fn names(plan: &TrainPlan) -> Vec<String> {
+        plan.groups.iter().map(Group::name).collect()
+    }
+}
 
 /// What is wrong with a plan file, in one line: the file, the line, the key, and what would be accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,28 +113,28 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The sweep of a command line: its own flags and, where it names a plan file, what stands there. `matches` are those that
-/// `args` were made from; they know which flags were really given.
+/// Completes a command line with the plan file that it names, if any. `matches` are those that `args` were made from; they
+/// know which flags were really given.
 ///
 /// # Errors
 /// Where the file cannot be read, or makes no plan.
-pub fn complete(args: SweepArgs, matches: &ArgMatches) -> Result<Vec<SweepArgs>, PlanFileError> {
-    let Some(path) = &args.job.plan else { return Ok(vec![args]) };
+pub fn complete<A: PlanArgs>(args: A, matches: &ArgMatches) -> Result<Vec<A>, PlanFileError> {
+    let Some(path) = &args.job().plan else { return Ok(vec![args]) };
     let name = path.display().to_string();
     let refused = |fault| PlanFileError { name: name.clone(), fault };
     let bytes =
         std::fs::read(path).map_err(|error| refused(Fault::at(None, format!("cannot read this plan: {error}"))))?;
-    let mut grammar = Grammar::new();
+    let mut grammar = Grammar::of::<A>();
     let given = grammar.given(matches);
     Reader { name: name.clone(), path: Some(path), grammar, given }.read(&bytes)
 }
 
-/// The sweep that a plan file's text describes. `name` stands for the file in messages.
+/// Reads the text of a plan file into one struct for each of its grids. `name` stands for the file in messages.
 ///
 /// # Errors
 /// Where the text makes no plan.
-pub fn parse(name: &str, text: impl AsRef<[u8]>) -> Result<Vec<SweepArgs>, PlanFileError> {
-    Reader { name: name.into(), path: None, grammar: Grammar::new(), given: Vec::new() }.read(text.as_ref())
+pub fn parse<A: PlanArgs>(name: &str, text: impl AsRef<[u8]>) -> Result<Vec<A>, PlanFileError> {
+    Reader { name: name.into(), path: None, grammar: Grammar::of::<A>(), given: Vec::new() }.read(text.as_ref())
 }
 
 struct Reader<'a> {
@@ -91,72 +147,69 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read(mut self, bytes: &[u8]) -> Result<Vec<SweepArgs>, PlanFileError> {
-        let sweeps = match str::from_utf8(bytes) {
-            Ok(text) => self.sweeps(text),
+    fn read<A: PlanArgs>(mut self, bytes: &[u8]) -> Result<Vec<A>, PlanFileError> {
+        let grids = match str::from_utf8(bytes) {
+            Ok(text) => self.grids(text),
             Err(error) => {
                 let before = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
                 Err(Fault::at(before + 1, "not UTF-8 text"))
             }
         };
-        sweeps.map_err(|fault| PlanFileError { name: self.name, fault })
+        grids.map_err(|fault| PlanFileError { name: self.name, fault })
     }
 
-    fn sweeps(&mut self, text: &str) -> Result<Vec<SweepArgs>, Fault> {
+    fn grids<A: PlanArgs>(&mut self, text: &str) -> Result<Vec<A>, Fault> {
         let mut document = Document::read(text, &self.grammar)?;
         let given = |key: &str| self.given.iter().any(|token| token.key == key);
         document.forget(given);
         let rows = rows::of(document, &self.grammar)?;
-        let mut sweeps: Vec<SweepArgs> = Vec::with_capacity(rows.len());
-        let mut shared: Option<(&Arc<Vec<Entry>>, SweepArgs)> = None;
+        let mut grids: Vec<A> = Vec::with_capacity(rows.len());
+        let mut shared: Option<(&Arc<Vec<Entry>>, A)> = None;
         for row in &rows {
             let base = match shared.take() {
                 Some(shared) if Arc::ptr_eq(shared.0, &row.shared) => shared.1,
                 _ => self.grammar.parse(&row.shared, &self.given, self.path)?,
             };
-            sweeps.push(self.sweep(&base, row)?);
+            grids.push(self.grid(&base, row)?);
             shared = Some((&row.shared, base));
         }
-        if let Err(error) = SweepPlan::resolve(&sweeps) {
-            return Err(self.blame(&rows, &sweeps, &error.to_string()));
+        if let Err(error) = A::resolve(&grids) {
+            return Err(blame(&rows, &grids, &error.to_string()));
         }
-        Ok(sweeps)
+        Ok(grids)
     }
 
-    /// One row: what its own keys make of the sweep that it shares with others.
-    fn sweep(&mut self, base: &SweepArgs, row: &Row) -> Result<SweepArgs, Fault> {
-        let sweep = self.grammar.change(base, &row.own);
-        let sweep = sweep.map_err(|fault| Fault { line: fault.line.or(row.line), ..fault })?;
+    /// Changes what a row shares with others as its own keys say.
+    fn grid<A: PlanArgs>(&mut self, base: &A, row: &Row) -> Result<A, Fault> {
+        let grid = self.grammar.change(base, &row.own);
+        let grid = grid.map_err(|fault| Fault { line: fault.line.or(row.line), ..fault })?;
         if row.single
-            && let Ok(plan) = SweepPlan::resolve(std::slice::from_ref(&sweep))
-            && let [first, second, ..] = &plan.cells()[..]
+            && let Ok(plan) = A::resolve(std::slice::from_ref(&grid))
+            && let [first, second, ..] = &A::names(&plan)[..]
         {
-            let axes = self.grammar.axes().join(", ");
-            let problem = format!(
-                "this [[cell]] is more than one, {} and {}; accepted: one value for each of {axes}",
-                first.name(),
-                second.name()
-            );
+            let axes = A::AXES.join(", ");
+            let problem =
+                format!("this [[cell]] is more than one, {first} and {second}; accepted: one value for each of {axes}");
             return Err(Fault::at(row.line, problem));
         }
-        Ok(sweep)
+        Ok(grid)
     }
+}
 
-    /// Where in the file a plan was refused: the first row that does not go with those before it, and in it the key that the
-    /// message names.
-    fn blame(&self, rows: &[Row], sweeps: &[SweepArgs], problem: &str) -> Fault {
-        let alone = |sweep: &SweepArgs| SweepPlan::resolve(std::slice::from_ref(sweep));
-        if let Some((row, error)) = rows.iter().zip(sweeps).find_map(|(row, sweep)| Some((row, alone(sweep).err()?))) {
-            let problem = error.to_string();
-            let line = grammar::keys_in(&problem).find_map(|key| row.line_of(key));
-            return Fault::at(line.or(row.line), problem);
-        }
-        // Each is a plan, and together they are none: halving finds the first that is one too many.
-        let (mut good, mut bad) = (0, sweeps.len());
-        while bad - good > 1 {
-            let half = good.midpoint(bad);
-            if SweepPlan::resolve(&sweeps[..half]).is_ok() { good = half } else { bad = half }
-        }
-        Fault::at(rows.get(good).and_then(|row| row.line), problem)
+/// Finds where in the file a plan is wrong: the first row that does not go with those before it, and in it the key that the
+/// message names.
+fn blame<A: PlanArgs>(rows: &[Row], grids: &[A], problem: &str) -> Fault {
+    let alone = |grid: &A| A::resolve(std::slice::from_ref(grid));
+    if let Some((row, error)) = rows.iter().zip(grids).find_map(|(row, grid)| Some((row, alone(grid).err()?))) {
+        let problem = error.to_string();
+        let line = grammar::keys_in(&problem).find_map(|key| row.line_of(key));
+        return Fault::at(line.or(row.line), problem);
     }
+    // Each is a plan, and together they are none: halving finds the first that is one too many.
+    let (mut good, mut bad) = (0, grids.len());
+    while bad - good > 1 {
+        let half = good.midpoint(bad);
+        if A::resolve(&grids[..half]).is_ok() { good = half } else { bad = half }
+    }
+    Fault::at(rows.get(good).and_then(|row| row.line), problem)
 }

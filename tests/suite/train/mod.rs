@@ -52,7 +52,7 @@ fn training(flags: &[&str]) -> Training {
     else {
         panic!("the flags say train")
     };
-    Training::new(TrainPlan::resolve(&args).unwrap()).unwrap()
+    Training::new(TrainPlan::resolve(&[*args]).unwrap()).unwrap()
 }
 
 #[test]
