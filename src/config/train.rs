@@ -96,7 +96,7 @@ pub struct TrainArgs {
     #[arg(long, help_heading = "Output")]
     pub save_weights: bool,
     /// Longest time between two checkpoints, from which --resume goes on: a time as 90s, 5m or 1h
-    #[arg(long, value_name = "TIME", default_value = "60s", allow_negative_numbers = true, help_heading = "Output")]
+    #[arg(long, value_name = "TIME", default_value = "60s", allow_hyphen_values = true, help_heading = "Output")]
     pub checkpoint_every: Interval,
 }
 

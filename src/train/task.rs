@@ -108,13 +108,13 @@ impl Training {
     }
 
     /// What a run needs room for.
-    pub(super) fn needs(&self, run: usize) -> Needs {
+    pub(crate) fn needs(&self, run: usize) -> Needs {
         let group = self.group(run);
         Needs { evaluation: true, ..Needs::of(&group.rule, &group.schedule, false) }
     }
 
     /// A run as engines take it.
-    pub(super) fn run(&self, run: usize) -> Run {
+    pub(crate) fn run(&self, run: usize) -> Run {
         let (group, options) = (self.group(run), &self.plan.options);
         let steps = self.steps_of_epoch(self.rows(run));
         Run {

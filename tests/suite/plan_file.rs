@@ -311,7 +311,7 @@ fn a_dry_run_says_what_a_plan_takes_and_writes_nothing() {
         "about 150 of 124,800 steps in all",
         "cpu f32",
         "asked for",
-        " lanes, fused, filled about ",
+        " runs at once, fused, filled about ",
         "ring of weight versions",
         "config-steps/s",
         "and 5 more",
@@ -321,22 +321,24 @@ fn a_dry_run_says_what_a_plan_takes_and_writes_nothing() {
     let report = dry_run(folder.path(), &["plan.toml", "--engine", "cpu"]);
     assert_eq!((&report["runs"], &report["config_steps"]), (&150.into(), &124_800.0.into()));
     assert!(report["seconds"].as_f64().unwrap() > 0.0);
-    let [wave] = &report["waves"].as_array().unwrap()[..] else { panic!("{report}") };
-    let number = |key: &str| wave[key].as_f64().unwrap_or_else(|| panic!("{key} in {wave}"));
+    let [batch] = &report["batches"].as_array().unwrap()[..] else { panic!("{report}") };
+    let number = |key: &str| batch[key].as_f64().unwrap_or_else(|| panic!("{key} in {batch}"));
     // Weight versions, server, gradient and velocity of 310 parameters, and more.
-    assert!(number("lane_bytes") > (25.0 + 3.0) * 310.0 * 4.0);
-    let share = 25.0 * 310.0 * 4.0 / number("lane_bytes");
+    assert!(number("run_bytes") > (25.0 + 3.0) * 310.0 * 4.0);
+    let share = 25.0 * 310.0 * 4.0 / number("run_bytes");
     assert!((number("history_share") - share).abs() < 1e-12);
-    assert_eq!(number("wave_bytes"), number("lane_bytes") * number("lanes"));
-    assert_eq!(number("fills"), (150.0 / number("lanes")).ceil());
+    // Runs with shorter delays need less than the one that needs most.
+    let all = number("total_bytes") - number("shared_bytes");
+    assert!(all < number("run_bytes") * number("at_once") && number("shared_bytes") > 0.0, "{batch}");
+    assert_eq!(number("fills"), (150.0 / number("at_once")).ceil());
     assert!(number("config_steps_per_second") > 0.0);
     assert_eq!(report["table"].as_array().unwrap().len(), 25);
     assert_eq!(report["table"][3]["cell_id"].as_str().unwrap().len(), 12);
     // Gradients of another size take a wave of their own; ensembles count as their runs.
     let report = dry_run(folder.path(), &["plan.toml", "--engine", "cpu", "--batch", "10,full", "--ensemble", "16"]);
-    let rows: Vec<_> = report["waves"].as_array().unwrap().iter().map(|wave| wave["rows"].as_u64()).collect();
+    let rows: Vec<_> = report["batches"].as_array().unwrap().iter().map(|batch| batch["rows"].as_u64()).collect();
     assert_eq!(rows, [None, Some(10)]);
-    assert_eq!(report["waves"][1]["runs"], 25 * 8 * 16);
+    assert_eq!(report["batches"][1]["runs"], 25 * 8 * 16);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was written");
 }
 

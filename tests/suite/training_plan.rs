@@ -129,7 +129,7 @@ fn what_is_wrong_is_said_with_its_line() {
             "plan.toml, line 2: --lr-reference: only one scaling asks for it",
         ),
         ("warm-up = 9\nepochs = 3", "plan.toml, line 1: --warm-up 9: longer than the 3 epochs of a run"),
-        ("\ntrack-every = 3", "plan.toml, line 2: "),
+        ("track-every = 3", "plan.toml: the following required arguments were not provided: --track <WHAT>"),
     ];
     let mut differences = String::new();
     for (text, expected) in cases {

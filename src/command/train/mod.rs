@@ -1,8 +1,8 @@
 //! `tauscope train`: plan, data, engine, training, results folder, table.
 
-mod dry_run;
 mod table;
 
+use super::dry_run;
 use crate::config::TrainArgs;
 use crate::plan::TrainPlan;
 use crate::plot;
@@ -23,7 +23,7 @@ pub fn run(trainings: &[TrainArgs]) -> Result<()> {
     let args = trainings.first().expect("a training");
     let plan = TrainPlan::resolve(trainings)?;
     if args.job.dry_run {
-        return dry_run::run(plan, args.job.json);
+        return dry_run::train::run(plan, args.job.json);
     }
     let session = Session::begin(&plan.engine, &args.job)?;
     let job = TrainJob::prepare(plan, args.checkpoint_every.0, session.engine())?;

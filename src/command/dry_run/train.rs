@@ -1,9 +1,10 @@
 //! `tauscope train --dry-run`: what a plan would train, and what that would take. Writes nothing.
 
+use super::{BatchReport, Kind, TIMED, is_hardware, sorted};
 use crate::command::to_stdout;
-use crate::engine::{EngineInfo, Footprint};
+use crate::engine::{Engine, EngineInfo, Needs, WaveSpec};
 use crate::plan::{Group, TrainPlan};
-use crate::session::progress::bytes;
+use crate::session::progress::duration;
 use crate::session::{ChosenEngine, choose};
 use crate::table::number::significant;
 use crate::train::Training;
@@ -11,10 +12,11 @@ use anyhow::Result;
 use comfy_table::{Table, presets};
 use indicatif::HumanCount;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Groups that a person is shown.
-const SHOWN: usize = 20;
+/// Groups, and batches of runs, that a person is shown.
+const SHOWN: (usize, usize) = (20, 5);
 
 /// What is printed.
 #[derive(Debug, Serialize)]
@@ -30,27 +32,10 @@ struct Report<'a> {
     runs: usize,
     /// If none diverges.
     config_steps: u64,
-    free_bytes: Option<u64>,
-    waves: Vec<WaveReport>,
+    /// Without lambda_max.
+    seconds: f64,
+    batches: Vec<BatchReport>,
     table: Vec<Line<'a>>,
-}
-
-/// Runs that can share a wave.
-#[derive(Debug, Serialize)]
-struct WaveReport {
-    /// Rows of a gradient; none where they are all.
-    rows: Option<usize>,
-    /// How the engine makes its steps.
-    path: String,
-    runs: usize,
-    /// Of the history ring of each.
-    slots: usize,
-    steps_of_epoch: u64,
-    /// Runs that advance at once.
-    lanes: usize,
-    lane_bytes: u64,
-    /// What threads compute in, or what lanes share on a device.
-    shared_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,22 +53,14 @@ pub fn run(plan: TrainPlan, json: bool) -> Result<()> {
     let training = Training::new(plan)?;
     let plan = &training.plan;
     let ChosenEngine { engine, why } = choose(&plan.engine)?;
-    let (mut waves, mut free_bytes) = (Vec::new(), None);
-    for (spec, runs) in training.groups(&*engine, &training.all())? {
-        let Footprint { lane, shared, free } = engine.footprint(&spec)?;
-        free_bytes = free;
-        waves.push(WaveReport {
-            rows: spec.batch,
-            path: engine.path(&spec)?,
-            runs: runs.len(),
-            slots: spec.needs.slots,
-            steps_of_epoch: training.steps_of_epoch(spec.batch),
-            lanes: engine.capacity(&spec)?,
-            lane_bytes: lane,
-            shared_bytes: shared,
-        });
+    let kinds = training.groups(&*engine, &training.all())?;
+    let time = TIMED / kinds.len().max(1) as u32;
+    let mut batches = Vec::new();
+    for (spec, runs) in kinds {
+        let kind = kind(&training, &*engine, spec, &runs)?;
+        batches.push(BatchReport::measure(&*engine, plan.engine.precision, kind, time)?);
     }
-    let shown = if json { usize::MAX } else { SHOWN };
+    let shown = if json { usize::MAX } else { SHOWN.0 };
     let network = training.network();
     let report = Report {
         plan_hash: plan.hash(),
@@ -96,14 +73,44 @@ pub fn run(plan: TrainPlan, json: bool) -> Result<()> {
         groups: plan.groups.len(),
         runs: training.runs.len(),
         config_steps: training.config_steps(&training.all()),
-        free_bytes,
-        waves,
+        seconds: batches.iter().map(|batch| batch.seconds).sum(),
+        batches,
         table: plan.groups.iter().take(shown).map(|group| Line { group_id: plan.group_id(group), group }).collect(),
     };
     if json {
         return to_stdout(&format!("{}\n", serde_json::to_string_pretty(&report)?));
     }
     to_stdout(&text(&report)?)
+}
+
+/// Runs that can share a batch. Those timed are one of each rule, with the fewest slots: a ring's length costs memory, hardly
+/// time.
+fn kind(training: &Training, engine: &dyn Engine, spec: WaveSpec, runs: &[usize]) -> Result<Kind> {
+    let mut shortest: BTreeMap<String, usize> = BTreeMap::new();
+    let slots = |run: usize| training.group(run).schedule.slots();
+    for run in runs {
+        let known = shortest.entry(training.group(*run).rule.name()).or_insert(*run);
+        if slots(*run) < slots(*known) {
+            *known = *run;
+        }
+    }
+    let (epochs, every) = (training.plan.options.epochs, training.plan.options.evaluate_every);
+    let steps = training.steps(spec.batch) as f64;
+    let lanes = engine.capacity(&spec)?;
+    Ok(Kind {
+        runs: runs.len(),
+        needs: sorted(runs.iter().map(|run| training.needs(*run)).collect()),
+        timed: (
+            shortest.values().map(|run| training.run(*run)).collect(),
+            shortest.values().map(|run| training.needs(*run)).fold(Needs::default(), Needs::and),
+        ),
+        config_steps: runs.len() as f64 * steps,
+        // An adapter that is not full takes as long as one that is.
+        longest: if is_hardware(engine.info()) { (runs.len().div_ceil(lanes) * lanes) as f64 * steps } else { 0.0 },
+        evaluations: runs.len() as f64 * (1 + epochs.div_ceil(every)) as f64,
+        has_checkpoints: true,
+        spec: WaveSpec { lanes, ..spec },
+    })
 }
 
 /// The report as a person reads it.
@@ -116,20 +123,16 @@ fn text(report: &Report) -> Result<String> {
         report.plan_hash, problem.model, problem.data, problem.loss, problem.weight_decay
     );
     writeln!(text, "engine   {} {} on {} ({})", engine.engine, engine.precision, engine.adapter, report.engine_choice)?;
-    let free = report.free_bytes.map_or(String::new(), |free| format!(" of {} free", bytes(free)));
-    for WaveReport { rows, path, runs, slots, steps_of_epoch, lanes, lane_bytes, shared_bytes } in &report.waves {
-        let rows = rows.map_or("all samples".into(), |rows| format!("{rows} samples"));
-        let (lane, all) = (bytes(*lane_bytes), bytes(shared_bytes + lane_bytes * *lanes as u64));
-        writeln!(
-            text,
-            "wave     {lanes} of {runs} runs at once, {rows} a gradient, {steps_of_epoch} steps an epoch, {path}; {slots} slots, \
-             {lane} a lane, {all} in all{free}"
-        )?;
+    report.batches.iter().take(SHOWN.1).for_each(|batch| text += &batch.text());
+    if report.batches.len() > SHOWN.1 {
+        writeln!(text, "         and {} more kinds of batches", report.batches.len() - SHOWN.1)?;
     }
     let (seeds, epochs, steps) = (plan.seeds.len(), options.epochs, HumanCount(report.config_steps));
     writeln!(
         text,
-        "runs     {runs} of {groups} groups and {seeds} seeds, {epochs} epochs each, {steps} steps in all\n"
+        "runs     {runs} of {groups} groups and {seeds} seeds, {epochs} epochs each, {steps} steps in all\n\
+         time     about {}, an estimate from the speed just now; lambda_max, where asked for, comes on top\n",
+        duration(report.seconds)
     )?;
 
     let mut table = Table::new();
