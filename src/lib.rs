@@ -1,33 +1,119 @@
 //! tauscope measures which learning rate and momentum keep a minimum reachable when gradients arrive late.
+//!
+//! # The door
+//!
+//! | for | entry |
+//! | --- | --- |
+//! | thresholds by measurement | [`Sweep::builder`] |
+//! | training from scratch under delay | [`Train::builder`] |
+//! | thresholds in closed form, and advice | [`theory`] |
+//! | update rules, and rules of your own | [`rule`] |
+//! | delay processes | [`delay`], typed as [`ScheduleSpec`] |
+//! | the tables of a results folder | [`table`] |
+//!
+//! ```
+//! use tauscope::{RuleKind, Sweep};
+//!
+//! let rows = Sweep::builder().quadratic([1.0]).rules([RuleKind::Sgd]).delays([0, 4]).build()?.measure()?;
+//! let (synchronous, late) = (rows[0].lr_threshold.unwrap(), rows[1].lr_threshold.unwrap());
+//! assert!(late < synchronous / 5.0, "four updates late, sgd bears less than a fifth of the learning rate");
+//! # Ok::<(), anyhow::Error>(())
+//! ```
+//!
+//! # The house
+//!
+//! Modules stand on floors, and imports only go down. ARCHITECTURE.md in the repository follows a cell through them and says
+//! where to add things.
+//!
+//! ```text
+//! main  cli                    arguments in, exit code out
+//! command                      one file for each subcommand
+//! api                          the door above
+//! report  plot  compare        pages and pictures, from tables alone
+//! sweep  train  bench  submit  a unit of work, how it runs, which rows it makes
+//! session                      what every long job shares: engine, folder, journal, resume, shards, progress
+//! plan  cost                   resolved and hashed plans, plan files; expected cost
+//! config                       the grammar of values and flags
+//! table                        rows, the CSV reader, statistics, series
+//! threshold                    the search for a threshold
+//! minimum  curvature           minima and eigenvalues with their evidence
+//! engine                       trait Engine; cpu, and gpu in folders
+//! problem                      what is minimised
+//! model  data                  networks as graphs, loaders
+//! layer                        one file for each layer
+//! kernels                      one file for each shader: formula, bindings, processor's version
+//! batch  rule                  the order of rows; one file for each update rule
+//! delay                        delay processes
+//! update  math                 the numbers of an update; shapes, sums, activations, losses
+//! theory  files  text          pure mathematics, imports nothing; whole files, short texts
+//! ```
+//!
+//! Modules that are not listed under "Modules" below are public only for the crate's own tests and benchmarks, and may change
+//! at any time.
 
-pub mod batch;
-pub mod bench;
-pub mod cli;
-pub mod command;
-pub mod compare;
-pub mod config;
-pub mod cost;
-pub mod curvature;
-pub mod data;
-pub mod delay;
-pub mod engine;
+mod api;
 mod files;
-pub mod kernels;
-pub mod layer;
-pub mod math;
-pub mod minimum;
-pub mod model;
-pub mod plan;
-pub mod plot;
-pub mod problem;
-pub mod report;
-pub mod rule;
-pub mod session;
-pub mod submit;
-pub mod sweep;
-pub mod table;
 mod text;
+
+pub mod delay;
+pub mod rule;
+pub mod table;
 pub mod theory;
+
+pub use api::{Sweep, SweepBuilder, Train, TrainBuilder};
+pub use config::{Batch, EngineChoice, ModelSpec, Precision, Scaling, ScheduleSpec};
+pub use data::DataSource;
+pub use rule::{Dampening, RuleKind, RuleSpec};
+pub use threshold::Criterion;
+pub use update::UpdateCoefficients;
+
+#[doc(hidden)]
+pub mod batch;
+#[doc(hidden)]
+pub mod bench;
+#[doc(hidden)]
+pub mod cli;
+#[doc(hidden)]
+pub mod command;
+#[doc(hidden)]
+pub mod compare;
+#[doc(hidden)]
+pub mod config;
+#[doc(hidden)]
+pub mod cost;
+#[doc(hidden)]
+pub mod curvature;
+#[doc(hidden)]
+pub mod data;
+#[doc(hidden)]
+pub mod engine;
+#[doc(hidden)]
+pub mod kernels;
+#[doc(hidden)]
+pub mod layer;
+#[doc(hidden)]
+pub mod math;
+#[doc(hidden)]
+pub mod minimum;
+#[doc(hidden)]
+pub mod model;
+#[doc(hidden)]
+pub mod plan;
+#[doc(hidden)]
+pub mod plot;
+#[doc(hidden)]
+pub mod problem;
+#[doc(hidden)]
+pub mod report;
+#[doc(hidden)]
+pub mod session;
+#[doc(hidden)]
+pub mod submit;
+#[doc(hidden)]
+pub mod sweep;
+#[doc(hidden)]
 pub mod threshold;
+#[doc(hidden)]
 pub mod train;
+#[doc(hidden)]
 pub mod update;

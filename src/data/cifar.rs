@@ -4,7 +4,7 @@
 
 use super::DataError;
 use super::bytes::Bytes;
-use super::images::{Definition, Pixels};
+use super::collection::{Definition, Pixels};
 use std::path::PathBuf;
 
 /// The records of all files, in their order. A record begins with a label of every one of `labels`, a name and a number of

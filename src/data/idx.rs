@@ -4,7 +4,7 @@
 
 use super::DataError;
 use super::bytes::Bytes;
-use super::images::{Definition, Pixels};
+use super::collection::{Definition, Pixels};
 use std::path::Path;
 
 /// Two zero bytes, the code of unsigned bytes, and the number of dimensions, which is to be added.

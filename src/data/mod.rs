@@ -6,6 +6,7 @@
 
 mod bytes;
 mod cifar;
+mod collection;
 mod digits;
 mod idx;
 mod images;

@@ -14,6 +14,7 @@ use crate::theory::{self, DelayProcess};
 use crate::update::UpdateCoefficients;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use strum::IntoEnumIterator;
 
@@ -23,11 +24,19 @@ macro_rules! registry {
 
         /// The family of update rules, in the order in which help texts list them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumIter)]
-        pub enum RuleKind { $($kind,)* }
+        pub enum RuleKind {
+            $($kind,)*
+            /// A rule of a program that uses this crate: not in the list, and not to be typed as a flag.
+            #[strum(disabled)]
+            Own(&'static Definition),
+        }
 
         impl RuleKind {
             pub fn definition(self) -> &'static Definition {
-                match self { $(Self::$kind => &$module::DEFINITION,)* }
+                match self {
+                    $(Self::$kind => &$module::DEFINITION,)*
+                    Self::Own(definition) => definition,
+                }
             }
         }
     };
@@ -145,12 +154,12 @@ pub struct Action {
 }
 
 impl Action {
-    fn update(coefficients: UpdateCoefficients) -> Self {
+    pub fn update(coefficients: UpdateCoefficients) -> Self {
         Self { coefficients: UpdateCoefficients { lr: 1.0, ..coefficients }, moves_weights: true }
     }
 
     /// The gradient is thrown away, and the worker goes on from the server's present weights.
-    fn drop() -> Self {
+    pub fn drop() -> Self {
         Self {
             coefficients: UpdateCoefficients { momentum: 1.0, ..UpdateCoefficients::default() },
             moves_weights: false,
@@ -282,6 +291,28 @@ impl fmt::Display for RuleSpec {
             None => self.kind.fmt(f),
             Some(number) => write!(f, "{}:{number}", self.kind),
         }
+    }
+}
+
+impl From<RuleKind> for RuleSpec {
+    /// The rule with its usual number, if it has one.
+    fn from(kind: RuleKind) -> Self {
+        Self { kind, number: kind.definition().number.map(|number| number.usual) }
+    }
+}
+
+/// Rules are told apart by their names.
+impl PartialEq for Definition {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Definition {}
+
+impl Hash for Definition {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
     }
 }
 
