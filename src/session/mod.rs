@@ -220,7 +220,7 @@ impl Session {
         // Both of the job's callbacks report to it.
         let display = RefCell::new(Display::new(kind, costs, folder.finished(), self.quiet, self.json));
         let since = Instant::now();
-        let (mut mended, mut told): (Vec<String>, usize) = (Vec::new(), 0);
+        let (mut mended, mut warnings): (Vec<String>, usize) = (Vec::new(), 0);
         let dir = folder.dir().to_owned();
         job.perform(Work {
             engine: self.engine(),
@@ -237,8 +237,8 @@ impl Session {
                     display.borrow().warn(line);
                     mended.push(line.clone());
                 }
-                now.told[told..].iter().for_each(|line| display.borrow().warn(line));
-                told = now.told.len();
+                now.warnings[warnings..].iter().for_each(|line| display.borrow().warn(line));
+                warnings = now.warnings.len();
                 let due = display.borrow_mut().advance(since.elapsed(), &now);
                 // Where stdout cannot be written, the next unit says so.
                 let _ = due.map_or(Ok(()), |event| self.tell(&event));

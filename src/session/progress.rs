@@ -40,7 +40,7 @@ pub struct Progress<'a> {
     /// What the device failed at, and what was done about it.
     pub mended: &'a [String],
     /// What a user should know of the checkpoints: files that are damaged, a disk that is full.
-    pub told: &'a [String],
+    pub warnings: &'a [String],
 }
 
 /// One reading.

@@ -214,7 +214,7 @@ impl Sweep {
                         left: None,
                         epoch: None,
                         mended: recovery.mended(),
-                        told: &[],
+                        warnings: &[],
                     })
                 };
                 let together = spec.together;

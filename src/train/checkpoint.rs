@@ -13,7 +13,7 @@
 //! Not here: files, checksums and identities ([`crate::session::checkpoint`]), nor the state of a lane
 //! ([`crate::engine::Wave::save`]).
 
-use super::ride::Lane;
+use super::outcome::RunInProgress;
 use crate::engine::StateError;
 use crate::session::checkpoint::{Checkpoints, Content};
 use anyhow::{Context, Error, Result};
@@ -28,9 +28,9 @@ struct Entry {
     run: usize,
     /// Steps that its wave had made.
     step: u64,
-    lane: Lane,
+    progress: RunInProgress,
     /// Numbers of the eigenvector in its section.
-    near: usize,
+    eigenvector: usize,
     /// Where its section begins, and how long it is.
     first: u64,
     length: u64,
@@ -51,15 +51,24 @@ impl ContentWriter<'_> {
         &mut self,
         run: usize,
         step: u64,
-        lane: &Lane,
+        progress: &RunInProgress,
         state: impl FnOnce(&mut dyn Write) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
         let first = self.out.written;
-        let near = lane.near.as_deref().unwrap_or(&[]);
-        near.iter().try_for_each(|x| self.out.write_all(&x.to_le_bytes()))?;
+        let eigenvector = progress.eigenvector.as_deref().unwrap_or(&[]);
+        eigenvector.iter().try_for_each(|x| self.out.write_all(&x.to_le_bytes()))?;
         state(&mut self.out)?;
-        let (lane, length) = (Lane { near: None, ..lane.clone() }, self.out.written - first);
-        self.entries.push(Entry { run, step, lane, near: near.len(), first, length });
+        let length = self.out.written - first;
+        // Field by field: the eigenvector is as long as the weights.
+        let RunInProgress { outcome, first: first_objective, sum, objective, .. } = progress;
+        let progress = RunInProgress {
+            outcome: outcome.clone(),
+            first: *first_objective,
+            sum: *sum,
+            objective: *objective,
+            eigenvector: None,
+        };
+        self.entries.push(Entry { run, step, progress, eigenvector: eigenvector.len(), first, length });
         Ok(())
     }
 
@@ -111,36 +120,36 @@ impl Saved {
 
     /// Copies what is left of it into another one.
     fn copy(&mut self, to: &mut ContentWriter) -> Result<(), StateError> {
-        for Entry { run, step, lane, near, first, length } in &self.entries {
+        for Entry { run, step, progress, eigenvector, first, length } in &self.entries {
             self.content.seek(SeekFrom::Start(*first))?;
             let there = to.out.written;
             let copied = io::copy(&mut self.content.by_ref().take(*length), &mut to.out)?;
             if copied != *length {
                 return Err(StateError::Damaged("ends too early".into()));
             }
-            let (run, step, near, first) = (*run, *step, *near, there);
-            to.entries.push(Entry { run, step, lane: lane.clone(), near, first, length: copied });
+            let (run, step, progress, eigenvector) = (*run, *step, progress.clone(), *eigenvector);
+            to.entries.push(Entry { run, step, progress, eigenvector, first: there, length: copied });
         }
         Ok(())
     }
 }
 
-/// Makes checkpoints of a training where they are wanted, and gives its runs what the latest one holds of them.
-pub(super) struct Keeper<'a> {
+/// The checkpoints of a training that runs, where it makes any: written when due, and read back run by run.
+pub(super) struct RunCheckpoints<'a> {
     checkpoints: Option<&'a mut Checkpoints>,
     /// The latest one that was read, without the runs that have gone on since.
     saved: Option<Saved>,
-    told: Vec<String>,
+    warnings: Vec<String>,
 }
 
-impl<'a> Keeper<'a> {
+impl<'a> RunCheckpoints<'a> {
     pub fn new(checkpoints: Option<&'a mut Checkpoints>) -> Self {
-        Self { checkpoints, saved: None, told: Vec::new() }
+        Self { checkpoints, saved: None, warnings: Vec::new() }
     }
 
     /// What a user should know: files that are damaged, a disk that is full.
-    pub fn told(&self) -> &[String] {
-        &self.told
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Whether a checkpoint should be made at the next place where one can be.
@@ -149,7 +158,7 @@ impl<'a> Keeper<'a> {
     }
 
     /// Makes a checkpoint of the runs that `add` adds, and of those that still stand in the one before. A disk that does not
-    /// take it is told and no error: the one before stays.
+    /// take it is a warning and no error: the one before stays.
     ///
     /// # Errors
     /// Where the device fails.
@@ -167,8 +176,8 @@ impl<'a> Keeper<'a> {
             Err(StateError::Engine(error)) => return Err(error.into()),
             Err(error) => {
                 let line = format!("no checkpoint could be written: {error}; the one before it, if any, is whole");
-                if self.told.last() != Some(&line) {
-                    self.told.push(line);
+                if self.warnings.last() != Some(&line) {
+                    self.warnings.push(line);
                 }
             }
             Ok(()) => {}
@@ -184,7 +193,7 @@ impl<'a> Keeper<'a> {
         self.saved = None;
         let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
         let (content, warnings) = checkpoints.newest()?;
-        self.told.extend(warnings);
+        self.warnings.extend(warnings);
         let Some(content) = content else { return Ok(()) };
         let mut saved = Saved::read(content).context("cannot read the checkpoint")?;
         saved.entries.retain(|entry| pending.contains(&entry.run));
@@ -203,24 +212,28 @@ impl<'a> Keeper<'a> {
     ///
     /// # Errors
     /// Those of `restore`; where the checkpoint cannot be read.
-    pub fn take(&mut self, run: usize, restore: impl FnOnce(&mut dyn Read) -> Result<(), StateError>) -> Result<Lane> {
+    pub fn take(
+        &mut self,
+        run: usize,
+        restore: impl FnOnce(&mut dyn Read) -> Result<(), StateError>,
+    ) -> Result<RunInProgress> {
         let saved = self.saved.as_mut().context("no checkpoint was read")?;
         let index = saved.entries.iter().position(|entry| entry.run == run).context("the run is in no checkpoint")?;
-        let Entry { mut lane, near, first, length, .. } = saved.entries.swap_remove(index);
+        let Entry { mut progress, eigenvector, first, length, .. } = saved.entries.swap_remove(index);
         let cannot = "cannot go on from the checkpoint";
         saved.content.seek(SeekFrom::Start(first)).context(cannot)?;
         let mut section = saved.content.by_ref().take(length);
-        if near > 0 {
-            let mut bytes = vec![0; near * size_of::<f64>()];
+        if eigenvector > 0 {
+            let mut bytes = vec![0; eigenvector * size_of::<f64>()];
             section.read_exact(&mut bytes).context(cannot)?;
-            lane.near = Some(bytes.as_chunks().0.iter().map(|x| f64::from_le_bytes(*x)).collect());
+            progress.eigenvector = Some(bytes.as_chunks().0.iter().map(|x| f64::from_le_bytes(*x)).collect());
         }
-        if !lane.outcome.diverged {
+        if progress.goes_on() {
             restore(&mut section).map_err(|error| match error {
                 StateError::Engine(error) => Error::new(error),
                 error => Error::new(error).context(cannot),
             })?;
         }
-        Ok(lane)
+        Ok(progress)
     }
 }

@@ -1,7 +1,7 @@
 //! Training from scratch under delay: what generalises, what diverges, and how sharp the minima are that are found.
 //!
 //! - [`Training`]: a plan with its data, its model and its runs
-//! - `ride`: the runs of one wave, epoch by epoch
+//! - `wave`: the runs of one wave, epoch by epoch, and what becomes of each (`outcome`)
 //! - `checkpoint`: where those runs are, and how they go on from there
 //! - [`Sharpness`]: lambda_max of the objective, at the end or along the way
 //! - [`rows`]: outcomes as the rows of the results folder, and the groups that repeat under several seeds
@@ -10,14 +10,15 @@
 
 mod checkpoint;
 mod job;
-mod ride;
+mod outcome;
 mod rows;
 mod sharpness;
 mod tables;
 mod task;
+mod wave;
 
 pub use job::TrainJob;
-pub use ride::{BLOWN_UP, Last, Look, Outcome, Sharp};
+pub use outcome::{BLOWN_UP, EvaluationRecord, FinalWeights, Outcome, SharpnessRecord};
 pub use sharpness::Sharpness;
 pub use tables::{TrainEntry, TrainTables, TrainTotals};
 pub use task::{Member, Training};
@@ -28,24 +29,23 @@ use crate::session::checkpoint::Checkpoints;
 use crate::session::progress::Progress;
 use crate::session::recovery::Recovery;
 use anyhow::Result;
-use checkpoint::Keeper;
-use ride::{WaveRuns, ride};
+use checkpoint::RunCheckpoints;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use wave::WaveRuns;
 
 impl Training {
-    /// Trains the runs `asked`, given by their places in [`Training::runs`], on `engine`. `finished` is called once for each of them, in the order in
-    /// which they end. `watched` is called after every block; where it breaks, the rest is left.
+    /// Trains the runs `asked`, given by their places in [`Training::runs`], on `engine`. `finished` is called once for each of
+    /// them, in the order in which they end. `watched` is called after every block; where it breaks, the rest is left.
     ///
-    /// With `checkpoints`, runs go on from the newest that there is, as far as it holds them, and another one is made whenever it
-    /// is due, and when `watched` breaks. Runs that are over leave it at the next one; whoever keeps the results leaves them out
-    /// of `asked` when a training is resumed, and removes the checkpoints at the end. After a device has failed, runs go on from
-    /// the newest checkpoint too.
+    /// With `checkpoints`, runs go on from the newest checkpoint that there is, as far as it holds them; another one is made
+    /// whenever it is due, and when `watched` breaks. After a device has failed, runs go on from the newest one too. Whoever
+    /// keeps the results leaves finished runs out of `asked` when a training is resumed, and removes the checkpoints at the end.
     ///
     /// # Errors
-    /// Where the runs do not fit the device, the device fails, or `finished` does; where a checkpoint cannot be read, or is that
-    /// of something else.
+    /// Where the runs do not fit the device, the device fails, or `finished` does; where a checkpoint cannot be read, or belongs
+    /// to something else.
     pub fn train(
         &self,
         engine: &dyn Engine,
@@ -55,10 +55,10 @@ impl Training {
         watched: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
         let mut recovery = Recovery::new(engine);
-        let mut keeper = Keeper::new(checkpoints);
+        let mut checkpoints = RunCheckpoints::new(checkpoints);
         let mut pending: BTreeSet<usize> = asked.iter().copied().collect();
-        keeper.read(&pending)?;
-        let mut waves = self.waves(engine, &pending, &keeper)?;
+        checkpoints.read(&pending)?;
+        let mut waves = self.waves(engine, &pending, &checkpoints)?;
         let (mut config_steps, mut waiting) = (0, self.steps_of(&waves));
         while let Some(group) = waves.pop_front() {
             let spec = WaveSpec { lanes: group.runs.len(), ..group.spec.clone() };
@@ -74,19 +74,19 @@ impl Training {
                 waves.push_front(of(later));
             }
             let theirs = self.steps_of([&present]);
-            let mut watch = |reach: ride::Reach| {
-                config_steps += reach.steps;
-                let left = waiting - theirs + reach.left;
+            let mut watch = |now: wave::WaveProgress| {
+                config_steps += now.steps;
+                let left = waiting - theirs + now.left;
                 watched(Progress {
-                    alive: reach.lanes,
+                    alive: now.lanes,
                     config_steps,
                     left: Some(left),
-                    epoch: Some((reach.epoch, self.plan.options.epochs)),
+                    epoch: Some((now.epoch, self.plan.options.epochs)),
                     mended: recovery.mended(),
-                    told: reach.told,
+                    warnings: now.warnings,
                 })
             };
-            match ride(self, recovery.engine(), &present, &mut keeper, &mut watch) {
+            match wave::train(self, recovery.engine(), &present, &mut checkpoints, &mut watch) {
                 Ok(ControlFlow::Continue(outcomes)) => {
                     for (run, outcome) in now.iter().zip(outcomes) {
                         finished(*run, outcome)?;
@@ -97,8 +97,8 @@ impl Training {
                 Ok(ControlFlow::Break(())) => return Ok(()),
                 Err(error) => {
                     recovery.mend(error, lanes, 1)?;
-                    keeper.read(&pending)?;
-                    waves = self.waves(recovery.engine(), &pending, &keeper)?;
+                    checkpoints.read(&pending)?;
+                    waves = self.waves(recovery.engine(), &pending, &checkpoints)?;
                     waiting = self.steps_of(&waves);
                 }
             }
@@ -106,18 +106,18 @@ impl Training {
         Ok(())
     }
 
-    /// Runs that share a wave, those that have come far first.
+    /// Runs that share a wave; those that go on from a checkpoint come first.
     fn waves(
         &self,
         engine: &dyn Engine,
         pending: &BTreeSet<usize>,
-        keeper: &Keeper,
+        checkpoints: &RunCheckpoints,
     ) -> Result<VecDeque<WaveRuns>, EngineError> {
         let mut waves = Vec::new();
         for (spec, runs) in self.groups(engine, &pending.iter().copied().collect::<Vec<_>>())? {
             let mut by_step: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
             for run in runs {
-                by_step.entry(keeper.step(run)).or_default().push(run);
+                by_step.entry(checkpoints.step(run)).or_default().push(run);
             }
             waves.extend(by_step.into_iter().map(|(step, runs)| WaveRuns { spec: spec.clone(), runs, step }));
         }

@@ -1,6 +1,6 @@
 //! What became of runs as the rows of the results folder, and the groups that they repeat.
 
-use super::ride::{Look, Outcome, Sharp};
+use super::outcome::{EvaluationRecord, Outcome, SharpnessRecord};
 use super::task::Training;
 use crate::engine::EngineInfo;
 use crate::table::{Interval, Metric, MetricRow, SummaryRow, TrainRow, TrainStatus, median};
@@ -12,10 +12,10 @@ const PLATEAU: usize = 3;
 pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome) -> TrainRow {
     let (plan, group, network) = (&training.plan, training.group(run), training.network());
     let (problem, options) = (&plan.problem, &plan.options);
-    let last = outcome.looks.last();
-    let of_last = |figure: fn(&Look) -> f64| last.map(figure);
+    let last = outcome.evaluations.last();
+    let of_last = |figure: fn(&EvaluationRecord) -> f64| last.map(figure);
     // The first of equal ones.
-    let best = outcome.looks.iter().rev().max_by_key(|look| look.test.correct);
+    let best = outcome.evaluations.iter().rev().max_by_key(|evaluation| evaluation.test.correct);
     let moved = outcome.last.as_ref().map(|last| distance(&last.weights, training.start(run)));
     let lambda = if outcome.diverged { None } else { outcome.sharpness.last() };
     let predicted = training.lambda_predicted(group);
@@ -52,13 +52,13 @@ pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome
         status: if outcome.diverged { TrainStatus::Diverged } else { TrainStatus::Finished },
         diverged_step: outcome.diverged.then_some(outcome.steps),
         train_loss: of_last(|look| look.train.loss),
-        test_loss: of_last(|look| look.test.loss),
+        test_loss: of_last(|evaluation| evaluation.test.loss),
         train_accuracy: of_last(|look| look.train.accuracy()),
-        test_accuracy: of_last(|look| look.test.accuracy()),
-        best_test_accuracy: best.map(|look| look.test.accuracy()),
+        test_accuracy: of_last(|evaluation| evaluation.test.accuracy()),
+        best_test_accuracy: best.map(|evaluation| evaluation.test.accuracy()),
         best_epoch: best.map(|look| look.epoch),
         generalisation_gap: of_last(|look| look.train.accuracy() - look.test.accuracy()),
-        loss_gap: of_last(|look| look.test.loss - look.train.loss),
+        loss_gap: of_last(|evaluation| evaluation.test.loss - look.train.loss),
         distance_from_init: moved,
         lambda_max: lambda.map(|lambda| lambda.value),
         lambda_residual: lambda.map(|lambda| lambda.residual),
@@ -79,7 +79,7 @@ pub fn metrics(training: &Training, run: usize, outcome: &Outcome) -> Vec<Metric
         let (run_id, epoch) = (run_id.clone(), step as f64 / epoch);
         MetricRow { run_id, step, epoch, metric, value }
     };
-    let of_look = |Look { step, objective, train, test, .. }: &Look| {
+    let of_evaluation = |EvaluationRecord { step, objective, train, test, .. }: &EvaluationRecord| {
         let objective = objective.map(|objective| row(*step, Metric::Objective, objective));
         let figures = [
             (Metric::TrainLoss, train.loss),
@@ -89,11 +89,11 @@ pub fn metrics(training: &Training, run: usize, outcome: &Outcome) -> Vec<Metric
         ];
         objective.into_iter().chain(figures.map(|(metric, value)| row(*step, metric, value))).collect::<Vec<_>>()
     };
-    let of_sharp = |Sharp { step, value, residual }: &Sharp| {
+    let of_sharpness = |SharpnessRecord { step, value, residual }: &SharpnessRecord| {
         [row(*step, Metric::LambdaMax, *value), row(*step, Metric::LambdaResidual, *residual)]
     };
-    let looks = outcome.looks.iter().flat_map(of_look);
-    let mut rows: Vec<MetricRow> = looks.chain(outcome.sharpness.iter().flat_map(of_sharp)).collect();
+    let evaluated = outcome.evaluations.iter().flat_map(of_evaluation);
+    let mut rows: Vec<MetricRow> = evaluated.chain(outcome.sharpness.iter().flat_map(of_sharpness)).collect();
     rows.sort_by_key(|row| row.step);
     rows
 }
@@ -162,7 +162,7 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// Median over the last third.
-fn plateau(tracked: &[Sharp]) -> Option<f64> {
+fn plateau(tracked: &[SharpnessRecord]) -> Option<f64> {
     let last = tracked.len() - tracked.len().div_ceil(PLATEAU);
     median(tracked[last..].iter().map(|sharp| sharp.value))
 }
@@ -175,7 +175,8 @@ mod tests {
     fn a_plateau_is_the_median_of_the_last_third() {
         let tracked = |values: &[f64]| {
             let of = values.iter().enumerate();
-            of.map(|(step, value)| Sharp { step: step as u64, value: *value, residual: 0.0 }).collect::<Vec<_>>()
+            of.map(|(step, value)| SharpnessRecord { step: step as u64, value: *value, residual: 0.0 })
+                .collect::<Vec<_>>()
         };
         assert_eq!(plateau(&tracked(&[])), None);
         assert_eq!(plateau(&tracked(&[5.0])), Some(5.0));

@@ -1,6 +1,6 @@
 //! A training laid out: the data loaded and split, the model made, and every run with its steps.
 //!
-//! Not here: what the flags mean ([`crate::plan`]), nor how runs advance ([`super::ride`]).
+//! Not here: what the flags mean ([`crate::plan`]), nor how runs advance ([`super::wave`]).
 
 use crate::batch::MOST_ROWS;
 use crate::config::{RegimeSpec, Samples};

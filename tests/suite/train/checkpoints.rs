@@ -24,7 +24,7 @@ struct Part {
     outcomes: Outcomes,
     /// Steps that it made.
     steps: u64,
-    told: Vec<String>,
+    warnings: Vec<String>,
     mended: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ fn part(
         &mut |now| {
             seen += 1;
             part.steps = now.config_steps;
-            (part.told, part.mended) = (now.told.to_vec(), now.mended.to_vec());
+            (part.warnings, part.mended) = (now.warnings.to_vec(), now.mended.to_vec());
             if seen < blocks { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         },
     );
@@ -76,7 +76,7 @@ fn in_parts(training: &Training, engine: &dyn Engine, blocks: usize) -> (Outcome
     let (mut outcomes, mut steps) = (Outcomes::new(), 0);
     while outcomes.len() < training.runs.len() {
         let now = part(training, engine, &outcomes, seldom(dir.path()), blocks);
-        assert!(now.told.is_empty(), "{:?}", now.told);
+        assert!(now.warnings.is_empty(), "{:?}", now.warnings);
         outcomes.extend(now.outcomes);
         steps += now.steps;
     }
@@ -225,17 +225,17 @@ fn damaged_checkpoints_cost_time_and_no_result() {
     fs::write(&newest, &bytes[..bytes.len() - 1]).unwrap();
     let now = part(&training, &engine, &Outcomes::new(), seldom(dir.path()), usize::MAX);
     assert!(now.outcomes == whole.outcomes && now.steps < whole.steps);
-    assert!(now.told.len() == 1 && now.told[0].contains("set aside"), "{:?}", now.told);
+    assert!(now.warnings.len() == 1 && now.warnings[0].contains("set aside"), "{:?}", now.warnings);
 }
 
 #[test]
-fn a_disk_that_takes_no_checkpoint_is_told_once_and_stops_nothing() {
+fn a_disk_that_takes_no_checkpoint_is_warnings_once_and_stops_nothing() {
     let (training, engine) = (training(PERCEPTRONS), Cpu::<f32>::default());
     let dir = tempfile::tempdir().unwrap();
     let gone = dir.path().join("gone");
     let now = part(&training, &engine, &Outcomes::new(), every(&gone, Duration::ZERO), usize::MAX);
     assert!(now.outcomes == undisturbed(&training, &engine).outcomes);
-    assert!(now.told.len() == 1 && now.told[0].contains("no checkpoint could be written"), "{:?}", now.told);
+    assert!(now.warnings.len() == 1 && now.warnings[0].contains("no checkpoint could be written"), "{:?}", now.warnings);
     let stopped = part(&training, &engine, &Outcomes::new(), seldom(&gone), 3);
-    assert_eq!(stopped.told.len(), 1, "also who stops hears of it");
+    assert_eq!(stopped.warnings.len(), 1, "also who stops hears of it");
 }

@@ -1,0 +1,257 @@
+//! One wave of a training: its runs go through their epochs together and are evaluated on the way; those that diverge are
+//! retired, and checkpoints are made between two blocks of steps.
+//!
+//! Not here: which runs share a wave, nor what happens after the device has failed ([`super`]).
+
+use super::checkpoint::RunCheckpoints;
+use super::outcome::{EvaluationRecord, FinalWeights, Outcome, RunInProgress, SharpnessRecord};
+use super::sharpness::Sharpness;
+use super::task::Training;
+use crate::engine::pump::{BLOCK, Pump};
+use crate::engine::{Engine, EngineError, Part, Wave, WaveSpec};
+use anyhow::Result;
+use rayon::prelude::*;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// Time that a block should take at most, where a single step does not take longer: a signal is answered after a block.
+const BLOCK_TIME: Duration = Duration::from_secs(1);
+
+/// How far a wave has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WaveProgress<'a> {
+    /// Lanes that were busy in the last block, and steps that it made, summed over them.
+    pub lanes: usize,
+    pub steps: u64,
+    /// Whole epochs made by every lane.
+    pub epoch: u64,
+    /// Steps still to come, summed over the lanes.
+    pub left: u64,
+    /// What a user should know of the checkpoints.
+    pub warnings: &'a [String],
+}
+
+/// Runs that share a wave.
+#[derive(Clone, Debug)]
+pub(super) struct WaveRuns {
+    pub spec: WaveSpec,
+    /// One for each lane.
+    pub runs: Vec<usize>,
+    /// Steps that they have made, as the checkpoint has them; 0 where they begin.
+    pub step: u64,
+}
+
+/// Watches a wave; where it breaks, the wave ends.
+pub(super) type Watch<'a> = &'a mut dyn FnMut(WaveProgress) -> ControlFlow<()>;
+
+struct WaveTraining<'a, 'b> {
+    training: &'a Training,
+    runs: &'a [usize],
+    checkpoints: &'a mut RunCheckpoints<'b>,
+    sharpness: Option<Sharpness>,
+    wave: Box<dyn Wave>,
+    /// One for each lane.
+    progress: Vec<RunInProgress>,
+    /// Steps that every busy lane has made.
+    step: u64,
+    steps_of_epoch: u64,
+    /// Steps of a run.
+    end: u64,
+    /// Steps from one evaluation to the next.
+    evaluation_period: u64,
+    /// Steps from one sharpness to the next, where it is tracked.
+    sharpness_period: Option<u64>,
+    /// Steps of the next block, at most.
+    block: usize,
+}
+
+/// Trains the runs of `group`, one in each lane of a wave, from where they are to the end. Makes checkpoints where they are
+/// due, and one where `watch` breaks, which ends the wave.
+pub(super) fn train(
+    training: &Training,
+    engine: &dyn Engine,
+    group: &WaveRuns,
+    checkpoints: &mut RunCheckpoints,
+    watch: Watch,
+) -> Result<ControlFlow<(), Vec<Outcome>>> {
+    let WaveRuns { spec, runs, step } = group;
+    let (rows, step) = (spec.batch, *step);
+    let mut wave = engine.open(spec.clone())?;
+    let mut progress = Vec::new();
+    for (lane, index) in runs.iter().enumerate() {
+        let run = training.run(*index);
+        progress.push(if step == 0 {
+            wave.start(lane, run)?;
+            RunInProgress::default()
+        } else {
+            checkpoints.take(*index, |state| wave.restore(lane, run, step, state))?
+        });
+    }
+    let (options, seed) = (&training.plan.options, training.plan.problem.seed_data);
+    let (steps_of_epoch, end) = (training.steps_of_epoch(rows), training.steps(rows));
+    let sharpness = options.sharpness.map(|plan| Sharpness::new(training.network(), plan.samples, rows, seed));
+    let mut training = WaveTraining {
+        training,
+        runs,
+        checkpoints,
+        sharpness,
+        wave,
+        progress,
+        step,
+        steps_of_epoch,
+        end,
+        evaluation_period: options.evaluate_every.saturating_mul(steps_of_epoch),
+        sharpness_period: options.sharpness.and_then(|plan| plan.every(end)),
+        block: 1,
+    };
+    // A checkpoint is made before what is due after its last step.
+    training.measure()?;
+    while training.step < end && training.progress.iter().any(RunInProgress::goes_on) {
+        if training.advance(watch)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        training.measure()?;
+    }
+    Ok(ControlFlow::Continue(training.finish()?))
+}
+
+impl WaveTraining<'_, '_> {
+    /// Goes on to the next step after which something is measured.
+    fn advance(&mut self, watch: Watch) -> Result<ControlFlow<()>> {
+        let next = |period: u64| (self.step / period + 1).saturating_mul(period);
+        let periods = [Some(self.evaluation_period), self.sharpness_period];
+        let goal = periods.into_iter().flatten().map(next).fold(self.end, u64::min);
+        let (mut submitted, mut pump): (u64, Pump<u64>) = (self.step, Pump::default());
+        let (mut since, mut stops, mut saves) = (Instant::now(), false, false);
+        loop {
+            pump.fill(self.wave.ahead(), |_| {
+                let steps = if saves { 0 } else { (goal - submitted).min(self.block as u64) };
+                if steps == 0 {
+                    return Ok(None);
+                }
+                self.wave.submit(steps as usize)?;
+                submitted += steps;
+                Ok::<_, EngineError>(Some(steps))
+            })?;
+            match pump.take() {
+                Some((_, steps)) => {
+                    stops |= self.collect(steps, watch)?.is_break();
+                    saves |= stops || self.checkpoints.is_due();
+                    self.adapt_block(since.elapsed());
+                    since = Instant::now();
+                }
+                // A checkpoint waits until nothing is in flight.
+                None if saves => {
+                    self.save(watch)?;
+                    if stops {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    saves = false;
+                }
+                None => return Ok(ControlFlow::Continue(())),
+            }
+        }
+    }
+
+    /// Makes blocks longer or shorter after one that took `taken`.
+    fn adapt_block(&mut self, taken: Duration) {
+        if taken > BLOCK_TIME {
+            self.block = (self.block / 2).max(1);
+        } else if taken < BLOCK_TIME / 4 {
+            self.block = (2 * self.block).min(BLOCK);
+        }
+    }
+
+    /// Takes in the oldest block in flight, of `steps` steps.
+    fn collect(&mut self, steps: u64, watch: Watch) -> Result<ControlFlow<()>> {
+        let seen = self.wave.collect()?;
+        let mut lanes = 0;
+        for (lane, run) in self.progress.iter_mut().enumerate().filter(|(_, run)| run.goes_on()) {
+            lanes += 1;
+            seen.lane(lane).iter().for_each(|observation| run.observe(observation, self.steps_of_epoch));
+            if run.outcome.diverged {
+                self.wave.retire(lane);
+            }
+        }
+        self.step += steps;
+        Ok(watch(self.wave_progress(lanes, lanes as u64 * steps)))
+    }
+
+    fn wave_progress(&self, lanes: usize, steps: u64) -> WaveProgress<'_> {
+        let busy = self.progress.iter().filter(|run| run.goes_on()).count() as u64;
+        let (epoch, left) = (self.step / self.steps_of_epoch, busy * (self.end - self.step));
+        WaveProgress { lanes, steps, epoch, left, warnings: self.checkpoints.warnings() }
+    }
+
+    /// Makes a checkpoint; nothing is in flight.
+    fn save(&mut self, watch: Watch) -> Result<()> {
+        let Self { wave, checkpoints, progress, runs, step, .. } = self;
+        let warnings = checkpoints.warnings().len();
+        checkpoints.write(|content| {
+            for (lane, (index, run)) in runs.iter().zip(progress).enumerate() {
+                let goes_on = run.goes_on();
+                content.add(*index, *step, run, |out| if goes_on { wave.save(lane, out) } else { Ok(()) })?;
+            }
+            Ok(())
+        })?;
+        if self.checkpoints.warnings().len() > warnings {
+            // Whoever stops now must hear of it too.
+            let _ = watch(self.wave_progress(0, 0));
+        }
+        Ok(())
+    }
+
+    /// Measures what is due after the present step.
+    fn measure(&mut self) -> Result<(), EngineError> {
+        let last = self.step == self.end;
+        if last || self.step.is_multiple_of(self.evaluation_period) {
+            self.evaluate()?;
+        }
+        if last || self.sharpness_period.is_some_and(|period| self.step.is_multiple_of(period)) {
+            self.measure_sharpness()?;
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> Result<(), EngineError> {
+        let (train, test) = (self.wave.evaluate(Part::Train)?, self.wave.evaluate(Part::Test)?);
+        let (step, epoch) = (self.step, self.step / self.steps_of_epoch);
+        for ((run, train), test) in self.progress.iter_mut().zip(train).zip(test) {
+            if let (true, Some(train), Some(test)) = (run.goes_on(), train, test)
+                && train.loss.is_finite()
+                && test.loss.is_finite()
+            {
+                let objective = run.objective;
+                run.outcome.evaluations.push(EvaluationRecord { step, epoch, objective, train, test });
+            }
+        }
+        Ok(())
+    }
+
+    fn measure_sharpness(&mut self) -> Result<(), EngineError> {
+        let Some(sharpness) = &self.sharpness else { return Ok(()) };
+        let mut weights = Vec::new();
+        for (lane, run) in self.progress.iter().enumerate() {
+            weights.push(if run.goes_on() { Some(self.wave.weights(lane)?) } else { None });
+        }
+        let step = self.step;
+        self.progress.par_iter_mut().zip(weights).for_each(|(run, weights)| {
+            let found = weights.and_then(|weights| sharpness.at(&weights, run.eigenvector.as_deref()));
+            if let Some(pair) = found {
+                run.outcome.sharpness.push(SharpnessRecord { step, value: pair.value, residual: pair.residual });
+                run.eigenvector = Some(pair.vector);
+            }
+        });
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<Outcome>, EngineError> {
+        let statistics = self.training.plan.save_weights && self.training.network().model.statistics() > 0;
+        for (lane, run) in self.progress.iter_mut().enumerate().filter(|(_, run)| run.goes_on()) {
+            let weights = self.wave.weights(lane)?;
+            let statistics = if statistics { self.wave.statistics(lane)? } else { Vec::new() };
+            run.outcome.last = Some(FinalWeights { weights, statistics });
+        }
+        Ok(self.progress.into_iter().map(|run| run.outcome).collect())
+    }
+}
