@@ -235,7 +235,11 @@ fn a_disk_that_takes_no_checkpoint_is_warnings_once_and_stops_nothing() {
     let gone = dir.path().join("gone");
     let now = part(&training, &engine, &Outcomes::new(), every(&gone, Duration::ZERO), usize::MAX);
     assert!(now.outcomes == undisturbed(&training, &engine).outcomes);
-    assert!(now.warnings.len() == 1 && now.warnings[0].contains("no checkpoint could be written"), "{:?}", now.warnings);
+    assert!(
+        now.warnings.len() == 1 && now.warnings[0].contains("no checkpoint could be written"),
+        "{:?}",
+        now.warnings
+    );
     let stopped = part(&training, &engine, &Outcomes::new(), seldom(&gone), 3);
     assert_eq!(stopped.warnings.len(), 1, "also who stops hears of it");
 }
