@@ -35,26 +35,20 @@ pub struct Kind {
     pub units: &'static str,
     /// `measured`, as in "its cell is measured again"
     pub again: &'static str,
-    /// `tauscope sweep`
-    pub command: &'static str,
+    /// What an interruption leaves of unfinished units, as the end of a sentence.
+    pub unfinished: &'static str,
 }
 
 impl Kind {
-    pub const SWEEP: Self = Self {
-        name: JobName::Sweep,
-        job: "sweep",
-        unit: "cell",
-        units: "cells",
-        again: "measured",
-        command: "tauscope sweep",
-    };
+    pub const SWEEP: Self =
+        Self { name: JobName::Sweep, job: "sweep", unit: "cell", units: "cells", again: "measured", unfinished: "" };
     pub const TRAINING: Self = Self {
         name: JobName::Training,
         job: "training",
         unit: "run",
         units: "runs",
         again: "trained",
-        command: "tauscope train",
+        unfinished: ", the others go on from their checkpoint",
     };
 }
 

@@ -281,10 +281,11 @@ impl Session {
 
     fn interrupted<E: Entry>(&self, signal: usize, kind: Kind, folder: &Folder<E>, all: usize) -> Interrupted {
         let message = format!(
-            "interrupted: {} of {all} {} are safe in {}; the same command with --resume and --out {} goes on",
+            "interrupted: {} of {all} {} are safe in {}{}; the same command with --resume and --out {} goes on",
             folder.finished(),
             kind.units,
             folder.journal().display(),
+            kind.unfinished,
             self.target.display()
         );
         Interrupted { signal, message }

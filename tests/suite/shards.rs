@@ -82,7 +82,7 @@ fn seven_shards_merge_to_the_bytes_of_the_unsharded_sweep_and_six_are_refused() 
     refuse(&mut merge(folder, &shards, "m"), &["s3/thresholds.csv: cell", "none of shard 3/7", &foreign[..12]]);
     fs::write(&table, &sound).unwrap();
     edit(&folder.join("s3/runs.csv"), |text| without_line(&text, 2));
-    refuse(&mut merge(folder, &shards, "m"), &["s3/runs.csv: run", "is missing"]);
+    refuse(&mut merge(folder, &shards, "m"), &["s3/runs.csv: 5 runs of cell", "thresholds.csv counts 6"]);
     fs::remove_dir_all(folder.join("s3")).unwrap();
     fs::remove_dir_all(folder.join("m.partial")).unwrap_or_default();
     assert_eq!(names(folder), before - 1);
@@ -179,4 +179,21 @@ fn a_cell_that_is_added_moves_no_other_cell() {
     let (few, many) = (cells("few", "0..10"), cells("many", "0..20"));
     assert!(!few.is_empty() && few.len() < 10 && many.len() > few.len());
     assert!(few.iter().all(|cell| many.contains(cell)));
+}
+
+#[test]
+fn shards_with_ensembles_merge_to_the_bytes_of_the_unsharded_sweep() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let quick = |out: &str, flags: &[&str]| {
+        let mut command = tauscope(folder);
+        let fixed = ["--model", "quadratic:1", "--rules", "sgd", "--engine", "cpu", "--schedule", "random"];
+        let ensembles = ["--delays", "1,2,3", "--ensemble", "32", "--tolerance", "0.3"];
+        succeed(command.arg("sweep").args(fixed).args(ensembles).args(flags).args(["--out", out]));
+    };
+    quick("whole", &[]);
+    quick("one", &["--shard", "1/2"]);
+    quick("two", &["--shard", "2/2"]);
+    succeed(&mut merge(folder, &["one", "two"], "merged"));
+    assert_same(folder, "whole", "merged");
 }

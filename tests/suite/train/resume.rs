@@ -31,6 +31,8 @@ const PERCEPTRONS: &[&str] = &[
     "60",
     "--seeds",
     "2",
+    "--lr-scaling",
+    "none",
     "--sharpness",
     "100",
 ];
@@ -61,6 +63,8 @@ const IMAGES: &[&str] = &[
     "--seeds",
     "2",
     "--save-weights",
+    "--lr-scaling",
+    "none",
 ];
 
 /// Workers that report at random, and learning rates that change.
@@ -87,6 +91,8 @@ const RANDOM_WORKERS: &[&str] = &[
     "cosine",
     "--warm-up",
     "3",
+    "--lr-scaling",
+    "none",
 ];
 
 fn train(folder: &Path, out: &str, flags: &[&str], more: &[&str]) -> Command {
@@ -191,7 +197,7 @@ fn sigterm_makes_a_checkpoint_and_says_how_to_go_on_and_a_damaged_one_is_set_asi
     let folder = folder.path();
     undisturbed(folder, PERCEPTRONS);
     let error = interrupted(folder, "out", PERCEPTRONS);
-    assert!(error.contains("of 8 runs") && error.contains("--resume and --out out goes on"), "{error}");
+    assert!(error.contains("of 8 runs are safe") && error.contains("--resume and --out out goes on"), "{error}");
     // Another plan may not go on with it, and is told what differs.
     let other = [&PERCEPTRONS[..PERCEPTRONS.len() - 2], &["--sharpness", "50"]].concat();
     refuse(&mut train(folder, "out", &other, &["--resume"]), &["--resume", "sharpness.samples", "100", "50"]);
