@@ -1,7 +1,6 @@
-// Convolutions of every lane at once, as products of matrices that are never laid out (src/kernels/conv.rs); tiles.wgsl,
-// whose text follows, has the product. A lane is a layer of the grid, or as many as the gradient has slices.
+// Convolutions of every lane at once, as products of matrices that are never laid out (src/kernels/conv.rs); the
+// product itself is in shared/tiles.wgsl. A lane is a layer of the grid, or as many as the gradient has slices.
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params {
     step: u32, lanes: u32,
     rows: u32, channels: u32, height: u32, width: u32,
@@ -13,10 +12,6 @@ struct Params {
 override PRODUCT: u32;
 override KERNEL: u32;
 override STRIDE: u32;
-
-const FORWARD = 0u;
-const BACKWARD = 1u;
-const GRADIENT = 2u;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
@@ -37,7 +32,7 @@ var<workgroup> b_corners: array<vec3i, B_COLUMNS>;
 const NOWHERE = -(1 << 24);
 
 // A lane's weights, the slice, and the first row and column of the block.
-struct Whose { lane: u32, weight: u32, bias: u32, slice: u32, row: u32, column: u32 }
+struct LaneOperands { lane: u32, weight: u32, bias: u32, slice: u32, row: u32, column: u32 }
 
 @compute @workgroup_size(THREADS_X, THREADS_Y)
 fn conv(
@@ -51,18 +46,18 @@ fn conv(
 
     let version = lane * params.version_lane_stride + lane_step.read * params.version_slot_stride;
     let slice = block.z % params.slices;
-    let whose =
-        Whose(lane, version + params.weight, version + params.bias, slice, block.y * A_ROWS, block.x * B_COLUMNS);
+    let operands =
+        LaneOperands(lane, version + params.weight, version + params.bias, slice, block.y * A_ROWS, block.x * B_COLUMNS);
     let shape = shape();
     if PRODUCT == GRADIENT {
-        for (var i = local; i < B_COLUMNS; i += THREADS_X * THREADS_Y) { b_corners[i] = corner_of_column(whose.column + i); }
+        for (var i = local; i < B_COLUMNS; i += THREADS_X * THREADS_Y) { b_corners[i] = corner_of_column(operands.column + i); }
     } else {
-        for (var i = local; i < A_ROWS; i += THREADS_X * THREADS_Y) { a_corners[i] = corner_of_row(lane, whose.row + i); }
+        for (var i = local; i < A_ROWS; i += THREADS_X * THREADS_Y) { a_corners[i] = corner_of_row(lane, operands.row + i); }
     }
     workgroupBarrier();
     let start = slice * params.slice;
     let extent = Extent(shape.x, shape.y, start, min(start + params.slice, shape.z));
-    multiply(whose, extent, block.xy, at.xy, local);
+    multiply(operands, extent, block.xy, at.xy, local);
 }
 
 // Rows, columns and inner dimension of the product.
@@ -104,11 +99,11 @@ fn corner_of_column(column: u32) -> vec3i {
 fn a_lies_by_columns() -> bool { return PRODUCT != GRADIENT; }
 fn b_lies_by_columns() -> bool { return PRODUCT != BACKWARD; }
 
-fn rows_of_a(whose: Whose, row: u32, k: u32) -> vec4f {
+fn rows_of_a(operands: LaneOperands, row: u32, k: u32) -> vec4f {
     if k >= shape().z { return vec4f(); }
     if PRODUCT == GRADIENT {
         let pixels = params.out_height * params.out_width;
-        let first = ((whose.lane * params.rows + k / pixels) * params.outputs + row) * pixels + k % pixels;
+        let first = ((operands.lane * params.rows + k / pixels) * params.outputs + row) * pixels + k % pixels;
         return vec4f(
             delta_at(row, first), delta_at(row + 1u, first + pixels),
             delta_at(row + 2u, first + 2u * pixels), delta_at(row + 3u, first + 3u * pixels)
@@ -117,7 +112,7 @@ fn rows_of_a(whose: Whose, row: u32, k: u32) -> vec4f {
     let channel = k / PIXELS;
     let y = i32(k % PIXELS / KERNEL);
     let x = i32(k % KERNEL);
-    let i = row - whose.row;
+    let i = row - operands.row;
     return vec4f(
         slid(a_corners[i], channel, y, x), slid(a_corners[i + 1u], channel, y, x),
         slid(a_corners[i + 2u], channel, y, x), slid(a_corners[i + 3u], channel, y, x)
@@ -149,61 +144,61 @@ fn slid(corner: vec3i, channel: u32, y: i32, x: i32) -> f32 {
     return a[bitcast<u32>(corner.x) + (channel * params.out_height + from_y) * params.out_width + from_x];
 }
 
-fn columns_of_b(whose: Whose, k: u32, column: u32) -> vec4f {
+fn columns_of_b(operands: LaneOperands, k: u32, column: u32) -> vec4f {
     let extent = shape();
     if k >= extent.z { return vec4f(); }
     if PRODUCT == GRADIENT {
         let pixels = params.out_height * params.out_width;
-        let begin = (whose.lane * params.rows + k / pixels) * params.channels * params.height * params.width;
+        let begin = (operands.lane * params.rows + k / pixels) * params.channels * params.height * params.width;
         let y = i32(k % pixels / params.out_width * STRIDE);
         let x = i32(k % params.out_width * STRIDE);
         return vec4f(
-            under(whose, begin, column, y, x), under(whose, begin, column + 1u, y, x),
-            under(whose, begin, column + 2u, y, x), under(whose, begin, column + 3u, y, x)
+            under(operands, begin, column, y, x), under(operands, begin, column + 1u, y, x),
+            under(operands, begin, column + 2u, y, x), under(operands, begin, column + 3u, y, x)
         );
     }
     return vec4f(
-        weight_at(whose, k, column, extent.y), weight_at(whose, k, column + 1u, extent.y),
-        weight_at(whose, k, column + 2u, extent.y), weight_at(whose, k, column + 3u, extent.y)
+        weight_at(operands, k, column, extent.y), weight_at(operands, k, column + 1u, extent.y),
+        weight_at(operands, k, column + 2u, extent.y), weight_at(operands, k, column + 3u, extent.y)
     );
 }
 
 // The number of the input under a pixel of the window. The gradient's last column of B is 1: it sums delta over places and
 // samples, which is the bias gradient.
-fn under(whose: Whose, begin: u32, column: u32, y: i32, x: i32) -> f32 {
+fn under(operands: LaneOperands, begin: u32, column: u32, y: i32, x: i32) -> f32 {
     if column >= params.channels * PIXELS { return f32(column == params.channels * PIXELS); }
-    let corner = b_corners[column - whose.column];
+    let corner = b_corners[column - operands.column];
     let from_y = bitcast<u32>(corner.y + y);
     let from_x = bitcast<u32>(corner.z + x);
     if from_y >= params.height || from_x >= params.width { return 0.0; }
     return b[begin + bitcast<u32>(corner.x) + from_y * params.width + from_x];
 }
 
-fn weight_at(whose: Whose, k: u32, column: u32, columns: u32) -> f32 {
+fn weight_at(operands: LaneOperands, k: u32, column: u32, columns: u32) -> f32 {
     if column >= columns { return 0.0; }
-    if PRODUCT == FORWARD { return b[whose.weight + column * params.channels * PIXELS + k]; }
-    return b[whose.weight + (k / PIXELS * params.channels + column) * PIXELS + k % PIXELS];
+    if PRODUCT == FORWARD { return b[operands.weight + column * params.channels * PIXELS + k]; }
+    return b[operands.weight + (k / PIXELS * params.channels + column) * PIXELS + k % PIXELS];
 }
 
-fn store(whose: Whose, row: u32, column: u32, sum: f32) {
+fn store(operands: LaneOperands, row: u32, column: u32, sum: f32) {
     if PRODUCT == GRADIENT {
         let columns = params.channels * PIXELS;
         if params.slices > 1u {
             let size = params.outputs * (columns + params.biased);
-            let first = (whose.lane * params.slices + whose.slice) * size;
+            let first = (operands.lane * params.slices + operands.slice) * size;
             c[first + row * (columns + params.biased) + column] = sum;
         } else if column < columns {
-            c[whose.lane * params.parameters + params.weight + row * columns + column] = sum;
+            c[operands.lane * params.parameters + params.weight + row * columns + column] = sum;
         } else {
-            c[whose.lane * params.parameters + params.bias + row] = sum;
+            c[operands.lane * params.parameters + params.bias + row] = sum;
         }
         return;
     }
     let forward = PRODUCT == FORWARD;
     let pixels = select(params.height * params.width, params.out_height * params.out_width, forward);
     let channels = select(params.channels, params.outputs, forward);
-    let sample = whose.lane * params.rows + row / pixels;
+    let sample = operands.lane * params.rows + row / pixels;
     var value = sum;
-    if forward && params.biased != 0u { value += b[whose.bias + column]; }
+    if forward && params.biased != 0u { value += b[operands.bias + column]; }
     c[(sample * channels + column) * pixels + row % pixels] = value;
 }

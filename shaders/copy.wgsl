@@ -1,6 +1,5 @@
 // Copies one buffer into another: what an adapter's memory moves at best (src/kernels/copy.rs).
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, lanes: u32, elements: u32, stride: u32 }
 
 override WORKGROUP: u32;

@@ -1,15 +1,10 @@
 // What is done to the numbers of a value one by one (src/kernels/elementwise.rs). An invocation makes an element, and others
 // as far apart as there are invocations.
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, lanes: u32, elements: u32, apart: u32 }
 
 override WORKGROUP: u32;
 override OPERATION: u32;
-
-const ACTIVATE = 0u;
-const DIFFERENTIATE = 1u;
-const ADD = 2u;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> one: array<f32>;

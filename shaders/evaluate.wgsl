@@ -1,13 +1,10 @@
 // The loss of every sample of a chunk and whether its largest output is that of its class, summed (src/kernels/evaluate.rs).
 // One invocation per row.
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, lanes: u32, rows: u32, samples: u32, classes: u32, partials: u32, stride: u32 }
 
 override WORKGROUP: u32;
 override LOSS: u32;
-
-const CE = 0u;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
@@ -60,9 +57,4 @@ fn judge(first: u32, label: u32) -> vec2f {
         squares += error * error;
     }
     return vec2f(0.5 * squares, correct);
-}
-
-// By its bits: a driver may compare as if NaN did not exist.
-fn is_nan(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }

@@ -1,12 +1,5 @@
 // Weight decay, compensation, centring and clipping of a whole gradient (src/kernels/finish.rs). One workgroup per lane.
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
-struct Update {
-    lr: f32, momentum: f32, gradient_to_velocity: f32, gradient_to_weights: f32, velocity_to_weights: f32,
-    lookahead: f32, decay: f32, decoupled_decay: f32,
-    form: u32, compensation: f32, second_moment_decay: f32, bias_correction: f32,
-    clip_norm: f32, centred: u32,
-}
 struct Params {
     step: u32, lanes: u32,
     parameters: u32, history_stride: u32, state_stride: u32, second_offset: u32,
@@ -14,9 +7,6 @@ struct Params {
 }
 
 override WORKGROUP: u32;
-override COMPENSATED: u32;
-override COMPENSATED_ADAPTIVELY: u32;
-override COMPENSATED_EXACTLY: u32;
 override COMPENSATION_EPSILON: f32;
 override CLIPPING_EPSILON: f32;
 

@@ -3,13 +3,6 @@
 // Storage is not coherent within a dispatch: element i of every vector is loaded and stored by invocation i % WORKGROUP
 // alone, and everything that invocations tell each other goes through the arena.
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
-struct Update {
-    lr: f32, momentum: f32, gradient_to_velocity: f32, gradient_to_weights: f32, velocity_to_weights: f32,
-    lookahead: f32, decay: f32, decoupled_decay: f32,
-    form: u32, compensation: f32, second_moment_decay: f32, bias_correction: f32,
-    clip_norm: f32, centred: u32,
-}
 struct Layer {
     inputs: u32, outputs: u32, weight: u32,
     input: u32, input_stride: u32,
@@ -25,19 +18,12 @@ struct Params {
 override WORKGROUP: u32;
 override ARENA: u32;
 override ROWS: u32;
-override TILES: u32; // How often the text between 'unrolled TILES' and 'end' stands in the shader (src/kernels/unroll.rs).
+override TILES: u32; // How often the text between 'unrolled TILES' and 'end' stands in the shader (src/kernels/source.rs).
 override LOSS: u32;
-override COMPENSATED: u32;
-override COMPENSATED_ADAPTIVELY: u32;
-override COMPENSATED_EXACTLY: u32;
-override GAP_AWARE: u32;
-override ADAM: u32;
-override SIGN: u32;
 override EPSILON: f32;
 override COMPENSATION_EPSILON: f32;
 override CLIPPING_EPSILON: f32;
 
-const CE = 0u;
 const AT_MINIMUM = 0u;
 const AT_WEIGHTS = 1u;
 
@@ -86,9 +72,9 @@ fn fused(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
         let update = updates[at];
         let read = lane * params.history_stride + lane_step.read * params.parameters;
         var loss = 0.0;
-        for (var turn = select(AT_WEIGHTS, AT_MINIMUM, update.centred != 0u); turn <= AT_WEIGHTS; turn++) {
+        for (var point = select(AT_WEIGHTS, AT_MINIMUM, update.centred != 0u); point <= AT_WEIGHTS; point++) {
             for (var i = local; i < params.parameters; i += WORKGROUP) {
-                if turn == AT_MINIMUM { arena[i] = landmarks[i]; } else { arena[i] = history[read + i]; }
+                if point == AT_MINIMUM { arena[i] = landmarks[i]; } else { arena[i] = history[read + i]; }
             }
             loss = 0.0;
             // unrolled TILES
@@ -117,7 +103,7 @@ fn fused(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
             store(tile_0, sums_0);
             // end
             workgroupBarrier();
-            if turn == AT_MINIMUM {
+            if point == AT_MINIMUM {
                 for (var i = local; i < params.parameters; i += WORKGROUP) {
                     anchor[lane * params.parameters + i] = arena[i];
                 }
@@ -127,7 +113,7 @@ fn fused(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
         let moments = advance(lane, lane_step, read, update, scale, local);
         let seen = total(moments + vec4f(0.0, 0.0, params.scale * loss, 0.0), local);
         if local == 0u {
-            let finite = seen.w == 0.0 && !is_not_finite(seen.x) && !is_not_finite(seen.z);
+            let finite = seen.w == 0.0 && is_finite(seen.x) && is_finite(seen.z);
             observations[at] = vec4f(seen.xyz, f32(finite));
         }
     }
@@ -447,11 +433,6 @@ fn total(share: vec4f, local: u32) -> vec4f {
     // No invocation may overwrite what another still reads.
     workgroupBarrier();
     return sum;
-}
-
-// By its bits: a driver may take x != x as always false.
-fn is_not_finite(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7f800000u) == 0x7f800000u;
 }
 
 // How many of four are not finite.

@@ -1,7 +1,6 @@
 // Copies the samples of every lane's minibatch, and their labels, to where the products read them, augmented where the run
 // asks for it (src/kernels/gather.rs).
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params {
     step: u32, lanes: u32, rows: u32,
     channels: u32, height: u32, width: u32, stride: u32,
@@ -10,7 +9,7 @@ struct Params {
 
 override WORKGROUP: u32;
 override AUGMENTED: u32;
-// Where in a draw are the flip, behind the row number, and the offsets of the cut (src/schedule/augment.rs).
+// Where in a draw are the flip, behind the row number, and the offsets of the cut (src/batch/augment.rs).
 override ROW_BITS: u32;
 override DOWN: u32;
 override RIGHT: u32;
@@ -45,10 +44,10 @@ fn gather(@builtin(global_invocation_id) id: vec3u) {
         let x = feature % params.width;
         let y = feature / params.width % params.height;
         let channel = feature / (params.width * params.height);
-        let mirrored = select(x, params.width - 1u - x, (draw >> ROW_BITS & 1u) != 0u);
+        let mirrored = select(x, params.width - 1u - x, ((draw >> ROW_BITS) & 1u) != 0u);
         // Left of the edge and above it a difference wraps around, and is beyond the other edge.
         let from_x = mirrored + (draw >> RIGHT) - params.crop;
-        let from_y = y + (draw >> DOWN & 15u) - params.crop;
+        let from_y = y + ((draw >> DOWN) & 15u) - params.crop;
         if from_x < params.width && from_y < params.height {
             value = data[source * params.stride + (channel * params.height + from_y) * params.width + from_x];
         }

@@ -1,13 +1,10 @@
 // Replaces the outputs of a batch by the gradient of its mean loss, and leaves partial sums of that loss
 // (src/kernels/loss.rs). One invocation per row.
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, lanes: u32, rows: u32, classes: u32, label_stride: u32, partials: u32, scale: f32 }
 
 override WORKGROUP: u32;
 override LOSS: u32;
-
-const CE = 0u;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;

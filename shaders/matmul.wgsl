@@ -1,7 +1,6 @@
-// C = A B for every lane at once, with one of four epilogues (src/kernels/matmul.rs); tiles.wgsl, whose text follows, has the
-// product. A lane is a layer of the grid.
+// C = A B for every lane at once, with one of several epilogues (src/kernels/matmul.rs); the product itself is in
+// shared/tiles.wgsl. A lane is a layer of the grid.
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Operand { offset: u32, lane_stride: u32, slot_stride: u32, row_stride: u32, column_stride: u32 }
 struct Params {
     step: u32, lanes: u32,
@@ -13,11 +12,6 @@ struct Params {
 
 override EPILOGUE: u32;
 
-const FORWARD = 0u;
-const BACKWARD = 1u;
-const GRADIENT = 2u;
-const NONE = 0u;
-
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<f32>;
@@ -26,7 +20,7 @@ const NONE = 0u;
 var<immediate> params: Params;
 
 // Where a lane's operands begin.
-struct Whose { lane: u32, a: u32, b: u32, bias: u32 }
+struct LaneOperands { lane: u32, a: u32, b: u32, bias: u32 }
 
 @compute @workgroup_size(THREADS_X, THREADS_Y)
 fn matmul(
@@ -40,8 +34,8 @@ fn matmul(
 
     let b_origin = origin(params.b, lane, lane_step.read);
     let a_start = origin(params.a, lane, lane_step.read) + params.a.offset;
-    let whose = Whose(lane, a_start, b_origin + params.b.offset, b_origin + params.bias);
-    multiply(whose, Extent(params.rows, params.columns, 0u, params.inner), block.xy, at.xy, local);
+    let operands = LaneOperands(lane, a_start, b_origin + params.b.offset, b_origin + params.bias);
+    multiply(operands, Extent(params.rows, params.columns, 0u, params.inner), block.xy, at.xy, local);
 }
 
 fn a_lies_by_columns() -> bool { return params.a.row_stride == 1u; }
@@ -65,30 +59,27 @@ fn b_at(start: u32, k: u32, column: u32) -> f32 {
     return b[start + k * params.b.row_stride + column * params.b.column_stride];
 }
 
-fn rows_of_a(whose: Whose, row: u32, k: u32) -> vec4f {
-    let start = whose.a;
+fn rows_of_a(operands: LaneOperands, row: u32, k: u32) -> vec4f {
+    let start = operands.a;
     return vec4f(a_at(start, row, k), a_at(start, row + 1u, k), a_at(start, row + 2u, k), a_at(start, row + 3u, k));
 }
 
-fn columns_of_b(whose: Whose, k: u32, column: u32) -> vec4f {
-    let start = whose.b;
+fn columns_of_b(operands: LaneOperands, k: u32, column: u32) -> vec4f {
+    let start = operands.b;
     return vec4f(
         b_at(start, k, column), b_at(start, k, column + 1u), b_at(start, k, column + 2u), b_at(start, k, column + 3u)
     );
 }
 
-fn store(whose: Whose, row: u32, column: u32, sum: f32) {
-    let c_origin = whose.lane * params.c_lane_stride;
+fn store(operands: LaneOperands, row: u32, column: u32, sum: f32) {
+    let c_origin = operands.lane * params.c_lane_stride;
     let index = c_origin + params.c_offset + row * params.c_row_stride + column;
     if EPILOGUE == FORWARD {
-        let z = sum + b[whose.bias + column];
-        if ACTIVATION == NONE {
-            c[index] = z;
-        } else {
-            let activated = activate(z);
-            c[index] = activated.x;
-            slope[index] = activated.y;
-        }
+        c[index] = sum + b[operands.bias + column];
+    } else if EPILOGUE == ACTIVATED {
+        let activated = activate(sum + b[operands.bias + column]);
+        c[index] = activated.x;
+        slope[index] = activated.y;
     } else if EPILOGUE == BACKWARD {
         c[index] = sum * slope[index];
     } else if EPILOGUE == GRADIENT && column + 1u == params.columns {

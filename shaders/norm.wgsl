@@ -1,7 +1,6 @@
 // Batch norm and group norm of every lane at once, and their derivatives (src/kernels/norm.rs). One workgroup per unit, whose
 // numbers share a mean and a variance; of the gradient one per channel.
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params {
     step: u32, lanes: u32,
     rows: u32, channels: u32, pixels: u32, groups: u32,
@@ -14,11 +13,6 @@ override WORKGROUP: u32;
 override EPSILON: f32;
 override OVER: u32;
 override PASS: u32;
-
-const BATCH = 0u;
-const FORWARD = 0u;
-const EVALUATE = 1u;
-const BACKWARD = 2u;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> versions: array<f32>;
@@ -40,7 +34,7 @@ fn norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     let lane_step = lane_steps[params.step * params.lanes + lane];
     if lane_step.busy == 0u { return; }
 
-    let by_channel = OVER == BATCH || PASS > BACKWARD;
+    let by_channel = OVER == BATCH || PASS == GRADIENT;
     let count = select(params.channels / params.groups, params.rows, by_channel) * params.pixels;
     let unit = Unit(lane, group.x, count);
     let version = lane * params.version_lane_stride + lane_step.read * params.version_slot_stride + params.weight;
@@ -56,7 +50,7 @@ fn norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
 // The index of an element of a unit, and its channel.
 fn find(unit: Unit, element: u32) -> vec2u {
     let size = params.channels * params.pixels;
-    if OVER == BATCH || PASS > BACKWARD {
+    if OVER == BATCH || PASS == GRADIENT {
         let sample = unit.lane * params.rows + element / params.pixels;
         return vec2u(sample * size + unit.number * params.pixels + element % params.pixels, unit.number);
     }
@@ -69,7 +63,7 @@ fn find(unit: Unit, element: u32) -> vec2u {
 fn moments_of(unit: Unit, element: u32) -> u32 {
     if OVER == BATCH { return unit.lane * params.channels + unit.number; }
     let of_lane = unit.lane * params.rows * params.groups;
-    if PASS > BACKWARD {
+    if PASS == GRADIENT {
         let channels = params.channels / params.groups;
         return of_lane + element / params.pixels * params.groups + unit.number / channels;
     }

@@ -1,7 +1,6 @@
 // Finishes the partial sums of a step into the one row that the host reads (src/kernels/observe.rs). One workgroup per
 // lane.
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, lanes: u32, loss_partials: u32, moment_partials: u32, weight_decay: f32 }
 
 override WORKGROUP: u32;
@@ -44,9 +43,4 @@ fn observe(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
         let finite = sums.w == 0.0 && is_finite(sums.x) && is_finite(objective);
         observations[at] = vec4f(sums.x, sums.y, objective, f32(finite));
     }
-}
-
-// By its bits: a driver may compare as if NaN and infinity did not exist.
-fn is_finite(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
 }

@@ -1,6 +1,5 @@
 // Chains of fused multiply-adds on registers: what an adapter computes at best (src/kernels/peak.rs).
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, lanes: u32, links: u32, factor: f32 }
 
 override WORKGROUP: u32;

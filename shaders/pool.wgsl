@@ -1,7 +1,6 @@
 // Pooling of every lane at once, and its derivative (src/kernels/pool.rs). An invocation makes an element, and others as
 // far apart as there are invocations.
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params {
     step: u32, lanes: u32,
     planes: u32, height: u32, width: u32, out_height: u32, out_width: u32,
@@ -12,9 +11,6 @@ struct Params {
 override WORKGROUP: u32;
 override KIND: u32;
 override PASS: u32;
-
-const MAX = 0u;
-const FORWARD = 0u;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> input: array<f32>;
@@ -79,11 +75,6 @@ fn largest(begin: u32, window: Window) -> u32 {
         }
     }
     return winner;
-}
-
-// By its bits: a driver may compare as if NaN did not exist.
-fn is_nan(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }
 
 // What all places whose window covers a pixel have for it.

@@ -1,7 +1,6 @@
 // Gradient of 1/2 sum lambda_i x_i^2 at the weights that a step reads, and partial sums of the value
 // (src/kernels/quadratic.rs). One invocation per parameter.
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, lanes: u32, parameters: u32, history_stride: u32, partials: u32 }
 
 override WORKGROUP: u32;

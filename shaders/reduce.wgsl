@@ -1,6 +1,5 @@
 // Adds up the slices of a gradient (src/kernels/reduce.rs). One invocation per element of a slice.
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params {
     step: u32, lanes: u32,
     slices: u32, rows: u32, columns: u32, biased: u32,

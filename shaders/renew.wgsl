@@ -1,7 +1,6 @@
 // Copies the state of a lane to another and scales it about the minimum (src/kernels/renew.rs). One invocation per
 // parameter.
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, parameters: u32, slots: u32, velocities: u32, seconds: u32 }
 
 override WORKGROUP: u32;

@@ -1,6 +1,5 @@
 // Puts lanes at the beginning of their runs (src/kernels/start.rs). One invocation per parameter.
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
 struct Params { step: u32, parameters: u32, slots: u32, memories: u32 }
 
 override WORKGROUP: u32;

@@ -1,22 +1,12 @@
 // The delayed update over the ring of weight versions, and partial sums of what is observed of it
 // (src/kernels/step.rs). One invocation per parameter.
 
-struct LaneStep { busy: u32, read: u32, write: u32, velocity: u32, rows: u32 }
-struct Update {
-    lr: f32, momentum: f32, gradient_to_velocity: f32, gradient_to_weights: f32, velocity_to_weights: f32,
-    lookahead: f32, decay: f32, decoupled_decay: f32,
-    form: u32, compensation: f32, second_moment_decay: f32, bias_correction: f32,
-    clip_norm: f32, centred: u32,
-}
 struct Params {
     step: u32, lanes: u32,
     parameters: u32, history_stride: u32, state_stride: u32, second_offset: u32, partials: u32,
 }
 
 override WORKGROUP: u32;
-override GAP_AWARE: u32;
-override ADAM: u32;
-override SIGN: u32;
 override EPSILON: f32;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
@@ -94,7 +84,7 @@ fn advance(lane: u32, lane_step: LaneStep, update: Update, i: u32) -> vec4f {
 
     let displacement = x - landmarks[i];
     let projection = displacement * landmarks[params.parameters + i];
-    return vec4f(displacement * displacement, projection, read * read, f32(is_not_finite(x)));
+    return vec4f(displacement * displacement, projection, read * read, f32(!is_finite(x)));
 }
 
 // 1, -1, or what is neither, which must not be hidden: zero, or not a number.
@@ -102,9 +92,4 @@ fn direction_of(pull: f32) -> f32 {
     if pull > 0.0 { return 1.0; }
     if pull < 0.0 { return -1.0; }
     return pull;
-}
-
-// By its bits: a driver may take x != x as always false.
-fn is_not_finite(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7f800000u) == 0x7f800000u;
 }

@@ -45,26 +45,6 @@ pub enum Form {
 }
 
 impl Form {
-    pub const COMPENSATED: u32 = 1;
-    pub const COMPENSATED_ADAPTIVELY: u32 = 2;
-    pub const COMPENSATED_EXACTLY: u32 = 3;
-    pub const GAP_AWARE: u32 = 4;
-    pub const ADAM: u32 = 5;
-    pub const SIGN: u32 = 6;
-
-    /// As the shaders' constants number them.
-    pub const fn code(&self) -> u32 {
-        match self {
-            Self::Linear => 0,
-            Self::Compensated { .. } => Self::COMPENSATED,
-            Self::CompensatedAdaptively { .. } => Self::COMPENSATED_ADAPTIVELY,
-            Self::CompensatedExactly { .. } => Self::COMPENSATED_EXACTLY,
-            Self::GapAware { .. } => Self::GAP_AWARE,
-            Self::Adam { .. } => Self::ADAM,
-            Self::Sign => Self::SIGN,
-        }
-    }
-
     /// Whether it keeps a second moment of every parameter.
     pub const fn has_second_moment(&self) -> bool {
         matches!(self, Self::CompensatedAdaptively { .. } | Self::GapAware { .. } | Self::Adam { .. })

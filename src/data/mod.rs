@@ -42,7 +42,7 @@ pub struct Dataset {
 }
 
 /// Which samples of a source: those that gradients are taken of, or those held back for evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::Display)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Part {
     Train,

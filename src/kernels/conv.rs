@@ -20,10 +20,8 @@
 //! - `c`: lanes x rows x shape; the gradient goes straight into the flat one, lanes x P, or by slices, lanes x slices x C
 
 use super::tile::{self, Tile};
-use super::{Batch, Kernel, LaneStep, read, read_write, reduce, shared_struct};
+use super::{Batch, Call, Kernel, LANE_STEP, LaneStep, TILES, codes, read, read_write, reduce, shader, shared_struct};
 use crate::math::{Number, Shape, View, Window, ordered_sum};
-
-pub const WGSL: &str = concat!(include_str!("../../shaders/conv.wgsl"), include_str!("../../shaders/tiles.wgsl"));
 
 shared_struct! {
     /// Immediates of `conv.wgsl`.
@@ -55,9 +53,10 @@ shared_struct! {
 
 pub const KERNEL: Kernel = Kernel {
     name: "conv",
-    source: WGSL,
+    files: &[shader!("conv.wgsl"), LANE_STEP, TILES],
     bindings: &[read("lane_steps"), read("a"), read("b"), read_write("c")],
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
+    codes: &[Product::CODES],
     constants: &[("DEPTH", tile::DEPTH as f64)],
     variants: &["THREADS_X", "THREADS_Y", "ACROSS", "DOWN", "PARTS", "PRODUCT", "KERNEL", "STRIDE"],
 };
@@ -87,6 +86,8 @@ pub enum Product {
     Backward,
     Gradient,
 }
+
+codes!(Product { FORWARD: Self::Forward, BACKWARD: Self::Backward, GRADIENT: Self::Gradient });
 
 /// A convolution in a wave: its shape, and where its parameters lie in the flat vector of each weight version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +165,7 @@ impl Layer {
     pub fn variant(&self, product: Product) -> [(&'static str, f64); 8] {
         let Window { kernel, stride, .. } = self.convolution.window;
         let [x, y, across, down, parts] = self.tile(product).variant();
-        let code = f64::from(product as u8);
+        let code = f64::from(product.code());
         [x, y, across, down, parts, ("PRODUCT", code), ("KERNEL", kernel as f64), ("STRIDE", stride as f64)]
     }
 
@@ -173,9 +174,16 @@ impl Layer {
         self.tile(product).workgroups(rows as u32, columns as u32, (self.batch.lanes * slices) as u32)
     }
 
-    /// What adds up the slices of the gradient, and its workgroups; nothing where there is one slice.
-    pub fn reduction(&self) -> Option<(reduce::Params, [u32; 3])> {
-        let ([rows, columns, _], [slices, _]) = (self.extent(Product::Gradient), self.slices(Product::Gradient));
+    /// One of the three products. `buffers`: lane_steps, a, b, c.
+    pub fn call<B>(&self, product: Product, buffers: [B; 4]) -> Call<B> {
+        let (variant, workgroups) = (self.variant(product), self.workgroups(product));
+        let iterations = self.tile(product).iterations(self.slices(product)[1]);
+        Call::new(&KERNEL, &variant, buffers, &self.params(product), workgroups, iterations)
+    }
+
+    /// Adds up the slices of the gradient; nothing where there is one slice. `buffers`: lane_steps, partials, gradient.
+    pub fn reduce<B>(&self, buffers: [B; 3]) -> Option<Call<B>> {
+        let ([rows, ..], [slices, _]) = (self.extent(Product::Gradient), self.slices(Product::Gradient));
         let params = reduce::Params {
             step: 0,
             lanes: self.batch.lanes as u32,
@@ -187,8 +195,7 @@ impl Layer {
             bias: self.bias.unwrap_or(0) as u32,
             parameters: self.batch.parameters as u32,
         };
-        let workgroups = [(rows * columns).div_ceil(reduce::WORKGROUP) as u32, params.lanes, 1];
-        (slices > 1).then_some((params, workgroups))
+        (slices > 1).then(|| reduce::call(&params, buffers))
     }
 }
 

@@ -4,9 +4,7 @@
 //! - `lane_steps`: steps x lanes
 //! - `source`, `copied`: `elements` vec4
 
-use super::{Kernel, LaneStep, read, read_write, shared_struct};
-
-pub const WGSL: &str = include_str!("../../shaders/copy.wgsl");
+use super::{Call, Kernel, LANE_STEP, LaneStep, read, read_write, shader, shared_struct};
 
 shared_struct! {
     /// Immediates of `copy.wgsl`.
@@ -25,9 +23,16 @@ pub const WORKGROUP: usize = 128;
 
 pub const KERNEL: Kernel = Kernel {
     name: "copy",
-    source: WGSL,
+    files: &[shader!("copy.wgsl"), LANE_STEP],
     bindings: &[read("lane_steps"), read("source"), read_write("copied")],
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
+    codes: &[],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &[],
 };
+
+/// As many invocations as `params.stride` says. `buffers`: lane_steps, source, copied.
+pub fn call<B>(params: &Params, buffers: [B; 3]) -> Call<B> {
+    let workgroups = [params.stride / WORKGROUP as u32, params.lanes, 1];
+    Call::new(&KERNEL, &[], buffers, params, workgroups, params.elements.div_ceil(params.stride) as usize)
+}

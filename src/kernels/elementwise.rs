@@ -9,11 +9,10 @@
 //! - `one`, `other`: what the operation reads, or stubs
 //! - `result`: what it writes
 
-use super::{Kernel, LaneStep, read, read_write, shared_struct, spread};
-use crate::math::Activation;
-
-pub const WGSL: &str =
-    concat!(include_str!("../../shaders/elementwise.wgsl"), include_str!("../../shaders/activation.wgsl"));
+use super::{
+    ACTIVATION, Call, Constant, Kernel, LANE_STEP, LaneStep, codes, read, read_write, shader, shared_struct, spread,
+};
+use crate::math::{Activation, LEAKY_SLOPE};
 
 shared_struct! {
     /// Immediates of `elementwise.wgsl`.
@@ -32,10 +31,11 @@ pub const WORKGROUP: usize = 128;
 
 pub const KERNEL: Kernel = Kernel {
     name: "elementwise",
-    source: WGSL,
+    files: &[shader!("elementwise.wgsl"), LANE_STEP, ACTIVATION],
     bindings: &[read("lane_steps"), read("one"), read("other"), read_write("result")],
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
-    constants: &[("WORKGROUP", WORKGROUP as f64)],
+    codes: &[Operation::CODES, Activation::CODES],
+    constants: &[("WORKGROUP", WORKGROUP as f64), ("LEAKY_SLOPE", LEAKY_SLOPE)],
     variants: &["OPERATION", "ACTIVATION"],
 };
 
@@ -51,22 +51,34 @@ pub enum Operation {
     Accumulate,
 }
 
+codes!(Operation {
+    ACTIVATE: Self::Activate(_),
+    DIFFERENTIATE: Self::Differentiate(_),
+    ADD: Self::Add,
+    ACCUMULATE: Self::Accumulate,
+});
+
 impl Operation {
     /// The values of [`KERNEL`]'s variants.
-    pub fn variant(self) -> [(&'static str, f64); 2] {
-        let (code, activation) = match self {
-            Self::Activate(activation) => (0, activation.code()),
-            Self::Differentiate(activation) => (1, activation.code()),
-            Self::Add => (2, 0),
-            Self::Accumulate => (3, 0),
+    pub fn variant(self) -> [Constant; 2] {
+        let activation = match self {
+            Self::Activate(activation) | Self::Differentiate(activation) => activation.code(),
+            Self::Add | Self::Accumulate => 0,
         };
-        [("OPERATION", f64::from(code)), ("ACTIVATION", f64::from(activation))]
+        [("OPERATION", f64::from(self.code())), ("ACTIVATION", f64::from(activation))]
     }
 }
 
-/// Of `lanes` lanes of `elements` elements, with their workgroups.
-pub fn params(lanes: usize, elements: usize) -> (Params, [u32; 3]) {
+/// For `lanes` lanes of `elements` elements, with their workgroups.
+fn params(lanes: usize, elements: usize) -> (Params, [u32; 3]) {
     let groups = spread(elements, WORKGROUP);
     let apart = (groups * WORKGROUP) as u32;
     (Params { step: 0, lanes: lanes as u32, elements: elements as u32, apart }, [groups as u32, lanes as u32, 1])
+}
+
+/// Does `operation` to `lanes` lanes of `elements` elements. `buffers`: lane_steps, one, other, result.
+pub fn call<B>(operation: Operation, lanes: usize, elements: usize, buffers: [B; 4]) -> Call<B> {
+    let (params, workgroups) = params(lanes, elements);
+    let iterations = elements.div_ceil(params.apart as usize);
+    Call::new(&KERNEL, &operation.variant(), buffers, &params, workgroups, iterations)
 }

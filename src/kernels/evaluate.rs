@@ -9,9 +9,8 @@
 //! - `outputs`: lanes x rows x classes
 //! - `results`: lanes x chunks x [`partials`] x 2: sums of losses, and of samples that are right
 
-use super::{Kernel, LaneStep, read, read_write, shared_struct};
-
-pub const WGSL: &str = include_str!("../../shaders/evaluate.wgsl");
+use super::{Call, Kernel, LANE_STEP, LaneStep, NUMBERS, read, read_write, shader, shared_struct, sum_iterations};
+use crate::math::Loss;
 
 shared_struct! {
     /// Immediates of `evaluate.wgsl`.
@@ -36,9 +35,10 @@ pub const WORKGROUP: usize = 64;
 
 pub const KERNEL: Kernel = Kernel {
     name: "evaluate",
-    source: WGSL,
+    files: &[shader!("evaluate.wgsl"), LANE_STEP, NUMBERS],
     bindings: &[read("lane_steps"), read("labels"), read("outputs"), read_write("results")],
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
+    codes: &[Loss::CODES],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &["LOSS"],
 };
@@ -46,4 +46,10 @@ pub const KERNEL: Kernel = Kernel {
 /// Partial sums of a chunk of `rows` rows.
 pub fn partials(rows: usize) -> usize {
     rows.div_ceil(WORKGROUP)
+}
+
+/// `buffers`: lane_steps, labels, outputs, results.
+pub fn call<B>(loss: Loss, params: &Params, buffers: [B; 4]) -> Call<B> {
+    let iterations = 2 * params.classes as usize + sum_iterations(WORKGROUP);
+    Call::new(&KERNEL, &loss.variant(), buffers, params, [params.partials, params.lanes, 1], iterations)
 }

@@ -24,11 +24,9 @@
 
 use super::step::{Landmarks, State};
 use super::update::Update;
-use super::{Kernel, LaneStep, read, read_write, shared_struct};
+use super::{Call, Kernel, LANE_STEP, LaneStep, UPDATE, read, read_write, shader, shared_struct, sum_iterations};
 use crate::math::{Number, Real, ordered_sum};
 use crate::update::{CLIPPING_EPSILON, COMPENSATION_EPSILON, Form, StepSlots, UpdateCoefficients};
-
-pub const WGSL: &str = include_str!("../../shaders/finish.wgsl");
 
 shared_struct! {
     /// Immediates of `finish.wgsl`.
@@ -51,7 +49,7 @@ pub const WORKGROUP: usize = 128;
 
 pub const KERNEL: Kernel = Kernel {
     name: "finish",
-    source: WGSL,
+    files: &[shader!("finish.wgsl"), LANE_STEP, UPDATE],
     bindings: &[
         read("lane_steps"),
         read("updates"),
@@ -63,16 +61,20 @@ pub const KERNEL: Kernel = Kernel {
         read_write("gradient"),
     ],
     structs: &[LaneStep::LAYOUT, Update::LAYOUT, Params::LAYOUT],
+    codes: &[Form::CODES],
     constants: &[
         ("WORKGROUP", WORKGROUP as f64),
-        ("COMPENSATED", Form::COMPENSATED as f64),
-        ("COMPENSATED_ADAPTIVELY", Form::COMPENSATED_ADAPTIVELY as f64),
-        ("COMPENSATED_EXACTLY", Form::COMPENSATED_EXACTLY as f64),
         ("COMPENSATION_EPSILON", COMPENSATION_EPSILON),
         ("CLIPPING_EPSILON", CLIPPING_EPSILON),
     ],
     variants: &[],
 };
+
+/// `buffers`: lane_steps, updates, history, landmarks, server, anchor, state, gradient.
+pub fn call<B>(params: &Params, buffers: [B; 8]) -> Call<B> {
+    let iterations = 2 * (params.parameters as usize).div_ceil(WORKGROUP) + sum_iterations(WORKGROUP);
+    Call::new(&KERNEL, &[], buffers, params, [params.lanes, 1, 1], iterations)
+}
 
 /// One lane's gradient, P long. `anchor` is the gradient of the loss at the minimum, where centred.
 #[inline(always)]

@@ -26,12 +26,10 @@
 
 use super::packing::{Packing, padded, quads};
 use super::update::Update;
-use super::{Kernel, LaneStep, read, read_write, shared_struct};
+use super::{ACTIVATION, Call, Kernel, LANE_STEP, LaneStep, NUMBERS, UPDATE, read, read_write, shader, shared_struct};
 use crate::kernels::perceptron::Perceptron;
-use crate::math::{Activation, Loss};
+use crate::math::{Activation, LEAKY_SLOPE, Loss};
 use crate::update::{ADAM_EPSILON, CLIPPING_EPSILON, COMPENSATION_EPSILON, Form};
-
-pub const WGSL: &str = concat!(include_str!("../../shaders/fused.wgsl"), include_str!("../../shaders/activation.wgsl"));
 
 shared_struct! {
     /// Immediates of `fused.wgsl`.
@@ -82,7 +80,7 @@ shared_struct! {
 
 pub const KERNEL: Kernel = Kernel {
     name: "fused",
-    source: WGSL,
+    files: &[shader!("fused.wgsl"), LANE_STEP, UPDATE, ACTIVATION, NUMBERS],
     bindings: &[
         read("lane_steps"),
         read("updates"),
@@ -98,13 +96,9 @@ pub const KERNEL: Kernel = Kernel {
         read_write("observations"),
     ],
     structs: &[LaneStep::LAYOUT, Update::LAYOUT, Layer::LAYOUT, Params::LAYOUT],
+    codes: &[Activation::CODES, Loss::CODES, Form::CODES],
     constants: &[
-        ("COMPENSATED", Form::COMPENSATED as f64),
-        ("COMPENSATED_ADAPTIVELY", Form::COMPENSATED_ADAPTIVELY as f64),
-        ("COMPENSATED_EXACTLY", Form::COMPENSATED_EXACTLY as f64),
-        ("GAP_AWARE", Form::GAP_AWARE as f64),
-        ("ADAM", Form::ADAM as f64),
-        ("SIGN", Form::SIGN as f64),
+        ("LEAKY_SLOPE", LEAKY_SLOPE),
         ("EPSILON", ADAM_EPSILON),
         ("COMPENSATION_EPSILON", COMPENSATION_EPSILON),
         ("CLIPPING_EPSILON", CLIPPING_EPSILON),
@@ -124,9 +118,9 @@ const WORKGROUPS: [usize; 3] = [64, 128, 256];
 /// Tiles of the gradient that an invocation keeps: 16 registers each.
 const MOST_TILES: usize = 6;
 
-/// Turns of loops in one dispatch, at most, where a device ends them ([`Shape::turns`]): with room for those before the first
+/// Turns of loops in one dispatch, at most, where a device ends them ([`Shape::iterations`]): with room for those before the first
 /// step.
-pub const MOST_TURNS: usize = 65_000;
+pub const MOST_ITERATIONS: usize = 65_000;
 
 /// How a model and its batch lie in a workgroup. It depends on nothing else but the device's limits: all lanes of such a model
 /// compute the same bits.
@@ -182,8 +176,8 @@ impl Shape {
     /// How often the loops of an invocation turn in one step, at most, the turn that ends each of them counted; `rows` of the
     /// batch, once more where gradients are centred.
     ///
-    /// Mesa's software rasteriser ends all loops of an invocation after 65,535 turns of them together, and says nothing.
-    pub fn turns(&self, model: &Perceptron, rows: usize, centred: bool) -> usize {
+    /// Mesa's software rasteriser ends all loops of an invocation after 65,535 iterations of them together, and says nothing.
+    pub fn iterations(&self, model: &Perceptron, rows: usize, centred: bool) -> usize {
         let each = |things: usize| things.div_ceil(self.workgroup) + 1;
         let (layers, quarter) = (&model.layers, self.rows / 4);
         let vector = each(Packing::of(model).quads());
@@ -205,15 +199,21 @@ impl Shape {
 
     /// The values of [`KERNEL`]'s variants.
     pub fn variant(&self, activation: Activation, loss: Loss) -> [(&'static str, f64); 6] {
-        let [(_, loss)] = loss.variant();
         [
             ("WORKGROUP", self.workgroup as f64),
             ("ARENA", self.arena as f64),
             ("ROWS", self.rows as f64),
             ("TILES", self.tiles as f64),
             ("ACTIVATION", f64::from(activation.code())),
-            ("LOSS", loss),
+            ("LOSS", f64::from(loss.code())),
         ]
+    }
+
+    /// `buffers`: lane_steps, updates, order, data, labels, layers, landmarks, server, history, state, anchor, observations.
+    pub fn call<B>(&self, model: &Perceptron, loss: Loss, params: &Params, buffers: [B; 12]) -> Call<B> {
+        let iterations = params.steps as usize * self.iterations(model, params.rows as usize, true);
+        let variant = self.variant(model.activation, loss);
+        Call::new(&KERNEL, &variant, buffers, params, [params.lanes, 1, 1], iterations)
     }
 
     /// The model's table.

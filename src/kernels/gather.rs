@@ -21,11 +21,9 @@
 //! - `inputs`: lanes x rows x features
 //! - `labels`: lanes x rows
 
-use super::{Kernel, LaneStep, read, read_write, shared_struct};
+use super::{Call, Kernel, LANE_STEP, LaneStep, read, read_write, shader, shared_struct};
 use crate::batch::{Augmentation, DOWN, Draw, RIGHT, ROW_BITS};
 use crate::math::Shape;
-
-pub const WGSL: &str = include_str!("../../shaders/gather.wgsl");
 
 shared_struct! {
     /// Immediates of `gather.wgsl`.
@@ -49,7 +47,7 @@ pub const WORKGROUP: usize = 128;
 
 pub const KERNEL: Kernel = Kernel {
     name: "gather",
-    source: WGSL,
+    files: &[shader!("gather.wgsl"), LANE_STEP],
     bindings: &[
         read("lane_steps"),
         read("order"),
@@ -59,6 +57,7 @@ pub const KERNEL: Kernel = Kernel {
         read_write("labels"),
     ],
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
+    codes: &[],
     constants: &[
         ("WORKGROUP", WORKGROUP as f64),
         ("ROW_BITS", ROW_BITS as f64),
@@ -86,6 +85,13 @@ pub fn params(lanes: usize, rows: usize, shape: Shape, augmentation: Augmentatio
         stride: shape.elements() as u32,
         crop: augmentation.crop as u32,
     }
+}
+
+/// `buffers`: lane_steps, order, data, data_labels, inputs, labels.
+pub fn call<B>(augmentation: Augmentation, params: &Params, buffers: [B; 6]) -> Call<B> {
+    let Params { rows, channels, height, width, .. } = *params;
+    let workgroups = [(rows * channels * height * width).div_ceil(WORKGROUP as u32), params.lanes, 1];
+    Call::new(&KERNEL, &variant(augmentation), buffers, params, workgroups, 0)
 }
 
 /// One lane's minibatch: replaces `inputs` (draws x features) and `labels` (draws) by what `draws` make of the data, whose

@@ -11,10 +11,10 @@
 //! - `outputs`: lanes x rows x classes, replaced by the gradient
 //! - `loss_partials`: lanes x [`partials`], whose sum is a lane's mean loss
 
-use super::{Kernel, LaneStep, read, read_write, shared_struct};
+use super::{
+    Call, Constant, Kernel, LANE_STEP, LaneStep, codes, read, read_write, shader, shared_struct, sum_iterations,
+};
 use crate::math::{Loss, Number};
-
-pub const WGSL: &str = include_str!("../../shaders/loss.wgsl");
 
 shared_struct! {
     /// Immediates of `loss.wgsl`.
@@ -37,9 +37,10 @@ pub const WORKGROUP: usize = 64;
 
 pub const KERNEL: Kernel = Kernel {
     name: "loss",
-    source: WGSL,
+    files: &[shader!("loss.wgsl"), LANE_STEP],
     bindings: &[read("lane_steps"), read("labels"), read_write("outputs"), read_write("loss_partials")],
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
+    codes: &[Loss::CODES],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &["LOSS"],
 };
@@ -49,15 +50,19 @@ pub fn partials(rows: usize) -> usize {
     rows.div_ceil(WORKGROUP)
 }
 
+codes!(Loss { CE: Self::Ce, MSE: Self::Mse });
+
 impl Loss {
     /// The values of [`KERNEL`]'s variants.
-    pub fn variant(self) -> [(&'static str, f64); 1] {
-        let code = match self {
-            Self::Ce => 0.0,
-            Self::Mse => 1.0,
-        };
-        [("LOSS", code)]
+    pub fn variant(self) -> [Constant; 1] {
+        [("LOSS", f64::from(self.code()))]
     }
+}
+
+/// `buffers`: lane_steps, labels, outputs, loss_partials.
+pub fn call<B>(loss: Loss, params: &Params, buffers: [B; 4]) -> Call<B> {
+    let iterations = 3 * params.classes as usize + sum_iterations(WORKGROUP);
+    Call::new(&KERNEL, &loss.variant(), buffers, params, [params.partials, params.lanes, 1], iterations)
 }
 
 /// Replaces `outputs` (rows x classes) by the gradient of the mean loss and returns that loss.

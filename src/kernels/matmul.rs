@@ -17,14 +17,10 @@
 //! - `slope`: lanes x rows x columns; written forward, read backward, untouched by the gradient
 
 use super::tile::{self, Tile};
-use super::{Kernel, LaneStep, read, read_write, shared_struct};
-use crate::math::{Activation, Number, View, product};
-
-pub const WGSL: &str = concat!(
-    include_str!("../../shaders/matmul.wgsl"),
-    include_str!("../../shaders/tiles.wgsl"),
-    include_str!("../../shaders/activation.wgsl")
-);
+use super::{
+    ACTIVATION, Call, Constant, Kernel, LANE_STEP, LaneStep, TILES, codes, read, read_write, shader, shared_struct,
+};
+use crate::math::{Activation, LEAKY_SLOPE, Number, View, product};
 
 shared_struct! {
     /// A matrix of every lane inside one buffer: element (i, k) of a lane's version lies at offset + lane lane_stride +
@@ -58,10 +54,11 @@ shared_struct! {
 
 pub const KERNEL: Kernel = Kernel {
     name: "matmul",
-    source: WGSL,
+    files: &[shader!("matmul.wgsl"), LANE_STEP, TILES, ACTIVATION],
     bindings: &[read("lane_steps"), read("a"), read("b"), read_write("c"), read_write("slope")],
     structs: &[LaneStep::LAYOUT, Operand::LAYOUT, Params::LAYOUT],
-    constants: &[("DEPTH", tile::DEPTH as f64)],
+    codes: &[Epilogue::CODES, Activation::CODES],
+    constants: &[("DEPTH", tile::DEPTH as f64), ("LEAKY_SLOPE", LEAKY_SLOPE)],
     variants: &["THREADS_X", "THREADS_Y", "ACROSS", "DOWN", "PARTS", "EPILOGUE", "ACTIVATION"],
 };
 
@@ -78,16 +75,28 @@ pub enum Epilogue {
     Plain,
 }
 
+codes!(Epilogue {
+    FORWARD: Self::Forward(None),
+    ACTIVATED: Self::Forward(Some(_)),
+    BACKWARD: Self::Backward,
+    GRADIENT: Self::Gradient,
+    PLAIN: Self::Plain,
+});
+
 /// The values of [`KERNEL`]'s variants.
-pub fn variant(tile: Tile, epilogue: Epilogue) -> [(&'static str, f64); 7] {
-    let (code, activation) = match epilogue {
-        Epilogue::Forward(activation) => (0, activation.map_or(0, Activation::code)),
-        Epilogue::Backward => (1, 0),
-        Epilogue::Gradient => (2, 0),
-        Epilogue::Plain => (3, 0),
-    };
+pub fn variant(tile: Tile, epilogue: Epilogue) -> [Constant; 7] {
+    let activation = if let Epilogue::Forward(Some(activation)) = epilogue { activation.code() } else { 0 };
     let [x, y, across, down, parts] = tile.variant();
-    [x, y, across, down, parts, ("EPILOGUE", f64::from(code)), ("ACTIVATION", f64::from(activation))]
+    let epilogue = ("EPILOGUE", f64::from(epilogue.code()));
+    [x, y, across, down, parts, epilogue, ("ACTIVATION", f64::from(activation))]
+}
+
+/// The product that `params` describe. `buffers`: lane_steps, a, b, c, slope.
+pub fn call<B>(epilogue: Epilogue, params: &Params, buffers: [B; 5]) -> Call<B> {
+    let Params { rows, columns, inner, lanes, .. } = *params;
+    let tile = Tile::for_shape(rows, columns);
+    let (variant, workgroups) = (variant(tile, epilogue), tile.workgroups(rows, columns, lanes));
+    Call::new(&KERNEL, &variant, buffers, params, workgroups, tile.iterations(inner as usize))
 }
 
 /// A dense layer in a wave: its shape, and where its parameters lie in the flat vector of each weight version.

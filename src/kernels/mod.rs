@@ -6,9 +6,12 @@
 //! - Every lane of a wave runs in the same dispatch; one workgroup never serves two lanes.
 //! - `lane_steps`, steps x lanes, is bound first. Its first use retires the workgroups of idle lanes.
 //! - Numbers that are no array arrive as immediates, one `Params` per kernel, whose first member is the step of the block.
-//! - Workgroup sizes and tile shapes have their one home here, in Rust, and reach WGSL as `override` constants.
+//! - Workgroup sizes and tile shapes have their one home here, in Rust, and reach WGSL as `override` constants. So do the
+//!   numbers of enums, as plain constants ([`codes`]).
+//! - What several shaders use (structs, activations, tiles) stands in one file of `shaders/shared`, joined to theirs.
 //! - Every sum runs in an order that depends on the lane's own shape alone; there are no atomics.
 
+mod call;
 pub mod conv;
 pub mod copy;
 pub mod elementwise;
@@ -27,28 +30,66 @@ pub mod pool;
 pub mod quadratic;
 pub mod reduce;
 pub mod renew;
+mod source;
 pub mod start;
 pub mod step;
 pub mod tile;
-mod unroll;
 pub mod update;
 
+use crate::math::Activation;
 use crate::update::StepSlots;
+
+pub use call::Call;
+use source::{ACTIVATION, LANE_STEP, NUMBERS, TILES, UPDATE, shader};
+pub use source::{ShaderFile, Source};
+
+/// An override constant with its value.
+pub type Constant = (&'static str, f64);
+
+/// Names and numbers of an enum's variants, as shaders know them.
+pub type Codes = &'static [(&'static str, u32)];
+
+/// Numbers the variants of an enum for shaders, in the order of the list: `CODES` has the names and numbers, `code` the
+/// number of a value. A name more here is a constant more in the text of every kernel that lists the codes.
+macro_rules! codes {
+    ($type:ty { $($name:ident: $pattern:pat),* $(,)? }) => {
+        const _: () = {
+            #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "named as the shaders' constants")]
+            enum Code { $($name),* }
+
+            impl $type {
+                /// As the shaders' constants name and number them.
+                pub const CODES: $crate::kernels::Codes = &[$((stringify!($name), Code::$name as u32)),*];
+
+                /// The number by which shaders know it.
+                pub const fn code(&self) -> u32 {
+                    match self {
+                        $($pattern => Code::$name as u32),*
+                    }
+                }
+            }
+        };
+    };
+}
+use codes;
+
+codes!(Activation { TANH: Self::Tanh, RELU: Self::Relu, LEAKY_RELU: Self::LeakyRelu, GELU: Self::Gelu });
 
 /// A shader as data: what a device needs to build its pipeline, and what a test can check without one.
 #[derive(Debug)]
 pub struct Kernel {
     /// The stem: name of the file, the entry point and the pipeline.
     pub name: &'static str,
-    /// `shaders/<stem>.wgsl`, with `shaders/tiles.wgsl` behind it where it is a product, and `shaders/activation.wgsl` where it
-    /// applies an activation.
-    pub source: &'static str,
+    /// The files of its text: its own, `shaders/<stem>.wgsl`, then those of `shaders/shared` that it uses.
+    pub files: &'static [ShaderFile],
     /// Storage buffers of group 0, binding 0 first.
     pub bindings: &'static [Binding],
     /// The structs that both sides lay out; the last one is `Params`, which arrives as immediates.
     pub structs: &'static [Layout],
+    /// The numbers of enums, which the text knows as constants.
+    pub codes: &'static [Codes],
     /// Override constants with one value for good, workgroup sizes among them.
-    pub constants: &'static [(&'static str, f64)],
+    pub constants: &'static [Constant],
     /// Override constants that tell the variants of the kernel apart; each pipeline gives them a value.
     pub variants: &'static [&'static str],
 }
@@ -59,9 +100,9 @@ impl Kernel {
         self.structs.last().map_or(0, |params| params.size)
     }
 
-    /// The source of a variant: with what `unroll.rs` repeats.
-    pub fn unrolled(&self, variant: &[(&'static str, f64)]) -> String {
-        unroll::unroll(self.source, variant)
+    /// The text of a variant.
+    pub fn source(&self, variant: &[Constant]) -> Source {
+        Source::new(self, variant)
     }
 }
 
@@ -192,6 +233,11 @@ const DIMENSION: usize = 65_535;
 pub fn grid(groups: usize, lanes: usize) -> [u32; 3] {
     let layers = groups.div_ceil(DIMENSION);
     [groups.div_ceil(layers) as u32, lanes as u32, layers as u32]
+}
+
+/// Loop iterations of a sum over the invocations of a workgroup, which halves their number every time.
+fn sum_iterations(workgroup: usize) -> usize {
+    workgroup.ilog2() as usize + 1
 }
 
 /// Workgroups of a lane at most, where invocations take several elements each.

@@ -14,10 +14,8 @@
 //! - `running`: lanes x all running statistics; renewed forward, read in evaluation
 //! - `output`: lanes x rows x shape, or on the way back the delta below; the gradient goes into the flat one, lanes x P
 
-use super::{Batch, Kernel, LaneStep, read, read_write, shared_struct};
+use super::{Batch, Call, Kernel, LANE_STEP, LaneStep, codes, read, read_write, shader, shared_struct};
 use crate::math::{Number, Shape, ordered_sum};
-
-pub const WGSL: &str = include_str!("../../shaders/norm.wgsl");
 
 shared_struct! {
     /// Immediates of `norm.wgsl`.
@@ -49,7 +47,7 @@ pub const WORKGROUP: usize = 128;
 
 pub const KERNEL: Kernel = Kernel {
     name: "norm",
-    source: WGSL,
+    files: &[shader!("norm.wgsl"), LANE_STEP],
     bindings: &[
         read("lane_steps"),
         read("versions"),
@@ -60,6 +58,7 @@ pub const KERNEL: Kernel = Kernel {
         read_write("output"),
     ],
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
+    codes: &[Over::CODES, Pass::CODES],
     constants: &[("WORKGROUP", WORKGROUP as f64), ("EPSILON", EPSILON)],
     variants: &["OVER", "PASS"],
 };
@@ -95,6 +94,9 @@ pub enum Pass {
     Gradient,
 }
 
+codes!(Over { BATCH: Self::Batch { .. }, GROUPS: Self::Groups(_) });
+codes!(Pass { FORWARD: Self::Forward, EVALUATE: Self::Evaluate, BACKWARD: Self::Backward, GRADIENT: Self::Gradient });
+
 /// A norm in a wave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layer {
@@ -105,7 +107,7 @@ pub struct Layer {
     /// All running statistics of a lane.
     pub statistics: usize,
     /// Whether they take this batch in.
-    pub freshens: bool,
+    pub updates_statistics: bool,
 }
 
 impl Layer {
@@ -129,17 +131,13 @@ impl Layer {
             parameters: batch.parameters as u32,
             statistics: statistics as u32,
             statistics_stride: self.statistics as u32,
-            freshness: if self.freshens { FRESHNESS as f32 } else { 0.0 },
+            freshness: if self.updates_statistics { FRESHNESS as f32 } else { 0.0 },
         }
     }
 
     /// The values of [`KERNEL`]'s variants.
     pub fn variant(&self, pass: Pass) -> [(&'static str, f64); 2] {
-        let over = match self.norm.over {
-            Over::Batch { .. } => 0.0,
-            Over::Groups(_) => 1.0,
-        };
-        [("OVER", over), ("PASS", f64::from(pass as u8))]
+        [("OVER", f64::from(self.norm.over.code())), ("PASS", f64::from(pass.code()))]
     }
 
     pub fn workgroups(&self, pass: Pass) -> [u32; 3] {
@@ -148,8 +146,14 @@ impl Layer {
         [units as u32, lanes as u32, 1]
     }
 
+    /// `buffers`: lane_steps, versions, input, delta, moments, running, output.
+    pub fn call<B>(&self, pass: Pass, buffers: [B; 7]) -> Call<B> {
+        let (variant, workgroups) = (self.variant(pass), self.workgroups(pass));
+        Call::new(&KERNEL, &variant, buffers, &self.params(), workgroups, self.iterations())
+    }
+
     /// Turns of an invocation's loops in any pass.
-    pub fn turns(&self) -> usize {
+    pub fn iterations(&self) -> usize {
         let Self { batch: Batch { rows, .. }, norm, .. } = *self;
         let sums = 2 * WORKGROUP.ilog2() as usize;
         let channel = rows * norm.shape.pixels();

@@ -12,10 +12,8 @@
 //! - `observations`: steps x lanes x 4
 
 use super::step::Moments;
-use super::{Kernel, LaneStep, read, read_write, shared_struct};
+use super::{Call, Kernel, LANE_STEP, LaneStep, NUMBERS, read, read_write, shader, shared_struct, sum_iterations};
 use crate::math::Real;
-
-pub const WGSL: &str = include_str!("../../shaders/observe.wgsl");
 
 shared_struct! {
     /// Immediates of `observe.wgsl`.
@@ -35,12 +33,20 @@ pub const WORKGROUP: usize = 64;
 
 pub const KERNEL: Kernel = Kernel {
     name: "observe",
-    source: WGSL,
+    files: &[shader!("observe.wgsl"), LANE_STEP, NUMBERS],
     bindings: &[read("lane_steps"), read("loss_partials"), read("moment_partials"), read_write("observations")],
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
+    codes: &[],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &[],
 };
+
+/// `buffers`: lane_steps, loss_partials, moment_partials, observations.
+pub fn call<B>(params: &Params, buffers: [B; 4]) -> Call<B> {
+    let [losses, moments] = [params.loss_partials, params.moment_partials].map(|partials| partials as usize);
+    let iterations = losses.div_ceil(WORKGROUP) + moments.div_ceil(WORKGROUP) + sum_iterations(WORKGROUP);
+    Call::new(&KERNEL, &[], buffers, params, [params.lanes, 1, 1], iterations)
+}
 
 /// The objective (loss with its weight decay) and whether what is seen of a step is finite. A weight that is NaN or
 /// infinite makes the squared distance so.

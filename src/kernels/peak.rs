@@ -7,9 +7,7 @@
 //! - `lane_steps`: steps x lanes
 //! - `sums`: one vec4 for each invocation, so that the chains are computed at all
 
-use super::{Kernel, LaneStep, read, read_write, shared_struct};
-
-pub const WGSL: &str = include_str!("../../shaders/peak.wgsl");
+use super::{Call, Kernel, LANE_STEP, LaneStep, read, read_write, shader, shared_struct};
 
 shared_struct! {
     /// Immediates of `peak.wgsl`.
@@ -34,12 +32,18 @@ pub const UNROLLED: u64 = 16;
 
 pub const KERNEL: Kernel = Kernel {
     name: "peak",
-    source: WGSL,
+    files: &[shader!("peak.wgsl"), LANE_STEP],
     bindings: &[read("lane_steps"), read_write("sums")],
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
+    codes: &[],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &[],
 };
+
+/// On so many workgroups. `buffers`: lane_steps, sums.
+pub fn call<B>(params: &Params, groups: u32, buffers: [B; 2]) -> Call<B> {
+    Call::new(&KERNEL, &[], buffers, params, [groups, params.lanes, 1], params.links as usize)
+}
 
 /// Floating-point operations of one invocation: a multiply-add counts two.
 pub fn flops(links: u32) -> u64 {

@@ -9,10 +9,8 @@
 //! - `delta`: lanes x rows x output; read on the way back
 //! - `output`: lanes x rows x output, or on the way back the delta below, lanes x rows x input
 
-use super::{Kernel, LaneStep, read, read_write, shared_struct, spread};
+use super::{Call, Kernel, LANE_STEP, LaneStep, NUMBERS, codes, read, read_write, shader, shared_struct, spread};
 use crate::math::{Number, Shape, Window};
-
-pub const WGSL: &str = include_str!("../../shaders/pool.wgsl");
 
 shared_struct! {
     /// Immediates of `pool.wgsl`.
@@ -40,9 +38,10 @@ pub const WORKGROUP: usize = 128;
 
 pub const KERNEL: Kernel = Kernel {
     name: "pool",
-    source: WGSL,
+    files: &[shader!("pool.wgsl"), LANE_STEP, NUMBERS],
     bindings: &[read("lane_steps"), read("input"), read("delta"), read_write("output")],
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
+    codes: &[Pooling::CODES, Pass::CODES],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &["KIND", "PASS"],
 };
@@ -62,6 +61,9 @@ pub enum Pooling {
     Avg,
 }
 
+codes!(Pooling { MAX: Self::Max, AVG: Self::Avg });
+codes!(Pass { FORWARD: Self::Forward, BACKWARD: Self::Backward });
+
 /// One pooling; the shapes are those of a sample, and their channels agree.
 #[derive(Clone, Copy, Debug)]
 pub struct Pool {
@@ -74,15 +76,11 @@ pub struct Pool {
 impl Pool {
     /// The values of [`KERNEL`]'s variants.
     pub fn variant(&self, pass: Pass) -> [(&'static str, f64); 2] {
-        let kind = match self.kind {
-            Pooling::Max => 0.0,
-            Pooling::Avg => 1.0,
-        };
-        [("KIND", kind), ("PASS", f64::from(pass as u8))]
+        [("KIND", f64::from(self.kind.code())), ("PASS", f64::from(pass.code()))]
     }
 
-    /// Of `lanes` lanes of `rows` rows, with their workgroups.
-    pub fn params(&self, pass: Pass, lanes: usize, rows: usize) -> (Params, [u32; 3]) {
+    /// For `lanes` lanes of `rows` rows, with their workgroups.
+    fn params(&self, pass: Pass, lanes: usize, rows: usize) -> (Params, [u32; 3]) {
         let Self { input, output, window: Window { kernel, stride, padding }, .. } = *self;
         let elements = rows * if pass == Pass::Forward { output.elements() } else { input.elements() };
         let groups = spread(elements, WORKGROUP);
@@ -104,7 +102,7 @@ impl Pool {
     }
 
     /// Turns of an invocation's loops in a pass over `rows` rows.
-    pub fn turns(&self, pass: Pass, rows: usize) -> usize {
+    pub fn iterations(&self, pass: Pass, rows: usize) -> usize {
         let (params, [groups, ..]) = self.params(pass, 1, rows);
         let Window { kernel, stride, .. } = self.window;
         let rounds = (params.elements as usize).div_ceil(groups as usize * WORKGROUP);
@@ -115,6 +113,12 @@ impl Pool {
             (Pass::Backward, Pooling::Max) => rounds * (1 + places * (1 + places * (1 + window))),
             (Pass::Backward, Pooling::Avg) => rounds * (1 + places * (1 + places)),
         }
+    }
+
+    /// `buffers`: lane_steps, input, delta, output.
+    pub fn call<B>(&self, pass: Pass, lanes: usize, rows: usize, buffers: [B; 4]) -> Call<B> {
+        let (params, workgroups) = self.params(pass, lanes, rows);
+        Call::new(&KERNEL, &self.variant(pass), buffers, &params, workgroups, self.iterations(pass, rows))
     }
 
     /// Calls `each` with every output of a plane and the inputs in its window.

@@ -8,10 +8,8 @@
 //! - `gradient`: lanes x P
 //! - `loss_partials`: lanes x [`partials`], whose sum is f
 
-use super::{Kernel, LaneStep, read, read_write, shared_struct};
+use super::{Call, Kernel, LANE_STEP, LaneStep, read, read_write, shader, shared_struct, sum_iterations};
 use crate::math::{Real, ordered_sum};
-
-pub const WGSL: &str = include_str!("../../shaders/quadratic.wgsl");
 
 shared_struct! {
     /// Immediates of `quadratic.wgsl`.
@@ -32,7 +30,7 @@ pub const WORKGROUP: usize = 128;
 
 pub const KERNEL: Kernel = Kernel {
     name: "quadratic",
-    source: WGSL,
+    files: &[shader!("quadratic.wgsl"), LANE_STEP],
     bindings: &[
         read("lane_steps"),
         read("eigenvalues"),
@@ -41,9 +39,16 @@ pub const KERNEL: Kernel = Kernel {
         read_write("loss_partials"),
     ],
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
+    codes: &[],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &[],
 };
+
+/// `buffers`: lane_steps, eigenvalues, history, gradient, loss_partials.
+pub fn call<B>(params: &Params, buffers: [B; 5]) -> Call<B> {
+    let workgroups = [params.partials, params.lanes, 1];
+    Call::new(&KERNEL, &[], buffers, params, workgroups, sum_iterations(WORKGROUP))
+}
 
 /// Partial sums per lane.
 pub fn partials(parameters: usize) -> usize {

@@ -5,9 +5,7 @@
 //! - `partials`: lanes x slices x rows x (columns and, where there is a bias, one more)
 //! - `gradient`: lanes x P
 
-use super::{Kernel, LaneStep, read, read_write, shared_struct};
-
-pub const WGSL: &str = include_str!("../../shaders/reduce.wgsl");
+use super::{Call, Kernel, LANE_STEP, LaneStep, read, read_write, shader, shared_struct};
 
 shared_struct! {
     /// Immediates of `reduce.wgsl`.
@@ -33,9 +31,17 @@ pub const WORKGROUP: usize = 128;
 
 pub const KERNEL: Kernel = Kernel {
     name: "reduce",
-    source: WGSL,
+    files: &[shader!("reduce.wgsl"), LANE_STEP],
     bindings: &[read("lane_steps"), read("partials"), read_write("gradient")],
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
+    codes: &[],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &[],
 };
+
+/// `buffers`: lane_steps, partials, gradient.
+pub fn call<B>(params: &Params, buffers: [B; 3]) -> Call<B> {
+    let Params { lanes, slices, rows, columns, biased, .. } = *params;
+    let workgroups = [(rows * (columns + biased)).div_ceil(WORKGROUP as u32), lanes, 1];
+    Call::new(&KERNEL, &[], buffers, params, workgroups, slices as usize)
+}

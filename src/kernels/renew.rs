@@ -19,10 +19,8 @@
 //! - `state`: lanes x (velocities, then the second moment if any) x P
 
 use super::step::State;
-use super::{Kernel, LaneStep, read, read_write, shared_struct};
+use super::{Call, Kernel, LANE_STEP, LaneStep, grid, read, read_write, shader, shared_struct};
 use crate::math::Real;
-
-pub const WGSL: &str = include_str!("../../shaders/renew.wgsl");
 
 shared_struct! {
     /// Immediates of `renew.wgsl`.
@@ -42,7 +40,7 @@ pub const WORKGROUP: usize = 128;
 
 pub const KERNEL: Kernel = Kernel {
     name: "renew",
-    source: WGSL,
+    files: &[shader!("renew.wgsl"), LANE_STEP],
     bindings: &[
         read("lane_steps"),
         read("factors"),
@@ -52,9 +50,17 @@ pub const KERNEL: Kernel = Kernel {
         read_write("state"),
     ],
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
+    codes: &[],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &[],
 };
+
+/// For `lanes` lanes. `buffers`: lane_steps, factors, landmarks, server, history, state.
+pub fn call<B>(params: &Params, lanes: usize, buffers: [B; 6]) -> Call<B> {
+    let workgroups = grid((params.parameters as usize).div_ceil(WORKGROUP), lanes);
+    let iterations = params.slots + params.velocities + params.seconds;
+    Call::new(&KERNEL, &[], buffers, params, workgroups, iterations as usize)
+}
 
 /// Scales one lane's state; copying it is `clone_from`.
 pub fn cpu<T: Real>(factor: f64, minimum: &[T], state: &mut State<T>) {

@@ -14,9 +14,7 @@
 //! - `history`: lanes x slots x P
 //! - `state`: lanes x memories x P
 
-use super::{Kernel, LaneStep, read, read_write, shared_struct};
-
-pub const WGSL: &str = include_str!("../../shaders/start.wgsl");
+use super::{Call, Kernel, LANE_STEP, LaneStep, grid, read, read_write, shader, shared_struct};
 
 shared_struct! {
     /// Immediates of `start.wgsl`.
@@ -35,9 +33,16 @@ pub const WORKGROUP: usize = 128;
 
 pub const KERNEL: Kernel = Kernel {
     name: "start",
-    source: WGSL,
+    files: &[shader!("start.wgsl"), LANE_STEP],
     bindings: &[read("lane_steps"), read("starts"), read_write("server"), read_write("history"), read_write("state")],
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
+    codes: &[],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &[],
 };
+
+/// For `lanes` lanes. `buffers`: lane_steps, starts, server, history, state.
+pub fn call<B>(params: &Params, lanes: usize, buffers: [B; 5]) -> Call<B> {
+    let workgroups = grid((params.parameters as usize).div_ceil(WORKGROUP), lanes);
+    Call::new(&KERNEL, &[], buffers, params, workgroups, (params.slots + params.memories) as usize)
+}

@@ -27,12 +27,12 @@
 //!   were read, count of weights that are not finite
 
 use super::update::Update;
-use super::{Kernel, LaneStep, read, read_write, shared_struct};
+use super::{
+    Call, Kernel, LANE_STEP, LaneStep, NUMBERS, UPDATE, grid, read, read_write, shader, shared_struct, sum_iterations,
+};
 use crate::math::{Number, Real, WIDTH, tree_sum};
 use crate::update::{ADAM_EPSILON, Form, StepSlots, UpdateCoefficients};
 use aligned_vec::AVec;
-
-pub const WGSL: &str = include_str!("../../shaders/step.wgsl");
 
 shared_struct! {
     /// Immediates of `step.wgsl`.
@@ -57,7 +57,7 @@ pub const WORKGROUP: usize = 128;
 
 pub const KERNEL: Kernel = Kernel {
     name: "step",
-    source: WGSL,
+    files: &[shader!("step.wgsl"), LANE_STEP, UPDATE, NUMBERS],
     bindings: &[
         read("lane_steps"),
         read("updates"),
@@ -69,15 +69,16 @@ pub const KERNEL: Kernel = Kernel {
         read_write("moment_partials"),
     ],
     structs: &[LaneStep::LAYOUT, Update::LAYOUT, Params::LAYOUT],
-    constants: &[
-        ("WORKGROUP", WORKGROUP as f64),
-        ("GAP_AWARE", Form::GAP_AWARE as f64),
-        ("ADAM", Form::ADAM as f64),
-        ("SIGN", Form::SIGN as f64),
-        ("EPSILON", ADAM_EPSILON),
-    ],
+    codes: &[Form::CODES],
+    constants: &[("WORKGROUP", WORKGROUP as f64), ("EPSILON", ADAM_EPSILON)],
     variants: &[],
 };
+
+/// `buffers`: lane_steps, updates, gradient, landmarks, server, history, state, moment_partials.
+pub fn call<B>(params: &Params, buffers: [B; 8]) -> Call<B> {
+    let workgroups = grid(params.partials as usize, params.lanes as usize);
+    Call::new(&KERNEL, &[], buffers, params, workgroups, sum_iterations(WORKGROUP))
+}
 
 /// Partial sums per lane.
 pub fn partials(parameters: usize) -> usize {

@@ -68,7 +68,7 @@ impl Tile {
     }
 
     /// Turns of an invocation's loops over `inner` elements.
-    pub fn turns(&self, inner: usize) -> usize {
+    pub fn iterations(&self, inner: usize) -> usize {
         let loads = DEPTH * (self.rows() + self.columns()) / (4 * self.threads_x * self.threads_y);
         inner.div_ceil(DEPTH as usize) * (DEPTH + loads + 1) as usize
     }

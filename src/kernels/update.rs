@@ -2,8 +2,8 @@
 //!
 //! Not here: their meaning and their values in f64 ([`crate::update`]).
 
-use super::shared_struct;
-use crate::update::UpdateCoefficients;
+use super::{codes, shared_struct};
+use crate::update::{Form, UpdateCoefficients};
 
 shared_struct! {
     /// The coefficients of a lane's update at one step.
@@ -27,6 +27,16 @@ shared_struct! {
         pub centred: u32,
     }
 }
+
+codes!(Form {
+    LINEAR: Self::Linear,
+    COMPENSATED: Self::Compensated { .. },
+    COMPENSATED_ADAPTIVELY: Self::CompensatedAdaptively { .. },
+    COMPENSATED_EXACTLY: Self::CompensatedExactly { .. },
+    GAP_AWARE: Self::GapAware { .. },
+    ADAM: Self::Adam { .. },
+    SIGN: Self::Sign,
+});
 
 impl From<&UpdateCoefficients> for Update {
     fn from(coefficients: &UpdateCoefficients) -> Self {

@@ -1,6 +1,6 @@
 //! `tanh`, `relu`, `leaky-relu`, `gelu`: an activation of every number by itself ([`Activation`]).
 
-use super::device::{BufferRole, DeviceCall, DeviceNode};
+use super::device::{BufferRole, DeviceCall, DeviceNode, elementwise};
 use super::tensor::Site;
 use super::text::Call;
 use super::traits::{Backward, Compute, Forward, Layer};
@@ -59,12 +59,12 @@ impl Compute for ActivationOp {
 
     fn device_forward(&self, at: &DeviceNode) -> Vec<DeviceCall> {
         let buffers = [at.first, BufferRole::Unread, at.made];
-        vec![DeviceCall::elementwise(Operation::Activate(self.0), at.batch, at.output, buffers)]
+        vec![elementwise(Operation::Activate(self.0), at.batch, at.output, buffers)]
     }
 
     /// The slope is computed once more: to keep it would take as much memory as the value.
     fn device_backward(&self, at: &DeviceNode, delta: BufferRole, below: BufferRole) -> Vec<DeviceCall> {
         let buffers = [at.first, delta, below];
-        vec![DeviceCall::elementwise(Operation::Differentiate(self.0), at.batch, at.output, buffers)]
+        vec![elementwise(Operation::Differentiate(self.0), at.batch, at.output, buffers)]
     }
 }

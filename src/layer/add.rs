@@ -1,7 +1,7 @@
 //! The sum of two values of the same shape, at the end of a residual block. It has no text of its own: the list of layers
 //! writes `res(...)` around the whole block ([`crate::model::layers`]).
 
-use super::device::{BufferRole, DeviceCall, DeviceNode};
+use super::device::{BufferRole, DeviceCall, DeviceNode, elementwise};
 use super::traits::{Backward, Compute, Forward};
 use crate::kernels::elementwise::Operation;
 use crate::math::Number;
@@ -22,7 +22,7 @@ impl Compute for AddOp {
     }
 
     fn device_forward(&self, at: &DeviceNode) -> Vec<DeviceCall> {
-        vec![DeviceCall::elementwise(Operation::Add, at.batch, at.output, [at.first, at.second, at.made])]
+        vec![elementwise(Operation::Add, at.batch, at.output, [at.first, at.second, at.made])]
     }
 
     fn device_backward(&self, _: &DeviceNode, _: BufferRole, _: BufferRole) -> Vec<DeviceCall> {

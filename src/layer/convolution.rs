@@ -7,7 +7,6 @@ use super::text::{Call, show};
 use super::traits::{Backward, Compute, Forward, Layer};
 use super::window;
 use crate::kernels::conv::{self, Convolution, Product};
-use crate::kernels::reduce;
 use crate::math::{Number, Shape, Window};
 use std::fmt;
 
@@ -72,11 +71,8 @@ impl ConvolutionOp {
         conv::Layer { batch: at.batch, convolution, weight: self.weight, bias: self.bias }
     }
 
-    fn call(self, at: &DeviceNode, product: Product, buffers: [BufferRole; 3]) -> DeviceCall {
-        let layer = self.on_device(at);
-        let (variant, workgroups) = (layer.variant(product), layer.workgroups(product));
-        let iterations = layer.tile(product).turns(layer.slices(product)[1]);
-        DeviceCall::new(&conv::KERNEL, &variant, &buffers, &layer.params(product), workgroups, iterations)
+    fn call(self, at: &DeviceNode, product: Product, [a, b, c]: [BufferRole; 3]) -> DeviceCall {
+        self.on_device(at).call(product, [BufferRole::LaneSteps, a, b, c])
     }
 }
 
@@ -119,14 +115,9 @@ impl Compute for ConvolutionOp {
 
     fn device_gradient(&self, at: &DeviceNode, delta: BufferRole) -> Vec<DeviceCall> {
         let product = |to: BufferRole| self.call(at, Product::Gradient, [delta, at.first, to]);
-        match self.on_device(at).reduction() {
+        match self.on_device(at).reduce([BufferRole::LaneSteps, BufferRole::Scratch, BufferRole::Gradient]) {
             None => vec![product(BufferRole::Gradient)],
-            Some((params, workgroups)) => {
-                let buffers = [BufferRole::Scratch, BufferRole::Gradient];
-                let iterations = params.slices as usize;
-                let sum = DeviceCall::new(&reduce::KERNEL, &[], &buffers, &params, workgroups, iterations);
-                vec![product(BufferRole::Scratch), sum]
-            }
+            Some(sum) => vec![product(BufferRole::Scratch), sum],
         }
     }
 

@@ -7,7 +7,6 @@ use super::traits::{Backward, Compute, Forward, Layer};
 use crate::kernels::Batch;
 use crate::kernels::matmul::{self, Dense, Epilogue, Operand};
 use crate::kernels::packing::padded;
-use crate::kernels::tile::Tile;
 use crate::math::{Number, Shape, View, product};
 use std::fmt;
 
@@ -146,9 +145,5 @@ impl Compute for DenseOp {
 
 /// A product; `buffers` are the two factors and the result.
 fn call(epilogue: Epilogue, params: &matmul::Params, [a, b, c]: [BufferRole; 3]) -> DeviceCall {
-    let tile = Tile::for_shape(params.rows, params.columns);
-    let workgroups = tile.workgroups(params.rows, params.columns, params.lanes);
-    let buffers = [a, b, c, BufferRole::Unwritten];
-    let iterations = tile.turns(params.inner as usize);
-    DeviceCall::new(&matmul::KERNEL, &matmul::variant(tile, epilogue), &buffers, params, workgroups, iterations)
+    matmul::call(epilogue, params, [BufferRole::LaneSteps, a, b, c, BufferRole::Unwritten])
 }

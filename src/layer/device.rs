@@ -5,11 +5,12 @@
 use crate::kernels::elementwise::{self, Operation};
 use crate::kernels::packing::Packing;
 use crate::kernels::perceptron::Perceptron;
-use crate::kernels::{Batch, Kernel};
+use crate::kernels::{Batch, Call};
 use crate::math::Shape;
 
 /// A buffer of a pass through a graph, by what it holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum BufferRole {
     /// Bound where a kernel reads nothing, and where it writes nothing: one buffer cannot be both.
     Unread,
@@ -29,39 +30,18 @@ pub enum BufferRole {
     Scratch,
 }
 
-/// A dispatch whose buffers are not there yet.
-#[derive(Clone, Debug)]
-pub struct DeviceCall {
-    pub kernel: &'static Kernel,
-    pub variant: Vec<(&'static str, f64)>,
-    /// All but [`BufferRole::LaneSteps`], which every kernel has first.
-    pub buffers: Vec<BufferRole>,
-    pub params: Vec<u8>,
-    pub workgroups: [u32; 3],
-    /// Iterations of an invocation's loops.
-    pub iterations: usize,
-}
+/// A call of a kernel on the buffers of a pass.
+pub type DeviceCall = Call<BufferRole>;
 
-impl DeviceCall {
-    pub fn new<P: bytemuck::Pod>(
-        kernel: &'static Kernel,
-        variant: &[(&'static str, f64)],
-        buffers: &[BufferRole],
-        params: &P,
-        workgroups: [u32; 3],
-        iterations: usize,
-    ) -> Self {
-        let (variant, buffers, params) = (variant.to_vec(), buffers.to_vec(), bytemuck::bytes_of(params).to_vec());
-        Self { kernel, variant, buffers, params, workgroups, iterations }
-    }
-
-    /// An elementwise operation on values of `shape`; `buffers` are the two that it reads and the one that it writes.
-    pub fn elementwise(operation: Operation, batch: Batch, shape: Shape, buffers: [BufferRole; 3]) -> Self {
-        let elements = batch.rows * shape.elements();
-        let (params, workgroups) = elementwise::params(batch.lanes, elements);
-        let iterations = elements.div_ceil(params.apart as usize);
-        Self::new(&elementwise::KERNEL, &operation.variant(), &buffers, &params, workgroups, iterations)
-    }
+/// An elementwise operation on values of `shape`; `buffers` are the two that it reads and the one that it writes.
+pub fn elementwise(
+    operation: Operation,
+    batch: Batch,
+    shape: Shape,
+    [one, other, result]: [BufferRole; 3],
+) -> DeviceCall {
+    let elements = batch.rows * shape.elements();
+    elementwise::call(operation, batch.lanes, elements, [BufferRole::LaneSteps, one, other, result])
 }
 
 /// What a pass is for.

@@ -70,12 +70,11 @@ impl NormOp {
     }
 
     fn call(self, at: &DeviceNode, pass: Pass, delta: BufferRole, to: BufferRole) -> DeviceCall {
-        let freshens = matches!(at.purpose, Purpose::Training { updates_statistics: true });
+        let updates_statistics = matches!(at.purpose, Purpose::Training { updates_statistics: true });
         let (norm, statistics) = (self.of(at.output), at.statistics);
-        let layer = norm::Layer { batch: at.batch, norm, weight: self.weight, statistics, freshens };
-        let buffers = [BufferRole::Versions, at.first, delta, at.kept, BufferRole::Statistics, to];
-        let (variant, workgroups) = (layer.variant(pass), layer.workgroups(pass));
-        DeviceCall::new(&norm::KERNEL, &variant, &buffers, &layer.params(), workgroups, layer.turns())
+        let layer = norm::Layer { batch: at.batch, norm, weight: self.weight, statistics, updates_statistics };
+        let (steps, weights, statistics) = (BufferRole::LaneSteps, BufferRole::Versions, BufferRole::Statistics);
+        layer.call(pass, [steps, weights, at.first, delta, at.kept, statistics, to])
     }
 }
 

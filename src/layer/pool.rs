@@ -6,7 +6,7 @@ use super::tensor::Site;
 use super::text::{Call, show};
 use super::traits::{Backward, Compute, Forward, Layer};
 use super::window;
-use crate::kernels::pool::{self, Pass, Pool, Pooling};
+use crate::kernels::pool::{Pass, Pool, Pooling};
 use crate::math::{Number, Shape, Window};
 use std::fmt;
 
@@ -73,11 +73,9 @@ impl PoolOp {
         Pool { kind: self.kind, input, output, window: self.window }
     }
 
-    fn call(self, at: &DeviceNode, pass: Pass, buffers: [BufferRole; 3]) -> DeviceCall {
+    fn call(self, at: &DeviceNode, pass: Pass, [input, delta, output]: [BufferRole; 3]) -> DeviceCall {
         let pool = self.between(at.input, at.output);
-        let (params, workgroups) = pool.params(pass, at.batch.lanes, at.batch.rows);
-        let iterations = pool.turns(pass, at.batch.rows);
-        DeviceCall::new(&pool::KERNEL, &pool.variant(pass), &buffers, &params, workgroups, iterations)
+        pool.call(pass, at.batch.lanes, at.batch.rows, [BufferRole::LaneSteps, input, delta, output])
     }
 }
 

@@ -1,5 +1,4 @@
-//! Activation functions: value and slope of each. Not a kernel of its own:
-//! `shaders/activation.wgsl` follows the text of the kernels that apply it.
+//! Activation functions: value and slope of each. `shaders/shared/activation.wgsl` is the same for kernels.
 
 use super::Number;
 use serde::{Deserialize, Serialize};
@@ -23,16 +22,6 @@ pub enum Activation {
 pub const LEAKY_SLOPE: f64 = 0.01;
 
 impl Activation {
-    /// The number by which `activation.wgsl` knows this activation (override constant `ACTIVATION`).
-    pub fn code(self) -> u32 {
-        match self {
-            Self::Tanh => 1,
-            Self::Relu => 2,
-            Self::LeakyRelu => 3,
-            Self::Gelu => 4,
-        }
-    }
-
     /// a(z) and a'(z). At the kink of a ReLU the slope is the one from the left, as in PyTorch.
     #[inline]
     pub fn value_and_slope<T: Number>(self, z: T) -> (T, T) {

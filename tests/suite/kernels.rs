@@ -10,45 +10,81 @@ use tauscope::kernels::fused::Shape;
 use tauscope::kernels::matmul::{self, Epilogue};
 use tauscope::kernels::perceptron::Perceptron;
 use tauscope::kernels::tile::Tile;
-use tauscope::kernels::{ALL, Access, Kernel, Layout};
+use tauscope::kernels::{ALL, Access, Kernel, Layout, Source};
 use tauscope::math::{Activation, Loss};
 
+/// The joined text of a kernel, parsed; a failure names file and line and prints that text.
 fn parse(kernel: &Kernel) -> naga::Module {
-    naga::front::wgsl::parse_str(kernel.source)
-        .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(kernel.source, kernel.name)))
+    parse_source(kernel, &kernel.source(&[]))
 }
 
-fn validate(kernel: &Kernel, module: &naga::Module) -> ModuleInfo {
+fn parse_source(kernel: &Kernel, source: &Source) -> naga::Module {
+    naga::front::wgsl::parse_str(&source.text()).unwrap_or_else(|error| {
+        let line = error.location(&source.text()).map_or(1, |location| location.line_number);
+        panic!("{}: {}: {error}\n{}", kernel.name, source.origin(line as usize), source.listing())
+    })
+}
+
+fn validate(kernel: &Kernel, source: &Source, module: &naga::Module) -> ModuleInfo {
     Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES)
         .validate(module)
-        .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(kernel.source, kernel.name)))
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(&source.text(), kernel.name)))
+}
+
+/// The files of a folder by their names.
+fn shader_files(folder: &str) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            assert_eq!(path.extension().and_then(|e| e.to_str()), Some("wgsl"), "{}", path.display());
+            let name = format!("{folder}/{}", path.file_name().unwrap().to_str().unwrap());
+            files.insert(name, std::fs::read_to_string(path).unwrap());
+        }
+    }
+    files
 }
 
 #[test]
 fn every_shader_is_a_kernel_and_every_kernel_a_shader() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
-    let mut sources: BTreeMap<String, String> = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        assert_eq!(path.extension().and_then(|e| e.to_str()), Some("wgsl"), "{}", path.display());
-        let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        sources.insert(stem, std::fs::read_to_string(path).unwrap());
+    let mut own = BTreeMap::new();
+    let mut shared = BTreeMap::new();
+    for kernel in ALL {
+        let (first, rest) = kernel.files.split_first().unwrap();
+        assert_eq!(first.name, format!("shaders/{}.wgsl", kernel.name));
+        own.insert(first.name.into(), first.text.into());
+        shared.extend(rest.iter().map(|file| (file.name.into(), file.text.into())));
     }
-    // No kernels, but the ends of some.
-    let ends = ["activation", "tiles"].map(|stem| sources.remove(stem).unwrap());
-    let own = |kernel: &Kernel| {
-        ends.iter().fold(kernel.source, |source, end| source.strip_suffix(end).unwrap_or(source)).to_owned()
-    };
-    let kernels: BTreeMap<String, String> = ALL.iter().map(|kernel| (kernel.name.into(), own(kernel))).collect();
-    assert!(!kernels.is_empty());
-    assert_eq!(sources, kernels);
+    assert!(!own.is_empty());
+    assert_eq!(shader_files("shaders"), own);
+    assert_eq!(shader_files("shaders/shared"), shared, "files that several kernels share");
+}
+
+/// A struct of both sides stands in one file; each number of an enum in none, since Rust writes it.
+#[test]
+fn nothing_that_shaders_share_is_typed_twice() {
+    let mut homes: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for file in ALL.iter().flat_map(|kernel| kernel.files) {
+        let structs = file.text.lines().filter_map(|line| line.strip_prefix("struct ")?.split_once(' '));
+        structs.for_each(|(name, _)| _ = homes.entry(name.into()).or_default().insert(file.name));
+    }
+    for (name, files) in homes.iter().filter(|(name, _)| !["Params", "LaneOperands"].contains(&name.as_str())) {
+        assert_eq!(files.len(), 1, "the struct {name} stands in {files:?}");
+    }
+    for kernel in ALL {
+        for (name, _) in kernel.codes.iter().copied().flatten() {
+            let numbered = format!("const {name} ");
+            let file = kernel.files.iter().find(|file| file.text.contains(&numbered));
+            assert!(file.is_none(), "{}: {name} is numbered in {file:?}", kernel.name);
+        }
+    }
 }
 
 #[test]
 fn every_shader_is_valid_with_one_entry_point_named_like_its_file() {
     for kernel in ALL {
         let module = parse(kernel);
-        validate(kernel, &module);
+        validate(kernel, &kernel.source(&[]), &module);
         let names: Vec<&str> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(names, [kernel.name]);
         let sizes = module.entry_points[0].workgroup_size_overrides;
@@ -174,14 +210,14 @@ fn every_workgroup_fits_the_least_device() {
         for variant in variants(kernel) {
             let constants = kernel.constants.iter().chain(&variant);
             let constants = constants.map(|(name, value)| ((*name).into(), *value)).collect();
-            let source = kernel.unrolled(&variant);
-            let module = naga::front::wgsl::parse_str(&source).unwrap();
-            let info = validate(kernel, &module);
+            let source = kernel.source(&variant);
+            let module = parse_source(kernel, &source);
+            let info = validate(kernel, &source, &module);
             let (module, _) =
                 naga::back::pipeline_constants::process_overrides(&module, &info, None, &constants).unwrap();
             let [x, y, z] = module.entry_points[0].workgroup_size;
             assert!(x * y * z <= 128, "{}: {x} x {y} x {z} invocations", kernel.name);
-            let halves = !kernel.source.contains("WORKGROUP / 2u") || x.is_power_of_two();
+            let halves = !source.text().contains("WORKGROUP / 2u") || x.is_power_of_two();
             assert!(halves, "{}: sums over {x} invocations are folded in half", kernel.name);
 
             let mut layouter = naga::proc::Layouter::default();

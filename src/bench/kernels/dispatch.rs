@@ -2,12 +2,10 @@
 
 use super::{Case, Product, coefficients, labels, numbers, order, parameters};
 use crate::batch::Augmentation;
-use crate::engine::gpu::device::Dispatch;
-use crate::engine::gpu::device::{Buffer, Device};
+use crate::engine::gpu::device::{Buffer, Device, Dispatch};
 use crate::kernels::matmul::{self, Dense, Epilogue};
-use crate::kernels::tile::Tile;
 use crate::kernels::update::Update;
-use crate::kernels::{Kernel, LaneStep, gather, loss, step};
+use crate::kernels::{LaneStep, gather, loss, step};
 use crate::math::{Activation, Loss, Shape};
 
 /// A kernel bound to operands.
@@ -74,18 +72,6 @@ impl Bench<'_> {
         self.device.buffer("result", (4 * self.lanes * length) as u64)
     }
 
-    fn bind<P: bytemuck::Pod>(
-        &self,
-        kernel: &'static Kernel,
-        variant: &[(&'static str, f64)],
-        buffers: &[&Buffer],
-        params: &P,
-        workgroups: [u32; 3],
-    ) -> Dispatch {
-        let buffers = [&[&self.lane_steps], buffers].concat();
-        self.device.dispatch(&self.device.pipeline(kernel, variant), &buffers, params, workgroups)
-    }
-
     fn product(&self, product: Product, rows: usize, inputs: usize, outputs: usize) -> OnDevice {
         let weights = inputs * outputs;
         let layer = Dense {
@@ -117,10 +103,7 @@ impl Bench<'_> {
                 (Epilogue::Gradient, layer.gradient(), delta(), input(), self.room(0), result)
             }
         };
-        let tile = Tile::for_shape(params.rows, params.columns);
-        let workgroups = tile.workgroups(params.rows, params.columns, params.lanes);
-        let buffers = [&a, &b, &result, &slope];
-        let dispatch = self.bind(&matmul::KERNEL, &matmul::variant(tile, epilogue), &buffers, &params, workgroups);
+        let dispatch = self.device.bind(matmul::call(epilogue, &params, [&self.lane_steps, &a, &b, &result, &slope]));
         OnDevice { dispatch, reset: Box::new(|_| {}), result }
     }
 
@@ -138,8 +121,7 @@ impl Bench<'_> {
         let labels = self.device.buffer_of("labels", &labels(rows, classes));
         let outputs = numbers::<f32>(rows * classes).repeat(self.lanes);
         let (result, sums) = (self.device.buffer_of("outputs", &outputs), self.room(partials));
-        let workgroups = [partials as u32, self.lanes as u32, 1];
-        let dispatch = self.bind(&loss::KERNEL, &loss.variant(), &[&labels, &result, &sums], &params, workgroups);
+        let dispatch = self.device.bind(loss::call(loss, &params, [&self.lane_steps, &labels, &result, &sums]));
         let changed = result.clone();
         OnDevice { dispatch, reset: Box::new(move |device| device.write(&changed, 0, &outputs)), result }
     }
@@ -151,9 +133,8 @@ impl Bench<'_> {
         let data = self.device.buffer_of("data", &numbers::<f32>(samples * features));
         let data_labels = self.device.buffer_of("data_labels", &labels(samples, 10));
         let (result, labels) = (self.room(rows * features), self.room(rows));
-        let workgroups = [(rows * features).div_ceil(gather::WORKGROUP) as u32, self.lanes as u32, 1];
-        let buffers = [&order, &data, &data_labels, &result, &labels];
-        let dispatch = self.bind(&gather::KERNEL, &gather::variant(plain), &buffers, &params, workgroups);
+        let buffers = [&self.lane_steps, &order, &data, &data_labels, &result, &labels];
+        let dispatch = self.device.bind(gather::call(plain, &params, buffers));
         OnDevice { dispatch, reset: Box::new(|_| {}), result }
     }
 
@@ -173,8 +154,8 @@ impl Bench<'_> {
         let landmarks = self.device.buffer_of("landmarks", &numbers::<f32>(3 * parameters));
         let [gradient, server, history, velocity] = [(); 4].map(|()| self.repeated(&start));
         let sums = self.room(4 * partials);
-        let buffers = [&updates, &gradient, &landmarks, &server, &history, &velocity, &sums];
-        let dispatch = self.bind(&step::KERNEL, &[], &buffers, &params, [partials as u32, self.lanes as u32, 1]);
+        let buffers = [&self.lane_steps, &updates, &gradient, &landmarks, &server, &history, &velocity, &sums];
+        let dispatch = self.device.bind(step::call(&params, buffers));
         let changed = [server, history, velocity.clone()];
         let start = start.repeat(self.lanes);
         let reset = move |device: &Device| changed.iter().for_each(|buffer| device.write(buffer, 0, &start));

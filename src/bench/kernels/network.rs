@@ -6,7 +6,7 @@ use crate::bench::workload::{NetworkSpec, Workload};
 use crate::config::ModelSpec;
 use crate::data::DataSource;
 use crate::engine::cpu::{CpuPrecision, Instructions, StandaloneGradient};
-use crate::engine::gpu::{Gpu, Rehearsal};
+use crate::engine::gpu::{BenchmarkSteps, Gpu};
 use crate::engine::{Engine, EngineError, Footprint};
 use crate::math::{Activation, Loss};
 use crate::problem::Problem;
@@ -112,7 +112,8 @@ pub fn step_on_adapter(workload: &Workload, gpu: &Gpu) -> Result<Timed, EngineEr
     let lanes = lanes_within(MOST_BYTES, lane, gpu.device());
     let lanes = gpu.capacity(&workload.spec(lanes, STEPS))?;
     let workload = Workload { lanes, ..workload.clone() };
-    let Rehearsal { dispatches, steps } = gpu.rehearse(workload.spec(lanes, STEPS), workload.runs(), STEPS)?;
+    let BenchmarkSteps { dispatches, steps } =
+        gpu.benchmark_steps(workload.spec(lanes, STEPS), workload.runs(), STEPS)?;
     let seconds = median(|| Ok(gpu.device().time(&dispatches)?.iter().sum::<f64>() / steps as f64))?;
     Ok(Timed { lanes, seconds })
 }

@@ -2,8 +2,7 @@
 
 use super::ROUNDS;
 use crate::engine::EngineError;
-use crate::engine::gpu::device::Dispatch;
-use crate::engine::gpu::device::{Buffer, Device};
+use crate::engine::gpu::device::{Buffer, Device, Dispatch};
 use crate::kernels::{LaneStep, copy, peak};
 
 /// Shortest useful duration of a dispatch, seconds: the clock's resolution and the launch are a small part of it.
@@ -30,11 +29,10 @@ pub fn flops_per_s(device: &Device) -> Result<f64, EngineError> {
     let lane_steps = lane_steps(device);
     let invocations = u64::from(PEAK_GROUPS) * peak::WORKGROUP as u64;
     let sums = device.buffer("sums", 16 * invocations);
-    let pipeline = device.pipeline(&peak::KERNEL, &[]);
     let mut links = 1;
     loop {
         let params = peak::Params { step: 0, lanes: 1, links, factor: 0.5 };
-        let dispatch = device.dispatch(&pipeline, &[&lane_steps, &sums], &params, [PEAK_GROUPS, 1, 1]);
+        let dispatch = device.bind(peak::call(&params, PEAK_GROUPS, [&lane_steps, &sums]));
         let flops = (invocations * peak::flops(links)) as f64;
         if device.time(std::slice::from_ref(&dispatch))?[0] >= LONG || links == MOST_LINKS {
             return Ok(flops / shortest(device, &dispatch)?);
@@ -49,8 +47,7 @@ pub fn bytes_per_s(device: &Device) -> Result<f64, EngineError> {
     let (source, copied) = (device.buffer("source", bytes), device.buffer("copied", bytes));
     let stride = COPY_GROUPS * copy::WORKGROUP as u32;
     let params = copy::Params { step: 0, lanes: 1, elements: (bytes / 16) as u32, stride };
-    let pipeline = device.pipeline(&copy::KERNEL, &[]);
-    let dispatch = device.dispatch(&pipeline, &[&lane_steps(device), &source, &copied], &params, [COPY_GROUPS, 1, 1]);
+    let dispatch = device.bind(copy::call(&params, [&lane_steps(device), &source, &copied]));
     Ok((2 * bytes) as f64 / shortest(device, &dispatch)?)
 }
 

@@ -5,24 +5,46 @@
 //!
 //! - [`device`] finds and opens an adapter, makes pipelines and dispatches of [`crate::kernels`], and turns whatever goes
 //!   wrong into an [`EngineError`]
-//! - `layers` makes the dispatches of the layers of any model
-//! - [`plan`] counts what a wave takes before anything is allocated, and chooses the path that its steps take
-//! - `steps` puts the dispatches of a wave's steps together on that path
-//! - `wave` runs them: it keeps the lanes, submits their steps and brings the observations back
+//! - `layers` says which kernels the layers of a model call
+//! - `steps` says which buffers a wave has and which kernels its steps call on them, as data
+//! - `plan` counts from these how many lanes fit the device, and how many steps a submit has
+//! - `wave` runs the steps: it keeps the lanes, submits their steps and brings the observations back
 
 pub mod device;
 mod layers;
-pub mod plan;
+mod plan;
 mod steps;
 mod wave;
 
-pub use device::{AdapterChoice, AdapterReport, Checks, Options, adapters};
+pub use device::{AdapterChoice, AdapterReport, Checks, adapters};
 
 use super::{Engine, EngineError, EngineInfo, Footprint, Run, Wave, WaveSpec};
 use device::Device;
-pub use plan::Paths;
 use plan::Plan;
-pub use wave::Rehearsal;
+use std::path::PathBuf;
+pub use steps::path::Paths;
+pub use wave::BenchmarkSteps;
+
+/// How a device is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    pub checks: Checks,
+    /// The directory of the pipeline cache; none where nothing is kept.
+    pub cache: Option<PathBuf>,
+    /// How waves may make their steps.
+    pub paths: Paths,
+    /// Floating-point operations that the first submit may hold, instead of what suits the kind of device: with a small
+    /// number tests see steps cut into several submits without a network that is slow to compute.
+    pub first_submit: Option<u64>,
+}
+
+impl Default for Options {
+    /// With the cache where the environment says.
+    fn default() -> Self {
+        let (checks, cache) = (Checks::default(), device::cache_directory());
+        Self { checks, cache, paths: Paths::default(), first_submit: None }
+    }
+}
 
 /// A device that waves can be opened on.
 #[derive(Clone, Debug)]
@@ -42,12 +64,14 @@ impl Gpu {
         Self::open_with(choice, Options::default())
     }
 
-    /// The same, otherwise than by default.
+    /// The same with other options than the default ones.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub fn open_with(choice: &AdapterChoice, options: Options) -> Result<Self, EngineError> {
-        Ok(Self { device: Device::open(choice, &options)?, choice: choice.clone(), options })
+        let Options { checks, first_submit, .. } = options;
+        let device = Device::open(choice, checks, options.cache.as_deref(), first_submit)?;
+        Ok(Self { device, choice: choice.clone(), options })
     }
 
     /// The same device, with waves on these paths alone, for tests and benchmarks of one of them.
@@ -59,20 +83,19 @@ impl Gpu {
         Plan::new(spec, self.device.bounds(), self.options.paths)
     }
 
-    /// The first steps of a wave of `runs`, one for each of its lanes, at most `most` steps: for benchmarks of what makes
-    /// them.
+    /// The first steps of a wave of `runs`, one for each of its lanes, at most `most` steps: for benchmarks.
     ///
     /// # Errors
     /// As [`Engine::open`] and [`Wave::start`].
-    pub fn rehearse(
+    pub fn benchmark_steps(
         &self,
         spec: WaveSpec,
         runs: impl IntoIterator<Item = Run>,
         most: usize,
-    ) -> Result<Rehearsal, EngineError> {
+    ) -> Result<BenchmarkSteps, EngineError> {
         let mut wave = wave::GpuWave::open(&self.device, spec, self.options.paths)?;
         runs.into_iter().enumerate().try_for_each(|(lane, run)| wave.start(lane, run))?;
-        Ok(wave.rehearse(most))
+        Ok(wave.benchmark_steps(most))
     }
 
     /// The device itself, for tests and benchmarks of single kernels.
@@ -97,7 +120,7 @@ impl Engine for Gpu {
     }
 
     fn path(&self, spec: &WaveSpec) -> Result<String, EngineError> {
-        Ok(self.plan(spec)?.path.name().into())
+        Ok(self.plan(spec)?.sizes.path.name().into())
     }
 
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {

@@ -1,26 +1,16 @@
 //! The kernels that say what an adapter can do, those that `tauscope bench` times, and its clock.
 
-use super::lanes::*;
+use super::lanes::{nan, read, uniform};
 use crate::common::{EXACT, KERNEL_F32, assert_close, gpu};
 use tauscope::bench::kernels::{CASES, Gradient, NETWORKS, on_adapter};
 use tauscope::engine::Engine;
-use tauscope::engine::gpu::device::Device;
-use tauscope::engine::gpu::device::Dispatch;
-use tauscope::engine::gpu::{Paths, Rehearsal};
+use tauscope::engine::gpu::device::{Buffer, Device};
+use tauscope::engine::gpu::{BenchmarkSteps, Paths};
 use tauscope::kernels::{LaneStep, copy, peak};
 
-/// A kernel that has no lanes but one, which is idle unless `busy`.
-fn bind<P: bytemuck::Pod>(
-    device: &Device,
-    kernel: &'static tauscope::kernels::Kernel,
-    busy: u32,
-    buffers: &[&tauscope::engine::gpu::device::Buffer],
-    params: &P,
-    groups: u32,
-) -> Dispatch {
-    let lane_steps = device.buffer_of("lane_steps", &[LaneStep { busy, ..LaneStep::default() }]);
-    let buffers = [&[&lane_steps], buffers].concat();
-    device.dispatch(&device.pipeline(kernel, &[]), &buffers, params, [groups, 1, 1])
+/// One lane, which is idle unless `busy`.
+fn lane_steps(device: &Device, busy: u32) -> Buffer {
+    device.buffer_of("lane_steps", &[LaneStep { busy, ..LaneStep::default() }])
 }
 
 #[test]
@@ -33,8 +23,8 @@ fn a_copy_is_whole_and_an_idle_lane_copies_nothing() {
         let copied = nan(device, 4 * elements + 4);
         let params = copy::Params { step: 0, lanes: 1, elements: elements as u32, stride: stride as u32 };
         for busy in [0, 1] {
-            let buffers = [&device.buffer_of("source", &source), &copied];
-            device.run(&[bind(device, &copy::KERNEL, busy, &buffers, &params, 2)], 1);
+            let buffers = [&lane_steps(device, busy), &device.buffer_of("source", &source), &copied];
+            device.run(&[device.bind(copy::call(&params, buffers))], 1);
             let found = read(&copied, 4 * elements + 4);
             let (inside, beyond) = found.split_at(4 * elements);
             assert!(beyond.iter().all(|x| x.is_nan()));
@@ -54,7 +44,7 @@ fn the_chains_of_peak_are_all_computed() {
     let invocations = groups * peak::WORKGROUP;
     let sums = nan(device, 4 * invocations);
     let params = peak::Params { step: 0, lanes: 1, links, factor };
-    device.run(&[bind(device, &peak::KERNEL, 1, &[&sums], &params, groups as u32)], 1);
+    device.run(&[device.bind(peak::call(&params, groups as u32, [&lane_steps(device, 1), &sums]))], 1);
     // x_n = 1 - (1 - x_0) factor^n, from x_0 = 0.01 and 0.02; a multiply-add is two operations, eight of them abreast.
     let length = peak::flops(links) / (2 * 8);
     let factor = f64::from(factor);
@@ -87,8 +77,8 @@ fn a_fused_step_is_a_share_of_one_dispatch_and_a_layered_one_is_all_of_its_dispa
     let [narrow, _, wide] = NETWORKS;
     let rehearse = |paths, most| {
         let workload = narrow.workload(2);
-        let Rehearsal { dispatches, steps } =
-            gpu().with_paths(paths).rehearse(workload.spec(2, 8), workload.runs(), most).unwrap();
+        let BenchmarkSteps { dispatches, steps } =
+            gpu().with_paths(paths).benchmark_steps(workload.spec(2, 8), workload.runs(), most).unwrap();
         let times = gpu().device().time(&dispatches).unwrap();
         assert!(times.len() == dispatches.len() && times.iter().all(|seconds| (0.0..60.0).contains(seconds)));
         (dispatches.len(), steps)

@@ -4,6 +4,7 @@ use crate::common::gpu;
 use std::time::Duration;
 use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options, Paths, adapters};
 use tauscope::engine::{Engine, EngineError};
+use tauscope::kernels::{Call, Kernel, ShaderFile, copy};
 
 /// A device that no other test sees.
 fn own(options: Options) -> Gpu {
@@ -134,4 +135,32 @@ fn pipelines_are_kept_between_devices_and_a_damaged_file_is_replaced() {
     // A directory that cannot be made is no error.
     let nowhere = own(Options { cache: Some(file.join("below a file")), ..Options::default() });
     super::waves::busy_wave(&nowhere).0.advance(1).unwrap();
+}
+
+/// The copy with a name that nothing declares, behind lines that are unrolled.
+const BROKEN: Kernel = Kernel {
+    name: "copy",
+    files: &[ShaderFile {
+        name: "broken.wgsl",
+        text: "// unrolled N\nfn f_0() {}\n// end\nfn g() { unheard_of(); }\n",
+    }],
+    codes: &[],
+    variants: &["N"],
+    ..copy::KERNEL
+};
+
+#[test]
+fn a_shader_that_does_not_compile_is_reported_with_its_file_its_line_and_its_joined_text() {
+    let gpu = own(Options { cache: None, ..Options::default() });
+    let device = gpu.device();
+    let buffers = [16; 3].map(|bytes| device.buffer("stub", bytes));
+    let params = copy::Params::default();
+    let call = Call::new(&BROKEN, &[("N", 3.0)], buffers.iter().collect::<Vec<_>>(), &params, [1, 1, 1], 0);
+    device.bind(call);
+    let error = device.check().unwrap_err().to_string();
+    assert!(
+        error.contains("shader 'copy'") && error.contains("broken.wgsl:4: ") && error.contains("unheard_of"),
+        "{error}"
+    );
+    assert!(error.contains("broken.wgsl:2: fn f_2() {}\n"), "{error}");
 }

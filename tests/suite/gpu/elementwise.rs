@@ -34,7 +34,7 @@ fn loss_and_its_gradient_agree() {
             };
             let (on_device, sums) = (device.buffer_of("outputs", &outputs), nan(device, LANES * partials));
             let buffers = [&lane_steps, &device.buffer_of("labels", &labels), &on_device, &sums];
-            run(&loss::KERNEL, &loss.variant(), &buffers, &params, [partials as u32, LANES as u32, 1]);
+            run(loss::call(loss, &params, buffers));
 
             let gradient = read(&on_device, outputs.len());
             let sums = read(&sums, LANES * partials);
@@ -90,8 +90,7 @@ fn gather_copies_the_samples_of_the_step_as_they_are_or_augmented() {
             &inputs,
             &picked,
         ];
-        let groups = (rows * features).div_ceil(gather::WORKGROUP) as u32;
-        run(&gather::KERNEL, &gather::variant(augmentation), &buffers, &params, [groups, LANES as u32, 1]);
+        run(gather::call(augmentation, &params, buffers));
 
         let inputs = read(&inputs, LANES * rows * features);
         let picked: Vec<u32> = device.read(&picked, 0, LANES * rows).unwrap();
@@ -125,7 +124,7 @@ fn quadratic_agrees() {
         let (gradient, sums) = (nan(device, LANES * parameters), nan(device, LANES * partials));
         let (on_device, ring) = (device.buffer_of("eigenvalues", &eigenvalues), device.buffer_of("history", &history));
         let buffers = [&lane_steps, &on_device, &ring, &gradient, &sums];
-        run(&quadratic::KERNEL, &[], &buffers, &params, [partials as u32, LANES as u32, 1]);
+        run(quadratic::call(&params, buffers));
 
         let (gradient, sums) = (read(&gradient, LANES * parameters), read(&sums, LANES * partials));
         for index in BUSY {
@@ -204,7 +203,7 @@ fn check_observe(
     };
     let seen = nan(device, 2 * LANES * 4);
     let (a, b) = (device.buffer_of("losses", loss_partials), device.buffer_of("moments", moment_partials));
-    run(&observe::KERNEL, &[], &[lane_steps, &a, &b, &seen], &params, [LANES as u32, 1, 1]);
+    run(observe::call(&params, [lane_steps, &a, &b, &seen]));
     let seen = read(&seen, 2 * LANES * 4);
     assert_untouched("the step at rest", &seen[..LANES * 4]);
     (seen[LANES * 4..].to_vec(), params)
@@ -244,9 +243,7 @@ fn step_counts_weights_that_are_not_finite() {
             &zeros("state"),
             &sums,
         ];
-        let dispatch =
-            device.dispatch(&device.pipeline(&step::KERNEL, &[]), &buffers, &params, [params.partials, 1, 1]);
-        device.run(&[dispatch], 1);
+        device.run(&[device.bind(step::call(&params, buffers))], 1);
         let counts: Vec<f32> = read(&sums, partials * 4).into_iter().skip(3).step_by(4).collect();
         assert_eq!(counts, [1.0, 0.0, 0.0, 1.0], "{fault}");
     }

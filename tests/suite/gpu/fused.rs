@@ -15,7 +15,7 @@ use strum::IntoEnumIterator;
 use tauscope::data::{DataSource, Dataset};
 use tauscope::engine::gpu::Paths;
 use tauscope::engine::{Engine, EngineError, Needs, WaveSpec};
-use tauscope::kernels::fused::{KERNEL, Params, Shape};
+use tauscope::kernels::fused::{Params, Shape};
 use tauscope::kernels::packing::{Packing, pad_rows, quads};
 use tauscope::kernels::{LaneStep, finish, gather, observe, step};
 use tauscope::math::{Activation, Loss};
@@ -107,8 +107,7 @@ fn check(
         &anchor,
         &seen,
     ];
-    let variant = shape.variant(model.activation, network.loss);
-    run(&KERNEL, &variant, &buffers, &params, [LANES as u32, 1, 1]);
+    run(shape.call(model, network.loss, &params, buffers));
 
     let [x, ring, s, anchor] = [(x, 1), (ring, SLOTS), (s, PLANES), (anchor, 1)]
         .map(|(buffer, vectors)| read(&buffer, vectors * LANES * length));

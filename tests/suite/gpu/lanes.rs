@@ -5,7 +5,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use tauscope::engine::gpu::device::{Buffer, Device};
-use tauscope::kernels::{Kernel, LaneStep};
+use tauscope::kernels::{Call, LaneStep};
 use tauscope::update::StepSlots;
 
 pub const LANES: usize = 3;
@@ -60,16 +60,9 @@ pub fn nan(device: &Device, length: usize) -> Buffer {
 }
 
 /// Runs both steps of [`lane_steps`].
-pub fn run<P: bytemuck::Pod>(
-    kernel: &'static Kernel,
-    variant: &[(&'static str, f64)],
-    buffers: &[&Buffer],
-    params: &P,
-    workgroups: [u32; 3],
-) {
+pub fn run(call: Call<&Buffer>) {
     let device = gpu().device();
-    let dispatch = device.dispatch(&device.pipeline(kernel, variant), buffers, params, workgroups);
-    device.run(&[dispatch], 2);
+    device.run(&[device.bind(call)], 2);
     device.check().unwrap();
 }
 

@@ -11,7 +11,7 @@ use tauscope::kernels::norm::Over;
 use tauscope::kernels::norm::{self, Norm};
 use tauscope::kernels::pool::Pooling;
 use tauscope::kernels::pool::{self, Pool};
-use tauscope::kernels::{Batch, LaneStep, evaluate, reduce};
+use tauscope::kernels::{Batch, LaneStep, evaluate};
 use tauscope::math::{Activation, Loss, Shape, Window};
 
 fn batch(rows: usize, parameters: usize) -> Batch {
@@ -80,17 +80,16 @@ fn check_convolution(what: &str, layer: &conv::Layer) {
     let (y, d, gradient) = (nan(device, LANES * above), nan(device, LANES * below), nan(device, LANES * parameters));
     let lane_steps = lane_steps(device);
     let dispatch = |product: Product, [a, b, c]: [&Buffer; 3]| {
-        let (variant, workgroups) = (layer.variant(product), layer.workgroups(product));
-        run(&conv::KERNEL, &variant, &[&lane_steps, a, b, c], &layer.params(product), workgroups);
+        run(layer.call(product, [&lane_steps, a, b, c]));
     };
     dispatch(Product::Forward, [&x_there, &history_there, &y]);
     dispatch(Product::Backward, [&delta_there, &history_there, &d]);
-    match layer.reduction() {
+    let partials = nan(device, LANES * layer.partials());
+    match layer.reduce([&lane_steps, &partials, &gradient]) {
         None => dispatch(Product::Gradient, [&delta_there, &x_there, &gradient]),
-        Some((params, workgroups)) => {
-            let partials = nan(device, LANES * layer.partials());
+        Some(sum) => {
             dispatch(Product::Gradient, [&delta_there, &x_there, &partials]);
-            run(&reduce::KERNEL, &[], &[&lane_steps, &partials, &gradient], &params, workgroups);
+            run(sum);
         }
     }
     let (y, d, gradient) = (lanes_of(&y, above), lanes_of(&d, below), lanes_of(&gradient, parameters));
@@ -149,9 +148,7 @@ fn pooling_agrees_at_every_shape_and_the_first_of_equals_wins() {
         let (x_there, delta_there) = (device.buffer_of("x", &x), device.buffer_of("delta", &delta));
         let (y, d) = (nan(device, LANES * above), nan(device, LANES * below));
         for (pass, result) in [(pool::Pass::Forward, &y), (pool::Pass::Backward, &d)] {
-            let (params, workgroups) = pool.params(pass, LANES, rows);
-            let buffers = [&lane_steps, &x_there, &delta_there, result];
-            run(&pool::KERNEL, &pool.variant(pass), &buffers, &params, workgroups);
+            run(pool.call(pass, LANES, rows, [&lane_steps, &x_there, &delta_there, result]));
         }
         let (y, d) = (lanes_of(&y, above), lanes_of(&d, below));
         for index in BUSY {
@@ -175,9 +172,8 @@ fn a_maximum_hides_no_nan() {
     let pool = Pool { kind: Pooling::Max, input, output: Shape::new(4, 1, 1), window };
     let x: Vec<f32> = (0..16).map(|i| if i % 4 == i / 4 { f32::NAN } else { 1.0 }).collect();
     let (x, y) = (device.buffer_of("x", &x.repeat(LANES)), device.buffer_of("y", &[0.0f32; 4 * LANES]));
-    let (params, workgroups) = pool.params(pool::Pass::Forward, LANES, 1);
     let buffers = [&lane_steps(device), &x, &device.buffer("no delta", 0), &y];
-    run(&pool::KERNEL, &pool.variant(pool::Pass::Forward), &buffers, &params, workgroups);
+    run(pool.call(pool::Pass::Forward, LANES, 1, buffers));
     assert!(lanes_of(&y, 4)[0].iter().all(|y| y.is_nan()));
 }
 
@@ -204,7 +200,7 @@ fn norms_agree_and_keep_running_statistics() {
             norm: Norm { over, shape },
             weight: 2,
             statistics,
-            freshens: true,
+            updates_statistics: true,
         };
         let (elements, parameters) = (rows * shape.elements(), layer.batch.parameters);
         // Far from 0, where a variance by differences of squares would be noise.
@@ -225,7 +221,7 @@ fn norms_agree_and_keep_running_statistics() {
             (norm::Pass::Gradient, &gradient),
         ] {
             let buffers = [&lane_steps, &history_there, &x_there, &delta_there, &moments, &running_there, output];
-            run(&norm::KERNEL, &layer.variant(pass), &buffers, &layer.params(), layer.workgroups(pass));
+            run(layer.call(pass, buffers));
         }
         let [y, evaluated, below] = [y, evaluated, below].map(|buffer| lanes_of(&buffer, elements));
         let (gradient, fresh) = (lanes_of(&gradient, parameters), lanes_of(&running_there, statistics));
@@ -269,12 +265,11 @@ fn what_is_done_to_numbers_one_by_one_agrees() {
     let lane_steps = lane_steps(device);
     for elements in around(elementwise::WORKGROUP) {
         let (one, other) = (uniform(1, LANES * elements), uniform(2, LANES * elements));
-        let (params, workgroups) = elementwise::params(LANES, elements);
         let check = |operation: Operation, expected: &dyn Fn(f64, f64) -> f64| {
             let sums = operation == Operation::Accumulate;
             let result = if sums { device.buffer_of("other", &other) } else { nan(device, one.len()) };
             let buffers = [&lane_steps, &device.buffer_of("one", &one), &device.buffer_of("other", &other), &result];
-            run(&elementwise::KERNEL, &operation.variant(), &buffers, &params, workgroups);
+            run(elementwise::call(operation, LANES, elements, buffers));
             let found = lanes_of(&result, elements);
             for index in BUSY {
                 let pairs = lane(&one, index).iter().zip(lane(&other, index));
@@ -329,7 +324,7 @@ fn an_evaluation_counts_samples_once_and_the_first_of_equal_outputs() {
             &device.buffer_of("outputs", &outputs),
             &results,
         ];
-        run(&evaluate::KERNEL, &of.variant(), &buffers, &params, [partials as u32, LANES as u32, 1]);
+        run(evaluate::call(of, &params, buffers));
         let results = lanes_of(&results, 2 * partials * 2);
         for index in BUSY {
             for (chunk, counted) in [rows, samples - rows].into_iter().enumerate() {

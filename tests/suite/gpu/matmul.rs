@@ -4,9 +4,9 @@ use super::lanes::*;
 use crate::common::{ACTIVATION_F32, KERNEL_F32, assert_close, gpu};
 use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::Buffer;
-use tauscope::kernels::LaneStep;
 use tauscope::kernels::matmul::{self, Dense, Epilogue};
 use tauscope::kernels::tile::Tile;
+use tauscope::kernels::{Call, LaneStep};
 use tauscope::math::Activation;
 
 /// A dense layer in a flat vector with other parameters before it, between weight and bias, and after them.
@@ -38,7 +38,8 @@ fn product(tile: Tile, epilogue: Epilogue, params: &matmul::Params, buffers: [&B
     let lane_steps = lane_steps(gpu().device());
     let [a, b, c, slope] = buffers;
     let workgroups = tile.workgroups(params.rows, params.columns, params.lanes);
-    run(&matmul::KERNEL, &matmul::variant(tile, epilogue), &[&lane_steps, a, b, c, slope], params, workgroups);
+    let variant = matmul::variant(tile, epilogue);
+    run(Call::new(&matmul::KERNEL, &variant, [&lane_steps, a, b, c, slope], params, workgroups, 0));
 }
 
 fn check_forward(tile: Tile, activation: Option<Activation>, rows: usize, inputs: usize, outputs: usize, shared: bool) {
@@ -181,10 +182,7 @@ fn activate(activation: Activation, arguments: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let lane_steps = device.buffer_of("lane_steps", &[LaneStep { busy: 1, ..LaneStep::default() }; 2]);
     let (a, b) = (device.buffer_of("a", arguments), device.buffer_of("b", &[1.0f32, 0.0]));
     let (c, slope) = (nan(device, rows), nan(device, rows));
-    let (tile, params) = (Tile::for_shape(rows as u32, 1), layer.forward());
-    let workgroups = tile.workgroups(params.rows, params.columns, 1);
-    let variant = matmul::variant(tile, Epilogue::Forward(Some(activation)));
-    run(&matmul::KERNEL, &variant, &[&lane_steps, &a, &b, &c, &slope], &params, workgroups);
+    run(matmul::call(Epilogue::Forward(Some(activation)), &layer.forward(), [&lane_steps, &a, &b, &c, &slope]));
     (read(&c, rows), read(&slope, rows))
 }
 

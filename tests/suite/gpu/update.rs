@@ -136,7 +136,7 @@ fn check_step(kind: RuleKind, parameters: usize) {
     let (s, sums) = (on_device("state", &lanes.state), nan(device, LANES * partials * 4));
     let (g, marks) = (on_device("gradient", &lanes.gradient), on_device("landmarks", &lanes.landmarks));
     let buffers = [&lane_steps(device), &updates(device, &coefficients), &g, &marks, &x, &ring, &s, &sums];
-    run(&step::KERNEL, &[], &buffers, &params, [partials as u32, LANES as u32, 1]);
+    run(step::call(&params, buffers));
 
     let [x, ring, s] =
         [(&x, lanes.server.len()), (&ring, lanes.history.len()), (&s, lanes.state.len())].map(|(b, n)| read(b, n));
@@ -194,7 +194,7 @@ fn check_finish(kind: RuleKind, parameters: usize, extra: bool) {
     let (s, g) = (on_device("state", &lanes.state), on_device("gradient", &lanes.gradient));
     let (marks, anchor) = (on_device("landmarks", &lanes.landmarks), on_device("anchor", &lanes.anchor));
     let buffers = [&lane_steps(device), &updates(device, &coefficients), &ring, &marks, &x, &anchor, &s, &g];
-    run(&finish::KERNEL, &[], &buffers, &params, [LANES as u32, 1, 1]);
+    run(finish::call(&params, buffers));
 
     let [g, s] = [(&g, lanes.gradient.len()), (&s, lanes.state.len())].map(|(b, n)| read(b, n));
     for index in BUSY {
@@ -233,10 +233,8 @@ fn start_fills_every_slot_and_forgets_what_was_there() {
         let [server, history, state] = lengths.map(|length| nan(device, length));
         let (lane_steps, starts_there) =
             (device.buffer_of("lane_steps", &lane_steps), device.buffer_of("starts", &starts));
-        let groups = parameters.div_ceil(start::WORKGROUP) as u32;
-        let pipeline = device.pipeline(&start::KERNEL, &[]);
         let buffers = [&lane_steps, &starts_there, &server, &history, &state];
-        device.run(&[device.dispatch(&pipeline, &buffers, &params, [groups, LANES as u32, 1])], 1);
+        device.run(&[device.bind(start::call(&params, LANES, buffers))], 1);
 
         let seen = [(server, lengths[0]), (history, lengths[1]), (state, lengths[2])];
         let [server, history, state] = seen.map(|(buffer, length)| read(&buffer, length));
@@ -274,10 +272,8 @@ fn renew_copies_to_the_bit_and_scales_about_the_minimum() {
             lane_steps[target] = LaneStep { busy: 1, read: source as u32, ..LaneStep::default() };
             let lane_steps = device.buffer_of("lane_steps", &lane_steps);
             let factors = on_device("factors", &[factor; LANES]);
-            let groups = parameters.div_ceil(renew::WORKGROUP) as u32;
-            let pipeline = device.pipeline(&renew::KERNEL, &[]);
             let buffers = [&lane_steps, &factors, &marks, &x, &ring, &s];
-            device.run(&[device.dispatch(&pipeline, &buffers, &params, [groups, LANES as u32, 1])], 1);
+            device.run(&[device.bind(renew::call(&params, LANES, buffers))], 1);
 
             let seen = [(&x, lanes.server.len()), (&ring, lanes.history.len()), (&s, lanes.state.len())];
             let seen = seen.map(|(buffer, length)| read(buffer, length));

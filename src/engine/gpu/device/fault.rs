@@ -47,7 +47,8 @@ impl Fault {
         fault
     }
 
-    fn keep(&self, error: EngineError) {
+    /// Keeps a failure until it is asked for.
+    pub fn keep(&self, error: EngineError) {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
 

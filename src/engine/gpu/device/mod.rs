@@ -1,69 +1,38 @@
-//! Adapters and devices: which one is taken, what it can do, and how its failures are told.
+//! Devices: what an adapter can do once it is open, and how its failures are reported.
+//!
+//! - `adapter`: which adapters there are, and which one is taken
+//! - `pipeline`: pipelines and dispatches of kernels; `cache` keeps the pipelines for the next run
+//! - `fault`: failures, kept until they are asked for, and submits that hang
+//! - `timing`: how long dispatches take
 
+mod adapter;
 mod cache;
 mod fault;
 mod pipeline;
 mod timing;
 
+pub use adapter::{AdapterChoice, AdapterReport, IMMEDIATES, adapters};
+pub use cache::directory as cache_directory;
 pub(super) use fault::Submission;
-pub use pipeline::{Dispatch, Pipeline};
+pub use pipeline::Dispatch;
 
-use crate::engine::gpu::plan::Paths;
-use crate::engine::gpu::plan::{Bounds, MOST_SOFTWARE_WORK, MOST_WORK};
 use crate::engine::{EngineError, EngineInfo};
-use crate::kernels::{self, fused::MOST_TURNS};
+use crate::kernels::fused::MOST_ITERATIONS;
+use adapter::{FEATURES, choose, driver, is_software, missing};
 use bytemuck::Pod;
 use cache::PipelineCache;
 use fault::{Fault, Watchdog};
 use pipeline::Pipelines;
-use serde::Serialize;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use wgpu::{BufferUsages, DeviceType};
+use wgpu::BufferUsages;
 
 pub use wgpu::{Buffer, Limits};
 
-/// What the kernels cannot do without: their parameters are immediates.
-const FEATURES: wgpu::Features = wgpu::Features::IMMEDIATES;
-
 /// What is used where the adapter has it: its own clock, for benchmarks, and what its driver made of the shaders before.
 const WELCOME: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::PIPELINE_CACHE);
-
-/// Bytes of immediates that every Vulkan, Metal and DirectX 12 adapter has; no kernel takes more.
-pub const IMMEDIATES: u32 = 128;
-
-/// Which adapter to take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdapterChoice {
-    /// A hardware GPU, discrete before integrated before virtual; never a software adapter.
-    Hardware,
-    /// The same, but rather a software adapter than none.
-    Any,
-    /// The first whose name contains this text, whatever its case; a software adapter too.
-    Named(String),
-}
-
-impl AdapterChoice {
-    fn admits(&self, info: &wgpu::AdapterInfo) -> bool {
-        match self {
-            Self::Hardware => info.device_type != DeviceType::Cpu,
-            Self::Any => true,
-            Self::Named(part) => info.name.to_lowercase().contains(&part.to_lowercase()),
-        }
-    }
-}
-
-impl std::fmt::Display for AdapterChoice {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Hardware => formatter.write_str("hardware GPU"),
-            Self::Any => formatter.write_str("adapter"),
-            Self::Named(part) => write!(formatter, "adapter whose name contains '{part}'"),
-        }
-    }
-}
 
 /// Whether shaders check every index before they use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
@@ -82,155 +51,22 @@ impl Default for Checks {
     }
 }
 
-/// How a device is opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    pub checks: Checks,
-    /// The directory of the pipeline cache; none where nothing is kept.
-    pub cache: Option<PathBuf>,
-    /// How waves may make their steps.
-    pub paths: Paths,
-    /// Floating-point operations that the first submit may hold, instead of what suits the kind of device: with a small
-    /// number tests see steps cut into several submits without a network that is slow to compute.
-    pub first_submit: Option<u64>,
+/// What a device holds a wave to.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds<'a> {
+    pub limits: &'a Limits,
+    /// Loop iterations of one invocation in one dispatch, where there is a limit ([`MOST_ITERATIONS`]).
+    pub iterations: usize,
+    /// Floating-point operations in the first submit.
+    pub work: u64,
 }
 
-impl Default for Options {
-    /// With the cache where the environment says.
-    fn default() -> Self {
-        Self { checks: Checks::default(), cache: cache::directory(), paths: Paths::default(), first_submit: None }
-    }
-}
+/// Floating-point operations in the first submit at most; how fast the device is shows in it. Drivers kill submits that
+/// take seconds; a small integrated GPU needs a tenth of a second for these.
+pub const MOST_WORK: u64 = 40_000_000_000;
 
-/// An adapter as `tauscope devices` lists it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AdapterReport {
-    pub name: String,
-    pub backend: String,
-    pub driver: String,
-    pub device_type: String,
-    /// Whether it has what the engine needs; if not, what is missing.
-    pub missing: Option<String>,
-    /// Largest single buffer that a kernel can see, bytes.
-    pub max_storage_buffer_binding_size: u64,
-    /// Largest buffer, bytes.
-    pub max_buffer_size: u64,
-    pub max_storage_buffers_per_shader_stage: u32,
-    pub max_compute_workgroups_per_dimension: u32,
-    pub max_compute_invocations_per_workgroup: u32,
-    /// Workgroup memory, bytes.
-    pub max_compute_workgroup_storage_size: u32,
-    pub max_immediate_size: u32,
-    pub subgroup_min_size: u32,
-    pub subgroup_max_size: u32,
-    /// Those of wgpu's features that compute kernels can use.
-    pub features: Vec<String>,
-}
-
-impl AdapterReport {
-    /// Whether it is a program on the processor, such as Mesa's lavapipe.
-    pub fn is_software(&self) -> bool {
-        is_software(&self.device_type)
-    }
-}
-
-/// Whether a device of this type, as wgpu names it, is a program on the processor.
-fn is_software(device_type: &str) -> bool {
-    device_type == format!("{:?}", DeviceType::Cpu)
-}
-
-/// Features worth a line in `tauscope devices`: needed, or of use to faster kernels.
-const NOTEWORTHY: [(wgpu::Features, &str); 6] = [
-    (wgpu::Features::IMMEDIATES, "immediates"),
-    (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
-    (wgpu::Features::SUBGROUP, "subgroup"),
-    (wgpu::Features::SHADER_F16, "shader-f16"),
-    (wgpu::Features::SHADER_F64, "shader-f64"),
-    (wgpu::Features::PIPELINE_CACHE, "pipeline-cache"),
-];
-
-/// Every adapter of this machine, best first.
-pub fn adapters() -> Vec<AdapterReport> {
-    enumerate().iter().map(report).collect()
-}
-
-/// Vulkan, Metal and DirectX 12: OpenGL has neither immediates nor the storage buffers that the kernels need.
-fn enumerate() -> Vec<wgpu::Adapter> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends: wgpu::Backends::PRIMARY,
-        ..wgpu::InstanceDescriptor::new_without_display_handle()
-    });
-    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
-    adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
-        DeviceType::DiscreteGpu => 0,
-        DeviceType::IntegratedGpu => 1,
-        DeviceType::VirtualGpu => 2,
-        DeviceType::Other => 3,
-        DeviceType::Cpu => 4,
-    });
-    adapters
-}
-
-fn report(adapter: &wgpu::Adapter) -> AdapterReport {
-    let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
-    AdapterReport {
-        driver: driver(&info),
-        missing: missing(adapter),
-        name: info.name,
-        backend: format!("{:?}", info.backend),
-        device_type: format!("{:?}", info.device_type),
-        max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
-        max_buffer_size: limits.max_buffer_size,
-        max_storage_buffers_per_shader_stage: limits.max_storage_buffers_per_shader_stage,
-        max_compute_workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
-        max_compute_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
-        max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
-        max_immediate_size: limits.max_immediate_size,
-        subgroup_min_size: info.subgroup_min_size,
-        subgroup_max_size: info.subgroup_max_size,
-        features: NOTEWORTHY
-            .iter()
-            .filter(|(feature, _)| features.contains(*feature))
-            .map(|(_, name)| (*name).into())
-            .collect(),
-    }
-}
-
-fn driver(info: &wgpu::AdapterInfo) -> String {
-    format!("{} {}", info.driver, info.driver_info).trim().into()
-}
-
-/// What the engine needs and the adapter lacks.
-fn missing(adapter: &wgpu::Adapter) -> Option<String> {
-    if !adapter.features().contains(FEATURES) {
-        return Some("immediates".into());
-    }
-    let limits = adapter.limits();
-    // Without the fused step, which a plan does without where it cannot be had.
-    let indispensable = kernels::ALL.iter().filter(|kernel| kernel.name != kernels::fused::KERNEL.name);
-    let buffers = indispensable.map(|kernel| kernel.bindings.len() as u32).max().unwrap_or(0);
-    let needed = [
-        ("bytes of immediates", IMMEDIATES, limits.max_immediate_size),
-        ("storage buffers per kernel", buffers, limits.max_storage_buffers_per_shader_stage),
-    ];
-    let short = needed.into_iter().find(|(_, needed, there)| there < needed);
-    short.map(|(what, needed, there)| format!("{needed} {what}: it has {there}"))
-}
-
-fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter, EngineError> {
-    let all = enumerate();
-    let listed = all.iter().map(|adapter| {
-        let info = adapter.get_info();
-        format!("'{}' ({:?})", info.name, info.device_type)
-    });
-    let there_are = match listed.collect::<Vec<_>>().join(", ") {
-        list if list.is_empty() => "this machine has no adapter at all (Vulkan, Metal or DirectX 12)".into(),
-        list => format!("this machine has {list}"),
-    };
-    all.into_iter()
-        .find(|adapter| choice.admits(&adapter.get_info()))
-        .ok_or_else(|| EngineError::Unavailable(format!("no {choice}: {there_are}")))
-}
+/// The same on a software adapter, which does a few thousand million of them in a second.
+pub const MOST_SOFTWARE_WORK: u64 = 1_000_000_000;
 
 /// An open device with its queue. Clones share it.
 #[derive(Clone, Debug)]
@@ -250,8 +86,13 @@ pub struct Device {
 
 impl Device {
     /// # Errors
-    /// As [`super::Gpu::open`].
-    pub fn open(choice: &AdapterChoice, options: &Options) -> Result<Self, EngineError> {
+    /// As [`super::Gpu::open`]. The arguments are those of [`super::Options`].
+    pub fn open(
+        choice: &AdapterChoice,
+        checks: Checks,
+        cache: Option<&Path>,
+        first_submit: Option<u64>,
+    ) -> Result<Self, EngineError> {
         let adapter = choose(choice)?;
         let info = adapter.get_info();
         if let Some(missing) = missing(&adapter) {
@@ -267,9 +108,8 @@ impl Device {
         .map_err(|error| EngineError::Unavailable(format!("adapter '{}' cannot be opened: {error}", info.name)))?;
 
         let fault = Fault::listen(&handle);
-        let cache = options.cache.as_deref().and_then(|directory| PipelineCache::open(&handle, &info, directory));
+        let cache = cache.and_then(|directory| PipelineCache::open(&handle, &info, directory));
         let cache = cache.map(Arc::new);
-        let Options { checks, .. } = *options;
         let info = EngineInfo {
             engine: "gpu".into(),
             driver: driver(&info),
@@ -280,7 +120,6 @@ impl Device {
             checks: <&str>::from(checks).into(),
         };
         let (watchdog, pipelines, made) = Default::default();
-        let first_submit = options.first_submit;
         Ok(Self { handle, queue, info, checks, limits, first_submit, fault, watchdog, pipelines, cache, made })
     }
 
@@ -294,8 +133,9 @@ impl Device {
 
     /// What plans must keep to. Mesa's software rasteriser ends loops that turn too often; no hardware is known to.
     pub(super) fn bounds(&self) -> Bounds<'_> {
-        let (turns, work) = if self.is_software() { (MOST_TURNS, MOST_SOFTWARE_WORK) } else { (usize::MAX, MOST_WORK) };
-        Bounds { limits: &self.limits, turns, work: self.first_submit.unwrap_or(work) }
+        let (iterations, work) =
+            if self.is_software() { (MOST_ITERATIONS, MOST_SOFTWARE_WORK) } else { (usize::MAX, MOST_WORK) };
+        Bounds { limits: &self.limits, iterations, work: self.first_submit.unwrap_or(work) }
     }
 
     /// Whether it is a program on the processor.

@@ -1,7 +1,8 @@
 //! Pipelines and dispatches: how a [`Kernel`] reaches a device.
 
 use super::{Buffer, Checks, Device};
-use crate::kernels::{Access, Kernel};
+use crate::engine::EngineError;
+use crate::kernels::{Access, Call, Constant, Kernel, Source};
 use bytemuck::Pod;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,7 +11,6 @@ use std::sync::PoisonError;
 /// One variant of a kernel, compiled.
 #[derive(Clone, Debug)]
 pub struct Pipeline {
-    kernel: &'static Kernel,
     pipeline: wgpu::ComputePipeline,
     bindings: wgpu::BindGroupLayout,
 }
@@ -42,15 +42,14 @@ impl Dispatch {
 pub type Pipelines = HashMap<(&'static str, Vec<(&'static str, u64)>), Pipeline>;
 
 impl Device {
-    /// The variant of `kernel` that `variant` describes, compiled at its first use. Failures surface at the next
-    /// [`Device::check`].
-    pub fn pipeline(&self, kernel: &'static Kernel, variant: &[(&'static str, f64)]) -> Pipeline {
+    /// The variant of `kernel` that `variant` describes, compiled at its first use.
+    fn pipeline(&self, kernel: &'static Kernel, variant: &[Constant]) -> Pipeline {
         let key = (kernel.name, variant.iter().map(|(name, value)| (*name, value.to_bits())).collect());
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         pipelines.entry(key).or_insert_with(|| self.compile(kernel, variant)).clone()
     }
 
-    fn compile(&self, kernel: &'static Kernel, variant: &[(&'static str, f64)]) -> Pipeline {
+    fn compile(&self, kernel: &'static Kernel, variant: &[Constant]) -> Pipeline {
         let entries: Vec<_> = kernel
             .bindings
             .iter()
@@ -74,8 +73,8 @@ impl Device {
             bind_group_layouts: &[Some(&bindings)],
             immediate_size: kernel.immediates() as u32,
         });
-        let source = wgpu::ShaderSource::Wgsl(kernel.unrolled(variant).into());
-        let module = self.module(wgpu::ShaderModuleDescriptor { label, source });
+        let source = kernel.source(variant);
+        let module = self.module(kernel.name, &source);
         let pipeline = self.handle.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label,
             layout: Some(&layout),
@@ -88,11 +87,26 @@ impl Device {
             },
             cache: self.cache.as_ref().map(|cache| &cache.cache),
         });
-        Pipeline { kernel, pipeline, bindings }
+        Pipeline { pipeline, bindings }
     }
 
-    /// naga validates a shader however it is checked.
-    fn module(&self, descriptor: wgpu::ShaderModuleDescriptor) -> wgpu::ShaderModule {
+    /// naga validates a shader however it is checked. Where it is not valid, the failure has its joined text.
+    fn module(&self, name: &'static str, source: &Source) -> wgpu::ShaderModule {
+        let text = wgpu::ShaderSource::Wgsl(source.text().into());
+        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: text };
+        let scope = self.handle.push_error_scope(wgpu::ErrorFilter::Validation);
+        let module = self.checked_module(descriptor);
+        if let Some(error) = pollster::block_on(scope.pop()) {
+            let info = pollster::block_on(module.get_compilation_info());
+            let place = info.messages.iter().find_map(|message| message.location);
+            let place = place.map_or_else(|| "its text".into(), |place| source.origin(place.line_number as usize));
+            let message = format!("the shader '{name}' does not compile: {place}: {error}\n{}", source.listing());
+            self.fault.keep(EngineError::Device(message));
+        }
+        module
+    }
+
+    fn checked_module(&self, descriptor: wgpu::ShaderModuleDescriptor) -> wgpu::ShaderModule {
         match self.checks {
             Checks::Bounds => self.handle.create_shader_module(descriptor),
             // SAFETY: the shaders are this program's own. Their loops end at a bound that no round changes, they divide by
@@ -110,26 +124,10 @@ impl Device {
         self.cache.iter().for_each(|cache| cache.save());
     }
 
-    /// Binds `buffers`, in the order of the kernel's bindings. `params` is the kernel's `Params`.
-    pub fn dispatch<P: Pod>(
-        &self,
-        pipeline: &Pipeline,
-        buffers: &[&Buffer],
-        params: &P,
-        workgroups: [u32; 3],
-    ) -> Dispatch {
-        self.bind(pipeline, buffers, bytemuck::bytes_of(params).to_vec(), workgroups)
-    }
-
-    /// The same with the bytes of the parameters.
-    pub(in crate::engine::gpu) fn bind(
-        &self,
-        pipeline: &Pipeline,
-        buffers: &[&Buffer],
-        params: Vec<u8>,
-        workgroups: [u32; 3],
-    ) -> Dispatch {
-        let Pipeline { kernel, pipeline, bindings } = pipeline;
+    /// Makes a call's pipeline and binds its buffers. Failures are reported by the next [`Device::check`].
+    pub fn bind(&self, call: Call<&Buffer>) -> Dispatch {
+        let Call { kernel, variant, buffers, params, workgroups, .. } = call;
+        let Pipeline { pipeline, bindings } = self.pipeline(kernel, &variant);
         assert_eq!(params.len(), kernel.immediates(), "parameters of {}", kernel.name);
         assert_eq!(buffers.len(), kernel.bindings.len(), "buffers of {}", kernel.name);
         let entries: Vec<_> = buffers
@@ -137,9 +135,9 @@ impl Device {
             .zip(0..)
             .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
             .collect();
-        let descriptor = wgpu::BindGroupDescriptor { label: Some(kernel.name), layout: bindings, entries: &entries };
+        let descriptor = wgpu::BindGroupDescriptor { label: Some(kernel.name), layout: &bindings, entries: &entries };
         let buffers = self.handle.create_bind_group(&descriptor);
-        Dispatch { kernel: kernel.name, pipeline: pipeline.clone(), buffers, params, workgroups }
+        Dispatch { kernel: kernel.name, pipeline, buffers, params, workgroups }
     }
 
     /// The same dispatch with other parameters.

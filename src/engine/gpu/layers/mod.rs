@@ -1,81 +1,65 @@
-//! The dispatches of a graph's layers, before there is a device: every layer says which kernels ([`crate::layer`]), here they
-//! get their buffers and their order.
+//! The kernels of a graph's layers: every layer says which it calls ([`crate::layer`]); here the calls get their order and
+//! their buffers. It knows no device.
 //!
-//! Not here: what comes before and behind a pass (`gradient`, `evaluation`), nor how lanes move ([`crate::kernels::step`]).
+//! Not here: what comes before and after a pass (`steps`), nor the update of the weights ([`crate::kernels::step`]).
 
-mod tape;
+mod graph_buffers;
 
-use crate::engine::gpu::device::{Buffer, Device, Dispatch};
 use crate::kernels::Batch;
 use crate::kernels::elementwise::Operation;
-use crate::layer::device::{BufferRole, DeviceCall, DeviceNode, Purpose};
+use crate::layer::device::{BufferRole, DeviceCall, DeviceNode, Purpose, elementwise};
 use crate::layer::traits::Compute;
 use crate::model::Model;
 use crate::model::graph::{Graph, Node};
-use std::collections::HashMap;
-use tape::{Move, Tape};
-
-/// Binds a call to buffers.
-pub fn dispatch(call: DeviceCall, device: &Device, buffers: &HashMap<BufferRole, Buffer>) -> Dispatch {
-    let pipeline = device.pipeline(call.kernel, &call.variant);
-    let roles = std::iter::once(BufferRole::LaneSteps).chain(call.buffers);
-    let buffers: Vec<&Buffer> = roles.map(|role| &buffers[&role]).collect();
-    device.bind(&pipeline, &buffers, call.params, call.workgroups)
-}
+use graph_buffers::{Backward, GraphBuffers};
 
 /// A pass through a model: every layer of all lanes at once.
 pub struct Pass<'a> {
     graph: &'a Graph,
     /// Running statistics of a lane.
     statistics: usize,
-    tape: Tape,
+    buffers: GraphBuffers,
     pub batch: Batch,
     purpose: Purpose<'a>,
 }
 
 impl<'a> Pass<'a> {
     pub fn new(model: &'a Model, batch: Batch, purpose: Purpose<'a>) -> Self {
-        let tape = match purpose {
-            Purpose::Training { .. } => Tape::of_training(&model.graph),
-            Purpose::Evaluation(_) => Tape::of_evaluation(&model.graph),
+        let buffers = match purpose {
+            Purpose::Training { .. } => GraphBuffers::for_training(&model.graph),
+            Purpose::Evaluation(_) => GraphBuffers::for_evaluation(&model.graph),
         };
-        Self { graph: &model.graph, statistics: model.statistics(), tape, batch, purpose }
+        Self { graph: &model.graph, statistics: model.statistics(), buffers, batch, purpose }
     }
 
-    /// Its own buffers: names for messages, and 32-bit words of a lane.
-    pub fn buffers(&self) -> Vec<(BufferRole, &'static str, usize)> {
-        let values = self.tape.buffers.iter().enumerate();
+    /// Its own buffers, and the 32-bit words that one lane takes in each.
+    pub fn buffers(&self) -> Vec<(BufferRole, usize)> {
+        let values = self.buffers.sizes.iter().enumerate();
         let mut buffers: Vec<_> =
-            values.map(|(buffer, numbers)| (BufferRole::Value(buffer), "values", self.batch.rows * numbers)).collect();
+            values.map(|(buffer, numbers)| (BufferRole::Value(buffer), self.batch.rows * numbers)).collect();
         if let Purpose::Training { .. } = self.purpose {
             let nodes = || (0..self.graph.nodes.len()).map(|index| (self.graph.nodes[index].op, self.node(index)));
             let scratch = nodes().map(|(op, node)| op.device_scratch(&node)).max();
-            buffers.push((BufferRole::Scratch, "scratch", scratch.unwrap_or(0)));
-            let kept = nodes().map(|(op, node)| (node.kept, "kept", op.device_keeps(&node)));
-            buffers.extend(kept.filter(|(_, _, words)| *words > 0));
+            buffers.push((BufferRole::Scratch, scratch.unwrap_or(0)));
+            let kept = nodes().map(|(op, node)| (node.kept, op.device_keeps(&node)));
+            buffers.extend(kept.filter(|(_, words)| *words > 0));
         }
+        buffers.extend([(BufferRole::Unread, 0), (BufferRole::Unwritten, 0)]);
         buffers
     }
 
-    /// Those buffers on a device, and stand-ins for what is neither read nor written.
-    pub fn allocate(&self, device: &Device) -> HashMap<BufferRole, Buffer> {
-        let own = self.buffers().into_iter().map(|(role, name, words)| {
-            (role, device.buffer(name, (self.batch.lanes * words * size_of::<f32>()) as u64))
-        });
-        let unused = [BufferRole::Unread, BufferRole::Unwritten].map(|role| (role, device.buffer("unused", 0)));
-        own.chain(unused).collect()
-    }
-
+    /// The buffer of the samples.
     pub fn inputs(&self) -> BufferRole {
         self.value(0)
     }
 
+    /// The buffer of the outputs, and of their delta in training.
     pub fn outputs(&self) -> BufferRole {
         self.value(self.graph.nodes.len())
     }
 
     fn value(&self, value: usize) -> BufferRole {
-        BufferRole::Value(self.tape.values[value])
+        BufferRole::Value(self.buffers.values[value])
     }
 
     fn node(&self, index: usize) -> DeviceNode<'a> {
@@ -104,23 +88,22 @@ impl<'a> Pass<'a> {
 
     /// From the outputs' delta to the gradient.
     pub fn backward(&self) -> Vec<DeviceCall> {
-        self.tape.moves.iter().flat_map(|it| self.back(it)).collect()
+        self.buffers.backward.iter().flat_map(|operation| self.back(operation)).collect()
     }
 
-    fn back(&self, it: &Move) -> Vec<DeviceCall> {
+    fn back(&self, operation: &Backward) -> Vec<DeviceCall> {
         let op = |node: usize| self.graph.nodes[node].op;
-        let sum = |operation, value, buffers| {
-            vec![DeviceCall::elementwise(operation, self.batch, self.graph.shape(value), buffers)]
-        };
-        match *it {
-            Move::Gradient { node, delta } => op(node).device_gradient(&self.node(node), BufferRole::Value(delta)),
-            Move::Backward { node, delta, below } => {
+        let sum =
+            |operation, value, buffers| vec![elementwise(operation, self.batch, self.graph.shape(value), buffers)];
+        match *operation {
+            Backward::Gradient { node, delta } => op(node).device_gradient(&self.node(node), BufferRole::Value(delta)),
+            Backward::Input { node, delta, below } => {
                 op(node).device_backward(&self.node(node), BufferRole::Value(delta), BufferRole::Value(below))
             }
-            Move::Add { value, one, other, sum: to } => {
+            Backward::Add { value, one, other, sum: to } => {
                 sum(Operation::Add, value, [one, other, to].map(BufferRole::Value))
             }
-            Move::Accumulate { value, more, sum: to } => {
+            Backward::Accumulate { value, more, sum: to } => {
                 let buffers = [BufferRole::Value(more), BufferRole::Unread, BufferRole::Value(to)];
                 sum(Operation::Accumulate, value, buffers)
             }

@@ -1,72 +1,68 @@
-//! The fused path: one workgroup per lane makes many whole steps in one dispatch. It serves networks that fit a workgroup.
+//! The fused path: one workgroup per lane makes many whole steps in one dispatch. It serves perceptrons that fit a workgroup.
 
-use super::Workspace;
-use super::samples::Samples;
-use crate::engine::gpu::device::Device;
-use crate::engine::gpu::device::Dispatch;
-use crate::engine::gpu::plan;
-use crate::kernels::fused::{self, KERNEL, Params, Shape};
+use super::buffers::Name;
+use super::path::{FUSED, Path};
+use super::{Call, WaveLayout};
+use crate::engine::Part;
+use crate::kernels::fused::{Params, Shape};
 use crate::kernels::packing::quads;
-use crate::problem::Network;
+use crate::kernels::perceptron::Perceptron;
+use crate::math::Loss;
 
-/// The dispatch, but for the number of its steps.
+/// The kernel's call, but for the number of its steps.
 pub struct Fused {
-    dispatch: Dispatch,
+    shape: Shape,
+    model: Perceptron,
+    loss: Loss,
     params: Params,
 }
 
 impl Fused {
-    pub fn new(wave: &Workspace, network: &Network, shape: &Shape) -> Self {
-        let Workspace { device, spec, plan, .. } = wave;
-        let data = &network.data;
-        let model = network.model.perceptron().expect("the fused path is a perceptron's");
-        let rows = plan::rows(network, spec);
-        let parameters = plan.parameters / 4;
+    /// None where the wave takes another path.
+    pub fn of(layout: &WaveLayout) -> Option<Self> {
+        let (Path::Fused(shape), Some(network)) = (layout.sizes.path, layout.network()) else { return None };
+        let WaveLayout { spec, sizes, lanes, .. } = *layout;
+        let model = network.model.perceptron().expect(FUSED);
+        let [history_stride, state_stride, second_offset] = layout.strides(4);
         let params = Params {
             step: 0,
-            lanes: wave.lanes(),
+            lanes: lanes as u32,
             steps: 0,
-            rows: rows as u32,
+            rows: sizes.rows as u32,
             minibatch: u32::from(spec.batch.is_some()),
-            features: quads(data.features()) as u32,
-            classes: data.classes as u32,
+            features: quads(network.data.features()) as u32,
+            classes: network.data.classes as u32,
             layers: model.layers.len() as u32,
-            parameters: parameters as u32,
-            history_stride: (spec.needs.slots * parameters) as u32,
-            state_stride: (spec.needs.memories() * parameters) as u32,
-            second_offset: (spec.needs.velocities() * parameters) as u32,
-            scale: 1.0 / rows as f32,
+            parameters: (sizes.parameters / 4) as u32,
+            history_stride,
+            state_stride,
+            second_offset,
+            scale: 1.0 / sizes.rows as f32,
             weight_decay: network.weight_decay as f32,
         };
-        let Samples { inputs, labels, .. } = wave.samples();
-        let layers: Vec<fused::Layer> = shape.layers(model);
-        let layers = device.buffer_of("layers", &layers);
-        let anchor = wave.per_lane("anchor", if spec.needs.centred { plan.parameters } else { 0 });
-        let Workspace { lane_steps, updates, order, landmarks, server, history, state, observations, .. } = wave;
+        Some(Self { shape, model: model.clone(), loss: network.loss, params })
+    }
+
+    /// Parameters for the first `steps` steps of the wave's tables.
+    pub fn params(&self, steps: usize) -> Params {
+        Params { steps: steps as u32, ..self.params }
+    }
+
+    pub fn call(&self, steps: usize) -> Call {
         let buffers = [
-            lane_steps,
-            updates,
-            order,
-            inputs,
-            labels,
-            &layers,
-            landmarks,
-            server,
-            history,
-            state,
-            &anchor,
-            observations,
+            Name::LaneSteps,
+            Name::Updates,
+            Name::Order,
+            Name::Data(Part::Train),
+            Name::Labels(Part::Train),
+            Name::Layers,
+            Name::Landmarks,
+            Name::Server,
+            Name::History,
+            Name::State,
+            Name::MinimumGradient,
+            Name::Observations,
         ];
-        let pipeline = device.pipeline(&KERNEL, &shape.variant(model.activation, network.loss));
-        Self { dispatch: device.dispatch(&pipeline, &buffers, &params, [wave.lanes(), 1, 1]), params }
-    }
-
-    /// The first `steps` steps of the wave's tables.
-    pub fn dispatch(&self, device: &Device, steps: usize) -> Dispatch {
-        device.with_params(&self.dispatch, &Params { steps: steps as u32, ..self.params })
-    }
-
-    pub fn kernel(&self) -> &'static str {
-        self.dispatch.kernel
+        self.shape.call(&self.model, self.loss, &self.params(steps), buffers)
     }
 }

@@ -1,46 +1,42 @@
 //! The layered path: a step of all lanes is a dispatch for every product, and some more. It serves every problem of any size.
 
-use super::Workspace;
-use super::gradient::Gradient;
-use crate::engine::gpu::device::Dispatch;
-use crate::kernels::{grid, observe, step};
+use super::buffers::Name;
+use super::{Call, WaveLayout, gradient};
+use crate::kernels::{observe, step};
 
-/// One step of the whole wave.
-pub fn dispatches(wave: &Workspace) -> Vec<Dispatch> {
-    let Workspace { device, spec, plan, .. } = wave;
-    let gradient = wave.per_lane("gradient", plan.parameters);
-    let loss_partials = wave.per_lane("loss_partials", plan.loss_partials);
-    let moment_partials = wave.per_lane("moment_partials", 4 * plan.moment_partials);
-
-    let mut dispatches = Gradient { wave, gradient: &gradient, loss_partials: &loss_partials }.dispatches();
+/// The calls of one step of the whole wave.
+pub fn calls(layout: &WaveLayout) -> Vec<Call> {
+    let WaveLayout { spec, sizes, lanes, .. } = *layout;
+    let [history_stride, state_stride, second_offset] = layout.strides(1);
+    let mut calls = gradient::calls(layout);
     let update = step::Params {
         step: 0,
-        lanes: wave.lanes(),
-        parameters: plan.parameters as u32,
-        history_stride: (spec.needs.slots * plan.parameters) as u32,
-        state_stride: (spec.needs.memories() * plan.parameters) as u32,
-        second_offset: (spec.needs.velocities() * plan.parameters) as u32,
-        partials: plan.moment_partials as u32,
+        lanes: lanes as u32,
+        parameters: sizes.parameters as u32,
+        history_stride,
+        state_stride,
+        second_offset,
+        partials: sizes.moment_partials as u32,
     };
-    let Workspace { lane_steps, updates, landmarks, server, history, state, observations, .. } = wave;
-    dispatches.push(device.dispatch(
-        &device.pipeline(&step::KERNEL, &[]),
-        &[lane_steps, updates, &gradient, landmarks, server, history, state, &moment_partials],
-        &update,
-        grid(plan.moment_partials, spec.lanes),
-    ));
-    let seen = observe::Params {
+    let buffers = [
+        Name::LaneSteps,
+        Name::Updates,
+        Name::Gradient,
+        Name::Landmarks,
+        Name::Server,
+        Name::History,
+        Name::State,
+        Name::MomentPartials,
+    ];
+    calls.push(step::call(&update, buffers));
+    let sums = observe::Params {
         step: 0,
-        lanes: wave.lanes(),
-        loss_partials: plan.loss_partials as u32,
-        moment_partials: plan.moment_partials as u32,
+        lanes: lanes as u32,
+        loss_partials: sizes.loss_partials as u32,
+        moment_partials: sizes.moment_partials as u32,
         weight_decay: spec.problem.weight_decay() as f32,
     };
-    dispatches.push(device.dispatch(
-        &device.pipeline(&observe::KERNEL, &[]),
-        &[lane_steps, &loss_partials, &moment_partials, observations],
-        &seen,
-        [wave.lanes(), 1, 1],
-    ));
-    dispatches
+    let buffers = [Name::LaneSteps, Name::LossPartials, Name::MomentPartials, Name::Observations];
+    calls.push(observe::call(&sums, buffers));
+    calls
 }

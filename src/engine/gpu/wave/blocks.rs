@@ -1,23 +1,25 @@
-//! Blocks in flight: what a wave has submitted and its owner has not looked at yet. The observations of each are on their
-//! way to the host in a staging buffer of its own, so that the device goes on while they are read.
+//! Blocks in flight: steps that a wave has submitted and whose observations its owner has not collected yet. The
+//! observations of each block come to the host in a staging buffer of its own, so the device works on while they are read.
 //!
 //! Not here: which steps a block has ([`crate::sweep`]), nor what is submitted for them (`wave`).
 
-use super::pace::Pace;
+use super::submit_size::SubmitSize;
 use crate::engine::gpu::device::Submission;
 use crate::engine::gpu::device::{Buffer, Device};
+use crate::engine::gpu::steps::WaveLayout;
+use crate::engine::gpu::steps::buffers::{OBSERVATION, WORD, staging};
 use crate::engine::{EngineError, Observation, Observations};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Blocks that a device is given beside the one that is looked at: while the host works, it always has one.
+/// Blocks in flight beside the one whose observations the host reads: so the device always has work.
 const AHEAD: usize = 1;
 
 /// Bytes of one observation.
-pub const OBSERVATION: u64 = size_of::<[f32; 4]>() as u64;
+const OBSERVATION_BYTES: u64 = OBSERVATION as u64 * WORD;
 
-/// Steps of some lanes on their way.
+/// Steps of some lanes in flight.
 pub struct Block {
     steps: usize,
     /// lanes: those that make the steps.
@@ -42,39 +44,40 @@ impl Block {
     }
 }
 
-/// The blocks of one wave, oldest first, and their staging buffers, which go round.
+/// The blocks of one wave, oldest first, and their staging buffers, which are used again.
 pub struct Blocks {
     device: Device,
     lanes: usize,
-    /// Steps of a block at most.
-    longest: usize,
-    flying: VecDeque<Block>,
+    /// Bytes of a staging buffer.
+    staging_bytes: u64,
+    in_flight: VecDeque<Block>,
     /// Staging buffers that no block uses.
     spare: Vec<Buffer>,
-    pace: Pace,
+    submit_size: SubmitSize,
 }
 
 impl Blocks {
-    /// Makes as many staging buffers as there are blocks in flight when it pays; more, when there are more.
-    pub fn new(device: &Device, lanes: usize, longest: usize, pace: Pace) -> Self {
-        let (flying, spare) = (VecDeque::new(), Vec::new());
-        let mut blocks = Self { device: device.clone(), lanes, longest, flying, spare, pace };
+    /// Makes as many staging buffers as blocks are worth having in flight; more are made when more are in flight.
+    pub fn new(device: &Device, layout: &WaveLayout, submit_size: SubmitSize) -> Self {
+        let (lanes, staging_bytes) = (layout.lanes, staging(layout).bytes(layout.lanes));
+        let (in_flight, spare) = (VecDeque::new(), Vec::new());
+        let mut blocks = Self { device: device.clone(), lanes, staging_bytes, in_flight, spare, submit_size };
         blocks.spare = (0..=blocks.ahead()).map(|_| blocks.staging()).collect();
         blocks
     }
 
-    /// Blocks worth having in flight beside the one that is looked at. A software adapter is the host itself.
+    /// Blocks worth having in flight beside the one whose observations are read. A software adapter is the host itself.
     pub fn ahead(&self) -> usize {
         if self.device.is_software() { 0 } else { AHEAD }
     }
 
-    /// Steps of the next portion, at most.
-    pub fn pace(&self) -> usize {
-        self.pace.steps()
+    /// Steps of the next submit, at most.
+    pub fn next_submit(&self) -> usize {
+        self.submit_size.steps()
     }
 
     fn staging(&self) -> Buffer {
-        self.device.staging((self.longest * self.lanes) as u64 * OBSERVATION)
+        self.device.staging(self.staging_bytes)
     }
 
     /// A block of `steps` steps of the lanes that are `busy`, of which nothing is submitted yet.
@@ -94,9 +97,9 @@ impl Blocks {
         what: &Arc<str>,
     ) {
         let staging = block.staging.as_ref().expect("a busy block has a staging buffer");
-        let bytes = |steps: usize| (steps * self.lanes) as u64 * OBSERVATION;
+        let bytes = |steps: usize| (steps * self.lanes) as u64 * OBSERVATION_BYTES;
         commands.copy_buffer_to_buffer(source, 0, staging, bytes(done), bytes(steps));
-        let alone = (block.portions.is_empty() && self.flying.is_empty()).then(Instant::now);
+        let alone = (block.portions.is_empty() && self.in_flight.is_empty()).then(Instant::now);
         let submission = self.device.submit(commands.finish(), what);
         block.portions.push(Portion { steps, submission, alone });
     }
@@ -104,9 +107,9 @@ impl Blocks {
     /// Sends the block's observations to the host when they are there.
     pub fn launch(&mut self, block: Block) {
         if let Some(staging) = &block.staging {
-            self.device.map(staging, block.steps * self.lanes * OBSERVATION as usize);
+            self.device.map(staging, block.steps * self.lanes * OBSERVATION_BYTES as usize);
         }
-        self.flying.push_back(block);
+        self.in_flight.push_back(block);
     }
 
     /// The observations of the oldest block, once it is done. There must be one.
@@ -114,13 +117,13 @@ impl Blocks {
     /// # Errors
     /// As [`Device::check`].
     pub fn land(&mut self) -> Result<Observations, EngineError> {
-        let Block { steps, busy, portions, staging } = self.flying.pop_front().expect("a block is in flight");
+        let Block { steps, busy, portions, staging } = self.in_flight.pop_front().expect("a block is in flight");
         let Some(staging) = staging else {
             return Ok(Observations::new(steps, vec![Observation::default(); steps * self.lanes]));
         };
         for Portion { steps, submission, alone } in portions {
             let waited = self.device.wait_for(submission)?;
-            self.pace.learn(steps, alone, waited.then(Instant::now));
+            self.submit_size.learn(steps, alone, waited.then(Instant::now));
         }
         let seen: Vec<[f32; 4]> = self.device.read_mapped(&staging, steps * self.lanes)?;
         self.spare.push(staging);

@@ -3,9 +3,10 @@
 //! Not here: what the host itself knows of a lane ([`super::tables`]).
 
 use crate::engine::gpu::device::{Buffer, Device};
-use crate::engine::gpu::plan::Plan;
+use crate::engine::gpu::steps::WaveLayout;
+use crate::engine::gpu::steps::buffers::{Buffers, Name};
 use crate::engine::lane_state::{StateReader, StateWriter};
-use crate::engine::{EngineError, Needs, StateError, StateShape, WaveSpec};
+use crate::engine::{EngineError, Needs, StateError, StateShape};
 use crate::kernels::packing::Packing;
 
 /// Bytes that are brought to the host or to the device at once, as long as they hold a vector.
@@ -27,11 +28,11 @@ pub struct Resident {
 }
 
 impl Resident {
-    /// `buffers`: server, history, state and statistics of a wave.
-    pub fn new(device: &Device, spec: &WaveSpec, plan: &Plan, buffers: [&Buffer; 4]) -> Self {
-        let [server, history, state, statistics] = buffers.map(Clone::clone);
-        let (packing, parameters, needs) = (plan.packing.clone(), plan.parameters, spec.needs);
-        let statistics_count = spec.problem.fresh_statistics().len();
+    pub fn new(device: &Device, layout: &WaveLayout, buffers: &Buffers) -> Self {
+        let names = [Name::Server, Name::History, Name::State, Name::Statistics];
+        let [server, history, state, statistics] = names.map(|name| buffers[name].clone());
+        let (packing, parameters, needs) = (layout.sizes.packing.clone(), layout.sizes.parameters, layout.spec.needs);
+        let statistics_count = layout.spec.problem.fresh_statistics().len();
         let device = device.clone();
         Self { device, packing, parameters, needs, server, history, state, statistics, statistics_count }
     }

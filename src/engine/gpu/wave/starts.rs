@@ -1,75 +1,49 @@
-//! Where runs start: every distinct start is brought to the device once, and one dispatch gives theirs to all lanes that
-//! began since the last submit.
+//! Where runs start: every distinct start is brought to the device once, and one dispatch puts all lanes that began since the
+//! last submit at their starts.
 
-use crate::engine::WaveSpec;
-use crate::engine::gpu::device::Dispatch;
-use crate::engine::gpu::device::{Buffer, Device};
-use crate::engine::gpu::plan::Plan;
+use crate::engine::gpu::device::{Device, Dispatch};
+use crate::engine::gpu::steps::buffers::{Buffers, FIRST_STARTS, Name};
+use crate::engine::gpu::steps::{Call, WaveLayout};
+use crate::kernels::LaneStep;
 use crate::kernels::packing::Packing;
-use crate::kernels::{LaneStep, grid, start};
 use std::sync::Arc;
-
-/// Distinct starts that there is room for at first: a sweep has two.
-pub const ROOM: usize = 2;
 
 pub struct Starts {
     device: Device,
     packing: Packing,
-    params: start::Params,
-    /// Server, history and state of the wave.
-    targets: [Buffer; 3],
     /// The distinct starts, P each; never more than lanes.
     known: Vec<Arc<Vec<f64>>>,
     /// How many of them the device has.
     resident: usize,
-    /// How many it has room for.
-    room: usize,
-    /// room x P.
-    starts: Buffer,
+    /// How many its buffer holds.
+    capacity: usize,
     /// lanes: those that began since the last submit.
     begun: Vec<LaneStep>,
-    /// The same on the device.
-    lane_steps: Buffer,
+    call: Call,
     dispatch: Dispatch,
 }
 
 impl Starts {
-    /// `targets`: server, history and state of a wave.
-    pub fn new(device: &Device, spec: &WaveSpec, plan: &Plan, targets: [&Buffer; 3]) -> Self {
-        let params = start::Params {
-            step: 0,
-            parameters: plan.parameters as u32,
-            slots: spec.needs.slots as u32,
-            memories: spec.needs.memories() as u32,
-        };
-        let targets = targets.map(Clone::clone);
-        let begun = vec![LaneStep::default(); spec.lanes];
-        let lane_steps = device.buffer_of("starting", &begun);
-        let room = ROOM.min(spec.lanes);
-        let starts = device.buffer("starts", (room * plan.parameters * size_of::<f32>()) as u64);
-        let dispatch = dispatch(device, &params, &lane_steps, &starts, &targets, spec.lanes);
-        let (known, device) = (Vec::new(), device.clone());
+    pub fn new(device: &Device, layout: &WaveLayout, buffers: &Buffers) -> Self {
+        let call = layout.start();
         Self {
-            device,
-            packing: plan.packing.clone(),
-            params,
-            targets,
-            known,
+            device: device.clone(),
+            packing: layout.sizes.packing.clone(),
+            known: Vec::new(),
             resident: 0,
-            room,
-            starts,
-            begun,
-            lane_steps,
-            dispatch,
+            capacity: FIRST_STARTS.min(layout.lanes),
+            begun: vec![LaneStep::default(); layout.lanes],
+            dispatch: buffers.bind(device, call.clone()),
+            call,
         }
     }
 
     /// Notes that `lane` begins at `start`.
-    pub fn begin(&mut self, lane: usize, start: &Arc<Vec<f64>>) {
+    pub fn begin(&mut self, lane: usize, start: &Arc<Vec<f64>>, buffers: &mut Buffers) {
         let known = self.known.iter().position(|known| Arc::ptr_eq(known, start) || known == start);
         let number = known.unwrap_or_else(|| {
             if self.known.len() == self.begun.len() {
-                self.flush();
+                self.flush(buffers);
                 (self.known, self.resident) = (Vec::new(), 0);
             }
             self.known.push(Arc::clone(start));
@@ -78,36 +52,23 @@ impl Starts {
         self.begun[lane] = LaneStep { busy: 1, read: number as u32, ..LaneStep::default() };
     }
 
-    /// Puts every lane that has begun where it starts, before whatever is submitted next.
-    pub fn flush(&mut self) {
+    /// Puts every lane that has begun at its start, before whatever is submitted next.
+    pub fn flush(&mut self, buffers: &mut Buffers) {
         if self.begun.iter().all(|place| place.busy == 0) {
             return;
         }
-        let (parameters, lanes) = (self.params.parameters as usize, self.begun.len());
-        if self.known.len() > self.room {
-            self.room = self.known.len().next_power_of_two().min(lanes);
-            self.starts = self.device.buffer("starts", (self.room * parameters * size_of::<f32>()) as u64);
+        let parameters = self.packing.length();
+        if self.known.len() > self.capacity {
+            self.capacity = self.known.len().next_power_of_two().min(self.begun.len());
+            buffers.grow(&self.device, Name::Starts, (self.capacity * parameters * size_of::<f32>()) as u64);
             self.resident = 0;
-            self.dispatch = dispatch(&self.device, &self.params, &self.lane_steps, &self.starts, &self.targets, lanes);
+            self.dispatch = buffers.bind(&self.device, self.call.clone());
         }
         let new = self.known[self.resident..].iter().flat_map(|start| self.packing.pack(start));
-        self.device.write(&self.starts, self.resident * parameters, &new.collect::<Vec<f32>>());
+        self.device.write(&buffers[Name::Starts], self.resident * parameters, &new.collect::<Vec<f32>>());
         self.resident = self.known.len();
-        self.device.write(&self.lane_steps, 0, &self.begun);
+        self.device.write(&buffers[Name::Starting], 0, &self.begun);
         self.device.run(std::slice::from_ref(&self.dispatch), 1);
         self.begun.fill(LaneStep::default());
     }
-}
-
-fn dispatch(
-    device: &Device,
-    params: &start::Params,
-    lane_steps: &Buffer,
-    starts: &Buffer,
-    [server, history, state]: &[Buffer; 3],
-    lanes: usize,
-) -> Dispatch {
-    let workgroups = grid((params.parameters as usize).div_ceil(start::WORKGROUP), lanes);
-    let pipeline = device.pipeline(&start::KERNEL, &[]);
-    device.dispatch(&pipeline, &[lane_steps, starts, server, history, state], params, workgroups)
 }

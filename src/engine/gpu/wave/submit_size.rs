@@ -1,5 +1,5 @@
-//! How many steps a submit has: as many as take about 0.3 s. Longer ones let the screen of a small machine stand still, and
-//! drivers kill those that take seconds; much shorter ones cost more than they do.
+//! How many steps a submit has: as many as take about 0.3 s. During longer ones the screen of a small machine stands still,
+//! and drivers kill those that take seconds; much shorter ones cost more than they compute.
 //!
 //! It is learnt from the submits before, and no result depends on it.
 
@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 /// What a submit should take.
 const TARGET: Duration = Duration::from_millis(300);
 
-/// The pace of one wave.
+/// Steps per submit of one wave.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub struct SubmitSize {
     most: usize,
     steps: usize,
-    /// When the latest submit was done, if the host was there to see it.
+    /// When the latest submit was done, if the host was waiting for it.
     latest: Option<Instant>,
 }
 
-impl Pace {
+impl SubmitSize {
     /// `first` steps until something is known, and never more than `most`.
     pub fn new(first: usize, most: usize) -> Self {
         Self { most, steps: first, latest: None }
@@ -29,7 +29,7 @@ impl Pace {
     }
 
     /// Learns from a submit of `steps` steps. `alone`: when it was submitted, if nothing was in flight that it had to wait
-    /// for. `done`: when it was done, if the host was waiting for it; else nobody knows.
+    /// for. `done`: when it was done, if the host was waiting for it; otherwise that is not known.
     pub fn learn(&mut self, steps: usize, alone: Option<Instant>, done: Option<Instant>) {
         let begun = alone.or(self.latest);
         self.latest = done;
@@ -51,30 +51,30 @@ mod tests {
     fn submits_shrink_at_once_and_grow_by_doubling() {
         let start = Instant::now();
         let after = |millis| Some(start + Duration::from_millis(millis));
-        let mut pace = Pace::new(8, 40);
-        pace.learn(8, Some(start), after(4_000));
-        assert_eq!(pace.steps(), 1, "half a second a step is more than a submit should take");
-        pace.learn(1, None, after(4_010));
-        assert_eq!(pace.steps(), 2);
-        pace.learn(2, None, after(4_150));
-        assert_eq!(pace.steps(), 4, "70 ms a step");
+        let mut size = SubmitSize::new(8, 40);
+        size.learn(8, Some(start), after(4_000));
+        assert_eq!(size.steps(), 1, "half a second a step is more than a submit should take");
+        size.learn(1, None, after(4_010));
+        assert_eq!(size.steps(), 2);
+        size.learn(2, None, after(4_150));
+        assert_eq!(size.steps(), 4, "70 ms a step");
         for (millis, steps) in [(4_160, 8), (4_161, 16), (4_162, 32), (4_163, 40), (4_163, 40)] {
-            pace.learn(pace.steps(), None, after(millis));
-            assert_eq!(pace.steps(), steps);
+            size.learn(size.steps(), None, after(millis));
+            assert_eq!(size.steps(), steps);
         }
     }
 
     #[test]
-    fn what_nobody_saw_teaches_nothing() {
+    fn a_submit_of_unknown_duration_changes_nothing() {
         let start = Instant::now();
         let after = |seconds| Some(start + Duration::from_secs(seconds));
-        let mut pace = Pace::new(8, 40);
-        pace.learn(8, None, after(10)); // Nobody knows when it began.
-        assert_eq!(pace.steps(), 8);
-        pace.learn(8, None, None); // It was done before the host looked,
-        pace.learn(8, None, after(20)); // so that nobody knows when this began either.
-        assert_eq!(pace.steps(), 8);
-        pace.learn(8, None, after(21));
-        assert_eq!(pace.steps(), 2);
+        let mut size = SubmitSize::new(8, 40);
+        size.learn(8, None, after(10)); // It is not known when it began.
+        assert_eq!(size.steps(), 8);
+        size.learn(8, None, None); // It was done before the host waited,
+        size.learn(8, None, after(20)); // so it is not known when this began either.
+        assert_eq!(size.steps(), 8);
+        size.learn(8, None, after(21));
+        assert_eq!(size.steps(), 2);
     }
 }

@@ -1,16 +1,19 @@
-//! Which path a wave takes, and in what portions it takes it.
+//! Which path a wave takes, and how many steps a submit may have on it.
 
-use super::{Bounds, rows};
+use crate::engine::gpu::device::Bounds;
 use crate::engine::{EngineError, WaveSpec};
 use crate::kernels::fused::{self, Shape};
 use crate::kernels::perceptron::Perceptron;
 use crate::problem::{Network, Problem};
 
-/// Steps in one submit at most, on the layered path and on the fused one: beyond these the cost of a submit is long paid for.
-pub(in crate::engine::gpu) const MOST_STEPS: (usize, usize) = (64, 256);
+/// Steps in one submit at most on the layered path: more of them would not make the cost of a submit matter less.
+pub const MOST_LAYERED_STEPS: usize = 64;
 
-/// Floating-point operations of one lane in the first submit on the fused path at most, which is a single workgroup's however
-/// many others stand idle.
+/// The same on the fused path.
+pub const MOST_FUSED_STEPS: usize = 256;
+
+/// Floating-point operations of one lane in the first submit on the fused path at most: a single workgroup does them, even
+/// where the rest of the device is idle.
 const MOST_LANE_WORK: u64 = 1_000_000_000;
 
 /// Which paths the waves of a device may take.
@@ -35,21 +38,21 @@ pub enum Path {
 }
 
 impl Path {
-    pub(in crate::engine::gpu) fn new(
-        spec: &WaveSpec,
-        work: usize,
-        bounds: Bounds,
-        paths: Paths,
-    ) -> Result<Self, EngineError> {
-        match (paths, Self::fused(spec, work, bounds)) {
+    pub fn new(spec: &WaveSpec, rows: usize, work: usize, bounds: Bounds, paths: Paths) -> Result<Self, EngineError> {
+        match (paths, Self::fused(spec, rows, work, bounds)) {
             (Paths::Layered, _) | (Paths::Fastest, Err(_)) => Ok(Self::Layered),
             (Paths::Fastest | Paths::Fused, Ok(path)) => Ok(path),
             (Paths::Fused, Err(why)) => Err(EngineError::TooLarge(format!("the fused step takes {why}"))),
         }
     }
 
-    /// The fused path, or what of it cannot be had. `work` is that of one lane's step.
-    fn fused(spec: &WaveSpec, work: usize, Bounds { limits, turns: most_turns, .. }: Bounds) -> Result<Self, String> {
+    /// The fused path, or what it would need. `work`: operations of one lane's step.
+    fn fused(
+        spec: &WaveSpec,
+        rows: usize,
+        work: usize,
+        Bounds { limits, iterations: most_iterations, .. }: Bounds,
+    ) -> Result<Self, String> {
         let Problem::Network(network) = &*spec.problem else {
             return Err("a network: this is a quadratic".into());
         };
@@ -65,30 +68,30 @@ impl Path {
         if !network.augmentation.is_none() {
             return Err("samples as they are: these are augmented".into());
         }
-        let rows = rows(network, spec);
         let model = perceptron(network)?;
         let shape = Shape::new(model, rows, memory, invocations as usize)?;
-        let turns = shape.turns(model, rows, true);
-        if turns > most_turns {
-            return Err(format!("at most {most_turns} turns of its loops in a step: {rows} rows take {turns}"));
+        let iterations = shape.iterations(model, rows, true);
+        if iterations > most_iterations {
+            return Err(format!(
+                "at most {most_iterations} iterations of its loops in a step: {rows} rows take {iterations}"
+            ));
         }
         Ok(Self::Fused(shape))
     }
 
     /// Steps in any submit at most.
-    pub(in crate::engine::gpu) fn most_steps(&self, spec: &WaveSpec, most_turns: usize) -> usize {
+    pub fn most_steps(&self, spec: &WaveSpec, rows: usize, most_iterations: usize) -> usize {
         match (self, &*spec.problem) {
             (Self::Fused(shape), Problem::Network(network)) => {
-                let turns =
-                    shape.turns(network.model.perceptron().expect(FUSED), rows(network, spec), spec.needs.centred);
-                MOST_STEPS.1.min(most_turns / turns)
+                let iterations = shape.iterations(network.model.perceptron().expect(FUSED), rows, spec.needs.centred);
+                MOST_FUSED_STEPS.min(most_iterations / iterations)
             }
-            _ => MOST_STEPS.0,
+            _ => MOST_LAYERED_STEPS,
         }
     }
 
     /// Steps in the first submit at most, of a wave whose lanes take `work` together in a step and `lane_work` each.
-    pub(in crate::engine::gpu) fn first_steps(&self, work: u64, lane_work: u64, most_work: u64) -> usize {
+    pub fn first_steps(&self, work: u64, lane_work: u64, most_work: u64) -> usize {
         let alone = if *self == Self::Layered { u64::MAX } else { MOST_LANE_WORK / lane_work };
         (most_work / work).min(alone) as usize
     }
@@ -99,8 +102,8 @@ impl Path {
     }
 }
 
-/// What a plan relies on once it is on the fused path.
-pub(in crate::engine::gpu) const FUSED: &str = "the fused path is a perceptron's";
+/// Holds for every wave on the fused path.
+pub const FUSED: &str = "the fused path is a perceptron's";
 
 fn perceptron(network: &Network) -> Result<&Perceptron, String> {
     network.model.perceptron().ok_or_else(|| "a perceptron: this model has other layers".into())

@@ -1,11 +1,10 @@
-
-// The product C = A B by register tiles, for the kernels that make one (src/kernels/tile.rs): this text follows theirs.
+// The product C = A B by register tiles, for the kernels that make one (src/kernels/tile.rs).
 //
 // A workgroup computes a block of 4 THREADS_Y DOWN rows by 4 THREADS_X ACROSS columns; an invocation DOWN x ACROSS parts of it,
 // 4 x 4 each, kept in four vec4 accumulators. Each accumulator runs through the inner dimension in order, so that a sum has
 // the same bits whatever the block's shape.
 //
-// A kernel says with `Whose` what its operands are, and has
+// A kernel describes its operands by a struct `LaneOperands`, and has
 // - rows_of_a and columns_of_b: four elements of an operand, 0 beyond its edges, which adds nothing to a sum
 // - a_lies_by_columns and b_lies_by_columns: whether the elements of a column are neighbours in memory, not those of a row
 // - store: what becomes of an element of C
@@ -14,7 +13,7 @@ override THREADS_X: u32;
 override THREADS_Y: u32;
 override ACROSS: u32;
 override DOWN: u32;
-override PARTS: u32; // DOWN x ACROSS: how often 'unrolled PARTS' stands for (src/kernels/unroll.rs).
+override PARTS: u32; // DOWN x ACROSS: how often 'unrolled PARTS' stands for (src/kernels/source.rs).
 override DEPTH: u32;
 
 // Four rows of A, and four columns of B, per element: an invocation reads a whole vec4 of each at every inner step.
@@ -31,7 +30,7 @@ struct Extent { rows: u32, columns: u32, start: u32, end: u32 }
 // Four rows by four columns of the product.
 struct Part { c0: vec4f, c1: vec4f, c2: vec4f, c3: vec4f }
 
-fn multiply(whose: Whose, extent: Extent, block: vec2u, at: vec2u, local: u32) {
+fn multiply(operands: LaneOperands, extent: Extent, block: vec2u, at: vec2u, local: u32) {
     let first_row = block.y * 4u * A_QUADS;
     let first_column = block.x * 4u * B_QUADS;
     // The parts of an invocation lie apart, those of its neighbours beside each other.
@@ -51,7 +50,7 @@ fn multiply(whose: Whose, extent: Extent, block: vec2u, at: vec2u, local: u32) {
                 k = i / A_QUADS;
                 quad = i % A_QUADS;
             }
-            a_tile[k * A_QUADS + quad] = rows_of_a(whose, first_row + 4u * quad, start + k);
+            a_tile[k * A_QUADS + quad] = rows_of_a(operands, first_row + 4u * quad, start + k);
         }
         for (var i = local; i < B_TILE; i += THREADS_X * THREADS_Y) {
             var k = i / B_QUADS;
@@ -60,7 +59,7 @@ fn multiply(whose: Whose, extent: Extent, block: vec2u, at: vec2u, local: u32) {
                 k = i % DEPTH;
                 quad = i / DEPTH;
             }
-            b_tile[k * B_QUADS + quad] = columns_of_b(whose, start + k, first_column + 4u * quad);
+            b_tile[k * B_QUADS + quad] = columns_of_b(operands, start + k, first_column + 4u * quad);
         }
         workgroupBarrier();
         for (var k = 0u; k < DEPTH; k++) {
@@ -72,7 +71,7 @@ fn multiply(whose: Whose, extent: Extent, block: vec2u, at: vec2u, local: u32) {
         workgroupBarrier();
     }
     // unrolled PARTS
-    store_part(whose, extent, first_row + 4u * down_0, first_column + 4u * across_0, part_0);
+    store_part(operands, extent, first_row + 4u * down_0, first_column + 4u * across_0, part_0);
     // end
 }
 
@@ -83,17 +82,17 @@ fn add(part: Part, left: vec4f, right: vec4f) -> Part {
     );
 }
 
-fn store_part(whose: Whose, extent: Extent, row: u32, column: u32, part: Part) {
-    store_row(whose, extent, row, column, part.c0);
-    store_row(whose, extent, row + 1u, column, part.c1);
-    store_row(whose, extent, row + 2u, column, part.c2);
-    store_row(whose, extent, row + 3u, column, part.c3);
+fn store_part(operands: LaneOperands, extent: Extent, row: u32, column: u32, part: Part) {
+    store_row(operands, extent, row, column, part.c0);
+    store_row(operands, extent, row + 1u, column, part.c1);
+    store_row(operands, extent, row + 2u, column, part.c2);
+    store_row(operands, extent, row + 3u, column, part.c3);
 }
 
-fn store_row(whose: Whose, extent: Extent, row: u32, column: u32, sums: vec4f) {
+fn store_row(operands: LaneOperands, extent: Extent, row: u32, column: u32, sums: vec4f) {
     if row >= extent.rows { return; }
-    if column < extent.columns { store(whose, row, column, sums.x); }
-    if column + 1u < extent.columns { store(whose, row, column + 1u, sums.y); }
-    if column + 2u < extent.columns { store(whose, row, column + 2u, sums.z); }
-    if column + 3u < extent.columns { store(whose, row, column + 3u, sums.w); }
+    if column < extent.columns { store(operands, row, column, sums.x); }
+    if column + 1u < extent.columns { store(operands, row, column + 1u, sums.y); }
+    if column + 2u < extent.columns { store(operands, row, column + 2u, sums.z); }
+    if column + 3u < extent.columns { store(operands, row, column + 3u, sums.w); }
 }

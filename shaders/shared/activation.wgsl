@@ -1,12 +1,7 @@
-
-// Activations, for the kernels that end in one (src/kernels/activation.rs): this text follows theirs.
+// Activations, for the kernels that apply one (src/math/activation.rs).
 
 override ACTIVATION: u32;
-
-const TANH = 1u;
-const RELU = 2u;
-const LEAKY_RELU = 3u;
-const LEAKY_SLOPE = 0.01;
+override LEAKY_SLOPE: f32;
 
 // a(z) and a'(z), with the numbers of the CPU engine.
 fn activate(z: f32) -> vec2f {

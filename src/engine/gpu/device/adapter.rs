@@ -1,0 +1,173 @@
+//! Adapters: which there are, which one is taken, and what they lack.
+
+use crate::engine::EngineError;
+use crate::kernels;
+use serde::Serialize;
+use wgpu::DeviceType;
+
+/// What the kernels cannot do without: their parameters are immediates.
+pub const FEATURES: wgpu::Features = wgpu::Features::IMMEDIATES;
+
+/// Bytes of immediates that every Vulkan, Metal and DirectX 12 adapter has; no kernel takes more.
+pub const IMMEDIATES: u32 = 128;
+
+/// Which adapter to take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdapterChoice {
+    /// A hardware GPU, discrete before integrated before virtual; never a software adapter.
+    Hardware,
+    /// The same, but rather a software adapter than none.
+    Any,
+    /// The first whose name contains this text, whatever its case; a software adapter too.
+    Named(String),
+}
+
+impl AdapterChoice {
+    fn admits(&self, info: &wgpu::AdapterInfo) -> bool {
+        match self {
+            Self::Hardware => info.device_type != DeviceType::Cpu,
+            Self::Any => true,
+            Self::Named(part) => info.name.to_lowercase().contains(&part.to_lowercase()),
+        }
+    }
+}
+
+impl std::fmt::Display for AdapterChoice {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Hardware => formatter.write_str("hardware GPU"),
+            Self::Any => formatter.write_str("adapter"),
+            Self::Named(part) => write!(formatter, "adapter whose name contains '{part}'"),
+        }
+    }
+}
+
+/// An adapter as `tauscope devices` lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AdapterReport {
+    pub name: String,
+    pub backend: String,
+    pub driver: String,
+    pub device_type: String,
+    /// Whether it has what the engine needs; if not, what is missing.
+    pub missing: Option<String>,
+    /// Largest single buffer that a kernel can see, bytes.
+    pub max_storage_buffer_binding_size: u64,
+    /// Largest buffer, bytes.
+    pub max_buffer_size: u64,
+    pub max_storage_buffers_per_shader_stage: u32,
+    pub max_compute_workgroups_per_dimension: u32,
+    pub max_compute_invocations_per_workgroup: u32,
+    /// Workgroup memory, bytes.
+    pub max_compute_workgroup_storage_size: u32,
+    pub max_immediate_size: u32,
+    pub subgroup_min_size: u32,
+    pub subgroup_max_size: u32,
+    /// Those of wgpu's features that compute kernels can use.
+    pub features: Vec<String>,
+}
+
+impl AdapterReport {
+    /// Whether it is a program on the processor, such as Mesa's lavapipe.
+    pub fn is_software(&self) -> bool {
+        is_software(&self.device_type)
+    }
+}
+
+/// Whether a device of this type, as wgpu names it, is a program on the processor.
+pub fn is_software(device_type: &str) -> bool {
+    device_type == format!("{:?}", DeviceType::Cpu)
+}
+
+/// Features worth a line in `tauscope devices`: needed, or of use to faster kernels.
+const NOTEWORTHY: [(wgpu::Features, &str); 6] = [
+    (wgpu::Features::IMMEDIATES, "immediates"),
+    (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
+    (wgpu::Features::SUBGROUP, "subgroup"),
+    (wgpu::Features::SHADER_F16, "shader-f16"),
+    (wgpu::Features::SHADER_F64, "shader-f64"),
+    (wgpu::Features::PIPELINE_CACHE, "pipeline-cache"),
+];
+
+/// Every adapter of this machine, best first.
+pub fn adapters() -> Vec<AdapterReport> {
+    enumerate().iter().map(report).collect()
+}
+
+/// Vulkan, Metal and DirectX 12: OpenGL has neither immediates nor the storage buffers that the kernels need.
+fn enumerate() -> Vec<wgpu::Adapter> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::PRIMARY,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+    adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
+        DeviceType::DiscreteGpu => 0,
+        DeviceType::IntegratedGpu => 1,
+        DeviceType::VirtualGpu => 2,
+        DeviceType::Other => 3,
+        DeviceType::Cpu => 4,
+    });
+    adapters
+}
+
+fn report(adapter: &wgpu::Adapter) -> AdapterReport {
+    let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    AdapterReport {
+        driver: driver(&info),
+        missing: missing(adapter),
+        name: info.name,
+        backend: format!("{:?}", info.backend),
+        device_type: format!("{:?}", info.device_type),
+        max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
+        max_buffer_size: limits.max_buffer_size,
+        max_storage_buffers_per_shader_stage: limits.max_storage_buffers_per_shader_stage,
+        max_compute_workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
+        max_compute_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
+        max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
+        max_immediate_size: limits.max_immediate_size,
+        subgroup_min_size: info.subgroup_min_size,
+        subgroup_max_size: info.subgroup_max_size,
+        features: NOTEWORTHY
+            .iter()
+            .filter(|(feature, _)| features.contains(*feature))
+            .map(|(_, name)| (*name).into())
+            .collect(),
+    }
+}
+
+pub fn driver(info: &wgpu::AdapterInfo) -> String {
+    format!("{} {}", info.driver, info.driver_info).trim().into()
+}
+
+/// What the engine needs and the adapter lacks.
+pub fn missing(adapter: &wgpu::Adapter) -> Option<String> {
+    if !adapter.features().contains(FEATURES) {
+        return Some("immediates".into());
+    }
+    let limits = adapter.limits();
+    // Without the fused step, which a plan does without where it cannot be had.
+    let indispensable = kernels::ALL.iter().filter(|kernel| kernel.name != kernels::fused::KERNEL.name);
+    let buffers = indispensable.map(|kernel| kernel.bindings.len() as u32).max().unwrap_or(0);
+    let needed = [
+        ("bytes of immediates", IMMEDIATES, limits.max_immediate_size),
+        ("storage buffers per kernel", buffers, limits.max_storage_buffers_per_shader_stage),
+    ];
+    let short = needed.into_iter().find(|(_, needed, there)| there < needed);
+    short.map(|(what, needed, there)| format!("{needed} {what}: it has {there}"))
+}
+
+pub fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter, EngineError> {
+    let all = enumerate();
+    let listed = all.iter().map(|adapter| {
+        let info = adapter.get_info();
+        format!("'{}' ({:?})", info.name, info.device_type)
+    });
+    let there_are = match listed.collect::<Vec<_>>().join(", ") {
+        list if list.is_empty() => "this machine has no adapter at all (Vulkan, Metal or DirectX 12)".into(),
+        list => format!("this machine has {list}"),
+    };
+    all.into_iter()
+        .find(|adapter| choice.admits(&adapter.get_info()))
+        .ok_or_else(|| EngineError::Unavailable(format!("no {choice}: {there_are}")))
+}
