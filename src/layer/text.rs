@@ -35,7 +35,7 @@ impl<'a> Call<'a> {
                 }
             };
             if call.options.iter().any(|(before, _)| *before == key) {
-                return Err(format!("{key} stands twice; accepted: once"));
+                return Err(format!("{key} stands twice"));
             }
             call.options.push((key, value));
         }

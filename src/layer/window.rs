@@ -13,7 +13,7 @@ pub const OPTIONS: [&str; 2] = ["stride=", "pad="];
 pub fn read(call: &Call, kernel: usize, usual_stride: usize) -> Result<Window, String> {
     let stride = call.option("stride").unwrap_or(usual_stride);
     if stride == 0 {
-        return Err("'stride=0'; accepted: at least 1".into());
+        return Err("'stride=0' is less than 1".into());
     }
     Ok(Window { kernel, stride, padding: call.option("pad").unwrap_or(0) })
 }

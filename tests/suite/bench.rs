@@ -4,6 +4,7 @@ use crate::common::{ROUNDING_F64, STEPS_F32, assert_close};
 use crate::folders::{outcome, tauscope};
 use safetensors::SafeTensors;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 use tauscope::data::Dataset;
 use tauscope::math::{Activation, Loss};
@@ -52,7 +53,7 @@ fn a_report_says_what_ran_and_how_it_is_counted() {
     assert_eq!(text("driver"), "");
 }
 
-/// The exported file holds data, order, start and outcome, bit by bit, and does not name the model.
+/// The exported file holds data, order, start and outcome, and does not name the model.
 #[test]
 fn a_perceptron_is_one_model_however_it_is_typed() {
     let folder = tempfile::tempdir().unwrap();
@@ -61,8 +62,12 @@ fn a_perceptron_is_one_model_however_it_is_typed() {
         let outcomes = [one, other].map(|model| {
             let flags = ["--engine", "cpu", "--batch", "12", "--model", model, "--export", file.to_str().unwrap()];
             assert_eq!(step(&flags)["path"], "fused", "{model}");
-            std::fs::read(&file).unwrap()
+            let bytes = std::fs::read(&file).unwrap();
+            let tensors = SafeTensors::deserialize(&bytes).unwrap();
+            let tensor = |name: &str| (name.to_owned(), tensors.tensor(name).unwrap().data().to_vec());
+            tensors.names().into_iter().map(tensor).collect::<BTreeMap<_, _>>()
         });
+        assert!(outcomes[0]["weights"].len() > 5 * 640 * 4);
         assert_eq!(outcomes[0], outcomes[1], "{one} and {other}");
     }
 }
