@@ -7,11 +7,9 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use super::to_stdout;
-use crate::config::{NamedPmf, non_negative, positive};
-use crate::rule::Dampening;
-use crate::theory::{
-    Advice, Choice, ChoiceKind, Criterion, DelayProcess, Recipe, Rule, TheoryError, advise, threshold,
-};
+use crate::config::{ScheduleSpec, non_negative, positive};
+use crate::rule::{self, Advice, Choice, ChoiceKind, Dampening, Recipe, Rule, RuleSpec, advise};
+use crate::theory::{Criterion, DelayLaw, LONGEST_DELAY, MOMENTA, TheoryError};
 
 /// A threshold in mean square below this share of the mean's is worth a warning.
 const NOISE_LIMITED: f64 = 0.9;
@@ -19,9 +17,8 @@ const NOISE_LIMITED: f64 = 0.9;
 /// Turn a recipe that works into one that keeps the same minima at another delay.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The recipe's rule: sgd, heavy-ball, nesterov, shifted, weight-prediction, delayed-nesterov, staleness-scaled
-    #[arg(long, default_value = "heavy-ball", value_parser = clap::builder::PossibleValuesParser::new(Rule::NAMES))]
-    pub rule: String,
+    #[arg(long, default_value = "heavy-ball", help = rule_help())]
+    pub rule: RuleSpec,
     /// The recipe's learning rate
     #[arg(long, allow_negative_numbers = true, value_parser = positive)]
     pub lr: f64,
@@ -31,25 +28,17 @@ pub struct Args {
     /// The recipe's dampening: a number, or 'ema' (equal to the momentum)
     #[arg(long, allow_negative_numbers = true, default_value = "0")]
     pub dampening: Dampening,
-    /// Delay of the recipe, in updates [default: 0]
-    #[arg(long, allow_negative_numbers = true, value_parser = delay, conflicts_with = "from_workers")]
-    pub from_delay: Option<usize>,
-    /// Workers of the recipe, instead of its delay
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = workers)]
-    pub from_workers: Option<usize>,
-    /// Delay to move to, in updates
-    #[arg(long, allow_negative_numbers = true, value_parser = delay, group = "to")]
+    /// Delay of the recipe, in updates, always the same
+    #[arg(long, allow_negative_numbers = true, default_value = "0", value_parser = delay)]
+    pub from_delay: usize,
+    /// Delay to move to, in updates; N workers have a delay of N - 1
+    #[arg(long, allow_negative_numbers = true, value_parser = delay)]
     pub to_delay: Option<usize>,
-    /// Number of workers to move to
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = workers, group = "to")]
-    pub to_workers: Option<usize>,
-    /// Delays to move to, drawn independently: a CSV file with the columns delay and count or probability,
-    /// uniform:FIRST..=LAST, or geometric:RATIO
-    #[arg(long, value_name = "PMF", group = "to")]
-    pub to_histogram: Option<NamedPmf>,
-    /// How workers take turns
-    #[arg(long, default_value = "round-robin", value_parser = ["round-robin", "random"])]
-    pub schedule: String,
+    /// Delay process to move to, as in `tauscope sweep`: round-robin (always the same delay), random (delay + 1 workers, a
+    /// random one of which reports), iid:geometric, ...; or with delays of its own: iid:FILE (a CSV file with the columns delay
+    /// and count or probability), iid:uniform:FIRST..=LAST, iid:geometric:RATIO
+    #[arg(long, default_value = "round-robin")]
+    pub schedule: ScheduleSpec,
     /// Judge in mean square, under gradient noise of this variance relative to the curvature squared
     #[arg(long, allow_negative_numbers = true, value_parser = non_negative)]
     pub relative_variance: Option<f64>,
@@ -60,19 +49,18 @@ pub struct Args {
 
 fn momentum(text: &str) -> Result<f64, String> {
     let number = text.trim().parse().ok();
-    number.filter(|m| (0.0..1.0).contains(m)).ok_or_else(|| "accepted: a number from 0 to below 1".to_owned())
+    number.filter(|m| MOMENTA.contains(m)).ok_or_else(|| "accepted: a number from 0 to below 1".to_owned())
 }
 
 fn delay(text: &str) -> Result<usize, String> {
     let number = text.trim().parse().ok();
-    let largest = crate::theory::MAX_DELAY;
-    number.filter(|&n| n <= largest).ok_or_else(|| format!("accepted: a whole number of updates from 0 to {largest}"))
+    number
+        .filter(|&n| n <= LONGEST_DELAY)
+        .ok_or_else(|| format!("accepted: a whole number of updates from 0 to {LONGEST_DELAY}"))
 }
 
-fn workers(text: &str) -> Result<usize, String> {
-    const LARGEST: usize = 1_000_000;
-    let number = text.trim().parse().ok();
-    number.filter(|n| (1..=LARGEST).contains(n)).ok_or_else(|| format!("accepted: a whole number from 1 to {LARGEST}"))
+fn rule_help() -> String {
+    format!("The recipe's rule: {}", rule::names_with_equation().join(", "))
 }
 
 /// What is written with `--json`.
@@ -92,7 +80,7 @@ struct Report {
 
 #[derive(Debug, Serialize)]
 struct Given {
-    rule: &'static str,
+    rule: String,
     momentum: f64,
     dampening: f64,
     schedule: String,
@@ -106,7 +94,7 @@ struct Given {
 #[derive(Debug, Serialize)]
 struct Line {
     choice: &'static str,
-    rule: &'static str,
+    rule: String,
     momentum: f64,
     dampening: f64,
     delay: f64,
@@ -127,69 +115,57 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn report(args: &Args) -> Result<Report> {
-    let rule = Rule::named(&args.rule, args.momentum, args.dampening.beside(args.momentum))
-        .expect("the flag's parser checked it");
-    let from = match args.from_workers {
-        Some(workers) => crew(&args.schedule, workers),
-        None => fixed(args.from_delay.unwrap_or(0)),
+    let RuleSpec { kind, number } = args.rule;
+    let (momentum, dampening) = match kind.definition().momentum {
+        Some(_) => (args.momentum, args.dampening.beside(args.momentum)),
+        None => (0.0, 0.0),
     };
-    let to = match (args.to_delay, args.to_workers, &args.to_histogram) {
-        (Some(delay), _, _) => fixed(delay),
-        (_, Some(workers), _) => crew(&args.schedule, workers),
-        (_, _, Some(named)) => (named.name.clone(), DelayProcess::Independent(named.pmf.clone())),
-        (None, None, None) => {
-            return Err(anyhow!(
-                "no delay to move to; give one of --to-delay UPDATES, --to-workers N or --to-histogram PMF"
-            ));
-        }
-    };
+    let rule = Rule { kind, momentum, dampening, number };
+    let from = DelayLaw::Fixed(args.from_delay);
+    if args.schedule.takes_delay() && args.to_delay.is_none() {
+        return Err(anyhow!(
+            "no delay to move to; accepted: --to-delay UPDATES, or --schedule with delays of its own, as iid:FILE"
+        ));
+    }
+    let to = args.schedule.law(args.to_delay)?;
     let criterion = match args.relative_variance {
         None => Criterion::Mean,
         Some(relative_variance) => Criterion::MeanSquare { relative_variance },
     };
-    let recipe = Recipe { rule, lr: args.lr, process: from.1.clone() };
-    let advice = advise(&recipe, &to.1, criterion, args.momentum).map_err(|error| blame(args, error))?;
+    let recipe = Recipe { rule, lr: args.lr, law: from };
+    let advice = advise(&recipe, &to, criterion, args.momentum).map_err(|error| blame(&rule, error))?;
     Ok(Report {
         criterion: criterion.name(),
         relative_variance: args.relative_variance,
         from: Given {
             rule: rule.name(),
-            momentum: rule.momentum(),
-            dampening: rule.dampening(),
-            schedule: from.0,
-            delay: from.1.mean_delay(),
+            momentum: rule.momentum,
+            dampening: rule.dampening,
+            schedule: ScheduleSpec::RoundRobin.to_string(),
+            delay: recipe.law.mean_delay(),
             lr: args.lr,
             effective_lr: advice.effective_lr,
             threshold_gain: advice.threshold_gain,
             accessible_curvature: advice.accessible_curvature,
         },
-        to_schedule: to.0,
-        to_delay: to.1.mean_delay(),
+        to_schedule: args.schedule.to_string(),
+        to_delay: to.mean_delay(),
         unchanged_curvature: advice.unchanged_curvature,
-        choices: advice.choices.iter().map(|choice| line(choice, &advice, to.1.mean_delay())).collect(),
+        choices: advice.choices.iter().map(|choice| line(choice, &advice, to.mean_delay())).collect(),
         warnings: noise_warning(&recipe, &advice, criterion)?.into_iter().collect(),
         notes: momentum_note(&advice).into_iter().collect(),
     })
 }
 
-fn fixed(delay: usize) -> (String, DelayProcess) {
-    ("round-robin".to_owned(), DelayProcess::Fixed(delay))
-}
-
-fn crew(schedule: &str, workers: usize) -> (String, DelayProcess) {
-    let process = match schedule {
-        "random" => DelayProcess::RandomWorkers(workers),
-        _ => DelayProcess::Fixed(workers - 1),
-    };
-    (schedule.to_owned(), process)
-}
-
 /// Names the flag behind a theory error.
-fn blame(args: &Args, error: TheoryError) -> anyhow::Error {
+fn blame(rule: &Rule, error: TheoryError) -> anyhow::Error {
     match error {
         TheoryError::NoGradient | TheoryError::Dampening(_) => anyhow!("--dampening: {error}"),
-        TheoryError::LearningRate(_) => anyhow!("--lr: {error}"),
-        _ => anyhow!("--rule {}: {error}", args.rule),
+        TheoryError::NoEquation(_) => {
+            let known = rule::names_with_equation().join(", ");
+            anyhow!("--rule {error}; accepted: {known}")
+        }
+        _ => anyhow!("--rule {}: {error}", rule.name()),
     }
 }
 
@@ -207,8 +183,8 @@ fn line(choice: &Choice, advice: &Advice, delay: f64) -> Line {
     Line {
         choice: name(choice.kind),
         rule: choice.rule.name(),
-        momentum: choice.rule.momentum(),
-        dampening: choice.rule.dampening(),
+        momentum: choice.rule.momentum,
+        dampening: choice.rule.dampening,
         delay,
         lr: setting.map(|s| s.lr),
         effective_lr: setting.map(|s| s.effective_lr),
@@ -265,7 +241,7 @@ fn momentum_note(advice: &Advice) -> Option<String> {
 /// A warning where gradient noise, not curvature, already limits the given recipe.
 fn noise_warning(recipe: &Recipe, advice: &Advice, criterion: Criterion) -> Result<Option<String>> {
     let Criterion::MeanSquare { relative_variance } = criterion else { return Ok(None) };
-    let mean = threshold(&recipe.rule, &recipe.process, Criterion::Mean)?.gain;
+    let mean = recipe.rule.threshold(&recipe.law, Criterion::Mean)?.gain;
     let share = advice.threshold_gain / mean;
     Ok((share < NOISE_LIMITED).then(|| {
         format!(
@@ -310,7 +286,7 @@ fn as_text(report: &Report) -> String {
     for line in &report.choices {
         table.add_row([
             line.choice.to_owned(),
-            line.rule.to_owned(),
+            line.rule.clone(),
             line.momentum.to_string(),
             line.dampening.to_string(),
             line.delay.to_string(),

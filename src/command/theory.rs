@@ -5,20 +5,18 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::config::{Delays, Momenta, NamedPmf, non_negative};
+use crate::config::{Delays, Momenta, ScheduleSpec, non_negative};
 use crate::plot;
-use crate::rule::Dampening;
+use crate::rule::{self, Dampening, Rule, RuleSpec};
 use crate::table::TheoryRow;
-use crate::theory::{Criterion, DelayProcess, Rule, TheoryError, threshold};
+use crate::theory::{Criterion, DelayLaw, TheoryError, threshold};
 
 /// Print closed-form stability thresholds as CSV. Lists are separated by commas.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Update rules: sgd, heavy-ball, nesterov, shifted, weight-prediction, delayed-nesterov, staleness-scaled
-    #[arg(long, value_delimiter = ',', num_args = 1, value_parser = rule_name, default_value = "sgd,heavy-ball,shifted")]
-    pub rules: Vec<String>,
-    /// Delays, in updates: numbers, 0..10, 0..=10, logspace:FIRST:LAST:COUNT [default: 0,1,2,4,8,16,32, unless
-    /// --delay-pmf or --workers is given]
+    #[arg(long, value_delimiter = ',', num_args = 1, default_value = "sgd,heavy-ball,shifted", help = rules_help())]
+    pub rules: Vec<RuleSpec>,
+    /// Delays, in updates: numbers, 0..10, 0..=10, logspace:FIRST:LAST:COUNT [default: 0,1,2,4,8,16,32]
     #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true)]
     pub delays: Vec<Delays>,
     /// Momenta of the rules that have one: numbers, linspace:FIRST:LAST:COUNT, logspace:FIRST:LAST:COUNT
@@ -30,21 +28,19 @@ pub struct Args {
     /// Also thresholds in mean square, for gradient noise of these variances relative to the curvature squared
     #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, value_parser = non_negative)]
     pub relative_variance: Vec<f64>,
-    /// Delays drawn independently: uniform:FIRST..=LAST, geometric:RATIO, or a CSV file with the columns delay and
-    /// probability or count; may be given several times
-    #[arg(long, value_name = "PMF")]
-    pub delay_pmf: Vec<NamedPmf>,
-    /// Numbers of workers of which a random one reports at each update
-    #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    pub workers: Vec<u64>,
+    /// Delay processes, as in `tauscope sweep`, at each of the delays: round-robin (always the same delay), random (delay + 1
+    /// workers, a random one of which reports), iid:geometric, iid:uniform (drawn independently), ...; or with delays of
+    /// their own: iid:uniform:FIRST..=LAST, iid:geometric:RATIO, iid:FILE (a CSV file with the columns delay and probability
+    /// or count)
+    #[arg(long, value_delimiter = ',', num_args = 1, default_value = "round-robin")]
+    pub schedule: Vec<ScheduleSpec>,
     /// Also draw the thresholds against the delay and against the momentum into this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
 }
 
-fn rule_name(text: &str) -> Result<String, String> {
-    let name = text.trim();
-    if Rule::NAMES.contains(&name) { Ok(name.to_owned()) } else { Err(format!("accepted: {}", Rule::NAMES.join(", "))) }
+fn rules_help() -> String {
+    format!("Update rules, those with a number as NAME or NAME:NUMBER: {}", rule::names_with_equation().join(", "))
 }
 
 /// Writes the table to stdout, and the picture where one is asked for.
@@ -77,18 +73,18 @@ fn write(rows: &[TheoryRow], out: impl Write) -> io::Result<()> {
 
 /// Every combination, one row each: rules, then momenta, dampenings, delay processes and criteria.
 fn table(args: &Args) -> Result<Vec<TheoryRow>> {
-    let rules = rules(args);
-    let processes = processes(args);
+    let laws = laws(args)?;
     let mut rows = vec![];
-    for rule in &rules {
-        for (schedule, process) in &processes {
-            for criterion in criteria(args, process) {
-                let found = threshold(rule, process, criterion).map_err(|error| blame(rule, error))?;
+    for rule in &rules(args) {
+        for (schedule, law) in &laws {
+            let equation = rule.known_equation(law).map_err(|error| blame(rule, error))?;
+            for criterion in criteria(args, law) {
+                let found = threshold(&equation, criterion).map_err(|error| blame(rule, error))?;
                 rows.push(TheoryRow {
                     rule: rule.name(),
-                    momentum: rule.momentum(),
-                    dampening: rule.dampening(),
-                    delay: process.mean_delay(),
+                    momentum: rule.momentum,
+                    dampening: rule.dampening,
+                    delay: law.mean_delay(),
                     schedule: schedule.clone(),
                     criterion: criterion.name(),
                     relative_variance: match criterion {
@@ -96,7 +92,7 @@ fn table(args: &Args) -> Result<Vec<TheoryRow>> {
                         Criterion::MeanSquare { relative_variance } => relative_variance,
                     },
                     threshold_gain: found.gain,
-                    effective_gain: found.gain * rule.effective_factor(),
+                    effective_gain: found.gain * equation.effective_factor(),
                     crossing_angle: found.angle,
                 });
             }
@@ -108,18 +104,25 @@ fn table(args: &Args) -> Result<Vec<TheoryRow>> {
 /// Names the flag behind a theory error; the flags' own parsers have caught the values that are wrong by themselves.
 fn blame(rule: &Rule, error: TheoryError) -> anyhow::Error {
     match error {
-        TheoryError::NoGradient => anyhow!("--dampening {} with {}: {error}", rule.dampening(), rule.name()),
+        TheoryError::NoGradient => anyhow!("--dampening {} with {}: {error}", rule.dampening, rule.name()),
+        TheoryError::NoEquation(_) => {
+            let known = rule::names_with_equation().join(", ");
+            anyhow!("--rules {error}; accepted: {known}")
+        }
         _ => anyhow!("--rules {}: {error}", rule.name()),
     }
 }
 
 fn rules(args: &Args) -> Vec<Rule> {
     let mut rules: Vec<Rule> = vec![];
-    for name in &args.rules {
+    for RuleSpec { kind, number } in args.rules.iter().copied() {
+        let has_momentum = kind.definition().momentum.is_some();
         for momentum in args.momentum.iter().flat_map(|m| &m.0) {
             for dampening in &args.dampening {
-                let rule =
-                    Rule::named(name, *momentum, dampening.beside(*momentum)).expect("the flag's parser checked it");
+                let rule = match has_momentum {
+                    true => Rule { kind, momentum: *momentum, dampening: dampening.beside(*momentum), number },
+                    false => Rule { kind, momentum: 0.0, dampening: 0.0, number },
+                };
                 // Rules without momentum, and ema beside its own value, repeat themselves.
                 if !rules.contains(&rule) {
                     rules.push(rule);
@@ -130,23 +133,33 @@ fn rules(args: &Args) -> Vec<Rule> {
     rules
 }
 
-fn processes(args: &Args) -> Vec<(String, DelayProcess)> {
+/// Every delay process at every delay, or once where it brings its own delays.
+///
+/// # Errors
+/// A delay that the process cannot have, or a process that the theory does not know.
+fn laws(args: &Args) -> Result<Vec<(String, DelayLaw)>> {
     let default = vec![Delays(vec![0, 1, 2, 4, 8, 16, 32])];
-    let only_random = !args.delay_pmf.is_empty() || !args.workers.is_empty();
-    let delays = if args.delays.is_empty() && !only_random { &default } else { &args.delays };
-    let fixed = delays.iter().flat_map(|d| &d.0).map(|&tau| ("round-robin".to_owned(), DelayProcess::Fixed(tau)));
-    let independent =
-        args.delay_pmf.iter().map(|named| (named.name.clone(), DelayProcess::Independent(named.pmf.clone())));
-    let workers = args.workers.iter().map(|&n| ("random".to_owned(), DelayProcess::RandomWorkers(n as usize)));
-    fixed.chain(independent).chain(workers).collect()
+    let delays = if args.delays.is_empty() { &default } else { &args.delays };
+    let mut laws = vec![];
+    for schedule in &args.schedule {
+        let mut push = |delay: Option<usize>| -> Result<()> {
+            laws.push((schedule.to_string(), schedule.law(delay)?));
+            Ok(())
+        };
+        if schedule.takes_delay() {
+            delays.iter().flat_map(|delays| &delays.0).try_for_each(|delay| push(Some(*delay)))?;
+        } else {
+            push(None)?;
+        }
+    }
+    Ok(laws)
 }
 
 /// The mean, and the mean square at each variance; a random delay is noise by itself, so it has a mean square without
 /// any other.
-fn criteria(args: &Args, process: &DelayProcess) -> Vec<Criterion> {
-    let random = !matches!(process, DelayProcess::Fixed(_));
+fn criteria(args: &Args, law: &DelayLaw) -> Vec<Criterion> {
     let mut variances = args.relative_variance.clone();
-    if random && variances.is_empty() {
+    if !law.is_fixed() && variances.is_empty() {
         variances.push(0.0);
     }
     let squares = variances.into_iter().map(|relative_variance| Criterion::MeanSquare { relative_variance });

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::rule::Dampening;
-use crate::theory::{DelayPmf, MAX_DELAY};
+use crate::theory::{DAMPENINGS, DelayPmf, LONGEST_DELAY, MOMENTA};
 
 /// Most values one item of a list may stand for.
 const MOST: usize = 1_000_000;
@@ -18,14 +18,14 @@ impl FromStr for Delays {
     fn from_str(text: &str) -> Result<Self, String> {
         let accepted = || {
             format!(
-                "accepted: whole numbers up to {MAX_DELAY}, ranges like 0..10 or 0..=10 (at most {MOST} values), and \
+                "accepted: whole numbers up to {LONGEST_DELAY}, ranges like 0..10 or 0..=10 (at most {MOST} values), and \
                  logspace:FIRST:LAST:COUNT with FIRST at least 1"
             )
         };
-        let whole = |text: &str| text.trim().parse::<usize>().ok().filter(|&n| n <= MAX_DELAY);
+        let whole = |text: &str| text.trim().parse::<usize>().ok().filter(|&n| n <= LONGEST_DELAY);
         let values = if let Some(values) = spaced(text, "logspace") {
             let mut values: Vec<usize> = values
-                .filter(|v| v.iter().all(|&x| (1.0..=MAX_DELAY as f64).contains(&x)))
+                .filter(|v| v.iter().all(|&x| (1.0..=LONGEST_DELAY as f64).contains(&x)))
                 .ok_or_else(accepted)?
                 .into_iter()
                 .map(|x| x.round() as usize)
@@ -59,7 +59,7 @@ impl FromStr for Momenta {
         let values = spaced(text, "logspace")
             .or_else(|| spaced(text, "linspace"))
             .unwrap_or_else(|| text.trim().parse().ok().map(|m| vec![m]));
-        values.filter(|v| v.iter().all(|m| (0.0..1.0).contains(m))).map(Self).ok_or_else(|| {
+        values.filter(|v| v.iter().all(|m| MOMENTA.contains(m))).map(Self).ok_or_else(|| {
             "accepted: numbers from 0 to below 1, linspace:FIRST:LAST:COUNT and logspace:FIRST:LAST:COUNT".to_owned()
         })
     }
@@ -121,7 +121,7 @@ impl FromStr for Dampening {
             number => number
                 .parse()
                 .ok()
-                .filter(|d| (0.0..=1.0).contains(d))
+                .filter(|d| DAMPENINGS.contains(d))
                 .map(Self::Value)
                 .ok_or_else(|| "accepted: ema (equal to the momentum), or a number from 0 to 1".to_owned()),
         }

@@ -28,7 +28,7 @@ mod realised;
 mod trace;
 mod workers;
 
-use crate::theory::DelayProcess;
+use crate::theory::DelayLaw;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -172,15 +172,15 @@ impl Schedule {
     }
 
     /// The process as the theory knows it; none where it does not.
-    pub fn theory(&self) -> Option<DelayProcess> {
+    pub fn theory(&self) -> Option<DelayLaw> {
         match (self, self.fixed()) {
-            (_, Some(delay)) => Some(DelayProcess::Fixed(delay as usize)),
-            (Self::Random { workers, cap: None }, None) => Some(DelayProcess::RandomWorkers(*workers as usize)),
+            (_, Some(delay)) => Some(DelayLaw::Fixed(delay as usize)),
+            (Self::Random { workers, cap: None }, None) => Some(DelayLaw::RandomWorkers(*workers as usize)),
             // A service time without memory leaves every worker equally likely to finish next.
             (Self::Workers(crew), None) if crew.value.is_memoryless() => {
-                Some(DelayProcess::RandomWorkers(crew.value.workers() as usize))
+                Some(DelayLaw::RandomWorkers(crew.value.workers() as usize))
             }
-            (Self::Iid(iid), None) => Some(DelayProcess::Independent(iid.value.pmf().clone())),
+            (Self::Iid(iid), None) => Some(DelayLaw::Independent(iid.value.pmf().clone())),
             _ => None,
         }
     }

@@ -80,7 +80,7 @@ proptest! {
         for schedule in [round_robin, hybrid, crew(Service::Constant, &means, None), tightest, capped] {
             prop_assert_eq!(&versions(&schedule, steps), &expected, "{:?}", schedule);
             prop_assert_eq!(schedule.mean_delay(), f64::from(delay));
-            prop_assert_eq!(schedule.theory(), Some(DelayProcess::Fixed(delay as usize)));
+            prop_assert_eq!(schedule.theory(), Some(DelayLaw::Fixed(delay as usize)));
             prop_assert_eq!(&slots(schedule.start(1), steps), &at);
         }
     }
@@ -178,15 +178,15 @@ fn theory_knows_a_process_or_says_nothing() {
     let pmf = DelayPmf::uniform(0, 8).unwrap();
     for (schedule, expected) in [
         (Schedule::Random { workers: 5, cap: Some(9) }, None),
-        (Schedule::Random { workers: 1, cap: None }, Some(DelayProcess::Fixed(0))),
+        (Schedule::Random { workers: 1, cap: None }, Some(DelayLaw::Fixed(0))),
         (Schedule::Normal { workers: 5, cap: None }, None),
         (crew(Service::Exponential, &[1.0, 2.0], None), None),
         (crew(Service::Exponential, &[1.0; 2], Some(9)), None),
         (crew(Service::Constant, &[1.0, 2.0], None), None),
-        (iid(pmf.clone()), Some(DelayProcess::Independent(pmf))),
-        (iid(DelayPmf::uniform(3, 3).unwrap()), Some(DelayProcess::Fixed(3))),
+        (iid(pmf.clone()), Some(DelayLaw::Independent(pmf))),
+        (iid(DelayPmf::uniform(3, 3).unwrap()), Some(DelayLaw::Fixed(3))),
         (trace(&[3, 0]), None),
-        (trace(&[3, 3]), Some(DelayProcess::Fixed(3))),
+        (trace(&[3, 3]), Some(DelayLaw::Fixed(3))),
     ] {
         assert_eq!(schedule.theory(), expected, "{schedule:?}");
     }

@@ -6,8 +6,8 @@
 use super::{PlanError, refuse};
 use crate::config::{Reference, Scaling};
 use crate::delay::Schedule;
-use crate::rule::{LONGEST_PMF, Rule};
-use crate::theory::{Criterion, DelayProcess, TheoryError, threshold};
+use crate::rule::Rule;
+use crate::theory::{Criterion, TheoryError, threshold};
 
 /// The factor of a learning rate.
 ///
@@ -41,15 +41,13 @@ pub fn gain(rule: &Rule, schedule: &Schedule) -> Result<f64, String> {
         let (rule, process) = (rule.name(), schedule.name());
         Err(format!("no threshold is known of {rule} under {process} delays{why}"))
     };
-    let Some(equation) = schedule.theory().and_then(|process| rule.equation(process)) else { return unknown("") };
-    let criterion = match &equation.process {
-        DelayProcess::Fixed(_) => Criterion::Mean,
-        DelayProcess::Independent(pmf) if pmf.longest() > LONGEST_PMF => return unknown(" that reach so far"),
-        _ => Criterion::MeanSquare { relative_variance: 0.0 },
-    };
-    match threshold(&equation.rule, &equation.process, criterion) {
+    let Some(equation) = schedule.theory().and_then(|law| rule.equation(&law)) else { return unknown("") };
+    let criterion =
+        if equation.law.is_fixed() { Criterion::Mean } else { Criterion::MeanSquare { relative_variance: 0.0 } };
+    match threshold(&equation, criterion) {
         Ok(threshold) => Ok(threshold.gain),
-        Err(TheoryError::Unsupported { .. }) => unknown(""),
+        Err(TheoryError::LongPmf(_)) => unknown(" that reach so far"),
+        Err(TheoryError::Unsupported(_)) => unknown(""),
         Err(error) => unknown(&format!(": {error}")),
     }
 }

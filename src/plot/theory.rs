@@ -116,10 +116,10 @@ fn against_delay<'a>(rows: &[&'a TheoryRow]) -> Content<'a> {
         let schedule = match row.schedule.as_str() {
             "round-robin" => String::new(),
             "random" => ", random workers".into(),
-            pmf => format!(", {pmf}"),
+            process => format!(", {process}"),
         };
         let dampening = if row.dampening == row.momentum { momentum } else { row.dampening };
-        rule_name(row.rule, momentum, dampening) + &schedule + &noise(row)
+        rule_name(&row.rule, momentum, dampening) + &schedule + &noise(row)
     };
     let keyed = rows.iter().map(|row| (name(row, row.momentum), *row));
     let series = styled(grouped(keyed, |_, row| name(row, short(row.momentum)), |row| row.delay));
@@ -139,7 +139,7 @@ fn against_delay<'a>(rows: &[&'a TheoryRow]) -> Content<'a> {
 fn against_momentum<'a>(rows: &[&'a TheoryRow]) -> Option<Content<'a>> {
     let momenta =
         |keep: &dyn Fn(&TheoryRow) -> bool| Abscissa::Momentum.values(rows.iter().copied().filter(|row| keep(row)));
-    let rules = distinct(rows.iter().map(|row| row.rule));
+    let rules = distinct(rows.iter().map(|row| row.rule.as_str()));
     if rules.iter().all(|rule| momenta(&|row| row.rule == *rule).len() < LEAST_MOMENTA) {
         return None;
     }
@@ -179,9 +179,9 @@ fn momentum_name(row: &TheoryRow, dampening: Option<f64>) -> String {
     let schedule = match row.schedule.as_str() {
         "round-robin" => format!(", τ={}", row.delay),
         "random" => format!(", {} random workers", row.delay + 1.0),
-        pmf => format!(", {pmf}"),
+        process => format!(", {process}, mean τ={}", row.delay),
     };
-    row.rule.to_owned() + &form + &schedule + &noise(row)
+    row.rule.clone() + &form + &schedule + &noise(row)
 }
 
 /// A momentum with few digits, but enough of those that tell it from 1.
@@ -226,13 +226,13 @@ impl<'a> Content<'a> {
         }
     }
 
-    fn rules(&self) -> Vec<&'static str> {
-        distinct(self.rows().map(|row| row.rule))
+    fn rules(&self) -> Vec<&'a str> {
+        distinct(self.rows().map(|row| row.rule.as_str()))
     }
 
     /// One hue for each rule of the table, from dark to light.
     fn color_by_rule(&mut self, table: &[&TheoryRow]) {
-        for (index, rule) in distinct(table.iter().map(|row| row.rule)).into_iter().enumerate() {
+        for (index, rule) in distinct(table.iter().map(|row| row.rule.as_str())).into_iter().enumerate() {
             let of_rule: Vec<&mut Styled<'a, TheoryRow>> =
                 self.series.iter_mut().filter(|one| one.rows[0].rule == rule).collect();
             let count = of_rule.len();

@@ -24,6 +24,7 @@ pub const DEFINITION: Definition = Definition {
     update: |rule, arrival, _| Action::update(coefficients(rule, arrival)),
     locality: Locality::Restless,
     equation: |_, _| None,
+    synchronous_gain: None,
 };
 
 pub(super) fn coefficients(rule: &Rule, arrival: &Arrival) -> UpdateCoefficients {

@@ -16,4 +16,5 @@ pub const DEFINITION: Definition = Definition {
     update: |rule, arrival, _| Action::update(UpdateCoefficients { decoupled_decay: 1.0, ..coefficients(rule, arrival) }),
     locality: Locality::Restless,
     equation: |_, _| None,
+    synchronous_gain: None,
 };

@@ -2,7 +2,7 @@
 //! displacements are not touched, so that the threshold stays; what lies beyond it is bounded instead of diverging.
 //! Source: PyTorch's `clip_grad_norm_` (without its 1e-6 in the denominator), applied to each arriving gradient.
 
-use super::{Dampening, Definition, Locality, Number, Action, Usual, as_heavy_ball};
+use super::{Dampening, Definition, Locality, Number, Action, Usual, heavy_ball_equation, synchronous_heavy_ball};
 use crate::update::UpdateCoefficients;
 
 pub const DEFINITION: Definition = Definition {
@@ -14,5 +14,6 @@ pub const DEFINITION: Definition = Definition {
     slot_velocity: false,
     update: |rule, _, _| Action::update(UpdateCoefficients { clip_norm: Some(rule.number()), ..rule.heavy_ball() }),
     locality: Locality::Scales,
-    equation: as_heavy_ball,
+    equation: |rule, law| Some(heavy_ball_equation(rule, law)),
+    synchronous_gain: Some(synchronous_heavy_ball),
 };

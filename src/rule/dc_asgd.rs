@@ -3,7 +3,7 @@
 //! At a minimum of the full batch g^2 is of second order in the displacement, so that the threshold there is that of the
 //! rule without it; minibatch gradients do not vanish there. Source: Zheng et al., arXiv:1609.08326.
 
-use super::{Dampening, Definition, Locality, Number, Action, Usual, as_heavy_ball};
+use super::{Dampening, Definition, Locality, Number, Action, Usual, heavy_ball_equation, synchronous_heavy_ball};
 use crate::update::{Form, UpdateCoefficients};
 
 pub const DEFINITION: Definition = Definition {
@@ -17,5 +17,6 @@ pub const DEFINITION: Definition = Definition {
         Action::update(UpdateCoefficients { form: Form::Compensated { compensation: rule.number() }, ..rule.heavy_ball() })
     },
     locality: Locality::Scales,
-    equation: as_heavy_ball,
+    equation: |rule, law| Some(heavy_ball_equation(rule, law)),
+    synchronous_gain: Some(synchronous_heavy_ball),
 };

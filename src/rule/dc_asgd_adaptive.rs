@@ -1,7 +1,7 @@
 //! Delay-compensated ASGD, adaptive: as `dc-asgd`, with lambda / sqrt(s + 1e-8) in place of lambda, s = 0.95 s + 0.05 g^2
 //! elementwise. Source: Zheng et al., arXiv:1609.08326, where it is DC-ASGD-a.
 
-use super::{Dampening, Definition, Locality, Number, Action, Usual, as_heavy_ball};
+use super::{Dampening, Definition, Locality, Number, Action, Usual, heavy_ball_equation, synchronous_heavy_ball};
 use crate::update::{Form, UpdateCoefficients};
 
 /// How much of the mean square stays from step to step.
@@ -19,5 +19,6 @@ pub const DEFINITION: Definition = Definition {
         Action::update(UpdateCoefficients { form, ..rule.heavy_ball() })
     },
     locality: Locality::Scales,
-    equation: as_heavy_ball,
+    equation: |rule, law| Some(heavy_ball_equation(rule, law)),
+    synchronous_gain: Some(synchronous_heavy_ball),
 };

@@ -1,9 +1,9 @@
 //! Delay compensation with the true Hessian of a quadratic: g + lambda H (x - y). With lambda = 1 that is the gradient at the
 //! server's weights, and the threshold that of synchronous training: what `dc-asgd` approximates, and a check on it.
 
-use super::{Dampening, Definition, Locality, Number, Action, Usual, as_heavy_ball};
+use super::{Dampening, Definition, Locality, Number, Action, Usual, heavy_ball_equation, synchronous_heavy_ball};
 use crate::update::{Form, UpdateCoefficients};
-use crate::theory::DelayProcess;
+use crate::theory::DelayLaw;
 
 pub const DEFINITION: Definition = Definition {
     name: "dc-asgd-exact",
@@ -16,9 +16,10 @@ pub const DEFINITION: Definition = Definition {
         Action::update(UpdateCoefficients { form: Form::CompensatedExactly { compensation: rule.number() }, ..rule.heavy_ball() })
     },
     locality: Locality::ScalesWithHessian,
-    equation: |rule, process| match rule.number() {
-        0.0 => as_heavy_ball(rule, process),
-        1.0 => as_heavy_ball(rule, DelayProcess::Fixed(0)),
+    equation: |rule, law| match rule.number() {
+        0.0 => Some(heavy_ball_equation(rule, law)),
+        1.0 => Some(heavy_ball_equation(rule, &DelayLaw::Fixed(0))),
         _ => None,
     },
+    synchronous_gain: Some(synchronous_heavy_ball),
 };

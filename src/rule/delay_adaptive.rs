@@ -2,9 +2,8 @@
 //! later than usual are shortened; then heavy-ball (sgd at momentum 0). Source: Mishchenko et al., arXiv:2206.07638, in the
 //! form of the authors' notebook (`konstmish/asynchronous_sgd`).
 
-use super::{Dampening, Definition, Locality, Action, Usual, as_heavy_ball};
+use super::{Dampening, Definition, Locality, Action, Usual, heavy_ball_equation, synchronous_heavy_ball};
 use crate::update::UpdateCoefficients;
-use crate::theory::DelayProcess;
 
 pub const DEFINITION: Definition = Definition {
     name: "delay-adaptive",
@@ -18,8 +17,6 @@ pub const DEFINITION: Definition = Definition {
         Action::update(UpdateCoefficients { gradient_to_velocity: coefficients.gradient_to_velocity * concurrency / concurrency.max(arrival.age as f64), ..coefficients })
     },
     locality: Locality::Scales,
-    equation: |rule, process| match process {
-        DelayProcess::Fixed(_) => as_heavy_ball(rule, process), // never later than usual
-        _ => None,
-    },
+    equation: |rule, law| law.is_fixed().then(|| heavy_ball_equation(rule, law)), // never later than usual
+    synchronous_gain: Some(synchronous_heavy_ball),
 };

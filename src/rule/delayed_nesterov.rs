@@ -2,9 +2,9 @@
 //! v = m v + (1-d) g(y, late); x -= lr v. In EMA form (d = m) it is the asynchronous NAG of pipeline training,
 //! x' = x + m (x - x_before) - lr (1-m) g. Source: Ajanthan et al., arXiv:2505.01099.
 
-use super::{Dampening, Definition, Locality, Rule, Action, Usual, known};
+use super::{Dampening, Definition, Locality, Action, Usual};
 use crate::update::UpdateCoefficients;
-use crate::theory;
+use crate::theory::{Equation, Velocity};
 
 pub const DEFINITION: Definition = Definition {
     name: "delayed-nesterov",
@@ -15,7 +15,13 @@ pub const DEFINITION: Definition = Definition {
     slot_velocity: false,
     update: |rule, _, _| Action::update(UpdateCoefficients { lookahead: rule.momentum, ..rule.heavy_ball() }),
     locality: Locality::Scales,
-    equation: |Rule { momentum, dampening, .. }, process| {
-        known(theory::Rule::DelayedNesterov { momentum: *momentum, dampening: *dampening }, process)
+    // D = (z-1)(z-m) z^tau, N = (1-d) ((1+m) z - m)
+    equation: |rule, law| {
+        let (m, d) = (rule.momentum, rule.dampening);
+        Some(Equation::new(law, Velocity::Server { momentum: m }, [1.0 - d, (1.0 - d) * (1.0 + m)]))
     },
+    synchronous_gain: Some(|rule| {
+        let (m, d) = (rule.momentum, rule.dampening);
+        2.0 * (1.0 + m) / ((1.0 - d) * (1.0 + 2.0 * m))
+    }),
 };

@@ -25,4 +25,5 @@ pub const DEFINITION: Definition = Definition {
     },
     locality: Locality::Scales,
     equation: |_, _| None,
+    synchronous_gain: None,
 };

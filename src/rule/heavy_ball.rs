@@ -1,6 +1,6 @@
 //! Heavy-ball momentum on the server: v = m v + (1-d) g; x -= lr v (PyTorch's SGD with momentum and dampening).
 
-use super::{Dampening, Definition, Locality, Action, Usual, as_heavy_ball};
+use super::{Dampening, Definition, Locality, Action, Usual, heavy_ball_equation, synchronous_heavy_ball};
 
 pub const DEFINITION: Definition = Definition {
     name: "heavy-ball",
@@ -11,5 +11,6 @@ pub const DEFINITION: Definition = Definition {
     slot_velocity: false,
     update: |rule, _, _| Action::update(rule.heavy_ball()),
     locality: Locality::Scales,
-    equation: as_heavy_ball,
+    equation: |rule, law| Some(heavy_ball_equation(rule, law)),
+    synchronous_gain: Some(synchronous_heavy_ball),
 };

@@ -30,4 +30,5 @@ pub const DEFINITION: Definition = Definition {
     },
     locality: Locality::Restless,
     equation: |_, _| None,
+    synchronous_gain: None,
 };

@@ -1,16 +1,19 @@
 //! Update rules: what the server does with a gradient that arrives late.
 //!
-//! A rule is one file: a [`Definition`] with its formula and source in the doc, listed once in the registry below. Flags,
-//! engines, tests and the theory's column find it there. With momentum m and dampening d in PyTorch's conventions, its
+//! A rule is one file: a [`Definition`] with its formula and source in the doc, its update, and its characteristic equation
+//! where it has one. It is listed once in the registry below, where flags, engines, tests, theory and advice find it. With momentum m and dampening d in PyTorch's conventions, its
 //! whole effect on a step is a set of [`UpdateCoefficients`], whose arithmetic stands in [`crate::kernels::step`] and
 //! [`crate::kernels::finish`]; rules differ in the numbers, which may depend on the age of the gradient that arrives.
 //!
 //! Not here: which worker reports when ([`crate::delay`]), nor how the two become the steps of a run ([`steps`]).
 
+mod advise;
 pub mod regime;
 pub mod steps;
 
-use crate::theory::{self, DelayProcess};
+pub use advise::{Advice, Choice, ChoiceKind, Recipe, Setting, advise};
+
+use crate::theory::{self, Criterion, DAMPENINGS, DelayLaw, Equation, MOMENTA, TheoryError, Threshold, Velocity};
 use crate::update::UpdateCoefficients;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -83,8 +86,10 @@ pub struct Definition {
     /// keep from step to step, 0 at first.
     pub update: fn(&Rule, &Arrival, &mut u64) -> Action,
     pub locality: Locality,
-    /// The rule under a delay process as the theory knows it.
-    pub equation: fn(&Rule, DelayProcess) -> Option<Equation>,
+    /// Its characteristic equation under a law of delays, where it has one.
+    pub equation: fn(&Rule, &DelayLaw) -> Option<Equation>,
+    /// Its threshold gain in the mean at a delay of 0, where a closed form is known.
+    pub synchronous_gain: Option<fn(&Rule) -> f64>,
 }
 
 /// The momentum that a rule is compared at where none is asked for, and its dampenings.
@@ -167,18 +172,6 @@ impl Action {
     }
 }
 
-/// Longest delay of a distribution that theory is asked about, updates: its work in mean square grows with the square.
-pub const LONGEST_PMF: usize = 5_000;
-
-/// A rule under a delay process, as the theory knows it near a minimum.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Equation {
-    pub rule: theory::Rule,
-    pub process: DelayProcess,
-    /// Gradients averaged in one update, which divides the variance of their noise.
-    pub averaged: f64,
-}
-
 /// An update rule with its numbers. Momentum and dampening are 0 where the rule has none.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
@@ -237,21 +230,47 @@ impl Rule {
         (self.definition().update)(self, &arrival, &mut 0).coefficients
     }
 
-    /// The rule under `process` as the theory knows it, if it does.
-    pub fn equation(&self, process: DelayProcess) -> Option<Equation> {
-        (self.definition().equation)(self, process)
+    /// The rule's characteristic equation under this law of delays, if it has one.
+    pub fn equation(&self, law: &DelayLaw) -> Option<Equation> {
+        (self.definition().equation)(self, law)
+    }
+
+    /// Threshold gain of the rule under this law of delays.
+    ///
+    /// # Errors
+    /// Momentum or dampening out of range, no equation, or an equation without a threshold.
+    pub fn threshold(&self, law: &DelayLaw, criterion: Criterion) -> Result<Threshold, TheoryError> {
+        theory::threshold(&self.known_equation(law)?, criterion)
+    }
+
+    /// As [`Rule::equation`], checked.
+    ///
+    /// # Errors
+    /// Momentum or dampening out of range, or no equation.
+    pub fn known_equation(&self, law: &DelayLaw) -> Result<Equation, TheoryError> {
+        if !MOMENTA.contains(&self.momentum) {
+            return Err(TheoryError::Momentum(self.momentum));
+        }
+        if !DAMPENINGS.contains(&self.dampening) {
+            return Err(TheoryError::Dampening(self.dampening));
+        }
+        match self.equation(law) {
+            Some(equation) => Ok(equation),
+            None if self.equation(&DelayLaw::Fixed(0)).is_none() => Err(TheoryError::NoEquation(self.name())),
+            None => Err(TheoryError::unsupported(&self.name(), law)),
+        }
     }
 }
 
-/// For a rule that is what the theory calls by `rule`, whatever the process.
-fn known(rule: theory::Rule, process: DelayProcess) -> Option<Equation> {
-    Some(Equation { rule, process, averaged: 1.0 })
+/// `D = (z-1)(z-m) z^tau`, `N = (1-d) z`: the equation of rules that are heavy-ball near a minimum (sgd where the momentum
+/// is 0).
+fn heavy_ball_equation(rule: &Rule, law: &DelayLaw) -> Equation {
+    Equation::new(law, Velocity::Server { momentum: rule.momentum }, [1.0 - rule.dampening; 2])
 }
 
-/// For a rule whose dynamics near a minimum are those of heavy-ball (sgd where the momentum is 0).
-fn as_heavy_ball(rule: &Rule, process: DelayProcess) -> Option<Equation> {
-    let Rule { momentum, dampening, .. } = *rule;
-    known(theory::Rule::HeavyBall { momentum, dampening }, process)
+/// `K* = 2 (1+m) / (1-d)` at tau 0, of rules that are heavy-ball there.
+fn synchronous_heavy_ball(rule: &Rule) -> f64 {
+    2.0 * (1.0 + rule.momentum) / (1.0 - rule.dampening)
 }
 
 /// `--rules`: a name and, where the rule has one, a number.
@@ -331,6 +350,12 @@ impl fmt::Display for RuleKind {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.pad(self.definition().name)
     }
+}
+
+/// Names of the rules that have an equation under a fixed delay, for help and errors.
+pub fn names_with_equation() -> Vec<&'static str> {
+    let has_equation = |kind: &RuleKind| Rule::new(*kind, 0.0, 0.0).equation(&DelayLaw::Fixed(0)).is_some();
+    RuleKind::iter().filter(has_equation).map(|kind| kind.definition().name).collect()
 }
 
 /// The rules and what they are, for `--help`.

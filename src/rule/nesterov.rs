@@ -1,8 +1,8 @@
 //! Nesterov momentum on the server, as PyTorch writes it: v = m v + (1-d) g; x -= lr (g + m v).
 
-use super::{Dampening, Definition, Locality, Rule, Action, Usual, known};
+use super::{Dampening, Definition, Locality, Action, Usual};
 use crate::update::UpdateCoefficients;
-use crate::theory;
+use crate::theory::{Equation, Velocity};
 
 pub const DEFINITION: Definition = Definition {
     name: "nesterov",
@@ -13,7 +13,13 @@ pub const DEFINITION: Definition = Definition {
     slot_velocity: false,
     update: |rule, _, _| Action::update(UpdateCoefficients { gradient_to_weights: 1.0, velocity_to_weights: rule.momentum, ..rule.heavy_ball() }),
     locality: Locality::Scales,
-    equation: |Rule { momentum, dampening, .. }, process| {
-        known(theory::Rule::Nesterov { momentum: *momentum, dampening: *dampening }, process)
+    // D = (z-1)(z-m) z^tau, N = (z-m) + m (1-d) z
+    equation: |rule, law| {
+        let (m, d) = (rule.momentum, rule.dampening);
+        Some(Equation::new(law, Velocity::Server { momentum: m }, [1.0 - m * d, 1.0 + m * (1.0 - d)]))
     },
+    synchronous_gain: Some(|rule| {
+        let (m, d) = (rule.momentum, rule.dampening);
+        2.0 * (1.0 + m) / (1.0 + 2.0 * m - m * d)
+    }),
 };

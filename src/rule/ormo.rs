@@ -20,6 +20,7 @@ pub const DEFINITION: Definition = Definition {
     update: |rule, arrival, _| Action::update(coefficients(rule, arrival)),
     locality: Locality::Scales,
     equation: |_, _| None,
+    synchronous_gain: None,
 };
 
 fn coefficients(rule: &Rule, arrival: &Arrival) -> UpdateCoefficients {

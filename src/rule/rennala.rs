@@ -2,9 +2,9 @@
 //! not, and moves by their mean. Minibatch SGD without delay, at the price of what is thrown away.
 //! Source: Tyurin and Richtarik, arXiv:2305.12387.
 
-use super::{Definition, Equation, Locality, Number, Action};
+use super::{Definition, Locality, Number, Action};
 use crate::update::UpdateCoefficients;
-use crate::theory::{self, DelayProcess};
+use crate::theory::{DelayLaw, Equation, Velocity};
 
 pub const DEFINITION: Definition = Definition {
     name: "rennala",
@@ -35,7 +35,10 @@ pub const DEFINITION: Definition = Definition {
         Action::update(UpdateCoefficients { velocity_to_weights: 1.0, ..sum })
     },
     locality: Locality::Scales,
+    // sgd without delay, on the mean of B gradients.
     equation: |rule, _| {
-        Some(Equation { rule: theory::Rule::Sgd, process: DelayProcess::Fixed(0), averaged: rule.number() })
+        let synchronous = Equation::new(&DelayLaw::Fixed(0), Velocity::None, [1.0, 0.0]);
+        Some(Equation { averaged: rule.number(), ..synchronous })
     },
+    synchronous_gain: Some(|_| 2.0),
 };

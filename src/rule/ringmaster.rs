@@ -1,8 +1,8 @@
 //! Ringmaster ASGD: a gradient younger than R updates is applied; an older one is thrown away and its worker starts again
 //! from the server's present weights. Source: Maranjyan, Tyurin and Richtarik, arXiv:2501.16168.
 
-use super::{Dampening, Definition, Locality, Number, Rule, Action, Usual, as_heavy_ball};
-use crate::theory::DelayProcess;
+use super::{Dampening, Definition, Locality, Number, Action, Usual, heavy_ball_equation, synchronous_heavy_ball};
+use crate::theory::DelayLaw;
 
 pub const DEFINITION: Definition = Definition {
     name: "ringmaster",
@@ -19,15 +19,14 @@ pub const DEFINITION: Definition = Definition {
         if (arrival.age as f64) < rule.number() { Action::update(rule.heavy_ball()) } else { Action::drop() }
     },
     locality: Locality::Scales,
-    equation: |rule, process| without_drops(rule, process),
+    // Known where nothing is ever dropped.
+    equation: |rule, law| {
+        let longest = match law {
+            DelayLaw::Fixed(delay) => *delay,
+            DelayLaw::Independent(pmf) => pmf.longest(),
+            DelayLaw::RandomWorkers(_) => return None,
+        };
+        ((longest as f64) < rule.number()).then(|| heavy_ball_equation(rule, law))
+    },
+    synchronous_gain: Some(synchronous_heavy_ball),
 };
-
-/// Known where nothing is ever dropped.
-fn without_drops(rule: &Rule, process: DelayProcess) -> Option<super::Equation> {
-    let longest = match &process {
-        DelayProcess::Fixed(delay) => Some(*delay),
-        DelayProcess::Independent(pmf) => Some(pmf.longest()),
-        DelayProcess::RandomWorkers(_) => None,
-    };
-    longest.filter(|longest| (*longest as f64) < rule.number()).and_then(|_| as_heavy_ball(rule, process))
-}

@@ -1,8 +1,8 @@
 //! sgd: x -= lr g.
 
-use super::{Definition, Locality, Action, known};
+use super::{Action, Definition, Locality};
+use crate::theory::{Equation, Velocity};
 use crate::update::UpdateCoefficients;
-use crate::theory;
 
 pub const DEFINITION: Definition = Definition {
     name: "sgd",
@@ -11,7 +11,11 @@ pub const DEFINITION: Definition = Definition {
     momentum: None,
     workers: false,
     slot_velocity: false,
-    update: |_, _, _| Action::update(UpdateCoefficients { gradient_to_weights: 1.0, ..UpdateCoefficients::default() }),
+    update: |_, _, _| {
+        Action::update(UpdateCoefficients { gradient_to_weights: 1.0, ..UpdateCoefficients::default() })
+    },
     locality: Locality::Scales,
-    equation: |_, process| known(theory::Rule::Sgd, process),
+    // D = (z-1) z^tau, N = 1
+    equation: |_, law| Some(Equation::new(law, Velocity::None, [1.0, 0.0])),
+    synchronous_gain: Some(|_| 2.0),
 };

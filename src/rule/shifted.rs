@@ -1,8 +1,8 @@
 //! Shifted momentum: one velocity per worker, v_w = m v_w + (1-d) g; x -= lr v_w, so that the velocity is as old as the
 //! gradient. Source: Giladi et al., arXiv:1909.12340, section 4.
 
-use super::{Dampening, Definition, Locality, Rule, Action, Usual, known};
-use crate::theory;
+use super::{Dampening, Definition, Locality, Action, Usual, synchronous_heavy_ball};
+use crate::theory::{Equation, Velocity};
 
 pub const DEFINITION: Definition = Definition {
     name: "shifted",
@@ -13,7 +13,10 @@ pub const DEFINITION: Definition = Definition {
     slot_velocity: true,
     update: |rule, _, _| Action::update(rule.heavy_ball()),
     locality: Locality::Scales,
-    equation: |Rule { momentum, dampening, .. }, process| {
-        known(theory::Rule::Shifted { momentum: *momentum, dampening: *dampening }, process)
+    // D = (z-1)(z^(tau+1) - m), N = (1-d) z
+    equation: |rule, law| {
+        let (m, d) = (rule.momentum, rule.dampening);
+        Some(Equation::new(law, Velocity::Worker { momentum: m }, [1.0 - d; 2]))
     },
+    synchronous_gain: Some(synchronous_heavy_ball),
 };

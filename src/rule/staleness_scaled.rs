@@ -1,9 +1,9 @@
 //! Staleness-aware learning rates: heavy-ball (sgd at momentum 0) with each gradient divided by its age, at least 1.
 //! Source: Zhang, Gupta, Lian and Liu, arXiv:1511.05950.
 
-use super::{Dampening, Definition, Locality, Rule, Action, Usual, known};
+use super::{Dampening, Definition, Locality, Action, Usual, heavy_ball_equation, synchronous_heavy_ball};
 use crate::update::UpdateCoefficients;
-use crate::theory;
+use crate::theory::Equation;
 
 pub const DEFINITION: Definition = Definition {
     name: "staleness-scaled",
@@ -17,7 +17,9 @@ pub const DEFINITION: Definition = Definition {
         Action::update(UpdateCoefficients { gradient_to_velocity: coefficients.gradient_to_velocity / arrival.age.max(1) as f64, ..coefficients })
     },
     locality: Locality::Scales,
-    equation: |Rule { momentum, dampening, .. }, process| {
-        known(theory::Rule::StalenessScaled { momentum: *momentum, dampening: *dampening }, process)
+    // N is heavy-ball's over max(1, tau).
+    equation: |rule, law| {
+        Some(Equation { divisor: Some(|delay| (delay as f64).max(1.0)), ..heavy_ball_equation(rule, law) })
     },
+    synchronous_gain: Some(synchronous_heavy_ball),
 };

@@ -2,9 +2,9 @@
 //! of the process; the server makes the heavy-ball step. Since x - x_before = -lr v this is SpecTrain's w - s lr v.
 //! Source: Chen, Yang and Cheng, *SpecTrain*, arXiv:1809.02839.
 
-use super::{Dampening, Definition, Locality, Rule, Action, Usual, known};
+use super::{Dampening, Definition, Locality, Action, Usual, synchronous_heavy_ball};
 use crate::update::UpdateCoefficients;
-use crate::theory;
+use crate::theory::{DelayLaw, Equation, Velocity};
 
 pub const DEFINITION: Definition = Definition {
     name: "weight-prediction",
@@ -15,7 +15,16 @@ pub const DEFINITION: Definition = Definition {
     slot_velocity: false,
     update: |rule, arrival, _| Action::update(UpdateCoefficients { lookahead: arrival.mean_delay, ..rule.heavy_ball() }),
     locality: Locality::Scales,
-    equation: |Rule { momentum, dampening, .. }, process| {
-        known(theory::Rule::WeightPrediction { momentum: *momentum, dampening: *dampening }, process)
+    // D = (z-1)(z-m) z^tau, N = (1-d) ((1+tau) z - tau); a weight decay acts on the weights that are there, not on those
+    // predicted, so that its N is heavy-ball's.
+    equation: |rule, law| match law {
+        DelayLaw::Fixed(delay) => {
+            let (m, d, tau) = (rule.momentum, rule.dampening, *delay as f64);
+            let numerator = [1.0 - d, (1.0 - d) * (1.0 + tau)];
+            let equation = Equation::new(law, Velocity::Server { momentum: m }, numerator);
+            Some(Equation { decay_numerator: Some([1.0 - d; 2]), ..equation })
+        }
+        DelayLaw::Independent(_) | DelayLaw::RandomWorkers(_) => None,
     },
+    synchronous_gain: Some(synchronous_heavy_ball),
 };

@@ -19,10 +19,10 @@ use crate::minimum::Minimum;
 use crate::plan::{Cell, SweepPlan};
 use crate::problem::{Network, Problem};
 use crate::rule::steps::StepSource;
-use crate::rule::{Equation, LONGEST_PMF, Locality};
+use crate::rule::{Locality, Rule};
 use crate::session::progress::Progress;
 use crate::session::recovery::Recovery;
-use crate::theory::{self, DelayProcess, TheoryError};
+use crate::theory::{self, DelayLaw, Equation, TheoryError};
 use crate::threshold::{Criterion, SearchOutcome, Trial};
 use queue::Queue;
 use rand::RngExt;
@@ -112,13 +112,10 @@ impl Sweep {
     /// # Errors
     /// Where the theory refuses the rule's numbers.
     pub fn lr_theory(&self, cell: &Cell) -> Result<Option<f64>, TheoryError> {
-        let Some(process) = cell.schedule.theory() else { return Ok(None) };
-        let Some(Equation { rule, process, averaged }) = cell.rule.equation(process) else { return Ok(None) };
-        if matches!(&process, DelayProcess::Independent(pmf) if pmf.longest() > LONGEST_PMF) {
-            return Ok(None);
-        }
-        let fixed = matches!(process, DelayProcess::Fixed(_));
-        let relative_variance = self.relative_variance(cell).unwrap_or(0.0) / averaged;
+        let Some(law) = cell.schedule.theory() else { return Ok(None) };
+        let Some(equation) = cell.rule.equation(&law) else { return Ok(None) };
+        let fixed = equation.law.is_fixed();
+        let relative_variance = self.relative_variance(cell).unwrap_or(0.0);
         let criterion = match cell.criterion {
             Criterion::Mean => theory::Criterion::Mean,
             Criterion::MeanSquare => theory::Criterion::MeanSquare { relative_variance },
@@ -127,9 +124,9 @@ impl Sweep {
             Criterion::Escape if fixed => theory::Criterion::Mean,
             Criterion::AlmostSure | Criterion::Escape => return Ok(None),
         };
-        match theory::threshold(&rule, &process, criterion) {
+        match theory::threshold(&equation, criterion) {
             Ok(threshold) => Ok(Some(threshold.gain / self.minimum.largest.value)),
-            Err(TheoryError::Unsupported { .. } | TheoryError::Unbounded) => Ok(None),
+            Err(TheoryError::Unsupported(_) | TheoryError::LongPmf(_) | TheoryError::Unbounded) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -145,10 +142,12 @@ impl Sweep {
         if let Some(lr) = self.lr_theory(cell)? {
             return Ok(lr);
         }
-        let fixed = DelayProcess::Fixed(cell.schedule.mean_delay().round() as usize);
-        let rule = cell.rule.equation(fixed.clone()).map_or(theory::Rule::Sgd, |equation| equation.rule);
-        let threshold = theory::threshold(&rule, &fixed, theory::Criterion::Mean)
-            .or_else(|_| theory::threshold(&theory::Rule::Sgd, &fixed, theory::Criterion::Mean))?;
+        let fixed = DelayLaw::Fixed(cell.schedule.mean_delay().round() as usize);
+        let known = cell.rule.equation(&fixed).map(|equation| Equation { law: fixed.clone(), ..equation });
+        let threshold = match known.map(|equation| theory::threshold(&equation, theory::Criterion::Mean)) {
+            Some(Ok(threshold)) => threshold,
+            Some(Err(_)) | None => Rule::SGD.threshold(&fixed, theory::Criterion::Mean)?,
+        };
         Ok(threshold.gain / self.minimum.largest.value)
     }
 
@@ -165,7 +164,7 @@ impl Sweep {
     /// The ages of the gradients that a run of this cell applies, without those taken at x_0.
     pub fn delays(&self, cell: &Cell) -> Delays {
         let slots = u64::from(cell.schedule.slots());
-        let varying = cell.schedule.theory().is_none_or(|process| !matches!(process, DelayProcess::Fixed(_)));
+        let varying = cell.schedule.theory().is_none_or(|law| !law.is_fixed());
         let steps = if varying { COUNTED.max(8 * slots) } else { 4 * slots };
         let mut source = StepSource::new(cell.rule, 1.0.into(), &cell.schedule, self.plan.seed_order, 0.0, false);
         let mut written = vec![false; slots as usize];

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// One closed-form threshold, as `tauscope theory` prints it.
 #[derive(Clone, Debug, Serialize)]
 pub struct TheoryRow {
-    pub rule: &'static str,
+    pub rule: String,
     pub momentum: f64,
     pub dampening: f64,
     /// Updates; the mean delay where it is random.

@@ -1,3 +1,5 @@
+use super::law::DelayLaw;
+
 /// Why a question to the theory has no answer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TheoryError {
@@ -10,8 +12,10 @@ pub enum TheoryError {
          it must be less than 1"
     )]
     NoGradient,
-    #[error("delay is {0}; the largest supported is {max}", max = super::MAX_DELAY)]
+    #[error("delay is {0}; the longest supported is {max}", max = super::LONGEST_DELAY)]
     Delay(usize),
+    #[error("the delays reach up to {0} updates; the longest supported of a distribution is {max}", max = super::LONGEST_PMF)]
+    LongPmf(usize),
     #[error("gain is {0}; it must be positive and finite")]
     Gain(f64),
     #[error("learning rate is {0}; it must be positive and finite")]
@@ -24,10 +28,24 @@ pub enum TheoryError {
     DelayPmf(String),
     #[error("the number of workers is {0}; it must be at least 1")]
     Workers(usize),
-    #[error("{rule} has no theory here under {process}; use a fixed delay")]
-    Unsupported { rule: &'static str, process: &'static str },
+    #[error("{0} has no characteristic equation")]
+    NoEquation(String),
+    #[error("{0}")]
+    Unsupported(String),
     #[error("no root ever reaches the unit circle: the rule is stable at every gain")]
     Unbounded,
     #[error("the dominant root at gain {0} could not be separated from its neighbours")]
     NotSeparated(f64),
+}
+
+impl TheoryError {
+    /// Something that the theory does not know under this law of delays.
+    pub fn unsupported(what: &str, law: &DelayLaw) -> Self {
+        Self::Unsupported(match law {
+            DelayLaw::Fixed(delay) => format!("{what} has no theory at a fixed delay of {delay}"),
+            DelayLaw::Independent(_) | DelayLaw::RandomWorkers(_) => {
+                format!("{what} has no theory under {}; accepted: a fixed delay", law.name())
+            }
+        })
+    }
 }

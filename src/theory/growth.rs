@@ -13,8 +13,8 @@ use num_complex::Complex64;
 
 use super::TheoryError;
 use super::characteristic::Characteristic;
+use super::equation::{Equation, WeightDecay};
 use super::margin::{crossings_below, first_crossing};
-use super::rule::{Rule, WeightDecay};
 
 /// The characteristic root of largest modulus.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,13 +26,13 @@ pub struct DominantRoot {
     pub angle: f64,
 }
 
-/// Dominant root of `rule` at a fixed delay and any positive gain, stable or not.
+/// Dominant root at a fixed delay and any positive gain, stable or not.
 ///
 /// # Errors
-/// Coefficients out of range, a gain that is not positive and finite, or a dominant root that rounding does not
+/// Coefficients out of range, a delay that varies, a gain that is not positive and finite, or a dominant root that rounding does not
 /// separate from another of the same modulus.
-pub fn dominant_root(rule: &Rule, delay: usize, gain: f64) -> Result<DominantRoot, TheoryError> {
-    let equation = rule.characteristic(delay, WeightDecay::None)?;
+pub fn dominant_root(equation: &Equation, gain: f64) -> Result<DominantRoot, TheoryError> {
+    let equation = equation.characteristic(equation.fixed_delay()?, WeightDecay::None)?;
     if !(gain > 0.0 && gain.is_finite()) {
         return Err(TheoryError::Gain(gain));
     }

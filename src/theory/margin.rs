@@ -12,7 +12,7 @@ use num_complex::Complex64;
 
 use super::TheoryError;
 use super::characteristic::{Arc, Characteristic};
-use super::rule::{Rule, WeightDecay};
+use super::equation::{Equation, WeightDecay};
 
 /// Where the first root reaches the unit circle.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,23 +24,23 @@ pub struct Margin {
     pub angle: f64,
 }
 
-/// Threshold gain of `rule` at a fixed delay, for stability in the mean.
+/// Threshold gain at a fixed delay, for stability in the mean.
 ///
 /// Every root of `D(z) + K N(z)` lies strictly inside the unit circle for `0 < K < gain`, and one is on it at `gain`.
 ///
 /// # Errors
-/// Coefficients or delay out of range (see [`Rule::validate`]), or no crossing at any gain.
-pub fn gain_margin(rule: &Rule, delay: usize) -> Result<Margin, TheoryError> {
-    first_crossing(&rule.characteristic(delay, WeightDecay::None)?)
+/// Coefficients or delay out of range, or no crossing at any gain.
+pub(super) fn gain_margin(equation: &Equation, delay: usize) -> Result<Margin, TheoryError> {
+    first_crossing(&equation.characteristic(delay, WeightDecay::None)?)
 }
 
-/// As [`gain_margin`], with a weight decay in the equation. The gain is the learning rate times the curvature of the
-/// loss alone, without the decay's.
+/// Threshold gain at a fixed delay, for stability in the mean, with a weight decay in the equation. The gain is the
+/// learning rate times the curvature of the loss alone, without the decay's.
 ///
 /// # Errors
-/// As [`gain_margin`], and a decay that is negative or not finite.
-pub fn gain_margin_with_decay(rule: &Rule, delay: usize, decay: WeightDecay) -> Result<Margin, TheoryError> {
-    first_crossing(&rule.characteristic(delay, decay)?)
+/// Coefficients, delay or decay out of range, no crossing at any gain, or a delay that varies.
+pub fn margin_with_decay(equation: &Equation, decay: WeightDecay) -> Result<Margin, TheoryError> {
+    first_crossing(&equation.characteristic(equation.fixed_delay()?, decay)?)
 }
 
 /// A root on the unit circle.

@@ -18,21 +18,25 @@
 use num_complex::Complex64;
 
 use super::TheoryError;
+use super::equation::{Equation, Velocity, WeightDecay};
 use super::margin::first_crossing;
-use super::rule::{Rule, WeightDecay};
 
-/// Threshold gain of `rule` at a fixed delay for stability in mean square, under gradient noise of the given relative
+/// Threshold gain at a fixed delay for stability in mean square, under gradient noise of the given relative
 /// variance `r` (variance of the minibatch curvature over the square of its mean). With `r = 0` it is the mean's.
 ///
 /// # Errors
 /// Coefficients or delay out of range, or a relative variance that is negative or not finite.
-pub fn mean_square_margin(rule: &Rule, delay: usize, relative_variance: f64) -> Result<f64, TheoryError> {
+pub(super) fn mean_square_margin(
+    equation: &Equation,
+    delay: usize,
+    relative_variance: f64,
+) -> Result<f64, TheoryError> {
     if !(relative_variance >= 0.0 && relative_variance.is_finite()) {
         return Err(TheoryError::RelativeVariance(relative_variance));
     }
-    let mean = first_crossing(&rule.characteristic(delay, WeightDecay::None)?)?.gain;
+    let mean = first_crossing(&equation.characteristic(delay, WeightDecay::None)?)?.gain;
     let stable = |gain: f64| {
-        let variance = relative_variance * gain * gain * noise_response(rule, delay, gain);
+        let variance = relative_variance * gain * gain * noise_response(equation, delay, gain);
         (0.0..1.0).contains(&variance)
     };
     Ok(bisect(0.0, mean, stable))
@@ -72,17 +76,16 @@ impl Polynomial {
 }
 
 /// `||N / (D + K N)||^2` for a gain at which the rule is stable in the mean.
-fn noise_response(rule: &Rule, delay: usize, gain: f64) -> f64 {
-    let m = rule.momentum();
-    let [n0, n1] = rule.numerator(delay);
+fn noise_response(equation: &Equation, delay: usize, gain: f64) -> f64 {
+    let [n0, n1] = equation.numerator_at(delay);
     let noise = Polynomial([n0, n1, 0.0]);
     // D + K N = lead z^power + tail
-    let (lead, tail, power) = match rule {
-        Rule::Sgd => ([0.0, 1.0, 0.0], [gain * n0, gain * n1, 0.0], delay),
+    let (lead, tail, power) = match equation.velocity {
+        Velocity::None => ([0.0, 1.0, 0.0], [gain * n0, gain * n1, 0.0], delay),
         // (z-1) (z^(tau+1) - m) + K N
-        Rule::Shifted { .. } => ([0.0, 1.0, 0.0], [gain * n0, gain * n1 - m, 0.0], delay + 1),
+        Velocity::Worker { momentum } => ([0.0, 1.0, 0.0], [gain * n0, gain * n1 - momentum, 0.0], delay + 1),
         // (z-1) (z-m) = y (y + 1 - m)
-        _ => ([0.0, 1.0 - m, 1.0], [gain * n0, gain * n1, 0.0], delay),
+        Velocity::Server { momentum } => ([0.0, 1.0 - momentum, 1.0], [gain * n0, gain * n1, 0.0], delay),
     };
     mean_modulus_squared(noise, Polynomial(lead), Polynomial(tail), power)
 }

@@ -1,19 +1,16 @@
 //! Closed-form stability thresholds of delayed SGD.
 //!
-//! *What it is:* the exact largest gain `K = lr x curvature` at which a minimum keeps its runs, for each update rule, delay
-//! process and criterion, and what follows from it. *What it is not:* a simulation, or a statement about anything but the
+//! *What it is:* the exact largest gain `K = lr x curvature` at which a minimum keeps its runs, for the equation of an update
+//! rule under a law of delays, and what follows from it. *What it is not:* a simulation, or a statement about anything but the
 //! quadratic around a minimum, one curvature direction at a time. The module imports nothing of the rest of the crate.
 //!
 //! | question | function |
 //! | --- | --- |
-//! | any rule, process and criterion | [`threshold`] |
-//! | fixed delay, in the mean | [`gain_margin`], with weight decay [`gain_margin_with_decay`] |
-//! | fixed delay, in mean square under gradient noise | [`mean_square_margin`] |
-//! | independent random delays | [`random_delay_margin`], [`random_delay_mean_square_margin`] |
-//! | randomly reporting workers | [`random_workers_margin`], [`random_workers_mean_square_margin`] |
+//! | the threshold of an equation, for any law of delays and criterion | [`threshold()`] |
+//! | the same with weight decay, at a fixed delay in the mean | [`margin_with_decay`] |
 //! | how fast a run grows or decays at a gain | [`dominant_root`] |
-//! | the same minima at another delay | [`advise()`] |
-//! | the witness for all of this | [`state_space`] |
+//!
+//! Rules are not known here: each states its [`Equation`] in its own file ([`crate::rule`]).
 //!
 //! # Words
 //! The *delay* tau is the number of updates between reading the weights and applying their gradient; 0 is synchronous. The
@@ -90,7 +87,7 @@
 //!
 //! # Preserving the minima
 //! A minimum of curvature `lambda` is accessible iff `lr lambda < K*`. So a change of rule and delay keeps the accessible
-//! minima iff `lr1 / lr0 = K1* / K0*`, which is what [`advise()`] computes, together with what it costs along directions that
+//! minima iff `lr1 / lr0 = K1* / K0*`, which is what [`crate::rule::advise()`] computes, together with what it costs along directions that
 //! are too flat to be limited: there progress per update is the effective learning rate.
 //!
 //! # What is known from where
@@ -110,28 +107,23 @@
 //!   evaluation by residues and the tangent formula for sgd; the mean-square condition for independent delays; both
 //!   thresholds of randomly reporting workers. Each is tested against the spectral radius of a matrix that knows none of these formulas.
 
-mod advise;
 mod binomial;
 mod characteristic;
+mod equation;
 mod error;
 mod growth;
+mod law;
 mod margin;
 mod mean_square;
 mod mixture;
 mod random_delay;
 mod range;
-mod rule;
-mod state_space;
 mod threshold;
 mod workers;
 
-pub use advise::{Advice, Choice, ChoiceKind, Recipe, Setting, advise};
+pub use equation::{DAMPENINGS, Equation, MOMENTA, Velocity, WeightDecay};
 pub use error::TheoryError;
 pub use growth::{DominantRoot, dominant_root};
-pub use margin::{Margin, gain_margin, gain_margin_with_decay};
-pub use mean_square::mean_square_margin;
-pub use random_delay::{DelayPmf, random_delay_margin, random_delay_mean_square_margin};
-pub use rule::{MAX_DELAY, Rule, WeightDecay};
-pub use state_space::state_space;
-pub use threshold::{Criterion, DelayProcess, Threshold, threshold};
-pub use workers::{random_workers_margin, random_workers_mean_square_margin};
+pub use law::{DelayLaw, DelayPmf, LONGEST_DELAY, LONGEST_PMF};
+pub use margin::{Margin, margin_with_decay};
+pub use threshold::{Criterion, Threshold, threshold};

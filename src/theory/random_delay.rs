@@ -15,94 +15,11 @@
 use super::TheoryError;
 use super::binomial::Binomial;
 use super::characteristic::Characteristic;
+use super::equation::{Equation, Velocity, linear_factor};
+use super::law::{DelayPmf, LONGEST_PMF};
 use super::margin::{Margin, first_crossing};
 use super::mean_square::bisect;
 use super::mixture::Mixture;
-use super::rule::{Rule, linear_factor};
-
-/// Probabilities of the delays 0, 1, 2, ...
-#[derive(Clone, Debug, PartialEq)]
-pub struct DelayPmf(Vec<f64>);
-
-impl DelayPmf {
-    /// From probabilities of the delays 0, 1, 2, ...; trailing zeros are dropped.
-    ///
-    /// # Errors
-    /// An entry that is negative or not finite, or a sum that is not 1 to within 1e-9.
-    pub fn new(mut probabilities: Vec<f64>) -> Result<Self, TheoryError> {
-        for (delay, p) in probabilities.iter().enumerate() {
-            if !(*p >= 0.0 && p.is_finite()) {
-                return Err(TheoryError::DelayPmf(format!("delay {delay} has probability {p}; it must be at least 0")));
-            }
-        }
-        let sum: f64 = probabilities.iter().sum();
-        if (sum - 1.0).abs() > 1e-9 {
-            return Err(TheoryError::DelayPmf(format!("the probabilities sum to {sum}; they must sum to 1")));
-        }
-        while probabilities.last() == Some(&0.0) {
-            probabilities.pop();
-        }
-        Ok(Self(probabilities))
-    }
-
-    /// From a histogram: how often each of the delays 0, 1, 2, ... was seen.
-    ///
-    /// # Errors
-    /// An entry that is negative or not finite, or no count at all.
-    pub fn from_counts(counts: &[f64]) -> Result<Self, TheoryError> {
-        let sum: f64 = counts.iter().sum();
-        if !(sum > 0.0 && sum.is_finite()) {
-            return Err(TheoryError::DelayPmf(format!("the counts sum to {sum}; there must be at least one")));
-        }
-        Self::new(counts.iter().map(|count| count / sum).collect())
-    }
-
-    /// Every delay from `low` to `high`, both included, equally likely.
-    ///
-    /// # Errors
-    /// `low` above `high`.
-    pub fn uniform(low: usize, high: usize) -> Result<Self, TheoryError> {
-        if low > high {
-            return Err(TheoryError::DelayPmf(format!("the range {low}..={high} is empty")));
-        }
-        let p = 1.0 / (high - low + 1) as f64;
-        Self::new((0..=high).map(|j| if j < low { 0.0 } else { p }).collect())
-    }
-
-    /// `p_j = (1-q) q^j`, cut where the tail falls below 1e-17.
-    ///
-    /// # Errors
-    /// `q` outside `[0, 0.999]`.
-    pub fn geometric(q: f64) -> Result<Self, TheoryError> {
-        if !(0.0..=0.999).contains(&q) {
-            return Err(TheoryError::DelayPmf(format!(
-                "the ratio of a geometric distribution is {q}; it must lie in 0..=0.999"
-            )));
-        }
-        let mut probabilities = vec![];
-        let mut tail = 1.0;
-        while tail > 1e-17 {
-            probabilities.push((1.0 - q) * tail);
-            tail *= q;
-        }
-        Self::new(probabilities)
-    }
-
-    /// Probabilities of the delays 0, 1, 2, ...; the last is positive.
-    pub fn probabilities(&self) -> &[f64] {
-        &self.0
-    }
-
-    /// Mean delay, in updates.
-    pub fn mean(&self) -> f64 {
-        self.0.iter().enumerate().map(|(j, p)| j as f64 * p).sum()
-    }
-
-    /// Largest delay of positive probability.
-    pub fn longest(&self) -> usize {
-        self.0.len() - 1
-    }
-}
 
 /// The parts of a rule that do not depend on the delay, and what does: how often and how strongly each delay acts.
 struct Loop {
@@ -117,22 +34,22 @@ struct Loop {
 }
 
 impl Loop {
-    fn new(rule: &Rule, pmf: &DelayPmf) -> Result<Self, TheoryError> {
-        rule.validate()?;
-        let strength = |delay: usize| match rule {
-            Rule::StalenessScaled { .. } => 1.0 / (delay as f64).max(1.0),
-            _ => 1.0,
-        };
-        let momentum = match rule {
-            Rule::Shifted { .. } | Rule::WeightPrediction { .. } => {
-                return Err(TheoryError::Unsupported { rule: rule.name(), process: "delays drawn independently" });
+    fn new(equation: &Equation, pmf: &DelayPmf) -> Result<Self, TheoryError> {
+        equation.validate()?;
+        if pmf.longest() > LONGEST_PMF {
+            return Err(TheoryError::LongPmf(pmf.longest()));
+        }
+        let strength = |delay: usize| equation.divisor.map_or(1.0, |divisor| 1.0 / divisor(delay));
+        let momentum = match equation.velocity {
+            Velocity::None => None,
+            Velocity::Server { momentum } => Some(momentum),
+            Velocity::Worker { .. } => {
+                return Err(TheoryError::unsupported("one velocity per worker", &equation.law));
             }
-            Rule::Sgd => None,
-            _ => Some(rule.momentum()),
         };
         let probabilities = pmf.probabilities().iter().enumerate();
         Ok(Self {
-            numerator: rule.numerator(0),
+            numerator: equation.numerator,
             momentum,
             strengths: probabilities.clone().map(|(j, p)| p * strength(j)).collect(),
             second_moment: probabilities.map(|(j, p)| p * strength(j).powi(2)).sum(),
@@ -180,10 +97,9 @@ impl Loop {
 /// Threshold gain under independent random delays, for stability in the mean.
 ///
 /// # Errors
-/// Coefficients out of range, or a rule whose state depends on the past delays ([`Rule::Shifted`],
-/// [`Rule::WeightPrediction`]).
-pub fn random_delay_margin(rule: &Rule, pmf: &DelayPmf) -> Result<Margin, TheoryError> {
-    first_crossing(&Loop::new(rule, pmf)?.characteristic())
+/// Coefficients out of range, delays that are too long, or one velocity per worker, whose past depends on the draws.
+pub(super) fn random_delay_margin(equation: &Equation, pmf: &DelayPmf) -> Result<Margin, TheoryError> {
+    first_crossing(&Loop::new(equation, pmf)?.characteristic())
 }
 
 /// Threshold gain under independent random delays and gradient noise of relative variance `r`, for stability in mean
@@ -191,15 +107,15 @@ pub fn random_delay_margin(rule: &Rule, pmf: &DelayPmf) -> Result<Margin, Theory
 ///
 /// # Errors
 /// As [`random_delay_margin`], or a relative variance that is negative or not finite.
-pub fn random_delay_mean_square_margin(
-    rule: &Rule,
+pub(super) fn random_delay_mean_square_margin(
+    equation: &Equation,
     pmf: &DelayPmf,
     relative_variance: f64,
 ) -> Result<f64, TheoryError> {
     if !(relative_variance >= 0.0 && relative_variance.is_finite()) {
         return Err(TheoryError::RelativeVariance(relative_variance));
     }
-    let feedback = Loop::new(rule, pmf)?;
+    let feedback = Loop::new(equation, pmf)?;
     let mean = first_crossing(&feedback.characteristic())?.gain;
     Ok(bisect(0.0, mean, |gain| {
         // Rounding leaves a delay that is certain a few ulps on either side of 0.

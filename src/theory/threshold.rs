@@ -1,33 +1,12 @@
-//! One question for every delay process and criterion.
+//! One question for every rule, law of delays and criterion.
 
 use super::TheoryError;
+use super::equation::Equation;
+use super::law::DelayLaw;
 use super::margin::gain_margin;
 use super::mean_square::mean_square_margin;
-use super::random_delay::{DelayPmf, random_delay_margin, random_delay_mean_square_margin};
-use super::rule::Rule;
+use super::random_delay::{random_delay_margin, random_delay_mean_square_margin};
 use super::workers::{random_workers_margin, random_workers_mean_square_margin};
-
-/// How the delay of each gradient comes about.
-#[derive(Clone, Debug, PartialEq)]
-pub enum DelayProcess {
-    /// Always the same delay, in updates; `N` workers in turn have `N - 1`.
-    Fixed(usize),
-    /// Drawn independently at every update.
-    Independent(DelayPmf),
-    /// This many workers, a uniformly random one of which reports at each update.
-    RandomWorkers(usize),
-}
-
-impl DelayProcess {
-    /// Mean delay, in updates.
-    pub fn mean_delay(&self) -> f64 {
-        match self {
-            Self::Fixed(delay) => *delay as f64,
-            Self::Independent(pmf) => pmf.mean(),
-            Self::RandomWorkers(workers) => workers.saturating_sub(1) as f64,
-        }
-    }
-}
 
 /// In which sense a run stays at the minimum.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,22 +36,24 @@ pub struct Threshold {
     pub angle: Option<f64>,
 }
 
-/// Threshold gain of `rule` under `process` for `criterion`.
+/// Threshold gain for `criterion`.
 ///
 /// # Errors
-/// See the function of that process and criterion.
-pub fn threshold(rule: &Rule, process: &DelayProcess, criterion: Criterion) -> Result<Threshold, TheoryError> {
+/// Coefficients or delays out of range, a relative variance that is negative or not finite, a velocity that the theory does
+/// not know under the law, or no threshold at all.
+pub fn threshold(equation: &Equation, criterion: Criterion) -> Result<Threshold, TheoryError> {
     let margin = match criterion {
-        Criterion::Mean => match process {
-            DelayProcess::Fixed(delay) => gain_margin(rule, *delay),
-            DelayProcess::Independent(pmf) => random_delay_margin(rule, pmf),
-            DelayProcess::RandomWorkers(workers) => random_workers_margin(rule, *workers),
+        Criterion::Mean => match &equation.law {
+            DelayLaw::Fixed(delay) => gain_margin(equation, *delay),
+            DelayLaw::Independent(pmf) => random_delay_margin(equation, pmf),
+            DelayLaw::RandomWorkers(workers) => random_workers_margin(equation, *workers),
         },
-        Criterion::MeanSquare { relative_variance: r } => {
-            let gain = match process {
-                DelayProcess::Fixed(delay) => mean_square_margin(rule, *delay, r),
-                DelayProcess::Independent(pmf) => random_delay_mean_square_margin(rule, pmf, r),
-                DelayProcess::RandomWorkers(workers) => random_workers_mean_square_margin(rule, *workers, r),
+        Criterion::MeanSquare { relative_variance } => {
+            let r = relative_variance / equation.averaged;
+            let gain = match &equation.law {
+                DelayLaw::Fixed(delay) => mean_square_margin(equation, *delay, r),
+                DelayLaw::Independent(pmf) => random_delay_mean_square_margin(equation, pmf, r),
+                DelayLaw::RandomWorkers(workers) => random_workers_mean_square_margin(equation, *workers, r),
             }?;
             return Ok(Threshold { gain, angle: None });
         }

@@ -34,59 +34,63 @@ use nalgebra::{Cholesky, DMatrix, DVector};
 use super::TheoryError;
 use super::binomial::Binomial;
 use super::characteristic::Characteristic;
+use super::equation::{Equation, Velocity, linear_factor};
 use super::margin::{Margin, first_crossing, gain_margin};
 use super::mean_square::{bisect, mean_square_margin};
-use super::rule::{Rule, linear_factor};
 
-fn validate(rule: &Rule, workers: usize) -> Result<(), TheoryError> {
-    rule.validate()?;
+fn validate(equation: &Equation, workers: usize) -> Result<(), TheoryError> {
+    equation.validate()?;
     if workers == 0 {
         return Err(TheoryError::Workers(workers));
     }
-    match rule {
-        Rule::WeightPrediction { .. } | Rule::StalenessScaled { .. } => {
-            Err(TheoryError::Unsupported { rule: rule.name(), process: "randomly reporting workers" })
-        }
-        _ => Ok(()),
+    let [n0, n1] = equation.numerator;
+    let unsupported = |what: &str| Err(TheoryError::unsupported(what, &equation.law));
+    if equation.divisor.is_some() {
+        return unsupported("a factor that depends on the age of a gradient");
+    }
+    let constant = n1 == 0.0;
+    match equation.velocity {
+        Velocity::None if constant => Ok(()),
+        Velocity::Worker { .. } if n0 == n1 => Ok(()),
+        Velocity::Server { momentum } if n0 == n1 || momentum > 0.0 => Ok(()),
+        _ => unsupported("a rule that keeps more of the past than a velocity"),
     }
 }
 
 /// Threshold gain with `workers` randomly reporting workers, for stability of the mean of the full state.
 ///
 /// # Errors
-/// Coefficients out of range, no workers, or a rule that needs more of the past than a worker keeps
-/// ([`Rule::WeightPrediction`], [`Rule::StalenessScaled`]).
-pub fn random_workers_margin(rule: &Rule, workers: usize) -> Result<Margin, TheoryError> {
-    validate(rule, workers)?;
+/// Coefficients out of range, no workers, or an equation that needs more of the past than a worker keeps.
+pub(super) fn random_workers_margin(equation: &Equation, workers: usize) -> Result<Margin, TheoryError> {
+    validate(equation, workers)?;
     if workers == 1 {
-        return gain_margin(rule, 0);
+        return gain_margin(equation, 0);
     }
     let n = workers as f64;
     let stay = 1.0 - 1.0 / n;
-    let momentum = rule.momentum();
-    let [n0, n1] = rule.numerator(0);
+    let [n0, n1] = equation.numerator;
     let (mut zeros, scale) = linear_factor([n0, n1]);
     let integrator = Binomial::root(1.0);
-    let poles = match rule {
-        Rule::Sgd => {
+    let poles = match equation.velocity {
+        Velocity::None => {
             zeros.push(Binomial::delay(1));
             vec![integrator, Binomial::root(stay)]
         }
         // The velocity of a worker is also taken up only when it reports.
-        Rule::Shifted { .. } => vec![integrator, Binomial::root(stay + momentum / n)],
-        _ => {
+        Velocity::Worker { momentum } => vec![integrator, Binomial::root(stay + momentum / n)],
+        Velocity::Server { momentum } => {
             zeros.push(Binomial::delay(1));
             vec![integrator, Binomial::root(momentum), Binomial::root(stay)]
         }
     };
     let average = first_crossing(&Characteristic::new(poles, zeros, scale / n))?;
-    // A deviation is multiplied by 1 - (1 - carried + direct K) / N.
-    let (direct, carried) = match rule {
-        Rule::Sgd => (n0, 0.0),
-        Rule::Shifted { .. } => (n1, momentum),
-        _ => (n1, 0.0),
+    // A deviation is multiplied by 1 - (1 - kept + moved K) / N.
+    let (moved, kept) = match equation.velocity {
+        Velocity::None => (n0, 0.0),
+        Velocity::Worker { momentum } => (n1, momentum),
+        Velocity::Server { .. } => (n1, 0.0),
     };
-    let deviation = (2.0 * n - 1.0 + carried) / direct;
+    let deviation = (2.0 * n - 1.0 + kept) / moved;
     Ok(if deviation < average.gain { Margin { gain: deviation, angle: PI } } else { average })
 }
 
@@ -97,21 +101,21 @@ pub fn random_workers_margin(rule: &Rule, workers: usize) -> Result<Margin, Theo
 ///
 /// # Errors
 /// As [`random_workers_margin`], or a relative variance that is negative or not finite.
-pub fn random_workers_mean_square_margin(
-    rule: &Rule,
+pub(super) fn random_workers_mean_square_margin(
+    equation: &Equation,
     workers: usize,
     relative_variance: f64,
 ) -> Result<f64, TheoryError> {
     const STEP: f64 = 1.05;
-    validate(rule, workers)?;
+    validate(equation, workers)?;
     if !(relative_variance >= 0.0 && relative_variance.is_finite()) {
         return Err(TheoryError::RelativeVariance(relative_variance));
     }
     if workers == 1 {
-        return mean_square_margin(rule, 0, relative_variance);
+        return mean_square_margin(equation, 0, relative_variance);
     }
-    let mean = random_workers_margin(rule, workers)?.gain;
-    let stable = |gain: f64| Moments::new(rule, workers, gain, relative_variance).is_stable();
+    let mean = random_workers_margin(equation, workers)?.gain;
+    let stable = |gain: f64| Moments::new(equation, workers, gain, relative_variance).is_stable();
     let mut low = 1e-2 * mean / (workers as f64).powi(2) / (1.0 + relative_variance);
     while !stable(low) {
         low *= 0.1;
@@ -147,10 +151,10 @@ struct Second {
 }
 
 impl Moments {
-    fn new(rule: &Rule, workers: usize, gain: f64, relative_variance: f64) -> Self {
-        let (server, worker) = sizes(rule);
-        let report = report(rule, gain, 1.0);
-        let noise = &report - self::report(rule, gain, 0.0);
+    fn new(equation: &Equation, workers: usize, gain: f64, relative_variance: f64) -> Self {
+        let (server, worker) = sizes(equation.velocity);
+        let report = report(equation, gain, 1.0);
+        let noise = &report - self::report(equation, gain, 0.0);
         Self { workers: workers as f64, server, worker, report, noise, relative_variance }
     }
 
@@ -239,18 +243,20 @@ impl Moments {
 }
 
 /// Sizes of the server's and a worker's state.
-fn sizes(rule: &Rule) -> (usize, usize) {
-    match rule {
-        Rule::Sgd => (1, 1),
-        Rule::Shifted { .. } => (1, 2),
-        _ => (2, 1),
+fn sizes(velocity: Velocity) -> (usize, usize) {
+    match velocity {
+        Velocity::None => (1, 1),
+        Velocity::Worker { .. } => (1, 2),
+        Velocity::Server { .. } => (2, 1),
     }
 }
 
-/// One report as a matrix: server state (weights, velocity) and the reporting worker's (snapshot, velocity).
-fn report(rule: &Rule, lr: f64, curvature: f64) -> DMatrix<f64> {
-    let (m, d) = (rule.momentum(), rule.dampening());
-    let (server, worker) = sizes(rule);
+/// One report as a matrix: server state (weights that workers read, velocity) and the reporting worker's (snapshot,
+/// velocity). Any state with the transfer `N / ((z-1)(z-m))` from gradient to weights has the same moments: here the
+/// gradient moves the weights by `b g` at once and by a velocity `v = m v + a g`, with `b (z-m) + a z = N`.
+fn report(equation: &Equation, lr: f64, curvature: f64) -> DMatrix<f64> {
+    let [n0, n1] = equation.numerator;
+    let (server, worker) = sizes(equation.velocity);
     let size = server + worker;
     let columns: Vec<DVector<f64>> = (0..size)
         .map(|i| {
@@ -258,31 +264,21 @@ fn report(rule: &Rule, lr: f64, curvature: f64) -> DMatrix<f64> {
             state[i] = 1.0;
             let x = state[0];
             let gradient = |snapshot: f64| curvature * snapshot;
-            let next = match rule {
-                Rule::Sgd => {
-                    let x = x - lr * gradient(state[1]);
+            let next = match equation.velocity {
+                Velocity::None => {
+                    let x = x - lr * (n0 * gradient(state[1]));
                     vec![x, x]
                 }
-                Rule::Shifted { .. } => {
-                    let velocity = m * state[2] + (1.0 - d) * gradient(state[1]);
+                Velocity::Worker { momentum } => {
+                    let velocity = momentum * state[2] + n1 * gradient(state[1]);
                     let x = x - lr * velocity;
                     vec![x, x, velocity]
                 }
-                Rule::Nesterov { .. } => {
+                Velocity::Server { momentum } => {
                     let gradient = gradient(state[2]);
-                    let velocity = m * state[1] + (1.0 - d) * gradient;
-                    let x = x - lr * (gradient + m * velocity);
-                    vec![x, velocity, x]
-                }
-                Rule::DelayedNesterov { .. } => {
-                    // Its server holds the weights and their last displacement; workers read the look-ahead.
-                    let displacement = m * state[1] - lr * (1.0 - d) * gradient(state[2]);
-                    let x = x + displacement;
-                    vec![x, displacement, x + m * displacement]
-                }
-                _ => {
-                    let velocity = m * state[1] + (1.0 - d) * gradient(state[2]);
-                    let x = x - lr * velocity;
+                    let at_once = if n0 == n1 { 0.0 } else { (n1 - n0) / momentum };
+                    let velocity = momentum * state[1] + (n1 - at_once) * gradient;
+                    let x = x - lr * (at_once * gradient + velocity);
                     vec![x, velocity, x]
                 }
             };

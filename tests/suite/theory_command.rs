@@ -80,20 +80,30 @@ fn extreme_coefficients_answer() {
 
 #[test]
 fn noise_and_random_delays_have_rows() {
-    let rows = rows("theory --rules sgd --delays 1 --delay-pmf uniform:0..=2 --workers 8 --relative-variance 0,1");
-    let cell = |schedule: &str, criterion: &str, variance: f64| {
+    let rows = rows(
+        "theory --rules sgd --delays 1,7 --schedule round-robin,random,iid:uniform,iid:uniform:0..=2 \
+         --relative-variance 0,1",
+    );
+    let cell = |schedule: &str, delay: f64, criterion: &str, variance: f64| {
         let mut found = rows.iter().filter(|row| {
-            row["schedule"] == schedule && row["criterion"] == criterion && number(row, "relative_variance") == variance
+            row["schedule"] == schedule
+                && number(row, "delay") == delay
+                && row["criterion"] == criterion
+                && number(row, "relative_variance") == variance
         });
         let gain = number(found.next().unwrap(), "threshold_gain");
         assert!(found.next().is_none());
         gain
     };
-    assert_close(cell("round-robin", "mean", 0.0), 1.0);
-    assert_close(cell("round-robin", "mean-square", 1.0), (5_f64.sqrt() - 1.0) / 2.0);
-    assert_close(cell("uniform:0..=2", "mean", 0.0), 1.5);
-    assert_close(cell("random", "mean", 0.0), 15.0);
-    assert!((cell("random", "mean-square", 0.0) - 0.566).abs() < 5e-4);
+    assert_close(cell("round-robin", 1.0, "mean", 0.0), 1.0);
+    assert_close(cell("round-robin", 1.0, "mean-square", 1.0), (5_f64.sqrt() - 1.0) / 2.0);
+    // From 0 to twice the delay of 1, whichever way it is said; a distribution of its own comes once for all delays.
+    assert_close(cell("iid:uniform:0..=2", 1.0, "mean", 0.0), 1.5);
+    assert_eq!(cell("iid:uniform", 1.0, "mean", 0.0), cell("iid:uniform:0..=2", 1.0, "mean", 0.0));
+    assert_eq!(rows.iter().filter(|row| row["schedule"] == "iid:uniform:0..=2").count(), 3);
+    // Eight workers have a mean delay of 7.
+    assert_close(cell("random", 7.0, "mean", 0.0), 15.0);
+    assert!((cell("random", 7.0, "mean-square", 0.0) - 0.566).abs() < 5e-4);
 }
 
 /// The picture that `tauscope theory` draws of this table.
@@ -176,9 +186,9 @@ fn series_that_are_left_out_are_counted() {
 fn what_is_not_a_line_of_delays_is_drawn_as_marks() {
     let svg = picture("--rules sgd,heavy-ball --delays 3");
     assert!(lines(&svg).is_empty() && texts(&svg).contains(&"heavy-ball m=0.9") && svg.contains("<polygon"));
-    let svg = picture("--rules sgd --delays 0,4 --workers 2,4,8 --delay-pmf uniform:0..=8");
+    let svg = picture("--rules sgd --delays 1,3,7 --schedule round-robin,random,iid:uniform:0..=8");
     assert_eq!(lines(&svg).len(), 1);
-    for word in ["sgd, random workers", "sgd, uniform:0..=8, r=0", "Random delays: marks at their mean delay."] {
+    for word in ["sgd, random workers", "sgd, iid:uniform:0..=8, r=0", "Random delays: marks at their mean delay."] {
         assert!(texts(&svg).contains(&word), "no {word}");
     }
 }
@@ -192,15 +202,27 @@ fn wrong_input_is_refused_in_one_line() {
     refused("theory --momentum NaN", &["--momentum", "NaN", "accepted"]);
     refused("theory --dampening 1.5", &["--dampening", "1.5", "accepted"]);
     refused("theory --dampening 1 --rules heavy-ball", &["--dampening 1", "heavy-ball", "less than 1"]);
-    refused("theory --rules adam", &["--rules", "adam", "heavy-ball"]);
+    refused("theory --rules adam", &["--rules adam", "no characteristic equation", "accepted: sgd, heavy-ball,"]);
+    refused("theory --rules adamant", &["--rules", "adamant", "accepted: sgd, heavy-ball,"]);
+    refused("theory --rules ringmaster:4 --delays 4", &["--rules ringmaster:4", "a fixed delay"]);
     refused("theory --relative-variance -1", &["--relative-variance", "-1", "accepted"]);
-    refused("theory --workers 0", &["--workers", "'0'", "1..="]);
-    refused("theory --delay-pmf uniform:3..=1", &["--delay-pmf", "uniform:3..=1", "accepted"]);
-    refused("theory --delay-pmf missing.csv", &["--delay-pmf", "missing.csv", "accepted"]);
-    refused("theory --rules shifted --delay-pmf uniform:0..=3", &["--rules shifted", "fixed delay"]);
+    refused("theory --schedule robin", &["--schedule", "no process 'robin'", "accepted: round-robin, random,"]);
+    refused(
+        "theory --schedule normal",
+        &["--schedule normal", "does not know its delays", "accepted: round-robin, random"],
+    );
+    refused("theory --schedule random:cap=9 --delays 7", &["--schedule random:cap=9", "does not know"]);
+    refused("theory --schedule iid:uniform:3..=1", &["--schedule", "uniform:3..=1", "accepted"]);
+    refused("theory --schedule iid:missing.csv", &["--schedule iid:missing.csv", "accepted"]);
+    refused("theory --schedule trace:missing.csv", &["--schedule trace:missing.csv", "accepted"]);
+    refused("theory --schedule hybrid:8 --delays 2", &["--schedule hybrid:8 at delay 2", "divisor of 8"]);
+    refused("theory --rules shifted --schedule iid:uniform:0..=3", &["--rules shifted", "fixed delay"]);
+    refused("theory --rules weight-prediction --schedule random", &["--rules weight-prediction", "fixed delay"]);
     refused("advise --lr 0 --to-delay 3", &["--lr", "'0'", "accepted"]);
-    refused("advise --lr 0.1", &["--to-delay", "--to-workers", "--to-histogram"]);
-    refused("advise --lr 0.1 --rule adam --to-delay 1", &["--rule", "adam", "heavy-ball"]);
+    refused("advise --lr 0.1", &["--to-delay UPDATES", "--schedule", "iid:FILE"]);
+    refused("advise --lr 0.1 --schedule iid:uniform:0..=3 --to-delay 1", &["iid:uniform:0..=3", "its own delays"]);
+    refused("advise --lr 0.1 --schedule normal --to-delay 1", &["--schedule normal", "does not know its delays"]);
+    refused("advise --lr 0.1 --rule adam --to-delay 1", &["--rule adam", "accepted: sgd, heavy-ball,"]);
 }
 
 #[test]
@@ -209,10 +231,16 @@ fn a_histogram_is_read_and_its_faults_are_named() {
     let file = folder.path().join("delays.csv");
     let ask = |text: &str| {
         std::fs::write(&file, text).unwrap();
-        tauscope("theory --rules sgd --delay-pmf").arg(&file).assert()
+        tauscope("theory --rules sgd --schedule").arg(format!("iid:{}", file.display())).assert()
     };
     // Always a delay of 1: the fixed delay's threshold.
     ask("delay,count\n1,40\n").success().stdout(contains(",mean,0.0,1.0,"));
+    // A recorded trace has a theory where its delay never changes.
+    std::fs::write(&file, "1\n1\n").unwrap();
+    let trace = || tauscope("theory --rules sgd --schedule").arg(format!("trace:{}", file.display())).assert();
+    trace().success().stdout(contains(",mean,0.0,1.0,"));
+    std::fs::write(&file, "1\n2\n").unwrap();
+    trace().code(2).stderr(contains("does not know its delays").and(contains("iid:FILE with its histogram")));
     ask("delay,probability\n0,0.5\n1,0.4\n").code(2).stderr(contains("sum to 0.9"));
     ask("delay,count\n0,3\nx,4\n").code(2).stderr(contains("line 3").and(contains("'x'")));
     ask("lag,count\n0,3\n").code(2).stderr(contains("no column delay"));
@@ -274,20 +302,36 @@ fn modulus(w: f64) -> f64 {
 }
 
 #[test]
-fn advice_takes_workers_histograms_and_noise() {
-    // 32 workers in turn are a delay of 31.
-    let by_workers = stdout("advise --lr 0.1 --from-workers 1 --to-workers 32 --json");
-    let by_delay = stdout("advise --lr 0.1 --from-delay 0 --to-delay 31 --json");
-    assert_eq!(by_workers, by_delay);
-    // Workers at random: sgd's threshold in the mean is 2N - 1.
-    let text = stdout("advise --rule sgd --lr 1 --to-workers 4 --schedule random --json");
+fn advice_takes_schedules_and_noise() {
+    // Four workers at random: sgd's threshold in the mean is 2N - 1.
+    let text = stdout("advise --rule sgd --lr 1 --to-delay 3 --schedule random --json");
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_close(report["choices"][0]["lr"].as_f64().unwrap(), 7.0 / 2.0);
     // A rule that independent delays leave undefined is listed as such.
-    tauscope("advise --lr 0.1 --to-histogram uniform:0..=4").assert().success().stdout(contains("Not available"));
+    tauscope("advise --lr 0.1 --schedule iid:uniform:0..=4").assert().success().stdout(contains("Not available"));
+    // Every rule with an equation: four gradients averaged without delay keep sgd's threshold.
+    let text = stdout("advise --rule rennala:4 --lr 0.1 --from-delay 7 --to-delay 31 --json");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_close(report["from"]["threshold_gain"].as_f64().unwrap(), 2.0);
+    assert_eq!(report["choices"][0]["rule"], "rennala:4");
     // sgd at r = 1 has half its threshold left: 2 / (1 + r).
     tauscope("advise --rule sgd --lr 0.1 --to-delay 1 --relative-variance 1").assert().success().stdout(
         contains("warning: Your recipe is already limited by gradient noise")
             .and(contains("1.0000 in mean square, 50.0 % of")),
     );
+}
+
+#[test]
+fn every_rule_with_an_equation_has_a_row() {
+    let rules = tauscope::rule::names_with_equation();
+    let table = rows(&format!("theory --rules {} --delays 1 --momentum 0.5", rules.join(",")));
+    assert_eq!(table.len(), rules.len());
+    for (row, rule) in table.iter().zip(rules) {
+        assert_eq!(row["rule"].split(':').next(), Some(rule));
+        assert!(number(row, "threshold_gain") > 0.0, "{row:?}");
+    }
+    // Gradients divided by their age bear twice the learning rate at a delay of 2, and move the weights as far.
+    let table = rows("theory --rules heavy-ball,staleness-scaled --delays 2 --momentum 0.5");
+    assert_close(number(&table[1], "threshold_gain"), 2.0 * number(&table[0], "threshold_gain"));
+    assert_close(number(&table[1], "effective_gain"), number(&table[0], "effective_gain"));
 }

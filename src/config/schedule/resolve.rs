@@ -5,6 +5,7 @@
 use super::{Means, PmfSpec, ScheduleSpec};
 use crate::config::NamedPmf;
 use crate::delay::{Crew, Iid, LONGEST, Named, Schedule, ScheduleError, Trace};
+use crate::theory::DelayLaw;
 
 impl ScheduleSpec {
     /// The schedule with this delay, in updates: of `delay + 1` workers where there are workers, and of this mean delay.
@@ -75,6 +76,25 @@ impl ScheduleSpec {
             }
             _ => Err(refuse("it has no delays of its own; accepted: with --delays".to_owned())),
         }
+    }
+
+    /// The law of the delays as the theory knows it, at this delay where the process takes one.
+    ///
+    /// # Errors
+    /// A delay that this process cannot have, one too many or too few, or a process that the theory does not know.
+    pub fn law(&self, delay: Option<usize>) -> Result<DelayLaw, ScheduleError> {
+        let schedule = match (self, delay) {
+            // As long as the theory likes: nothing is stored.
+            (Self::RoundRobin, Some(delay)) => return Ok(DelayLaw::Fixed(delay)),
+            (_, Some(delay)) => self.resolve(u32::try_from(delay).unwrap_or(u32::MAX))?,
+            (_, None) => self.own()?,
+        };
+        schedule.theory().ok_or_else(|| {
+            ScheduleError(format!(
+                "--schedule {self}: the theory does not know its delays; accepted: round-robin, random, hybrid:WORKERS, \
+                 workers:exponential, and iid of any kind (for a recorded trace, iid:FILE with its histogram)"
+            ))
+        })
     }
 
     fn named<T>(&self, value: T) -> Named<T> {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::delay::Schedule;
-use crate::theory::DelayProcess;
+use crate::theory::DelayLaw;
 use proptest::prelude::*;
 
 fn parse(text: &str) -> Result<ScheduleSpec, String> {
@@ -142,7 +142,7 @@ fn files_are_read_when_a_schedule_is_made_and_named_where_they_are_wrong() {
     let histogram = write("histogram.csv", "delay,count\n0,1\n2,3\n");
     let schedule = parse(&format!("iid:{histogram}")).unwrap().own().unwrap();
     assert_eq!(serde_json::to_string(&schedule).unwrap(), r#"{"name":"iid","probabilities":[0.25,0.0,0.75]}"#);
-    assert!(matches!(schedule.theory(), Some(DelayProcess::Independent(pmf)) if pmf.mean() == 1.5));
+    assert!(matches!(schedule.theory(), Some(DelayLaw::Independent(pmf)) if pmf.mean() == 1.5));
 
     let wrong = write("wrong.csv", "delay,count\n0,1\nx,3\n");
     for (text, parts) in [

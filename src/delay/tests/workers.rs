@@ -113,7 +113,7 @@ fn random_and_memoryless_workers_have_geometric_delays() {
             let n = f64::from(n);
             assert!((mean - (n - 1.0)).abs() < 0.01 * n, "{schedule:?}: mean {mean}");
             assert!((std / (n * (n - 1.0)).sqrt() - 1.0).abs() < 0.02, "{schedule:?}: standard deviation {std}");
-            let expected = DelayProcess::RandomWorkers(n as usize);
+            let expected = DelayLaw::RandomWorkers(n as usize);
             assert_eq!(schedule.theory(), Some(expected));
         }
     }

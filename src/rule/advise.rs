@@ -3,18 +3,17 @@
 //! A minimum of curvature `lambda` is accessible to a recipe iff `lr lambda < K*`. Two recipes share their accessible
 //! minima iff `lr / K*` is the same for both, so a change of rule and delay asks for `lr1 = lr0 K1* / K0*`. What it
 //! costs is speed along directions too flat to be limited by stability: there the weights move by the effective
-//! learning rate `lr (1-d)/(1-m)` times the gradient, per update.
+//! learning rate `lr N(1)/D'(1)` times the gradient, per update.
 
-use super::TheoryError;
-use super::rule::Rule;
-use super::threshold::{Criterion, DelayProcess, threshold};
+use super::{Rule, RuleKind};
+use crate::theory::{self, Criterion, DelayLaw, TheoryError};
 
 /// A rule, its learning rate and the delays it runs under.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
     pub rule: Rule,
     pub lr: f64,
-    pub process: DelayProcess,
+    pub law: DelayLaw,
 }
 
 /// What to run instead of a recipe, under other delays.
@@ -24,7 +23,7 @@ pub struct Advice {
     pub threshold_gain: f64,
     /// The recipe reaches minima of curvature below this: `threshold_gain / lr`.
     pub accessible_curvature: f64,
-    /// `lr (1-d)/(1-m)` of the recipe.
+    /// Learning rate times how far a constant gradient moves the weights per update.
     pub effective_lr: f64,
     /// What would remain accessible to the same rule and learning rate under the new delays; `None` where the rule has
     /// no threshold there.
@@ -56,7 +55,7 @@ pub enum ChoiceKind {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Setting {
     pub lr: f64,
-    /// `lr (1-d)/(1-m)`.
+    /// As in [`Advice`].
     pub effective_lr: f64,
     pub threshold_gain: f64,
     /// `K1* / K0*`, which is also `lr1 / lr0`.
@@ -86,17 +85,18 @@ impl Advice {
 ///
 /// # Errors
 /// A recipe without a threshold, or a learning rate that is not positive and finite.
-pub fn advise(recipe: &Recipe, to: &DelayProcess, criterion: Criterion, momentum: f64) -> Result<Advice, TheoryError> {
+pub fn advise(recipe: &Recipe, to: &DelayLaw, criterion: Criterion, momentum: f64) -> Result<Advice, TheoryError> {
     if !(recipe.lr > 0.0 && recipe.lr.is_finite()) {
         return Err(TheoryError::LearningRate(recipe.lr));
     }
-    let given = threshold(&recipe.rule, &recipe.process, criterion)?.gain;
-    let effective_lr = recipe.lr * recipe.rule.effective_factor();
-    let ema = Rule::HeavyBall { momentum, dampening: momentum };
-    let shifted = Rule::Shifted { momentum, dampening: momentum };
+    let equation = recipe.rule.known_equation(&recipe.law)?;
+    let given = theory::threshold(&equation, criterion)?.gain;
+    let effective_lr = recipe.lr * equation.effective_factor();
+    let ema = Rule::new(RuleKind::HeavyBall, momentum, momentum);
+    let shifted = Rule::new(RuleKind::Shifted, momentum, momentum);
     let candidates = [
         (ChoiceKind::SameRule, recipe.rule),
-        (ChoiceKind::MomentumOff, Rule::Sgd),
+        (ChoiceKind::MomentumOff, Rule::SGD),
         (ChoiceKind::Ema, ema),
         (ChoiceKind::ShiftedEma, shifted),
     ];
@@ -104,19 +104,16 @@ pub fn advise(recipe: &Recipe, to: &DelayProcess, criterion: Criterion, momentum
         .into_iter()
         .filter(|(kind, rule)| *kind == ChoiceKind::SameRule || *rule != recipe.rule)
         .map(|(kind, rule)| {
-            let setting = threshold(&rule, to, criterion).map(|found| {
-                let gain_ratio = found.gain / given;
+            let setting = || {
+                let equation = rule.known_equation(to)?;
+                let threshold_gain = theory::threshold(&equation, criterion)?.gain;
+                let gain_ratio = threshold_gain / given;
                 let lr = recipe.lr * gain_ratio;
-                let effective = lr * rule.effective_factor();
-                Setting {
-                    lr,
-                    effective_lr: effective,
-                    threshold_gain: found.gain,
-                    gain_ratio,
-                    progress: effective / effective_lr,
-                }
-            });
-            Choice { kind, rule, setting }
+                let effective = lr * equation.effective_factor();
+                let progress = effective / effective_lr;
+                Ok(Setting { lr, effective_lr: effective, threshold_gain, gain_ratio, progress })
+            };
+            Choice { kind, rule, setting: setting() }
         })
         .collect();
     let unchanged = choices[0].setting.as_ref().ok().map(|setting| setting.threshold_gain / recipe.lr);

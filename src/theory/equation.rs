@@ -1,0 +1,172 @@
+//! The characteristic equation `D(z) + K N(z) = 0` as an update rule states it.
+//!
+//! *What it is:* `D` by where the rule keeps its velocity, and `N` by its two coefficients, under a law of delays. *What it
+//! is not:* a search for roots ([`super::margin`]); nor a list of rules, which state their equations themselves.
+
+use std::ops::{Range, RangeInclusive};
+
+use super::TheoryError;
+use super::binomial::Binomial;
+use super::characteristic::Characteristic;
+use super::law::{DelayLaw, LONGEST_DELAY};
+use super::mixture::Mixture;
+
+/// Momenta that a rule may have.
+pub const MOMENTA: Range<f64> = 0.0..1.0;
+
+/// Dampenings that a rule may have.
+pub const DAMPENINGS: RangeInclusive<f64> = 0.0..=1.0;
+
+/// `D(z) + K N(z) = 0`: an update rule under a law of delays, along one direction of curvature, with the gain `K`.
+#[derive(Clone, Debug)]
+pub struct Equation {
+    pub law: DelayLaw,
+    pub velocity: Velocity,
+    /// `N(z) = n0 + n1 (z-1)` as `[n0, n1]`: how a gradient comes to the weights that workers read.
+    pub numerator: [f64; 2],
+    /// The same from a gradient to the weights that a server's weight decay acts on, where those are others.
+    pub decay_numerator: Option<[f64; 2]>,
+    /// What `N` is divided by for a gradient of this age, where the age matters.
+    pub divisor: Option<fn(usize) -> f64>,
+    /// Gradients that one update averages, which divides the variance of their noise.
+    pub averaged: f64,
+}
+
+/// The velocity of a rule, which decides about `D`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Velocity {
+    /// `D = (z-1) z^tau`.
+    None,
+    /// One on the server: `D = (z-1)(z-m) z^tau`.
+    Server { momentum: f64 },
+    /// One for each worker, so that it is as old as the gradient: `D = (z-1)(z^(tau+1) - m)`.
+    Worker { momentum: f64 },
+}
+
+/// A weight decay in the equation: `ratio` is the decay coefficient over the curvature of the loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum WeightDecay {
+    None,
+    /// The worker adds the decay to its gradient, so the decay is as late as the gradient: it only adds to the curvature.
+    Delayed {
+        ratio: f64,
+    },
+    /// The server adds the decay of its current weights when it applies the gradient, as PyTorch's optimisers do.
+    Current {
+        ratio: f64,
+    },
+}
+
+impl WeightDecay {
+    fn validate(self) -> Result<(), TheoryError> {
+        match self {
+            Self::Delayed { ratio } | Self::Current { ratio } if !(ratio >= 0.0 && ratio.is_finite()) => {
+                Err(TheoryError::WeightDecay(ratio))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Velocity {
+    /// `m`; 0 where there is no velocity.
+    pub fn momentum(self) -> f64 {
+        match self {
+            Self::None => 0.0,
+            Self::Server { momentum } | Self::Worker { momentum } => momentum,
+        }
+    }
+}
+
+impl Equation {
+    /// An equation whose `N` does not depend on the age of a gradient.
+    pub fn new(law: &DelayLaw, velocity: Velocity, numerator: [f64; 2]) -> Self {
+        Self { law: law.clone(), velocity, numerator, decay_numerator: None, divisor: None, averaged: 1.0 }
+    }
+
+    /// `N(1) / D'(1)`: how far a constant gradient moves the weights per update, in learning rates.
+    pub fn effective_factor(&self) -> f64 {
+        let factor = self.numerator[0] / (1.0 - self.velocity.momentum());
+        match (self.divisor, &self.law) {
+            (None, _) => factor,
+            (Some(divisor), DelayLaw::Independent(pmf)) => {
+                let shares = pmf.probabilities().iter().enumerate().map(|(delay, p)| p / divisor(delay));
+                factor * shares.sum::<f64>()
+            }
+            (Some(divisor), law) => factor / divisor(law.mean_delay() as usize),
+        }
+    }
+
+    /// Refuses coefficients that no rule has.
+    ///
+    /// # Errors
+    /// Momentum outside [`MOMENTA`], or an `N` that lets no gradient through to the weights.
+    pub(super) fn validate(&self) -> Result<(), TheoryError> {
+        let momentum = self.velocity.momentum();
+        if !MOMENTA.contains(&momentum) {
+            return Err(TheoryError::Momentum(momentum));
+        }
+        if !(self.numerator[0] > 0.0 && self.numerator.iter().all(|n| n.is_finite())) {
+            return Err(TheoryError::NoGradient);
+        }
+        Ok(())
+    }
+
+    /// The delay, where it is always the same.
+    ///
+    /// # Errors
+    /// Another law.
+    pub(super) fn fixed_delay(&self) -> Result<usize, TheoryError> {
+        match &self.law {
+            DelayLaw::Fixed(delay) => Ok(*delay),
+            law => Err(TheoryError::unsupported("a growth rate or a weight decay", law)),
+        }
+    }
+
+    /// `[n0, n1]` for gradients of this age.
+    pub(super) fn numerator_at(&self, delay: usize) -> [f64; 2] {
+        match self.divisor {
+            None => self.numerator,
+            Some(divisor) => self.numerator.map(|n| n / divisor(delay)),
+        }
+    }
+
+    /// The equation in factors, where every gradient is `delay` updates old.
+    pub(super) fn characteristic(&self, delay: usize, decay: WeightDecay) -> Result<Characteristic, TheoryError> {
+        self.validate()?;
+        decay.validate()?;
+        if delay > LONGEST_DELAY {
+            return Err(TheoryError::Delay(delay));
+        }
+        let mut poles = vec![Binomial::root(1.0)];
+        match self.velocity {
+            Velocity::None => poles.push(Binomial::delay(delay)),
+            Velocity::Worker { momentum } => poles.push(Binomial { power: delay + 1, constant: momentum }),
+            Velocity::Server { momentum } => poles.extend([Binomial::root(momentum), Binomial::delay(delay)]),
+        }
+        let numerator = self.numerator_at(delay);
+        let (mut zeros, mut scale) = linear_factor(numerator);
+        let mixture = match (decay, self.decay_numerator) {
+            (WeightDecay::None, _) => None,
+            (WeightDecay::Delayed { ratio }, _) => {
+                scale *= 1.0 + ratio;
+                None
+            }
+            (WeightDecay::Current { ratio }, None) => Some(Mixture::new([(0, 1.0), (delay, ratio)])),
+            // N + ratio z^tau times the numerator of the decay has no factor in common.
+            (WeightDecay::Current { ratio }, Some([c0, c1])) => {
+                zeros.clear();
+                scale = 1.0;
+                let [n0, n1] = numerator;
+                let late = [(0, n0 - n1), (1, n1)];
+                Some(Mixture::new(late.into_iter().chain([(delay, ratio * (c0 - c1)), (delay + 1, ratio * c1)])))
+            }
+        };
+        Ok(Characteristic { mixture, ..Characteristic::new(poles, zeros, scale) })
+    }
+}
+
+/// `n0 + n1 (z-1)` as factors and a scale.
+pub(super) fn linear_factor([n0, n1]: [f64; 2]) -> (Vec<Binomial>, f64) {
+    if n1 == 0.0 { (vec![], n0) } else { (vec![Binomial::root((n1 - n0) / n1)], n1) }
+}
