@@ -80,7 +80,7 @@ pub struct UpdateCoefficients {
     pub gradient_to_weights: f64,
     /// Share of the velocity that moves the weights.
     pub velocity_to_weights: f64,
-    /// Displacements by which the stored version runs lookahead of the server's weights.
+    /// Displacements by which the stored version runs ahead of the server's weights.
     pub lookahead: f64,
     /// Weight decay that is part of the gradient.
     pub decay: f64,

@@ -4,7 +4,8 @@
 use libfuzzer_sys::fuzz_target;
 use std::fmt::Debug;
 use std::str::FromStr;
-use tauscope::config::{Batch, Delays, ModelSpec, Momenta, NamedPmf, Samples, ScheduleSpec, non_negative, positive};
+use tauscope::delay::ScheduleSpec;
+use tauscope::config::{Batch, Delays, ModelSpec, Momenta, Samples, non_negative, positive};
 use tauscope::data::DataSource;
 use tauscope::rule::{Dampening, RuleSpec};
 
@@ -34,7 +35,7 @@ fuzz_target!(|input: (u8, &str)| {
         5 => Some(comes_back::<ModelSpec>(text)),
         // Anything else is a file's name, and other people's files are left alone.
         6 if text.starts_with("uniform:") || text.starts_with("geometric:") => {
-            says_what_is_accepted::<NamedPmf>(text).map(drop)
+            says_what_is_accepted::<ScheduleSpec>(&format!("iid:{text}")).map(drop)
         }
         7 => {
             // Its files stay closed until it is resolved.

@@ -97,7 +97,7 @@ impl Workload {
     }
 
     fn schedule(&self) -> Schedule {
-        Schedule::RoundRobin { delay: self.slots - 1 }
+        Schedule::round_robin(self.slots - 1)
     }
 
     /// Returns the settings of a wave of `lanes` lanes that makes at most `block` steps at once. Distances are measured from 0.

@@ -7,7 +7,8 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use super::to_stdout;
-use crate::config::{ScheduleSpec, non_negative, positive};
+use crate::config::{non_negative, positive};
+use crate::delay::ScheduleSpec;
 use crate::rule::{self, Advice, Choice, ChoiceKind, Dampening, Recipe, Rule, RuleSpec, advise};
 use crate::theory::{Criterion, DelayLaw, LONGEST_DELAY, MOMENTA, TheoryError};
 
@@ -34,10 +35,7 @@ pub struct Args {
     /// Delay to move to, in updates; N workers have a delay of N - 1
     #[arg(long, allow_negative_numbers = true, value_parser = delay)]
     pub to_delay: Option<usize>,
-    /// Delay process to move to, as in `tauscope sweep`: round-robin (always the same delay), random (delay + 1 workers, a
-    /// random one of which reports), iid:geometric, ...; or with delays of its own: iid:FILE (a CSV file with the columns delay
-    /// and count or probability), iid:uniform:FIRST..=LAST, iid:geometric:RATIO
-    #[arg(long, default_value = "round-robin")]
+    #[arg(long, default_value = "round-robin", help = schedule_help())]
     pub schedule: ScheduleSpec,
     /// Judge in mean square, under gradient noise of this variance relative to the curvature squared
     #[arg(long, allow_negative_numbers = true, value_parser = non_negative)]
@@ -57,6 +55,10 @@ fn delay(text: &str) -> Result<usize, String> {
     number
         .filter(|&n| n <= LONGEST_DELAY)
         .ok_or_else(|| format!("accepted: a whole number of updates from 0 to {LONGEST_DELAY}"))
+}
+
+fn schedule_help() -> String {
+    format!("Delay process to move to, as far as the theory knows its delays\n{}", ScheduleSpec::help())
 }
 
 fn rule_help() -> String {
@@ -141,7 +143,7 @@ fn report(args: &Args) -> Result<Report> {
             rule: rule.name(),
             momentum: rule.momentum,
             dampening: rule.dampening,
-            schedule: ScheduleSpec::RoundRobin.to_string(),
+            schedule: "round-robin".to_owned(),
             delay: recipe.law.mean_delay(),
             lr: args.lr,
             effective_lr: advice.effective_lr,

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::config::{Delays, Momenta, ScheduleSpec, non_negative};
+use crate::config::{Delays, Momenta, non_negative};
+use crate::delay::ScheduleSpec;
 use crate::plot;
 use crate::rule::{self, Dampening, Rule, RuleSpec};
 use crate::table::TheoryRow;
@@ -28,15 +29,18 @@ pub struct Args {
     /// Also thresholds in mean square, for gradient noise of these variances relative to the curvature squared
     #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, value_parser = non_negative)]
     pub relative_variance: Vec<f64>,
-    /// Delay processes, as in `tauscope sweep`, at each of the delays: round-robin (always the same delay), random (delay + 1
-    /// workers, a random one of which reports), iid:geometric, iid:uniform (drawn independently), ...; or with delays of
-    /// their own: iid:uniform:FIRST..=LAST, iid:geometric:RATIO, iid:FILE (a CSV file with the columns delay and probability
-    /// or count)
-    #[arg(long, value_delimiter = ',', num_args = 1, default_value = "round-robin")]
+    #[arg(long, value_delimiter = ',', num_args = 1, default_value = "round-robin", help = schedule_help())]
     pub schedule: Vec<ScheduleSpec>,
     /// Also draw the thresholds against the delay and against the momentum into this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+}
+
+fn schedule_help() -> String {
+    format!(
+        "Delay processes, as in `tauscope sweep`, as far as the theory knows their delays\n{}",
+        ScheduleSpec::help()
+    )
 }
 
 fn rules_help() -> String {

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::rule::Dampening;
-use crate::theory::{DAMPENINGS, DelayPmf, LONGEST_DELAY, MOMENTA};
+use crate::theory::{DAMPENINGS, LONGEST_DELAY, MOMENTA};
 
 /// Most values one item of a list may stand for.
 const MOST: usize = 1_000_000;
@@ -140,72 +140,6 @@ pub fn non_negative(text: &str) -> Result<f64, String> {
 pub fn positive(text: &str) -> Result<f64, String> {
     let number = text.trim().parse().ok();
     number.filter(|r: &f64| *r > 0.0 && r.is_finite()).ok_or_else(|| "accepted: numbers above 0".to_owned())
-}
-
-/// A distribution of independent delays, with the text that names it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NamedPmf {
-    pub name: String,
-    pub pmf: DelayPmf,
-}
-
-impl FromStr for NamedPmf {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        const ACCEPTED: &str = "accepted: uniform:FIRST..=LAST, geometric:RATIO, or a CSV file with the columns delay and \
-                                probability or count";
-        let pmf = if let Some(range) = text.strip_prefix("uniform:") {
-            let Delays(delays) = range.parse().map_err(|_| ACCEPTED.to_owned())?;
-            DelayPmf::uniform(delays[0], delays[delays.len() - 1]).map_err(|error| error.to_string())?
-        } else if let Some(ratio) = text.strip_prefix("geometric:") {
-            let ratio = ratio.parse().map_err(|_| ACCEPTED.to_owned())?;
-            DelayPmf::geometric(ratio).map_err(|error| error.to_string())?
-        } else {
-            read_histogram(text).map_err(|reason| format!("{reason}; {ACCEPTED}"))?
-        };
-        if pmf.longest() > LONGEST {
-            return Err(format!("its longest delay is {}; accepted: delays up to {LONGEST}", pmf.longest()));
-        }
-        Ok(Self { name: text.to_owned(), pmf })
-    }
-}
-
-/// Longest delay of a distribution; the mean-square threshold takes time quadratic in it.
-const LONGEST: usize = 5000;
-
-/// Reads a delay histogram: a CSV file with a column `delay` and a column `probability` or `count`.
-fn read_histogram(path: &str) -> Result<DelayPmf, String> {
-    let mut reader = csv::Reader::from_path(path).map_err(|error| format!("cannot read it as a file: {error}"))?;
-    let header = reader.headers().map_err(|error| error.to_string())?.clone();
-    let column = |name: &str| header.iter().position(|title| title.trim() == name);
-    let delay = column("delay").ok_or("it has no column delay")?;
-    let (weight, counted) = match (column("probability"), column("count")) {
-        (Some(column), _) => (column, false),
-        (None, Some(column)) => (column, true),
-        (None, None) => return Err("it has no column probability or count".to_owned()),
-    };
-    let mut weights: Vec<f64> = vec![];
-    for record in reader.records() {
-        let record = record.map_err(|error| error.to_string())?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let field = |column: usize| record.get(column).unwrap_or("").trim();
-        let index: usize =
-            field(delay).parse().ok().filter(|&index| index <= LONGEST).ok_or_else(|| {
-                format!("line {line}: delay '{}' is not a whole number up to {LONGEST}", field(delay))
-            })?;
-        let value: f64 = field(weight)
-            .parse()
-            .ok()
-            .filter(|value: &f64| *value >= 0.0 && value.is_finite())
-            .ok_or_else(|| format!("line {line}: '{}' is not a number that is at least 0", field(weight)))?;
-        if weights.len() <= index {
-            weights.resize(index + 1, 0.0);
-        }
-        weights[index] += value;
-    }
-    let pmf = if counted { DelayPmf::from_counts(&weights) } else { DelayPmf::new(weights) };
-    pmf.map_err(|error| error.to_string())
 }
 
 /// `KIND:FIRST:LAST:COUNT` as its values; `None` where the text is of another kind, `Some(None)` where it is malformed.

@@ -2,28 +2,27 @@
 //!
 //! - [`ProblemArgs`], [`GridArgs`], [`EngineArgs`], [`JobArgs`]: flags that commands share, each written once
 //! - [`SweepArgs`], [`TrainArgs`]: these together with the flags of one command
-//! - values with a grammar of their own: [`ModelSpec`], [`ScheduleSpec`], [`Delays`], [`RegimeSpec`], ...
+//! - values with a grammar of their own: [`ModelSpec`], [`Delays`], [`RegimeSpec`], ...
 //!
-//! Not here: the subcommands ([`crate::cli`]), plan files and what the flags come to ([`crate::plan`]).
+//! Not here: the subcommands ([`crate::cli`]), rules and delay processes, which say themselves how they are typed
+//! ([`crate::rule`], [`crate::delay`]), plan files and what the flags come to ([`crate::plan`]).
 
 mod axis;
 mod engine;
 mod interval;
 mod regime;
 mod scaling;
-mod schedule;
 mod shard;
 mod shared;
 mod spec;
 mod sweep;
 mod train;
 
-pub use axis::{Delays, Momenta, NamedPmf, Rates, Seeds, non_negative, positive};
+pub use axis::{Delays, Momenta, Rates, Seeds, non_negative, positive};
 pub use engine::{EngineArgs, EngineChoice, Precision};
 pub use interval::Interval;
 pub use regime::RegimeSpec;
 pub use scaling::{Reference, Scaling};
-pub use schedule::{Means, PmfSpec, ScheduleSpec};
 pub use shard::{Shard, ShardFlag};
 pub use shared::{GridArgs, JobArgs, ProblemArgs};
 pub use spec::{Batch, ModelSpec, Samples};

@@ -4,9 +4,10 @@
 //! here: flags of one command alone ([`super::sweep`], [`super::train`]).
 
 use super::shard::ShardFlag;
-use super::{Batch, Delays, ModelSpec, Momenta, Samples, ScheduleSpec};
+use super::{Batch, Delays, ModelSpec, Momenta, Samples};
 use crate::batch::Sampling;
 use crate::data::DataSource;
+use crate::delay::ScheduleSpec;
 use crate::math::{Activation, Loss};
 use crate::rule::{self, Dampening, RuleSpec};
 use clap::Args;
@@ -81,12 +82,14 @@ pub struct GridArgs {
         help_heading = "Grid"
     )]
     pub delays: Vec<Delays>,
-    /// Delay processes of mean delay DELAY (DELAY + 1 workers): round-robin (always the same), random (a uniformly random
-    /// worker), normal (by the age of its weights), workers:LAW (constant, exponential, lognormal:shape=S, pareto:shape=S
-    /// service times, with :spread=S or :means=1/2/4 for unequal workers), each of these with :cap=C (bounded staleness),
-    /// hybrid:N (N workers in DELAY + 1 groups), iid:geometric, iid:uniform; or with delays of their own: iid:FILE,
-    /// trace:FILE
-    #[arg(long, value_delimiter = ',', num_args = 1, default_value = "round-robin", help_heading = "Grid")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        num_args = 1,
+        default_value = "round-robin",
+        help_heading = "Grid",
+        help = schedule_help()
+    )]
     pub schedule: Vec<ScheduleSpec>,
     /// Samples per gradient: numbers, or 'full'
     #[arg(long, value_delimiter = ',', num_args = 1, default_value = "full", help_heading = "Grid")]
@@ -131,4 +134,8 @@ pub struct JobArgs {
     /// No progress, no table
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub quiet: bool,
+}
+
+fn schedule_help() -> String {
+    format!("Delay processes of mean delay DELAY; cap=C bounds the age of gradients\n{}", ScheduleSpec::help())
 }

@@ -3,6 +3,43 @@
 //! Workers stand in a line by the age of their snapshots, the oldest first; who reports goes to its end. Both are a few
 //! writes in two arrays, whatever the number of workers. Not here: who reports where nobody must.
 
+use crate::text::Options;
+use std::fmt;
+
+/// Reads `cap=C`.
+///
+/// # Errors
+/// Another text than a whole number.
+pub(super) fn parse_cap(options: &Options) -> Result<Option<u32>, String> {
+    options.value("cap", |_| true, "a whole number of updates")
+}
+
+/// Shows it as it is typed behind a process.
+pub fn show_cap(f: &mut fmt::Formatter, cap: Option<u32>) -> fmt::Result {
+    cap.map_or(Ok(()), |cap| write!(f, ":cap={cap}"))
+}
+
+/// Refuses a cap that `delay + 1` workers cannot keep, whatever the order in which they report.
+///
+/// # Errors
+/// A cap below the delay.
+pub fn check_cap(cap: Option<u32>, delay: u32) -> Result<(), String> {
+    match cap {
+        Some(cap) if cap < delay => Err(format!(
+            "{} workers cannot all report within cap={cap} updates; accepted: cap={delay} or more",
+            delay + 1
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The delay, where it is always the same: one worker has nobody to wait for, and the tightest of caps leaves the server no
+/// choice.
+pub fn forced(workers: u32, cap: Option<u32>) -> Option<u32> {
+    let delay = workers - 1;
+    (delay == 0 || cap == Some(delay)).then_some(delay)
+}
+
 /// The line of the workers.
 #[derive(Clone, Debug)]
 pub struct Bound {

@@ -1,18 +1,152 @@
-//! Delays drawn independently at every update, from one distribution.
+//! `iid:DISTRIBUTION`: delays drawn independently at every update.
 //!
-//! Not here: the files and names that a distribution may come from ([`crate::flags`]). No set of workers has such delays;
-//! they are the model that most theory is about.
+//! ```text
+//! iid:geometric, iid:uniform                  with the delay as their mean
+//! iid:geometric:RATIO, iid:uniform:FIRST..=LAST, iid:FILE
+//! ```
+//!
+//! A file is a CSV table with a column `delay` and a column `probability` or `count`. No set of workers has such delays; they
+//! are the model that most theory is about. A step costs the logarithm of the longest delay.
 
-use super::{LONGEST, ScheduleError};
-use crate::theory::DelayPmf;
+use super::ring::Ring;
+use super::{DelayProcess, LONGEST, ProcessSpec, SlotSource, Slots};
+use crate::theory::{DelayLaw, DelayPmf};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
+use std::fmt;
 use std::sync::Arc;
 
 /// Probability of a geometric distribution's tail that is left out.
 const TAIL: f64 = 1e-9;
+
+/// A distribution of independent delays, as typed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum IidSpec {
+    /// With the delay as its mean; [`Iid::geometric`].
+    Geometric,
+    /// From 0 to twice the delay.
+    Uniform,
+    /// `geometric:RATIO`, `uniform:FIRST..=LAST` or a file.
+    Own(String),
+}
+
+impl fmt::Display for IidSpec {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let distribution = match self {
+            Self::Geometric => "geometric",
+            Self::Uniform => "uniform",
+            Self::Own(own) => own,
+        };
+        write!(f, "{}:{distribution}", Self::NAME)
+    }
+}
+
+impl ProcessSpec for IidSpec {
+    type Process = Iid;
+
+    const NAME: &'static str = "iid";
+    const FORMS: &'static str = "iid:geometric[:RATIO], iid:uniform[:FIRST..=LAST], iid:FILE";
+    const SUMMARY: &'static str = "delays drawn independently, of mean DELAY; or, without --delays, geometric with this ratio, \
+                                   uniform in this range, or as a CSV file has them (columns delay and count or probability)";
+    const EXAMPLES: &'static [&'static str] = &["iid:geometric", "iid:uniform", "iid:uniform:1..=5"];
+
+    fn parse(detail: Option<&str>) -> Result<Self, String> {
+        match detail {
+            None | Some("") => Err("iid names no DISTRIBUTION; accepted: iid:DISTRIBUTION".to_owned()),
+            Some("geometric") => Ok(Self::Geometric),
+            Some("uniform") => Ok(Self::Uniform),
+            Some(own) => {
+                // Files stay closed until the schedule is made.
+                if let Some(pmf) = formula(own) {
+                    pmf.map_err(|reason| format!("'{own}': {reason}"))?;
+                }
+                Ok(Self::Own(own.to_owned()))
+            }
+        }
+    }
+
+    fn takes_delay(&self) -> bool {
+        !matches!(self, Self::Own(_))
+    }
+
+    fn resolve(&self, delay: u32) -> Result<Iid, String> {
+        match self {
+            Self::Geometric => Iid::geometric(delay),
+            Self::Uniform => Iid::uniform(delay),
+            Self::Own(own) => {
+                let read = || read_histogram(own).map_err(|reason| format!("{reason}; {ACCEPTED}"));
+                Iid::new(formula(own).unwrap_or_else(read)?)
+            }
+        }
+    }
+}
+
+const ACCEPTED: &str =
+    "accepted: uniform:FIRST..=LAST, geometric:RATIO, or a CSV file with the columns delay and probability or count";
+
+/// A distribution that is given by a formula; none where the text names a file.
+fn formula(text: &str) -> Option<Result<DelayPmf, String>> {
+    let refuse = || ACCEPTED.to_owned();
+    if let Some(range) = text.strip_prefix("uniform:") {
+        let (low, high) = match range_of(range) {
+            Some(ends) => ends,
+            None => return Some(Err(refuse())),
+        };
+        Some(DelayPmf::uniform(low, high).map_err(|error| error.to_string()))
+    } else {
+        let ratio: Result<f64, _> = text.strip_prefix("geometric:")?.parse();
+        Some(ratio.map_err(|_| refuse()).and_then(|q| DelayPmf::geometric(q).map_err(|error| error.to_string())))
+    }
+}
+
+/// The ends of `FIRST..=LAST`, `FIRST..END` or a single delay, where they are in their order and not too long.
+fn range_of(text: &str) -> Option<(usize, usize)> {
+    let whole = |text: &str| text.trim().parse::<usize>().ok().filter(|delay| *delay <= LONGEST as usize);
+    let (low, high) = match text.split_once("..") {
+        None => (whole(text)?, whole(text)?),
+        Some((first, last)) => match last.strip_prefix('=') {
+            Some(last) => (whole(first)?, whole(last)?),
+            None => (whole(first)?, whole(last)?.checked_sub(1)?),
+        },
+    };
+    (low <= high).then_some((low, high))
+}
+
+/// Reads a delay histogram: a CSV file with a column `delay` and a column `probability` or `count`.
+fn read_histogram(path: &str) -> Result<DelayPmf, String> {
+    let mut reader = csv::Reader::from_path(path).map_err(|error| format!("cannot read it as a file: {error}"))?;
+    let header = reader.headers().map_err(|error| error.to_string())?.clone();
+    let column = |name: &str| header.iter().position(|title| title.trim() == name);
+    let delay = column("delay").ok_or("it has no column delay")?;
+    let (weight, counted) = match (column("probability"), column("count")) {
+        (Some(column), _) => (column, false),
+        (None, Some(column)) => (column, true),
+        (None, None) => return Err("it has no column probability or count".to_owned()),
+    };
+    let mut weights: Vec<f64> = vec![];
+    for record in reader.records() {
+        let record = record.map_err(|error| error.to_string())?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let field = |column: usize| record.get(column).unwrap_or("").trim();
+        let index: usize =
+            field(delay).parse().ok().filter(|&index| index <= LONGEST as usize).ok_or_else(|| {
+                format!("line {line}: delay '{}' is not a whole number up to {LONGEST}", field(delay))
+            })?;
+        let value: f64 = field(weight)
+            .parse()
+            .ok()
+            .filter(|value: &f64| *value >= 0.0 && value.is_finite())
+            .ok_or_else(|| format!("line {line}: '{}' is not a number that is at least 0", field(weight)))?;
+        if weights.len() <= index {
+            weights.resize(index + 1, 0.0);
+        }
+        weights[index] += value;
+    }
+    let pmf = if counted { DelayPmf::from_counts(&weights) } else { DelayPmf::new(weights) };
+    pmf.map_err(|error| error.to_string())
+}
 
 /// A distribution of delays and its table to draw from.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,10 +159,10 @@ pub struct Iid {
 impl Iid {
     /// # Errors
     /// A delay above [`LONGEST`].
-    pub fn new(pmf: DelayPmf) -> Result<Self, ScheduleError> {
+    pub fn new(pmf: DelayPmf) -> Result<Self, String> {
         if pmf.longest() > LONGEST as usize {
             let longest = pmf.longest();
-            return Err(ScheduleError(format!("its longest delay is {longest}; accepted: up to {LONGEST} updates")));
+            return Err(format!("its longest delay is {longest}; accepted: up to {LONGEST} updates"));
         }
         let running = pmf.probabilities().iter().scan(0.0, |sum, p| {
             *sum += p;
@@ -45,29 +179,27 @@ impl Iid {
     ///
     /// # Errors
     /// A delay above [`LONGEST`].
-    pub fn geometric(mean: u32) -> Result<Self, ScheduleError> {
+    pub fn geometric(mean: u32) -> Result<Self, String> {
         let ratio = f64::from(mean) / (f64::from(mean) + 1.0);
         let mut weights = vec![];
         let mut tail = 1.0;
         while tail >= TAIL {
             if weights.len() > LONGEST as usize {
                 let most = (f64::from(LONGEST) / -TAIL.ln()) as u32;
-                return Err(ScheduleError(format!(
-                    "its delays exceed {LONGEST} updates; accepted: delays up to {most}"
-                )));
+                return Err(format!("its delays exceed {LONGEST} updates; accepted: delays up to {most}"));
             }
             weights.push(tail);
             tail *= ratio;
         }
-        Self::new(DelayPmf::from_counts(&weights).map_err(|error| ScheduleError(error.to_string()))?)
+        Self::new(DelayPmf::from_counts(&weights).map_err(|error| error.to_string())?)
     }
 
     /// Every delay from 0 to `2 mean`, equally likely.
     ///
     /// # Errors
     /// A delay above [`LONGEST`].
-    pub fn uniform(mean: u32) -> Result<Self, ScheduleError> {
-        Self::new(DelayPmf::uniform(0, 2 * mean as usize).map_err(|error| ScheduleError(error.to_string()))?)
+    pub fn uniform(mean: u32) -> Result<Self, String> {
+        Self::new(DelayPmf::uniform(0, 2 * mean as usize).map_err(|error| error.to_string())?)
     }
 
     pub fn pmf(&self) -> &DelayPmf {
@@ -79,15 +211,55 @@ impl Iid {
         self.pmf.longest() as u32
     }
 
-    /// The delay, where there is only one.
-    pub fn certain(&self) -> Option<u32> {
+    fn draw(&self, rng: &mut ChaCha8Rng) -> u32 {
+        let share: f64 = rng.random();
+        self.cumulative.partition_point(|cumulative| *cumulative <= share) as u32
+    }
+}
+
+impl DelayProcess for Iid {
+    type Spec = IidSpec;
+    type Source = IidSource;
+
+    fn slots(&self) -> u32 {
+        self.longest() + 1
+    }
+
+    fn workers(&self) -> Option<u32> {
+        None
+    }
+
+    fn fixed(&self) -> Option<u32> {
         let possible = self.pmf.probabilities().iter().filter(|p| **p > 0.0).count();
         (possible == 1).then(|| self.longest())
     }
 
-    pub fn draw(&self, rng: &mut ChaCha8Rng) -> u32 {
-        let share: f64 = rng.random();
-        self.cumulative.partition_point(|cumulative| *cumulative <= share) as u32
+    fn is_drawn(&self) -> bool {
+        true
+    }
+
+    fn mean_delay(&self) -> f64 {
+        self.pmf.mean()
+    }
+
+    fn law(&self) -> Option<DelayLaw> {
+        Some(DelayLaw::Independent((*self.pmf).clone()))
+    }
+
+    fn source(&self, _: &mut ChaCha8Rng) -> IidSource {
+        IidSource { iid: self.clone(), ring: Ring::new(self.slots()) }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct IidSource {
+    iid: Iid,
+    ring: Ring,
+}
+
+impl SlotSource for IidSource {
+    fn next(&mut self, _: u64, rng: &mut ChaCha8Rng) -> Slots {
+        self.ring.next(self.iid.draw(rng))
     }
 }
 
@@ -119,10 +291,10 @@ mod tests {
             assert!(ratio.powi(p.len() as i32) < 1e-9 * (1.0 + 1e-6), "the tail beyond delay {}", p.len() - 1);
             assert!(p.len() == 1 || ratio.powi(p.len() as i32 - 1) >= 1e-9);
         }
-        let error = Iid::geometric(60_000).unwrap_err().to_string();
+        let error = Iid::geometric(60_000).unwrap_err();
         assert_eq!(error, "its delays exceed 1000000 updates; accepted: delays up to 48254");
         assert!(Iid::geometric(48_254).is_ok());
-        assert!(Iid::uniform(500_001).unwrap_err().to_string().contains("1000002"));
+        assert!(Iid::uniform(500_001).unwrap_err().contains("1000002"));
     }
 
     #[test]
@@ -136,7 +308,7 @@ mod tests {
         assert_eq!(iid.longest(), 4);
         assert_eq!([seen[0], seen[2], seen[3]], [0; 3]);
         assert!(seen[1] > 400 && seen[4] > 400, "{seen:?}");
-        assert_eq!(iid.certain(), None);
-        assert_eq!(Iid::new(DelayPmf::new(vec![0.0, 0.0, 1.0]).unwrap()).unwrap().certain(), Some(2));
+        assert_eq!(iid.fixed(), None);
+        assert_eq!(Iid::new(DelayPmf::new(vec![0.0, 0.0, 1.0]).unwrap()).unwrap().fixed(), Some(2));
     }
 }

@@ -1,141 +1,110 @@
-//! The stream of slots of one run.
+//! What every delay process says of itself: the traits that its file implements.
 //!
-//! A [`Process`] is stepped for every step of every lane, so a step allocates nothing: it costs O(1), but for `normal` O(N)
-//! and for `workers` and `iid` the logarithm of their tables. Not here: what a schedule is made of ([`super::Schedule`]).
+//! Not here: any process, nor the list of them ([`super`]).
 
-use super::bound::Bound;
-use super::iid::Iid;
-use super::normal::ByAge;
-use super::workers::Clock;
-use super::{Schedule, Slots};
-use rand::RngExt;
+use crate::theory::DelayLaw;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
-use std::sync::Arc;
+use std::fmt;
 
-/// Stream of a seed that delays are drawn from; minibatches take the streams from 0 on.
-const STREAM: u64 = u64::MAX;
-
-/// The stream of one run. The same schedule and seed give the same stream.
-#[derive(Clone, Debug)]
-pub struct Process {
-    step: u64,
-    rng: ChaCha8Rng,
-    kind: Kind,
+/// The slots of one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slots {
+    pub read: u32,
+    pub write: u32,
 }
 
-#[derive(Clone, Debug)]
-enum Kind {
-    /// One slot after the other.
-    Turns {
-        slots: u32,
-        turn: u32,
-    },
-    Random {
-        workers: u32,
-        bound: Option<Bound>,
-    },
-    Normal {
-        ages: ByAge,
-        bound: Option<Bound>,
-    },
-    Workers(Clock),
-    Iid {
-        iid: Iid,
-        ring: Ring,
-    },
-    Trace {
-        delays: Arc<[u32]>,
-        next: usize,
-        ring: Ring,
-    },
-}
-
-/// Slots that are written in turn and read at any delay.
-#[derive(Clone, Copy, Debug)]
-struct Ring {
-    slots: u32,
-    /// Step modulo `slots`.
-    here: u32,
-}
-
-impl Ring {
-    /// Reads (t - delay) mod K and writes (t + 1) mod K. With t < delay that slot is still to be written, and holds x_0.
-    fn next(&mut self, delay: u32) -> Slots {
-        let here = self.here;
-        let read = if delay <= here { here - delay } else { here + self.slots - delay };
-        self.here = if here + 1 == self.slots { 0 } else { here + 1 };
-        Slots { read, write: self.here }
+impl Slots {
+    /// Those of a worker that reports: it brings a gradient of its slot's weights, and takes the new ones.
+    pub fn of_worker(worker: u32) -> Self {
+        Self { read: worker, write: worker }
     }
 }
 
-fn generator(seed: u64) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(STREAM);
-    rng
+/// A schedule that cannot be had. The message has the value and what would be accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ScheduleError(pub String);
+
+/// A delay process as typed after `--schedule`, and shown as it is typed. No commas, which separate the values of a list.
+pub trait ProcessSpec: Sized + fmt::Display {
+    type Process: DelayProcess;
+
+    /// With which the text begins.
+    const NAME: &'static str;
+    /// The forms of the text, for errors and help.
+    const FORMS: &'static str;
+    /// What it is, in one line for help.
+    const SUMMARY: &'static str;
+    /// Texts that read no file, which go with a delay of 3 where they take one.
+    const EXAMPLES: &'static [&'static str];
+    /// Whether every gradient is exactly as late as the delay that is asked for, however long.
+    const FIXED: bool = false;
+
+    /// Reads what stands behind the name and a colon.
+    ///
+    /// # Errors
+    /// Another text, with what would be accepted.
+    fn parse(detail: Option<&str>) -> Result<Self, String>;
+
+    /// Whether a delay of `--delays` goes with it.
+    fn takes_delay(&self) -> bool {
+        true
+    }
+
+    /// The process at this delay, in updates: of `delay + 1` workers where there are workers, and of this mean delay. One
+    /// that brings its own delays does not look at it.
+    ///
+    /// # Errors
+    /// A delay that the process cannot have, or a file that cannot be read.
+    fn resolve(&self, delay: u32) -> Result<Self::Process, String>;
 }
 
-impl Process {
-    pub(super) fn new(schedule: &Schedule, seed: u64) -> Self {
-        let mut rng = generator(seed);
-        let slots = schedule.slots();
-        let bound = |cap: &Option<u32>| cap.map(|cap| Bound::new(slots, cap));
-        let ring = Ring { slots, here: 0 };
-        let kind = match schedule {
-            Schedule::Iid(iid) => Kind::Iid { iid: iid.value.clone(), ring },
-            Schedule::Trace(trace) => Kind::Trace { delays: Arc::clone(trace.value.delays()), next: 0, ring },
-            // Workers that report in turn do so in some order, and which makes no difference: all slots start alike.
-            _ if schedule.fixed().is_some() => Kind::Turns { slots, turn: 0 },
-            Schedule::RoundRobin { .. } | Schedule::Hybrid { .. } => Kind::Turns { slots, turn: 0 },
-            Schedule::Random { workers, cap } => Kind::Random { workers: *workers, bound: bound(cap) },
-            Schedule::Normal { workers, cap } => Kind::Normal { ages: ByAge::new(*workers), bound: bound(cap) },
-            Schedule::Workers(crew) => Kind::Workers(Clock::new(&crew.value, &mut rng)),
-        };
-        Self { step: 0, rng, kind }
+/// A delay process with its numbers.
+pub trait DelayProcess {
+    type Spec: ProcessSpec
+    where
+        Self: Sized;
+    type Source: SlotSource
+    where
+        Self: Sized;
+
+    /// Number of slots in the ring.
+    fn slots(&self) -> u32;
+
+    /// Number of workers; none where the delays do not come from workers.
+    fn workers(&self) -> Option<u32> {
+        Some(self.slots())
     }
 
-    /// The slots of the next step. A stream has no end, so this is no iterator.
-    #[expect(clippy::should_implement_trait, reason = "there is always a next step, so nothing to wrap in an Option")]
-    pub fn next(&mut self) -> Slots {
-        let step = self.step;
-        self.step += 1;
-        let worker = match &mut self.kind {
-            Kind::Turns { slots, turn } => {
-                let worker = *turn;
-                *turn = if worker + 1 == *slots { 0 } else { worker + 1 };
-                worker
-            }
-            Kind::Random { workers, bound } => {
-                let due = bound.as_ref().and_then(|bound| bound.due(step));
-                let worker = due.unwrap_or_else(|| self.rng.random_range(0..*workers));
-                if let Some(bound) = bound {
-                    bound.served(worker, step);
-                }
-                worker
-            }
-            Kind::Normal { ages, bound } => {
-                let due = bound.as_ref().and_then(|bound| bound.due(step));
-                let worker = due.unwrap_or_else(|| ages.draw(step, &mut self.rng));
-                if let Some(bound) = bound {
-                    bound.served(worker, step);
-                }
-                ages.served(worker, step);
-                worker
-            }
-            Kind::Workers(clock) => clock.next(step, &mut self.rng),
-            Kind::Iid { iid, ring } => return ring.next(iid.draw(&mut self.rng)),
-            Kind::Trace { delays, next, ring } => {
-                let delay = delays[*next];
-                *next = if *next + 1 == delays.len() { 0 } else { *next + 1 };
-                return ring.next(delay);
-            }
-        };
-        Slots { read: worker, write: worker }
+    /// Gradients averaged per update.
+    fn group(&self) -> u32 {
+        1
     }
 
-    /// Draws from a new seed from here on. What has been drawn stays: snapshots, their ages, and when the gradients on their
-    /// way arrive.
-    pub fn reseed(&mut self, seed: u64) {
-        self.rng = generator(seed);
+    /// The delay, where it is always the same.
+    fn fixed(&self) -> Option<u32>;
+
+    /// Whether anything is drawn at random where the delay is not always the same.
+    fn is_drawn(&self) -> bool;
+
+    /// Mean delay in the long run, updates; see [`super`] for why that of workers is known.
+    fn mean_delay(&self) -> f64 {
+        f64::from(self.slots() - 1)
     }
+
+    /// The law of its delays, where they vary and the theory knows it.
+    fn law(&self) -> Option<DelayLaw> {
+        None
+    }
+
+    /// The slots of a run from its start. With workers, only asked for where the delay varies.
+    fn source(&self, rng: &mut ChaCha8Rng) -> Self::Source
+    where
+        Self: Sized;
+}
+
+/// The slots of one run. Stepped for every step of every lane, so a step allocates nothing.
+pub trait SlotSource {
+    /// The slots of step `step`; steps come in their order.
+    fn next(&mut self, step: u64, rng: &mut ChaCha8Rng) -> Slots;
 }

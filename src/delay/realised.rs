@@ -3,7 +3,7 @@
 //! Counted from the slots alone, by keeping the version that each slot holds: whatever a process believes of itself, this is
 //! what a run does. Not here: the distribution a process has in the limit ([`crate::theory`] where it is known).
 
-use super::Process;
+use super::SlotStream;
 use serde::Serialize;
 
 /// A histogram of delays, in updates. What is asked of an empty one is none.
@@ -14,14 +14,14 @@ pub struct Delays {
 }
 
 impl Delays {
-    /// Follows `process` for `steps` steps. Reads of a slot that was never written are not counted: the gradient was taken
+    /// Follows `stream` for `steps` steps. Reads of a slot that was never written are not counted: the gradient was taken
     /// at x_0 before the first update, at no time that a delay could be counted from.
-    pub(super) fn of(mut process: Process, slots: u32, steps: u64) -> Self {
+    pub(super) fn of(mut stream: SlotStream, slots: u32, steps: u64) -> Self {
         let mut delays = Self::default();
         // x_0 is no version of this run's.
         let mut version = vec![None; slots as usize];
         for step in 0..steps {
-            let slots = process.next();
+            let slots = stream.next();
             if let Some(read) = version[slots.read as usize] {
                 delays.add(step - read);
             }
@@ -64,7 +64,7 @@ impl Delays {
         self.mean_of(|delay| (delay - mean).powi(2)).map(f64::sqrt)
     }
 
-    /// Of an even number of delays the lower of the two in the middle.
+    /// Middle delay; of an even number of them the lower of the two in the middle.
     pub fn median(&self) -> Option<u64> {
         self.quantile(0.5)
     }

@@ -2,54 +2,75 @@
 //! their distribution, and all by counting: the delay is what the slots make it. Processes of workers have a file of their
 //! own.
 
+mod grammar;
 mod workers;
 
 use super::*;
-use crate::theory::DelayPmf;
+use crate::theory::{DelayLaw, DelayPmf};
 use proptest::prelude::*;
 
 const SEED: u64 = 11;
 
-fn crew(service: Service, means: &[f64], cap: Option<u32>) -> Schedule {
-    Schedule::Workers(Named { name: "workers".into(), value: Crew { service, means: means.into(), cap } })
+fn workers_of(service: Service, means: &[f64], cap: Option<u32>) -> Schedule {
+    Schedule::new("workers", Process::Workers(Workers { service, means: means.into(), cap }))
 }
 
 fn iid(pmf: DelayPmf) -> Schedule {
-    Schedule::Iid(Named { name: "iid".into(), value: Iid::new(pmf).unwrap() })
+    Schedule::new("iid", Process::Iid(Iid::new(pmf).unwrap()))
 }
 
 fn trace(delays: &[u32]) -> Schedule {
-    Schedule::Trace(Named { name: "trace".into(), value: Trace::new(delays.to_vec()).unwrap() })
+    Schedule::new("trace", Process::Trace(Trace::new(delays.to_vec()).unwrap()))
+}
+
+fn random(workers: u32, cap: Option<u32>) -> Schedule {
+    Schedule::new("random", Process::Random(Random { workers, cap }))
+}
+
+fn normal(workers: u32, cap: Option<u32>) -> Schedule {
+    Schedule::new("normal", Process::Normal(Normal { workers, cap }))
+}
+
+fn hybrid(workers: u32, delay: u32) -> Schedule {
+    Schedule::new("hybrid", Process::Hybrid(Hybrid { workers, delay }))
 }
 
 /// One of every process, and of every law, with and without a cap.
 fn all() -> Vec<Schedule> {
-    vec![
-        Schedule::RoundRobin { delay: 4 },
-        Schedule::Random { workers: 5, cap: None },
-        Schedule::Random { workers: 5, cap: Some(6) },
-        Schedule::Random { workers: 5, cap: Some(4) },
-        Schedule::Random { workers: 1, cap: None },
-        Schedule::Normal { workers: 5, cap: None },
-        Schedule::Normal { workers: 5, cap: Some(5) },
-        crew(Service::Constant, &[1.0; 5], None),
-        crew(Service::Constant, &[1.0, 1.0, 2.0], None),
-        crew(Service::Constant, &[1.0, 1.0, 9.0], Some(5)),
-        crew(Service::Exponential, &[1.0; 5], None),
-        crew(Service::Exponential, &[1.0, 3.0], None),
-        crew(Service::Exponential, &[1.0; 5], Some(4)),
-        crew(Service::Lognormal { shape: 1.0 }, &[1.0; 5], Some(9)),
-        crew(Service::Pareto { shape: 1.5 }, &[1.0; 5], None),
+    let mut all: Vec<Schedule> = vec![
+        Schedule::round_robin(4),
+        random(5, None),
+        random(5, Some(6)),
+        random(5, Some(4)),
+        random(1, None),
+        normal(5, None),
+        normal(5, Some(5)),
+        workers_of(Service::Constant, &[1.0; 5], None),
+        workers_of(Service::Constant, &[1.0, 1.0, 2.0], None),
+        workers_of(Service::Constant, &[1.0, 1.0, 9.0], Some(5)),
+        workers_of(Service::Exponential, &[1.0; 5], None),
+        workers_of(Service::Exponential, &[1.0, 3.0], None),
+        workers_of(Service::Exponential, &[1.0; 5], Some(4)),
+        workers_of(Service::Lognormal { shape: 1.0 }, &[1.0; 5], Some(9)),
+        workers_of(Service::Pareto { shape: 1.5 }, &[1.0; 5], None),
         iid(DelayPmf::uniform(0, 8).unwrap()),
         iid(DelayPmf::uniform(3, 3).unwrap()),
-        Schedule::Hybrid { workers: 15, delay: 4 },
+        hybrid(15, 4),
         trace(&[3, 0, 5, 5]),
         trace(&[2, 2]),
-    ]
+    ];
+    // What the registry has beyond them.
+    let examples = ScheduleSpec::examples().into_iter().map(|text| text.parse::<ScheduleSpec>().unwrap().example());
+    examples.for_each(|schedule| {
+        if !all.contains(&schedule) {
+            all.push(schedule)
+        }
+    });
+    all
 }
 
-fn slots(mut process: Process, steps: u64) -> Vec<Slots> {
-    (0..steps).map(|_| process.next()).collect()
+fn slots(mut stream: SlotStream, steps: u64) -> Vec<Slots> {
+    (0..steps).map(|_| stream.next()).collect()
 }
 
 /// The version each step reads, by running the slots: version v is the weights after v updates.
@@ -68,16 +89,16 @@ proptest! {
     #[test]
     fn workers_in_turn_read_the_version_of_delay_updates_ago(delay in 0u32..50, group in 1u32..5, steps in 1u64..300) {
         let expected: Vec<u64> = (0..steps).map(|t| t.saturating_sub(delay.into())).collect();
-        let round_robin = Schedule::RoundRobin { delay };
+        let round_robin = Schedule::round_robin(delay);
         let turn = |t: u64| (t % (u64::from(delay) + 1)) as u32;
         let at: Vec<Slots> = (0..steps).map(|t| Slots { read: turn(t), write: turn(t) }).collect();
         let workers = delay + 1;
-        let hybrid = Schedule::Hybrid { workers: workers * group, delay };
+        let hybrid = hybrid(workers * group, delay);
         prop_assert_eq!((hybrid.workers(), hybrid.group(), hybrid.slots()), (Some(workers * group), group, workers));
         let means = vec![0.1; workers as usize];
-        let tightest = Schedule::Random { workers, cap: Some(delay) };
-        let capped = crew(Service::Pareto { shape: 1.2 }, &means, Some(delay));
-        for schedule in [round_robin, hybrid, crew(Service::Constant, &means, None), tightest, capped] {
+        let tightest = random(workers, Some(delay));
+        let capped = workers_of(Service::Pareto { shape: 1.2 }, &means, Some(delay));
+        for schedule in [round_robin, hybrid, workers_of(Service::Constant, &means, None), tightest, capped] {
             prop_assert_eq!(&versions(&schedule, steps), &expected, "{:?}", schedule);
             prop_assert_eq!(schedule.mean_delay(), f64::from(delay));
             prop_assert_eq!(schedule.theory(), Some(DelayLaw::Fixed(delay as usize)));
@@ -99,7 +120,7 @@ proptest! {
 /// `realised` keeps versions by slot; a worker's delay is also the number of other reports since its last one.
 #[test]
 fn delays_are_the_reports_of_others_in_between() {
-    let schedule = Schedule::Random { workers: 6, cap: Some(12) };
+    let schedule = random(6, Some(12));
     let reports: Vec<u32> = slots(schedule.start(SEED), 500).iter().map(|slots| slots.read).collect();
     let mut expected = Delays::default();
     for (step, worker) in reports.iter().enumerate() {
@@ -155,7 +176,7 @@ fn a_new_seed_keeps_the_past_and_changes_the_future() {
     }
     // Gradients on their way arrive when they would have: the next to finish is not drawn again.
     for seed in 0..20 {
-        let mut process = crew(Service::Exponential, &[1.0; 50], None).start(1);
+        let mut process = workers_of(Service::Exponential, &[1.0; 50], None).start(1);
         let mut changed = process.clone();
         changed.reseed(seed);
         assert_eq!(process.next(), changed.next());
@@ -169,20 +190,20 @@ fn delays_are_drawn_from_a_stream_of_their_own() {
     use rand_chacha::rand_core::SeedableRng;
     let mut batches = rand_chacha::ChaCha8Rng::seed_from_u64(SEED);
     let drawn: Vec<u32> = (0..100).map(|_| batches.random_range(0..1000)).collect();
-    let workers = Schedule::Random { workers: 1000, cap: None };
-    assert_ne!(drawn, slots(workers.start(SEED), 100).iter().map(|slots| slots.read).collect::<Vec<u32>>());
+    let thousand = random(1000, None);
+    assert_ne!(drawn, slots(thousand.start(SEED), 100).iter().map(|slots| slots.read).collect::<Vec<u32>>());
 }
 
 #[test]
 fn theory_knows_a_process_or_says_nothing() {
     let pmf = DelayPmf::uniform(0, 8).unwrap();
     for (schedule, expected) in [
-        (Schedule::Random { workers: 5, cap: Some(9) }, None),
-        (Schedule::Random { workers: 1, cap: None }, Some(DelayLaw::Fixed(0))),
-        (Schedule::Normal { workers: 5, cap: None }, None),
-        (crew(Service::Exponential, &[1.0, 2.0], None), None),
-        (crew(Service::Exponential, &[1.0; 2], Some(9)), None),
-        (crew(Service::Constant, &[1.0, 2.0], None), None),
+        (random(5, Some(9)), None),
+        (random(1, None), Some(DelayLaw::Fixed(0))),
+        (normal(5, None), None),
+        (workers_of(Service::Exponential, &[1.0, 2.0], None), None),
+        (workers_of(Service::Exponential, &[1.0; 2], Some(9)), None),
+        (workers_of(Service::Constant, &[1.0, 2.0], None), None),
         (iid(pmf.clone()), Some(DelayLaw::Independent(pmf))),
         (iid(DelayPmf::uniform(3, 3).unwrap()), Some(DelayLaw::Fixed(3))),
         (trace(&[3, 0]), None),
@@ -195,15 +216,18 @@ fn theory_knows_a_process_or_says_nothing() {
 #[test]
 fn content_is_all_that_counts() {
     for (schedule, json) in [
-        (Schedule::RoundRobin { delay: 4 }, r#"{"name":"round-robin","delay":4}"#),
-        (Schedule::Random { workers: 5, cap: Some(9) }, r#"{"name":"random","workers":5,"cap":9}"#),
-        (Schedule::Normal { workers: 5, cap: None }, r#"{"name":"normal","workers":5,"cap":null}"#),
-        (Schedule::Hybrid { workers: 8, delay: 3 }, r#"{"name":"hybrid","workers":8,"delay":3}"#),
+        (Schedule::round_robin(4), r#"{"name":"round-robin","delay":4}"#),
+        (random(5, Some(9)), r#"{"name":"random","workers":5,"cap":9}"#),
+        (normal(5, None), r#"{"name":"normal","workers":5,"cap":null}"#),
+        (hybrid(8, 3), r#"{"name":"hybrid","workers":8,"delay":3}"#),
         (
-            crew(Service::Pareto { shape: 1.5 }, &[1.0, 2.0], None),
+            workers_of(Service::Pareto { shape: 1.5 }, &[1.0, 2.0], None),
             r#"{"name":"workers","service":"pareto","shape":1.5,"means":[1.0,2.0],"cap":null}"#,
         ),
-        (crew(Service::Constant, &[1.0], None), r#"{"name":"workers","service":"constant","means":[1.0],"cap":null}"#),
+        (
+            workers_of(Service::Constant, &[1.0], None),
+            r#"{"name":"workers","service":"constant","means":[1.0],"cap":null}"#,
+        ),
         (iid(DelayPmf::new(vec![0.5, 0.5]).unwrap()), r#"{"name":"iid","probabilities":[0.5,0.5]}"#),
         (trace(&[1, 0]), r#"{"name":"trace","delays":[1,0]}"#),
     ] {

@@ -1,10 +1,48 @@
-//! Recorded delays, one per update, as a CSV file has them.
+//! `trace:FILE`: recorded delays, one per update, as a CSV file has them.
 //!
 //! Not here: a model of what is between the recorded delays; a longer run starts the record again from its beginning.
 
-use super::{LONGEST, ScheduleError};
+use super::ring::Ring;
+use super::{DelayProcess, LONGEST, ProcessSpec, ScheduleError, SlotSource, Slots};
+use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
+use std::fmt;
 use std::sync::Arc;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceSpec {
+    pub file: String,
+}
+
+impl fmt::Display for TraceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}:{}", Self::NAME, self.file)
+    }
+}
+
+impl ProcessSpec for TraceSpec {
+    type Process = Trace;
+
+    const NAME: &'static str = "trace";
+    const FORMS: &'static str = "trace:FILE";
+    const SUMMARY: &'static str = "the recorded delays of a CSV file (a column delay), over and over; without --delays";
+    const EXAMPLES: &'static [&'static str] = &[];
+
+    fn parse(detail: Option<&str>) -> Result<Self, String> {
+        match detail {
+            None | Some("") => Err("trace names no FILE; accepted: trace:FILE".to_owned()),
+            Some(file) => Ok(Self { file: file.to_owned() }),
+        }
+    }
+
+    fn takes_delay(&self) -> bool {
+        false
+    }
+
+    fn resolve(&self, _: u32) -> Result<Trace, String> {
+        Trace::read(&self.file).map_err(|reason| reason.to_string())
+    }
+}
 
 /// At least one delay, updates.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -70,20 +108,49 @@ impl Trace {
     pub fn delays(&self) -> &Arc<[u32]> {
         &self.delays
     }
+}
 
-    /// Updates.
-    pub fn longest(&self) -> u32 {
-        self.longest
+impl DelayProcess for Trace {
+    type Spec = TraceSpec;
+    type Source = TraceSource;
+
+    fn slots(&self) -> u32 {
+        self.longest + 1
     }
 
-    /// Updates.
-    pub fn mean(&self) -> f64 {
+    fn workers(&self) -> Option<u32> {
+        None
+    }
+
+    fn fixed(&self) -> Option<u32> {
+        self.delays.iter().all(|delay| *delay == self.delays[0]).then_some(self.delays[0])
+    }
+
+    fn is_drawn(&self) -> bool {
+        false
+    }
+
+    fn mean_delay(&self) -> f64 {
         self.delays.iter().map(|delay| f64::from(*delay)).sum::<f64>() / self.delays.len() as f64
     }
 
-    /// The delay, where there is only one.
-    pub fn constant(&self) -> Option<u32> {
-        self.delays.iter().all(|delay| *delay == self.delays[0]).then_some(self.delays[0])
+    fn source(&self, _: &mut ChaCha8Rng) -> TraceSource {
+        TraceSource { delays: Arc::clone(&self.delays), next: 0, ring: Ring::new(self.slots()) }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct TraceSource {
+    delays: Arc<[u32]>,
+    next: usize,
+    ring: Ring,
+}
+
+impl SlotSource for TraceSource {
+    fn next(&mut self, _: u64, _: &mut ChaCha8Rng) -> Slots {
+        let delay = self.delays[self.next];
+        self.next = if self.next + 1 == self.delays.len() { 0 } else { self.next + 1 };
+        self.ring.next(delay)
     }
 }
 

@@ -1,57 +1,139 @@
-//! Workers with service times of their own, in virtual time: a queue of who finishes when.
+//! `workers:LAW[:OPTIONS]`: workers with service times of their own, in virtual time: a queue of who finishes when.
+//!
+//! ```text
+//! workers:constant, workers:exponential, workers:lognormal:shape=SIGMA, workers:pareto:shape=ALPHA
+//!     OPTIONS: spread=S, or means=M/M/... (one for each worker); cap=C
+//! ```
 //!
 //! Each worker computes one gradient after another; the server applies a gradient the moment it is finished, in no time,
-//! and the worker goes on at once from the new weights. *What it is not:* a model of a network: sending takes no time, and
-//! the server never queues. Time has no unit, only ratios of service times matter.
+//! and the worker goes on at once from the new weights. A step costs the logarithm of the number of workers. *What it is
+//! not:* a model of a network: sending takes no time, and the server never queues. Time has no unit, only ratios of service
+//! times matter.
 
-use super::bound::Bound;
-use rand::RngExt;
+use super::bound::{self, Bound};
+use super::{DelayProcess, ProcessSpec, Service, SlotSource, Slots};
+use crate::text::Options;
+use crate::theory::DelayLaw;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Exp1, StandardNormal};
 use serde::{Serialize, Serializer};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::fmt;
 use std::sync::Arc;
 
-/// The law of a service time, of mean 1.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "service")]
-pub enum Service {
-    Constant,
-    Exponential,
-    /// `exp(s z - s^2/2)` for a standard normal z. `shape` is s.
-    Lognormal {
-        shape: f64,
-    },
-    /// Beyond `(a-1)/a`, above `x` with probability proportional to `x^-a`: heavy tails. `shape` is a, above 1; up to 2 the
-    /// variance is infinite.
-    Pareto {
-        shape: f64,
-    },
+/// Largest spread, and largest ratio of listed means to 1: beyond that a run sees nothing of the slow workers.
+const LARGEST_MEAN: f64 = 1e6;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkersSpec {
+    pub service: Service,
+    pub means: Means,
+    pub cap: Option<u32>,
 }
 
-impl Service {
-    /// With the exponential function of a library, so that machines agree on the order of arrivals.
-    fn draw(&self, rng: &mut ChaCha8Rng) -> f64 {
+/// Mean service times of workers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Means {
+    Equal,
+    /// Geometrically spaced; the last worker takes this many times as long as the first. At least 1.
+    Spread(f64),
+    /// One for each worker; positive.
+    Listed(Vec<f64>),
+}
+
+impl fmt::Display for WorkersSpec {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}:{}", Self::NAME, self.service)?;
+        match &self.means {
+            Means::Equal => Ok(()),
+            Means::Spread(spread) => write!(f, ":spread={spread}"),
+            Means::Listed(means) => {
+                let means: Vec<String> = means.iter().map(f64::to_string).collect();
+                write!(f, ":means={}", means.join("/"))
+            }
+        }?;
+        bound::show_cap(f, self.cap)
+    }
+}
+
+impl ProcessSpec for WorkersSpec {
+    type Process = Workers;
+
+    const NAME: &'static str = "workers";
+    const FORMS: &'static str = "workers:LAW[:spread=S][:means=M/M/...][:cap=C]";
+    const SUMMARY: &'static str = "DELAY + 1 workers report as they finish, by service times that are constant, exponential, \
+                                   lognormal:shape=SIGMA or pareto:shape=ALPHA";
+    const EXAMPLES: &'static [&'static str] =
+        &["workers:exponential", "workers:pareto:shape=1.5:spread=4", "workers:lognormal:shape=1:means=1/1/2/4:cap=9"];
+
+    fn parse(detail: Option<&str>) -> Result<Self, String> {
+        let detail = detail.unwrap_or("");
+        let (law, rest) = match detail.split_once(':') {
+            Some((law, rest)) => (law, Some(rest)),
+            None => (detail, None),
+        };
+        let shape: &[&str] = if Service::has_shape(law)? { &["shape"] } else { &[] };
+        let keys = [shape, &["spread", "means", "cap"]].concat();
+        let options = Options::read(&format!("workers:{law}"), rest, &keys)?;
+        let service = Service::parse(law, &options)?;
+        Ok(Self { service, means: Means::parse(&options)?, cap: bound::parse_cap(&options)? })
+    }
+
+    fn resolve(&self, delay: u32) -> Result<Workers, String> {
+        bound::check_cap(self.cap, delay)?;
+        let workers = delay + 1;
+        let means = self.means.of(workers).map_err(|listed| {
+            format!("{listed} means for {workers} workers; accepted: {workers} means, or delay {}", listed - 1)
+        })?;
+        Ok(Workers { service: self.service, means: means.into(), cap: self.cap })
+    }
+}
+
+impl Means {
+    fn parse(options: &Options) -> Result<Self, String> {
+        let accepted = format!("a number from 1 to {LARGEST_MEAN:e}");
+        let spread = options.value("spread", |spread| (1.0..=LARGEST_MEAN).contains(spread), &accepted)?;
+        match (spread, options.get("means")) {
+            (Some(_), Some(_)) => Err("both spread and means; accepted: one of them".to_owned()),
+            (Some(spread), None) => Ok(Self::Spread(spread)),
+            (None, None) => Ok(Self::Equal),
+            (None, Some(list)) => {
+                let mean = |text: &str| {
+                    let usable = |mean: &f64| (1.0 / LARGEST_MEAN..=LARGEST_MEAN).contains(mean);
+                    text.parse().ok().filter(usable).ok_or_else(|| {
+                        let least = 1.0 / LARGEST_MEAN;
+                        format!("means={list}: '{text}'; accepted: means=M/M/..., from {least:e} to {LARGEST_MEAN:e}")
+                    })
+                };
+                Ok(Self::Listed(list.split('/').map(mean).collect::<Result<_, _>>()?))
+            }
+        }
+    }
+
+    /// The mean service time of each of `workers` workers; the number of those listed, where it is another.
+    fn of(&self, workers: u32) -> Result<Vec<f64>, usize> {
         match self {
-            Self::Constant => 1.0,
-            Self::Exponential => rng.sample(Exp1),
-            Self::Lognormal { shape } => libm::exp(shape * rng.sample::<f64, _>(StandardNormal) - shape * shape / 2.0),
-            // The logarithm of a Pareto variable is exponential.
-            Self::Pareto { shape } => (shape - 1.0) / shape * libm::exp(rng.sample::<f64, _>(Exp1) / shape),
+            Self::Equal => Ok(vec![1.0; workers as usize]),
+            // Powers of a library: the means are part of a cell's hash, which machines must agree on.
+            Self::Spread(spread) => {
+                let last = f64::from(workers - 1).max(1.0);
+                Ok((0..workers).map(|worker| libm::pow(*spread, f64::from(worker) / last)).collect())
+            }
+            Self::Listed(means) if means.len() == workers as usize => Ok(means.clone()),
+            Self::Listed(means) => Err(means.len()),
         }
     }
 }
 
 /// Workers by their service times.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Crew {
+pub struct Workers {
     #[serde(flatten)]
     pub service: Service,
     /// Mean service time of each worker; positive.
     #[serde(serialize_with = "slice")]
     pub means: Arc<[f64]>,
-    /// Age at which a snapshot must come back, updates.
+    /// Age at which a snapshot must come back, updates; at least the number of workers less one.
     pub cap: Option<u32>,
 }
 
@@ -60,56 +142,76 @@ pub fn slice<T: Serialize, S: Serializer>(values: &Arc<[T]>, serializer: S) -> R
     values[..].serialize(serializer)
 }
 
-impl Crew {
-    pub fn workers(&self) -> u32 {
-        self.means.len() as u32
-    }
-
+impl Workers {
     fn alike(&self) -> bool {
         self.means.iter().all(|mean| *mean == self.means[0])
     }
+}
 
-    /// Whether the workers report in turn, each as fast as the others.
-    pub fn in_turn(&self) -> bool {
-        self.service == Service::Constant && self.alike()
+impl DelayProcess for Workers {
+    type Spec = WorkersSpec;
+    type Source = Clock;
+
+    fn slots(&self) -> u32 {
+        self.means.len() as u32
     }
 
-    /// Whether all workers are equally likely to finish next, whatever happened so far.
-    pub fn is_memoryless(&self) -> bool {
-        self.service == Service::Exponential && self.alike() && self.cap.is_none()
+    fn fixed(&self) -> Option<u32> {
+        let in_turn = self.service == Service::Constant && self.alike();
+        if in_turn { Some(self.slots() - 1) } else { bound::forced(self.slots(), self.cap) }
+    }
+
+    fn is_drawn(&self) -> bool {
+        self.service != Service::Constant
+    }
+
+    /// A service time without memory leaves every worker equally likely to finish next, whatever happened so far.
+    fn law(&self) -> Option<DelayLaw> {
+        let is_memoryless = self.service == Service::Exponential && self.alike() && self.cap.is_none();
+        is_memoryless.then_some(DelayLaw::RandomWorkers(self.means.len()))
+    }
+
+    fn source(&self, rng: &mut ChaCha8Rng) -> Clock {
+        Clock::new(self, rng)
+    }
+}
+
+impl SlotSource for Clock {
+    fn next(&mut self, step: u64, rng: &mut ChaCha8Rng) -> Slots {
+        Slots::of_worker(self.report(step, rng))
     }
 }
 
 /// When each worker finishes.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    crew: Crew,
+    workers: Workers,
     now: f64,
     finish: Box<[f64]>,
     /// The version of each worker's snapshot: number of updates behind it.
     taken: Box<[u64]>,
     /// (bits of the time, worker, version of its snapshot): bits of positive floats are in the order of the floats, and of
     /// two that finish together the lower worker is first. An entry is void when its worker has moved on to another
-    /// snapshot, which a cap may have made it do before the entry's turn.
+    /// snapshot, which a cap may have made it do before the entry comes first.
     queue: BinaryHeap<Reverse<(u64, u32, u64)>>,
     bound: Option<Bound>,
 }
 
 impl Clock {
     /// Time 0: all workers start.
-    pub fn new(crew: &Crew, rng: &mut ChaCha8Rng) -> Self {
-        let workers = crew.means.len();
+    fn new(workers: &Workers, rng: &mut ChaCha8Rng) -> Self {
+        let count = workers.means.len();
         let mut clock = Self {
             now: 0.0,
-            finish: vec![0.0; workers].into(),
-            taken: vec![0; workers].into(),
+            finish: vec![0.0; count].into(),
+            taken: vec![0; count].into(),
             // Void entries stand behind the first valid one, whose worker is due within a cap; in that time every other
             // worker comes due once or twice.
-            queue: BinaryHeap::with_capacity(4 * workers),
-            bound: crew.cap.map(|cap| Bound::new(crew.workers(), cap)),
-            crew: crew.clone(),
+            queue: BinaryHeap::with_capacity(4 * count),
+            bound: workers.cap.map(|cap| Bound::new(workers.slots(), cap)),
+            workers: workers.clone(),
         };
-        for worker in 0..crew.workers() {
+        for worker in 0..workers.slots() {
             clock.begin(worker, 0, rng);
         }
         clock
@@ -117,14 +219,14 @@ impl Clock {
 
     fn begin(&mut self, worker: u32, version: u64, rng: &mut ChaCha8Rng) {
         let place = worker as usize;
-        let finish = self.now + self.crew.means[place] * self.crew.service.draw(rng);
+        let finish = self.now + self.workers.means[place] * self.workers.service.draw(rng);
         self.finish[place] = finish;
         self.taken[place] = version;
         self.queue.push(Reverse((finish.to_bits(), worker, version)));
     }
 
     /// Who reports at step `step`.
-    pub fn next(&mut self, step: u64, rng: &mut ChaCha8Rng) -> u32 {
+    fn report(&mut self, step: u64, rng: &mut ChaCha8Rng) -> u32 {
         let worker = self.due(step).unwrap_or_else(|| self.first());
         // Others may have finished while the server waited for one that was due: they report now.
         self.now = self.now.max(self.finish[worker as usize]);
@@ -161,8 +263,8 @@ mod tests {
 
     fn reports(service: Service, means: &[f64], cap: Option<u32>, steps: u64) -> Vec<u32> {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
-        let mut clock = Clock::new(&Crew { service, means: means.into(), cap }, &mut rng);
-        (0..steps).map(|step| clock.next(step, &mut rng)).collect()
+        let mut clock = Clock::new(&Workers { service, means: means.into(), cap }, &mut rng);
+        (0..steps).map(|step| clock.report(step, &mut rng)).collect()
     }
 
     #[test]
@@ -192,34 +294,13 @@ mod tests {
     fn the_queue_does_not_grow() {
         for cap in [3, 4, 7] {
             let mut rng = ChaCha8Rng::seed_from_u64(5);
-            let crew = Crew { service: Service::Pareto { shape: 1.1 }, means: [1.0; 4].into(), cap: Some(cap) };
-            let mut clock = Clock::new(&crew, &mut rng);
+            let workers = Workers { service: Service::Pareto { shape: 1.1 }, means: [1.0; 4].into(), cap: Some(cap) };
+            let mut clock = Clock::new(&workers, &mut rng);
             let room = clock.queue.capacity();
             for step in 0..20_000 {
-                clock.next(step, &mut rng);
+                clock.report(step, &mut rng);
                 assert!(clock.queue.len() < room, "{} entries at step {step}, cap {cap}", clock.queue.len());
             }
-        }
-    }
-
-    #[test]
-    fn every_law_has_mean_one() {
-        const DRAWS: u32 = 400_000;
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        // With the variance of each law, from its textbook formula.
-        let laws = [
-            (Service::Constant, 0.0),
-            (Service::Exponential, 1.0),
-            (Service::Lognormal { shape: 0.7 }, 0.7f64.powi(2).exp() - 1.0),
-            (Service::Pareto { shape: 4.5 }, 1.0 / (4.5 * 2.5)),
-        ];
-        for (law, variance) in laws {
-            let draws: Vec<f64> = (0..DRAWS).map(|_| law.draw(&mut rng)).collect();
-            let mean = draws.iter().sum::<f64>() / f64::from(DRAWS);
-            let spread = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(DRAWS);
-            // Five standard errors of the mean; the sample variance of the heavier tails converges slowly.
-            assert!((mean - 1.0).abs() <= 5.0 * (variance / f64::from(DRAWS)).sqrt(), "{law:?}: mean {mean}");
-            assert!((spread - variance).abs() <= 0.1 * variance, "{law:?}: variance {spread}, {variance} expected");
         }
     }
 }

@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! g += decay * history[r]
-//! v  = momentum * v + gradient_to_velocity * g            v: one velocity, or the one of slot w
-//! u  = gradient_to_weights * g + velocity_to_weights * v             or another Form, where the rule has one
+//! v  = momentum * v + gradient_to_velocity * g              v: one velocity, or the one of slot w
+//! u  = gradient_to_weights * g + velocity_to_weights * v   or another Form, where the rule has one
 //! x' = x - lr * u - decoupled_decay * x
 //! history[w] = x' + lookahead * (x' - x)
 //! ```

@@ -4,14 +4,11 @@
 //! Not here: what is minimised, nor what is measured of it.
 
 use super::{PlanError, refuse};
-use crate::config::{Batch, Delays, Momenta, ScheduleSpec};
-use crate::delay::{Schedule, ScheduleError};
+use crate::config::{Batch, Delays, Momenta};
+use crate::delay::{LONGEST, Schedule, ScheduleError, ScheduleSpec};
 use crate::rule::{Dampening, Rule, RuleSpec};
 use serde::Serialize;
 use std::collections::HashSet;
-
-/// Longest delay of a grid, updates.
-const LONGEST: u32 = 1_000_000;
 
 /// Entries of one grid at most, which is held in memory.
 const MOST: usize = 10_000_000;

@@ -26,7 +26,7 @@ pub fn factor(scaling: Scaling, rule: &Rule, schedule: &Schedule, reference: Ref
                 Ok(gain) => Ok(gain),
                 Err(why) => refuse!("--lr-scaling preserve: {why}; accepted: none, inverse-delay"),
             };
-            Ok(known(rule, schedule)? / known(synchronous, &Schedule::RoundRobin { delay: 0 })?)
+            Ok(known(rule, schedule)? / known(synchronous, &Schedule::round_robin(0))?)
         }
     }
 }
@@ -55,12 +55,13 @@ pub fn gain(rule: &Rule, schedule: &Schedule) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delay::ScheduleSpec;
     use crate::rule::RuleKind;
     use std::f64::consts::PI;
 
     #[test]
     fn scalings_by_their_closed_forms() {
-        let round_robin = |delay| Schedule::RoundRobin { delay };
+        let round_robin = Schedule::round_robin;
         for delay in [0, 1, 4, 31] {
             let tau = f64::from(delay);
             let factor =
@@ -76,22 +77,21 @@ mod tests {
         assert!((factor(Reference::Sgd) - 0.1 / 2.0).abs() < 1e-9);
         assert_eq!(super::factor(Scaling::Preserve, &heavy_ball, &round_robin(0), Reference::Same).unwrap(), 1.0);
         // Two randomly reporting workers, in mean square without noise: 2 K^2 - K - 2 = 0.
-        let random = Schedule::Random { workers: 2, cap: None };
+        let random = Schedule::random(2);
         let edge = (1.0 + 17f64.sqrt()) / 4.0;
         assert!((gain(&Rule::SGD, &random).unwrap() / edge - 1.0).abs() < 1e-6);
     }
 
     #[test]
     fn what_theory_does_not_know_is_refused() {
-        let normal = Schedule::Normal { workers: 4, cap: None };
+        let normal = "normal".parse::<ScheduleSpec>().unwrap().resolve(3).unwrap();
         let error = super::factor(Scaling::Preserve, &Rule::SGD, &normal, Reference::Same).unwrap_err().to_string();
         assert_eq!(
             error,
             "--lr-scaling preserve: no threshold is known of sgd under normal delays; accepted: none, inverse-delay"
         );
         let adam = Rule::new(RuleKind::Adam, 0.9, 0.0);
-        let error =
-            super::factor(Scaling::Preserve, &adam, &Schedule::RoundRobin { delay: 3 }, Reference::Same).unwrap_err();
+        let error = super::factor(Scaling::Preserve, &adam, &Schedule::round_robin(3), Reference::Same).unwrap_err();
         assert!(error.to_string().contains("of adam:0.999 under round-robin"), "{error}");
     }
 }

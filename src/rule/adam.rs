@@ -2,17 +2,17 @@
 //! 1 - b^t (PyTorch's order of operations). b1 is the momentum, b2 the rule's number; weight decay is part of g.
 //! Source: Kingma and Ba, arXiv:1412.6980.
 
-use super::{Arrival, Dampening, Definition, Locality, Number, Rule, Action, Usual};
+use super::{Action, Arrival, Dampening, Definition, Locality, MomentumDefaults, Rule, RuleNumber};
 use crate::update::{Form, UpdateCoefficients};
 
-pub(super) const BETA_2: Number = Number {
+pub(super) const BETA_2: RuleNumber = RuleNumber {
     usual: 0.999,
     meaning: "beta2, from 0 to below 1 [default: 0.999]",
     accepts: |beta| (0.0..1.0).contains(&beta),
 };
 
 /// beta1; the gradient enters the velocity with 1 - beta1 whatever the dampening.
-pub(super) const BETA_1: Usual = Usual { momentum: 0.9, dampenings: &[Dampening::Ema] };
+pub(super) const BETA_1: MomentumDefaults = MomentumDefaults { momentum: 0.9, dampenings: &[Dampening::Ema] };
 
 pub const DEFINITION: Definition = Definition {
     name: "adam",

@@ -2,14 +2,16 @@
 //! displacements are not touched, so that the threshold stays; what lies beyond it is bounded instead of diverging.
 //! Source: PyTorch's `clip_grad_norm_` (without its 1e-6 in the denominator), applied to each arriving gradient.
 
-use super::{Dampening, Definition, Locality, Number, Action, Usual, heavy_ball_equation, synchronous_heavy_ball};
+use super::{
+    Action, Dampening, Definition, Locality, MomentumDefaults, RuleNumber, heavy_ball_equation, synchronous_heavy_ball,
+};
 use crate::update::UpdateCoefficients;
 
 pub const DEFINITION: Definition = Definition {
     name: "clipped",
     summary: "gradients longer than c are shortened to length c",
-    number: Some(Number { usual: 1.0, meaning: "c, above 0 [default: 1]", accepts: |c| c > 0.0 }),
-    momentum: Some(Usual { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
+    number: Some(RuleNumber { usual: 1.0, meaning: "c, above 0 [default: 1]", accepts: |c| c > 0.0 }),
+    momentum: Some(MomentumDefaults { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,
     update: |rule, _, _| Action::update(UpdateCoefficients { clip_norm: Some(rule.number()), ..rule.heavy_ball() }),

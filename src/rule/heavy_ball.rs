@@ -1,12 +1,12 @@
 //! Heavy-ball momentum on the server: v = m v + (1-d) g; x -= lr v (PyTorch's SGD with momentum and dampening).
 
-use super::{Dampening, Definition, Locality, Action, Usual, heavy_ball_equation, synchronous_heavy_ball};
+use super::{Action, Dampening, Definition, Locality, MomentumDefaults, heavy_ball_equation, synchronous_heavy_ball};
 
 pub const DEFINITION: Definition = Definition {
     name: "heavy-ball",
     summary: "v = m v + (1-d) g; x -= lr v, one velocity on the server",
     number: None,
-    momentum: Some(Usual { momentum: 0.9, dampenings: &[Dampening::Value(0.0), Dampening::Ema] }),
+    momentum: Some(MomentumDefaults { momentum: 0.9, dampenings: &[Dampening::Value(0.0), Dampening::Ema] }),
     workers: false,
     slot_velocity: false,
     update: |rule, _, _| Action::update(rule.heavy_ball()),

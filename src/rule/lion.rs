@@ -2,13 +2,13 @@
 //! the rule's number. Source: Chen et al., arXiv:2302.06675, algorithm 2.
 
 use super::adam::BETA_1;
-use super::{Definition, Locality, Number, Action};
+use super::{Action, Definition, Locality, RuleNumber};
 use crate::update::{Form, UpdateCoefficients};
 
 pub const DEFINITION: Definition = Definition {
     name: "lion",
     summary: "the sign of an interpolated velocity; the momentum is beta1",
-    number: Some(Number {
+    number: Some(RuleNumber {
         usual: 0.99,
         meaning: "beta2, from 0 to below 1 [default: 0.99]",
         accepts: |beta| (0.0..1.0).contains(&beta),

@@ -75,9 +75,9 @@ pub struct Definition {
     /// One line for help texts.
     pub summary: &'static str,
     /// The number that may follow the name (`ringmaster:4`), where the rule has one.
-    pub number: Option<Number>,
+    pub number: Option<RuleNumber>,
     /// Whether `--momentum` and `--dampening` apply, and what is compared where they are not given.
-    pub momentum: Option<Usual>,
+    pub momentum: Option<MomentumDefaults>,
     /// Whether it distinguishes workers, so that it has no meaning where delays do not come from any.
     pub workers: bool,
     /// Whether every worker keeps a velocity of its own, with its slot.
@@ -94,14 +94,14 @@ pub struct Definition {
 
 /// The momentum that a rule is compared at where none is asked for, and its dampenings.
 #[derive(Clone, Copy, Debug)]
-pub struct Usual {
+pub struct MomentumDefaults {
     pub momentum: f64,
     pub dampenings: &'static [Dampening],
 }
 
 /// A rule's own number.
 #[derive(Clone, Copy, Debug)]
-pub struct Number {
+pub struct RuleNumber {
     pub usual: f64,
     /// What it is and which values are accepted, for help and errors.
     pub meaning: &'static str,
@@ -132,7 +132,7 @@ pub enum Locality {
     Scales,
     /// As [`Self::Scales`], where the diagonal of the Hessian is known (quadratics).
     ScalesWithHessian,
-    /// Steps do not decoupled_decay with the displacement: no run comes to rest, and there is no growth rate.
+    /// Steps do not shrink with the displacement: no run comes to rest, and there is no growth rate.
     Restless,
 }
 

@@ -7,14 +7,14 @@
 //! the buckets: here bucket 0 is the first K gradients, all taken at x_0, and every later one the next K, so that in turn
 //! over K workers it is heavy-ball over buckets.
 
-use super::{Arrival, Dampening, Definition, Locality, Rule, Action, Usual};
+use super::{Action, Arrival, Dampening, Definition, Locality, MomentumDefaults, Rule};
 use crate::update::UpdateCoefficients;
 
 pub const DEFINITION: Definition = Definition {
     name: "ormo",
     summary: "heavy-ball over buckets of gradients, a late one weighted as if it had come in order: OrMo",
     number: None,
-    momentum: Some(Usual { momentum: 0.9, dampenings: &[Dampening::Ema] }),
+    momentum: Some(MomentumDefaults { momentum: 0.9, dampenings: &[Dampening::Ema] }),
     workers: true,
     slot_velocity: false,
     update: |rule, arrival, _| Action::update(coefficients(rule, arrival)),
@@ -34,8 +34,20 @@ fn coefficients(rule: &Rule, arrival: &Arrival) -> UpdateCoefficients {
     let opens = arrival.updates > 0 && bucket(arrival.updates) > bucket(arrival.updates - 1);
     if opens {
         // The velocity that is applied holds `gradient_to_velocity` of this gradient already.
-        UpdateCoefficients { momentum, gradient_to_velocity, gradient_to_weights: total - gradient_to_velocity, velocity_to_weights: 1.0, ..UpdateCoefficients::default() }
+        UpdateCoefficients {
+            momentum,
+            gradient_to_velocity,
+            gradient_to_weights: total - gradient_to_velocity,
+            velocity_to_weights: 1.0,
+            ..UpdateCoefficients::default()
+        }
     } else {
-        UpdateCoefficients { momentum: 1.0, gradient_to_velocity, gradient_to_weights: total, velocity_to_weights: 0.0, ..UpdateCoefficients::default() }
+        UpdateCoefficients {
+            momentum: 1.0,
+            gradient_to_velocity,
+            gradient_to_weights: total,
+            velocity_to_weights: 0.0,
+            ..UpdateCoefficients::default()
+        }
     }
 }

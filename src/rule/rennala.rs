@@ -2,14 +2,14 @@
 //! not, and moves by their mean. Minibatch SGD without delay, at the price of what is thrown away.
 //! Source: Tyurin and Richtarik, arXiv:2305.12387.
 
-use super::{Definition, Locality, Number, Action};
-use crate::update::UpdateCoefficients;
+use super::{Action, Definition, Locality, RuleNumber};
 use crate::theory::{DelayLaw, Equation, Velocity};
+use crate::update::UpdateCoefficients;
 
 pub const DEFINITION: Definition = Definition {
     name: "rennala",
     summary: "B gradients of the same weights are averaged; others are dropped",
-    number: Some(Number {
+    number: Some(RuleNumber {
         usual: 4.0,
         meaning: "B, a whole number of at least 1 [default: 4]",
         accepts: |b| b >= 1.0 && b.fract() == 0.0 && b <= 1e9,

@@ -1,18 +1,20 @@
 //! Ringmaster ASGD: a gradient younger than R updates is applied; an older one is thrown away and its worker starts again
 //! from the server's present weights. Source: Maranjyan, Tyurin and Richtarik, arXiv:2501.16168.
 
-use super::{Dampening, Definition, Locality, Number, Action, Usual, heavy_ball_equation, synchronous_heavy_ball};
+use super::{
+    Action, Dampening, Definition, Locality, MomentumDefaults, RuleNumber, heavy_ball_equation, synchronous_heavy_ball,
+};
 use crate::theory::DelayLaw;
 
 pub const DEFINITION: Definition = Definition {
     name: "ringmaster",
     summary: "gradients of age R or more are dropped",
-    number: Some(Number {
+    number: Some(RuleNumber {
         usual: 4.0,
         meaning: "R, a whole number of at least 1 [default: 4]",
         accepts: |r| r >= 1.0 && r.fract() == 0.0 && r <= 1e9,
     }),
-    momentum: Some(Usual { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
+    momentum: Some(MomentumDefaults { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,
     update: |rule, arrival, _| {

@@ -11,9 +11,7 @@ pub const DEFINITION: Definition = Definition {
     momentum: None,
     workers: false,
     slot_velocity: false,
-    update: |_, _, _| {
-        Action::update(UpdateCoefficients { gradient_to_weights: 1.0, ..UpdateCoefficients::default() })
-    },
+    update: |_, _, _| Action::update(UpdateCoefficients { gradient_to_weights: 1.0, ..UpdateCoefficients::default() }),
     locality: Locality::Scales,
     // D = (z-1) z^tau, N = 1
     equation: |_, law| Some(Equation::new(law, Velocity::None, [1.0, 0.0])),

@@ -1,14 +1,14 @@
 //! Shifted momentum: one velocity per worker, v_w = m v_w + (1-d) g; x -= lr v_w, so that the velocity is as old as the
 //! gradient. Source: Giladi et al., arXiv:1909.12340, section 4.
 
-use super::{Dampening, Definition, Locality, Action, Usual, synchronous_heavy_ball};
+use super::{Action, Dampening, Definition, Locality, MomentumDefaults, synchronous_heavy_ball};
 use crate::theory::{Equation, Velocity};
 
 pub const DEFINITION: Definition = Definition {
     name: "shifted",
     summary: "v = m v + (1-d) g; x -= lr v, one velocity per worker",
     number: None,
-    momentum: Some(Usual { momentum: 0.9, dampenings: &[Dampening::Ema] }),
+    momentum: Some(MomentumDefaults { momentum: 0.9, dampenings: &[Dampening::Ema] }),
     workers: true,
     slot_velocity: true,
     update: |rule, _, _| Action::update(rule.heavy_ball()),

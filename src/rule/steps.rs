@@ -4,7 +4,7 @@
 
 use super::regime::LearningRate;
 use super::{Arrival, Rule};
-use crate::delay::{Process, Schedule, Slots};
+use crate::delay::{Schedule, SlotStream, Slots};
 use crate::update::{StepSlots, UpdateCoefficients};
 
 /// One step of a run.
@@ -32,7 +32,7 @@ pub struct StepSource {
     step: u64,
     weight_decay: f64,
     centred: bool,
-    process: Process,
+    stream: SlotStream,
     workers: u32,
     mean_delay: f64,
     /// Updates that the server had made when it wrote each slot.
@@ -51,7 +51,7 @@ impl StepSource {
             step: 0,
             weight_decay,
             centred,
-            process: schedule.start(seed),
+            stream: schedule.start(seed),
             workers: schedule.workers().unwrap_or(slots),
             mean_delay: schedule.mean_delay(),
             versions: vec![0; slots as usize],
@@ -62,7 +62,7 @@ impl StepSource {
 
     /// The next step.
     pub fn advance(&mut self) -> RunStep {
-        let Slots { read, write } = self.process.next();
+        let Slots { read, write } = self.stream.next();
         let (read, write) = (read as usize, write as usize);
         let age = self.updates - self.versions[read];
         let arrival = Arrival { age, updates: self.updates, workers: self.workers, mean_delay: self.mean_delay };
@@ -85,6 +85,6 @@ impl StepSource {
 
     /// The same past, another future: later draws come from `seed`.
     pub fn reseed(&mut self, seed: u64) {
-        self.process.reseed(seed);
+        self.stream.reseed(seed);
     }
 }

@@ -2,18 +2,20 @@
 //! of the process; the server makes the heavy-ball step. Since x - x_before = -lr v this is SpecTrain's w - s lr v.
 //! Source: Chen, Yang and Cheng, *SpecTrain*, arXiv:1809.02839.
 
-use super::{Dampening, Definition, Locality, Action, Usual, synchronous_heavy_ball};
-use crate::update::UpdateCoefficients;
+use super::{Action, Dampening, Definition, Locality, MomentumDefaults, synchronous_heavy_ball};
 use crate::theory::{DelayLaw, Equation, Velocity};
+use crate::update::UpdateCoefficients;
 
 pub const DEFINITION: Definition = Definition {
     name: "weight-prediction",
     summary: "heavy-ball whose workers read x + s (x - x_before), s the mean delay: SpecTrain",
     number: None,
-    momentum: Some(Usual { momentum: 0.9, dampenings: &[Dampening::Ema] }),
+    momentum: Some(MomentumDefaults { momentum: 0.9, dampenings: &[Dampening::Ema] }),
     workers: false,
     slot_velocity: false,
-    update: |rule, arrival, _| Action::update(UpdateCoefficients { lookahead: arrival.mean_delay, ..rule.heavy_ball() }),
+    update: |rule, arrival, _| {
+        Action::update(UpdateCoefficients { lookahead: arrival.mean_delay, ..rule.heavy_ball() })
+    },
     locality: Locality::Scales,
     // D = (z-1)(z-m) z^tau, N = (1-d) ((1+tau) z - tau); a weight decay acts on the weights that are there, not on those
     // predicted, so that its N is heavy-ball's.

@@ -134,7 +134,7 @@ fn product(a: &[f64], b: &[f64]) -> Vec<f64> {
 }
 
 /// Mean of `|numerator / denominator|^2` over the unit circle, both by falling powers of `z`, by the recursion of Astrom
-/// and Jury: every turn lowers the degree by one and adds one square. Infinite where some zero of the denominator is not
+/// and Jury: every round lowers the degree by one and adds one square. Infinite where some zero of the denominator is not
 /// inside the circle, which the recursion finds on its way.
 fn mean_modulus_squared(numerator: &[f64], denominator: &[f64]) -> f64 {
     let mut a = denominator.to_vec();

@@ -69,7 +69,7 @@ impl Shape {
         Run {
             rule: Rule::new(RuleKind::HeavyBall, 0.5, 0.0),
             lr: lr.into(),
-            schedule: Schedule::RoundRobin { delay: 1 },
+            schedule: Schedule::round_robin(1),
             seed: 3,
             start: Arc::new(network.model.init(1)),
             centred: false,

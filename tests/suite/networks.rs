@@ -209,7 +209,7 @@ fn run(problem: &Problem, seed: u64) -> Run {
     Run {
         rule: Rule::new(RuleKind::HeavyBall, 0.7, 0.0),
         lr: LearningRate { base: 0.2, regime, warm_up: 2 },
-        schedule: Schedule::RoundRobin { delay: DELAY as u32 },
+        schedule: Schedule::round_robin(DELAY as u32),
         seed,
         start: Arc::new(network(problem).model.init(seed)),
         centred: false,

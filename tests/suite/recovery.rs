@@ -300,7 +300,7 @@ fn what_is_not_finite_never_leaves_its_lane() {
     let calm = Run {
         rule: tauscope::rule::Rule::new(tauscope::rule::RuleKind::Sgd, 0.0, 0.0),
         lr: 0.1.into(),
-        schedule: tauscope::delay::Schedule::RoundRobin { delay: 1 },
+        schedule: tauscope::delay::Schedule::round_robin(1),
         seed: 0,
         start: Arc::new(vec![1.0, -1.0, 0.5]),
         centred: false,

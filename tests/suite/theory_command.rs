@@ -206,10 +206,10 @@ fn wrong_input_is_refused_in_one_line() {
     refused("theory --rules adamant", &["--rules", "adamant", "accepted: sgd, heavy-ball,"]);
     refused("theory --rules ringmaster:4 --delays 4", &["--rules ringmaster:4", "a fixed delay"]);
     refused("theory --relative-variance -1", &["--relative-variance", "-1", "accepted"]);
-    refused("theory --schedule robin", &["--schedule", "no process 'robin'", "accepted: round-robin, random,"]);
+    refused("theory --schedule robin", &["--schedule", "no process 'robin'", "accepted: round-robin, random[:cap=C],"]);
     refused(
         "theory --schedule normal",
-        &["--schedule normal", "does not know its delays", "accepted: round-robin, random"],
+        &["--schedule normal", "does not know its delays", "accepted: those like round-robin, random"],
     );
     refused("theory --schedule random:cap=9 --delays 7", &["--schedule random:cap=9", "does not know"]);
     refused("theory --schedule iid:uniform:3..=1", &["--schedule", "uniform:3..=1", "accepted"]);
@@ -240,7 +240,9 @@ fn a_histogram_is_read_and_its_faults_are_named() {
     let trace = || tauscope("theory --rules sgd --schedule").arg(format!("trace:{}", file.display())).assert();
     trace().success().stdout(contains(",mean,0.0,1.0,"));
     std::fs::write(&file, "1\n2\n").unwrap();
-    trace().code(2).stderr(contains("does not know its delays").and(contains("iid:FILE with its histogram")));
+    trace()
+        .code(2)
+        .stderr(contains("does not know its delays").and(contains("iid:FILE with the histogram of a trace")));
     ask("delay,probability\n0,0.5\n1,0.4\n").code(2).stderr(contains("sum to 0.9"));
     ask("delay,count\n0,3\nx,4\n").code(2).stderr(contains("line 3").and(contains("'x'")));
     ask("lag,count\n0,3\n").code(2).stderr(contains("no column delay"));

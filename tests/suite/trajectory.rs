@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use strum::IntoEnumIterator;
 use tauscope::batch::Sampling;
-use tauscope::config::ScheduleSpec;
 use tauscope::delay::Schedule;
+use tauscope::delay::ScheduleSpec;
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::{Engine, Needs, Run, WaveSpec};
 use tauscope::problem::{Problem, Quadratic};
@@ -72,7 +72,7 @@ fn check(engine: &dyn Engine, exact: f64, inexact: f64) {
     for case in cases() {
         let rule = case.rule();
         seen_rules.insert(rule.kind.to_string());
-        let schedule = if case.schedule == "trace" { recorded() } else { Schedule::RoundRobin { delay: 2 } };
+        let schedule = if case.schedule == "trace" { recorded() } else { Schedule::round_robin(2) };
         let spec = WaveSpec {
             problem: Arc::new(Problem::Quadratic(Quadratic { eigenvalues: vec![1.0] })),
             batch: None,

@@ -2,7 +2,6 @@
 //! and by what holds for any of them, the mean and the cap.
 
 use super::*;
-use crate::delay::workers::Clock;
 
 fn statistics(schedule: &Schedule, steps: u64) -> (f64, f64) {
     let delays = schedule.realised(SEED, steps);
@@ -64,8 +63,9 @@ proptest! {
             expected.push(worker as u32);
         }
         let mut rng = rand_chacha::rand_core::SeedableRng::seed_from_u64(0);
-        let mut clock = Clock::new(&Crew { service: Service::Constant, means: means.into(), cap }, &mut rng);
-        let reports: Vec<u32> = (0..300).map(|step| clock.next(step, &mut rng)).collect();
+        let workers = Workers { service: Service::Constant, means: means.into(), cap };
+        let mut clock = workers.source(&mut rng);
+        let reports: Vec<u32> = (0..300).map(|step| clock.next(step, &mut rng).read).collect();
         prop_assert_eq!(reports, expected);
     }
 }
@@ -86,9 +86,9 @@ fn with_cap(cap: impl Strategy<Value = Option<u32>>) -> impl Strategy<Value = (S
         let workers = means.len() as u32;
         let cap = slack.map(|slack| workers - 1 + slack);
         let schedule = match which {
-            0 => Schedule::Random { workers, cap },
-            1 => Schedule::Normal { workers, cap },
-            _ => crew(service, &means, cap),
+            0 => random(workers, cap),
+            1 => normal(workers, cap),
+            _ => workers_of(service, &means, cap),
         };
         (schedule, cap.unwrap_or(u32::MAX))
     })
@@ -107,8 +107,8 @@ fn workers() -> impl Strategy<Value = Schedule> {
 #[test]
 fn random_and_memoryless_workers_have_geometric_delays() {
     for n in [2u32, 8, 20] {
-        let exponential = crew(Service::Exponential, &vec![2.0; n as usize], None);
-        for schedule in [Schedule::Random { workers: n, cap: None }, exponential] {
+        let exponential = workers_of(Service::Exponential, &vec![2.0; n as usize], None);
+        for schedule in [random(n, None), exponential] {
             let (mean, std) = statistics(&schedule, 400_000);
             let n = f64::from(n);
             assert!((mean - (n - 1.0)).abs() < 0.01 * n, "{schedule:?}: mean {mean}");
@@ -124,7 +124,7 @@ fn random_and_memoryless_workers_have_geometric_delays() {
 #[test]
 fn normal_workers_have_the_delays_of_the_reference_implementation() {
     for (workers, expected) in [(8, 1.485), (16, 3.39), (32, 7.23)] {
-        let (mean, std) = statistics(&Schedule::Normal { workers, cap: None }, 200_000);
+        let (mean, std) = statistics(&normal(workers, None), 200_000);
         assert!((mean - f64::from(workers - 1)).abs() < 1e-2, "{workers} workers: mean {mean}");
         assert!(
             (std / expected - 1.0).abs() < 0.01,
@@ -137,7 +137,7 @@ fn normal_workers_have_the_delays_of_the_reference_implementation() {
 /// of the others.
 #[test]
 fn slow_workers_bring_old_gradients() {
-    let schedule = crew(Service::Constant, &[1.0, 1.0, 1.0, 10.0], None);
+    let schedule = workers_of(Service::Constant, &[1.0, 1.0, 1.0, 10.0], None);
     let delays = schedule.realised(SEED, 31 * 100);
     assert_eq!((delays.median(), delays.max()), (Some(2), Some(30)));
     // One in 31 updates comes from the slow worker, and the three around it see one report more.

@@ -258,7 +258,7 @@ fn a_block_of_many_rows_has_the_bits_of_its_single_steps() {
     let model = Model::mlp(64, &[16], 10, Activation::Tanh);
     let problem = Problem::Network(Network::new(model, Loss::Ce, 1e-3, data));
     let spec = WaveSpec { block: 64, ..waves::spec(problem, None, 1) };
-    let run = waves::run(&spec, RuleKind::HeavyBall, Schedule::RoundRobin { delay: 1 }, 0);
+    let run = waves::run(&spec, RuleKind::HeavyBall, Schedule::round_robin(1), 0);
     let [whole, pieces] = [64, 1].map(|steps| {
         let mut wave = gpu().with_paths(Paths::Fused).open(spec.clone()).unwrap();
         wave.start(0, run.clone()).unwrap();

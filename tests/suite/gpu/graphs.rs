@@ -61,7 +61,7 @@ pub fn wave_of(network: Network, batch: Option<usize>, lanes: usize) -> WaveSpec
 fn a_run(spec: &WaveSpec, kind: RuleKind, delay: u32, seed: u64) -> Run {
     let Problem::Network(network) = &*spec.problem else { panic!("a network") };
     let start = Arc::new(network.model.init(seed));
-    Run { start, lr: 0.05.into(), centred: false, ..run(spec, kind, Schedule::RoundRobin { delay }, seed) }
+    Run { start, lr: 0.05.into(), centred: false, ..run(spec, kind, Schedule::round_robin(delay), seed) }
 }
 
 #[test]

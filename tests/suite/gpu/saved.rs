@@ -120,7 +120,7 @@ fn every_rule_under_every_schedule_goes_on_from_its_saved_state() {
     let independent = WaveSpec { sampling: Sampling::Independent, ..perceptron };
     let runs: Vec<Run> = RuleKind::iter()
         .filter(|kind| kind.definition().locality != Locality::ScalesWithHessian)
-        .map(|kind| run(&independent, kind, Schedule::Random { workers: 4, cap: None }, 3))
+        .map(|kind| run(&independent, kind, Schedule::random(4), 3))
         .collect();
     check_all("independent batches", &independent, &runs);
     let of_quadratic = spec(quadratic(), None, 1);
@@ -133,7 +133,7 @@ fn networks_with_statistics_and_augmentation_go_on_from_their_saved_state() {
     let images = problem(graph(Shape::new(2, 6, 6), layers), 23);
     let images = Network { augmentation: Augmentation { flip: true, crop: 2 }, ..images };
     let spec = wave_of(images.clone(), Some(5), 1);
-    let schedules = [Schedule::RoundRobin { delay: 2 }, Schedule::Random { workers: 3, cap: None }];
+    let schedules = [Schedule::round_robin(2), Schedule::random(3)];
     let rules = [RuleKind::AdamW, RuleKind::Shifted, RuleKind::DcAsgdAdaptive, RuleKind::OrMo];
     let cells = rules.into_iter().flat_map(|kind| schedules.iter().map(move |schedule| (kind, schedule.clone())));
     let start = Arc::new(images.model.init(4));
@@ -153,7 +153,7 @@ fn networks_with_statistics_and_augmentation_go_on_from_their_saved_state() {
 #[test]
 fn new_seeds_and_blocks_in_flight_are_part_of_the_state() {
     let perceptron = spec(network(&[5], Activation::Tanh, Loss::Ce), Some(7), 2);
-    let schedule = Schedule::Random { workers: 4, cap: None };
+    let schedule = Schedule::random(4);
     let a_run = Run { centred: false, ..run(&perceptron, RuleKind::Shifted, schedule, 5) };
     let engines: [&dyn Engine; 2] = [&Cpu::<f32>::default(), gpu()];
     for engine in engines {
@@ -180,7 +180,7 @@ fn new_seeds_and_blocks_in_flight_are_part_of_the_state() {
 #[test]
 fn what_is_no_state_of_the_run_is_refused() {
     let perceptron = spec(network(&[5], Activation::Tanh, Loss::Ce), Some(7), 2);
-    let of = |kind, delay| Run { centred: false, ..run(&perceptron, kind, Schedule::RoundRobin { delay }, 5) };
+    let of = |kind, delay| Run { centred: false, ..run(&perceptron, kind, Schedule::round_robin(delay), 5) };
     let a_run = of(RuleKind::HeavyBall, 3);
     let engines: [&dyn Engine; 3] = [&Cpu::<f32>::default(), &Cpu::<f64>::default(), gpu()];
     for engine in engines {

@@ -5,13 +5,13 @@ use crate::common::{STEPS_F32, assert_close, gpu};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use strum::IntoEnumIterator;
 use tauscope::batch::Sampling;
-use tauscope::config::ScheduleSpec;
 use tauscope::data::Dataset;
 use tauscope::delay::Schedule;
-use tauscope::delay::ScheduleKind;
+use tauscope::delay::ScheduleSpec;
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::gpu::{Gpu, Paths};
 use tauscope::engine::{Engine, EngineError, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec};
@@ -86,31 +86,25 @@ pub fn run(spec: &WaveSpec, kind: RuleKind, schedule: Schedule, seed: u64) -> Ru
 }
 
 fn in_turn(delay: u32) -> Schedule {
-    Schedule::RoundRobin { delay }
+    Schedule::round_robin(delay)
 }
 
-/// One of each family; a match, so that none is forgotten.
-fn example(kind: ScheduleKind) -> Schedule {
-    let resolved = |text: &str| text.parse::<ScheduleSpec>().unwrap().resolve(3).unwrap();
-    match kind {
-        ScheduleKind::RoundRobin => resolved("round-robin"),
-        ScheduleKind::Random => resolved("random"),
-        ScheduleKind::Normal => resolved("normal:cap=5"),
-        ScheduleKind::Workers => resolved("workers:pareto:shape=1.5:spread=4"),
-        ScheduleKind::Iid => "iid:uniform:1..=5".parse::<ScheduleSpec>().unwrap().own().unwrap(),
-        ScheduleKind::Hybrid => resolved("hybrid:8"),
-        ScheduleKind::Trace => {
-            let file = tempfile::NamedTempFile::new().unwrap();
-            std::fs::write(file.path(), "0\n3\n1\n5\n2\n").unwrap();
-            format!("trace:{}", file.path().display()).parse::<ScheduleSpec>().unwrap().own().unwrap()
-        }
+/// The last example of every process in the registry, and a recorded trace.
+fn every_process() -> Vec<Schedule> {
+    let mut last = BTreeMap::new();
+    for text in ScheduleSpec::examples() {
+        last.insert(text.split(':').next().unwrap(), text.parse::<ScheduleSpec>().unwrap().example());
     }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "0\n3\n1\n5\n2\n").unwrap();
+    let trace = format!("trace:{}", file.path().display()).parse::<ScheduleSpec>().unwrap().own().unwrap();
+    last.into_values().chain([trace]).collect()
 }
 
 /// Every rule under every delay process that it admits.
 pub fn all_runs(spec: &WaveSpec) -> Vec<Run> {
     let quadratic = spec.problem.curvature().is_some();
-    let schedules: Vec<Schedule> = [0, 1].map(in_turn).into_iter().chain(ScheduleKind::iter().map(example)).collect();
+    let schedules: Vec<Schedule> = [0, 1].map(in_turn).into_iter().chain(every_process()).collect();
     let rules = RuleKind::iter().filter(|kind| quadratic || kind.definition().locality != Locality::ScalesWithHessian);
     let cells = rules.flat_map(|kind| schedules.iter().map(move |schedule| (kind, schedule.clone())));
     let admitted = cells.filter(|(kind, schedule)| !kind.definition().workers || schedule.workers().is_some());
@@ -272,7 +266,7 @@ fn renewed_lanes_go_on_like_their_sources_at_another_scale() {
         let engines = std::iter::once(&oracle as &dyn Engine).chain(paths.iter().map(|(_, gpu)| gpu as &dyn Engine));
         let series = engines.map(|engine| {
             let mut wave = engine.open(spec.clone()).unwrap();
-            let schedule = example(ScheduleKind::Random);
+            let schedule = Schedule::random(4);
             for lane in 0..3 {
                 wave.start(lane, run(&spec, RuleKind::HeavyBall, schedule.clone(), 2 * lane as u64)).unwrap();
             }

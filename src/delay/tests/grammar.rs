@@ -1,7 +1,14 @@
 //! The grammar of schedules against texts written by hand, and against itself.
 
-use super::*;
-use crate::delay::Schedule;
+use super::super::hybrid::HybridSpec;
+use super::super::iid::IidSpec;
+use super::super::normal::NormalSpec;
+use super::super::random::RandomSpec;
+use super::super::round_robin::RoundRobinSpec;
+use super::super::service::LARGEST_SIGMA;
+use super::super::trace::TraceSpec;
+use super::super::workers::{Means, WorkersSpec};
+use super::super::*;
 use crate::theory::DelayLaw;
 use proptest::prelude::*;
 
@@ -13,40 +20,40 @@ fn parse(text: &str) -> Result<ScheduleSpec, String> {
 fn every_form_is_typed_and_shown_as_documented() {
     use ScheduleSpec::*;
     let forms = [
-        ("round-robin", RoundRobin),
-        ("random", Random { cap: None }),
-        ("random:cap=16", Random { cap: Some(16) }),
-        ("normal:cap=9", Normal { cap: Some(9) }),
-        ("workers:exponential", Workers { service: Service::Exponential, means: Means::Equal, cap: None }),
+        ("round-robin", RoundRobin(RoundRobinSpec)),
+        ("random", Random(RandomSpec { cap: None })),
+        ("random:cap=16", Random(RandomSpec { cap: Some(16) })),
+        ("normal:cap=9", Normal(NormalSpec { cap: Some(9) })),
+        ("workers:exponential", Workers(WorkersSpec { service: Service::Exponential, means: Means::Equal, cap: None })),
         (
             "workers:pareto:shape=1.5:spread=4",
-            Workers { service: Service::Pareto { shape: 1.5 }, means: Means::Spread(4.0), cap: None },
+            Workers(WorkersSpec { service: Service::Pareto { shape: 1.5 }, means: Means::Spread(4.0), cap: None }),
         ),
         (
             "workers:lognormal:shape=1:means=1/1/2/4",
-            Workers {
+            Workers(WorkersSpec {
                 service: Service::Lognormal { shape: 1.0 },
                 means: Means::Listed(vec![1.0, 1.0, 2.0, 4.0]),
                 cap: None,
-            },
+            }),
         ),
         (
             "workers:constant:spread=8:cap=20",
-            Workers { service: Service::Constant, means: Means::Spread(8.0), cap: Some(20) },
+            Workers(WorkersSpec { service: Service::Constant, means: Means::Spread(8.0), cap: Some(20) }),
         ),
-        ("iid:geometric", Iid(PmfSpec::Geometric)),
-        ("iid:uniform", Iid(PmfSpec::Uniform)),
-        ("iid:uniform:2..=5", Iid(PmfSpec::Own("uniform:2..=5".into()))),
-        ("iid:geometric:0.5", Iid(PmfSpec::Own("geometric:0.5".into()))),
-        ("iid:some/file.csv", Iid(PmfSpec::Own("some/file.csv".into()))),
-        ("hybrid:8", Hybrid { workers: 8 }),
-        ("trace:C:/delays.csv", Trace("C:/delays.csv".into())),
+        ("iid:geometric", Iid(IidSpec::Geometric)),
+        ("iid:uniform", Iid(IidSpec::Uniform)),
+        ("iid:uniform:2..=5", Iid(IidSpec::Own("uniform:2..=5".into()))),
+        ("iid:geometric:0.5", Iid(IidSpec::Own("geometric:0.5".into()))),
+        ("iid:some/file.csv", Iid(IidSpec::Own("some/file.csv".into()))),
+        ("hybrid:8", Hybrid(HybridSpec { workers: 8 })),
+        ("trace:C:/delays.csv", Trace(TraceSpec { file: "C:/delays.csv".into() })),
     ];
     for (text, spec) in forms {
         assert_eq!(parse(text).as_ref(), Ok(&spec), "{text}");
         assert_eq!(spec.to_string(), text);
         assert_eq!(serde_json::to_string(&spec).unwrap(), format!("{text:?}"));
-        let own = matches!(spec, Trace(_) | Iid(PmfSpec::Own(_)));
+        let own = matches!(spec, Trace(_) | Iid(IidSpec::Own(_)));
         assert_eq!(spec.takes_delay(), !own, "{text}");
     }
     // Options come in any order.
@@ -59,7 +66,7 @@ fn every_form_is_typed_and_shown_as_documented() {
 #[test]
 fn what_is_no_schedule_is_named_beside_what_would_be() {
     for (text, parts) in [
-        ("robin", &["no process 'robin'", "accepted: round-robin, random,"][..]),
+        ("robin", &["no process 'robin'", "accepted: round-robin, random[:cap=C], normal[:cap=C], workers:LAW"][..]),
         ("", &["no process ''"]),
         ("round-robin:cap=3", &["unknown key 'cap' of round-robin", "accepted: round-robin, which has no options"]),
         ("random:3", &["'3' of random", "accepted: cap=VALUE"]),
@@ -160,12 +167,15 @@ fn files_are_read_when_a_schedule_is_made_and_named_where_they_are_wrong() {
 
 #[test]
 fn spread_workers_are_geometrically_spaced() {
-    let Schedule::Workers(crew) = parse("workers:constant:spread=8").unwrap().resolve(3).unwrap() else { panic!() };
-    for (mean, expected) in crew.value.means.iter().zip([1.0, 2.0, 4.0, 8.0]) {
-        assert!((mean - expected).abs() < 1e-12, "{:?}", crew.value.means);
+    let schedule = |delay| parse("workers:constant:spread=8").unwrap().resolve(delay).unwrap();
+    let means = |delay| match schedule(delay).process() {
+        Process::Workers(workers) => workers.means.to_vec(),
+        other => panic!("{other:?}"),
+    };
+    for (mean, expected) in means(3).iter().zip([1.0, 2.0, 4.0, 8.0]) {
+        assert!((mean - expected).abs() < 1e-12, "{:?}", means(3));
     }
-    let Schedule::Workers(crew) = parse("workers:constant:spread=8").unwrap().resolve(0).unwrap() else { panic!() };
-    assert_eq!(crew.value.means[..], [1.0]);
+    assert_eq!(means(0), [1.0]);
 }
 
 fn means() -> impl Strategy<Value = Means> {
@@ -189,16 +199,66 @@ fn specs() -> impl Strategy<Value = ScheduleSpec> {
     let cap = || prop::option::of(any::<u32>());
     let file = "[a-z/.: =-]{0,12}\\.csv";
     prop_oneof![
-        Just(ScheduleSpec::RoundRobin),
-        cap().prop_map(|cap| ScheduleSpec::Random { cap }),
-        cap().prop_map(|cap| ScheduleSpec::Normal { cap }),
-        (service(), means(), cap()).prop_map(|(service, means, cap)| ScheduleSpec::Workers { service, means, cap }),
-        Just(ScheduleSpec::Iid(PmfSpec::Geometric)),
-        Just(ScheduleSpec::Iid(PmfSpec::Uniform)),
-        file.prop_map(|file| ScheduleSpec::Iid(PmfSpec::Own(file))),
-        (1..=LONGEST).prop_map(|workers| ScheduleSpec::Hybrid { workers }),
-        file.prop_map(ScheduleSpec::Trace),
+        Just(ScheduleSpec::RoundRobin(RoundRobinSpec)),
+        cap().prop_map(|cap| ScheduleSpec::Random(RandomSpec { cap })),
+        cap().prop_map(|cap| ScheduleSpec::Normal(NormalSpec { cap })),
+        (service(), means(), cap()).prop_map(|(service, means, cap)| ScheduleSpec::Workers(WorkersSpec {
+            service,
+            means,
+            cap
+        })),
+        Just(ScheduleSpec::Iid(IidSpec::Geometric)),
+        Just(ScheduleSpec::Iid(IidSpec::Uniform)),
+        file.prop_map(|file| ScheduleSpec::Iid(IidSpec::Own(file))),
+        (1..=LONGEST).prop_map(|workers| ScheduleSpec::Hybrid(HybridSpec { workers })),
+        file.prop_map(|file| ScheduleSpec::Trace(TraceSpec { file })),
     ]
+}
+
+/// The registry enumerates: every process says how it is typed, and its examples are what they say.
+#[test]
+fn every_process_has_a_name_forms_and_examples_that_make_runs() {
+    let help = ScheduleSpec::help();
+    let examples = ScheduleSpec::examples();
+    assert!(examples.len() >= 12, "{examples:?}");
+    for text in examples {
+        let spec = parse(text).unwrap();
+        assert_eq!(spec.to_string(), text);
+        let schedule = spec.example();
+        assert_eq!(schedule.name(), text);
+        assert!(help.contains(&format!("- {}", text.split(':').next().unwrap())), "{text} is not in: {help}");
+        let delays = schedule.realised(0, 20_000);
+        assert!((delays.mean().unwrap() - schedule.mean_delay()).abs() < 0.5, "{text}: {:?}", delays.mean());
+        assert!(delays.max().unwrap() < 20_000);
+        // What the theory says of the mean is what the run does.
+        if let Some(law) = schedule.theory() {
+            assert!((law.mean_delay() - schedule.mean_delay()).abs() < 1e-6, "{text}");
+        }
+        let round_trip: serde_json::Value = serde_json::to_value(&schedule).unwrap();
+        assert_eq!(round_trip["name"], text.split(':').next().unwrap());
+    }
+}
+
+#[test]
+fn laws_are_those_that_the_theory_knows() {
+    let law = |text: &str, delay: Option<usize>| parse(text).unwrap().law(delay).map_err(|error| error.to_string());
+    assert_eq!(law("round-robin", Some(900_000_000)), Ok(DelayLaw::Fixed(900_000_000)), "nothing is stored");
+    assert_eq!(law("random", Some(7)), Ok(DelayLaw::RandomWorkers(8)));
+    assert_eq!(law("random:cap=7", Some(7)), Ok(DelayLaw::Fixed(7)));
+    assert_eq!(law("hybrid:8", Some(3)), Ok(DelayLaw::Fixed(3)));
+    for (text, delay, part) in [
+        (
+            "normal",
+            Some(7),
+            "--schedule normal: the theory does not know its delays; accepted: those like round-robin, random",
+        ),
+        ("random", Some(2_000_000), "accepted: up to 1000000 updates"),
+        ("iid:uniform:1..=5", Some(3), "without --delays"),
+        ("random", None, "with --delays"),
+    ] {
+        let error = law(text, delay).unwrap_err();
+        assert!(error.contains(part), "{text}: {error}");
+    }
 }
 
 proptest! {
