@@ -20,7 +20,7 @@ fn main() -> anyhow::Result<()> {
     fs::write(&recording, lines.join("\n"))?;
 
     let settings = || Sweep::builder().quadratic([1.0, 0.3]).rules([RuleKind::Sgd]).delays([mean]);
-    let own = ScheduleSpec::Trace(recording.display().to_string());
+    let own: ScheduleSpec = format!("trace:{}", recording.display()).parse().map_err(anyhow::Error::msg)?;
     let measured = settings().schedules([own]).build()?.measure();
     fs::remove_file(&recording)?;
     let (measured, fixed) = (measured?, settings().build()?.measure()?);

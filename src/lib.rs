@@ -61,8 +61,9 @@ pub mod table;
 pub mod theory;
 
 pub use api::{Sweep, SweepBuilder, Train, TrainBuilder};
-pub use config::{Batch, EngineChoice, ModelSpec, Precision, Scaling, ScheduleSpec};
+pub use config::{Batch, EngineChoice, ModelSpec, Precision, Scaling};
 pub use data::DataSource;
+pub use delay::ScheduleSpec;
 pub use rule::{Dampening, RuleKind, RuleSpec};
 pub use threshold::Criterion;
 pub use update::UpdateCoefficients;

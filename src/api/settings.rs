@@ -55,7 +55,7 @@ macro_rules! shared_settings {
             }
 
             /// Sets the delay processes.
-            pub fn schedules(mut self, schedules: impl IntoIterator<Item = $crate::config::ScheduleSpec>) -> Self {
+            pub fn schedules(mut self, schedules: impl IntoIterator<Item = $crate::delay::ScheduleSpec>) -> Self {
                 self.args.grid.schedule = schedules.into_iter().collect();
                 self
             }
@@ -95,7 +95,7 @@ pub(super) use shared_settings;
 
 use crate::config::GridArgs;
 use crate::plan::PlanError;
-use crate::theory::MAX_DELAY;
+use crate::theory::LONGEST_DELAY;
 
 /// Checks numbers that the command line refuses while it parses them.
 ///
@@ -107,8 +107,8 @@ pub(super) fn check(grid: &GridArgs) -> Result<(), PlanError> {
         return Err(format!("momentum {momentum}: accepted: numbers from 0 to below 1").into());
     }
     let mut delays = grid.delays.iter().flat_map(|delays| &delays.0);
-    if let Some(delay) = delays.clone().find(|delay| **delay > MAX_DELAY) {
-        return Err(format!("delays: {delay}: accepted: whole numbers up to {MAX_DELAY}").into());
+    if let Some(delay) = delays.clone().find(|delay| **delay > LONGEST_DELAY) {
+        return Err(format!("delays: {delay}: accepted: whole numbers up to {LONGEST_DELAY}").into());
     }
     let empty = [
         ("rules", grid.rules.is_empty()),

@@ -1,9 +1,10 @@
 //! Update rules: what the server does with a gradient that arrives late.
 //!
 //! A rule is one file: a [`Definition`] with its formula and source in the doc, its update, and its characteristic equation
-//! where it has one. It is listed once in the registry below, where flags, engines, tests, theory and advice find it. With momentum m and dampening d in PyTorch's conventions, its
-//! whole effect on a step is a set of [`UpdateCoefficients`], whose arithmetic stands in [`crate::kernels::step`] and
-//! [`crate::kernels::finish`]; rules differ in the numbers, which may depend on the age of the gradient that arrives.
+//! where it has one. It is listed once in the registry below, where flags, engines, tests, theory and advice find it. With
+//! momentum m and dampening d in PyTorch's conventions, its whole effect on a step is a set of [`UpdateCoefficients`], whose
+//! arithmetic stands in [`crate::kernels::step`] and [`crate::kernels::finish`]; rules differ in the numbers, which may depend
+//! on the age of the gradient that arrives.
 //!
 //! Not here: which worker reports when ([`crate::delay`]), nor how the two become the steps of a run ([`steps`]).
 
