@@ -6,12 +6,18 @@ data.groups.forEach((group, index) => {
   group.runs.forEach((run, place) => (run.key = register(`run-${index}-${place}`, data.run_columns, run.row)));
 });
 
-// What is drawn against delay: title, unit, and where it stands in groups and runs.
+// What is drawn against delay: title, unit, least width of its axis, and where it stands in groups and runs.
 const FIGURES = [
-  { name: "test accuracy (%)", field: "accuracy", unit: 100 },
-  { name: "test loss", field: "loss", unit: 1 },
-  { name: "generalisation gap (training − test accuracy, %)", field: "gap", unit: 100 },
+  { name: "test accuracy (%)", field: "accuracy", unit: 100, least: 1 },
+  { name: "test loss", field: "loss", unit: 1, least: 1e-3 },
+  { name: "generalisation gap (training − test accuracy, %)", field: "gap", unit: 100, least: 1 },
 ];
+// Covers the values, and at least `least`: an axis of one value has no ticks that can be read.
+function covering(values, least) {
+  const [low, high] = d3.extent(values.filter((value) => value !== null));
+  const missing = Math.max(0, least - (high - low)) / 2;
+  return [low - missing, high + missing];
+}
 
 // The groups of a line that have a figure, each with its estimate in the figure's unit.
 const estimates = (line, { field, unit }) => line.groups
@@ -29,6 +35,10 @@ const pictures = {
     const delays = distinct(drawn.flatMap((line) => line.groups.map((place) => data.groups[place].delay)));
     const known = FIGURES.filter((figure) => drawn.some((line) => estimates(line, figure).length));
     return [key(drawn), panels(known, width, (figure, panel) => {
+      const single = (group) => group.runs.filter((run) => run.finished && run[figure.field] !== null);
+      const values = drawn.flatMap((line) => estimates(line, figure).flatMap(({ group, mean, low, high }) => [
+        mean, low, high, ...single(group).map((run) => figure.unit * run[figure.field]),
+      ]));
       const spacing = Math.min(12, (panel - 90) / (delays.length + 1) / (drawn.length + 1));
       return Plot.plot({
         ...base(panel, `${title}: ${figure.name}`),
@@ -36,14 +46,13 @@ const pictures = {
         marginLeft: 56, marginRight: 24, marginBottom: 42,
         // By rank: lines need the same room at every delay.
         x: { type: "point", domain: delays, padding: 0.6, label: "delay τ (updates)", labelAnchor: "center", labelArrow: "none", tickSize: 4, tickFormat: (delay) => rounded(delay), ticks: labelled(delays, d3.scalePoint(delays, [0, panel - 80]), 26) },
-        y: { label: null, labelArrow: "none", ticks: 5, inset: 8 },
+        y: { domain: covering(values, figure.least), label: null, labelArrow: "none", ticks: 5, inset: 8 },
         marks: [
           Plot.gridY({ ticks: 5, ...GRID }),
           ...drawn.flatMap((line, place) => {
             const points = estimates(line, figure);
             const dx = (place - (drawn.length - 1) / 2) * spacing;
-            const seeds = points.flatMap(({ group }) => group.runs
-              .filter((run) => run.finished && run[figure.field] !== null)
+            const seeds = points.flatMap(({ group }) => single(group)
               .map((run) => ({ delay: group.delay, value: figure.unit * run[figure.field], key: run.key })));
             return [
               Plot.line(points, { x: "delay", y: "mean", dx, ...style(line), strokeOpacity: 0.6 }),

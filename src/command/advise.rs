@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::table::number::{aligned, significant};
 use anyhow::{Result, anyhow};
 use comfy_table::{Table, presets};
 use serde::Serialize;
@@ -248,9 +249,10 @@ fn noise_warning(recipe: &Recipe, advice: &Advice, criterion: Criterion) -> Resu
     Ok((share < NOISE_LIMITED).then(|| {
         format!(
             "Your recipe is already limited by gradient noise: at relative variance {relative_variance} its threshold \
-             gain is {:.4} in mean square, {:.1} % of the {mean:.4} of its mean.",
-            advice.threshold_gain,
-            100.0 * share
+             gain is {} in mean square, {:.1} % of the {} of its mean.",
+            aligned(advice.threshold_gain, 5),
+            100.0 * share,
+            aligned(mean, 5)
         )
     }))
 }
@@ -260,31 +262,34 @@ fn as_text(report: &Report) -> String {
     let from = &report.from;
     let _ = writeln!(
         text,
-        "Your recipe: {}, momentum {}, dampening {}, lr {} (effective {:.6}) at delay {} ({}).\n\
-         Its threshold gain is {:.6} ({}): it reaches minima of curvature below {:.6}.",
+        "Your recipe: {}, momentum {}, dampening {}, lr {} (effective {}) at delay {} ({}).\n\
+         Its threshold gain is {} ({}): it reaches minima of curvature below {}.",
         from.rule,
         from.momentum,
         from.dampening,
         from.lr,
-        from.effective_lr,
+        significant(from.effective_lr, 6),
         from.delay,
         from.schedule,
-        from.threshold_gain,
+        significant(from.threshold_gain, 6),
         report.criterion,
-        from.accessible_curvature
+        significant(from.accessible_curvature, 6)
     );
     if let Some(curvature) = report.unchanged_curvature {
         let _ = writeln!(
             text,
-            "Left as it is, at delay {} ({}) it would reach only those below {curvature:.6}. Every choice below keeps \
-             {:.6}.",
-            report.to_delay, report.to_schedule, from.accessible_curvature
+            "Left as it is, at delay {} ({}) it would reach only those below {}. Every choice below keeps \
+             {}.",
+            report.to_delay,
+            report.to_schedule,
+            significant(curvature, 6),
+            significant(from.accessible_curvature, 6)
         );
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["choice", "rule", "momentum", "dampening", "delay", "lr", "effective_lr", "gain_ratio"]);
-    let number = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{x:.6e}"));
+    let number = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| aligned(x, 7));
     for line in &report.choices {
         table.add_row([
             line.choice.to_owned(),

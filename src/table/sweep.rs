@@ -77,13 +77,6 @@ row! {
     }
 }
 
-impl ThresholdRow {
-    /// The delay to plot it at: as asked for, else the realised mean; 0 where neither is known.
-    pub fn delay_or_mean(&self) -> f64 {
-        self.delay.map(f64::from).or(self.delay_mean).unwrap_or(0.0)
-    }
-}
-
 row! {
     /// How often the gradients that a run of a cell applies had a delay, counted over at least 16384 updates where it varies.
     pub struct DelayRow {

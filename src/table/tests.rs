@@ -5,48 +5,14 @@ use crate::threshold::Verdict;
 use proptest::prelude::*;
 use std::fs;
 
+/// Columns that the table does not have are empty, so that a new one needs no change here.
 fn threshold_row() -> ThresholdRow {
-    ThresholdRow {
-        cell_id: "a1b2c3d4".into(),
-        data: Some("digits".into()),
-        model: "mlp:16".into(),
-        loss: Some("ce".into()),
-        samples: Some(512),
-        weight_decay: 1e-3,
-        rule: "heavy-ball".into(),
-        momentum: 0.9,
-        dampening: 0.9,
-        delay: Some(4),
-        schedule: "round-robin".into(),
-        workers: Some(5),
-        delay_mean: Some(4.0),
-        delay_std: Some(0.0),
-        delay_median: Some(4),
-        delay_q95: Some(4),
-        delay_max: Some(4),
-        batch: "full".into(),
-        sampling: None,
-        relative_variance: None,
-        seed_data: 0,
-        seed_order: 0,
-        seed_init: 0,
-        criterion: "mean".into(),
-        ensemble: 1,
-        lambda_max: 0.622,
-        lambda_residual: 1e-12,
-        lr_theory: Some(0.5),
-        lr_stable: Some(0.498),
-        lr_unstable: None,
-        lr_threshold: None,
-        lr_low: None,
-        lr_high: None,
-        ratio: None,
-        horizon_steps: 4000,
-        runs: 8,
-        status: Status::Undecided,
-        engine: "cpu".into(),
-        adapter: "x86_64".into(),
-    }
+    let text = "cell_id,data,model,loss,samples,weight_decay,rule,momentum,dampening,delay,schedule,workers,delay_mean,delay_std,\
+                delay_median,delay_q95,delay_max,batch,seed_data,seed_order,seed_init,criterion,lambda_max,lambda_residual,\
+                lr_theory,lr_stable,horizon_steps,runs,status,engine,adapter\n\
+                a1b2c3d4,digits,mlp:16,ce,512,1e-3,heavy-ball,0.9,0.9,4,round-robin,5,4,0,4,4,4,full,0,0,0,mean,0.622,1e-12,0.5,\
+                0.498,4000,8,undecided,cpu,x86_64\n";
+    read_csv_from("thresholds.csv", text.as_bytes()).unwrap().remove(0)
 }
 
 fn run_row(lr: f64, growth_rate: Option<f64>, reason: Option<&str>) -> RunRow {

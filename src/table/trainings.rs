@@ -227,7 +227,7 @@ mod tests {
             "sgd, round-robin, lr 0.1",
             "sgd, round-robin, lr 0.1, preserve",
             "sgd, random, lr 0.1",
-            "lion, round-robin, lr 0.1",
+            "lion m=0, round-robin, lr 0.1",
             "sgd, round-robin, lr 0.2",
         ];
         assert_eq!(names, expected);

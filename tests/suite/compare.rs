@@ -1,6 +1,7 @@
 //! `tauscope compare`, from the outside: ratios worked by hand, and what becomes of rows that have nothing to be compared
 //! with.
 
+use crate::folders::threshold_row;
 use assert_cmd::Command;
 use std::fs;
 use std::path::Path;
@@ -11,44 +12,15 @@ use tempfile::TempDir;
 fn row(rule: &str, momentum: f64, dampening: f64, delay: u32, lr: f64) -> ThresholdRow {
     ThresholdRow {
         cell_id: format!("{rule}-{momentum}-{dampening}-{delay}"),
-        data: Some("digits".into()),
-        model: "mlp:16".into(),
-        loss: Some("ce".into()),
-        samples: Some(512),
-        weight_decay: 1e-3,
         rule: rule.into(),
         momentum,
         dampening,
         delay: Some(delay),
-        schedule: "round-robin".into(),
         workers: Some(delay + 1),
-        delay_mean: Some(delay.into()),
-        delay_std: Some(0.0),
-        delay_median: Some(delay.into()),
-        delay_q95: Some(delay.into()),
-        delay_max: Some(delay.into()),
-        batch: "full".into(),
-        sampling: None,
-        relative_variance: None,
-        seed_data: 0,
-        seed_order: 0,
-        seed_init: 0,
-        criterion: "mean".into(),
-        ensemble: 1,
-        lambda_max: 0.5,
-        lambda_residual: 1e-12,
-        lr_theory: None,
         lr_stable: Some(0.75 * lr),
         lr_unstable: Some(1.5 * lr),
         lr_threshold: Some(lr),
-        lr_low: None,
-        lr_high: None,
-        ratio: None,
-        horizon_steps: 10_000,
-        runs: 8,
-        status: Status::Measured,
-        engine: "cpu f32".into(),
-        adapter: "x86_64".into(),
+        ..threshold_row()
     }
 }
 
@@ -135,7 +107,7 @@ fn ratios_are_those_worked_by_hand() {
     let place =
         |line: &str| table.iter().position(|cells| cells.join(" ") == line).unwrap_or_else(|| panic!("{stdout}"));
     assert!(place("│ clipped:1 2.000 │") < place("│ sgd 1.000 1.000 │"));
-    assert!(place("│ sgd 1.000 1.000 │") < place("│ heavy-ball m=0.75 0.500 │"));
+    assert!(place("│ sgd 1.000 1.000 │") < place("│ heavy-ball m=0.75 0.5000 │"));
     let height = |name: &str| {
         let lines: Vec<&str> = svg.lines().collect();
         let at = lines.iter().position(|line| *line == name).unwrap_or_else(|| panic!("no {name}"));

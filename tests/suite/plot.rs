@@ -1,6 +1,7 @@
 //! `tauscope plot`, from the outside: tables of every shape become pictures, and a table that is not one becomes a line
 //! of advice.
 
+use crate::folders::threshold_row;
 use assert_cmd::Command;
 use std::f64::consts::PI;
 use std::path::Path;
@@ -15,44 +16,15 @@ fn row(delay: u32) -> ThresholdRow {
     let lr_threshold = 1.003 * lr_theory;
     ThresholdRow {
         cell_id: format!("cell{delay}"),
-        data: Some("digits".into()),
-        model: "mlp:16".into(),
-        loss: Some("ce".into()),
-        samples: Some(512),
-        weight_decay: 1e-3,
-        rule: "sgd".into(),
-        momentum: 0.0,
-        dampening: 0.0,
         delay: Some(delay),
-        schedule: "round-robin".into(),
         workers: Some(delay + 1),
-        delay_mean: Some(delay.into()),
-        delay_std: Some(0.0),
-        delay_median: Some(delay.into()),
-        delay_q95: Some(delay.into()),
-        delay_max: Some(delay.into()),
-        batch: "full".into(),
-        sampling: None,
-        relative_variance: None,
-        seed_data: 0,
-        seed_order: 0,
-        seed_init: 0,
-        criterion: "mean".into(),
-        ensemble: 1,
         lambda_max: LAMBDA,
-        lambda_residual: 1e-12,
         lr_theory: Some(lr_theory),
         lr_stable: Some(0.996 * lr_threshold),
         lr_unstable: Some(1.004 * lr_threshold),
         lr_threshold: Some(lr_threshold),
-        lr_low: None,
-        lr_high: None,
         ratio: Some(1.003),
-        horizon_steps: 10_000,
-        runs: 8,
-        status: Status::Measured,
-        engine: "cpu".into(),
-        adapter: "x86_64".into(),
+        ..threshold_row()
     }
 }
 

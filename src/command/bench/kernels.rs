@@ -7,6 +7,7 @@ use crate::config::EngineArgs;
 use crate::engine::EngineInfo;
 use crate::engine::gpu::{AdapterChoice, Gpu};
 use crate::session::ChosenEngine;
+use crate::table::number::{aligned, percent, significant};
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
@@ -127,11 +128,11 @@ fn table(report: &Report) -> String {
             row.kernel.clone(),
             row.path.clone().unwrap_or_default(),
             row.lanes.to_string(),
-            format!("{:.1}", row.microseconds),
-            format!("{:.1}", row.gflops),
-            format!("{:.1}", row.gb_per_s),
-            format!("{:.0} %", 100.0 * row.fraction_of_peak),
-            format!("{:.0} %", 100.0 * row.fraction_of_copy),
+            aligned(row.microseconds, 4),
+            aligned(row.gflops, 4),
+            aligned(row.gb_per_s, 4),
+            percent(row.fraction_of_peak, 2),
+            percent(row.fraction_of_copy, 2),
             row.bound_by.into(),
         ]);
     }
@@ -139,8 +140,13 @@ fn table(report: &Report) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     format!(
-        "{} {} on {} ({}), {threads} threads, times by the {clock}'s clock\npeak {:.0} GFLOP/s, copy {:.1} GB/s (read plus \
+        "{} {} on {} ({}), {threads} threads, times by the {clock}'s clock\npeak {} GFLOP/s, copy {} GB/s (read plus \
          written)\n{table}\n",
-        info.engine, info.precision, info.adapter, report.engine_choice, roof.peak_gflops, roof.copy_gb_per_s
+        info.engine,
+        info.precision,
+        info.adapter,
+        report.engine_choice,
+        significant(roof.peak_gflops, 4),
+        significant(roof.copy_gb_per_s, 4)
     )
 }

@@ -10,6 +10,7 @@ use crate::engine::EngineInfo;
 use crate::problem::Problem;
 use crate::rule::{Locality, Rule, RuleSpec};
 use crate::session::ChosenEngine;
+use crate::table::number::{percent, significant};
 use anyhow::{Error, Result, bail};
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
@@ -240,20 +241,22 @@ fn table(report: &Report) -> String {
     line(
         "config-steps/s",
         format!(
-            "{:.0} (median; {:.0} to {:.0})",
-            report.config_steps_per_s, report.config_steps_per_s_min, report.config_steps_per_s_max
+            "{} (median; {} to {})",
+            significant(report.config_steps_per_s, 4),
+            significant(report.config_steps_per_s_min, 4),
+            significant(report.config_steps_per_s_max, 4)
         ),
     );
     line(
         "GFLOP/s",
         format!(
-            "{:.1} useful, {:.0} % of the measured peak of {:.0}",
-            report.gflops,
-            100.0 * report.fraction_of_peak,
-            report.peak_gflops
+            "{} useful, {} of the measured peak of {}",
+            significant(report.gflops, 4),
+            percent(report.fraction_of_peak, 2),
+            significant(report.peak_gflops, 4)
         ),
     );
-    line("copy", format!("{:.1} GB/s, read plus written", report.copy_gb_per_s));
+    line("copy", format!("{} GB/s, read plus written", significant(report.copy_gb_per_s, 4)));
     let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
     let resident = report.resident_bytes.map_or("unknown".into(), mib);
     line("memory", format!("{} planned, {resident} resident, {} waves", mib(report.planned_bytes), report.waves));

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+use tauscope::table::{ThresholdRow, read_csv_from};
 
 /// Every file of a results folder but run.json, which has times in it.
 pub const FILES: [&str; 6] =
@@ -11,6 +12,17 @@ pub const FILES: [&str; 6] =
 
 /// 20 rules at 15 delays on a quadratic of 40 dimensions: half a second of work at short delays, two at long ones.
 pub const CELLS: usize = 300;
+
+/// A measured row of sgd without delay, with the columns that every table of thresholds has; all others are empty, so that
+/// a new column needs no change here.
+pub fn threshold_row() -> ThresholdRow {
+    let text = "cell_id,data,model,loss,samples,weight_decay,rule,momentum,dampening,delay,schedule,workers,batch,seed_data,\
+                seed_order,seed_init,criterion,lambda_max,lambda_residual,lr_stable,lr_unstable,lr_threshold,horizon_steps,\
+                runs,status,engine,adapter\n\
+                cell0,digits,mlp:16,ce,512,0.001,sgd,0,0,0,round-robin,1,full,0,0,0,mean,0.5,1e-12,0.75,1.5,1,10000,8,\
+                measured,cpu f32,x86_64\n";
+    read_csv_from("thresholds.csv", text.as_bytes()).unwrap().remove(0)
+}
 
 /// The flags of those.
 pub fn grid(delays: &str) -> Vec<String> {
