@@ -1,5 +1,5 @@
-// What is done to the numbers of a value one by one (src/kernels/elementwise.rs). An invocation makes an element, and others
-// as far apart as there are invocations.
+// Operations on the numbers of a value one by one (src/kernels/elementwise.rs). An invocation computes every element that is
+// a multiple of the number of invocations away from its first.
 
 struct Params { step: u32, lanes: u32, elements: u32, apart: u32 }
 

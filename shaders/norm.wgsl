@@ -72,7 +72,7 @@ fn moments_of(unit: Unit, element: u32) -> u32 {
 
 // The sum over all invocations, which every one of them gets.
 fn total(share: vec2f, local: u32) -> vec2f {
-    // Nobody may still be reading the sum before.
+    // No invocation may still be reading the sum before.
     workgroupBarrier();
     sums[local] = share;
     for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {

@@ -1,5 +1,5 @@
-// Pooling of every lane at once, and its derivative (src/kernels/pool.rs). An invocation makes an element, and others as
-// far apart as there are invocations.
+// Pooling of every lane at once, and its derivative (src/kernels/pool.rs). An invocation computes every element that
+// is a multiple of the number of invocations away from its first.
 
 struct Params {
     step: u32, lanes: u32,
@@ -77,7 +77,7 @@ fn largest(begin: u32, window: Window) -> u32 {
     return winner;
 }
 
-// What all places whose window covers a pixel have for it.
+// The sum of the deltas of all places whose window covers a pixel.
 fn backward(lane: u32, i: u32) -> f32 {
     let pixels = params.height * params.width;
     let plane = i / pixels;

@@ -1,4 +1,4 @@
-// Numbers that are none, told by their bits: a driver may compare as if NaN and infinity did not exist.
+// NaN and infinity are recognised by their bits: a driver may compare as if neither existed.
 
 fn is_nan(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;

@@ -24,7 +24,7 @@ override B_TILE: u32 = DEPTH * B_QUADS;
 var<workgroup> a_tile: array<vec4f, A_TILE>;
 var<workgroup> b_tile: array<vec4f, B_TILE>;
 
-// Of C, and from where to where the inner dimension goes.
+// Rows and columns of C, and the range of the inner dimension.
 struct Extent { rows: u32, columns: u32, start: u32, end: u32 }
 
 // Four rows by four columns of the product.

@@ -73,7 +73,7 @@ const COLUMNS: usize = 512;
 /// One convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Convolution {
-    /// Of a sample.
+    /// Shape of a sample.
     pub input: Shape,
     pub output: Shape,
     pub window: Window,

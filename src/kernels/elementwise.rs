@@ -1,8 +1,6 @@
-//! `elementwise`: what is done to the numbers of a value one by one: an activation that stands by itself, its derivative, and
-//! sums.
+//! `elementwise`: operations on the numbers of a value one by one: activations, their derivatives, and sums.
 //!
-//! The way back applies the activation to its argument once more: slopes that are kept would take as much memory as the
-//! values.
+//! The backward pass applies the activation to its argument once more: kept slopes would take as much memory as the values.
 //!
 //! Bindings of `elementwise.wgsl`, an invocation per element, or per several; all buffers are lanes x rows x shape:
 //! - `lane_steps`: steps x lanes
@@ -19,7 +17,7 @@ shared_struct! {
     pub struct Params {
         pub step: u32,
         pub lanes: u32,
-        /// Of a lane.
+        /// Elements of a lane.
         pub elements: u32,
         /// From one element of an invocation to the next.
         pub apart: u32,

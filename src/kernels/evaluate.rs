@@ -1,7 +1,7 @@
 //! `evaluate`: the loss of every sample and whether the model has it right, summed over a chunk of the data.
 //!
-//! Right is a sample whose largest output is that of its class; of equal ones the first counts, and none
-//! where one is not a number. A step of the block is a chunk.
+//! A sample is right where its largest output is that of its class. The first of equal outputs counts as the largest; none
+//! does where one is not a number. A step of the block is a chunk.
 //!
 //! Bindings of `evaluate.wgsl`, one invocation per row:
 //! - `lane_steps`: chunks x lanes
@@ -18,9 +18,9 @@ shared_struct! {
         /// The chunk.
         pub step: u32,
         pub lanes: u32,
-        /// Of a chunk.
+        /// Rows of a chunk.
         pub rows: u32,
-        /// Of all chunks: what the last one has beyond them does not count.
+        /// Samples of all chunks; rows of the last chunk beyond them do not count.
         pub samples: u32,
         pub classes: u32,
         /// Partial sums of a chunk.

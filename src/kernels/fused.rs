@@ -43,7 +43,7 @@ shared_struct! {
         pub rows: u32,
         /// 1 where `order` says which rows these are.
         pub minibatch: u32,
-        /// Of a sample, padded.
+        /// Numbers of a sample, padded.
         pub features: u32,
         /// Outputs that are classes: those beyond are padding.
         pub classes: u32,

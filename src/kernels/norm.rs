@@ -9,10 +9,10 @@
 //! - `lane_steps`: steps x lanes
 //! - `versions`: weight and bias, read at the lane's read slot
 //! - `input`: lanes x rows x shape
-//! - `delta`: of the output, lanes x rows x shape; read on the way back
-//! - `moments`: lanes x sets x 2, mean and 1 / sqrt(variance + epsilon); written forward, read on the way back
-//! - `running`: lanes x all running statistics; renewed forward, read in evaluation
-//! - `output`: lanes x rows x shape, or on the way back the delta below; the gradient goes into the flat one, lanes x P
+//! - `delta`: of the output, lanes x rows x shape; read in the backward pass
+//! - `moments`: lanes x sets x 2, mean and 1 / sqrt(variance + epsilon); written forward, read in the backward pass
+//! - `running`: lanes x all running statistics; updated in the forward pass, read in evaluation
+//! - `output`: lanes x rows x shape, or in the backward pass the delta below; the gradient goes into the flat one, lanes x P
 
 use super::{Batch, Call, Kernel, LANE_STEP, LaneStep, codes, read, read_write, shader, shared_struct};
 use crate::math::{Number, Shape, ordered_sum};
@@ -25,7 +25,7 @@ shared_struct! {
         pub rows: u32,
         pub channels: u32,
         pub pixels: u32,
-        /// Of the channels of a sample; 1 of a batch norm, which does not look at it.
+        /// Groups of the channels of a sample; 1 for a batch norm, which does not use it.
         pub groups: u32,
         pub version_lane_stride: u32,
         pub version_slot_stride: u32,
@@ -35,7 +35,7 @@ shared_struct! {
         pub parameters: u32,
         /// Where the running means begin in a lane's statistics.
         pub statistics: u32,
-        /// Of a lane.
+        /// Running statistics of a lane.
         pub statistics_stride: u32,
         /// Share of this batch in the running statistics; 0 where they stay.
         pub freshness: f32,
@@ -165,11 +165,11 @@ impl Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Norm {
     pub over: Over,
-    /// Of a sample.
+    /// Shape of a sample.
     pub shape: Shape,
 }
 
-/// What a forward pass leaves for the way back, for every set of numbers that has a mean of its own.
+/// What a forward pass leaves for the backward pass, for every set of numbers that has a mean of its own.
 #[derive(Clone, Debug)]
 pub struct Moments<T> {
     mean: Vec<T>,
@@ -207,7 +207,7 @@ impl Norm {
         rows * self.shape.elements() / self.sets(rows)
     }
 
-    /// Of every set the sum of what `of` makes of its planes, in their order.
+    /// Sums `of` over the planes of every set, in their order.
     fn sums<T: Number>(&self, rows: usize, of: impl Fn(usize) -> T) -> Vec<T> {
         let mut sums = vec![T::zero(); self.sets(rows)];
         for plane in 0..rows * self.shape.channels {
@@ -292,7 +292,7 @@ impl Norm {
         let Moments { mean, scale, .. } = moments;
         let plane = |of: usize| of * pixels..(of + 1) * pixels;
         let normal = |set: usize, x: T| (x - mean[set]) * scale[set];
-        // Of every plane the sums of delta and of delta times the normalised input.
+        // For every plane the sums of delta and of delta times the normalised input.
         let planes: Vec<[T; 2]> = (0..rows * channels)
             .map(|index| {
                 let set = self.set(index);

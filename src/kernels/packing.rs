@@ -20,11 +20,11 @@ pub fn padded(width: usize) -> usize {
 /// Where every parameter of a flat vector lies in a packed one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packing {
-    /// Of each parameter in turn.
+    /// The place of each parameter.
     places: Vec<usize>,
     /// Where the parameters of each layer begin.
     pub weights: Vec<usize>,
-    /// Of a packed vector.
+    /// Numbers of a packed vector.
     length: usize,
 }
 

@@ -1,13 +1,13 @@
 //! `pool`: the largest number of every window, or the mean, and the gradient.
 //!
-//! Of equal numbers the first in the window, line by line, is the largest, as in PyTorch; NaN is larger than any. A mean
-//! counts what lies beyond the edge, as 0.
+//! The first of equal numbers in a window, line by line, counts as the largest, as in PyTorch; NaN is larger than any. A mean
+//! counts numbers beyond the edge as 0.
 //!
 //! Bindings of `pool.wgsl`, an invocation per element of `output`, or per several:
 //! - `lane_steps`: steps x lanes
-//! - `input`: lanes x rows x input; the way back of a mean does not read it
-//! - `delta`: lanes x rows x output; read on the way back
-//! - `output`: lanes x rows x output, or on the way back the delta below, lanes x rows x input
+//! - `input`: lanes x rows x input; a backward pass of a mean does not read it
+//! - `delta`: lanes x rows x output; read in the backward pass
+//! - `output`: lanes x rows x output, or in the backward pass the delta below, lanes x rows x input
 
 use super::{Call, Kernel, LANE_STEP, LaneStep, NUMBERS, codes, read, read_write, shader, shared_struct, spread};
 use crate::math::{Number, Shape, Window};
@@ -26,7 +26,7 @@ shared_struct! {
         pub kernel: u32,
         pub stride: u32,
         pub padding: u32,
-        /// Of a lane's `output`.
+        /// Numbers of a lane's `output`.
         pub elements: u32,
         /// From one element of an invocation to the next.
         pub apart: u32,
@@ -46,7 +46,7 @@ pub const KERNEL: Kernel = Kernel {
     variants: &["KIND", "PASS"],
 };
 
-/// The way forward or back.
+/// The direction of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
     Forward,

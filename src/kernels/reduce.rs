@@ -14,7 +14,7 @@ shared_struct! {
         pub lanes: u32,
         pub slices: u32,
         pub rows: u32,
-        /// Of the weight.
+        /// Columns of the weight.
         pub columns: u32,
         /// 1 where one more column is the bias gradient.
         pub biased: u32,

@@ -60,7 +60,7 @@ fn a_fault_is_an_error_once_and_no_panic() {
     assert_eq!(device.read::<f32>(&sound, 1, 1).unwrap(), [2.0]);
 }
 
-/// What a lost device costs is told as long as it is asked, and the engine can be opened again.
+/// The loss of a device is reported at every check, and the engine can be opened again.
 #[test]
 fn a_lost_device_stays_lost_and_can_be_opened_again() {
     let gpu = own(Options { cache: None, ..Options::default() });

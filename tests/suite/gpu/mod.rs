@@ -1,7 +1,7 @@
 //! Shaders and waves on a device: a hardware GPU where there is one, else software Vulkan. There is no way to skip.
 //!
 //! - `bench`: what `tauscope bench` times, and its clock
-//! - `devices`: which adapter is taken, and how its failures are told
+//! - `devices`: which adapter is taken, and how its failures are reported
 //! - `matmul`, `elementwise`, `layers`, `update`: every shader against its CPU twin in f64, at shapes around its workgroup, with several lanes
 //!   of which one is idle, and outputs that hold NaN beforehand
 //! - `graphs`: networks of any layers, with their statistics and evaluations

@@ -31,7 +31,7 @@ fn resolve(variable: Option<OsString>, of_user: Option<PathBuf>) -> Option<PathB
 pub struct PipelineCache {
     pub cache: wgpu::PipelineCache,
     file: PathBuf,
-    /// Of what the file holds.
+    /// Hash of what the file holds.
     kept: Mutex<Option<blake3::Hash>>,
 }
 

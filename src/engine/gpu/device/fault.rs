@@ -1,4 +1,4 @@
-//! What goes wrong on a device, kept until it can be told: wgpu reports faults to callbacks, by panics, and where asked.
+//! Failures of a device, kept until they are asked for: wgpu reports them to callbacks, by panics, and in results.
 
 use crate::engine::EngineError;
 use std::cell::Cell;
@@ -31,7 +31,7 @@ impl Default for Fault {
 }
 
 impl Fault {
-    /// Hears of everything that wgpu would otherwise panic about.
+    /// Receives every error that wgpu would otherwise panic about.
     pub fn listen(handle: &wgpu::Device) -> Arc<Self> {
         let fault = Arc::new(Self::default());
         let uncaptured = Arc::clone(&fault);
@@ -42,7 +42,7 @@ impl Fault {
             });
         }));
         let lost = Arc::clone(&fault);
-        // Dropping the device calls this too, when nobody asks any more.
+        // Dropping the device calls this too; then it is never asked for.
         handle.set_device_lost_callback(move |_, message| lost.lose(message));
         fault
     }
@@ -91,7 +91,7 @@ impl Fault {
     }
 }
 
-/// Submits that may not be done, each with what it does: whoever waits knows what hangs.
+/// Submits that may not be done, each with a description, so that a message can say what hangs.
 #[derive(Debug)]
 pub struct Watchdog {
     submitted: Mutex<Submitted>,
@@ -147,8 +147,8 @@ impl Watchdog {
     /// # Errors
     /// Where one takes too long, named; or whatever `fault` knows of.
     pub fn wait(&self, handle: &wgpu::Device, fault: &Fault) -> Result<(), EngineError> {
-        self.wait_in_turn(u64::MAX, handle, fault)?;
-        // Uploads and copies that were noted by nobody.
+        self.wait_in_order(u64::MAX, handle, fault)?;
+        // Uploads and copies that are not on the list.
         self.wait_once(None, handle, fault, "copies between host and device")?;
         fault.check()
     }
@@ -158,14 +158,14 @@ impl Watchdog {
     /// # Errors
     /// As [`Self::wait`].
     pub fn wait_for(&self, last: Submission, handle: &wgpu::Device, fault: &Fault) -> Result<bool, EngineError> {
-        let waited = self.wait_in_turn(last.number, handle, fault)?;
+        let waited = self.wait_in_order(last.number, handle, fault)?;
         // Another thread may have seen it done before its buffers were to be mapped, which only a poll does.
         self.wait_once(Some(last.index), handle, fault, "a submit that was done before")?;
         Ok(waited)
     }
 
     /// Waits for the submits up to number `last`. Each stays noted until it is done: others may be waiting for it too.
-    fn wait_in_turn(&self, last: u64, handle: &wgpu::Device, fault: &Fault) -> Result<bool, EngineError> {
+    fn wait_in_order(&self, last: u64, handle: &wgpu::Device, fault: &Fault) -> Result<bool, EngineError> {
         let mut waited = false;
         let next = || self.submitted().open.front().filter(|(submission, _)| submission.number <= last).cloned();
         while let Some((Submission { number, index }, what)) = next() {
@@ -202,10 +202,10 @@ enum Failed {
     Other(String),
 }
 
-/// Held by whoever submits or polls: wgpu panics now and then where one thread polls a device while another submits to it.
-pub fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// Held while submitting or polling: wgpu panics now and then where one thread polls a device while another submits to it.
+pub fn queue_lock() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// wgpu panics where a device is lost under a poll.
@@ -214,7 +214,7 @@ fn poll(
     submission_index: Option<wgpu::SubmissionIndex>,
     patience: Duration,
 ) -> Result<(), Failed> {
-    let _turn = turn();
+    let _lock = queue_lock();
     let wait = wgpu::PollType::Wait { submission_index, timeout: Some(patience) };
     match quietly(|| handle.poll(wait)) {
         Ok(Ok(_)) => Ok(()),

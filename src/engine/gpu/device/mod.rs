@@ -154,11 +154,11 @@ impl Device {
 
     /// Submits commands.
     pub(super) fn push(&self, commands: wgpu::CommandBuffer) -> wgpu::SubmissionIndex {
-        let _turn = fault::turn();
+        let _lock = fault::queue_lock();
         self.queue.submit([commands])
     }
 
-    /// Submits commands that `what` describes to whoever waits for them in vain.
+    /// Submits commands; `what` describes them in the message where they hang.
     pub(super) fn submit(&self, commands: wgpu::CommandBuffer, what: &Arc<str>) -> Submission {
         self.watchdog.watch(self.push(commands), Arc::clone(what))
     }

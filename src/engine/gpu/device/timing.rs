@@ -67,7 +67,7 @@ impl Device {
     }
 }
 
-/// For whoever waits for them in vain.
+/// Describes them in the message where they hang.
 fn describe(dispatches: &[Dispatch]) -> Arc<str> {
     let kernels: Vec<&str> = dispatches.iter().map(|dispatch| dispatch.kernel).collect();
     format!("a benchmark of the kernels {}", kernels.join(", ")).into()

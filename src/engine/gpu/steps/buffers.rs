@@ -79,7 +79,7 @@ pub enum Name {
     BatchLabels,
     /// The numbers of all rows, for a graph whose batch is full.
     AllRows,
-    /// Of a perceptron's layer: lanes x rows x outputs. The last one's outputs become, in place, its delta.
+    /// Outputs of a perceptron's layer: lanes x rows x outputs. The last layer's become, in place, its delta.
     LayerValues(usize),
     LayerSlopes(usize),
     LayerDeltas(usize),

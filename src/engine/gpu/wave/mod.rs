@@ -1,4 +1,4 @@
-//! A wave on a device: its buffers, the dispatches of a step, and the lanes' places in it.
+//! A running wave: its lanes, its buffers and the dispatches of its steps.
 
 mod blocks;
 mod evaluator;

@@ -10,7 +10,7 @@ use crate::rule::steps::RunStep;
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// The next `steps` steps of a lane, whose rows have no place yet.
+/// The next `steps` steps of a lane; where their rows lie in the pool is not known yet.
 fn advance(lane: &mut HostRun, steps: usize) -> Part {
     let mut part = Part { lane_steps: Vec::with_capacity(steps), spans: Vec::new() };
     for step in 0..steps {
@@ -55,7 +55,7 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// The next `steps` steps of every lane, of whose batches each has `batch` rows (0 where the batch is full).
+    /// The next `steps` steps of every lane. Each batch has `batch` rows (0 where the batch is full).
     pub fn next(lanes: &mut [Option<HostRun>], steps: usize, batch: usize) -> Self {
         let advance = |lane: &mut Option<HostRun>| lane.as_mut().map(|lane| advance(lane, steps));
         let mut parts: Vec<Option<Part>> = lanes.par_iter_mut().map(advance).collect();
