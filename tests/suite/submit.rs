@@ -21,7 +21,12 @@ fn cluster() -> tempfile::TempDir {
         ("sbatch", format!("echo \"sbatch $*\" >> {at}/asked; echo $(grep -c sbatch {at}/asked)")),
         ("squeue", format!("cat {at}/queue")),
         ("scancel", format!("echo \"scancel $*\" >> {at}/asked")),
-        ("scontrol", "echo 'JobId=1 JobState=FAILED ExitCode=2:0 Reason=NonZeroExitCode'".into()),
+        (
+            "scontrol",
+            format!(
+                "echo \"scontrol $*\" >> {at}/asked; echo 'JobId=1 JobState=FAILED ExitCode=2:0 Reason=NonZeroExitCode'"
+            ),
+        ),
     ];
     for (name, text) in programs {
         fs::write(bin.join(name), format!("#!/bin/sh\n{text}\n")).unwrap();
@@ -202,4 +207,61 @@ fn what_cannot_be_submitted_is_refused_before_anything_is() {
     // Without Slurm.
     fs::remove_dir_all(folder.join("bin")).unwrap();
     refuse(submit(folder, &["--status", "out"]).env("PATH", "/nowhere"), &["squeue is not there"]);
+}
+
+#[test]
+fn a_shard_that_is_warned_of_its_time_limit_stops_with_a_checkpoint_and_goes_back_into_the_queue() {
+    let folder = cluster();
+    let folder = folder.path();
+    let training = [
+        "train",
+        "--model",
+        "mlp:8",
+        "--samples",
+        "200",
+        "--test",
+        "50",
+        "--epochs",
+        "400",
+        "--delays",
+        "1",
+        "--seeds",
+        "2",
+        "--engine",
+        "cpu",
+        "--lr-scaling",
+        "none",
+        "--checkpoint-every",
+        "10ms",
+    ];
+    let mut command =
+        submit(folder, &["--scheduler", "slurm", "--shards", "1", "--out", "out", "--signal", "90", "--"]);
+    let said = stdout(command.args(training));
+    assert!(said.contains("2 runs in 1 shards"), "{said}");
+    let path = folder.join("out.shards/shard.sh");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("#SBATCH --signal=B:USR1@90\n") && text.contains("#SBATCH --requeue\n"), "{text}");
+
+    // As Slurm would: the shell is warned while the program trains.
+    let bin = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap());
+    let run = || {
+        let mut shell = Command::new("sh");
+        shell.arg(&path).env("PATH", &bin).env("SLURM_ARRAY_TASK_ID", "1").env("SLURM_ARRAY_JOB_ID", "7");
+        shell.stdout(Stdio::piped()).stderr(Stdio::piped());
+        shell
+    };
+    let shell = run().spawn().unwrap();
+    let patience = std::time::Instant::now();
+    while !folder.join("out.shards/shard-1.partial/checkpoint").exists() {
+        assert!(patience.elapsed().as_secs() < 60, "no checkpoint in a minute");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    signal(&shell, "USR1");
+    let output = shell.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("back into the queue"), "{output:?}");
+    assert_eq!(asked(folder).last().unwrap(), "scontrol requeue 7_1");
+    // Back from the queue it goes on, and ends.
+    let said = succeed(&mut run());
+    assert!(said.contains("resume "), "{said}");
+    assert!(folder.join("out.shards/shard-1/runs.csv").exists());
 }
