@@ -11,7 +11,7 @@ const SWEEP: [&str; 8] =
     ["--model", "quadratic:1,0.5", "--rules", "sgd,shifted", "--delays", "0..6", "--engine", "cpu"];
 
 /// A folder whose `bin` has programs in the place of Slurm's: sbatch counts jobs and notes what it is given, squeue says
-/// what the file `queue` says, scontrol knows one exit code.
+/// what the file `queue` says, scontrol knows one exit code and notes all but questions.
 fn cluster() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let bin = folder.path().join("bin");
