@@ -29,7 +29,7 @@ struct Case {
     slots: u32,
     /// Steps of one `advance`.
     block: usize,
-    /// Of the f64 oracle, relative.
+    /// Largest difference from the f64 oracle, relative.
     tolerance: f64,
 }
 

@@ -12,7 +12,7 @@ fn delays() -> Vec<usize> {
     smooth.chain(stalled).cycle().take(1200).collect()
 }
 
-fn main() -> anyhow::Result<()> {
+pub fn main() -> anyhow::Result<()> {
     let delays = delays();
     let mean = delays.iter().sum::<usize>() / delays.len();
     let recording = std::env::temp_dir().join(format!("tauscope-own-delays-{}.csv", std::process::id()));

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use tauscope::table::{Status, ThresholdRow, read_csv};
 
-fn main() -> anyhow::Result<()> {
+pub fn main() -> anyhow::Result<()> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/results/2026-11-22-default-sweep");
     let folder = std::env::args().nth(1).filter(|path| PathBuf::from(path).is_dir()).unwrap_or(default.into());
     let rows: Vec<ThresholdRow> = read_csv(&PathBuf::from(folder).join("thresholds.csv"))?;

@@ -3,7 +3,7 @@
 
 use tauscope::{RuleKind, Sweep};
 
-fn main() -> anyhow::Result<()> {
+pub fn main() -> anyhow::Result<()> {
     let sweep = Sweep::builder().samples(60).model("mlp:4".parse().map_err(anyhow::Error::msg)?);
     for row in sweep.rules([RuleKind::Sgd]).delays([0, 1, 4]).build()?.measure()? {
         let (lr, ratio) = (row.lr_threshold.unwrap_or(f64::NAN), row.ratio.unwrap_or(f64::NAN));

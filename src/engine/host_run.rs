@@ -25,6 +25,9 @@ pub struct HostRun {
     reseeds: Vec<Reseed>,
 }
 
+/// Table that the rows of a minibatch lie in, with the index of the first of them.
+pub type RowsInTable<'a> = (&'a Arc<[u32]>, usize);
+
 /// A change of the seed that later draws come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reseed {
@@ -66,8 +69,8 @@ impl HostRun {
         (self.source.advance(), rows)
     }
 
-    /// The next step, and the table that the rows of its minibatch lie in, with the index of the first of them.
-    pub fn next_with_table(&mut self) -> (RunStep, Option<(&Arc<[u32]>, usize)>) {
+    /// Returns the next step, and where the rows of its minibatch lie.
+    pub fn next_with_table(&mut self) -> (RunStep, Option<RowsInTable<'_>>) {
         let table = self.order.as_mut().map(|order| order.table(self.made));
         self.made += 1;
         (self.source.advance(), table)

@@ -26,7 +26,7 @@ pub struct TrainPlan {
     /// Each is trained once with every seed.
     #[serde(rename = "arms")]
     pub groups: Vec<Group>,
-    /// Of starts, orders of minibatches and delays.
+    /// Seeds of starts, orders of minibatches and delays.
     pub seeds: Vec<u64>,
     #[serde(flatten)]
     pub engine: EngineArgs,
@@ -65,7 +65,7 @@ pub struct TrainOptions {
     pub sharpness: Option<SharpnessPlan>,
 }
 
-/// Of which samples, and when, lambda_max is taken.
+/// Samples over which lambda_max is computed, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SharpnessPlan {
     /// At most.

@@ -24,7 +24,7 @@ const MOST_DELAYS: usize = Marker::ALL.len();
 const COLUMNS: usize = 3;
 /// Room between them, pixels.
 const GAP: f64 = 30.0;
-/// Of all panels, where delays need not be crowded for it.
+/// Largest height of all panels together, unless delays would be crowded.
 const MOST_HEIGHT: f64 = 1800.0;
 /// Widest name of a rule.
 const MOST_NAME: f64 = 400.0;

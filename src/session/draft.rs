@@ -92,7 +92,7 @@ fn remains(partial: &Path) -> Result<Remains> {
     };
     let names = names.with_context(cannot)?;
     if names.iter().any(|name| name == PLAN) {
-        let replace = super::read_plan(&partial.join(PLAN)).is_ok_and(|plan| plan[super::folder::REPLACE] == true);
+        let replace = super::read_plan(&partial.join(PLAN)).is_ok_and(|plan| plan[super::REPLACE] == true);
         return Ok(Remains::Job { replace });
     }
     let ours = names.is_empty() || names.iter().any(|name| name == LOCK);

@@ -8,17 +8,14 @@
 
 use super::draft::{self, Draft, Existing};
 use super::identity::{Identity, differences};
-use super::job::{Entry, Job, Kind, Tables};
+use super::job::{Entry, Job, Tables};
 use super::journal::{Journal, UnitIds};
+use super::kind::Kind;
 use super::run_file::{Build, RunFile, ShardRow};
-use super::{JOURNAL, PLAN, SHARDS, read_plan, write};
+use super::{COMMIT, JOURNAL, PLAN, REPLACE, SHARDS, read_plan, write};
 use crate::table::write_csv;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
-
-/// The keys that plan.json has beside the identity: the commit, and whether a folder of the same name is to be replaced.
-const COMMIT: &str = "commit";
-pub(super) const REPLACE: &str = "replace";
 
 /// An open, locked `DIR.partial`.
 #[derive(Debug)]

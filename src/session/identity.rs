@@ -1,6 +1,6 @@
 //! What must agree before an unfinished job may be continued, and the message where it does not.
 
-use super::job::JobName;
+use super::kind::JobName;
 use crate::config::Shard;
 use crate::engine::EngineInfo;
 use serde::Serialize;

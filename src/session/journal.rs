@@ -8,7 +8,8 @@
 //! line is not used, both are reported, and their units are done again, to the same bytes. A sound line of another job is
 //! refused.
 
-use super::job::{Entry, Kind};
+use super::job::Entry;
+use super::kind::Kind;
 use super::lock::is_at;
 use anyhow::{Context, Result, bail};
 use std::fs::{File, OpenOptions};

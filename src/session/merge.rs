@@ -2,7 +2,8 @@
 //!
 //! Refuses with everything that is wrong, by name, rather than with the first of it; reads the tables row by row.
 
-use super::job::{JobName, Kind, ReadEntries, Tables};
+use super::job::{ReadEntries, Tables};
+use super::kind::{JobName, Kind};
 use super::run_file::{Build, RunFile, ShardRow, ShardRun};
 use super::{Draft, Existing, SHARDS, as_map, write};
 use crate::config::Shard;

@@ -18,6 +18,7 @@ mod folder;
 mod identity;
 pub mod job;
 pub mod journal;
+mod kind;
 mod lock;
 mod merge;
 pub mod progress;
@@ -29,8 +30,9 @@ pub use draft::{Draft, Existing, beside, check};
 pub use engine::{ChosenEngine, choose};
 pub use folder::Folder;
 pub use identity::{Identity, differences};
-pub use job::{Entry, EntryOf, Job, JobName, Kind, ReadEntries, Tables, Unit, Work};
+pub use job::{Entry, EntryOf, Job, ReadEntries, Tables, Unit, Work};
 pub use journal::{Journal, UnitIds};
+pub use kind::{JobName, Kind};
 pub use merge::{Merged, merge};
 pub use run_file::{Build, RunFile, ShardRow, ShardRun, command_line};
 
@@ -57,6 +59,9 @@ pub const JOURNAL: &str = "journal.jsonl";
 pub const RUN: &str = "run.json";
 /// In the folder of a shard: every unit of the plan, and which shard it is in.
 pub const SHARDS: &str = "shards.csv";
+/// The keys that plan.json has beside the identity: the commit, and whether a folder of the same name is to be replaced.
+const COMMIT: &str = "commit";
+const REPLACE: &str = "replace";
 
 /// One long job from its flags to its results folder.
 pub struct Session {

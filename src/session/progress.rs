@@ -3,7 +3,7 @@
 //! A terminal gets a bar; where stderr is none, a plain line at the start, every 30 s and at the end. Time comes in as an
 //! argument, never from a clock. Not here: what a unit should cost ([`super::Job::cost`]), or any result.
 
-use super::job::Kind;
+use super::kind::Kind;
 use indicatif::{BinaryBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::collections::VecDeque;

@@ -1,6 +1,6 @@
 //! run.json: how a results folder came to be. The only file of it with times.
 
-use super::job::JobName;
+use super::kind::JobName;
 use crate::config::Shard;
 use crate::engine::EngineInfo;
 use crate::table::Row;

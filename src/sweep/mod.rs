@@ -204,7 +204,7 @@ impl Sweep {
                 let lanes = recovery.lanes(lanes(recovery.engine(), &spec)?, spec.together);
                 let (minimum, direction) = (&self.minimum.weights, &self.minimum.largest.vector);
                 let (minimum, direction) = (Arc::new(minimum.clone()), Arc::new(direction.clone()));
-                let spec = WaveSpec { lanes, minimum, direction, ..spec.clone() };
+                let spec = WaveSpec { minimum, direction, lanes, ..spec.clone() };
                 let mut watched = |alive: usize, steps: u64| {
                     config_steps += steps;
                     watched(Progress {

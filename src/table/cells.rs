@@ -54,7 +54,7 @@ impl de::Error for Error {
 #[derive(Clone, Copy)]
 struct Anything;
 
-impl<'de> IntoDeserializer<'de, Error> for Anything {
+impl IntoDeserializer<'_, Error> for Anything {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -144,7 +144,7 @@ impl Cell<'_> {
     }
 }
 
-impl<'de> IntoDeserializer<'de, Error> for Cell<'_> {
+impl IntoDeserializer<'_, Error> for Cell<'_> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {

@@ -21,7 +21,7 @@ pub struct Training {
     pub problem: Arc<Problem>,
     /// In the order of the plan: group by group, seed by seed.
     pub runs: Vec<Member>,
-    /// Of each of the plan's seeds.
+    /// Start of each of the plan's seeds.
     starts: Vec<Start>,
 }
 

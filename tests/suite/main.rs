@@ -3,6 +3,7 @@
 //! A folder or file is named after what it tests. `common` holds the only tolerance logic, `folders` what tests of results
 //! folders share, `browser` a headless Chromium.
 
+mod architecture;
 mod asynchrony;
 mod bench;
 mod browser;
@@ -11,6 +12,7 @@ mod comparator;
 mod compare;
 mod cpu;
 mod data_files;
+mod examples;
 mod folders;
 mod gpu;
 #[cfg(unix)]

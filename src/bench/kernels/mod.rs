@@ -145,7 +145,7 @@ const LONG: f64 = 5e-3;
 pub struct Timed {
     /// Lanes at once: threads, or lanes of a dispatch.
     pub lanes: usize,
-    /// Of all of them.
+    /// Time of all lanes together.
     pub seconds: f64,
 }
 
@@ -154,7 +154,7 @@ pub struct Subject<'a> {
     pub name: String,
     /// How a whole network is run, as [`Engine::path`] names it; none of a single kernel.
     pub path: Option<String>,
-    /// Of one lane.
+    /// Operations and bytes of one lane.
     pub work: Work,
     time: Box<dyn Fn() -> Result<Timed, EngineError> + 'a>,
 }

@@ -68,7 +68,7 @@ struct Layer<T> {
     parameters: Vec<T>,
     input: Vec<T>,
     delta: Vec<T>,
-    /// Of the layer below.
+    /// Slope of the layer below.
     slope: Vec<T>,
     own_slope: Vec<T>,
     result: Vec<T>,

@@ -47,7 +47,7 @@ struct Row {
     path: Option<String>,
     /// At once: threads of the processor, or lanes of a dispatch.
     lanes: usize,
-    /// Of all lanes.
+    /// Time of all lanes together.
     microseconds: f64,
     gflops: f64,
     gb_per_s: f64,

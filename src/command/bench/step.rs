@@ -154,7 +154,7 @@ struct Report {
     #[serde(flatten)]
     info: EngineInfo,
     engine_choice: String,
-    /// Of the processor, whichever engine runs.
+    /// Threads of the processor, whichever engine runs.
     threads: usize,
     commit: &'static str,
 }

@@ -156,7 +156,7 @@ impl Speed {
             let before = clock.elapsed();
             wave.advance(portion)?;
             steps += portion;
-            if clock.elapsed() - before < time / 10 {
+            if clock.elapsed().saturating_sub(before) < time / 10 {
                 portion = (2 * portion).min(block);
             }
         }

@@ -1,55 +1,12 @@
 //! The text of a plan file as keys with the texts of their flags, each with its line. Knows which keys may stand where.
 
 use super::Fault;
+use super::entry::{Entry, Item, Value};
 use super::grammar::{Grammar, Kind};
 use std::borrow::Cow;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
-
-/// One text of a flag.
-#[derive(Clone, Debug)]
-pub struct Item {
-    pub text: String,
-    pub line: usize,
-}
-
-/// What stands after a key's `=`.
-#[derive(Clone, Debug)]
-pub enum Value {
-    Switch(bool),
-    One(Item),
-    Many(Vec<Item>),
-}
-
-#[derive(Clone, Debug)]
-pub struct Entry {
-    pub key: String,
-    pub line: usize,
-    pub value: Value,
-}
-
-impl Entry {
-    /// The line of the first text that holds this value.
-    pub fn line_with(&self, value: &str) -> usize {
-        match &self.value {
-            Value::Many(items) => {
-                items.iter().find(|item| item.text.contains(value)).map_or(self.line, |item| item.line)
-            }
-            Value::One(item) => item.line,
-            Value::Switch(_) => self.line,
-        }
-    }
-
-    /// Its texts.
-    pub fn items(&self) -> &[Item] {
-        match &self.value {
-            Value::Many(items) => items,
-            Value::One(item) => std::slice::from_ref(item),
-            Value::Switch(_) => &[],
-        }
-    }
-}
 
 /// How the lists of a table go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::Display, strum::VariantNames)]

@@ -1,7 +1,7 @@
 //! The flags of a command, asked of clap itself: their names, whether they are lists or switches, and the grammar of
 //! their values.
 
-use super::document::{Entry, Value};
+use super::entry::{Entry, Value};
 use super::{Fault, PlanArgs};
 use crate::config::{Delays, Momenta, Rates};
 use clap::builder::Resettable;

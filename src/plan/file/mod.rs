@@ -13,13 +13,15 @@
 //! ([`super::SweepPlan`], [`super::TrainPlan`]), nor any of their grammars ([`crate::config`]).
 
 mod document;
+mod entry;
 mod grammar;
 mod rows;
 
 use super::{Cell, Group, PlanError, SweepPlan, TrainPlan};
 use crate::config::{JobArgs, SweepArgs, TrainArgs};
 use clap::{ArgMatches, Args};
-use document::{Document, Entry};
+use document::Document;
+use entry::Entry;
 use grammar::{Grammar, Token};
 use rows::Row;
 use std::fmt;

@@ -1,7 +1,8 @@
 //! Tables to rows: each row holds the keys of one product of axes.
 
 use super::Fault;
-use super::document::{Document, Entry, Item, Table, Together, Value};
+use super::document::{Document, Table, Together};
+use super::entry::{Entry, Item, Value};
 use super::grammar::Grammar;
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use plotters::style::Color;
 
 const HEIGHT: u32 = 1000;
 const BOTTOM: f64 = 860.0;
-/// Of a dashed line: a dash, and with the room behind it.
+/// Length of a dash, and of a dash with the gap behind it.
 const DASH: (f64, f64) = (12.0, 24.0);
 
 pub fn picture(groups: &[DrawnGroup], setting: &str) -> Scene {

@@ -136,7 +136,7 @@ fn what_fails_leaves_the_checkpoints_as_they_were() {
     let mut job = Job::new();
     job.write(b"one");
     let failed = job.checkpoints.write(|out| {
-        out.write_all(&[0; 1 << 21])?;
+        out.write_all(&vec![0; 1 << 21])?;
         Err(io::Error::from(ErrorKind::StorageFull))
     });
     assert_eq!(failed.unwrap_err().kind(), ErrorKind::StorageFull);

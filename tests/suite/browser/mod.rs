@@ -33,7 +33,7 @@ const FLAGS: [&str; 13] = [
 pub struct Browser {
     process: Child,
     socket: WebSocket<TcpStream>,
-    /// Of the one tab.
+    /// Session of the only tab.
     session: String,
     last_id: u64,
     /// What the page wrote to the console, threw, or had blocked.
