@@ -17,7 +17,7 @@ use tauscope::engine::cpu::Cpu;
 use tauscope::engine::{Engine, Needs, Run, Wave, WaveSpec};
 use tauscope::minimum;
 use tauscope::plan::{Cell, SweepPlan};
-use tauscope::sweep::Sweep;
+use tauscope::sweep::PreparedSweep;
 use tauscope::sweep::rows::entry;
 
 /// A part of the default sweep that takes a minute: its rules, at its shorter delays, on fewer samples.
@@ -49,7 +49,7 @@ fn main() {
     let problem = Arc::new(plan.build().expect("the digits have 128 samples"));
     let minimum = minimum::find(&problem, plan.problem.seed_init, plan.problem.gradient_tolerance)
         .expect("the default problem has a minimum");
-    let sweep = Sweep::new(plan, problem, minimum);
+    let sweep = PreparedSweep::new(plan, problem, minimum);
     let engine = Cpu::<f32>::default();
 
     let mut table = Table::new();
@@ -93,7 +93,7 @@ fn sum(all: &[Found]) -> Found {
 }
 
 /// As a sweep measures the cell.
-fn search(sweep: &Sweep, engine: &dyn Engine, cell: &Cell) -> Found {
+fn search(sweep: &PreparedSweep, engine: &dyn Engine, cell: &Cell) -> Found {
     let guess = sweep.guess(cell).expect("theory knows the rule");
     let mut found = None;
     sweep
@@ -113,7 +113,7 @@ fn search(sweep: &Sweep, engine: &dyn Engine, cell: &Cell) -> Found {
 }
 
 /// As one measures it without growth rates.
-fn grid(sweep: &Sweep, engine: &dyn Engine, cell: &Cell) -> Found {
+fn grid(sweep: &PreparedSweep, engine: &dyn Engine, cell: &Cell) -> Found {
     let theory = sweep.lr_theory(cell).expect("theory knows the rule").expect("it has a threshold");
     let tolerance = sweep.plan.limits(cell.criterion).tolerance;
     let settled = SETTLED * u64::from(cell.schedule.slots());
@@ -142,7 +142,14 @@ struct Followed {
 }
 
 /// Follows a run at each learning rate until it is further than `far` from the minimum, or to the horizon.
-fn follow(sweep: &Sweep, engine: &dyn Engine, cell: &Cell, rates: &[f64], horizon: u64, far: f64) -> Vec<Followed> {
+fn follow(
+    sweep: &PreparedSweep,
+    engine: &dyn Engine,
+    cell: &Cell,
+    rates: &[f64],
+    horizon: u64,
+    far: f64,
+) -> Vec<Followed> {
     let (minimum, direction) = (&sweep.minimum.weights, &sweep.minimum.largest.vector);
     let start = minimum.iter().zip(direction).map(|(x, v)| x + sweep.start_distance * v).collect();
     let spec = WaveSpec {

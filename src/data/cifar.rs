@@ -4,7 +4,7 @@
 
 use super::DataError;
 use super::bytes::Bytes;
-use super::collection::{Definition, Pixels};
+use super::collection::{Collection, Pixels};
 use std::path::PathBuf;
 
 /// The records of all files, in their order. A record begins with a label of every one of `labels`, a name and a number of
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 ///
 /// # Errors
 /// A file that is empty or ends within a record, and labels that are none.
-pub fn read(files: &[PathBuf], of: &Definition, labels: &[(&str, usize)]) -> Result<Pixels, DataError> {
+pub fn read(files: &[PathBuf], of: &Collection, labels: &[(&str, usize)]) -> Result<Pixels, DataError> {
     let length = labels.len() + of.shape.elements();
     let mut pixels = Pixels::default();
     for path in files {

@@ -8,7 +8,7 @@ use super::Dataset;
 use crate::math::Shape;
 
 /// Constants of a collection.
-pub struct Definition {
+pub struct Collection {
     pub shape: Shape,
     pub classes: usize,
     /// Mean and standard deviation of each channel, as fractions of 255.
@@ -30,7 +30,7 @@ pub(super) enum Format {
     Cifar(&'static [(&'static str, usize)]),
 }
 
-pub(super) const MNIST: Definition = Definition {
+pub(super) const MNIST: Collection = Collection {
     shape: Shape::new(1, 28, 28),
     classes: 10,
     channels: &[(0.1307, 0.3081)],
@@ -41,14 +41,14 @@ pub(super) const MNIST: Definition = Definition {
     test: &["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"],
 };
 
-pub(super) const FASHION_MNIST: Definition = Definition {
+pub(super) const FASHION_MNIST: Collection = Collection {
     channels: &[(0.2860, 0.3530)],
     folders: &["fashion-mnist", "FashionMNIST/raw"],
     package: Some(("/usr/share/datasets/fashion-mnist", "dataset-fashion-mnist")),
     ..MNIST
 };
 
-pub(super) const CIFAR10: Definition = Definition {
+pub(super) const CIFAR10: Collection = Collection {
     shape: Shape::new(3, 32, 32),
     classes: 10,
     channels: &[(0.4914, 0.2470), (0.4822, 0.2435), (0.4465, 0.2616)],
@@ -59,7 +59,7 @@ pub(super) const CIFAR10: Definition = Definition {
     test: &["test_batch.bin"],
 };
 
-pub(super) const CIFAR100: Definition = Definition {
+pub(super) const CIFAR100: Collection = Collection {
     classes: 100,
     channels: &[(0.5071, 0.2673), (0.4865, 0.2564), (0.4409, 0.2762)],
     format: Format::Cifar(&[("coarse label", 20), ("fine label", 100)]),
@@ -78,7 +78,7 @@ pub struct Pixels {
     pub labels: Vec<u32>,
 }
 
-impl Definition {
+impl Collection {
     pub(super) fn files(&self) -> impl Iterator<Item = &'static str> {
         self.train.iter().chain(self.test).copied()
     }

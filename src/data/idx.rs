@@ -4,7 +4,7 @@
 
 use super::DataError;
 use super::bytes::Bytes;
-use super::collection::{Definition, Pixels};
+use super::collection::{Collection, Pixels};
 use std::path::Path;
 
 /// Two zero bytes, the code of unsigned bytes, and the number of dimensions, which is to be added.
@@ -14,7 +14,7 @@ const UNSIGNED_BYTES: u32 = 0x0000_0800;
 ///
 /// # Errors
 /// What is no such file, or belongs to other images.
-pub fn read(images: &Path, labels: &Path, of: &Definition) -> Result<Pixels, DataError> {
+pub fn read(images: &Path, labels: &Path, of: &Collection) -> Result<Pixels, DataError> {
     let mut file = Bytes::open(images)?;
     let [count, height, width] = sizes(&mut file)?;
     let shape = of.shape;

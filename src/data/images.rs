@@ -2,7 +2,7 @@
 //!
 //! Not here: their constants ([`super::collection`]), nor the formats of the files ([`super::idx`], [`super::cifar`]).
 
-use super::collection::{CIFAR10, CIFAR100, Definition, FASHION_MNIST, Format, MNIST};
+use super::collection::{CIFAR10, CIFAR100, Collection, FASHION_MNIST, Format, MNIST};
 use super::{DataError, Dataset, Part, cifar, idx};
 use std::env;
 use std::ffi::OsString;
@@ -22,7 +22,7 @@ pub enum ImageSet {
 }
 
 impl ImageSet {
-    fn definition(self) -> &'static Definition {
+    fn definition(self) -> &'static Collection {
         match self {
             Self::Mnist => &MNIST,
             Self::FashionMnist => &FASHION_MNIST,

@@ -2,7 +2,7 @@
 
 use super::rows::entry;
 use super::tables::{CellEntry, MINIMUM, SweepTables};
-use super::{Sweep, paths, waves};
+use super::{PreparedSweep, paths, waves};
 use crate::cost;
 use crate::curvature::Eigenpair;
 use crate::engine::{Engine, EngineInfo};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// A sweep with its minimum, its cells and where the search for each starts.
 pub struct SweepJob {
-    pub sweep: Sweep,
+    pub sweep: PreparedSweep,
     cells: Vec<(Cell, f64)>,
     paths: Vec<String>,
     info: EngineInfo,
@@ -76,7 +76,7 @@ impl SweepJob {
             }
             None => minimum::find(&problem, plan.problem.seed_init, tolerance)?,
         };
-        let sweep = Sweep::new(plan, problem, minimum);
+        let sweep = PreparedSweep::new(plan, problem, minimum);
         let with_guess = |cell: Cell| {
             let guess = sweep.guess(&cell).with_context(|| {
                 let Cell { rule, schedule, .. } = &cell;
@@ -90,7 +90,7 @@ impl SweepJob {
 
     /// The minimum in a line.
     pub fn describe_minimum(&self) -> String {
-        let Sweep { problem, minimum, .. } = &self.sweep;
+        let PreparedSweep { problem, minimum, .. } = &self.sweep;
         format!(
             "{} parameters, loss {:.6}, max|gradient| {:.1e}, lambda_max {:.6}, lambda_min {:.2e}",
             problem.dimension(),
@@ -127,7 +127,7 @@ impl Job for SweepJob {
     }
 
     fn facts(&self) -> serde_json::Result<Map<String, Value>> {
-        let Sweep { plan, problem, minimum, start_distance, escape_radius, .. } = &self.sweep;
+        let PreparedSweep { plan, problem, minimum, start_distance, escape_radius, .. } = &self.sweep;
         let facts = SweepFacts {
             parameters: problem.dimension(),
             minimum: minimum.into(),

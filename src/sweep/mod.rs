@@ -63,7 +63,7 @@ pub struct CellResult {
 
 /// Everything that the cells of a sweep share.
 #[derive(Clone, Debug)]
-pub struct Sweep {
+pub struct PreparedSweep {
     pub plan: SweepPlan,
     pub problem: Arc<Problem>,
     pub minimum: Minimum,
@@ -78,7 +78,7 @@ pub struct Sweep {
     spread: Option<f64>,
 }
 
-impl Sweep {
+impl PreparedSweep {
     /// Lays out a sweep around a certified minimum.
     pub fn new(plan: SweepPlan, problem: Arc<Problem>, minimum: Minimum) -> Self {
         let norm = minimum.weights.iter().map(|x| x * x).sum::<f64>().sqrt();

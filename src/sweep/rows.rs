@@ -1,7 +1,7 @@
 //! A finished cell as the rows of the results folder.
 
 use super::tables::CellEntry;
-use super::{CellResult, Sweep};
+use super::{CellResult, PreparedSweep};
 use crate::config::Batch;
 use crate::data::DataSource;
 use crate::engine::EngineInfo;
@@ -15,9 +15,9 @@ use clap::ValueEnum;
 /// The rows of `cell`, which is number `index` of its plan.
 ///
 /// # Errors
-/// As [`Sweep::lr_theory`].
+/// As [`PreparedSweep::lr_theory`].
 pub fn entry(
-    sweep: &Sweep,
+    sweep: &PreparedSweep,
     info: &EngineInfo,
     index: usize,
     cell: &Cell,

@@ -6,7 +6,7 @@
 //! Not here: which cells share a wave, nor what happens after the device has failed ([`crate::session::recovery`]).
 
 use super::queue::{Queue, Ticket};
-use super::{CellResult, Sweep, is_centred};
+use super::{CellResult, PreparedSweep, is_centred};
 use crate::engine::pump::{BLOCK, Pump};
 use crate::engine::{Engine, EngineError, Observations, Renewal, Run, Wave, WaveSpec};
 use crate::plan::Cell;
@@ -65,7 +65,7 @@ impl ActiveRun {
     }
 }
 
-impl Sweep {
+impl PreparedSweep {
     /// One wave of cells whose gradients have equally many rows, until the queue is empty, `watched` breaks, or the device
     /// fails; its runs are then back in the queue.
     pub(super) fn run_wave(

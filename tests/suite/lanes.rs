@@ -13,7 +13,7 @@ use tauscope::engine::{
 };
 use tauscope::minimum;
 use tauscope::plan::{Cell, SweepPlan};
-use tauscope::sweep::Sweep;
+use tauscope::sweep::PreparedSweep;
 use tauscope::threshold::{SearchOutcome, Trial};
 
 /// The CPU engine with a number of lanes of its own, and of blocks in flight, whose device fails at a given block.
@@ -93,14 +93,14 @@ const RUNS: &[&str] = &["--rules", "sgd,heavy-ball,nesterov,shifted", "--delays"
 const ENSEMBLES: &[&str] =
     &["--rules", "sgd,shifted", "--schedule", "random", "--delays", "1,2", "--ensemble", "8", "--tolerance", "0.3"];
 
-fn sweep(flags: &[&str]) -> (Sweep, Vec<(Cell, f64)>) {
+fn sweep(flags: &[&str]) -> (PreparedSweep, Vec<(Cell, f64)>) {
     let fixed = ["tauscope", "sweep", "--model", "quadratic:2,1", "--precision", "f64"];
     let flags = fixed.iter().chain(flags).copied();
     let Command::Sweep(args) = Cli::try_parse_from(flags).unwrap().command else { panic!("the flags say sweep") };
     let plan = SweepPlan::resolve(&[*args]).unwrap();
     let problem = Arc::new(plan.build().unwrap());
     let minimum = minimum::find(&problem, 0, 1e-8).unwrap();
-    let sweep = Sweep::new(plan, problem, minimum);
+    let sweep = PreparedSweep::new(plan, problem, minimum);
     let cells = sweep.plan.cells().into_iter().map(|cell| (cell.clone(), sweep.guess(&cell).unwrap())).collect();
     (sweep, cells)
 }

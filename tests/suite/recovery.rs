@@ -15,7 +15,7 @@ use tauscope::engine::{
 };
 use tauscope::minimum;
 use tauscope::plan::{Cell, SweepPlan};
-use tauscope::sweep::Sweep;
+use tauscope::sweep::PreparedSweep;
 use tauscope::threshold::{SearchOutcome, Trial};
 
 /// Lanes that the engine believes to have.
@@ -166,7 +166,7 @@ fn measure_of(engine: &Frail, flags: &[&str]) -> (Results, Vec<String>, anyhow::
     let plan = SweepPlan::resolve(&[*args]).unwrap();
     let problem = Arc::new(plan.build().unwrap());
     let minimum = minimum::find(&problem, 0, 1e-8).unwrap();
-    let sweep = Sweep::new(plan, problem, minimum);
+    let sweep = PreparedSweep::new(plan, problem, minimum);
     let theory = |cell: Cell| {
         let lr = sweep.guess(&cell).unwrap();
         (cell, lr)
