@@ -1,5 +1,5 @@
-//! Pictures: [`thresholds`] of a results folder, what was measured beside theory, a [`theory`] table alone, rules beside one of
-//! them ([`compare()`]), and those of a [`training`].
+//! Pictures: `thresholds` of a results folder, what was measured beside theory, a `theory` table alone, rules beside one of
+//! them ([`compare()`]), and those of a `training`.
 //!
 //! All are laid out from the same parts, so that they look alike: an axis says where a value falls, a panel has an axis
 //! below and one to its left, names stand beside the ends of their lines, and a scene renders the whole.

@@ -90,10 +90,7 @@ const ACCEPTED: &str =
 fn formula(text: &str) -> Option<Result<DelayPmf, String>> {
     let refuse = || ACCEPTED.to_owned();
     if let Some(range) = text.strip_prefix("uniform:") {
-        let (low, high) = match range_of(range) {
-            Some(ends) => ends,
-            None => return Some(Err(refuse())),
-        };
+        let Some((low, high)) = range_of(range) else { return Some(Err(refuse())) };
         Some(DelayPmf::uniform(low, high).map_err(|error| error.to_string()))
     } else {
         let ratio: Result<f64, _> = text.strip_prefix("geometric:")?.parse();

@@ -7,7 +7,7 @@
 //! - `lane_steps`, steps x lanes, is bound first. Its first use retires the workgroups of idle lanes.
 //! - Numbers that are no array arrive as immediates, one `Params` per kernel, whose first member is the step of the block.
 //! - Workgroup sizes and tile shapes have their one home here, in Rust, and reach WGSL as `override` constants. So do the
-//!   numbers of enums, as plain constants ([`codes`]).
+//!   numbers of enums, as plain constants (`codes`).
 //! - What several shaders use (structs, activations, tiles) stands in one file of `shaders/shared`, joined to theirs.
 //! - Every sum runs in an order that depends on the lane's own shape alone; there are no atomics.
 

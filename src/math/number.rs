@@ -21,7 +21,7 @@ pub trait Number:
     fn erf(self) -> Self;
     /// Hyperbolic tangent, in a form that compilers turn into vector code where the precision allows it.
     fn vector_tanh(self) -> Self;
-    /// [`super::product`]; added to what is there where `onto`.
+    /// `math::product`; added to what is there where `onto`.
     fn product(shape: [usize; 3], a: View<Self>, b: View<Self>, onto: bool, c: &mut [Self]);
 }
 

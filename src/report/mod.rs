@@ -1,6 +1,6 @@
 //! The report of a results folder: one HTML file that holds everything it needs, to be opened, mailed and printed.
 //!
-//! Rust reads the tables, writes the sentences and lays out the page ([`maud`] escapes every text): [`sweep`] or [`training`]
+//! Rust reads the tables, writes the sentences and lays out the page ([`maud`] escapes every text): `sweep` or `training`
 //! says what stands on it. The pictures are drawn in the browser by `assets/report/*.js` with Observable Plot, all embedded;
 //! they read the rows from a JSON island in the page. A Content-Security-Policy forbids the page any request. Not here: SVG
 //! and PNG pictures of a folder ([`crate::plot`]); the report needs a browser, they do not.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 row! {
     /// One cell beside the cell of another rule under the same circumstances, as `tauscope compare` writes it.
     pub struct ComparisonRow {
-        /// The [`ThresholdRow`] that is compared.
+        /// The row of thresholds.csv that is compared.
         pub cell_id: String,
         pub rule: String,
         pub momentum: f64,

@@ -4,7 +4,7 @@
 //! - `wave`: the runs of one wave, epoch by epoch, and what becomes of each (`outcome`)
 //! - `checkpoint`: where those runs are, and how they go on from there
 //! - [`Sharpness`]: lambda_max of the objective, at the end or along the way
-//! - [`rows`]: outcomes as the rows of the results folder, and the groups that repeat under several seeds
+//! - `rows`: outcomes as the rows of the results folder, and the groups that repeat under several seeds
 //!
 //! Not here: thresholds of stability around a minimum ([`crate::sweep`]), nor files.
 

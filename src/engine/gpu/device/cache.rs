@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 /// The environment variable that says where the cache is.
 pub const VARIABLE: &str = "TAUSCOPE_CACHE";
 
-/// Where the cache is to be: as [`VARIABLE`] says, else `tauscope` in the user's cache directory. None where it is off, or
+/// Where the cache is to be: as `TAUSCOPE_CACHE` says, else `tauscope` in the user's cache directory. None where it is off, or
 /// there is no such directory.
 pub fn directory() -> Option<PathBuf> {
     resolve(std::env::var_os(VARIABLE), dirs::cache_dir())
