@@ -198,7 +198,7 @@ fn what_cannot_be_submitted_is_refused_before_anything_is() {
         refuse(&mut with(flag), &[flag[0], "every shard is given its own"]);
     }
     refuse(&mut three(folder, "out", &["--sbatch=--array=1-9"]), &["--array is set by tauscope submit"]);
-    refuse(&mut submit(folder, &["--shards", "3", "--out", "out"]), &["--engine"]);
+    refuse(&mut submit(folder, &["--shards", "3", "--out", "out"]), &["--scheduler"]);
     refuse(&mut submit(folder, &["--scheduler", "slurm", "--shards", "0", "--out", "out"]), &["--shards", "0"]);
     refuse(&mut submit(folder, &["--status", "out"]), &["out.shards/submit.json", "earlier tauscope submit"]);
     assert!(asked(folder).is_empty() && !folder.join("out.shards").exists());

@@ -198,7 +198,7 @@ fn bad_input_is_one_clear_error_with_exit_code_2_and_nothing_written() {
         (&["--delays", "2000000"], &["--delays", "2000000", "1000000"]),
         (&["--engine", "cpu", "--model", "mlp:100000", "--delays", "1000000"], &["bytes", "free memory"]),
         (&["--data", "minst"], &["--data", "minst", "digits"]),
-        (&["--resume"], &["--resume", "no unfinished sweep"]),
+        (&["--resume"], &["--resume", "no unfinished job"]),
     ];
     for (flags, expected) in cases {
         let output = sweep(folder.path(), "new", flags).output().unwrap();
@@ -313,7 +313,7 @@ fn json_prints_events() {
     // What a person sees where stderr is no terminal: a line at the start and one at the end.
     let lines = String::from_utf8(output.stderr).unwrap();
     let lines: Vec<&str> = lines.lines().filter(|line| line.starts_with("progress ")).collect();
-    assert!(lines.len() >= 2 && lines[lines.len() - 1].starts_with("progress 2/2 cells, 0 runs, "), "{lines:?}");
+    assert!(lines.len() >= 2 && lines[lines.len() - 1].starts_with("progress 2/2 cells, 0 runs alive, "), "{lines:?}");
     assert_eq!(sweep(folder.path(), "quiet", &[&flags[..8], &["--quiet"]].concat()).output().unwrap().stderr, b"");
 }
 
