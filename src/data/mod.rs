@@ -73,6 +73,14 @@ impl DataError {
 }
 
 impl Dataset {
+    /// Takes samples, labels and shape into a content hash.
+    pub fn hash_into(&self, hasher: &mut blake3::Hasher) {
+        let Self { inputs, labels, shape, classes } = self;
+        hasher.update(format!("{shape:?} {classes} {}", labels.len()).as_bytes());
+        hasher.update(bytemuck::cast_slice(inputs));
+        hasher.update(bytemuck::cast_slice(labels));
+    }
+
     pub fn samples(&self) -> usize {
         self.labels.len()
     }

@@ -12,6 +12,8 @@ pub struct Identity {
     pub job: JobName,
     pub version: String,
     pub plan: Value,
+    /// Content hash of the samples, whatever the files are called that they came from; none where there are none.
+    pub data: Option<String>,
     pub engine: EngineInfo,
     /// The part of the plan's units that this folder is for; none for all of them.
     pub shard: Option<Shard>,

@@ -112,6 +112,9 @@ pub trait Job {
     /// Short content hash of the plan.
     fn plan_hash(&self) -> String;
 
+    /// Content hash of the samples ([`crate::problem::Problem::data_hash`]).
+    fn data_hash(&self) -> Option<String>;
+
     /// Every unit of the plan, in its order.
     fn units(&self) -> Vec<Unit>;
 

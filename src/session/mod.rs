@@ -160,6 +160,7 @@ impl Session {
             job: kind.name,
             version: Build::this().version,
             plan: job.plan()?,
+            data: job.data_hash(),
             engine: self.info().clone(),
             shard: self.shard,
         };

@@ -1,6 +1,7 @@
-//! What sweeps and trainings do when their device fails: a wave that finds no memory comes back with half of its lanes, a
-//! device that is lost is opened again, and the runs that were in flight start over. Which lane a run is in, and how often it was
-//! begun, changes none of its bits, so the results do not show it; run.json says it.
+//! What sweeps and trainings do when their device fails: runs that find no memory are begun again, half as many at a time,
+//! and a device that is lost is opened again. Runs that were on their way start over, those of a training from its newest
+//! checkpoint. How many run together, and how often a run was begun, changes none of its bits, so the results do not show
+//! it; run.json says it.
 //!
 //! Not here: how a device tells what happened to it ([`crate::engine::gpu`]).
 

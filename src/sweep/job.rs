@@ -113,6 +113,10 @@ impl Job for SweepJob {
         self.sweep.plan.hash()
     }
 
+    fn data_hash(&self) -> Option<String> {
+        self.sweep.problem.data_hash()
+    }
+
     fn units(&self) -> Vec<Unit> {
         let unit = |(cell, _): &(Cell, f64)| Unit { id: self.sweep.plan.cell_id(cell), name: cell.name() };
         self.cells.iter().map(unit).collect()

@@ -100,6 +100,10 @@ impl Job for TrainJob {
         self.training.plan.hash()
     }
 
+    fn data_hash(&self) -> Option<String> {
+        self.training.problem.data_hash()
+    }
+
     fn units(&self) -> Vec<Unit> {
         let training = &self.training;
         let unit = |run: usize| Unit {

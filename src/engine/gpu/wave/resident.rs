@@ -25,6 +25,8 @@ pub struct Resident {
     statistics: Buffer,
     /// Running statistics of a lane.
     statistics_count: usize,
+    /// Bytes that were written and wait in host memory for the next submit, about.
+    waiting: usize,
 }
 
 impl Resident {
@@ -34,7 +36,7 @@ impl Resident {
         let (packing, parameters, needs) = (layout.sizes.packing.clone(), layout.sizes.parameters, layout.spec.needs);
         let statistics_count = layout.spec.problem.fresh_statistics().len();
         let device = device.clone();
-        Self { device, packing, parameters, needs, server, history, state, statistics, statistics_count }
+        Self { device, packing, parameters, needs, server, history, state, statistics, statistics_count, waiting: 0 }
     }
 
     /// A lane's server weights, P, after all that was submitted.
@@ -83,16 +85,22 @@ impl Resident {
     ///
     /// # Errors
     /// As [`Device::check`], or where `state` cannot be read.
-    pub fn restore(&self, lane: usize, shape: StateShape, state: &mut StateReader) -> Result<(), StateError> {
+    pub fn restore(&mut self, lane: usize, shape: StateShape, state: &mut StateReader) -> Result<(), StateError> {
+        let mut waiting = self.waiting;
         for (buffer, first, vectors) in self.portions(lane, shape) {
             let mut packed = Vec::with_capacity(vectors * self.parameters);
             for _ in 0..vectors {
                 packed.extend(self.packing.pack(&state.numbers(shape.parameters)?));
             }
             self.device.write(buffer, first, &packed);
-            // What is written waits in host memory for the next submit.
-            self.device.wait()?;
+            waiting += size_of_val(&packed[..]);
+            if waiting > PORTION {
+                self.device.run(&[], 1);
+                self.device.wait()?;
+                waiting = 0;
+            }
         }
+        self.waiting = waiting;
         self.set_statistics(lane, &state.numbers(shape.statistics)?);
         Ok(self.device.check()?)
     }
