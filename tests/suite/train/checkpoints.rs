@@ -110,8 +110,12 @@ const PERCEPTRONS: &[&str] = &[
     "2",
     "--lr",
     "0.05,1e30",
-    "--track",
+    "--lr-scaling",
+    "none",
+    "--sharpness",
     "40",
+    "--track",
+    "sharpness",
     "--track-every",
     "6",
 ];
@@ -139,6 +143,8 @@ const IMAGES: &[&str] = &[
     "3",
     "--lr",
     "0.01",
+    "--lr-scaling",
+    "none",
     "--save-weights",
 ];
 
@@ -229,7 +235,7 @@ fn damaged_checkpoints_cost_time_and_no_result() {
 }
 
 #[test]
-fn a_disk_that_takes_no_checkpoint_is_warnings_once_and_stops_nothing() {
+fn a_disk_that_takes_no_checkpoint_is_told_once_and_stops_nothing() {
     let (training, engine) = (training(PERCEPTRONS), Cpu::<f32>::default());
     let dir = tempfile::tempdir().unwrap();
     let gone = dir.path().join("gone");
