@@ -197,7 +197,7 @@ fn sigterm_makes_a_checkpoint_and_says_how_to_go_on_and_a_damaged_one_is_set_asi
     let folder = folder.path();
     undisturbed(folder, PERCEPTRONS);
     let error = interrupted(folder, "out", PERCEPTRONS);
-    assert!(error.contains("of 8 runs are safe") && error.contains("--resume and --out out goes on"), "{error}");
+    assert!(error.contains("of 12 runs are safe") && error.contains("--resume and --out out goes on"), "{error}");
     // Another plan may not go on with it, and is told what differs.
     let other = [&PERCEPTRONS[..PERCEPTRONS.len() - 2], &["--sharpness", "50"]].concat();
     refuse(&mut train(folder, "out", &other, &["--resume"]), &["--resume", "sharpness.samples", "100", "50"]);
@@ -220,7 +220,7 @@ fn a_full_disk_costs_a_checkpoint_and_no_training() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     undisturbed(folder, PERCEPTRONS);
-    // Files of at most 16 KiB, as on a full disk: a checkpoint of eight runs is larger.
+    // Files of at most 16 KiB, as on a full disk: a checkpoint of twelve runs is larger.
     let whole = train(folder, "out", PERCEPTRONS, &["--checkpoint-every", "10ms"]);
     let script = "trap '' XFSZ; [ -z \"$BASH\" ] || set -o posix; ulimit -f 32; exec \"$@\"";
     let mut starved = Command::new("sh");
