@@ -60,10 +60,11 @@ fn folder_with(groups: &[Group]) -> TempDir {
         let finished: Vec<f64> = accuracies.iter().filter_map(|accuracy| accuracy.parse().ok()).collect();
         let losses: Vec<f64> = finished.iter().map(|accuracy| 1.0 - accuracy).collect();
         summary += &format!(
-            "{id},{rule},{delay},3,{},{},{},0.05,mine,{}\n",
+            "{id},{rule},{delay},3,{},{},{},{},mine,{}\n",
             3 - finished.len(),
             mean(&finished),
             mean(&losses),
+            mean(&finished.iter().map(|_| 0.05).collect::<Vec<_>>()),
             SHARED[1]
         );
     }
