@@ -82,11 +82,11 @@ fn content_is_sought_as_a_file_of_its_own_also_when_newer_ones_are_made() {
 
 #[test]
 fn a_damaged_file_is_set_aside_and_the_one_before_it_taken() {
-    let whole = {
+    let [before, whole] = [b"one", b"two"].map(|content| {
         let mut job = Job::new();
-        job.write(b"two");
+        job.write(content);
         fs::read(job.dir.path().join(NEWEST)).unwrap()
-    };
+    });
     // Every byte matters, and so does the length.
     let flipped = (0..whole.len()).map(|index| {
         let mut bytes = whole.clone();
@@ -95,9 +95,8 @@ fn a_damaged_file_is_set_aside_and_the_one_before_it_taken() {
     });
     let cut = (0..whole.len()).map(|length| whole[..length].to_vec());
     for damaged in flipped.chain(cut).chain([[&whole[..], b"x"].concat()]) {
-        let mut job = Job::new();
-        job.write(b"one");
-        job.write(b"two");
+        let job = Job::new();
+        fs::write(job.dir.path().join(BEFORE), &before).unwrap();
         fs::write(job.dir.path().join(NEWEST), &damaged).unwrap();
         let (content, warnings) = job.newest();
         assert_eq!(content.unwrap(), b"one");
