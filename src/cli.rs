@@ -25,9 +25,9 @@ pub enum Command {
     Theory(command::theory::Args),
     /// What to run at another delay, given a recipe that works
     Advise(command::advise::Args),
-    /// Put the folders of all shards of a sweep together
+    /// Put the folders of all shards of a sweep or a training together
     Merge(command::merge::Args),
-    /// Run the shards of a sweep as jobs of a scheduler, and look after them
+    /// Run the shards of a sweep or a training as jobs of a scheduler, and look after them
     Submit(command::submit::Args),
     /// Redraw the pictures of a results folder from its CSVs
     Plot(command::plot::Args),

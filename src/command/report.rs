@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Write one self-contained HTML page about a results folder: answers, plots, tables, plan and machine.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Results folder, as written by `tauscope sweep`
+    /// Results folder, as written by `tauscope sweep` or `tauscope train`
     pub dir: PathBuf,
     /// File to write [default: DIR/report.html]
     #[arg(long, value_name = "FILE")]

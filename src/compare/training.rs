@@ -23,10 +23,11 @@ pub struct GroupComparison<'a> {
     pub loss: Vec<f64>,
 }
 
-/// The baseline that is meant where none is given: sgd, or the synchronous training where there is only one rule.
+/// The baseline that is meant where none is given: sgd, or the synchronous training where there is only one rule, or no sgd.
 pub fn usual(groups: &[TrainedGroup]) -> &'static str {
     let rules = distinct(groups.iter().map(|group| group.summary.rule_name()));
-    if rules.len() == 1 { SYNCHRONOUS } else { "sgd" }
+    let has_sgd = groups.iter().any(|group| group.summary.rule == "sgd");
+    if rules.len() == 1 || !has_sgd { SYNCHRONOUS } else { "sgd" }
 }
 
 /// Puts every group beside its baseline: with `to` = [`SYNCHRONOUS`] the same training at delay 0, else that of the rule

@@ -112,7 +112,7 @@ pub trait Job {
     /// Short content hash of the plan.
     fn plan_hash(&self) -> String;
 
-    /// Content hash of the samples ([`crate::problem::Problem::data_hash`]).
+    /// Content hash of the samples ([`crate::problem::Problem::data_hash`]), and of the weights where a file brings them.
     fn data_hash(&self) -> Option<String>;
 
     /// Every unit of the plan, in its order.
@@ -166,6 +166,16 @@ pub struct Work<'a, E> {
     pub finish: &'a mut dyn FnMut(&E) -> Result<()>,
     /// Called after every block of steps; where it breaks, what the block has finished is still reported and the rest is left.
     pub watch: &'a mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+}
+
+/// A content hash of samples and of the weights that a file brought.
+pub(crate) fn with_weights(samples: &str, weights: &[f64]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(samples.as_bytes());
+    for weight in weights {
+        hasher.update(&weight.to_le_bytes());
+    }
+    hasher.finalize().to_hex()[..samples.len()].to_string()
 }
 
 /// Counts as a person says them: `28 cells, 190 runs`.

@@ -132,6 +132,9 @@ fn disagreements<T: Tables>(parts: &[Part]) -> Vec<String> {
         if part.run.plan_hash != first.run.plan_hash {
             differences.push(format!("plan_hash is {} there and {} here", first.run.plan_hash, part.run.plan_hash));
         }
+        if part.run.data_hash != first.run.data_hash {
+            differences.push("the samples, or the weights of a file, are others".into());
+        }
         if !differences.is_empty() {
             wrong.push(format!("{other} is of another plan than {one}: {}", differences.join("; ")));
         }

@@ -200,6 +200,7 @@ impl Session {
                 engine: self.info().clone(),
                 engine_choice: self.chosen.why.clone(),
                 paths: job.paths(),
+                data_hash: identity.data,
                 begun_by_commit,
                 mended,
                 shard: self.shard,

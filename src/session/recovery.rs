@@ -53,14 +53,14 @@ impl<'a> Recovery<'a> {
             Some(EngineError::OutOfMemory(_)) if lanes > least => {
                 self.too_many = lanes;
                 let fewer = self.lanes(lanes, least);
-                self.mended.push(format!("{error}; the wave went from {lanes} lanes to {fewer}"));
+                self.mended.push(format!("{error}; {fewer} runs at once instead of {lanes}"));
                 Ok(())
             }
             Some(EngineError::OutOfMemory(_)) if least > 1 => {
                 Err(error
                     .context(format!("not even one ensemble of {least} runs fits; accepted: a smaller --ensemble")))
             }
-            Some(EngineError::OutOfMemory(_)) => Err(error.context("not even a wave of one lane fits")),
+            Some(EngineError::OutOfMemory(_)) => Err(error.context("not even one run fits")),
             Some(EngineError::Lost(_)) => self.reopen(error),
             _ => Err(error),
         }

@@ -10,6 +10,7 @@ use crate::files::write_whole;
 use crate::minimum::{self, Minimum};
 use crate::plan::{Cell, SweepPlan};
 use crate::problem::weights::{self, to_safetensors};
+use crate::session::job::with_weights;
 use crate::session::{Job, Unit, Work, as_map};
 use crate::threshold::Criterion;
 use anyhow::{Context, Result, anyhow};
@@ -114,7 +115,11 @@ impl Job for SweepJob {
     }
 
     fn data_hash(&self) -> Option<String> {
-        self.sweep.problem.data_hash()
+        let samples = self.sweep.problem.data_hash();
+        match self.sweep.plan.problem.minimum {
+            Some(_) => samples.map(|samples| with_weights(&samples, &self.sweep.minimum.weights)),
+            None => samples,
+        }
     }
 
     fn units(&self) -> Vec<Unit> {

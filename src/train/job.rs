@@ -7,6 +7,7 @@ use crate::files::write_whole;
 use crate::plan::TrainPlan;
 use crate::problem::weights::to_safetensors;
 use crate::session::checkpoint::Checkpoints;
+use crate::session::job::with_weights;
 use crate::session::{Job, Unit, Work, as_map};
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -101,7 +102,11 @@ impl Job for TrainJob {
     }
 
     fn data_hash(&self) -> Option<String> {
-        self.training.problem.data_hash()
+        let samples = self.training.problem.data_hash();
+        match self.training.plan.problem.init {
+            Some(_) => samples.map(|samples| with_weights(&samples, self.training.start(0))),
+            None => samples,
+        }
     }
 
     fn units(&self) -> Vec<Unit> {

@@ -201,9 +201,10 @@ fn expected() -> Results {
 fn out_of_memory_halves_the_wave_until_it_fits() {
     let expected = expected();
     for lazy in [false, true] {
-        for (memory, waves) in
-            [(19, &["20 lanes to 10"][..]), (4, &["20 lanes to 10", "10 lanes to 5", "5 lanes to 2"])]
-        {
+        for (memory, waves) in [
+            (19, &["10 runs at once instead of 20"][..]),
+            (4, &["10 runs at once instead of 20", "5 runs at once instead of 10", "2 runs at once instead of 5"]),
+        ] {
             let (results, mended, ended) = measure(&Frail { memory, lazy, ..Frail::sound() });
             ended.unwrap();
             assert_eq!(results, expected, "memory for {memory} lanes");
@@ -259,7 +260,7 @@ fn ensembles_are_redone_whole() {
         let (results, mended, ended) = measure_of(&Frail { memory: 17, lazy: true, ahead, ..Frail::lost(1) }, &flags);
         ended.unwrap();
         assert_eq!(results, expected);
-        assert!(mended.len() == 2 && mended[0].contains("from 20 lanes to 16"), "{mended:?}");
+        assert!(mended.len() == 2 && mended[0].contains("16 runs at once instead of 20"), "{mended:?}");
     }
     let error = measure_of(&Frail { memory: 15, ..Frail::sound() }, &flags).2.unwrap_err();
     assert!(format!("{error:#}").contains("not even one ensemble of 16 runs fits"), "{error:#}");

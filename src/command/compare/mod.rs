@@ -17,7 +17,7 @@ pub struct Args {
     /// Results folder, as written by `tauscope sweep` or `tauscope train`
     pub dir: PathBuf,
     /// Rule to compare with: a series as pictures name it ("heavy-ball m=0.9 ema"), or a rule that has only one series; for
-    /// a training also `synchronous`, the same training without delay [default: sgd; synchronous for a training of one rule]
+    /// a training also `synchronous`, the same training without delay [default: sgd; synchronous for a training of one rule, or without sgd]
     #[arg(long, value_name = "RULE")]
     pub to: Option<String>,
     /// Folder to write to [default: DIR]

@@ -7,6 +7,7 @@ use crate::config::TrainArgs;
 use crate::plan::TrainPlan;
 use crate::plot;
 use crate::session::{Session, as_map};
+use crate::table::SummaryRow;
 use crate::train::{TrainJob, TrainTotals};
 use anyhow::Result;
 use serde_json::json;
@@ -28,7 +29,10 @@ pub fn run(trainings: &[TrainArgs]) -> Result<()> {
     let session = Session::begin(&plan.engine, &args.job)?;
     let job = TrainJob::prepare(plan, args.checkpoint_every.0, session.engine())?;
     session.say(&format!("problem  {}", job.describe_problem()));
-    let finished = session.run(&job, &|_, dir| plot::training(dir).map(drop))?;
+    let finished = session.run(&job, &|groups: &Vec<SummaryRow>, dir| {
+        // A shard may have no runs.
+        if groups.is_empty() { Ok(()) } else { plot::training(dir).map(drop) }
+    })?;
     let (groups, TrainTotals { runs, diverged, config_steps }) = (finished.summary, finished.totals);
     let options = &job.training.plan.options;
     let tracked = options.sharpness.is_some_and(|plan| plan.every(u64::MAX).is_some());

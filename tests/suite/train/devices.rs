@@ -137,5 +137,5 @@ fn devices_that_fail_change_no_outcome_and_are_told_of() {
         assert_eq!(mended.len(), lines, "{mended:?}");
     }
     let error = format!("{:#}", all(0, 0, 0).2.unwrap_err());
-    assert!(error.contains("not even a wave of one lane fits"), "{error}");
+    assert!(error.contains("not even one run fits"), "{error}");
 }

@@ -254,3 +254,45 @@ fn shards_of_a_training_make_the_unsharded_folder() {
     }
     refuse(&mut train(folder, "out", PERCEPTRONS, &["--shard", "4/3"]), &["--shard", "4 of 3", "from 1 to N"]);
 }
+
+#[test]
+fn a_shard_without_runs_is_a_folder_and_merges() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let flags =
+        ["--samples", "60", "--test", "20", "--model", "mlp:3", "--delays", "0", "--epochs", "2", "--seeds", "1"];
+    let flags = [&flags[..], &["--batch", "20", "--lr-scaling", "none", "--quiet"]].concat();
+    undisturbed(folder, &flags);
+    // One run in three shards: two of them are empty.
+    let parts = ["1", "2", "3"];
+    for part in parts {
+        succeed(&mut train(folder, part, &flags, &["--shard", &format!("{part}/3")]));
+    }
+    succeed(tauscope(folder).arg("merge").args(parts).args(["--out", "merged"]));
+    assert_same(folder, "whole", "merged");
+}
+
+#[test]
+fn other_weights_in_the_file_of_init_are_no_resumption() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let flags =
+        ["--samples", "300", "--test", "50", "--model", "mlp:16", "--delays", "3", "--epochs", "400", "--seeds", "1"];
+    let flags = [&flags[..], &["--batch", "20", "--lr-scaling", "none"]].concat();
+    // Weights of two seeds.
+    for (seed, out) in [("0..=0", "a"), ("1..=1", "b")] {
+        let short = ["--epochs", "1", "--seeds", seed, "--save-weights", "--quiet"];
+        let kept: Vec<&str> =
+            flags.iter().copied().filter(|flag| !["400", "--epochs", "1", "--seeds"].contains(flag)).collect();
+        succeed(&mut train(folder, out, &kept, &short));
+        let weights = fs::read_dir(folder.join(out).join("weights")).unwrap().next().unwrap().unwrap().path();
+        fs::copy(weights, folder.join(format!("{out}.safetensors"))).unwrap();
+    }
+    fs::copy(folder.join("a.safetensors"), folder.join("start.safetensors")).unwrap();
+    let flags = [&flags[..], &["--init", "start.safetensors"]].concat();
+    interrupted(folder, "out", &flags);
+    fs::copy(folder.join("b.safetensors"), folder.join("start.safetensors")).unwrap();
+    refuse(&mut train(folder, "out", &flags, &["--resume"]), &["--resume", "data is"]);
+    fs::copy(folder.join("a.safetensors"), folder.join("start.safetensors")).unwrap();
+    succeed(&mut train(folder, "out", &flags, &["--resume"]));
+}
