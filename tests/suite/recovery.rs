@@ -216,7 +216,7 @@ fn out_of_memory_halves_the_wave_until_it_fits() {
         let (results, _, ended) = measure(&Frail { memory: 0, lazy, ..Frail::sound() });
         let error = ended.unwrap_err();
         assert!(matches!(error.downcast_ref(), Some(EngineError::OutOfMemory(_))), "{error:#}");
-        assert!(format!("{error:#}").contains("not even a wave of one lane"), "{error:#}");
+        assert!(format!("{error:#}").contains("not even one run fits"), "{error:#}");
         assert!(results.iter().all(Option::is_none));
     }
 }

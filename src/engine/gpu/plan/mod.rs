@@ -68,7 +68,7 @@ fn lanes_that_fit(one: &WaveLayout, limits: &Limits) -> Result<usize, EngineErro
     for TableRow { name, shared, per_lane } in table(one).into_iter().chain([staging(one)]) {
         if shared.max(per_lane) > largest {
             let (label, asked, remedy) = (name.label(), shared.max(per_lane), name.remedy());
-            let whose = if shared > per_lane { "the wave" } else { "one lane" };
+            let whose = if shared > per_lane { "all runs together" } else { "one run" };
             return Err(EngineError::TooLarge(format!(
                 "the buffer '{label}' of {whose} takes {asked} bytes; the adapter's largest is {largest} bytes; {remedy} \
                  would help"
