@@ -4,9 +4,9 @@
 use libfuzzer_sys::fuzz_target;
 use std::fmt::Debug;
 use std::str::FromStr;
-use tauscope::delay::ScheduleSpec;
 use tauscope::config::{Batch, Delays, ModelSpec, Momenta, Samples, non_negative, positive};
 use tauscope::data::DataSource;
+use tauscope::delay::ScheduleSpec;
 use tauscope::rule::{Dampening, RuleSpec};
 
 fn says_what_is_accepted<T: FromStr<Err = String>>(text: &str) -> Option<T> {
