@@ -86,8 +86,9 @@ fn what_is_wrong_is_said_with_its_line() {
         ("tolerance = 0.1", "plan.toml, line 1: unknown key 'tolerance'; accepted: activation, adapter, batch, "),
         (
             "lr-scaling = [\n  'none',\n  'preseve',\n]",
-            "plan.toml, line 3: lr-scaling: 'preseve'; accepted: none, inverse-delay, preserve",
+            "plan.toml, line 3: lr-scaling: 'preseve'; accepted: none, inverse-delay, preserve; nearest: 'preserve'",
         ),
+        ("[[gird]]\nrules = 'sgd'", "plan.toml, line 1: unknown key 'gird'; nearest: '[[grid]]'"),
         ("lr = ['linspace:0.1:0.2:3', 0]", "plan.toml, line 1: lr: '0': accepted: numbers above 0, linspace:"),
         (
             "checkpoint-every = 0",

@@ -16,6 +16,9 @@ use std::path::Path;
 /// How alike an unknown key and a known one must be (1: the same) for the known one to be offered.
 const ALIKE: f64 = 0.5;
 
+/// The tables of axes that a plan may hold.
+const TABLES: [&str; 3] = ["grid", "zip", "cell"];
+
 /// What a flag takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -72,9 +75,9 @@ impl Grammar {
 
     /// What to say of a key that no flag has.
     pub fn unknown(&self, key: &str) -> String {
-        let likeness = |known: &&String| strsim::normalized_damerau_levenshtein(key, known);
-        let nearest = self.kinds.keys().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-        match nearest.filter(|known| likeness(known) >= ALIKE) {
+        let known = self.kinds.keys().map(String::as_str).chain(TABLES);
+        match nearest(key, known) {
+            Some(table) if TABLES.contains(&table) => format!("unknown key '{key}'; nearest: '[[{table}]]'"),
             Some(nearest) => format!("unknown key '{key}'; nearest: '{nearest}'"),
             None => {
                 let known: Vec<&str> = self.kinds.keys().map(String::as_str).collect();
@@ -203,5 +206,18 @@ fn fault(error: &clap::Error, entries: &[Entry]) -> Fault {
     if let Some(accepted) = text(ContextKind::ValidValue) {
         problem += &format!("; accepted: {accepted}");
     }
+    // Where what is accepted is a list of words, some have options behind them.
+    let words = problem.split_once("accepted: ").map_or("", |(_, words)| words).split(", ");
+    let words = words.map(|word| word.split(['[', ':']).next().unwrap_or_default());
+    let words = words.filter(|word| word.starts_with(|c: char| c.is_ascii_alphabetic()) && !word.contains(' '));
+    if let Some(word) = nearest(&value, words).filter(|word| *word != value) {
+        problem = format!("{problem}; nearest: '{word}'");
+    }
     Fault::at(entry.map(|entry| entry.line_with(&value)), problem)
+}
+
+/// The word that is most like `text`, if one is like it at all.
+fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |word: &&str| strsim::normalized_damerau_levenshtein(text, word);
+    words.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|word| likeness(word) >= ALIKE)
 }
