@@ -35,8 +35,9 @@ macro_rules! refuse {
 }
 pub(crate) use refuse;
 
-/// The first 12 digits of the hash of the content's JSON.
-fn short_hash(content: &impl Serialize) -> String {
+/// A letter and the first 12 digits of the hash of the content's JSON. Digits alone can look like a number to whoever reads
+/// a table, and `7092658e9254` becomes infinite in pandas.
+fn short_hash(letter: char, content: &impl Serialize) -> String {
     let json = serde_json::to_vec(content).expect("plans hold nothing that JSON cannot");
-    blake3::hash(&json).to_hex()[..12].to_string()
+    format!("{letter}{}", &blake3::hash(&json).to_hex()[..12])
 }

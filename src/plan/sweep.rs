@@ -225,13 +225,13 @@ impl SweepPlan {
 
     /// Short content hash of the plan.
     pub fn hash(&self) -> String {
-        short_hash(self)
+        short_hash('p', self)
     }
 
     /// Short content hash of a cell: everything of its runs but the learning rate.
     pub fn cell_id(&self, cell: &Cell) -> String {
         let Self { problem, sampling, seed_order, .. } = self;
-        short_hash(&(problem, cell, sampling, seed_order, self.members(cell), self.limits(cell.criterion)))
+        short_hash('c', &(problem, cell, sampling, seed_order, self.members(cell), self.limits(cell.criterion)))
     }
 }
 

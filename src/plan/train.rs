@@ -154,17 +154,17 @@ impl TrainPlan {
 
     /// Short content hash of the plan.
     pub fn hash(&self) -> String {
-        short_hash(self)
+        short_hash('p', self)
     }
 
     /// Short content hash of everything of a group's rows but the seed.
     pub fn group_id(&self, group: &Group) -> String {
-        short_hash(&(&self.problem, &self.options, group))
+        short_hash('g', &(&self.problem, &self.options, group))
     }
 
     /// Short content hash of everything of a run.
     pub fn run_id(&self, group: &Group, seed: u64) -> String {
-        short_hash(&(&self.problem, &self.options, group, seed))
+        short_hash('r', &(&self.problem, &self.options, group, seed))
     }
 }
 

@@ -333,7 +333,7 @@ fn a_dry_run_says_what_a_plan_takes_and_writes_nothing() {
     assert_eq!(number("fills"), (150.0 / number("at_once")).ceil());
     assert!(number("config_steps_per_second") > 0.0);
     assert_eq!(report["table"].as_array().unwrap().len(), 25);
-    assert_eq!(report["table"][3]["cell_id"].as_str().unwrap().len(), 12);
+    assert_eq!(report["table"][3]["cell_id"].as_str().unwrap().len(), 13);
     // Gradients of another size take a wave of their own; ensembles count as their runs.
     let report = dry_run(folder.path(), &["plan.toml", "--engine", "cpu", "--batch", "10,full", "--ensemble", "16"]);
     let rows: Vec<_> = report["batches"].as_array().unwrap().iter().map(|batch| batch["rows"].as_u64()).collect();

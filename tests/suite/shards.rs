@@ -56,7 +56,7 @@ fn seven_shards_merge_to_the_bytes_of_the_unsharded_sweep_and_six_are_refused() 
     let before = names(folder);
     let cells_of_3 = fs::read_to_string(folder.join("s3/thresholds.csv")).unwrap().lines().count() - 1;
     let id_of_3 =
-        fs::read_to_string(folder.join("s3/thresholds.csv")).unwrap().lines().nth(1).unwrap()[..12].to_owned();
+        fs::read_to_string(folder.join("s3/thresholds.csv")).unwrap().lines().nth(1).unwrap()[..13].to_owned();
     let missing = format!("shard 3/7 is missing, with {cells_of_3} cells");
     refuse(&mut merge(folder, &["s1", "s2", "s4", "s5", "s6", "s7"], "m"), &[&missing, &id_of_3]);
     let twice = ["s1", "s2", "s3", "s4", "s5", "s6", "s7", "s5"];
@@ -79,7 +79,7 @@ fn seven_shards_merge_to_the_bytes_of_the_unsharded_sweep_and_six_are_refused() 
     refuse(&mut merge(folder, &shards, "m"), &["s3/thresholds.csv: 1 cells are there more than once"]);
     let foreign = fs::read_to_string(folder.join("s4/thresholds.csv")).unwrap().lines().nth(1).unwrap().to_owned();
     edit(&table, |_| sound.clone() + &foreign + "\n");
-    refuse(&mut merge(folder, &shards, "m"), &["s3/thresholds.csv: cell", "none of shard 3/7", &foreign[..12]]);
+    refuse(&mut merge(folder, &shards, "m"), &["s3/thresholds.csv: cell", "none of shard 3/7", &foreign[..13]]);
     fs::write(&table, &sound).unwrap();
     edit(&folder.join("s3/runs.csv"), |text| without_line(&text, 2));
     refuse(&mut merge(folder, &shards, "m"), &["s3/runs.csv: 5 runs of cell", "thresholds.csv counts 6"]);
