@@ -151,7 +151,7 @@ fn follow(
     far: f64,
 ) -> Vec<Followed> {
     let (minimum, direction) = (&sweep.minimum.weights, &sweep.minimum.largest.vector);
-    let start = minimum.iter().zip(direction).map(|(x, v)| x + sweep.start_distance * v).collect();
+    let start = minimum.iter().zip(direction).map(|(x, v)| x + sweep.distances.start * v).collect();
     let spec = WaveSpec {
         problem: Arc::clone(&sweep.problem),
         batch: None,

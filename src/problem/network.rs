@@ -39,6 +39,25 @@ impl Network {
         self.model.graph.check_rows(rows)
     }
 
+    /// Gradient of the objective over all data, in f64.
+    pub fn gradient(&self, parameters: &[f64]) -> Vec<f64> {
+        let mut gradient = vec![0.0; parameters.len()];
+        FullBatch::new(self).loss_and_gradient(parameters, &mut gradient);
+        gradient
+    }
+
+    /// What rounding makes of the gradient in f32: its difference from that in f64, at the weights of f32 nearest to
+    /// `parameters`.
+    pub fn rounding(&self, parameters: &[f64]) -> Vec<f64> {
+        let single: Vec<f32> = parameters.iter().map(|x| *x as f32).collect();
+        let double: Vec<f64> = single.iter().map(|x| f64::from(*x)).collect();
+        let mut rounded = vec![0.0f32; single.len()];
+        Pieces::<f32>::new(self).loss_and_gradient(&self.data.labels, &single, &mut rounded);
+        let decay = self.weight_decay as f32;
+        let rounded = rounded.iter().zip(&single).map(|(g, x)| f64::from(g + decay * x));
+        rounded.zip(self.gradient(&double)).map(|(rounded, exact)| rounded - exact).collect()
+    }
+
     /// v^T H_i v for every sample i, H_i the Hessian of the objective on that sample alone; f64.
     pub fn curvatures(&self, parameters: &[f64], vector: &[f64]) -> Vec<f64> {
         let of = |sample: usize| {

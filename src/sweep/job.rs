@@ -78,6 +78,7 @@ impl SweepJob {
             None => minimum::find(&problem, plan.problem.seed_init, tolerance)?,
         };
         let sweep = PreparedSweep::new(plan, problem, minimum);
+        sweep.distances.check()?;
         let with_guess = |cell: Cell| {
             let guess = sweep.guess(&cell).with_context(|| {
                 let Cell { rule, schedule, .. } = &cell;
@@ -136,12 +137,12 @@ impl Job for SweepJob {
     }
 
     fn facts(&self) -> serde_json::Result<Map<String, Value>> {
-        let PreparedSweep { plan, problem, minimum, start_distance, escape_radius, .. } = &self.sweep;
+        let PreparedSweep { plan, problem, minimum, distances, .. } = &self.sweep;
         let facts = SweepFacts {
             parameters: problem.dimension(),
             minimum: minimum.into(),
-            start_distance: *start_distance,
-            escape_radius: plan.limits.contains_key(&Criterion::Escape).then_some(*escape_radius),
+            start_distance: distances.start,
+            escape_radius: plan.limits.contains_key(&Criterion::Escape).then_some(distances.escape),
         };
         serde_json::to_value(facts).map(as_map)
     }

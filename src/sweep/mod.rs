@@ -6,12 +6,13 @@ mod job;
 mod queue;
 pub mod rows;
 mod search_wave;
+mod start;
 mod tables;
 
 pub use job::SweepJob;
+pub use start::{Distances, HiddenStart};
 pub use tables::{CellEntry, SweepTables, SweepTotals};
 
-use crate::config::Precision;
 use crate::delay::Delays;
 use crate::engine::pump::BLOCK;
 use crate::engine::{Engine, EngineError, Needs, WaveSpec};
@@ -25,9 +26,7 @@ use crate::session::recovery::Recovery;
 use crate::theory::{self, DelayLaw, Equation, TheoryError};
 use crate::threshold::{Criterion, SearchOutcome, Trial};
 use queue::Queue;
-use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use start::displaced;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -40,19 +39,6 @@ const RESTLESS_GUESS: f64 = 1e-3;
 
 /// Updates whose delays are counted for a cell's histogram, at least, where they vary.
 const COUNTED: u64 = 16_384;
-
-/// Distance of the start from the minimum, relative to the minimum's norm (absolute where that is 0): small enough for
-/// the dynamics to be linear, large enough to stand far above the rounding of the weights. In f32 a tenth of this already
-/// lets updates drown in rounding at long delays (thresholds off by 1 % at delay 32 on the default problem).
-fn displacement(precision: Precision) -> f64 {
-    match precision {
-        Precision::F32 => 1e-4,
-        Precision::F64 => 1e-6,
-    }
-}
-
-/// Distance, relative to the minimum's norm, at which a run driven by minibatch noise has escaped.
-const ESCAPE_RADIUS: f64 = 0.05;
 
 /// What one cell came to.
 #[derive(Clone, Debug)]
@@ -70,10 +56,7 @@ pub struct PreparedSweep {
     start: Arc<Vec<f64>>,
     /// A start along the top eigenvector alone, for ensembles.
     aligned: Arc<Vec<f64>>,
-    /// Distance of every run's start from the minimum.
-    pub start_distance: f64,
-    /// Distance from the minimum at which a run under the escape criterion has escaped.
-    pub escape_radius: f64,
+    pub distances: Distances,
     /// Variance over samples of v^T H_i v / lambda_max, with v the top eigenvector; where some cell has minibatches.
     spread: Option<f64>,
 }
@@ -81,20 +64,18 @@ pub struct PreparedSweep {
 impl PreparedSweep {
     /// Lays out a sweep around a certified minimum.
     pub fn new(plan: SweepPlan, problem: Arc<Problem>, minimum: Minimum) -> Self {
-        let norm = minimum.weights.iter().map(|x| x * x).sum::<f64>().sqrt();
-        let scale = if norm > 0.0 { norm } else { 1.0 };
-        let start_distance = displacement(plan.engine.precision) * scale;
-        let start = displaced(&minimum, start_distance, plan.problem.seed_init);
+        let seed = plan.problem.seed_init;
+        let distances = Distances::choose(&problem, &minimum, plan.engine.precision, seed);
+        let start = displaced(&minimum, distances.start, seed);
         let along = minimum.weights.iter().zip(&minimum.largest.vector);
-        let aligned = along.map(|(x, v)| x + start_distance * v).collect();
+        let aligned = along.map(|(x, v)| x + distances.start * v).collect();
         let noisy = plan.grids.iter().any(|grid| grid.batches.iter().any(|batch| batch.size().is_some()));
         let spread = match &*problem {
             Problem::Network(network) if noisy => Some(spread(network, &minimum)),
             _ => None,
         };
-        let escape_radius = ESCAPE_RADIUS * scale;
         let (start, aligned) = (Arc::new(start), Arc::new(aligned));
-        Self { plan, problem, minimum, start, aligned, start_distance, escape_radius, spread }
+        Self { plan, problem, minimum, start, aligned, distances, spread }
     }
 
     /// Variance of the curvature along the top eigenvector over the gradients of this cell, relative to its square: r of
@@ -312,16 +293,4 @@ fn lanes(engine: &dyn Engine, spec: &WaveSpec) -> Result<usize, EngineError> {
         )));
     }
     Ok(lanes)
-}
-
-/// A point at `distance` from the minimum, half of the way (in squared distance) along the top eigenvector, the rest in a
-/// seeded random direction, so that growth in any other direction shows in the distance.
-fn displaced(minimum: &Minimum, distance: f64, seed: u64) -> Vec<f64> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(1); // stream 0 drew the initial weights
-    let random: Vec<f64> = minimum.weights.iter().map(|_| rng.random_range(-1.0..1.0)).collect();
-    let norm = random.iter().map(|x| x * x).sum::<f64>().sqrt();
-    let mix = distance * std::f64::consts::FRAC_1_SQRT_2;
-    let top = &minimum.largest.vector;
-    minimum.weights.iter().zip(top).zip(&random).map(|((x, v), r)| x + mix * (v + r / norm)).collect()
 }

@@ -147,7 +147,7 @@ impl PreparedSweep {
                 members,
                 window: (WINDOW.0 * unit).max(WINDOW.1),
                 horizon,
-                scale: self.start_distance,
+                scale: self.distances.start,
                 seed: self.plan.seed_order,
             };
             return Monitor::Ensemble(Ensemble::new(spec, lr));
@@ -157,8 +157,8 @@ impl PreparedSweep {
             criterion: cell.criterion,
             unit,
             horizon,
-            start: self.start_distance,
-            radius: self.escape_radius,
+            start: self.distances.start,
+            radius: self.distances.escape,
             agreement,
         };
         Monitor::Run(RunMonitor::new(spec, lr))

@@ -18,6 +18,10 @@ const ELSEWHERE: f64 = 10.0;
 /// A run has returned when its projection stays below this fraction of the initial distance.
 const RETURNED: f64 = 1e-2;
 
+/// A growth rate says that a run escapes only while its projection is at least this fraction of the initial distance. One that
+/// has shrunk further and then grows by nothing has met the rounding of its weights.
+const GROWING: f64 = 0.1;
+
 /// Settings of a [`RunMonitor`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RunMonitorSpec {
@@ -126,7 +130,11 @@ impl RunMonitor {
             let before = std::mem::replace(&mut self.before, now);
             if let Some(growth) = self.agreed(before, now) {
                 if growth.projection > 0.0 {
-                    return Some(self.trial(Verdict::Escaped, Some(growth.projection), seen));
+                    let highest = self.amplitude[0].max(self.amplitude[1]);
+                    if highest >= GROWING * self.spec.start {
+                        return Some(self.trial(Verdict::Escaped, Some(growth.projection), seen));
+                    }
+                    return (steps >= self.spec.horizon).then(|| self.trial(Verdict::Undecided, None, seen));
                 }
                 if self.is_elsewhere(seen) {
                     return Some(self.trial(Verdict::Escaped, None, seen));
@@ -214,6 +222,14 @@ mod tests {
         // The top eigenvector is quiet, but something else grows.
         let elsewhere = observe(SPEC, |t| (swing(-1e-4)(t), (2e-3 * t).exp()));
         assert_eq!(elsewhere.verdict, Verdict::Escaped);
+    }
+
+    #[test]
+    fn a_run_that_has_shrunk_to_a_floor_and_stays_there_has_not_escaped() {
+        // Rounding keeps weights going round and round; that the record then grows by a billionth says nothing.
+        let floor = |t: f64| (swing(-0.2)(t) + 0.012 * (1e-9 * t).exp() * (1.3 * t).cos(), 0.1);
+        let trial = observe(SPEC, floor);
+        assert_eq!((trial.verdict, trial.growth), (Verdict::Undecided, None));
     }
 
     #[test]
