@@ -171,6 +171,7 @@ fn follow(
         seed: sweep.plan.seed_order,
         start: Arc::new(start),
         centred: false,
+        undamped_start: false,
         statistics: None,
     };
     for (lane, lr) in rates.iter().enumerate() {

@@ -126,6 +126,7 @@ impl Workload {
             seed: self.seed,
             start: Arc::clone(&start),
             centred: false,
+            undamped_start: false,
             statistics: None,
         })
     }

@@ -2,11 +2,9 @@
 
 use std::str::FromStr;
 
+use super::spaced::{MOST, spaced};
 use crate::rule::Dampening;
 use crate::theory::{DAMPENINGS, LONGEST_DELAY, MOMENTA};
-
-/// Most values one item of a list may stand for.
-const MOST: usize = 1_000_000;
 
 /// Delays: a number, `0..10`, `0..=10`, or `logspace:FIRST:LAST:COUNT` rounded to distinct whole numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,33 +138,6 @@ pub fn non_negative(text: &str) -> Result<f64, String> {
 pub fn positive(text: &str) -> Result<f64, String> {
     let number = text.trim().parse().ok();
     number.filter(|r: &f64| *r > 0.0 && r.is_finite()).ok_or_else(|| "accepted: numbers above 0".to_owned())
-}
-
-/// `KIND:FIRST:LAST:COUNT` as its values; `None` where the text is of another kind, `Some(None)` where it is malformed.
-#[expect(clippy::option_option, reason = "another grammar, or this one with a mistake in it")]
-fn spaced(text: &str, kind: &str) -> Option<Option<Vec<f64>>> {
-    let rest = text.trim().strip_prefix(kind)?.strip_prefix(':')?;
-    let parts: Vec<&str> = rest.split(':').collect();
-    let [first, last, count] = parts[..] else { return Some(None) };
-    let (Ok(first), Ok(last), Ok(count)) = (first.parse::<f64>(), last.parse::<f64>(), count.parse::<usize>()) else {
-        return Some(None);
-    };
-    let logarithmic = kind == "logspace";
-    let ordered = first <= last && last.is_finite() && (!logarithmic || first > 0.0);
-    if !ordered || !(2..=MOST).contains(&count) {
-        return Some(None);
-    }
-    let value = |i: usize| {
-        let share = i as f64 / (count - 1) as f64;
-        if i == count - 1 {
-            last
-        } else if logarithmic {
-            first * (last / first).powf(share)
-        } else {
-            first + (last - first) * share
-        }
-    };
-    Some(Some((0..count).map(value).collect()))
 }
 
 #[cfg(test)]

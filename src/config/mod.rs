@@ -14,6 +14,7 @@ mod regime;
 mod scaling;
 mod shard;
 mod shared;
+mod spaced;
 mod spec;
 mod sweep;
 mod train;

@@ -69,7 +69,9 @@ pub struct GridArgs {
     /// rule's own]
     #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, help_heading = "Grid")]
     pub momentum: Vec<Momenta>,
-    /// Dampenings of the rules with momentum: numbers, or 'ema' (equal to the momentum) [default: each rule's own]
+    /// Dampenings of the rules with momentum: numbers, or 'ema' (equal to the momentum) [default: each rule's own]. In a
+    /// training the first gradient of a velocity enters it undamped, as in PyTorch; in a sweep, where the threshold does not
+    /// depend on it, it is dampened like all others
     #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, help_heading = "Grid")]
     pub dampening: Vec<Dampening>,
     /// Delays, in updates: numbers, 0..10, 0..=10, logspace:FIRST:LAST:COUNT

@@ -68,7 +68,9 @@ pub struct TrainArgs {
     /// How often the data are gone through; an epoch of full batches is one step
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=1 << 32), help_heading = "Training")]
     pub epochs: u64,
-    /// How the learning rate goes: constant, steps:FACTOR@EPOCH/EPOCH/..., cosine (to 0 at the end)
+    /// How the learning rate goes: constant, steps:FACTOR@EPOCH/EPOCH/..., cosine (to 0 at the end). Its epochs count from
+    /// the start, also during a warm-up; with :after-warm-up behind it they count from the end of the warm-up, as with
+    /// PyTorch's SequentialLR
     #[arg(long, default_value = "constant", help_heading = "Training")]
     pub regime: RegimeSpec,
     /// Epochs in which the learning rate rises to what it is

@@ -155,6 +155,9 @@ pub struct Run {
     pub statistics: Option<Arc<Vec<f64>>>,
     /// Whether the gradient of each minibatch at the minimum is subtracted from its gradient.
     pub centred: bool,
+    /// Whether the first gradient of every velocity enters it undamped ([`crate::rule::Arrival::undamped`]), as a training does
+    /// that follows PyTorch. Stability does not depend on it.
+    pub undamped_start: bool,
 }
 
 impl Run {
@@ -164,14 +167,9 @@ impl Run {
     }
 
     fn steps(&self, spec: &WaveSpec) -> StepSource {
-        StepSource::new(
-            self.rule,
-            self.lr.clone(),
-            &self.schedule,
-            self.seed,
-            spec.problem.weight_decay(),
-            self.centred,
-        )
+        let (lr, decay) = (self.lr.clone(), spec.problem.weight_decay());
+        let source = StepSource::new(self.rule, lr, &self.schedule, self.seed, decay, self.centred);
+        if self.undamped_start { source.with_undamped_start() } else { source }
     }
 }
 

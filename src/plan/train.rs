@@ -11,6 +11,7 @@ use crate::config::{
 use crate::data::DataSource;
 use crate::delay::Schedule;
 use crate::math::{Activation, Loss};
+use crate::rule::regime::RegimeClock;
 use crate::rule::{Locality, Rule};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -194,11 +195,20 @@ impl TrainProblem {
 impl TrainOptions {
     fn resolve(args: &TrainArgs) -> Result<Self, PlanError> {
         let TrainArgs { epochs, regime, warm_up, evaluate_every, .. } = args;
+        let after_warm_up = regime.clock() == Some(RegimeClock::WarmUp);
+        if after_warm_up && (*warm_up == 0 || warm_up >= epochs) {
+            refuse!(
+                "--regime {regime}: beside --warm-up {warm_up} of {epochs} epochs; accepted: with a warm-up of at least 1 \
+                 epoch that ends before the run"
+            );
+        }
+        let epochs_of_regime = if after_warm_up { epochs - warm_up } else { *epochs };
         if let RegimeSpec::Steps { after, .. } = regime
-            && let Some(epoch) = after.iter().find(|epoch| *epoch >= epochs)
+            && let Some(epoch) = after.iter().find(|epoch| **epoch >= epochs_of_regime)
         {
             refuse!(
-                "--regime {regime}: nothing comes after epoch {epoch} of {epochs}; accepted: epochs below {epochs}"
+                "--regime {regime}: nothing comes after epoch {epoch} of {epochs_of_regime}; accepted: epochs below \
+                 {epochs_of_regime}"
             );
         }
         if warm_up > epochs {

@@ -38,6 +38,6 @@ pub(super) fn coefficients(rule: &Rule, arrival: &Arrival) -> UpdateCoefficients
         gradient_to_velocity: 1.0 - rule.momentum,
         velocity_to_weights: bias_correction(rule.momentum),
         form: Form::Adam { second_moment_decay, bias_correction: bias_correction(second_moment_decay) },
-        ..rule.heavy_ball()
+        ..rule.heavy_ball(arrival)
     }
 }

@@ -19,10 +19,10 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(MomentumDefaults { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,
-    update: |rule, _, _| {
+    update: |rule, arrival, _| {
         Action::update(UpdateCoefficients {
             form: Form::Compensated { compensation: rule.number() },
-            ..rule.heavy_ball()
+            ..rule.heavy_ball(arrival)
         })
     },
     locality: Locality::Scales,

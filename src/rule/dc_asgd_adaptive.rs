@@ -20,9 +20,9 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(MomentumDefaults { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,
-    update: |rule, _, _| {
+    update: |rule, arrival, _| {
         let form = Form::CompensatedAdaptively { compensation: rule.number(), second_moment_decay: MEMORY };
-        Action::update(UpdateCoefficients { form, ..rule.heavy_ball() })
+        Action::update(UpdateCoefficients { form, ..rule.heavy_ball(arrival) })
     },
     locality: Locality::Scales,
     equation: |rule, law| Some(heavy_ball_equation(rule, law)),

@@ -13,7 +13,7 @@ pub const DEFINITION: Definition = Definition {
     workers: false,
     slot_velocity: false,
     update: |rule, arrival, _| {
-        let (coefficients, concurrency) = (rule.heavy_ball(), arrival.mean_delay + 1.0);
+        let (coefficients, concurrency) = (rule.heavy_ball(arrival), arrival.mean_delay + 1.0);
         Action::update(UpdateCoefficients {
             gradient_to_velocity: coefficients.gradient_to_velocity * concurrency / concurrency.max(arrival.age as f64),
             ..coefficients

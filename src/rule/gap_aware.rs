@@ -23,7 +23,7 @@ pub const DEFINITION: Definition = Definition {
         let bias_correction = -1.0 / ((arrival.updates + 1) as f64 * MEMORY.ln()).exp_m1();
         Action::update(UpdateCoefficients {
             form: Form::GapAware { second_moment_decay: MEMORY, bias_correction },
-            ..rule.heavy_ball()
+            ..rule.heavy_ball(arrival)
         })
     },
     locality: Locality::Scales,

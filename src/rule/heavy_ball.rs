@@ -9,7 +9,7 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(MomentumDefaults { momentum: 0.9, dampenings: &[Dampening::Value(0.0), Dampening::Ema] }),
     workers: false,
     slot_velocity: false,
-    update: |rule, _, _| Action::update(rule.heavy_ball()),
+    update: |rule, arrival, _| Action::update(rule.heavy_ball(arrival)),
     locality: Locality::Scales,
     equation: |rule, law| Some(heavy_ball_equation(rule, law)),
     synchronous_gain: Some(synchronous_heavy_ball),

@@ -148,6 +148,9 @@ pub struct Arrival {
     pub workers: u32,
     /// Mean delay of the process, updates.
     pub mean_delay: f64,
+    /// Whether it is the first of its velocity and enters it undamped, as in PyTorch, where the first momentum buffer is the
+    /// gradient itself. A worker's velocity has a first gradient of its own.
+    pub undamped: bool,
 }
 
 /// What the server does with a gradient that arrived.
@@ -206,10 +209,10 @@ impl Rule {
     }
 
     /// v = m v + (1-d) g; x -= lr v: what most rules start from.
-    fn heavy_ball(&self) -> UpdateCoefficients {
+    fn heavy_ball(&self, arrival: &Arrival) -> UpdateCoefficients {
         UpdateCoefficients {
             momentum: self.momentum,
-            gradient_to_velocity: 1.0 - self.dampening,
+            gradient_to_velocity: if arrival.undamped { 1.0 } else { 1.0 - self.dampening },
             velocity_to_weights: 1.0,
             ..UpdateCoefficients::default()
         }
@@ -227,7 +230,7 @@ impl Rule {
 
     /// The coefficients of one update: forms do not change from step to step, only their numbers do.
     fn probe(&self) -> UpdateCoefficients {
-        let arrival = Arrival { age: 0, updates: 0, workers: 1, mean_delay: 0.0 };
+        let arrival = Arrival { age: 0, updates: 0, workers: 1, mean_delay: 0.0, undamped: false };
         (self.definition().update)(self, &arrival, &mut 0).coefficients
     }
 

@@ -11,11 +11,11 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(MomentumDefaults { momentum: 0.9, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,
-    update: |rule, _, _| {
+    update: |rule, arrival, _| {
         Action::update(UpdateCoefficients {
             gradient_to_weights: 1.0,
             velocity_to_weights: rule.momentum,
-            ..rule.heavy_ball()
+            ..rule.heavy_ball(arrival)
         })
     },
     locality: Locality::Scales,

@@ -9,8 +9,19 @@ use std::sync::Arc;
 pub struct LearningRate {
     pub base: f64,
     pub regime: Regime,
-    /// Steps of a linear rise from base / warm_up to the base; the regime goes on meanwhile.
+    /// Steps of a linear rise from base / warm_up to the base.
     pub warm_up: u64,
+    pub clock: RegimeClock,
+}
+
+/// Where a regime counts its steps from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RegimeClock {
+    /// The first step of the run: the regime goes on during the warm-up, and both factors are multiplied.
+    #[default]
+    Start,
+    /// The end of the warm-up, as PyTorch's `SequentialLR` does.
+    WarmUp,
 }
 
 /// What a learning rate is multiplied by, in units of steps.
@@ -31,18 +42,22 @@ pub enum Regime {
 impl From<f64> for LearningRate {
     /// The same for all steps.
     fn from(base: f64) -> Self {
-        Self { base, regime: Regime::Constant, warm_up: 0 }
+        Self { base, regime: Regime::Constant, warm_up: 0, clock: RegimeClock::Start }
     }
 }
 
 impl LearningRate {
     /// That of step `step`, from 0.
     pub fn at(&self, step: u64) -> f64 {
+        let counted = match self.clock {
+            RegimeClock::Start => step,
+            RegimeClock::WarmUp => step.saturating_sub(self.warm_up),
+        };
         let factor = match &self.regime {
             Regime::Constant => 1.0,
-            Regime::Steps { factor, at } => factor.powi(at.iter().filter(|at| **at <= step).count() as i32),
-            Regime::Cosine { steps } if step < *steps => {
-                (1.0 + (std::f64::consts::PI * step as f64 / *steps as f64).cos()) / 2.0
+            Regime::Steps { factor, at } => factor.powi(at.iter().filter(|at| **at <= counted).count() as i32),
+            Regime::Cosine { steps } if counted < *steps => {
+                (1.0 + (std::f64::consts::PI * counted as f64 / *steps as f64).cos()) / 2.0
             }
             Regime::Cosine { .. } => 0.0,
         };
@@ -57,7 +72,7 @@ mod tests {
 
     #[test]
     fn regimes_by_hand() {
-        let rate = |regime, warm_up| LearningRate { base: 0.8, regime, warm_up };
+        let rate = |regime, warm_up| LearningRate { regime, warm_up, ..LearningRate::from(0.8) };
         assert_eq!(LearningRate::from(0.8), rate(Regime::Constant, 0));
         let seen = |rate: LearningRate, steps: [u64; 5]| steps.map(|step| (rate.at(step) * 1e6).round() / 1e6);
         assert_eq!(seen(0.8.into(), [0, 1, 2, 3, 1 << 40]), [0.8; 5]);

@@ -18,7 +18,7 @@ pub const DEFINITION: Definition = Definition {
     workers: false,
     slot_velocity: false,
     update: |rule, arrival, _| {
-        if (arrival.age as f64) < rule.number() { Action::update(rule.heavy_ball()) } else { Action::drop() }
+        if (arrival.age as f64) < rule.number() { Action::update(rule.heavy_ball(arrival)) } else { Action::drop() }
     },
     locality: Locality::Scales,
     // Known where nothing is ever dropped.

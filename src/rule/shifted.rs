@@ -11,7 +11,7 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(MomentumDefaults { momentum: 0.9, dampenings: &[Dampening::Ema] }),
     workers: true,
     slot_velocity: true,
-    update: |rule, _, _| Action::update(rule.heavy_ball()),
+    update: |rule, arrival, _| Action::update(rule.heavy_ball(arrival)),
     locality: Locality::Scales,
     // D = (z-1)(z^(tau+1) - m), N = (1-d) z
     equation: |rule, law| {

@@ -13,7 +13,7 @@ pub const DEFINITION: Definition = Definition {
     workers: false,
     slot_velocity: false,
     update: |rule, arrival, _| {
-        let coefficients = rule.heavy_ball();
+        let coefficients = rule.heavy_ball(arrival);
         Action::update(UpdateCoefficients {
             gradient_to_velocity: coefficients.gradient_to_velocity / arrival.age.max(1) as f64,
             ..coefficients

@@ -32,6 +32,8 @@ pub struct StepSource {
     step: u64,
     weight_decay: f64,
     centred: bool,
+    /// By velocity: whether its next gradient is its first, and enters undamped. Empty where all gradients are dampened.
+    untouched: Vec<bool>,
     stream: SlotStream,
     workers: u32,
     mean_delay: f64,
@@ -51,6 +53,7 @@ impl StepSource {
             step: 0,
             weight_decay,
             centred,
+            untouched: Vec::new(),
             stream: schedule.start(seed),
             workers: schedule.workers().unwrap_or(slots),
             mean_delay: schedule.mean_delay(),
@@ -60,18 +63,37 @@ impl StepSource {
         }
     }
 
+    /// The same steps, but that the first gradient of every velocity enters it undamped ([`Arrival::undamped`]).
+    #[must_use]
+    pub fn with_undamped_start(self) -> Self {
+        let velocities = if self.rule.definition().slot_velocity { self.versions.len() } else { 1 };
+        Self { untouched: vec![true; velocities], ..self }
+    }
+
     /// The next step.
     pub fn advance(&mut self) -> RunStep {
         let Slots { read, write } = self.stream.next();
         let (read, write) = (read as usize, write as usize);
         let age = self.updates - self.versions[read];
-        let arrival = Arrival { age, updates: self.updates, workers: self.workers, mean_delay: self.mean_delay };
         let definition = self.rule.definition();
+        let velocity = if definition.slot_velocity { write } else { 0 };
+        let arrival = Arrival {
+            age,
+            updates: self.updates,
+            workers: self.workers,
+            mean_delay: self.mean_delay,
+            undamped: self.untouched.get(velocity).copied().unwrap_or(false),
+        };
         let action = (definition.update)(&self.rule, &arrival, &mut self.tally);
         self.updates += u64::from(action.moves_weights);
         self.versions[write] = self.updates;
 
         let mut coefficients = action.coefficients;
+        if coefficients.gradient_to_velocity != 0.0
+            && let Some(untouched) = self.untouched.get_mut(velocity)
+        {
+            *untouched = false;
+        }
         coefficients.lr *= self.lr.at(self.step);
         self.step += 1;
         coefficients.centred = self.centred;
@@ -79,7 +101,6 @@ impl StepSource {
         let decoupled = coefficients.decoupled_decay > 0.0;
         coefficients.decoupled_decay *= coefficients.lr * self.weight_decay;
         coefficients.decay = if decoupled || coefficients.wants_finish() { 0.0 } else { self.weight_decay };
-        let velocity = if definition.slot_velocity { write } else { 0 };
         RunStep { slots: StepSlots { read, write, velocity }, coefficients, age }
     }
 

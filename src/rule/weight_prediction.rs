@@ -14,7 +14,7 @@ pub const DEFINITION: Definition = Definition {
     workers: false,
     slot_velocity: false,
     update: |rule, arrival, _| {
-        Action::update(UpdateCoefficients { lookahead: arrival.mean_delay, ..rule.heavy_ball() })
+        Action::update(UpdateCoefficients { lookahead: arrival.mean_delay, ..rule.heavy_ball(arrival) })
     },
     locality: Locality::Scales,
     // D = (z-1)(z-m) z^tau, N = (1-d) ((1+tau) z - tau); a weight decay acts on the weights that are there, not on those

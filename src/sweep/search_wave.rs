@@ -127,6 +127,7 @@ impl PreparedSweep {
             seed: if ensemble { mix(self.plan.seed_order, member as u64) } else { self.plan.seed_order },
             start: Arc::clone(if ensemble { &self.aligned } else { &self.start }),
             centred: is_centred(cell),
+            undamped_start: false,
             statistics: None,
         }
     }

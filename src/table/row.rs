@@ -93,7 +93,8 @@ macro_rules! row {
             pub lr_scaled: f64,
             /// `lr_scaled` (1 - dampening) / (1 - momentum).
             pub effective_lr: f64,
-            /// As given to `--regime`, and the warm-up.
+            /// As given to `--regime`, and the warm-up: `cosine from the start with 4 epochs of warm-up` where the regime goes on
+            /// during the warm-up, `cosine:after-warm-up with 4 epochs of warm-up` where it begins after it.
             pub lr_regime: String,
             /// `full` or the number of samples per gradient of a worker.
             pub batch: String,

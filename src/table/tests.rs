@@ -155,6 +155,28 @@ proptest! {
         prop_assert_eq!(back[0].lr.to_bits(), lr.to_bits());
     }
 
+    /// pandas, polars and R read such text as the same f64, and none of them takes a column of it for whole numbers: a point or
+    /// an exponent in each, no more than 17 significant digits, digits on both sides of a point, and an exponent without a plus.
+    #[test]
+    fn numbers_are_written_as_every_reader_of_tables_knows_them(
+        lr in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL | proptest::num::f64::ZERO,
+    ) {
+        let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+        writer.serialize(run_row(lr, None, None)).unwrap();
+        let line = String::from_utf8(writer.into_inner().unwrap()).unwrap();
+        let cells: Vec<&str> = line.trim_end().split(',').collect();
+        prop_assert_eq!([cells[4], cells[8]], [""; 2], "unknown numbers are empty cells");
+        let text = cells[2];
+        prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), lr.to_bits());
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+        let (whole, fraction) = mantissa.trim_start_matches('-').split_once('.').unwrap_or((mantissa.trim_start_matches('-'), "0"));
+        let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        prop_assert!(text.contains(['.', 'e']) && is_digits(whole) && is_digits(fraction), "{}", text);
+        prop_assert!(is_digits(exponent.trim_start_matches('-')), "{}", text);
+        let significant = format!("{whole}{fraction}").trim_matches('0').len();
+        prop_assert!(significant <= 17, "{}", text);
+    }
+
     /// Lines of a table, whole or damaged, are read or refused with the table's name and the line.
     #[test]
     fn a_damaged_table_is_refused_with_its_line(

@@ -42,10 +42,7 @@ pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome
         lr: group.lr,
         lr_scaled: group.lr_scaled,
         effective_lr: group.effective_lr(),
-        lr_regime: match options.warm_up {
-            0 => options.regime.to_string(),
-            epochs => format!("{} after {epochs} epochs of warm-up", options.regime),
-        },
+        lr_regime: options.regime.with_warm_up(options.warm_up),
         batch: group.batch.to_string(),
         seed: training.seed(run),
         epochs: options.epochs,

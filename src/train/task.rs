@@ -124,6 +124,7 @@ impl Training {
             seed: self.seed(run),
             start: Arc::clone(self.start(run)),
             centred: false,
+            undamped_start: true,
             statistics: self.starts[self.runs[run].seed].statistics.clone(),
         }
     }

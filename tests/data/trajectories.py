@@ -3,7 +3,8 @@
     python3 tests/data/trajectories.py > tests/data/trajectories.csv
 
 x_0 = 1, learning rate 1/2, momentum 1/2. Written from the rules' formulas over plain lists: workers remember the weights
-that they read, and nothing here knows of slots, rings, coefficients or kernels. Two processes: three workers in turn
+that they read, and nothing here knows of slots, rings, coefficients or kernels. The first gradient of a velocity is dampened
+like every other, or enters it whole, as in PyTorch's SGD. Two processes: three workers in turn
 (delay 2), and a recorded sequence of delays 0, 1, 2, 1.
 """
 
@@ -37,11 +38,11 @@ def recorded(_):
         t += 1
 
 
-def run(process, rule):
+def run(process, rule, whole):
     """`rule(g, y, x, age, updates, memory)` gives (new x, what is published, whether it was an update)."""
     arrivals = process(None)
     y, version = next(arrivals)
-    x, updates, memory, xs = F(1), 0, {}, []
+    x, updates, memory, xs = F(1), 0, {"whole": whole}, []
     for _ in range(STEPS):
         x, shown, moved = rule(y, y, x, updates - version, updates, memory)
         updates += moved
@@ -50,8 +51,15 @@ def run(process, rule):
     return xs
 
 
+def velocity(before, g, m, d, whole):
+    """`before` is None where no gradient has entered yet."""
+    if before is None:
+        return g if whole else (1 - d) * g
+    return m * before + (1 - d) * g
+
+
 def heavy_ball(g, x, memory, m, d):
-    memory["v"] = m * memory.get("v", 0) + (1 - d) * g
+    memory["v"] = velocity(memory.get("v"), g, m, d, memory["whole"])
     return x - LR * memory["v"]
 
 
@@ -78,7 +86,7 @@ def look_ahead(s):
 
 def nesterov(m, d):
     def rule(g, y, x, age, updates, memory):
-        memory["v"] = m * memory.get("v", 0) + (1 - d) * g
+        memory["v"] = velocity(memory.get("v"), g, m, d, memory["whole"])
         x = x - LR * (g + m * memory["v"])
         return x, x, True
 
@@ -89,8 +97,8 @@ def shifted(m, d):
     """A velocity for each of three workers in turn."""
 
     def rule(g, y, x, age, updates, memory):
-        v = memory.setdefault("v", [F(0)] * 3)
-        v[updates % 3] = m * v[updates % 3] + (1 - d) * g
+        v = memory.setdefault("v", [None] * 3)
+        v[updates % 3] = velocity(v[updates % 3], g, m, d, memory["whole"])
         x = x - LR * v[updates % 3]
         return x, x, True
 
@@ -216,14 +224,15 @@ def cases():
 
 def main():
     table = csv.writer(sys.stdout, lineterminator="\n")
-    table.writerow(["rule", "momentum", "dampening", "schedule"] + [f"x{t + 1}" for t in range(STEPS)])
+    table.writerow(["rule", "momentum", "dampening", "first", "schedule"] + [f"x{t + 1}" for t in range(STEPS)])
     for name, m, d, rule in cases():
         for schedule, process, mean in [("round-robin", in_turn, F(2)), ("trace", recorded, F(1))]:
             if schedule == "trace" and name in ("shifted", "ormo"):
                 continue  # they keep something for each worker, and a recorded process has none
             by_mean = name in ("weight-prediction", "delay-adaptive")
-            xs = run(process, rule(mean) if by_mean else rule)
-            table.writerow([name, float(m), float(d), schedule] + [repr(float(x)) for x in xs])
+            for first in ["dampened", "whole"] if d else ["dampened"]:
+                xs = run(process, rule(mean) if by_mean else rule, first == "whole")
+                table.writerow([name, float(m), float(d), first, schedule] + [repr(float(x)) for x in xs])
 
 
 main()

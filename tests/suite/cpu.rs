@@ -73,6 +73,7 @@ impl Shape {
             seed: 3,
             start: Arc::new(network.model.init(1)),
             centred: false,
+            undamped_start: false,
             statistics: None,
         }
     }

@@ -208,11 +208,12 @@ fn run(problem: &Problem, seed: u64) -> Run {
     let regime = Regime::Steps { factor: 0.5, at: [3].into() };
     Run {
         rule: Rule::new(RuleKind::HeavyBall, 0.7, 0.0),
-        lr: LearningRate { base: 0.2, regime, warm_up: 2 },
+        lr: LearningRate { regime, warm_up: 2, ..LearningRate::from(0.2) },
         schedule: Schedule::round_robin(DELAY as u32),
         seed,
         start: Arc::new(network(problem).model.init(seed)),
         centred: false,
+        undamped_start: false,
         statistics: None,
     }
 }

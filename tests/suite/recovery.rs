@@ -305,6 +305,7 @@ fn what_is_not_finite_never_leaves_its_lane() {
         seed: 0,
         start: Arc::new(vec![1.0, -1.0, 0.5]),
         centred: false,
+        undamped_start: false,
         statistics: None,
     };
     let wild = |lr: f64| Run { lr: lr.into(), ..calm.clone() };

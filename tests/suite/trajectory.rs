@@ -25,6 +25,8 @@ struct Case {
     rule: String,
     momentum: f64,
     dampening: f64,
+    /// Whether the first gradient of a velocity enters it whole.
+    whole: bool,
     schedule: String,
     iterates: [f64; STEPS],
 }
@@ -37,8 +39,9 @@ fn cases() -> Vec<Case> {
             rule: record[0].into(),
             momentum: number(1),
             dampening: number(2),
-            schedule: record[3].into(),
-            iterates: std::array::from_fn(|t| number(4 + t)),
+            whole: &record[3] == "whole",
+            schedule: record[4].into(),
+            iterates: std::array::from_fn(|t| number(5 + t)),
         }
     };
     reader.records().map(|record| case(record.unwrap())).collect()
@@ -52,7 +55,7 @@ impl Case {
 
     /// Whether f64 holds every number that enters: no roots, no quotients, no powers beyond its digits.
     fn is_dyadic(&self) -> bool {
-        let arrival = Arrival { age: 0, updates: 0, workers: 3, mean_delay: 2.0 };
+        let arrival = Arrival { age: 0, updates: 0, workers: 3, mean_delay: 2.0, undamped: false };
         let rule = self.rule();
         let coefficients = (rule.definition().update)(&rule, &arrival, &mut 0).coefficients;
         let exact = matches!(coefficients.form, Form::Linear | Form::CompensatedExactly { .. });
@@ -86,15 +89,16 @@ fn check(engine: &dyn Engine, exact: f64, inexact: f64) {
         };
         let mut wave = engine.open(spec).unwrap();
         let start = Arc::new(vec![1.0]);
-        wave.start(0, Run { rule, lr: 0.5.into(), schedule, seed: 0, start, centred: false, statistics: None })
-            .unwrap();
+        let (seed, centred, undamped_start) = (0, false, case.whole);
+        let lr = 0.5.into();
+        wave.start(0, Run { rule, lr, schedule, seed, start, centred, undamped_start, statistics: None }).unwrap();
         let (mut seen, mut projections) = (Vec::new(), Vec::new());
         for _ in 0..STEPS {
             projections.push(wave.advance(1).unwrap().get(0, 0).projection);
             seen.extend(wave.weights(0).unwrap());
         }
-        let Case { momentum, dampening, schedule, .. } = &case;
-        let what = format!("{}, momentum {momentum}, dampening {dampening}, {schedule}", case.rule);
+        let Case { momentum, dampening, whole, schedule, .. } = &case;
+        let what = format!("{}, momentum {momentum}, dampening {dampening}, whole {whole}, {schedule}", case.rule);
         let tolerance = if case.is_dyadic() { exact } else { inexact };
         assert_close(&what, &seen, &case.iterates, tolerance);
         assert_close(&format!("projections of {what}"), &projections, &case.iterates, tolerance);
@@ -111,4 +115,55 @@ fn the_cpu_engine_in_f64_follows_the_hand_worked_trajectories_exactly() {
 #[test]
 fn the_gpu_engine_follows_the_hand_worked_trajectories() {
     check(gpu(), KERNEL_F32, 10.0 * KERNEL_F32);
+}
+
+/// Oracle: torch.optim.SGD, in `data/momentum.py`.
+#[test]
+fn momentum_at_delay_0_is_that_of_pytorch_from_its_first_step_on() {
+    let mut reader = csv::Reader::from_reader(include_bytes!("../data/momentum.csv").as_slice());
+    let spec = WaveSpec {
+        problem: Arc::new(Problem::Quadratic(Quadratic { eigenvalues: vec![1.0, 0.3] })),
+        batch: None,
+        sampling: Sampling::Epochs,
+        minimum: Arc::new(vec![0.0; 2]),
+        direction: Arc::new(vec![1.0, 0.0]),
+        lanes: 1,
+        together: 1,
+        needs: Needs::of(&Rule::new(RuleKind::Shifted, 0.9, 0.0), &Schedule::round_robin(0), false),
+        block: 1,
+    };
+    for record in reader.records().map(Result::unwrap) {
+        let number = |column: usize| record[column].parse::<f64>().unwrap();
+        let kinds = match &record[0] {
+            // One worker has the server's velocity.
+            "heavy-ball" => vec![RuleKind::HeavyBall, RuleKind::Shifted],
+            name => vec![name.parse().unwrap()],
+        };
+        let expected: Vec<f64> = (4..record.len()).map(number).collect();
+        for kind in kinds {
+            let mut wave = Cpu::<f64>::default().open(spec.clone()).unwrap();
+            let run = Run {
+                rule: Rule::new(kind, number(1), number(2)),
+                lr: number(3).into(),
+                schedule: Schedule::round_robin(0),
+                seed: 0,
+                start: Arc::new(vec![1.0, -2.0]),
+                statistics: None,
+                centred: false,
+                undamped_start: true,
+            };
+            wave.start(0, run).unwrap();
+            let mut seen = Vec::new();
+            for _ in 0..expected.len() / 2 {
+                wave.advance(1).unwrap();
+                seen.extend(wave.weights(0).unwrap());
+            }
+            assert_close(
+                &format!("{kind} {:?}", record.iter().take(4).collect::<Vec<_>>()),
+                &seen,
+                &expected,
+                ROUNDING_F64,
+            );
+        }
+    }
 }

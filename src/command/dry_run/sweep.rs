@@ -100,6 +100,7 @@ fn kind(plan: &SweepPlan, info: &EngineInfo, spec: WaveSpec, cells: &[&Cell]) ->
         seed: plan.seed_order,
         start: Arc::clone(&start),
         centred: centred(cell),
+        undamped_start: false,
         statistics: None,
     };
     let lanes = spec.lanes;

@@ -18,7 +18,7 @@ pub const WEIGHT_DECAY: f32 = 0.01;
 pub fn coefficients(kind: RuleKind, extra: bool) -> [UpdateCoefficients; LANES] {
     std::array::from_fn(|lane| {
         let rule = Rule::new(kind, 0.875, 0.25);
-        let arrival = Arrival { age: lane as u64, updates: 7, workers: 3, mean_delay: 2.0 };
+        let arrival = Arrival { age: lane as u64, updates: 7, workers: 3, mean_delay: 2.0, undamped: false };
         let coefficients = (rule.definition().update)(&rule, &arrival, &mut 1).coefficients;
         let lr = [0.3, 0.1, 0.07][lane] * coefficients.lr;
         let decoupled_decay = 0.01 * coefficients.decoupled_decay;

@@ -81,6 +81,7 @@ pub fn run(spec: &WaveSpec, kind: RuleKind, schedule: Schedule, seed: u64) -> Ru
         start: Arc::new(uniform(100 + seed, spec.problem.dimension())),
         // Every other one, where there are batches to centre.
         centred: !restless && spec.batch.is_some() && seed.is_multiple_of(2),
+        undamped_start: !seed.is_multiple_of(2),
         statistics: None,
     }
 }

@@ -238,6 +238,25 @@ fn a_training_is_what_its_formula_says_step_by_step() {
     assert_eq!(again.distance_from_init, Some(0.0));
 }
 
+/// The first momentum buffer of PyTorch is the gradient itself, whatever the dampening.
+#[test]
+fn the_first_step_of_a_training_is_undamped_for_every_worker() {
+    let folder = tempfile::tempdir().unwrap();
+    let problem = ["--samples", "64", "--test", "20", "--batch", "full", "--model", "mlp:2", "--weight-decay", "0"];
+    let grid = ["--rules", "sgd,heavy-ball,shifted", "--momentum", "0.9", "--dampening", "0.9", "--seeds", "1"];
+    let more = ["--delays", "0,3", "--lr-scaling", "none", "--lr", "0.5", "--engine", "cpu", "--precision", "f64"];
+    let moved = |out, epochs| -> Vec<f64> {
+        let flags = [&problem[..], &grid, &more, &["--epochs", epochs]].concat();
+        rows(folder.path(), out, &flags).iter().map(|row| row.distance_from_init.unwrap()).collect()
+    };
+    // An epoch of a full batch is one step. Rows: rule by rule, delay by delay.
+    let first = moved("first", "1");
+    assert_close("first steps", &first, &[first[0]; 6], ROUNDING_F64);
+    // Four workers read the same weights: the mean of equal gradients is their gradient, whoever keeps it.
+    let fourth = moved("fourth", "4");
+    assert_close("four steps at delay 3", &[fourth[3], fourth[5]], &[fourth[1]; 2], ROUNDING_F64);
+}
+
 #[test]
 fn training_goes_to_the_edge_of_stability_under_delay_too() {
     let folder = tempfile::tempdir().unwrap();
@@ -378,6 +397,8 @@ fn bad_input_is_one_clear_error_with_exit_code_2_and_nothing_written() {
         (&["--epochs", "0"], &["--epochs", "0"]),
         (&["--regime", "linear"], &["--regime", "linear", "cosine"]),
         (&["--regime", "steps:0.1@200"], &["--regime steps:0.1@200", "below 200"]),
+        (&["--regime", "cosine:after-warm-up"], &["--regime cosine:after-warm-up", "--warm-up 0", "at least 1 epoch"]),
+        (&["--regime", "steps:0.1@190:after-warm-up", "--warm-up", "20"], &["after epoch 190 of 180", "below 180"]),
         (&["--warm-up", "201"], &["--warm-up 201", "0 to 200"]),
         (&["--evaluate-every", "0"], &["--evaluate-every", "0"]),
         (&["--weight-decay", "-1"], &["--weight-decay -1", "positive"]),
