@@ -5,9 +5,17 @@ use crate::command;
 use crate::config::{SweepArgs, TrainArgs};
 use clap::{Parser, Subcommand};
 
+/// What a shell sees of the end.
+const EXIT_CODES: &str = "Exit codes:
+    0  done
+    1  some cells or runs failed and the others are in the results folder, or the device broke
+    2  bad input, or a file that cannot be read or written
+  130  interrupted by Ctrl-C; --resume goes on
+  143  interrupted by SIGTERM; --resume goes on";
+
 /// What learning rate and momentum keep a minimum reachable when gradients arrive late? Answers by measurement.
 #[derive(Debug, Parser)]
-#[command(name = "tauscope", version, about, max_term_width = 120)]
+#[command(name = "tauscope", version, about, max_term_width = 120, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

@@ -45,15 +45,21 @@
 //! batch  rule                  the order of rows; one file for each update rule
 //! delay                        delay processes
 //! update  math                 the numbers of an update; shapes, sums, activations, losses
-//! theory  files  text          pure mathematics, imports nothing; whole files, short texts
+//! theory  files  streams  text pure mathematics, imports nothing; whole files, stdout and stderr, short texts
 //! ```
 //!
 //! Modules that are not listed under "Modules" below are public only for the crate's own tests and benchmarks, and may change
 //! at any time.
 
+// A stream that is closed or full ends no run: everything goes through `streams`.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 mod api;
 mod files;
 mod text;
+
+#[doc(hidden)]
+pub mod streams;
 
 pub mod delay;
 pub mod rule;

@@ -79,7 +79,7 @@ impl Sweep {
     /// # Errors
     /// As [`Self::measure`], and where the folder exists or cannot be written.
     pub fn write(&self, out: &Path) -> Result<Vec<ThresholdRow>> {
-        let session = Session::begin(&self.plan.engine, &quiet(&self.job, out))?;
+        let mut session = Session::begin(&self.plan.engine, &quiet(&self.job, out))?;
         let job = SweepJob::prepare(self.plan.clone(), session.engine())?;
         let pictures = |rows: &Vec<ThresholdRow>, dir: &Path| plot::thresholds(rows, dir);
         Ok(session.run(&job, &pictures)?.summary)

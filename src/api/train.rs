@@ -60,7 +60,7 @@ impl Train {
     /// Where the data cannot be loaded, the engine cannot be opened, its device fails, or the folder exists or cannot be
     /// written.
     pub fn write(&self, out: &Path) -> Result<Vec<SummaryRow>> {
-        let session = Session::begin(&self.plan.engine, &quiet(&self.job, out))?;
+        let mut session = Session::begin(&self.plan.engine, &quiet(&self.job, out))?;
         let job = TrainJob::prepare(self.plan.clone(), self.checkpoint_every, session.engine())?;
         Ok(session.run(&job, &|_, dir| plot::training(dir).map(drop))?.summary)
     }

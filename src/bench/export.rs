@@ -2,6 +2,7 @@
 
 use super::step::FinalState;
 use super::workload::Workload;
+use crate::files::write_whole;
 use anyhow::{Context, Result};
 use safetensors::tensor::{Dtype, TensorView};
 use std::collections::HashMap;
@@ -43,8 +44,8 @@ pub fn write(path: &Path, workload: &Workload, state: &FinalState) -> Result<()>
             TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes).expect("the bytes fill the shape");
         (tensor.name, view)
     });
-    safetensors::serialize_to_file(views, Some(metadata(workload)), path)
-        .with_context(|| format!("--export {}: cannot be written", path.display()))
+    let bytes = safetensors::serialize(views, Some(metadata(workload)))?;
+    write_whole(path, &bytes).with_context(|| format!("--export {}: cannot be written", path.display()))
 }
 
 struct Tensor {

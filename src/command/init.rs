@@ -1,10 +1,10 @@
 //! `tauscope init`: a commented example of a plan file.
 
-use super::to_stdout;
+use super::{tell, to_stdout};
+use crate::files::{write_new, write_whole};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// A command that takes plan files.
@@ -47,15 +47,13 @@ pub fn run(args: &Args) -> Result<()> {
     if args.file.as_os_str() == "-" {
         return to_stdout(example);
     }
-    if args.force {
-        fs::write(&args.file, example).with_context(|| format!("cannot write {shown}"))?;
-    } else {
-        let file = OpenOptions::new().write(true).create_new(true).open(&args.file);
-        if file.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists) {
-            bail!("{shown}: exists already; accepted: another name, or --force to replace it");
+    let write = if args.force { write_whole } else { write_new };
+    match write(&args.file, example.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            bail!("{shown}: exists already; accepted: another name, or --force to replace it")
         }
-        let written = file.and_then(|mut file| file.write_all(example.as_bytes()));
-        written.with_context(|| format!("cannot write {shown}"))?;
+        written => written.with_context(|| format!("cannot write {shown}"))?,
     }
-    to_stdout(&format!("wrote {shown}; look at it with `tauscope {command} {shown} --dry-run`, run it without\n"))
+    tell(&format!("wrote {shown}; look at it with `tauscope {command} {shown} --dry-run`, run it without\n"));
+    Ok(())
 }

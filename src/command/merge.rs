@@ -1,6 +1,6 @@
 //! `tauscope merge`: the folders of all shards into the folder of the whole job.
 
-use super::to_stdout;
+use super::tell;
 use crate::plot;
 use crate::session::{self, Existing, JobName, Merged};
 use crate::sweep::SweepTables;
@@ -49,5 +49,6 @@ pub fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     let shards = args.folders.len();
-    to_stdout(&format!("merged {shards} shards, {totals}\nwrote {}\n", args.out.display()))
+    tell(&format!("merged {shards} shards, {totals}\nwrote {}\n", args.out.display()));
+    Ok(())
 }

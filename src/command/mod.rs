@@ -14,4 +14,4 @@ pub mod sweep;
 pub mod theory;
 pub mod train;
 
-use crate::session::to_stdout;
+use crate::streams::{tell, to_stdout};

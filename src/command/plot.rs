@@ -1,6 +1,6 @@
 //! `tauscope plot`: redraws the pictures of a results folder from its tables.
 
-use super::to_stdout;
+use super::tell;
 use crate::plot;
 use crate::table::{self, ThresholdRow};
 use anyhow::{Context, Result};
@@ -19,16 +19,18 @@ pub struct Args {
 /// Where the folder or its table is missing or malformed; the message names the file, the line and the value, and says
 /// what would be accepted.
 pub fn run(args: &Args) -> Result<()> {
-    let print = |name: &str| to_stdout(&format!("{}\n", args.dir.join(name).display()));
+    let print = |name: &str| tell(&format!("{}\n", args.dir.join(name).display()));
     let source = args.dir.join("thresholds.csv");
     if !source.exists() && args.dir.join("metrics.csv").exists() {
         let names = plot::training(&args.dir).with_context(|| format!("cannot draw {}", args.dir.display()))?;
-        return names.iter().try_for_each(|name| print(name));
+        names.iter().for_each(|name| print(name));
+        return Ok(());
     }
     let rows: Vec<ThresholdRow> = table::read_csv(&source).context(
         "tauscope plot needs a results folder with a thresholds.csv or a metrics.csv, as written by `tauscope sweep` \
                   or `tauscope train`",
     )?;
     plot::thresholds(&rows, &args.dir).with_context(|| format!("cannot draw {}", source.display()))?;
-    ["thresholds.svg", "thresholds.png"].into_iter().try_for_each(print)
+    ["thresholds.svg", "thresholds.png"].into_iter().for_each(print);
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! `tauscope report`: one HTML page from a results folder.
 
-use super::to_stdout;
+use super::tell;
 use crate::report;
 use anyhow::Result;
 use std::path::PathBuf;
@@ -23,5 +23,6 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(|| args.dir.join("report.html"));
     report::write(&args.dir, &out)?;
-    to_stdout(&format!("{}\n", out.display()))
+    tell(&format!("{}\n", out.display()));
+    Ok(())
 }

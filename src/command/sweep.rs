@@ -4,7 +4,7 @@ use super::dry_run;
 use crate::config::SweepArgs;
 use crate::plan::SweepPlan;
 use crate::plot;
-use crate::session::{Session, as_map};
+use crate::session::{Session, SomeFailed, as_map};
 use crate::sweep::{SweepJob, SweepTotals};
 use crate::table::number::{aligned, significant};
 use crate::table::{Status, ThresholdRow};
@@ -25,7 +25,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     if args.job.dry_run {
         return dry_run::sweep::run(&plan, args.job.json);
     }
-    let session = Session::begin(&plan.engine, &args.job)?;
+    let mut session = Session::begin(&plan.engine, &args.job)?;
     let job = SweepJob::prepare(plan, session.engine())?;
     session.say(&format!("minimum  {}", job.describe_minimum()));
     let finished = session.run(&job, &|rows: &Vec<ThresholdRow>, dir| {
@@ -40,7 +40,14 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
         as_map(counts),
         &answer,
         "thresholds.csv, runs.csv, run.json, minimum.safetensors, thresholds.svg, thresholds.png",
-    )
+    );
+    match rows.iter().filter(|row| row.status == Status::Failed).count() {
+        0 => Ok(()),
+        failed => {
+            let (all, folder) = (rows.len(), session.target.join("runs.csv"));
+            Err(SomeFailed { failed, all, units: "cells", folder }.into())
+        }
+    }
 }
 
 /// The thresholds as a person reads them.

@@ -1,12 +1,13 @@
 //! `tauscope theory`: closed-form stability thresholds as CSV, and as a picture.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 
+use super::to_stdout;
 use crate::config::{Delays, Momenta, non_negative};
 use crate::delay::ScheduleSpec;
+use crate::files::write_whole;
 use crate::plot;
 use crate::rule::{self, Dampening, Rule, RuleSpec};
 use crate::table::TheoryRow;
@@ -55,24 +56,11 @@ pub fn run(args: &Args) -> Result<()> {
     let rows = table(args)?;
     if let Some(path) = &args.svg {
         let text = plot::theory(&rows).context("--svg")?;
-        std::fs::write(path, text).with_context(|| format!("--svg {}: cannot be written", path.display()))?;
+        write_whole(path, text.as_bytes()).with_context(|| format!("--svg {}: cannot be written", path.display()))?;
     }
-    match write(&rows, io::stdout().lock()) {
-        // The reader has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome.context("cannot write to stdout"),
-    }
-}
-
-fn write(rows: &[TheoryRow], out: impl Write) -> io::Result<()> {
-    let mut writer = csv::Writer::from_writer(out);
-    for row in rows {
-        writer.serialize(row).map_err(|error| match error.into_kind() {
-            csv::ErrorKind::Io(error) => error,
-            other => io::Error::other(format!("{other:?}")),
-        })?;
-    }
-    writer.flush()
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    rows.iter().try_for_each(|row| writer.serialize(row))?;
+    to_stdout(&String::from_utf8(writer.into_inner()?)?)
 }
 
 /// Every combination, one row each: rules, then momenta, dampenings, delay processes and criteria.

@@ -2,6 +2,7 @@
 //!
 //! - [`ProblemArgs`], [`GridArgs`], [`EngineArgs`], [`JobArgs`]: flags that commands share, each written once
 //! - [`SweepArgs`], [`TrainArgs`]: these together with the flags of one command
+//! - [`one_line`]: what is said of flags that are wrong
 //! - values with a grammar of their own: [`ModelSpec`], [`Delays`], [`RegimeSpec`], ...
 //!
 //! Not here: the subcommands ([`crate::cli`]), rules and delay processes, which say themselves how they are typed
@@ -18,6 +19,7 @@ mod spaced;
 mod spec;
 mod sweep;
 mod train;
+mod usage;
 
 pub use axis::{Delays, Momenta, Rates, Seeds, non_negative, positive};
 pub use engine::{EngineArgs, EngineChoice, Precision};
@@ -29,3 +31,4 @@ pub use shared::{GridArgs, JobArgs, ProblemArgs};
 pub use spec::{Batch, ModelSpec, Samples};
 pub use sweep::SweepArgs;
 pub use train::{Track, TrainArgs};
+pub use usage::one_line;

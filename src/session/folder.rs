@@ -6,15 +6,17 @@
 //!
 //! Not here: what is in the tables ([`Tables`]).
 
-use super::draft::{self, Draft, Existing};
+use super::draft::{self, Draft};
 use super::identity::{Identity, differences};
 use super::job::{Entry, Job, Tables};
 use super::journal::{Journal, UnitIds};
 use super::kind::Kind;
 use super::run_file::{Build, RunFile, ShardRow};
-use super::{COMMIT, JOURNAL, PLAN, REPLACE, SHARDS, read_plan, write};
+use super::{COMMIT, JOURNAL, PLAN, REPLACE, RUN, SHARDS, UNITS, read_plan, write};
 use crate::table::write_csv;
 use anyhow::{Context, Result, bail};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// An open, locked `DIR.partial`.
@@ -30,20 +32,13 @@ pub struct Folder<E> {
 }
 
 impl<E: Entry> Folder<E> {
-    /// Makes `DIR.partial`, or opens it to continue, for a plan of `units` units of which those with an id are this
+    /// Begins the job in an open folder, or goes on with it, for a plan of `units` units of which those with an id are this
     /// process's.
     ///
     /// # Errors
-    /// See [`draft::check`]; or where another process is at work there, the folder cannot be written, or it holds another job.
-    pub fn open(
-        target: &Path,
-        existing: Existing,
-        kind: Kind,
-        identity: &Identity,
-        units: usize,
-        ids: UnitIds,
-    ) -> Result<Self> {
-        let draft = Draft::open(target, existing)?;
+    /// Where the folder cannot be written, or it holds another job.
+    pub fn open(mut draft: Draft, kind: Kind, identity: &Identity, units: usize, ids: UnitIds) -> Result<Self> {
+        draft.begin()?;
         let path = draft.dir().join(PLAN);
         let here = serde_json::to_value(identity)?;
         let Build { commit, .. } = Build::this();
@@ -51,12 +46,13 @@ impl<E: Entry> Folder<E> {
             let mut plan = here.clone();
             plan[COMMIT] = commit.as_str().into();
             plan[REPLACE] = draft.replaces().into();
+            plan[UNITS] = (0..units).filter(|unit| ids(*unit).is_some()).count().into();
             write(&path, &serde_json::to_vec_pretty(&plan)?)?;
             draft::sync_dir(draft.dir());
         }
         let mut there = read_plan(&path)?;
         let mut noted = |key| there.as_object_mut().and_then(|plan| plan.remove(key));
-        let (begun_by, _) = (noted(COMMIT), noted(REPLACE));
+        let (begun_by, _, _) = (noted(COMMIT), noted(REPLACE), noted(UNITS));
         let differences = differences(&there, &here);
         let job = kind.job;
         if !differences.is_empty() {
@@ -131,6 +127,11 @@ impl<E: Entry> Folder<E> {
         let safe = format!("what was {again} is safe in {}; --resume writes the rest", self.journal().display());
         let dir = self.draft.dir();
         let write = || -> Result<_> {
+            // Of an earlier try, whose tables are written again: run.json is there only beside what it belongs to.
+            match fs::remove_file(dir.join(RUN)) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                removed => removed.with_context(|| format!("cannot remove {}", dir.join(RUN).display()))?,
+            }
             let (summary, totals) = T::write(dir, &mut self.journal.entries())?;
             pictures(&summary, dir)?;
             job.write_files(dir)?;

@@ -1,11 +1,11 @@
 //! One writer per folder: a kernel lock on a file in it, which dies with the process that holds it.
 //!
 //! Not a lease and not a pid file: nothing is left to expire or to clean up after a kill. What the file says is for the
-//! reader of an error message only.
+//! reader of an error message, and the mark by which a folder is known to be ours ([`is_marked`]).
 
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 /// The file that is locked.
@@ -22,9 +22,12 @@ impl Lock {
     ///
     /// # Errors
     /// Where another process holds it (named with its pid and host, where it could write them), where the folder has no
-    /// place for the file, or where its file system has no locks.
+    /// place for the file, where the file is another program's, or where its file system has no locks.
     pub fn take(folder: &Path) -> Result<Self> {
         let (path, shown) = (folder.join(LOCK), folder.display());
+        if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file()) {
+            bail!("{} is no file of this program; accepted: another folder", path.display());
+        }
         let mut file = File::options()
             .read(true)
             .write(true)
@@ -52,11 +55,36 @@ impl Lock {
         if !is_at(&file, &path) {
             bail!("{shown} was finished or removed by another process just now");
         }
-        // A disk too full for this line is told of where it matters.
+        let mut text = String::new();
+        let read = file.read_to_string(&mut text);
+        if read.is_err() || !(text.is_empty() || is_mark(&text)) {
+            bail!("{} is no file of this program; accepted: another folder", path.display());
+        }
         let host = sysinfo::System::host_name().unwrap_or_else(|_| "an unknown host".into());
-        let _ = file.set_len(0).and_then(|()| writeln!(file, "process {} on {host}", std::process::id()));
+        let line = format!("process {} on {host}\n", std::process::id());
+        // Over what stands there: at no moment does the folder lose its mark.
+        let written = file.rewind().and_then(|()| file.write_all(line.as_bytes()));
+        written
+            .and_then(|()| file.set_len(line.len() as u64))
+            .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self { _file: file })
     }
+}
+
+/// Whether a folder has a lock file that this program wrote.
+pub fn is_marked(folder: &Path) -> bool {
+    let path = folder.join(LOCK);
+    let is_file = fs::symlink_metadata(&path).is_ok_and(|there| there.is_file());
+    is_file && fs::read_to_string(&path).is_ok_and(|text| is_mark(&text))
+}
+
+/// Whether a lock file says what this program writes into one, or what a death while writing it leaves of that.
+fn is_mark(text: &str) -> bool {
+    const FIRST: &str = "process ";
+    const THEN: &str = " on ";
+    let Some(rest) = text.strip_prefix(FIRST) else { return !text.is_empty() && FIRST.starts_with(text) };
+    let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    THEN.starts_with(rest) || rest.starts_with(THEN)
 }
 
 /// Who holds the lock, as far as the file tells.
@@ -97,6 +125,20 @@ mod tests {
         }
         drop(first);
         Lock::take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_lock_file_of_another_program_is_named_and_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        for (text, ours) in
+            [("", true), ("proc", true), ("process 12", true), ("process 1 on a host\n", true), ("4711\n", false)]
+        {
+            fs::write(folder.path().join(LOCK), text).unwrap();
+            let taken = Lock::take(folder.path());
+            assert_eq!(taken.is_ok(), ours, "{text}");
+            assert_eq!(is_marked(folder.path()), ours, "{text}");
+        }
+        assert_eq!(fs::read_to_string(folder.path().join(LOCK)).unwrap(), "4711\n");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use super::job::{ReadEntries, Tables};
 use super::kind::{JobName, Kind};
+use super::marks::is_unfinished;
 use super::run_file::{Build, RunFile, ShardRow, ShardRun};
 use super::{Draft, Existing, SHARDS, as_map, write};
 use crate::config::Shard;
@@ -40,8 +41,7 @@ impl Merged {
         for folder in folders {
             let shown = folder.display();
             // Also where a pattern such as part-* has found the unfinished folder itself.
-            let unfinished = super::beside(folder, "partial").is_ok_and(|partial| partial.exists());
-            if (!folder.exists() && unfinished) || folder.join(super::PLAN).exists() {
+            if is_unfinished(folder) {
                 wrong.push(format!("{shown} is unfinished; --resume goes on with it"));
                 continue;
             }
@@ -100,7 +100,8 @@ pub fn merge<T: Tables>(
     }
     refuse(wrong)?;
 
-    let draft = Draft::open(target, existing)?;
+    let mut draft = Draft::open(target, existing)?;
+    draft.begin()?;
     let (summary, totals) = T::write(draft.dir(), &mut entries::<T>(&parts, &units)?)?;
     pictures(&summary, draft.dir())?;
     for (name, _) in T::SHARED_FILES.iter().filter(|(name, _)| *name != SHARDS) {

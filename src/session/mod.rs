@@ -20,6 +20,7 @@ pub mod job;
 pub mod journal;
 mod kind;
 mod lock;
+mod marks;
 mod merge;
 pub mod progress;
 pub mod recovery;
@@ -40,13 +41,13 @@ use crate::config::Shard;
 use crate::config::{EngineArgs, JobArgs};
 use crate::engine::{Engine, EngineInfo};
 use crate::files::write_whole;
+use crate::streams::{self, tell, to_stderr, warn};
 use anyhow::{Context, Error, Result, bail};
 use progress::{Display, Progress};
 use serde_json::{Map, Value, json};
 use signals::{Interrupt, Interrupted};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
-use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -59,9 +60,11 @@ pub const JOURNAL: &str = "journal.jsonl";
 pub const RUN: &str = "run.json";
 /// In the folder of a shard: every unit of the plan, and which shard it is in.
 pub const SHARDS: &str = "shards.csv";
-/// The keys that plan.json has beside the identity: the commit, and whether a folder of the same name is to be replaced.
+/// The keys that plan.json has beside the identity: the commit, whether a folder of the same name is to be replaced, and how
+/// many units are this process's.
 const COMMIT: &str = "commit";
 const REPLACE: &str = "replace";
+const UNITS: &str = "units";
 
 /// One long job from its flags to its results folder.
 pub struct Session {
@@ -72,7 +75,11 @@ pub struct Session {
     existing: Existing,
     /// The results folder.
     pub target: PathBuf,
+    /// The results folder in the making, until [`Self::run`] takes it.
+    draft: Option<Draft>,
     shard: Option<Shard>,
+    /// Whether events can still be written.
+    stream: Cell<bool>,
     chosen: ChosenEngine,
 }
 
@@ -86,7 +93,7 @@ pub struct Finished<S, T> {
 }
 
 impl Session {
-    /// Checks the folder and opens the engine, before any work is done.
+    /// Makes the unfinished folder, locks it and opens the engine, before any work is done.
     ///
     /// # Errors
     /// Where the folder cannot be used, the environment names no shard, or the engine cannot be had.
@@ -101,14 +108,25 @@ impl Session {
             (_, true) => Existing::Resume,
             _ => Existing::Keep,
         };
-        let by_time = || PathBuf::from(started.strftime("tauscope-%Y%m%d-%H%M%S").to_string());
-        let target = out.clone().unwrap_or_else(by_time);
         let variable = |name: &str| std::env::var(name).ok();
         let shard = shard.map(|flag| flag.resolve(&variable)).transpose().map_err(Error::msg)?;
-        check(&target, existing)?;
+        let draft = match out {
+            Some(out) => Draft::open(out, existing)?,
+            None => Draft::claim(Path::new(&started.strftime("tauscope-%Y%m%d-%H%M%S").to_string()))?,
+        };
         let chosen = choose(engine)?;
-        let session =
-            Self { json: *json, quiet: *quiet, started, clock: Instant::now(), existing, target, shard, chosen };
+        let session = Self {
+            json: *json,
+            quiet: *quiet,
+            started,
+            clock: Instant::now(),
+            existing,
+            target: draft.target().to_owned(),
+            draft: Some(draft),
+            shard,
+            stream: Cell::new(true),
+            chosen,
+        };
         let EngineInfo { engine, precision, adapter, .. } = session.info();
         session.say(&format!("engine   {engine} {precision} on {adapter} ({})", session.chosen.why));
         Ok(session)
@@ -125,13 +143,24 @@ impl Session {
     /// A line on stderr, unless `--quiet`.
     pub fn say(&self, line: &str) {
         if !self.quiet {
-            eprintln!("{line}");
+            to_stderr(line);
         }
     }
 
-    /// An event on stdout, where `--json` asks for them.
-    fn tell(&self, event: &Value) -> Result<()> {
-        if self.json { to_stdout(&format!("{event}\n")) } else { Ok(()) }
+    /// An event on stdout, where `--json` asks for them. Where it cannot be written, the events end and the job goes on.
+    fn tell(&self, event: &Value) {
+        if !self.json || !self.stream.get() {
+            return;
+        }
+        if let Err(error) = streams::write(&format!("{event}\n")) {
+            self.stream.set(false);
+            warn(&format!("events end here, stdout cannot be written: {error}; the job goes on"));
+        }
+    }
+
+    /// The unfinished folder, which is this process's alone; `None` once [`Self::run`] has begun.
+    pub fn dir(&self) -> Option<&Path> {
+        self.draft.as_ref().map(Draft::dir)
     }
 
     /// Works on the job's units, as far as the journal does not hold them, and writes the folder. `pictures` draws into it.
@@ -139,8 +168,11 @@ impl Session {
     /// # Errors
     /// Where the folder holds another job or cannot be written, the units do not fit the device, or the device fails.
     /// [`Interrupted`] where a signal arrived first; what was finished stays in the unfinished folder.
+    ///
+    /// # Panics
+    /// Where it is called twice.
     pub fn run<J: Job>(
-        &self,
+        &mut self,
         job: &J,
         pictures: &dyn Fn(&SummaryOf<J>, &Path) -> Result<()>,
     ) -> Result<Finished<SummaryOf<J>, TotalsOf<J>>> {
@@ -164,14 +196,15 @@ impl Session {
             engine: self.info().clone(),
             shard: self.shard,
         };
-        let mut folder = Folder::open(&self.target, self.existing, kind, &identity, units.len(), &id)?;
-        folder.warnings.iter().for_each(|line| eprintln!("warning: {line}"));
+        let draft = self.draft.take().expect("a session runs once");
+        let mut folder = Folder::open(draft, kind, &identity, units.len(), &id)?;
+        folder.warnings.iter().for_each(|line| warn(line));
         if self.existing == Existing::Resume {
             self.say(&format!("resume   {} of {} {} are in the journal", folder.finished(), mine.len(), kind.units));
         }
         self.tell_start(job, mine.len(), folder.finished())?;
         if self.json {
-            folder.entries().try_for_each(|entry| self.tell(&unit_event(kind, &entry?)?))?;
+            folder.entries().try_for_each(|entry| Ok::<_, Error>(self.tell(&unit_event(kind, &entry?)?)))?;
         }
         let mended = self.perform(job, &serde_json::to_value(&identity)?, &mine, &mut folder, &interrupt)?;
         if folder.finished() < mine.len()
@@ -237,7 +270,8 @@ impl Session {
             finish: &mut |entry| {
                 folder.append(entry)?;
                 display.borrow_mut().unit(job.cost(entry.unit()), entry.steps());
-                self.tell(&unit_event(kind, entry)?)
+                self.tell(&unit_event(kind, entry)?);
+                Ok(())
             },
             watch: &mut |now: Progress| {
                 for line in &now.mended[mended.len()..] {
@@ -247,8 +281,7 @@ impl Session {
                 now.warnings[warnings..].iter().for_each(|line| display.borrow().warn(line));
                 warnings = now.warnings.len();
                 let due = display.borrow_mut().advance(since.elapsed(), &now);
-                // Where stdout cannot be written, the next unit says so.
-                let _ = due.map_or(Ok(()), |event| self.tell(&event));
+                due.iter().for_each(|event| self.tell(event));
                 match interrupt.received() {
                     Some(_) => ControlFlow::Break(()),
                     None => ControlFlow::Continue(()),
@@ -256,7 +289,7 @@ impl Session {
             },
         })
         .with_context(|| format!("what was {} until then is kept; --resume goes on from it", kind.again))?;
-        self.tell(&display.into_inner().finish())?;
+        self.tell(&display.into_inner().finish());
         Ok(mended)
     }
 
@@ -267,23 +300,22 @@ impl Session {
         event.insert(format!("{}_done", kind.units), done.into());
         event.extend(job.counts());
         event.extend(as_map(serde_json::to_value(self.info())?));
-        self.tell(&Value::Object(event))
+        self.tell(&Value::Object(event));
+        Ok(())
     }
 
     /// Ends a job: with `--json` the last event, with `counts` beside time and folder; else `answer` and the files.
-    ///
-    /// # Errors
-    /// Where stdout cannot be written.
-    pub fn end(&self, counts: Map<String, Value>, answer: &str, files: &str) -> Result<()> {
+    pub fn end(&self, counts: Map<String, Value>, answer: &str, files: &str) {
         let target = self.target.display();
         if self.json {
             let mut event = as_map(json!({"event": "end"}));
             event.extend(counts);
             event.insert("seconds".into(), self.clock.elapsed().as_secs_f64().into());
             event.insert("folder".into(), target.to_string().into());
-            return self.tell(&Value::Object(event));
+            self.tell(&Value::Object(event));
+        } else if !self.quiet {
+            tell(&format!("{answer}\nwrote {target}: {files}\n"));
         }
-        if self.quiet { Ok(()) } else { to_stdout(&format!("{answer}\nwrote {target}: {files}\n")) }
     }
 
     fn interrupted<E: Entry>(&self, signal: usize, kind: Kind, folder: &Folder<E>, all: usize) -> Interrupted {
@@ -292,11 +324,21 @@ impl Session {
             folder.finished(),
             kind.units,
             folder.journal().display(),
-            kind.unfinished,
+            if folder.dir().join(checkpoint::NEWEST).exists() { kind.unfinished } else { "" },
             self.target.display()
         );
         Interrupted { signal, message }
     }
+}
+
+/// A job that went to its end, with units that failed for reasons of their own; the folder is written.
+#[derive(Debug, thiserror::Error)]
+#[error("{failed} of {all} {units} failed, for the reasons that stand in {}; the others are there", folder.display())]
+pub struct SomeFailed {
+    pub failed: usize,
+    pub all: usize,
+    pub units: &'static str,
+    pub folder: PathBuf,
 }
 
 /// The rows of a job's answer, and its totals.
@@ -319,18 +361,6 @@ pub fn as_map(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
         _ => Map::new(),
-    }
-}
-
-/// Writes text to stdout.
-///
-/// # Errors
-/// Where it cannot be written; a reader that has gone away (`| head`) is none.
-pub fn to_stdout(text: &str) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write to stdout"),
     }
 }
 

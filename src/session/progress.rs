@@ -4,6 +4,7 @@
 //! argument, never from a clock. Not here: what a unit should cost ([`super::Job::cost`]), or any result.
 
 use super::kind::Kind;
+use crate::streams::{to_stderr, warn};
 use indicatif::{BinaryBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -273,7 +274,7 @@ impl Display {
             }
             Show::Lines(every) => {
                 if every.is_due(elapsed) {
-                    eprintln!("progress {}", self.tracker.now());
+                    to_stderr(&format!("progress {}", self.tracker.now()));
                 }
             }
             Show::Nothing => {}
@@ -285,8 +286,8 @@ impl Display {
     /// Prints a warning, above the bar if there is one, whatever else is asked to be quiet.
     pub fn warn(&self, line: &str) {
         match &self.show {
-            Show::Bar(bar) => bar.suspend(|| eprintln!("warning: {line}")),
-            Show::Lines(_) | Show::Nothing => eprintln!("warning: {line}"),
+            Show::Bar(bar) => bar.suspend(|| warn(line)),
+            Show::Lines(_) | Show::Nothing => warn(line),
         }
     }
 
@@ -296,7 +297,7 @@ impl Display {
         let now = self.tracker.now();
         match &self.show {
             Show::Bar(bar) => bar.finish_and_clear(),
-            Show::Lines(_) => eprintln!("progress {now}"),
+            Show::Lines(_) => to_stderr(&format!("progress {now}")),
             Show::Nothing => {}
         }
         now.event()

@@ -2,9 +2,8 @@
 
 use super::cells;
 use super::row::Row;
-use crate::files::partial;
+use crate::files::WholeFile;
 use anyhow::{Context, Result};
-use std::fs::{self, File};
 use std::io;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -20,11 +19,10 @@ pub fn write_csv<T: Row>(path: &Path, rows: &[T]) -> Result<()> {
 }
 
 /// Writes rows under a header line. Floats get as many digits as it takes to read the same bits back. The file appears
-/// whole or not at all: it is written beside its name (as `<name>.partial`) and renamed by [`Self::finish`].
+/// whole or not at all, by [`Self::finish`].
 pub struct CsvWriter<T> {
     path: PathBuf,
-    partial: PathBuf,
-    inner: csv::Writer<File>,
+    inner: csv::Writer<WholeFile>,
     row: PhantomData<fn(T)>,
 }
 
@@ -32,14 +30,13 @@ impl<T: Row> CsvWriter<T> {
     /// # Errors
     /// Where the file cannot be written; the message names it.
     pub fn create(path: &Path) -> Result<Self> {
-        let partial = partial(path);
         let create = || -> Result<_> {
-            let mut inner = csv::WriterBuilder::new().has_headers(false).from_writer(File::create(&partial)?);
+            let mut inner = csv::WriterBuilder::new().has_headers(false).from_writer(WholeFile::create(path)?);
             inner.write_record(cells::columns::<T>())?;
             Ok(inner)
         };
         let inner = create().with_context(|| cannot_write(path))?;
-        Ok(Self { path: path.into(), partial, inner, row: PhantomData })
+        Ok(Self { path: path.into(), inner, row: PhantomData })
     }
 
     /// # Errors
@@ -53,12 +50,8 @@ impl<T: Row> CsvWriter<T> {
     /// # Errors
     /// Where the file cannot be written; the message names it.
     pub fn finish(self) -> Result<()> {
-        let Self { path, partial, inner, .. } = self;
-        let finish = || -> io::Result<()> {
-            let file = inner.into_inner().map_err(csv::IntoInnerError::into_error)?;
-            file.sync_all()?;
-            fs::rename(&partial, &path)
-        };
+        let Self { path, inner, .. } = self;
+        let finish = || -> io::Result<()> { inner.into_inner().map_err(csv::IntoInnerError::into_error)?.finish() };
         finish().with_context(|| cannot_write(&path))
     }
 }

@@ -3,8 +3,9 @@
 mod thresholds;
 mod training;
 
-use super::to_stdout;
+use super::tell;
 use crate::plot::Drawing;
+use crate::streams::to_stderr;
 use crate::table::{self, Row};
 use anyhow::{Context, Result};
 use std::fs;
@@ -52,9 +53,8 @@ pub fn run(args: &Args) -> Result<()> {
         thresholds::run(&source, args.to.as_deref(), out)
     };
     let Outcome { text, notes } = outcome?;
-    to_stdout(&text)?;
-    to_stdout(&format!("wrote {}: compare.csv, compare.svg, compare.png\n", out.display()))?;
-    notes.iter().for_each(|note| eprintln!("note: {note}"));
+    tell(&format!("{text}wrote {}: compare.csv, compare.svg, compare.png\n", out.display()));
+    notes.iter().for_each(|note| to_stderr(&format!("note: {note}")));
     Ok(())
 }
 

@@ -26,7 +26,7 @@ pub fn run(trainings: &[TrainArgs]) -> Result<()> {
     if args.job.dry_run {
         return dry_run::train::run(plan, args.job.json);
     }
-    let session = Session::begin(&plan.engine, &args.job)?;
+    let mut session = Session::begin(&plan.engine, &args.job)?;
     let job = TrainJob::prepare(plan, args.checkpoint_every.0, session.engine())?;
     session.say(&format!("problem  {}", job.describe_problem()));
     let finished = session.run(&job, &|groups: &Vec<SummaryRow>, dir| {
@@ -42,5 +42,6 @@ pub fn run(trainings: &[TrainArgs]) -> Result<()> {
         as_map(json!({"runs": runs, "diverged": diverged, "config_steps": config_steps})),
         &format!("{}\n{}", table::table(&groups), table::verdict(&groups, finished.seconds)),
         &format!("runs.csv, metrics.csv, summary.csv, run.json, curves.svg/png, gap.svg/png{sharpness}{weights}"),
-    )
+    );
+    Ok(())
 }
