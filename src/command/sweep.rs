@@ -27,6 +27,9 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     }
     let mut session = Session::begin(&plan.engine, &args.job)?;
     let job = SweepJob::prepare(plan, session.engine())?;
+    if let Some(mapping) = &job.weight_mapping {
+        session.say(&format!("weights  {mapping}"));
+    }
     session.say(&format!("minimum  {}", job.describe_minimum()));
     let finished = session.run(&job, &|rows: &Vec<ThresholdRow>, dir| {
         // A shard may have no cells.

@@ -2,6 +2,7 @@
 
 use super::{EngineArgs, GridArgs, JobArgs, ProblemArgs};
 use crate::minimum;
+use crate::problem::weights::WeightMap;
 use crate::threshold::Criterion;
 use clap::Args;
 use std::path::PathBuf;
@@ -15,6 +16,9 @@ pub struct SweepArgs {
     /// Load the minimum from a safetensors file with PyTorch's names instead of training to one
     #[arg(long, value_name = "FILE", help_heading = "Problem")]
     pub minimum: Option<PathBuf>,
+    /// What the file of --minimum calls the model's modules, as fc1=0,fc2=2, where names and shapes leave a doubt
+    #[arg(long, value_name = "NAME=NAME,...", requires = "minimum", help_heading = "Problem")]
+    pub map: Option<WeightMap>,
     /// Largest |gradient entry| (full batch, f64) that counts as zero
     #[arg(long, default_value_t = minimum::GRADIENT_TOLERANCE, allow_negative_numbers = true, help_heading = "Problem")]
     pub gradient_tolerance: f64,

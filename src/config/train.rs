@@ -4,6 +4,7 @@ use super::{
     EngineArgs, GridArgs, Interval, JobArgs, ProblemArgs, Rates, Reference, RegimeSpec, Samples, Scaling, Seeds,
 };
 use crate::batch::MOST_CROP;
+use crate::problem::weights::WeightMap;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -35,6 +36,9 @@ pub struct TrainArgs {
     /// Start from the weights of a safetensors file with PyTorch's names, whatever the seed
     #[arg(long, value_name = "FILE", help_heading = "Problem")]
     pub init: Option<PathBuf>,
+    /// What the file of --init calls the model's modules, as fc1=0,fc2=2, where names and shapes leave a doubt
+    #[arg(long, value_name = "NAME=NAME,...", requires = "init", help_heading = "Problem")]
+    pub map: Option<WeightMap>,
 
     #[command(flatten)]
     pub grid: GridArgs,

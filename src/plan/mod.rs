@@ -17,7 +17,8 @@ pub use axes::Setting;
 pub use sweep::{Cell, Grid, Limits, SweepPlan, SweepProblem};
 pub use train::{Group, SharpnessPlan, TrainOptions, TrainPlan, TrainProblem, When};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use std::path::PathBuf;
 
 /// Flags that make no plan. The message names the flag, the value and what would be accepted.
 #[derive(Debug, thiserror::Error)]
@@ -40,4 +41,9 @@ pub(crate) use refuse;
 fn short_hash(letter: char, content: &impl Serialize) -> String {
     let json = serde_json::to_vec(content).expect("plans hold nothing that JSON cannot");
     format!("{letter}{}", &blake3::hash(&json).to_hex()[..12])
+}
+
+/// A path as text, also where it is not UTF-8: what a file holds counts, and its name is only shown.
+fn shown<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| path.to_string_lossy()).serialize(serializer)
 }

@@ -3,12 +3,13 @@
 //! Not here: the measurement ([`crate::sweep`]).
 
 use super::axes::{self, Setting, few, first_repeated, once};
-use super::{PlanError, refuse, short_hash};
+use super::{PlanError, refuse, short_hash, shown};
 use crate::batch::Sampling;
 use crate::config::{Batch, EngineArgs, GridArgs, ModelSpec, ProblemArgs, Samples, SweepArgs};
 use crate::data::{DataSource, Dataset};
 use crate::delay::Schedule;
 use crate::math::{Activation, Loss};
+use crate::problem::weights::WeightMap;
 use crate::problem::{Network, Problem, Quadratic};
 use crate::rule::{Locality, Rule};
 
@@ -81,7 +82,11 @@ pub struct SweepProblem {
     pub seed_data: u64,
     pub seed_init: u64,
     /// A file to load the minimum from, instead of training to it.
+    #[serde(serialize_with = "shown")]
     pub minimum: Option<PathBuf>,
+    /// What that file calls the model's modules. No part of the plan: the weights as they were read are in its hash of data.
+    #[serde(skip)]
+    pub map: Option<WeightMap>,
     /// Largest |gradient entry| that counts as zero.
     pub gradient_tolerance: f64,
 }
@@ -309,6 +314,7 @@ impl SweepProblem {
             seed_data: args.grid.seed_data,
             seed_init: args.seed_init,
             minimum: args.minimum.clone(),
+            map: args.map.clone(),
             gradient_tolerance: args.gradient_tolerance,
         };
         if let ModelSpec::Quadratic(_) = model {

@@ -3,7 +3,7 @@
 //! Not here: the data, and what depends on them ([`crate::train`]).
 
 use super::axes::{self, Setting};
-use super::{PlanError, refuse, scaling, short_hash};
+use super::{PlanError, refuse, scaling, short_hash, shown};
 use crate::batch::{Augmentation, Sampling};
 use crate::config::{
     Batch, EngineArgs, GridArgs, ModelSpec, ProblemArgs, Reference, RegimeSpec, Samples, Scaling, TrainArgs,
@@ -11,6 +11,7 @@ use crate::config::{
 use crate::data::DataSource;
 use crate::delay::Schedule;
 use crate::math::{Activation, Loss};
+use crate::problem::weights::WeightMap;
 use crate::rule::regime::RegimeClock;
 use crate::rule::{Locality, Rule};
 use serde::{Deserialize, Serialize};
@@ -50,7 +51,11 @@ pub struct TrainProblem {
     pub augmentation: Augmentation,
     pub seed_data: u64,
     /// A file with the weights that every run starts from.
+    #[serde(serialize_with = "shown")]
     pub init: Option<PathBuf>,
+    /// What that file calls the model's modules. No part of the plan: the weights as they were read are in its hash of data.
+    #[serde(skip)]
+    pub map: Option<WeightMap>,
 }
 
 /// What all runs share beside it.
@@ -188,6 +193,7 @@ impl TrainProblem {
             augmentation: Augmentation { flip: *flip, crop: (*crop).into() },
             seed_data: args.grid.seed_data,
             init: args.init.clone(),
+            map: args.map.clone(),
         })
     }
 }

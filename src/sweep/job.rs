@@ -9,7 +9,7 @@ use crate::engine::{Engine, EngineInfo};
 use crate::files::write_whole;
 use crate::minimum::{self, Minimum};
 use crate::plan::{Cell, SweepPlan};
-use crate::problem::weights::{self, to_safetensors};
+use crate::problem::weights::{self, LoadedWeights, Wanted, to_safetensors};
 use crate::session::job::with_weights;
 use crate::session::{Job, Unit, Work, as_map};
 use crate::threshold::Criterion;
@@ -22,6 +22,8 @@ use std::sync::Arc;
 /// A sweep with its minimum, its cells and where the search for each starts.
 pub struct SweepJob {
     pub sweep: PreparedSweep,
+    /// What became of the names in the file of weights, where there is something to say.
+    pub weight_mapping: Option<String>,
     cells: Vec<(Cell, f64)>,
     paths: Vec<String>,
     info: EngineInfo,
@@ -70,10 +72,13 @@ impl SweepJob {
         let problem = Arc::new(plan.build()?);
         let paths = paths(&waves(&plan, &problem, engine)?, engine)?;
         let tolerance = plan.problem.gradient_tolerance;
+        let mut weight_mapping = None;
         let minimum = match &plan.problem.minimum {
             Some(path) => {
-                let weights = weights::load(&problem, path).map_err(|error| anyhow!("--minimum {error}"))?;
-                minimum::certify(&problem, weights, tolerance)?
+                let read = weights::load(&problem, path, plan.problem.map.as_ref(), Wanted::Parameters);
+                let LoadedWeights { parameters, mapping, .. } = read.map_err(|error| anyhow!("--minimum {error}"))?;
+                weight_mapping = mapping;
+                minimum::certify(&problem, parameters, tolerance)?
             }
             None => minimum::find(&problem, plan.problem.seed_init, tolerance)?,
         };
@@ -87,7 +92,7 @@ impl SweepJob {
             Ok((cell, guess))
         };
         let cells = sweep.plan.cells().into_iter().map(with_guess).collect::<Result<_>>()?;
-        Ok(Self { sweep, cells, paths, info: engine.info().clone() })
+        Ok(Self { sweep, weight_mapping, cells, paths, info: engine.info().clone() })
     }
 
     /// The minimum in a line.

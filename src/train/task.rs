@@ -9,7 +9,8 @@ use crate::engine::{Needs, Run};
 use crate::math::Activation;
 use crate::plan::scaling::gain;
 use crate::plan::{Group, PlanError, TrainPlan, TrainProblem, axes, refuse};
-use crate::problem::{Network, Problem, weights};
+use crate::problem::weights::{self, LoadedWeights, Wanted};
+use crate::problem::{Network, Problem};
 use anyhow::Result;
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ pub struct Training {
     pub problem: Arc<Problem>,
     /// In the order of the plan: group by group, seed by seed.
     pub runs: Vec<Member>,
+    /// What became of the names in the file of weights, where there is something to say.
+    pub weight_mapping: Option<String>,
     /// Start of each of the plan's seeds.
     starts: Vec<Start>,
 }
@@ -53,11 +56,14 @@ impl Training {
             axes::fits(group.batch, &group.schedule, samples)?;
         }
         let problem = Arc::new(Problem::Network(network));
+        let mut weight_mapping = None;
         let starts = match &plan.problem.init {
             Some(path) => {
-                let read = weights::load_with_statistics(network_of(&problem), path);
-                let [weights, statistics] = read.map_err(|error| PlanError(format!("--init {error}")))?;
-                let start = Start { weights: Arc::new(weights), statistics: Some(Arc::new(statistics)) };
+                let read = weights::load(&problem, path, plan.problem.map.as_ref(), Wanted::WithStatistics);
+                let LoadedWeights { parameters, statistics, mapping } =
+                    read.map_err(|error| PlanError(format!("--init {error}")))?;
+                let start = Start { weights: Arc::new(parameters), statistics: Some(Arc::new(statistics)) };
+                weight_mapping = mapping;
                 vec![start; plan.seeds.len()]
             }
             None => {
@@ -67,7 +73,7 @@ impl Training {
         };
         let members = |group: usize| (0..plan.seeds.len()).map(move |seed| Member { group, seed });
         let runs = (0..plan.groups.len()).flat_map(members).collect();
-        Ok(Self { plan, problem, runs, starts })
+        Ok(Self { plan, problem, runs, weight_mapping, starts })
     }
 
     pub fn network(&self) -> &Network {

@@ -36,3 +36,4 @@ mod train;
 mod training_plan;
 mod training_tables;
 mod trajectory;
+mod weights;

@@ -23,7 +23,8 @@ use tauscope::model::Model;
 use tauscope::model::layers::Layers;
 use tauscope::model::zoo::Named;
 use tauscope::problem::Network;
-use tauscope::problem::{Problem, weights};
+use tauscope::problem::Problem;
+use tauscope::problem::weights::{self, LoadedWeights, Wanted};
 use tauscope::rule::regime::{LearningRate, Regime};
 use tauscope::rule::{Rule, RuleKind};
 
@@ -149,8 +150,10 @@ fn weights_and_statistics_go_to_a_file_and_come_back() {
     let path = folder.path().join("weights.safetensors");
     let problem = Problem::Network(network.clone());
     std::fs::write(&path, weights::to_safetensors(&problem, &parameters, &statistics)).unwrap();
-    assert_eq!(weights::load_with_statistics(&network, &path).unwrap(), [parameters.clone(), statistics]);
-    assert_eq!(weights::load(&problem, &path).unwrap(), parameters);
+    let load = |wanted| weights::load(&problem, &path, None, wanted);
+    let loaded = LoadedWeights { parameters, statistics, mapping: None };
+    assert_eq!(load(Wanted::WithStatistics).unwrap(), loaded);
+    assert_eq!(load(Wanted::Parameters).unwrap(), LoadedWeights { statistics: vec![], ..loaded.clone() });
 
     let bytes = std::fs::read(&path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -159,8 +162,8 @@ fn weights_and_statistics_go_to_a_file_and_come_back() {
     assert_eq!(file.tensor("layer2.0.downsample.0.weight").unwrap().shape(), [32, 16, 1, 1]);
     assert!(file.tensor("layer2.0.downsample.1.num_batches_tracked").unwrap().shape().is_empty());
 
-    std::fs::write(&path, weights::to_safetensors(&problem, &parameters, &[])).unwrap();
-    let error = weights::load_with_statistics(&network, &path).unwrap_err().to_string();
+    std::fs::write(&path, weights::to_safetensors(&problem, &loaded.parameters, &[])).unwrap();
+    let error = load(Wanted::WithStatistics).unwrap_err().to_string();
     assert!(error.contains("no tensor 'bn1.running_mean'") && error.contains("weights.safetensors"), "{error}");
 }
 

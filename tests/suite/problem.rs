@@ -11,7 +11,8 @@ use tauscope::minimum::{self, MinimumError};
 use tauscope::model::Model;
 use tauscope::model::layers::Layers;
 use tauscope::problem::network::{FullBatch, Network};
-use tauscope::problem::{Problem, Quadratic, weights};
+use tauscope::problem::weights::{self, Wanted};
+use tauscope::problem::{Problem, Quadratic};
 
 /// Depth 0 to 3, with widths that are no multiple of anything.
 const HIDDEN: [&[usize]; 4] = [&[], &[5], &[7, 3], &[4, 1, 6]];
@@ -184,17 +185,18 @@ fn a_minimum_is_found_certified_and_comes_back_from_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("minimum.safetensors");
     std::fs::write(&file, weights::to_safetensors(&problem, &minimum.weights, &[])).unwrap();
-    let loaded = weights::load(&problem, &file).unwrap();
+    let load = |problem: &Problem| weights::load(problem, &file, None, Wanted::Parameters);
+    let loaded = load(&problem).unwrap().parameters;
     assert_eq!(loaded, minimum.weights);
     let again = minimum::certify(&problem, loaded, minimum::GRADIENT_TOLERANCE).unwrap();
     assert_eq!(again.largest.value, minimum.largest.value);
 
     // Another model's weights are refused by name and shape.
     let other = Problem::Network(self::network(&[5], Activation::Tanh, Loss::Ce));
-    let error = weights::load(&other, &file).unwrap_err().to_string();
+    let error = load(&other).unwrap_err().to_string();
     assert!(error.contains("0.weight") && error.contains("[4, 64]") && error.contains("[5, 64]"), "{error}");
     std::fs::write(&file, b"no tensors").unwrap();
-    assert!(weights::load(&problem, &file).unwrap_err().to_string().contains("not a safetensors file"));
+    assert!(load(&problem).unwrap_err().to_string().contains("not a safetensors file"));
 }
 
 #[test]

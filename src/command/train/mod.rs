@@ -29,6 +29,9 @@ pub fn run(trainings: &[TrainArgs]) -> Result<()> {
     let mut session = Session::begin(&plan.engine, &args.job)?;
     let job = TrainJob::prepare(plan, args.checkpoint_every.0, session.engine())?;
     session.say(&format!("problem  {}", job.describe_problem()));
+    if let Some(mapping) = &job.training.weight_mapping {
+        session.say(&format!("weights  {mapping}"));
+    }
     let finished = session.run(&job, &|groups: &Vec<SummaryRow>, dir| {
         // A shard may have no runs.
         if groups.is_empty() { Ok(()) } else { plot::training(dir).map(drop) }

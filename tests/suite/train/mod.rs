@@ -16,7 +16,7 @@ use tauscope::cli::{self, Cli};
 use tauscope::curvature::{self, Effort};
 use tauscope::plan::TrainPlan;
 use tauscope::problem::network::{FullBatch, Network};
-use tauscope::problem::weights::load_with_statistics;
+use tauscope::problem::weights::{self, LoadedWeights, Wanted};
 use tauscope::table::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus, read_csv};
 use tauscope::train::Training;
 
@@ -288,7 +288,8 @@ fn images_are_augmented_and_norms_keep_their_statistics() {
     assert_eq!(at_the_start("plain"), at_the_start("changed"), "evaluations see the images as they are");
     let training = training(&flags);
     let file = folder.path().join(format!("plain/weights/{}.safetensors", plain.run_id));
-    let [weights, statistics] = load_with_statistics(training.network(), &file).unwrap();
+    let loaded = weights::load(&training.problem, &file, None, Wanted::WithStatistics).unwrap();
+    let LoadedWeights { parameters: weights, statistics, .. } = loaded;
     let moved = weights.iter().zip(training.start(0).iter()).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
     assert_close("distance", &[plain.distance_from_init.unwrap()], &[moved], ROUNDING_F64);
     let fresh = training.network().model.fresh_statistics();

@@ -1,0 +1,127 @@
+//! Files that hold named tensors: safetensors, and what `torch.save` writes.
+//!
+//! A file of `torch.save` is a program for Python's unpickler; the reader used here takes tensors from it and executes
+//! nothing. Not here: which tensor is which of a model ([`super::names`]).
+
+use half::{bf16, f16};
+use pytorch_reader::PytorchReader;
+use safetensors::SafeTensors;
+use std::fs;
+use std::path::Path;
+
+/// A tensor in a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    pub name: String,
+    pub shape: Vec<usize>,
+    /// `F32`, `BF16`, `I64`, ...
+    pub kind: String,
+}
+
+/// A tensor by another name than the file's.
+pub struct Named<'a> {
+    pub name: String,
+    pub stored: &'a Stored,
+}
+
+/// `conv1` and `weight` of `conv1.weight`.
+pub fn module(name: &str) -> (&str, &str) {
+    name.rsplit_once('.').unwrap_or(("", name))
+}
+
+/// The tensors of a file, by name.
+pub struct WeightFile {
+    pub tensors: Vec<Stored>,
+    bytes: Bytes,
+}
+
+/// Where the numbers of tensors are, in the order of [`WeightFile::tensors`].
+enum Bytes {
+    Read(Vec<Vec<u8>>),
+    Torch(Vec<pytorch_reader::Tensor>),
+}
+
+impl WeightFile {
+    /// # Errors
+    /// A file that cannot be read, or is of no format that holds tensors.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let bytes = fs::read(path).map_err(|error| error.to_string())?;
+        if is_of_torch(&bytes) {
+            return Self::of_torch(path);
+        }
+        let safetensors = SafeTensors::deserialize(&bytes).map_err(|error| {
+            format!("not a safetensors file: {error}; accepted: files of safetensors, or of PyTorch's torch.save")
+        })?;
+        let mut tensors: Vec<_> = safetensors.tensors();
+        tensors.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let stored = |(name, tensor): &(String, safetensors::tensor::TensorView)| Stored {
+            name: name.clone(),
+            shape: tensor.shape().to_vec(),
+            kind: format!("{:?}", tensor.dtype()),
+        };
+        Ok(Self {
+            tensors: tensors.iter().map(stored).collect(),
+            bytes: Bytes::Read(tensors.iter().map(|(_, tensor)| tensor.data().to_vec()).collect()),
+        })
+    }
+
+    fn of_torch(path: &Path) -> Result<Self, String> {
+        let reader = PytorchReader::new(path).map_err(|error| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            format!(
+                "a file of torch.save that cannot be read: {}; accepted: state dicts, and safetensors, which Python \
+                 writes with `from safetensors.torch import save_file` and `save_file(torch.load('{name}'), \
+                 'weights.safetensors')`",
+                error.to_string().replace(char::is_control, " ")
+            )
+        })?;
+        let mut tensors: Vec<_> = reader.into_tensors().into_iter().collect();
+        tensors.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let stored = |(name, tensor): &(String, pytorch_reader::Tensor)| Stored {
+            name: name.clone(),
+            shape: tensor.shape().to_vec(),
+            kind: format!("{:?}", tensor.dtype()),
+        };
+        Ok(Self {
+            tensors: tensors.iter().map(stored).collect(),
+            bytes: Bytes::Torch(tensors.into_iter().map(|(_, tensor)| tensor).collect()),
+        })
+    }
+
+    /// The numbers of one tensor, exactly as they are stored.
+    ///
+    /// # Errors
+    /// A tensor that holds no floats, or one that is not finite.
+    pub fn numbers(&self, index: usize) -> Result<Vec<f64>, String> {
+        let Stored { name, kind, .. } = &self.tensors[index];
+        let read;
+        let bytes = match &self.bytes {
+            Bytes::Read(tensors) => &tensors[index],
+            Bytes::Torch(tensors) => {
+                read = tensors[index].read().map_err(|error| error.to_string())?;
+                &read
+            }
+        };
+        let numbers: Vec<f64> = match kind.as_str() {
+            "F64" => bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect(),
+            "F32" => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes).into()).collect(),
+            "F16" => bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).into()).collect(),
+            "BF16" => bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).into()).collect(),
+            other => return Err(format!("tensor '{name}' is {other}; accepted: F64, F32, F16, BF16")),
+        };
+        match numbers.iter().position(|number| !number.is_finite()) {
+            Some(place) => {
+                Err(format!("tensor '{name}' has {} at number {place}; accepted: finite numbers", numbers[place]))
+            }
+            None => Ok(numbers),
+        }
+    }
+}
+
+/// How zip archives, pickles of protocol 2 and later and tar archives begin; a safetensors file begins with the length of
+/// its header, and its header with a brace.
+fn is_of_torch(bytes: &[u8]) -> bool {
+    let is_safetensors = bytes.get(8) == Some(&b'{');
+    !is_safetensors
+        && (bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&[0x80]) || bytes.get(257..262) == Some(b"ustar"))
+}

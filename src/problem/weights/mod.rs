@@ -1,0 +1,112 @@
+//! Weights in files, with PyTorch's names and layouts, so that they move both ways.
+//!
+//! - [`to_safetensors`] writes parameters by the names of the model's tensors, in f64: `0.weight` as (out, in), `conv1.weight`
+//!   as (out, in, height, width). A quadratic's are `x`. With running statistics also `running_mean`, `running_var` and
+//!   `num_batches_tracked` of every batch norm: all that PyTorch's `load_state_dict` asks for.
+//! - [`load`] reads a safetensors file or one of `torch.save`, under other names too ([`names`]).
+//!
+//! Not here: whether the weights are a minimum ([`crate::minimum`]).
+
+mod file;
+mod names;
+mod shapes;
+
+pub use names::WeightMap;
+
+use super::{Network, Problem, Quadratic};
+use crate::layer::tensor::{Start, Tensor, Tensors};
+use file::WeightFile;
+use names::{Matching, Model};
+use safetensors::tensor::{Dtype, TensorView};
+use std::path::Path;
+
+/// Weights that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {reason}")]
+pub struct WeightsError {
+    pub path: String,
+    pub reason: String,
+}
+
+/// What is read of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    Parameters,
+    /// Running statistics too, where the model has some.
+    WithStatistics,
+}
+
+/// Weights that a file brought.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadedWeights {
+    pub parameters: Vec<f64>,
+    /// Empty where they are not wanted, or the model has none.
+    pub statistics: Vec<f64>,
+    /// Which names of the file became which of the model, and which tensors were not used: `fc1 -> 0, fc2 -> 2; not used: x`.
+    /// None where there is nothing to say.
+    pub mapping: Option<String>,
+}
+
+/// A file's bytes; without `statistics` those of the parameters alone.
+pub fn to_safetensors(problem: &Problem, parameters: &[f64], statistics: &[f64]) -> Vec<u8> {
+    let bytes = |values: &[f64]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+    let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+    let mut extend = |list: &[Tensor], vector: &[f64]| {
+        let of = |tensor: &Tensor| (tensor.name.clone(), Dtype::F64, tensor.shape.clone(), bytes(tensor.of(vector)));
+        tensors.extend(list.iter().map(of));
+    };
+    match problem {
+        Problem::Quadratic(_) => extend(&[quadratic(parameters.len())], parameters),
+        Problem::Network(Network { model, .. }) => {
+            let of_model = &model.graph.tensors;
+            extend(&of_model.parameters, parameters);
+            if !statistics.is_empty() {
+                extend(&of_model.statistics, statistics);
+                let zero = |name: &String| (name.clone(), Dtype::I64, Vec::new(), vec![0; 8]);
+                tensors.extend(of_model.counters.iter().map(zero));
+            }
+        }
+    }
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        let view = TensorView::new(*dtype, shape.clone(), bytes).expect("the bytes fill the shape");
+        (name.as_str(), view)
+    });
+    safetensors::serialize(views, None).expect("names and shapes are well-formed")
+}
+
+/// The only tensor of a quadratic.
+fn quadratic(dimension: usize) -> Tensor {
+    Tensor { name: "x".into(), shape: vec![dimension], offset: 0, start: Start::Constant(0.0) }
+}
+
+/// Reads weights: floats of any width, under the model's names or others that can be told apart.
+///
+/// # Errors
+/// A file that is missing or holds no tensors; tensors that are missing, misshapen, of another type or not finite; names
+/// that could mean several tensors. The error names them.
+pub fn load(
+    problem: &Problem,
+    path: &Path,
+    map: Option<&WeightMap>,
+    wanted: Wanted,
+) -> Result<LoadedWeights, WeightsError> {
+    let fail = |reason: String| WeightsError { path: path.display().to_string(), reason };
+    let file = WeightFile::open(path).map_err(fail)?;
+    let of_quadratic;
+    let model = match problem {
+        Problem::Quadratic(Quadratic { eigenvalues }) => {
+            of_quadratic = [quadratic(eigenvalues.len())];
+            Model { parameters: &of_quadratic, statistics: &[], counters: &[] }
+        }
+        Problem::Network(Network { model, .. }) => {
+            let Tensors { parameters, statistics, counters } = &model.graph.tensors;
+            Model { parameters, statistics, counters }
+        }
+    };
+    let Matching { parameters, statistics, mapping } = model.matched(&file, map, wanted).map_err(fail)?;
+    let numbers = |indices: Vec<usize>| -> Result<Vec<f64>, WeightsError> {
+        let all: Result<Vec<Vec<f64>>, String> = indices.into_iter().map(|index| file.numbers(index)).collect();
+        Ok(all.map_err(fail)?.concat())
+    };
+    Ok(LoadedWeights { parameters: numbers(parameters)?, statistics: numbers(statistics)?, mapping })
+}
