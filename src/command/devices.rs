@@ -23,11 +23,13 @@ pub fn run(json: bool) -> Result<()> {
 /// One adapter over a few lines.
 fn describe(adapter: &AdapterReport) -> String {
     let AdapterReport { name, backend, driver, device_type, missing, features, .. } = adapter;
-    let mut text = format!("{name}\n");
+    let mut text = format!("{}: {name}\n", adapter.index);
     let mut line = |label: &str, value: String| writeln!(text, "  {label:<22} {value}").expect("a String takes it all");
     line("device type", device_type.clone());
     line("backend", backend.clone());
     line("driver", driver.clone());
+    adapter.pci.iter().for_each(|pci| line("PCI address", pci.clone()));
+    adapter.uuid.iter().for_each(|uuid| line("UUID", uuid.clone()));
     line("largest binding", bytes(adapter.max_storage_buffer_binding_size));
     line("largest buffer", bytes(adapter.max_buffer_size));
     line("storage buffers", format!("{} per kernel", adapter.max_storage_buffers_per_shader_stage));

@@ -29,8 +29,8 @@ pub struct EngineArgs {
     #[serde(rename = "engine")]
     #[arg(id = "engine", long, value_enum, default_value_t = EngineChoice::Auto, help_heading = "Engine")]
     pub choice: EngineChoice,
-    /// Part of the name of the adapter to use
-    #[arg(long, value_name = "NAME", help_heading = "Engine")]
+    /// The adapter to use: its index, or a part of its name, UUID or PCI address that no other has (see tauscope devices)
+    #[arg(long, value_parser = adapter, help_heading = "Engine")]
     pub adapter: Option<String>,
     /// f64 on the CPU only
     #[arg(long, value_enum, default_value_t = Precision::F32, help_heading = "Engine")]
@@ -50,5 +50,12 @@ impl EngineArgs {
             return Err("--adapter: only the gpu engine has adapters; accepted: with --engine gpu".into());
         }
         Ok(())
+    }
+}
+
+fn adapter(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("accepted: the index of an adapter, or a part of its name, UUID or PCI address".into()),
+        text => Ok(text.into()),
     }
 }

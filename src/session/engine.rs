@@ -29,12 +29,17 @@ pub fn choose(flags: &EngineArgs) -> Result<ChosenEngine> {
         EngineChoice::Cpu => Ok(cpu("asked for".into())),
         EngineChoice::Auto if *precision == Precision::F64 => Ok(cpu("auto: f64 is the cpu engine's".into())),
         EngineChoice::Auto => match Gpu::open(&AdapterChoice::Hardware) {
-            Ok(gpu) => Ok(ChosenEngine { engine: Box::new(gpu), why: "auto: a hardware GPU is here".into() }),
+            Ok(gpu) => {
+                let why = format!("auto: a hardware GPU is here, {}", gpu.device().place());
+                Ok(ChosenEngine { engine: Box::new(gpu), why })
+            }
             Err(error) => Ok(cpu(format!("auto: {error}"))),
         },
         EngineChoice::Gpu => {
             let choice = adapter.as_deref().map_or(AdapterChoice::Any, |name| AdapterChoice::Named(name.into()));
-            Ok(ChosenEngine { engine: Box::new(Gpu::open(&choice)?), why: "asked for".into() })
+            let gpu = Gpu::open(&choice)?;
+            let why = format!("asked for, {}", gpu.device().place());
+            Ok(ChosenEngine { engine: Box::new(gpu), why })
         }
     }
 }

@@ -19,10 +19,43 @@ fn an_unknown_adapter_is_refused_with_those_there_are() {
 }
 
 #[test]
-fn a_part_of_the_name_is_enough_whatever_its_case() {
-    let name = gpu().info().adapter.to_uppercase();
-    let found = Gpu::open(&AdapterChoice::Named(name[..4].into())).unwrap();
-    assert!(found.info().adapter.to_uppercase().contains(&name[..4]));
+fn adapters_are_opened_by_index_and_by_uuid_and_say_which_they_are() {
+    let listed = adapters();
+    for adapter in listed.iter().filter(|adapter| adapter.missing.is_none()) {
+        let by = |text: String| Gpu::open(&AdapterChoice::Named(text)).unwrap();
+        let place = format!("adapter {} of {}", adapter.index, listed.len());
+        for found in std::iter::once(by(adapter.index.to_string())).chain(adapter.uuid.clone().map(by)) {
+            assert_eq!(found.info().adapter, adapter.name);
+            assert!(found.device().place().starts_with(&place), "{}, not {place}", found.device().place());
+        }
+    }
+}
+
+#[test]
+fn the_adapter_that_was_taken_is_told_and_none_is_not_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = [
+        "sweep",
+        "--engine",
+        "gpu",
+        "--model",
+        "quadratic:1",
+        "--rules",
+        "sgd",
+        "--delays",
+        "0",
+        "--dry-run",
+        "--adapter",
+    ];
+    let run = |adapter: &str| {
+        let mut command = assert_cmd::Command::cargo_bin("tauscope").unwrap();
+        let output = command.current_dir(folder.path()).args(flags).arg(adapter).output().unwrap();
+        (output.status.code(), [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat())
+    };
+    let (code, text) = run("0");
+    assert!(code == Some(0) && text.contains("(asked for, adapter 0 of "), "{text}");
+    let (code, text) = run(" ");
+    assert!(code == Some(2) && text.contains("the index of an adapter, or a part of its name"), "{text}");
 }
 
 #[test]

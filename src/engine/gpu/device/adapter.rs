@@ -1,5 +1,7 @@
-//! Adapters: which there are, which one is taken, and what they lack.
+//! Adapters: which there are, and what they lack. Not here: which one is taken ([`super::choice`]).
 
+use super::choice::{AdapterChoice, AdapterIdentity, pick};
+use super::uuid;
 use crate::engine::EngineError;
 use crate::kernels;
 use serde::Serialize;
@@ -11,41 +13,16 @@ pub const FEATURES: wgpu::Features = wgpu::Features::IMMEDIATES;
 /// Bytes of immediates that every Vulkan, Metal and DirectX 12 adapter has; no kernel takes more.
 pub const IMMEDIATES: u32 = 128;
 
-/// Which adapter to take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdapterChoice {
-    /// A hardware GPU, discrete before integrated before virtual; never a software adapter.
-    Hardware,
-    /// The same, but rather a software adapter than none.
-    Any,
-    /// The first whose name contains this text, whatever its case; a software adapter too.
-    Named(String),
-}
-
-impl AdapterChoice {
-    fn admits(&self, info: &wgpu::AdapterInfo) -> bool {
-        match self {
-            Self::Hardware => info.device_type != DeviceType::Cpu,
-            Self::Any => true,
-            Self::Named(part) => info.name.to_lowercase().contains(&part.to_lowercase()),
-        }
-    }
-}
-
-impl std::fmt::Display for AdapterChoice {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Hardware => formatter.write_str("hardware GPU"),
-            Self::Any => formatter.write_str("adapter"),
-            Self::Named(part) => write!(formatter, "adapter whose name contains '{part}'"),
-        }
-    }
-}
-
 /// An adapter as `tauscope devices` lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdapterReport {
+    /// What `--adapter` takes.
+    pub index: usize,
     pub name: String,
+    /// `bus:device.function`, where the system tells.
+    pub pci: Option<String>,
+    /// Where the system tells.
+    pub uuid: Option<String>,
     pub backend: String,
     pub driver: String,
     pub device_type: String,
@@ -91,7 +68,7 @@ const NOTEWORTHY: [(wgpu::Features, &str); 6] = [
 
 /// Every adapter of this machine, best first.
 pub fn adapters() -> Vec<AdapterReport> {
-    enumerate().iter().map(report).collect()
+    enumerate().iter().enumerate().map(|(index, adapter)| report(index, adapter)).collect()
 }
 
 /// Vulkan, Metal and DirectX 12: OpenGL has neither immediates nor the storage buffers that the kernels need.
@@ -111,9 +88,13 @@ fn enumerate() -> Vec<wgpu::Adapter> {
     adapters
 }
 
-fn report(adapter: &wgpu::Adapter) -> AdapterReport {
+fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
+    let known = |text: String| (!text.is_empty()).then_some(text);
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
     AdapterReport {
+        index,
+        pci: known(info.device_pci_bus_id.clone()),
+        uuid: known(uuid::of(adapter)),
         driver: driver(&info),
         missing: missing(adapter),
         name: info.name,
@@ -157,17 +138,34 @@ pub fn missing(adapter: &wgpu::Adapter) -> Option<String> {
     short.map(|(what, needed, there)| format!("{needed} {what}: it has {there}"))
 }
 
-pub fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter, EngineError> {
-    let all = enumerate();
-    let listed = all.iter().map(|adapter| {
-        let info = adapter.get_info();
-        format!("'{}' ({:?})", info.name, info.device_type)
-    });
-    let there_are = match listed.collect::<Vec<_>>().join(", ") {
-        list if list.is_empty() => "this machine has no adapter at all (Vulkan, Metal or DirectX 12)".into(),
-        list => format!("this machine has {list}"),
+/// An adapter that was taken.
+pub struct TakenAdapter {
+    pub adapter: wgpu::Adapter,
+    /// Which of the machine's adapters it is, for people.
+    pub place: String,
+}
+
+/// # Errors
+/// Where none is what was asked for, or several are.
+pub fn choose(choice: &AdapterChoice) -> Result<TakenAdapter, EngineError> {
+    let mut all = enumerate();
+    let identities: Vec<AdapterIdentity> = all.iter().map(identity).collect();
+    let index = pick(choice, &identities).map_err(EngineError::Unavailable)?;
+    let count = all.len();
+    let pci = match &identities[index].pci {
+        pci if pci.is_empty() => String::new(),
+        pci => format!(", PCI {pci}"),
     };
-    all.into_iter()
-        .find(|adapter| choice.admits(&adapter.get_info()))
-        .ok_or_else(|| EngineError::Unavailable(format!("no {choice}: {there_are}")))
+    Ok(TakenAdapter { adapter: all.swap_remove(index), place: format!("adapter {index} of {count}{pci}") })
+}
+
+fn identity(adapter: &wgpu::Adapter) -> AdapterIdentity {
+    let info = adapter.get_info();
+    AdapterIdentity {
+        uuid: uuid::of(adapter),
+        software: info.device_type == DeviceType::Cpu,
+        backend: format!("{:?}", info.backend),
+        name: info.name,
+        pci: info.device_pci_bus_id,
+    }
 }

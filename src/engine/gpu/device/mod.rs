@@ -1,24 +1,27 @@
 //! Devices: what an adapter can do once it is open, and how its failures are reported.
 //!
-//! - `adapter`: which adapters there are, and which one is taken
+//! - `adapter`: which adapters there are, with their `uuid`s; `choice`: which one is taken
 //! - `pipeline`: pipelines and dispatches of kernels; `cache` keeps the pipelines for the next run
 //! - `fault`: failures, kept until they are asked for, and submits that hang
 //! - `timing`: how long dispatches take
 
 mod adapter;
 mod cache;
+mod choice;
 mod fault;
 mod pipeline;
 mod timing;
+mod uuid;
 
-pub use adapter::{AdapterChoice, AdapterReport, IMMEDIATES, adapters};
+pub use adapter::{AdapterReport, IMMEDIATES, adapters};
 pub use cache::directory as cache_directory;
+pub use choice::AdapterChoice;
 pub(super) use fault::Submission;
 pub use pipeline::Dispatch;
 
 use crate::engine::{EngineError, EngineInfo};
 use crate::kernels::fused::MOST_ITERATIONS;
-use adapter::{FEATURES, choose, driver, is_software, missing};
+use adapter::{FEATURES, TakenAdapter, choose, driver, is_software, missing};
 use bytemuck::Pod;
 use cache::PipelineCache;
 use fault::{Fault, Watchdog};
@@ -74,6 +77,7 @@ pub struct Device {
     pub(super) handle: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     info: EngineInfo,
+    place: String,
     pub(super) checks: Checks,
     limits: Limits,
     first_submit: Option<u64>,
@@ -93,7 +97,7 @@ impl Device {
         cache: Option<&Path>,
         first_submit: Option<u64>,
     ) -> Result<Self, EngineError> {
-        let adapter = choose(choice)?;
+        let TakenAdapter { adapter, place } = choose(choice)?;
         let info = adapter.get_info();
         if let Some(missing) = missing(&adapter) {
             return Err(EngineError::Unavailable(format!("adapter '{}' lacks {missing}", info.name)));
@@ -120,11 +124,16 @@ impl Device {
             checks: <&str>::from(checks).into(),
         };
         let (watchdog, pipelines, made) = Default::default();
-        Ok(Self { handle, queue, info, checks, limits, first_submit, fault, watchdog, pipelines, cache, made })
+        Ok(Self { handle, queue, info, place, checks, limits, first_submit, fault, watchdog, pipelines, cache, made })
     }
 
     pub fn info(&self) -> &EngineInfo {
         &self.info
+    }
+
+    /// Which of the machine's adapters it is, for people.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     pub fn limits(&self) -> &Limits {
