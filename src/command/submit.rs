@@ -4,11 +4,10 @@ use super::to_stdout;
 use crate::config::{JobArgs, SweepArgs, TrainArgs};
 use crate::plan::file;
 use crate::plan::{SweepPlan, TrainPlan};
-use crate::session::{self, Existing};
-use crate::submit::{State, Submission, slurm};
+use crate::session;
+use crate::submit::{State, Submission, script, slurm};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{ArgMatches, ValueEnum};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Who runs the jobs.
@@ -32,21 +31,28 @@ pub struct Args {
     /// Results folder of the whole job; must not exist
     #[arg(long, value_name = "DIR", required_unless_present_any = ["status", "resubmit"])]
     pub out: Option<PathBuf>,
-    /// An option of sbatch for all jobs, as --sbatch=--partition=NAME; may be given several times
+    /// An option of sbatch for all jobs, as --sbatch=--partition=NAME; may be given several times. Those that ask for GPUs do
+    /// not go to the job that merges
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true, value_parser = option)]
     pub sbatch: Vec<String>,
     /// Seconds before the time limit at which Slurm warns a shard, which then writes a checkpoint and goes back into the queue;
     /// 0 for never
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(0..=65535))]
     pub signal: u32,
+    /// Most shards that run at the same time [default: as many as there is room for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub array_throttle: Option<u32>,
+    /// Shell commands that every job begins with, as module load; a first line #!... says which shell
+    #[arg(long, value_name = "FILE")]
+    pub prologue: Option<PathBuf>,
     /// Show the scripts and commands instead of submitting anything
     #[arg(long)]
     pub print: bool,
     /// Say where every shard of an earlier submission is
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["scheduler", "shards", "out", "sbatch", "print", "resubmit", "job"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["scheduler", "shards", "out", "sbatch", "array_throttle", "prologue", "print", "resubmit", "job"])]
     pub status: Option<PathBuf>,
     /// Submit those shards of an earlier submission again that ended without being finished
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["scheduler", "shards", "out", "sbatch", "print", "job"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["scheduler", "shards", "out", "sbatch", "array_throttle", "prologue", "print", "job"])]
     pub resubmit: Option<PathBuf>,
     /// sweep or train, and its flags
     #[arg(last = true, value_name = "sweep|train FLAGS")]
@@ -54,7 +60,7 @@ pub struct Args {
 }
 
 fn option(text: &str) -> Result<String, String> {
-    slurm::check_option(text).map(|()| text.into())
+    script::check_option(text).map(|()| text.into())
 }
 
 /// # Errors
@@ -70,7 +76,7 @@ pub fn run(args: &Args) -> Result<()> {
         bail!("--out and --shards: accepted: both, with --scheduler");
     };
     let units = check_job(&args.job)?;
-    session::check(out, Existing::Keep)?;
+    check_out(out)?;
     let mut submission = Submission {
         version: env!("CARGO_PKG_VERSION").into(),
         program: std::env::current_exe().context("cannot tell where this program is")?,
@@ -78,41 +84,38 @@ pub fn run(args: &Args) -> Result<()> {
         out: std::path::absolute(out).with_context(|| format!("--out {}", out.display()))?,
         shards,
         options: args.sbatch.clone(),
+        throttle: args.array_throttle,
+        prologue: args.prologue.as_deref().map(script::read_prologue).transpose()?.unwrap_or_default(),
         signal: args.signal,
         job: args.job.clone(),
         jobs: Vec::new(),
         merges: Vec::new(),
     };
     for path in [&submission.program, &submission.directory, &submission.out] {
-        slurm::check_path(path)?;
+        script::check_path(path)?;
     }
-    let (shard, merge) = (slurm::shard_script(&submission), slurm::merge_script(&submission));
+    let (shard, merge) = (script::shard_script(&submission), script::merge_script(&submission));
     let indices: Vec<u32> = submission.all().collect();
     if args.print {
         let commands =
             [slurm::array_arguments(&submission, &indices), slurm::merge_arguments(&submission, Some("JOB"), &[])];
-        let commands = commands.map(|arguments| slurm::shown("sbatch", &arguments)).join("\n");
+        let commands = commands.map(|arguments| script::shown("sbatch", &arguments)).join("\n");
         let folder = submission.folder();
-        let script = |name: &str, text: &str| format!("==> {} <==\n{text}\n", folder.join(name).display());
-        let scripts = [script(slurm::SHARD_SCRIPT, &shard), script(slurm::MERGE_SCRIPT, &merge)].concat();
+        let file = |name: &str, text: &str| format!("==> {} <==\n{text}\n", folder.join(name).display());
+        let scripts = [file(script::SHARD_SCRIPT, &shard), file(script::MERGE_SCRIPT, &merge)].concat();
         return to_stdout(&format!("{scripts}==> commands <==\n{commands}\n"));
     }
-    let folder = submission.folder();
-    fs::create_dir(&folder).with_context(|| {
-        format!(
-            "cannot make {}; where it was made by an earlier submission, accepted: --status or --resubmit {}, or another \
-             --out",
-            folder.display(),
-            out.display()
-        )
-    })?;
-    let log = folder.join("log");
-    fs::create_dir(&log).with_context(|| format!("cannot make {}", log.display()))?;
-    submission.write(slurm::SHARD_SCRIPT, &shard)?;
-    submission.write(slurm::MERGE_SCRIPT, &merge)?;
-    submission.save()?;
-    let job = slurm::submit_shards(&mut submission, &indices)?;
-    let merge = slurm::submit_merge(&mut submission, Some(&job), &[])?;
+    let _lock = submission.claim()?;
+    let begun = || -> Result<()> {
+        submission.write(script::SHARD_SCRIPT, &shard)?;
+        submission.write(script::MERGE_SCRIPT, &merge)?;
+        submission.save()
+    };
+    if let Err(error) = begun() {
+        submission.withdraw();
+        return Err(error);
+    }
+    let (job, merge) = submit(&mut submission, &indices)?;
     to_stdout(&format!(
         "submitted {units} in {shards} shards as job {job}, and their merge as job {merge}\n\
          {} says how they are\n",
@@ -120,8 +123,37 @@ pub fn run(args: &Args) -> Result<()> {
     ))
 }
 
+/// Submits all shards and their merge, or nothing.
+fn submit(submission: &mut Submission, indices: &[u32]) -> Result<(String, String)> {
+    let submitted = slurm::submit_shards(submission, indices)
+        .and_then(|job| slurm::submit_merge(submission, Some(&job), &[]).map(|merge| (job, merge)));
+    let Err(error) = submitted else { return submitted };
+    // Shards without their merge would run for nothing, and nobody would know of them.
+    let jobs: Vec<String> = submission.jobs.iter().map(|job| job.id.clone()).chain(submission.merges.clone()).collect();
+    if let Err(refusal) = slurm::cancel(&jobs) {
+        let left = jobs.join(", ");
+        return Err(
+            error.context(format!("submitted in part: job {left} is left, and cannot be cancelled ({refusal:#})"))
+        );
+    }
+    submission.withdraw();
+    Err(error.context("nothing was submitted"))
+}
+
+/// Refuses a results folder that is there already.
+fn check_out(out: &Path) -> Result<()> {
+    if out.symlink_metadata().is_ok() {
+        bail!("--out {}: exists already; accepted: another folder", out.display());
+    }
+    let partial = session::beside(out, "partial")?;
+    if partial.symlink_metadata().is_ok() {
+        bail!("--out {}: {} lies beside it; accepted: another folder", out.display(), partial.display());
+    }
+    Ok(())
+}
+
 fn own_command(flag: &str, out: &Path) -> String {
-    slurm::shown("tauscope", &["submit".into(), flag.into(), out.display().to_string()])
+    script::shown("tauscope", &["submit".into(), flag.into(), out.display().to_string()])
 }
 
 /// Checks the job's own flags before they wait in a queue. Returns how much it is: `12 cells`.
@@ -163,15 +195,15 @@ fn check_train(flags: &[String]) -> Result<String> {
 
 /// Refuses the flags that the submission itself gives every shard.
 fn check_own(job: &JobArgs) -> Result<()> {
-    let own = [
-        ("--out", job.out.is_some()),
-        ("--shard", job.shard.is_some()),
-        ("--resume", job.resume),
-        ("--force", job.force),
-        ("--dry-run", job.dry_run),
+    let refused = [
+        ("--out", job.out.is_some(), "--out before --"),
+        ("--shard", job.shard.is_some(), "--shards before --"),
+        ("--resume", job.resume, "no --resume, a shard that was begun goes on by itself"),
+        ("--force", job.force, "no --force, and an --out that is not there yet"),
+        ("--dry-run", job.dry_run, "--print before --"),
     ];
-    match own.into_iter().find(|(_, given)| *given) {
-        Some((flag, _)) => bail!("{flag}: every shard is given its own; accepted: before --, or not at all"),
+    match refused.into_iter().find(|(_, given, _)| *given) {
+        Some((flag, _, accepted)) => bail!("{flag} after --: every shard is given its own; accepted: {accepted}"),
         None => Ok(()),
     }
 }

@@ -3,17 +3,23 @@
 //! `DIR.shards` holds a folder for every shard, their logs, the two scripts and `submit.json`. Whether a shard is finished
 //! is what its folder says; the scheduler is asked only about the rest. Not here: a scheduler.
 
+pub mod script;
 pub mod slurm;
 
 use crate::config::Shard;
 use crate::files::write_whole;
 use crate::session;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 const RECORD: &str = "submit.json";
+const LOGS: &str = "log";
+
+/// What a submission writes into `DIR.shards`.
+const OWN_FILES: [&str; 3] = [script::SHARD_SCRIPT, script::MERGE_SCRIPT, RECORD];
 
 /// What was submitted: all that it takes to look after it, or to submit a part of it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +34,12 @@ pub struct Submission {
     pub shards: u32,
     /// Options for the scheduler, as given.
     pub options: Vec<String>,
+    /// Shards that may run at the same time; all where none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<u32>,
+    /// Shell commands that every job begins with.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prologue: String,
     /// Seconds before the time limit at which the scheduler warns a shard; 0 for never.
     pub signal: u32,
     /// The subcommand that every shard runs, `sweep` or `train`, and its flags.
@@ -78,7 +90,7 @@ impl Submission {
     }
 
     pub fn log(&self, index: u32) -> PathBuf {
-        self.folder().join(format!("log/shard-{index}.txt"))
+        self.folder().join(format!("{LOGS}/shard-{index}.txt"))
     }
 
     pub fn is_finished(&self, index: u32) -> bool {
@@ -93,6 +105,81 @@ impl Submission {
 
     pub fn all(&self) -> impl Iterator<Item = u32> + use<> {
         Shard::all(self.shards).map(|shard| shard.index)
+    }
+
+    /// Makes `DIR.shards` with its folder of logs. One that an earlier submission left without having submitted anything from it
+    /// is taken over. It is this process's until the lock is dropped.
+    ///
+    /// # Errors
+    /// Where it cannot be made, holds something else, or another process is at it.
+    pub fn claim(&self) -> Result<fs::File> {
+        let folder = self.folder();
+        let shown = folder.display().to_string();
+        let accepted = || {
+            format!(
+                "{shown}: made by an earlier submission, or by somebody else; accepted: --status {0} or --resubmit {0}, or \
+                 another --out",
+                self.out.display()
+            )
+        };
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && !folder.is_dir() => bail!(accepted()),
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(error)
+                    .with_context(|| format!("cannot make {shown}; accepted: an --out whose parent folder is there"));
+            }
+            _ => {}
+        }
+        let lock = fs::File::open(&folder).with_context(|| format!("cannot open {shown}"))?;
+        if lock.try_lock().is_err() {
+            bail!(
+                "{shown} is in use by another process; accepted: another --out, or this one once that process has ended"
+            );
+        }
+        if !self.is_unused() {
+            bail!(accepted());
+        }
+        match fs::create_dir(folder.join(LOGS)) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                Err(error).with_context(|| format!("cannot make {shown}/{LOGS}"))
+            }
+            _ => Ok(lock),
+        }
+    }
+
+    /// Whether `DIR.shards` is as a submission leaves it before it submits.
+    fn is_unused(&self) -> bool {
+        let submitted = Self::read(&self.out).map_or(self.folder().join(RECORD).exists(), |record| !record.is_empty());
+        !submitted && self.is_untouched()
+    }
+
+    /// Whether `DIR.shards` holds nothing but what a submission writes into it: no shard has begun.
+    fn is_untouched(&self) -> bool {
+        let folder = self.folder();
+        let own = |name: &str| OWN_FILES.contains(&name.strip_suffix(".partial").unwrap_or(name)) || name == LOGS;
+        let is_own =
+            |entry: std::io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(own));
+        let logs = fs::read_dir(folder.join(LOGS)).map_or(0, Iterator::count);
+        logs == 0 && fs::read_dir(&folder).is_ok_and(|mut entries| entries.all(is_own))
+    }
+
+    /// Whether no job was submitted.
+    fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.merges.is_empty()
+    }
+
+    /// Removes `DIR.shards`, unless a shard has begun in it.
+    pub fn withdraw(&self) {
+        if !self.is_untouched() {
+            return;
+        }
+        let folder = self.folder();
+        // Whatever cannot be removed is taken over by the next submission.
+        for name in OWN_FILES {
+            let _ = fs::remove_file(folder.join(name));
+        }
+        let _ = fs::remove_dir(folder.join(LOGS));
+        let _ = fs::remove_dir(folder);
     }
 
     /// # Errors

@@ -1,18 +1,14 @@
-//! Slurm: the scripts of a job array and of the job that merges it, and Slurm's own commands.
+//! Slurm's own commands: what they are asked and what they answer.
 //!
 //! Accounting (slurmdbd) may be absent: `squeue` and `scontrol` know the jobs of the last minutes, and `sacct` is asked
-//! only about those that they have forgotten.
+//! only about those that they have forgotten. Not here: the scripts of the jobs ([`super::script`]).
 
+use super::script::{MERGE_SCRIPT, SHARD_SCRIPT, shown};
 use super::{Job, State, Submission};
 use anyhow::{Context, Result, bail};
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::io::ErrorKind;
-use std::path::Path;
 use std::process::Command;
-
-pub const SHARD_SCRIPT: &str = "shard.sh";
-pub const MERGE_SCRIPT: &str = "merge.sh";
 
 /// States of a job that is over. Any other is of one that waits, runs, or is on its way.
 const OVER: [&str; 11] = [
@@ -29,115 +25,11 @@ const OVER: [&str; 11] = [
     "TIMEOUT",
 ];
 
-/// The script of every shard. A shard that was begun goes on, one that is finished has nothing to do, so the script can be
-/// run again at any time.
-///
-/// SIGUSR1, which Slurm sends before the time limit, makes the program stop with a checkpoint, and the task goes back into the
-/// queue. SIGTERM, of scancel, does the same without going back.
-pub fn shard_script(submission: &Submission) -> String {
-    let Submission { program, job, shards, .. } = submission;
-    let mut command = quoted(&program.display().to_string());
-    job.iter().for_each(|word| command += &format!(" {}", quoted(word)));
-    format!(
-        "{}\
-         # One shard, by the array's task: goes on where an earlier try ended.\n\
-         out={}/shard-$SLURM_ARRAY_TASK_ID\n\
-         if [ -e \"$out\" ]; then\n    \
-             echo \"$out is finished\"\n    \
-             exit 0\n\
-         fi\n\
-         set --\n\
-         if [ -e \"$out.partial\" ]; then\n    \
-             set -- --resume\n\
-         fi\n\
-         {command} --shard \"$SLURM_ARRAY_TASK_ID/{shards}\" --out \"$out\" \"$@\" &\n\
-         process=$!\n\
-         time_is_up=\n\
-         trap 'time_is_up=yes; kill -TERM $process' USR1\n\
-         trap 'kill -TERM $process' TERM\n\
-         wait $process\n\
-         code=$?\n\
-         # A signal ends the waiting before the process.\n\
-         while kill -0 $process 2>/dev/null; do\n    \
-             wait $process\n    \
-             code=$?\n\
-         done\n\
-         if [ -n \"$time_is_up\" ] && [ $code -eq 143 ]; then\n    \
-             echo \"the time limit is near; back into the queue\"\n    \
-             exec scontrol requeue \"${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID\"\n\
-         fi\n\
-         exit $code\n",
-        head(submission, "", "shard-%a", &warning(submission)),
-        quoted(&submission.folder().display().to_string()),
-    )
-}
-
-/// The script that merges the shards.
-pub fn merge_script(submission: &Submission) -> String {
-    let Submission { program, shards, out, .. } = submission;
-    format!(
-        "{}\
-         # All shards into one results folder.\n\
-         set --\n\
-         shard=1\n\
-         while [ $shard -le {shards} ]; do\n    \
-             set -- \"$@\" {}/shard-$shard\n    \
-             shard=$((shard + 1))\n\
-         done\n\
-         exec {} merge \"$@\" --out {}\n",
-        head(submission, "-merge", "merge", &[]),
-        quoted(&submission.folder().display().to_string()),
-        quoted(&program.display().to_string()),
-        quoted(&out.display().to_string()),
-    )
-}
-
-/// The options by which Slurm warns a shard before its time limit.
-fn warning(submission: &Submission) -> Vec<String> {
-    match submission.signal {
-        0 => Vec::new(),
-        seconds => vec![format!("--signal=B:USR1@{seconds}"), "--requeue".into()],
-    }
-}
-
-fn head(submission: &Submission, suffix: &str, log: &str, more: &[String]) -> String {
-    let folder = submission.folder().display().to_string().replace('%', "%%");
-    let mut text = String::from("#!/bin/sh\n");
-    let own = [
-        format!("--job-name={}", double_quoted(&format!("tauscope-{}{suffix}", submission.name()))),
-        format!("--output={}", double_quoted(&format!("{folder}/log/{log}.txt"))),
-        "--open-mode=append".into(),
-        format!("--chdir={}", double_quoted(&submission.directory.display().to_string())),
-    ];
-    for option in own.iter().chain(more).chain(&submission.options) {
-        writeln!(text, "#SBATCH {option}").expect("a String takes it all");
-    }
-    text
-}
-
-/// A command as it would be typed.
-pub fn shown(program: &str, arguments: &[String]) -> String {
-    arguments.iter().fold(program.to_owned(), |line, argument| line + " " + &quoted(argument))
-}
-
-/// A word of a shell script.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.into(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
-/// A word of an #SBATCH line.
-fn double_quoted(word: &str) -> String {
-    if word.contains(char::is_whitespace) { format!("\"{word}\"") } else { word.into() }
-}
-
 /// The arguments of sbatch for the shards `indices`.
 pub fn array_arguments(submission: &Submission, indices: &[u32]) -> Vec<String> {
     let script = submission.folder().join(SHARD_SCRIPT);
-    vec!["--parsable".into(), format!("--array={}", ranges(indices)), script.display().to_string()]
+    let throttle = submission.throttle.map_or(String::new(), |most| format!("%{most}"));
+    vec!["--parsable".into(), format!("--array={}{throttle}", ranges(indices)), script.display().to_string()]
 }
 
 /// The arguments of sbatch for the merge: once all of job `after` has ended well, and `others` have ended at all.
@@ -211,7 +103,9 @@ fn output(program: &str, arguments: &[String]) -> Result<String> {
         _ => anyhow::anyhow!("cannot run {program}: {error}"),
     })?;
     if !run.status.success() {
-        bail!("{}: {}", shown(program, arguments), String::from_utf8_lossy(&run.stderr).trim());
+        let told = String::from_utf8_lossy(&run.stderr);
+        let told: Vec<&str> = told.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        bail!("{}: {}", shown(program, arguments), told.join("; "));
     }
     String::from_utf8(run.stdout).with_context(|| format!("{program} wrote no text"))
 }
@@ -276,60 +170,13 @@ fn accounted(id: &str, index: u32) -> Option<String> {
     Some(format!("{state}, exit code {code}"))
 }
 
-/// Options that the submission itself gives.
-///
-/// # Errors
-/// Names the option.
-pub fn check_option(option: &str) -> Result<(), String> {
-    const OWN: [&str; 12] = [
-        "--array",
-        "--dependency",
-        "--parsable",
-        "--wrap",
-        "--output",
-        "--chdir",
-        "--open-mode",
-        "--job-name",
-        "--no-requeue",
-        "--requeue",
-        "--signal",
-        "--kill-on-invalid-dep",
-    ];
-    let name = option.split(['=', ' ']).next().unwrap_or_default();
-    if OWN.contains(&name) {
-        return Err(format!(
-            "{name} is set by tauscope submit; accepted: other options of sbatch, as --partition=NAME"
-        ));
-    }
-    if !option.starts_with('-') || option.contains('\n') {
-        return Err("accepted: an option of sbatch, as --partition=NAME".into());
-    }
-    Ok(())
-}
-
-/// Paths that no #SBATCH line can hold.
-///
-/// # Errors
-/// Names the path.
-pub fn check_path(path: &Path) -> Result<()> {
-    match path.to_str() {
-        Some(text) if !text.contains(['"', '\n', '\\']) => Ok(()),
-        _ => bail!("{}: accepted: a path without quotes, backslashes and line breaks", path.display()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn indices_are_written_as_ranges_and_words_quoted_where_they_must_be() {
+    fn indices_are_written_as_ranges() {
         assert_eq!(ranges(&[1, 2, 3, 5, 7, 8]), "1-3,5,7-8");
         assert_eq!(ranges(&[4]), "4");
-        assert_eq!(quoted("quadratic:1.0,0.3"), "quadratic:1.0,0.3");
-        assert_eq!(quoted("it's here"), r"'it'\''s here'");
-        assert_eq!(quoted(""), "''");
-        assert!(check_option("--array=1-3").is_err() && check_option("partition").is_err());
-        assert!(check_option("--gres=gpu:1").is_ok() && check_option("-p short").is_ok());
     }
 }

@@ -149,6 +149,77 @@ fn what_was_forgotten_by_slurm_can_be_submitted_again() {
     assert!(said.contains("submitted shards 1, 2, 3 as job 3, and the merge as job 4"), "{said}");
 }
 
+/// As a cluster with GPUs, modules and a limit on what one user may run.
+#[test]
+fn options_throttle_and_prologue_are_in_the_scripts_that_they_belong_to() {
+    let folder = cluster();
+    let folder = folder.path();
+    fs::write(folder.join("modules.sh"), "#!/bin/bash\nexport LOADED='yes and yes'\necho \"loaded $LOADED\"").unwrap();
+    let flags =
+        ["--sbatch=--comment=nightly run #3", "--sbatch=--gres=gpu:1", "--sbatch=-p gpu", "--array-throttle", "2"];
+    stdout(&mut three(folder, "out", &[&flags[..], &["--prologue", "modules.sh"]].concat()));
+    let at = folder.join("out.shards").display().to_string();
+    assert_eq!(asked(folder)[0], format!("sbatch --parsable --array=1-3%2 {at}/shard.sh"));
+    let [shard, merge] =
+        ["shard.sh", "merge.sh"].map(|name| fs::read_to_string(folder.join("out.shards").join(name)).unwrap());
+    for text in [&shard, &merge] {
+        for line in ["#SBATCH --comment=\"nightly run \\#3\"", "#SBATCH -p gpu", "export LOADED='yes and yes'"] {
+            assert!(text.lines().any(|other| other == line), "{line}: {text}");
+        }
+        assert!(text.starts_with("#!/bin/bash\n#SBATCH") && text.matches("#!").count() == 1, "{text}");
+    }
+    assert!(shard.contains("\n#SBATCH --gres=gpu:1\n") && !merge.contains("gres"), "{merge}");
+    let mut command = Command::new("bash");
+    command.arg(folder.join("out.shards/shard.sh")).env("SLURM_ARRAY_TASK_ID", "2");
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success() && String::from_utf8_lossy(&output.stdout).contains("loaded yes and yes"),
+        "{output:?}"
+    );
+    // What is submitted again is throttled as well.
+    fs::write(folder.join("queue"), "").unwrap();
+    stdout(&mut submit(folder, &["--resubmit", "out"]));
+    assert!(asked(folder).iter().any(|line| line.contains("--array=1,3%2 ")), "{:?}", asked(folder));
+}
+
+#[test]
+fn a_refused_submission_leaves_nothing_and_nothing_that_is_in_the_way() {
+    let folder = cluster();
+    let folder = folder.path();
+    let sbatch = folder.join("bin/sbatch");
+    let sound = fs::read_to_string(&sbatch).unwrap();
+    let names = || {
+        let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    // Everything, or the merge alone, is refused, in several lines.
+    let refusal = "echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2; echo 'sbatch: error: no' >&2; exit 1";
+    for (script, canceled) in
+        [("", None), (" case \"$*\" in *merge.sh) ;; *) echo 7; exit 0;; esac;", Some("scancel 7"))]
+    {
+        fs::write(&sbatch, format!("#!/bin/sh\n{script}{refusal}\n")).unwrap();
+        let before = names();
+        let error = refuse(
+            &mut three(folder, "out", &[]),
+            &["nothing was submitted", "AssocMaxSubmitJobLimit; sbatch: error: no"],
+        );
+        assert_eq!(error.trim().lines().count(), 1, "{error}");
+        assert_eq!(asked(folder).last().map(String::as_str), canceled);
+        let after: Vec<_> = names().into_iter().filter(|name| name != "asked").collect();
+        assert_eq!(after, before);
+    }
+    // A process that was killed before it submitted anything.
+    fs::create_dir_all(folder.join("out.shards/log")).unwrap();
+    fs::write(folder.join("out.shards/shard.sh"), "").unwrap();
+    fs::write(&sbatch, sound).unwrap();
+    stdout(&mut three(folder, "out", &[]));
+    // A folder that holds something else is nobody's to take over.
+    fs::create_dir(folder.join("other.shards")).unwrap();
+    fs::write(folder.join("other.shards/mine"), "").unwrap();
+    refuse(&mut three(folder, "other", &[]), &["other.shards", "somebody else", "another --out"]);
+}
+
 #[test]
 fn print_shows_everything_and_does_nothing() {
     let folder = cluster();
@@ -194,9 +265,28 @@ fn what_cannot_be_submitted_is_refused_before_anything_is() {
     };
     refuse(&mut with(&["--rules", "sdg"]), &["after --", "sdg", "--rules"]);
     refuse(&mut with(&["--tolerance", "3"]), &["--tolerance 3", "0.0001"]);
-    for flag in [&["--out", "x"][..], &["--shard", "1/3"], &["--force"], &["--dry-run"]] {
-        refuse(&mut with(flag), &[flag[0], "every shard is given its own"]);
+    let own: [(&[&str], &str); 5] = [
+        (&["--out", "x"], "--out before --"),
+        (&["--shard", "1/3"], "--shards before --"),
+        (&["--force"], "no --force"),
+        (&["--resume", "plan.toml"], "no --resume"),
+        (&["--dry-run"], "--print before --"),
+    ];
+    for (flag, accepted) in own {
+        refuse(&mut with(flag), &[flag[0], "every shard is given its own", accepted]);
     }
+    // What lies where the results are to be: no advice that names flags which submit does not have.
+    for name in ["there", "begun.partial"] {
+        fs::create_dir(folder.join(name)).unwrap();
+        let error =
+            refuse(&mut three(folder, name.trim_end_matches(".partial"), &[]), &[name, "accepted: another folder"]);
+        assert!(!error.contains("--force") && !error.contains("--resume"), "{error}");
+    }
+    refuse(&mut three(folder, "nowhere/out", &[]), &["nowhere/out.shards", "parent folder"]);
+    refuse(&mut three(folder, "out", &["--array-throttle", "0"]), &["--array-throttle", "0"]);
+    refuse(&mut three(folder, "out", &["--prologue", "none.sh"]), &["--prologue none.sh: cannot be read"]);
+    fs::write(folder.join("own.sh"), "module load x\n#SBATCH --time=1\n").unwrap();
+    refuse(&mut three(folder, "out", &["--prologue", "own.sh"]), &["own.sh, line 2", "#SBATCH", "--sbatch"]);
     refuse(&mut three(folder, "out", &["--sbatch=--array=1-9"]), &["--array is set by tauscope submit"]);
     refuse(&mut submit(folder, &["--shards", "3", "--out", "out"]), &["--scheduler"]);
     refuse(&mut submit(folder, &["--scheduler", "slurm", "--shards", "0", "--out", "out"]), &["--shards", "0"]);
