@@ -52,7 +52,7 @@ class Job:
             flags = ["--out", name]
             if forced:
                 flags.append("--force")
-            elif resumes and partial.exists():
+            elif resumes and (partial.exists() or out.exists()):
                 flags.append("--resume")
             how = disturb() if attempt < most else {}
             last = self.program.run([*args, *flags], **how)
@@ -74,9 +74,8 @@ class Job:
                 elif "without --resume" not in last.error:
                     raise Fault(f"refused without a way on: {last.error!r}")
             elif last.rc < 0 and out.is_dir() and not partial.exists():
-                # Killed after the job was whole; only tidying may be left, which --resume or nothing at all does.
-                if resumes:
-                    judge(self.program.run([*args, "--out", name, "--resume"]))
+                # Killed when the job was whole; only tidying may be left, which the next process does.
+                judge(self.program.run([*args, "--out", name, *(["--resume"] if resumes else [])]))
                 break
         else:
             raise Fault(f"not at its end after {ATTEMPTS} runs: {last.error!r}")
@@ -95,6 +94,20 @@ class Job:
         for path in listing(self.program.folder):
             if path not in self.before:
                 remove(self.program.folder / path)
+
+
+def read_back(program, rng, truth):
+    """The commands that read a results folder, on a copy: `plot` draws the very same pictures again, the others do not fail."""
+    copy = program.folder / "copy"
+    shutil.copytree(truth, copy)
+    if rng.random() < 0.5:
+        judge(program.run(["plot", "copy"]))
+        compare(truth, copy)
+    for args in (["report", "copy", "--out", "page.html"], ["compare", "copy", "--out-dir", "copy"]):
+        if rng.random() < 0.5:
+            judge(program.run(args))
+    remove(copy)
+    remove(program.folder / "page.html")
 
 
 def signals(job):

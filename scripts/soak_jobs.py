@@ -165,9 +165,10 @@ def train(rng, folder):
 
 # Values that a flag may meet: sound ones, and those at which parsers and arithmetic break. Nothing is ever written to a device:
 # a program that replaces what it should not could destroy the machine's.
-NUMBERS = [
-    "0", "1", "2", "4", "31", "0.1", "0.5", "0.9", "1e-3", "-1", "-0", "nan", "inf", "-inf", "1e308", "1e-308", "5e-324", "1e400", "",
-    " ", "1e5", "0.9999999999999999", "1000000", "4294967296", "18446744073709551616", "9" * 40, "0x10", "1,5", "1_000", "½", "ema",
+SOUND = ["0", "1", "2", "4", "31", "0.1", "0.5", "0.9", "1e-3"]
+NUMBERS = SOUND + [
+    "-1", "-0", "nan", "inf", "-inf", "1e308", "1e-308", "5e-324", "1e400", "", " ", "1e5", "0.9999999999999999", "1000000", "4294967296",
+    "18446744073709551616", "9" * 40, "0x10", "1,5", "1_000", "½", "ema",
 ]
 LISTS = [
     "0..4", "0..=8", "8..0", "0..1000000000000", "logspace:1e-4:1e-1:4", "logspace:0:1:3", "logspace:1:1e300:5", "linspace:0:0.9:3",
@@ -209,7 +210,8 @@ VALUES = {
 
 
 def command(rng, folder):
-    """Arguments of a short command, valid or not; `done`, `other` and `spoilt` are results folders that may stand in `folder`."""
+    """Arguments of a short command, valid or not, where `folder` has the results folders `done`, `other`, `one` and `two` of a sweep, a
+    training and two shards, and `spoilt`, a damaged copy of one of them."""
     name = rng.choice(["theory", "theory", "advise", "advise", "sweep", "train", "bench step", "init", "plot", "report", "compare", "merge", "devices", "submit"])
     if name in FLAGS:
         flags = rng.sample(FLAGS[name], rng.randint(0, min(4, len(FLAGS[name]))))
@@ -218,14 +220,15 @@ def command(rng, folder):
         args = name.split()
         for flag in flags:
             values = VALUES.get("rules" if flag == "rule" else flag, NUMBERS)
-            value = rng.choice(values if rng.random() < 0.6 or flag == "json" else values[: max(2, len(values) // 2)])
+            sound = SOUND if values[-1] == NUMBERS[-1] or values[-1] == LISTS[-1] else values[: max(1, len(values) // 2)]
+            value = rng.choice(sound if rng.random() < 0.7 else values)
             args += [f"--{flag}"] if value is None else [f"--{flag}={value}"]
         if name in ("sweep", "train"):
             args += ["--dry-run"] + (["--engine", "cpu"] if rng.random() < 0.9 else []) + (["--json"] if rng.random() < 0.3 else [])
         if name == "bench step":
             args += ["--engine", "cpu"] + [f"--{flag}=2" for flag in ("lanes", "steps", "rounds", "slots") if flag not in flags]
         return args
-    where = rng.choice(["done", "other", "spoilt", "spoilt", "spoilt", "nowhere", "trace.csv", ".", "/dev/null", ""])
+    where = rng.choice(["done", "other", "one", "spoilt", "spoilt", "spoilt", "nowhere", "trace.csv", ".", "/dev/null", ""])
     if name == "init":
         file = rng.choice(["-", "new.toml", "trace.csv", "nowhere/p.toml", ".", "", "link.toml"])
         return ["init", *rng.choice([[], ["--for", "train"], ["--force"], ["--for", "x"]]), *([file] if rng.random() < 0.9 else [])]
@@ -235,8 +238,8 @@ def command(rng, folder):
     if name == "report":
         return ["report", where, *rng.choice([[], ["--out", "page.html"], ["--out", "."], ["--out", "nowhere/page.html"], ["--out", "link.html"]])]
     if name == "merge":
-        more = rng.choice([[], ["other"], ["done", "done"], ["spoilt"]])
-        return ["merge", where, *more, "--out", rng.choice(["merged", "done", "trace.csv", "nowhere/merged", "."])]
+        parts = rng.choice([["one", "two"], ["one", "spoilt"], ["spoilt", "two"], ["one", where], ["one"], ["one", "one"], [where, "other"]])
+        return ["merge", *parts, "--out", rng.choice(["merged", "done", "trace.csv", "nowhere/merged", "."])]
     if name == "submit":
         given = rng.choice([["--print"], ["--print", "--shards=2"], ["--print", "--scheduler=slurm", "--shards=2", "--out=jobs"], ["--status=nowhere"],
                             ["--resubmit=done"], ["--status=trace.csv"]])

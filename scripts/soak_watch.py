@@ -124,10 +124,12 @@ def judge(outcome, disturbances=(), limit=LIMIT):
     for trace in ("panicked at", "RUST_BACKTRACE", "memory allocation of", "overflowed its stack"):
         if trace in err:
             raise Fault(f"panic: {' '.join(err[max(0, err.find(trace) - 60):].split())[:300]}")
-    if rc not in (DONE, FAILED, REFUSED, *disturbances):
+    # A signal in the first milliseconds, before anything was said, ends a process as it ends every other.
+    early = rc in (-signal.SIGINT, -signal.SIGTERM) and set(disturbances) & set(INTERRUPTED) and not err
+    if rc not in (DONE, FAILED, REFUSED, *disturbances) and not early:
         raise Fault(f"exit code {rc}; {err[-200:]!r}")
     # The argument parser's own hints stand below its errors.
-    lines = [line for line in err.splitlines() if line.strip() and not re.match(r"  tip: |Usage: |  +tauscope|For more information", line)]
+    lines = [line for line in err.splitlines() if line.strip() and not re.match(r"  (tip: |\[possible values)|Usage: |  +tauscope|For more information", line)]
     if rc == REFUSED and err:
         if not lines or not lines[-1].startswith("error: ") or sum(line.startswith("error:") for line in lines) != 1:
             if "required arguments were not provided" not in err and "Usage:" not in err:
