@@ -226,7 +226,8 @@ def command(rng, folder):
         if name in ("sweep", "train"):
             args += ["--dry-run"] + (["--engine", "cpu"] if rng.random() < 0.9 else []) + (["--json"] if rng.random() < 0.3 else [])
         if name == "bench step":
-            args += ["--engine", "cpu"] + [f"--{flag}=2" for flag in ("lanes", "steps", "rounds", "slots") if flag not in flags]
+            small = {"lanes": 2, "steps": 2, "rounds": 1, "slots": 2, "samples": 16, "batch": 8, "model": "mlp:2"}
+            args += ["--engine", "cpu"] + [f"--{flag}={value}" for flag, value in small.items() if flag not in flags]
         return args
     where = rng.choice(["done", "other", "one", "spoilt", "spoilt", "spoilt", "nowhere", "trace.csv", ".", "/dev/null", ""])
     if name == "init":
