@@ -197,20 +197,21 @@ def mute(job):
 def replace(job):
     """--force in the place of a finished folder, killed: the old results stand until the new ones do."""
     shutil.copytree(job.truth, job.out())
-    args = [*job.args, "--out", job.name]
+    args, forced = [*job.args, "--out", job.name], True
     for attempt in range(ATTEMPTS):
         how = {}
         if attempt < 6:
             how = {"fault": job.random_fault(), "path": job.name} if job.rng.random() < 0.7 else {"signal_at": job.random_signal()}
-        resumes = beside(job.out(), ".partial").exists()
-        end = job.program.run([*args, "--resume" if resumes else "--force"], **how)
+        forced = forced or not beside(job.out(), ".partial").exists()
+        end = job.program.run([*args, "--force" if forced else "--resume"], **how)
         judge(end, (-signal.SIGKILL, *INTERRUPTED))
         whole = [path for path in (job.out(), beside(job.out(), ".replaced"), beside(job.out(), ".partial")) if (path / "run.json").exists()]
         if not whole:
             raise Fault("neither the old results nor the new ones are whole")
         if end.rc == job.rc:
             return
-        if end.rc == REFUSED and not how and "--force" not in end.error:
+        forced = "--force" in end.error
+        if end.rc == REFUSED and not how and not forced:
             raise Fault(f"refused without a way on: {end.error!r}")
     raise Fault(f"not at its end after {ATTEMPTS} runs")
 
