@@ -23,6 +23,22 @@ macro_rules! as_text {
 }
 pub(crate) use as_text;
 
+/// A type whose flag may name a file by any bytes: read by its `parse_os`.
+macro_rules! as_flag_with_a_file {
+    ($type:ty) => {
+        impl clap::builder::ValueParserFactory for $type {
+            type Parser = clap::builder::ValueParser;
+
+            fn value_parser() -> Self::Parser {
+                use clap::builder::TypedValueParser;
+                let text = clap::builder::OsStringValueParser::new();
+                text.try_map(|text| <$type>::parse_os(&text)).into()
+            }
+        }
+    };
+}
+pub(crate) use as_flag_with_a_file;
+
 /// Keys and values in the order given, each key once.
 pub(crate) struct Options<'a>(Vec<(&'a str, &'a str)>);
 

@@ -27,6 +27,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     }
     let mut session = Session::begin(&plan.engine, &args.job)?;
     let job = SweepJob::prepare(plan, session.engine())?;
+    session.say(&format!("problem  {}", job.describe_problem()));
     if let Some(mapping) = &job.weight_mapping {
         session.say(&format!("weights  {mapping}"));
     }

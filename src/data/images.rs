@@ -6,6 +6,7 @@ use super::collection::{CIFAR10, CIFAR100, Collection, FASHION_MNIST, Format, MN
 use super::{DataError, Dataset, Part, cifar, idx};
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The variable that names a folder of data sets.
@@ -35,7 +36,7 @@ impl ImageSet {
     ///
     /// # Errors
     /// No folder with all the files, or files that are not what they should be.
-    pub fn read(self, folder: Option<&str>, part: Part) -> Result<Dataset, DataError> {
+    pub fn read(self, folder: Option<&Path>, part: Part) -> Result<Dataset, DataError> {
         let definition = self.definition();
         let folder = self.find(folder, env::var_os(VARIABLE))?;
         let names = match part {
@@ -51,23 +52,37 @@ impl ImageSet {
         Ok(definition.normalise(pixels))
     }
 
-    /// The folder with the files: the one given and no other, else below `datasets`, else where a package puts them.
-    fn find(self, given: Option<&str>, datasets: Option<OsString>) -> Result<PathBuf, DataError> {
+    /// The folder with the files: the one given or below it, and no other, else below `datasets`, else where a package puts
+    /// them.
+    fn find(self, given: Option<&Path>, datasets: Option<OsString>) -> Result<PathBuf, DataError> {
         let definition = self.definition();
         let below = datasets.filter(|path| !path.is_empty()).map(PathBuf::from);
+        let usual = |root: &Path| definition.folders.iter().map(|folder| beneath(root, folder)).collect::<Vec<_>>();
         let candidates: Vec<PathBuf> = match given {
-            Some(folder) => vec![folder.into()],
+            // What the collection's own programs make below the folder that they are given.
+            Some(folder) => {
+                let deeper = usual(folder).into_iter().chain([beneath(folder, "raw")]).filter(|path| path.is_dir());
+                [folder.to_owned()].into_iter().chain(deeper).collect()
+            }
             None => {
-                let usual = below.iter().flat_map(|below| definition.folders.iter().map(|folder| below.join(folder)));
-                usual.chain(definition.package.map(|(folder, _)| folder.into())).collect()
+                let package = definition.package.map(|(folder, _)| folder.into());
+                below.iter().flat_map(|below| usual(below)).chain(package).collect()
             }
         };
         let mut tried = Vec::new();
         for folder in candidates {
             let missing: Vec<&str> = definition.files().filter(|name| file(&folder, name).is_none()).collect();
+            let (count, all) = (missing.len(), definition.files().count());
             match missing[..] {
                 [] => return Ok(folder),
                 _ if !folder.is_dir() => tried.push(format!("{} is no folder", folder.display())),
+                // Batches for Python are programs for its unpickler.
+                _ if count == all
+                    && matches!(definition.format, Format::Cifar(_))
+                    && ["batches.meta", "meta"].iter().any(|name| file(&folder, name).is_some()) =>
+                {
+                    tried.push(format!("{} has the version for Python, not the binary one", folder.display()))
+                }
                 _ => tried.push(format!("{} lacks {}", folder.display(), missing.join(", "))),
             }
         }
@@ -86,7 +101,39 @@ impl ImageSet {
     }
 }
 
-/// The file of this name, or the gzip file of it.
+/// The folder below another, where each part of its path may be in upper or lower case.
+fn beneath(root: &Path, folder: &str) -> PathBuf {
+    folder.split('/').fold(root.to_owned(), |path, part| {
+        let exact = path.join(part);
+        if exact.is_dir() {
+            return exact;
+        }
+        let alike = entries(&path).into_iter().find(|(name, path)| name.eq_ignore_ascii_case(part) && path.is_dir());
+        alike.map_or(exact, |(_, path)| path)
+    })
+}
+
+/// The file of this name, or of one that differs in dots, dashes and case alone, as `train-images.idx3-ubyte`; the gzip file
+/// of it; or the file of this name in a folder that is called so, as some archives have it.
 fn file(folder: &Path, name: &str) -> Option<PathBuf> {
-    [folder.join(name), folder.join(format!("{name}.gz"))].into_iter().find(|path| path.is_file())
+    let exact = [folder.join(name), folder.join(format!("{name}.gz"))];
+    if let Some(path) = exact.into_iter().find(|path| path.is_file()) {
+        return Some(path);
+    }
+    let plain = |name: &str| name.to_ascii_lowercase().replace(['.', '_'], "-");
+    let entries = entries(folder);
+    let find = |wanted: String| entries.iter().filter(move |(name, _)| plain(name) == wanted);
+    let find = |ending: &str| find(plain(&format!("{name}{ending}")));
+    let files = find("").chain(find(".gz"));
+    let inner = find("").map(|(_, path)| path.join(name));
+    files.map(|(_, path)| path.clone()).chain(inner).find(|path| path.is_file())
+}
+
+/// What is in a folder, by name.
+fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()));
+    let mut named: Vec<(String, PathBuf)> = named.collect();
+    named.sort();
+    named
 }

@@ -20,7 +20,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 pub use images::ImageSet;
-pub use source::DataSource;
+pub use source::{DataSource, Layout};
 pub use synthetic::{Law, Synthetic};
 
 /// One part in this many is held out for testing where a source has no such part of its own.
@@ -68,7 +68,8 @@ pub enum DataError {
 
 impl DataError {
     fn file(file: &str, problem: String) -> Self {
-        Self::File { file: file.into(), problem }
+        // Names of arrays may hold anything, and the message is one line.
+        Self::File { file: file.into(), problem: problem.replace(char::is_control, " ") }
     }
 }
 
@@ -85,6 +86,17 @@ impl Dataset {
         self.labels.len()
     }
 
+    /// How the samples are understood, axis by axis: `(N, C, H, W) = (160, 3, 16, 16), 4 classes`.
+    pub fn describe(&self) -> String {
+        let Shape { channels, height, width } = self.shape;
+        let (samples, classes) = (self.samples(), self.classes);
+        if self.shape.is_vector() {
+            format!("(N, features) = ({samples}, {channels}), {classes} classes")
+        } else {
+            format!("(N, C, H, W) = ({samples}, {channels}, {height}, {width}), {classes} classes")
+        }
+    }
+
     /// Numbers of one sample.
     pub fn features(&self) -> usize {
         self.shape.elements()
@@ -99,7 +111,7 @@ impl Dataset {
         let whole = match source {
             DataSource::Digits => digits::digits(),
             DataSource::Images { set, folder } => set.read(folder.as_deref(), Part::Train)?,
-            DataSource::Npz(file) => npz::read(file)?.0,
+            DataSource::Npz { file, layout } => npz::read(file, *layout)?.0,
             DataSource::Synthetic(law) => law.draw(Part::Train),
         };
         whole.subset(samples, seed, source.to_string())
@@ -150,7 +162,7 @@ impl Parts {
                 let read = |part| set.read(folder.as_deref(), part);
                 (read(Part::Train)?, Some(read(Part::Test)?))
             }
-            DataSource::Npz(file) => npz::read(file)?,
+            DataSource::Npz { file, layout } => npz::read(file, *layout)?,
             DataSource::Synthetic(law) => (law.draw(Part::Train), Some(law.draw(Part::Test))),
         };
         let (rows, of) = (whole.samples(), source.to_string());

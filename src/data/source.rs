@@ -3,7 +3,7 @@
 //! ```text
 //! digits
 //! mnist[:DIR]    fashion-mnist[:DIR]    cifar10[:DIR]    cifar100[:DIR]
-//! npz:FILE
+//! npz:FILE    npz:FILE#nchw    npz:FILE#nhwc
 //! synthetic:clusters[:spread=S][:OPTIONS]
 //! synthetic:teacher[:hidden=H][:OPTIONS]
 //!     OPTIONS: classes=C; features=F, or shape=CHANNELSxHEIGHTxWIDTH; samples=N; test=N; seed=S
@@ -15,11 +15,15 @@
 use super::images::ImageSet;
 use super::synthetic::{Law, Synthetic};
 use crate::math::Shape;
-use crate::text::{Options, as_text};
+use crate::text::{Options, as_flag_with_a_file, as_text};
+use clap_lex::OsStrExt;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
+use strum::IntoEnumIterator;
 
 /// Where samples come from: `--data`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,40 +34,81 @@ pub enum DataSource {
     Images {
         set: ImageSet,
         /// Where its files are; looked for in the usual places where `None`.
-        folder: Option<String>,
+        folder: Option<PathBuf>,
     },
-    /// The file.
-    Npz(String),
+    Npz {
+        file: PathBuf,
+        /// Which axis of images has the channels; told by the shape where `None`.
+        layout: Option<Layout>,
+    },
     Synthetic(Synthetic),
 }
 as_text!(DataSource);
+as_flag_with_a_file!(DataSource);
 
-const ACCEPTED: &str = "accepted: digits, mnist[:DIR], fashion-mnist[:DIR], cifar10[:DIR], cifar100[:DIR], npz:FILE, \
+/// Order of the axes of images in an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumIter, strum::Display)]
+#[strum(serialize_all = "lowercase")]
+pub enum Layout {
+    /// (n, channels, height, width), PyTorch's.
+    Nchw,
+    /// (n, height, width, channels), TensorFlow's and that of image files.
+    Nhwc,
+}
+
+const ACCEPTED: &str = "accepted: digits, mnist[:DIR], fashion-mnist[:DIR], cifar10[:DIR], cifar100[:DIR], npz:FILE[#nhwc], \
                         synthetic:clusters, synthetic:teacher";
 
 impl FromStr for DataSource {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, detail) = match text.split_once(':') {
+        Self::parse_os(OsStr::new(text))
+    }
+}
+
+impl DataSource {
+    /// Reads what is typed, which may name a file by any bytes.
+    ///
+    /// # Errors
+    /// Another text, with what would be accepted.
+    pub fn parse_os(text: &OsStr) -> Result<Self, String> {
+        let (name, detail) = match text.split_once(":") {
             Some((name, detail)) => (name, Some(detail)),
             None => (text, None),
         };
-        if let Ok(set) = name.parse::<ImageSet>() {
-            return match detail {
-                Some("") => Err(format!("{set}: names no folder; accepted: {set}, {set}:DIR")),
-                _ => Ok(Self::Images { set, folder: detail.map(String::from) }),
+        let named = detail.filter(|detail| !detail.is_empty());
+        let shown = name.to_string_lossy();
+        if let Ok(set) = shown.parse::<ImageSet>() {
+            return match (detail, named) {
+                (Some(_), None) => Err(format!("{set}: names no folder; accepted: {set}, {set}:DIR")),
+                _ => Ok(Self::Images { set, folder: named.map(PathBuf::from) }),
             };
         }
-        match (name, detail) {
-            ("digits", None) => Ok(Self::Digits),
-            ("digits", Some(_)) => Err("digits are inside the program; accepted: digits".into()),
-            ("npz", None | Some("")) => Err("npz names no file; accepted: npz:FILE".into()),
-            ("npz", Some(file)) => Ok(Self::Npz(file.into())),
-            ("synthetic", detail) => synthetic(detail.unwrap_or("")).map(Self::Synthetic),
-            _ => Err(format!("no data '{name}'; {ACCEPTED}")),
+        match (&*shown, detail, named) {
+            ("digits", None, _) => Ok(Self::Digits),
+            ("digits", Some(_), _) => Err("digits are inside the program; accepted: digits".into()),
+            ("npz", _, None) => Err("npz names no file; accepted: npz:FILE".into()),
+            ("npz", _, Some(file)) => Ok(npz(file)),
+            ("synthetic", detail, _) => {
+                let text = detail.unwrap_or_default().to_str().ok_or_else(|| format!("not UTF-8; {ACCEPTED}"))?;
+                synthetic(text).map(Self::Synthetic)
+            }
+            _ => Err(format!("no data '{shown}'; {ACCEPTED}")),
         }
     }
+}
+
+/// What follows `npz:`: a file, and behind its name perhaps a layout.
+fn npz(text: &OsStr) -> DataSource {
+    let parts: Vec<&OsStr> = text.split("#").collect();
+    if let [before @ .., last] = &parts[..]
+        && !before.is_empty()
+        && let Some(layout) = Layout::iter().find(|layout| *last == layout.to_string().as_str())
+    {
+        return DataSource::Npz { file: before.join(OsStr::new("#")).into(), layout: Some(layout) };
+    }
+    DataSource::Npz { file: text.into(), layout: None }
 }
 
 impl fmt::Display for DataSource {
@@ -71,8 +116,9 @@ impl fmt::Display for DataSource {
         match self {
             Self::Digits => f.write_str("digits"),
             Self::Images { set, folder: None } => set.fmt(f),
-            Self::Images { set, folder: Some(folder) } => write!(f, "{set}:{folder}"),
-            Self::Npz(file) => write!(f, "npz:{file}"),
+            Self::Images { set, folder: Some(folder) } => write!(f, "{set}:{}", folder.display()),
+            Self::Npz { file, layout: None } => write!(f, "npz:{}", file.display()),
+            Self::Npz { file, layout: Some(layout) } => write!(f, "npz:{}#{layout}", file.display()),
             Self::Synthetic(Synthetic { law, shape, classes, samples, test, seed }) => {
                 match law {
                     Law::Clusters { spread } => write!(f, "synthetic:clusters:spread={spread}"),
@@ -166,6 +212,8 @@ mod tests {
             ("cifar10:.", "cifar10:."),
             ("cifar100", "cifar100"),
             ("npz:a b.npz", "npz:a b.npz"),
+            ("npz:a#b.npz", "npz:a#b.npz"),
+            ("npz:a#nchw#nhwc", "npz:a#nchw#nhwc"),
             ("synthetic:clusters", CLUSTERS),
             (
                 "synthetic:clusters:seed=7:shape=3x32x32:spread=2.5",
@@ -194,6 +242,7 @@ mod tests {
             ("mnist:", "mnist: names no folder; accepted: mnist, mnist:DIR"),
             ("npz", "accepted: npz:FILE"),
             ("npz:", "accepted: npz:FILE"),
+            ("npzz", "npz:FILE[#nhwc]"),
             ("synthetic", "no law ''"),
             ("synthetic:spiral", "no law 'spiral' of synthetic data; accepted: synthetic:clusters, synthetic:teacher"),
             (

@@ -5,9 +5,10 @@
 //! iid:geometric:RATIO, iid:uniform:FIRST..=LAST, iid:FILE
 //! ```
 //!
-//! A file is a CSV table with a column `delay` and a column `probability` or `count`. No set of workers has such delays; they
+//! A file is a table with a column `delay` and a column `probability` or `count`. No set of workers has such delays; they
 //! are the model that most theory is about. A step costs the logarithm of the longest delay.
 
+use super::columns::{FileSpec, whole};
 use super::ring::Ring;
 use super::{DelayProcess, LONGEST, ProcessSpec, SlotSource, Slots};
 use crate::theory::{DelayLaw, DelayPmf};
@@ -15,6 +16,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
+use std::ffi::OsStr;
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,16 +30,18 @@ pub enum IidSpec {
     Geometric,
     /// From 0 to twice the delay.
     Uniform,
-    /// `geometric:RATIO`, `uniform:FIRST..=LAST` or a file.
+    /// `geometric:RATIO` or `uniform:FIRST..=LAST`.
     Own(String),
+    Histogram(FileSpec),
 }
 
 impl fmt::Display for IidSpec {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let distribution = match self {
-            Self::Geometric => "geometric",
-            Self::Uniform => "uniform",
+        let distribution: &dyn fmt::Display = match self {
+            Self::Geometric => &"geometric",
+            Self::Uniform => &"uniform",
             Self::Own(own) => own,
+            Self::Histogram(file) => file,
         };
         write!(f, "{}:{distribution}", Self::NAME)
     }
@@ -53,31 +57,37 @@ impl ProcessSpec for IidSpec {
     const EXAMPLES: &'static [&'static str] = &["iid:geometric", "iid:uniform", "iid:uniform:1..=5"];
 
     fn parse(detail: Option<&str>) -> Result<Self, String> {
-        match detail {
-            None | Some("") => Err("iid names no DISTRIBUTION; accepted: iid:DISTRIBUTION".to_owned()),
+        Self::parse_os(detail.map(OsStr::new))
+    }
+
+    fn parse_os(detail: Option<&OsStr>) -> Result<Self, String> {
+        let detail = detail.filter(|detail| !detail.is_empty());
+        let detail = detail.ok_or("iid names no DISTRIBUTION; accepted: iid:DISTRIBUTION")?;
+        match detail.to_str() {
             Some("geometric") => Ok(Self::Geometric),
             Some("uniform") => Ok(Self::Uniform),
-            Some(own) => {
-                // Files stay closed until the schedule is made.
-                if let Some(pmf) = formula(own) {
+            // Files stay closed until the schedule is made.
+            text => match text.and_then(|text| Some((text, formula(text)?))) {
+                Some((own, pmf)) => {
                     pmf.map_err(|reason| format!("'{own}': {reason}"))?;
+                    Ok(Self::Own(own.to_owned()))
                 }
-                Ok(Self::Own(own.to_owned()))
-            }
+                None => Ok(Self::Histogram(detail.into())),
+            },
         }
     }
 
     fn takes_delay(&self) -> bool {
-        !matches!(self, Self::Own(_))
+        matches!(self, Self::Geometric | Self::Uniform)
     }
 
     fn resolve(&self, delay: u32) -> Result<Iid, String> {
         match self {
             Self::Geometric => Iid::geometric(delay),
             Self::Uniform => Iid::uniform(delay),
-            Self::Own(own) => {
-                let read = || read_histogram(own).map_err(|reason| format!("{reason}; {ACCEPTED}"));
-                Iid::new(formula(own).unwrap_or_else(read)?)
+            Self::Own(own) => Iid::new(formula(own).expect("texts that are no formula name a file")?),
+            Self::Histogram(file) => {
+                Iid::new(read_histogram(file).map_err(|reason| format!("{reason}; {ACCEPTED}"))?)
             }
         }
     }
@@ -111,31 +121,36 @@ fn range_of(text: &str) -> Option<(usize, usize)> {
     (low <= high).then_some((low, high))
 }
 
-/// Reads a delay histogram: a CSV file with a column `delay` and a column `probability` or `count`.
-fn read_histogram(path: &str) -> Result<DelayPmf, String> {
-    let mut reader = csv::Reader::from_path(path).map_err(|error| format!("cannot read it as a file: {error}"))?;
-    let header = reader.headers().map_err(|error| error.to_string())?.clone();
-    let column = |name: &str| header.iter().position(|title| title.trim() == name);
-    let delay = column("delay").ok_or("it has no column delay")?;
-    let (weight, counted) = match (column("probability"), column("count")) {
+/// Reads a delay histogram: a table with a column `delay` and a column `probability` or `count`.
+fn read_histogram(file: &FileSpec) -> Result<DelayPmf, String> {
+    let columns = file.read()?;
+    let shown = columns.shown();
+    let no_histogram = |lacks: &str| format!("no column {lacks}, but {shown}; recorded delays are trace:FILE");
+    let delay = columns.of("delay").ok_or_else(|| no_histogram("delay"))?;
+    let (weight, counted) = match (columns.of("probability"), columns.of("count")) {
         (Some(column), _) => (column, false),
         (None, Some(column)) => (column, true),
-        (None, None) => return Err("it has no column probability or count".to_owned()),
+        (None, None) => return Err(no_histogram("probability or count")),
     };
+    // The table of delays that a sweep writes has one histogram for each of its cells.
+    if let Some(cells) = columns.of("cell_id") {
+        let mut ids = columns.column(cells).map(|(_, id)| id);
+        let first = ids.next();
+        if let Some(other) = ids.find(|id| Some(*id) != first) {
+            let first = first.unwrap_or_default();
+            return Err(format!("histograms of several cells, {first} and {other}; accepted: one of them alone"));
+        }
+    }
     let mut weights: Vec<f64> = vec![];
-    for record in reader.records() {
-        let record = record.map_err(|error| error.to_string())?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let field = |column: usize| record.get(column).unwrap_or("").trim();
-        let index: usize =
-            field(delay).parse().ok().filter(|&index| index <= LONGEST as usize).ok_or_else(|| {
-                format!("line {line}: delay '{}' is not a whole number up to {LONGEST}", field(delay))
-            })?;
-        let value: f64 = field(weight)
+    for ((line, delay), (_, weight)) in columns.column(delay).zip(columns.column(weight)) {
+        let index = whole(delay, LONGEST)
+            .ok_or_else(|| format!("line {line}: delay '{delay}' is not a whole number up to {LONGEST}"))?
+            as usize;
+        let value: f64 = weight
             .parse()
             .ok()
             .filter(|value: &f64| *value >= 0.0 && value.is_finite())
-            .ok_or_else(|| format!("line {line}: '{}' is not a number that is at least 0", field(weight)))?;
+            .ok_or_else(|| format!("line {line}: '{weight}' is not a number that is at least 0"))?;
         if weights.len() <= index {
             weights.resize(index + 1, 0.0);
         }

@@ -23,8 +23,10 @@
 //! whoever its workers are: every update falls into the flight of the N - 1 gradients that are not being applied.
 
 mod bound;
+mod columns;
 mod process;
 mod realised;
+mod recorded;
 mod ring;
 mod schedule;
 mod service;
@@ -33,11 +35,13 @@ pub use process::{DelayProcess, ProcessSpec, ScheduleError, SlotSource, Slots};
 pub use realised::Delays;
 pub use schedule::{Schedule, SlotStream};
 pub use service::Service;
-pub use workers::Means;
+pub use workers::{Means, Times};
 
-use crate::text::as_text;
+use crate::text::{as_flag_with_a_file, as_text};
+use clap_lex::OsStrExt;
 use ring::Turns;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
 use std::fmt;
 use std::str::FromStr;
 
@@ -61,14 +65,25 @@ macro_rules! registry {
             type Err = String;
 
             fn from_str(text: &str) -> Result<Self, String> {
-                let (name, detail) = match text.split_once(':') {
+                Self::parse_os(OsStr::new(text))
+            }
+        }
+
+        impl ScheduleSpec {
+            /// Reads what is typed, which may name a file by any bytes.
+            ///
+            /// # Errors
+            /// Another text, with what would be accepted.
+            pub fn parse_os(text: &OsStr) -> Result<Self, String> {
+                let (name, detail) = match text.split_once(":") {
                     Some((name, detail)) => (name, Some(detail)),
                     None => (text, None),
                 };
                 $(if name == SpecOf::<$kind>::NAME {
-                    return SpecOf::<$kind>::parse(detail).map(Self::$kind);
+                    return SpecOf::<$kind>::parse_os(detail).map(Self::$kind);
                 })*
-                Err(format!("no process '{name}'; accepted: {}", [$(SpecOf::<$kind>::FORMS,)*].join(", ")))
+                let forms = [$(SpecOf::<$kind>::FORMS,)*].join(", ");
+                Err(format!("no process '{}'; accepted: {forms}", name.display()))
             }
         }
 
@@ -151,6 +166,7 @@ registry! {
     trace::Trace,
 }
 as_text!(ScheduleSpec);
+as_flag_with_a_file!(ScheduleSpec);
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 
 use crate::theory::DelayLaw;
 use rand_chacha::ChaCha8Rng;
+use std::ffi::OsStr;
 use std::fmt;
 
 /// The slots of one step.
@@ -46,6 +47,14 @@ pub trait ProcessSpec: Sized + fmt::Display {
     /// Another text, with what would be accepted.
     fn parse(detail: Option<&str>) -> Result<Self, String>;
 
+    /// The same where it may name a file, whose path may be any bytes.
+    ///
+    /// # Errors
+    /// As [`ProcessSpec::parse`].
+    fn parse_os(detail: Option<&OsStr>) -> Result<Self, String> {
+        Self::parse(utf8(detail, Self::FORMS)?)
+    }
+
     /// Whether a delay of `--delays` goes with it.
     fn takes_delay(&self) -> bool {
         true
@@ -57,6 +66,17 @@ pub trait ProcessSpec: Sized + fmt::Display {
     /// # Errors
     /// A delay that the process cannot have, or a file that cannot be read.
     fn resolve(&self, delay: u32) -> Result<Self::Process, String>;
+}
+
+/// A detail that names no file.
+///
+/// # Errors
+/// One that is not UTF-8.
+pub fn utf8<'a>(detail: Option<&'a OsStr>, forms: &str) -> Result<Option<&'a str>, String> {
+    let text = |detail: &'a OsStr| {
+        detail.to_str().ok_or_else(|| format!("'{}' is not UTF-8; accepted: {forms}", detail.display()))
+    };
+    detail.map(text).transpose()
 }
 
 /// A delay process with its numbers.
@@ -94,6 +114,11 @@ pub trait DelayProcess {
 
     /// The law of its delays, where they vary and the theory knows it.
     fn law(&self) -> Option<DelayLaw> {
+        None
+    }
+
+    /// What of its file was read, where the text that was typed does not say it.
+    fn read_from(&self) -> Option<&str> {
         None
     }
 

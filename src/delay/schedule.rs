@@ -37,7 +37,7 @@ impl ScheduleSpec {
     /// # Errors
     /// A delay that this process cannot have, or any at all where it brings its own.
     pub fn resolve(&self, delay: u32) -> Result<Schedule, ScheduleError> {
-        let refuse = |reason: String| ScheduleError(format!("--schedule {self} at delay {delay}: {reason}"));
+        let refuse = |reason: String| refusal(&format!("{self} at delay {delay}"), &reason);
         if delay > LONGEST {
             return Err(refuse(format!("too long; accepted: up to {LONGEST} updates")));
         }
@@ -52,7 +52,7 @@ impl ScheduleSpec {
     /// # Errors
     /// A file that cannot be read, or a process that takes a delay of `--delays`.
     pub fn own(&self) -> Result<Schedule, ScheduleError> {
-        let refuse = |reason: String| ScheduleError(format!("--schedule {self}: {reason}"));
+        let refuse = |reason: String| refusal(&self.to_string(), &reason);
         if self.takes_delay() {
             return Err(refuse("it has no delays of its own; accepted: with --delays".to_owned()));
         }
@@ -88,8 +88,14 @@ impl ScheduleSpec {
     }
 
     fn named(&self, process: Process) -> Schedule {
-        Schedule { name: self.to_string().into(), process }
+        let read_from = process.facts().read_from().map_or(String::new(), |column| format!("#{column}"));
+        Schedule { name: format!("{self}{read_from}").into(), process }
     }
+}
+
+/// One line, whatever a file holds.
+fn refusal(schedule: &str, reason: &str) -> ScheduleError {
+    ScheduleError(format!("--schedule {schedule}: {}", reason.replace(char::is_control, " ")))
 }
 
 impl Schedule {
@@ -108,7 +114,8 @@ impl Schedule {
         Self { name: name.into(), process }
     }
 
-    /// As typed after `--schedule`, without the delay; the CSV column.
+    /// As typed after `--schedule`, without the delay, and with the column that was read of a file where that was not
+    /// typed; the CSV column.
     pub fn name(&self) -> String {
         self.name.to_string()
     }

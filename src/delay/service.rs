@@ -8,12 +8,13 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Exp1, StandardNormal};
 use serde::Serialize;
 use std::fmt;
+use std::sync::Arc;
 
 /// Largest shape of a lognormal law: beyond that the mean is made of times that no run lives to see.
 pub const LARGEST_SIGMA: f64 = 5.0;
 
 /// The law of a service time, of mean 1.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "service")]
 pub enum Service {
     Constant,
@@ -26,6 +27,11 @@ pub enum Service {
     /// variance is infinite.
     Pareto {
         shape: f64,
+    },
+    /// Drawn with replacement from a list of the worker's own, in units of its mean.
+    Recorded {
+        #[serde(serialize_with = "super::workers::slice")]
+        times: Arc<[Vec<f64>]>,
     },
 }
 
@@ -40,7 +46,7 @@ impl Service {
             "lognormal" | "pareto" => Ok(true),
             _ => Err(format!(
                 "no law '{law}' of service times; accepted: workers:constant, workers:exponential, \
-                 workers:lognormal:shape=SIGMA, workers:pareto:shape=ALPHA"
+                 workers:lognormal:shape=SIGMA, workers:pareto:shape=ALPHA, workers:recorded:file=FILE"
             )),
         }
     }
@@ -70,13 +76,14 @@ impl Service {
     }
 
     /// With the exponential function of a library, so that machines agree on the order of arrivals.
-    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> f64 {
+    pub(super) fn draw(&self, worker: usize, rng: &mut ChaCha8Rng) -> f64 {
         match self {
             Self::Constant => 1.0,
             Self::Exponential => rng.sample(Exp1),
             Self::Lognormal { shape } => libm::exp(shape * rng.sample::<f64, _>(StandardNormal) - shape * shape / 2.0),
             // The logarithm of a Pareto variable is exponential.
             Self::Pareto { shape } => (shape - 1.0) / shape * libm::exp(rng.sample::<f64, _>(Exp1) / shape),
+            Self::Recorded { times } => times[worker][rng.random_range(0..times[worker].len())],
         }
     }
 }
@@ -88,6 +95,7 @@ impl fmt::Display for Service {
             Self::Exponential => f.write_str("exponential"),
             Self::Lognormal { shape } => write!(f, "lognormal:shape={shape}"),
             Self::Pareto { shape } => write!(f, "pareto:shape={shape}"),
+            Self::Recorded { .. } => f.write_str("recorded"),
         }
     }
 }
@@ -109,7 +117,7 @@ mod tests {
             (Service::Pareto { shape: 4.5 }, 1.0 / (4.5 * 2.5)),
         ];
         for (law, variance) in laws {
-            let draws: Vec<f64> = (0..DRAWS).map(|_| law.draw(&mut rng)).collect();
+            let draws: Vec<f64> = (0..DRAWS).map(|_| law.draw(0, &mut rng)).collect();
             let mean = draws.iter().sum::<f64>() / f64::from(DRAWS);
             let spread = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(DRAWS);
             // Five standard errors of the mean; the sample variance of the heavier tails converges slowly.

@@ -3,7 +3,10 @@
 //! ```text
 //! workers:constant, workers:exponential, workers:lognormal:shape=SIGMA, workers:pareto:shape=ALPHA
 //!     OPTIONS: spread=S, or means=M/M/... (one for each worker); cap=C
+//! workers:recorded[:cap=C]:file=FILE
 //! ```
+//!
+//! A file brings its own workers, as many as it has times of ([`super::recorded`]); its name goes to the end of the text.
 //!
 //! Each worker computes one gradient after another; the server applies a gradient the moment it is finished, in no time,
 //! and the worker goes on at once from the new weights. A step costs the logarithm of the number of workers. *What it is
@@ -11,24 +14,38 @@
 //! times matter.
 
 use super::bound::{self, Bound};
+use super::columns::FileSpec;
+use super::process::utf8;
+use super::recorded;
 use super::{DelayProcess, ProcessSpec, Service, SlotSource, Slots};
 use crate::text::Options;
 use crate::theory::DelayLaw;
+use clap_lex::OsStrExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Serialize, Serializer};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ffi::OsStr;
 use std::fmt;
 use std::sync::Arc;
 
 /// Largest spread, and largest ratio of listed means to 1: beyond that a run sees nothing of the slow workers.
 const LARGEST_MEAN: f64 = 1e6;
 
+/// What stands before the name of a file.
+const FILE: &str = "file=";
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkersSpec {
-    pub service: Service,
-    pub means: Means,
+    pub times: Times,
     pub cap: Option<u32>,
+}
+
+/// Where service times come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Times {
+    Law(Service, Means),
+    Recorded(FileSpec),
 }
 
 /// Mean service times of workers.
@@ -43,8 +60,16 @@ pub enum Means {
 
 impl fmt::Display for WorkersSpec {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}:{}", Self::NAME, self.service)?;
-        match &self.means {
+        let (service, means) = match &self.times {
+            Times::Law(service, means) => (service, means),
+            Times::Recorded(file) => {
+                write!(f, "{}:recorded", Self::NAME)?;
+                bound::show_cap(f, self.cap)?;
+                return write!(f, ":{FILE}{file}");
+            }
+        };
+        write!(f, "{}:{service}", Self::NAME)?;
+        match means {
             Means::Equal => Ok(()),
             Means::Spread(spread) => write!(f, ":spread={spread}"),
             Means::Listed(means) => {
@@ -60,9 +85,10 @@ impl ProcessSpec for WorkersSpec {
     type Process = Workers;
 
     const NAME: &'static str = "workers";
-    const FORMS: &'static str = "workers:LAW[:spread=S][:means=M/M/...][:cap=C]";
+    const FORMS: &'static str = "workers:LAW[:spread=S][:means=M/M/...][:cap=C], workers:recorded[:cap=C]:file=FILE";
     const SUMMARY: &'static str = "DELAY + 1 workers report as they finish, by service times that are constant, exponential, \
-                                   lognormal:shape=SIGMA or pareto:shape=ALPHA";
+                                   lognormal:shape=SIGMA or pareto:shape=ALPHA; or, without --delays, as many as FILE has \
+                                   times of, in a column each or in columns worker and seconds";
     const EXAMPLES: &'static [&'static str] =
         &["workers:exponential", "workers:pareto:shape=1.5:spread=4", "workers:lognormal:shape=1:means=1/1/2/4:cap=9"];
 
@@ -75,17 +101,39 @@ impl ProcessSpec for WorkersSpec {
         let shape: &[&str] = if Service::has_shape(law)? { &["shape"] } else { &[] };
         let keys = [shape, &["spread", "means", "cap"]].concat();
         let options = Options::read(&format!("workers:{law}"), rest, &keys)?;
-        let service = Service::parse(law, &options)?;
-        Ok(Self { service, means: Means::parse(&options)?, cap: bound::parse_cap(&options)? })
+        let times = Times::Law(Service::parse(law, &options)?, Means::parse(&options)?);
+        Ok(Self { times, cap: bound::parse_cap(&options)? })
+    }
+
+    fn parse_os(detail: Option<&OsStr>) -> Result<Self, String> {
+        let recorded = detail.and_then(|detail| detail.strip_prefix("recorded"));
+        let Some(rest) = recorded.filter(|rest| rest.is_empty() || rest.starts_with(":")) else {
+            return Self::parse(utf8(detail, Self::FORMS)?);
+        };
+        let named = rest.split_once(":file=").filter(|(_, file)| !file.is_empty());
+        let (options, file) = named.ok_or("recorded names no file; accepted: workers:recorded[:cap=C]:file=FILE")?;
+        let options = options.to_str().ok_or("its options are not UTF-8; accepted: workers:recorded[:cap=C]:file=FILE")?;
+        let options = Options::read("workers:recorded", options.strip_prefix(':'), &["cap"])?;
+        Ok(Self { times: Times::Recorded(file.into()), cap: bound::parse_cap(&options)? })
+    }
+
+    fn takes_delay(&self) -> bool {
+        matches!(self.times, Times::Law(..))
     }
 
     fn resolve(&self, delay: u32) -> Result<Workers, String> {
-        bound::check_cap(self.cap, delay)?;
-        let workers = delay + 1;
-        let means = self.means.of(workers).map_err(|listed| {
-            format!("{listed} means for {workers} workers; accepted: {workers} means, or delay {}", listed - 1)
-        })?;
-        Ok(Workers { service: self.service, means: means.into(), cap: self.cap })
+        let (service, means) = match &self.times {
+            Times::Law(service, means) => {
+                let workers = delay + 1;
+                let means = means.of(workers).map_err(|listed| {
+                    format!("{listed} means for {workers} workers; accepted: {workers} means, or delay {}", listed - 1)
+                })?;
+                (service.clone(), means)
+            }
+            Times::Recorded(file) => recorded::read(file)?,
+        };
+        bound::check_cap(self.cap, means.len() as u32 - 1)?;
+        Ok(Workers { service, means: means.into(), cap: self.cap })
     }
 }
 
@@ -219,7 +267,7 @@ impl Clock {
 
     fn begin(&mut self, worker: u32, version: u64, rng: &mut ChaCha8Rng) {
         let place = worker as usize;
-        let finish = self.now + self.workers.means[place] * self.workers.service.draw(rng);
+        let finish = self.now + self.workers.means[place] * self.workers.service.draw(place, rng);
         self.finish[place] = finish;
         self.taken[place] = version;
         self.queue.push(Reverse((finish.to_bits(), worker, version)));

@@ -9,6 +9,7 @@ use crate::engine::{Engine, EngineInfo};
 use crate::files::write_whole;
 use crate::minimum::{self, Minimum};
 use crate::plan::{Cell, SweepPlan};
+use crate::problem::Problem;
 use crate::problem::weights::{self, LoadedWeights, Wanted, to_safetensors};
 use crate::session::job::with_weights;
 use crate::session::{Job, Unit, Work, as_map};
@@ -93,6 +94,18 @@ impl SweepJob {
         };
         let cells = sweep.plan.cells().into_iter().map(with_guess).collect::<Result<_>>()?;
         Ok(Self { sweep, weight_mapping, cells, paths, info: engine.info().clone() })
+    }
+
+    /// The problem in a line.
+    pub fn describe_problem(&self) -> String {
+        let PreparedSweep { problem, plan, .. } = &self.sweep;
+        let parameters = format!("{} parameters of {}", problem.dimension(), plan.problem.model);
+        match (&**problem, &plan.problem.data) {
+            (Problem::Network(network), Some(data)) => {
+                format!("{parameters} on {} samples of {data}, {}", network.data.samples(), network.data.describe())
+            }
+            _ => parameters,
+        }
     }
 
     /// The minimum in a line.

@@ -62,11 +62,12 @@ impl TrainJob {
         let (network, problem) = (self.training.network(), &self.training.plan.problem);
         let test = network.test.as_ref().map_or(0, |test| test.samples());
         format!(
-            "{} parameters of {} on {} samples of {}, {test} test samples",
+            "{} parameters of {} on {} samples of {}, {test} test samples, {}",
             network.dimension(),
             problem.model,
             network.data.samples(),
-            problem.data
+            problem.data,
+            network.data.describe()
         )
     }
 

@@ -142,6 +142,47 @@ fn realised_delays_stand_in_every_row_and_their_histogram_beside() {
     assert_eq!(of(&fixed.cell_id).len(), 1);
 }
 
+/// The same delays as a table without a header, of numpy.savetxt, under another name, and from the log of a training.
+#[test]
+fn a_trace_is_the_same_from_every_file_and_says_which_column_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in [
+        ("plain.csv", "1\n2\n3\n"),
+        ("numpy.csv", "1.000000000000000000e+00\n2.000000000000000000e+00\n3.000000000000000000e+00\n"),
+        ("point.csv", "step,delay\n0,1.0\n1,2.0\n2,3.0\n"),
+        ("other.csv", "staleness\n1\n2\n3\n"),
+        ("log.jsonl", "{\"loss\": 1.5, \"staleness\": 1}\n{\"loss\": 1, \"staleness\": 2}\n{\"staleness\": 3}\n"),
+    ] {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let schedules = "trace:plain.csv,trace:numpy.csv,trace:point.csv,trace:other.csv,trace:log.jsonl#staleness";
+    let flags = ["--model", "quadratic:1.0", "--rules", "sgd", "--tolerance", "0.1", "--schedule", schedules];
+    let rows = rows(folder.path(), "out", &flags);
+    let names: Vec<&str> = rows.iter().map(|row| row.schedule.as_str()).collect();
+    let shown = schedules.replace("other.csv", "other.csv#staleness");
+    assert_eq!(names.join(","), shown);
+    let of = |row: &ThresholdRow| (row.lr_threshold, row.delay_mean, row.delay_max);
+    assert!(rows.iter().all(|row| of(row) == of(&rows[0])) && rows[0].delay_max == Some(3), "{rows:?}");
+}
+
+/// Two workers by their recorded times: the slow one's gradients are as late as the fast one reports meanwhile.
+#[test]
+fn workers_report_by_the_times_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("times.csv"), "worker,seconds\nfast,0.9\nfast,1.1\nslow,4\n").unwrap();
+    let flags = ["--model", "quadratic:1.0", "--rules", "sgd", "--tolerance", "0.1", "--ensemble", "16"];
+    let rows = rows(folder.path(), "out", &[&flags[..], &["--schedule", "workers:recorded:file=times.csv"]].concat());
+    let [row] = &rows[..] else { panic!("{} rows", rows.len()) };
+    assert_eq!((row.schedule.as_str(), row.delay, row.workers), ("workers:recorded:file=times.csv", None, Some(2)));
+    assert!((row.delay_mean.unwrap() - 1.0).abs() < 0.01 && row.delay_max.unwrap() >= 4, "{row:?}");
+    assert_eq!(row.criterion, "mean-square");
+    // Where times do not vary nothing is drawn, and the cap makes workers wait as for any law.
+    fs::write(folder.path().join("times.csv"), "fast,slow\n1,4\n").unwrap();
+    let flags = [&flags[..], &["--schedule", "workers:recorded:cap=2:file=times.csv"]].concat();
+    let rows = self::rows(folder.path(), "capped", &flags);
+    assert_eq!((rows[0].criterion.as_str(), rows[0].delay_max), ("mean", Some(2)));
+}
+
 /// Eight workers in four groups of two with 20 samples each are four workers with 40.
 #[test]
 fn a_hybrid_is_the_fixed_delay_of_its_batch_average_bit_for_bit() {
@@ -200,6 +241,8 @@ fn both_engines_find_the_same_threshold_in_mean_square() {
 fn what_does_not_go_together_is_refused_before_work_starts() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("delays.csv"), "1\n2\n").unwrap();
+    fs::write(folder.path().join("histogram.csv"), "delay,probability\n0,0.9\n8,0.1\n").unwrap();
+    fs::write(folder.path().join("log.jsonl"), "{\"loss\": 1.5, \"staleness\": 3}\n").unwrap();
     let cases: &[(&[&str], &[&str])] = &[
         (&["--rules", "shifted", "--schedule", "trace:delays.csv"], &["shifted", "trace:delays.csv", "no workers"]),
         (&["--rules", "ormo", "--schedule", "iid:uniform"], &["ormo", "iid:uniform", "round-robin, random"]),
@@ -213,6 +256,12 @@ fn what_does_not_go_together_is_refused_before_work_starts() {
         (&["--schedule", "hybrid:8", "--delays", "3", "--batch", "300"], &["--batch 300", "600", "512"]),
         (&["--schedule", "random:cap=2", "--delays", "7"], &["random:cap=2"]),
         (&["--schedule", "trace:nowhere.csv"], &["nowhere.csv"]),
+        (
+            &["--schedule", "trace:histogram.csv"],
+            &["a histogram, with columns delay, probability", "accepted: iid:FILE"],
+        ),
+        (&["--schedule", "iid:delays.csv"], &["no column delay", "columns without names"]),
+        (&["--schedule", "trace:log.jsonl#stale"], &["no column stale beside columns loss, staleness"]),
         (&["--schedule", "gaussian"], &["gaussian", "--schedule", "round-robin"]),
         (&["--ensemble", "1"], &["--ensemble 1", "2 to"]),
         (&["--batch", "8,8"], &["--batch", "8 stands twice"]),

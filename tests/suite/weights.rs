@@ -3,7 +3,8 @@
 
 use crate::common::assert_close;
 use assert_cmd::Command;
-use predicates::prelude::*;
+use predicates::prelude::predicate;
+use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
 use std::collections::BTreeMap;
 use std::fs;
@@ -272,6 +273,38 @@ fn batch_norms_bring_their_statistics_under_other_names_too() {
     assert!(weights::load(&network, &without, None, Wanted::Parameters).is_ok());
     let error = weights::load(&network, &without, None, Wanted::WithStatistics).unwrap_err().to_string();
     assert!(error.contains("running_mean' [2]"), "{error}");
+}
+
+/// Loads, or says in one line what is wrong with the file.
+fn loads_or_says(path: &Path) {
+    if let Err(error) = weights::load(&perceptron(), path, None, Wanted::WithStatistics) {
+        let message = error.to_string();
+        assert!(message.contains(path.to_str().unwrap()) && message.lines().count() == 1, "{message:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn no_damage_makes_a_file_of_weights_panic(
+        name in prop::sample::select(vec!["plain.safetensors", "state-dict.pt", "checkpoint.pt", "legacy.pth", "whole-model.pt"]),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        end in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        let mut content = fs::read(of_pytorch(name)).unwrap();
+        for (place, byte) in changes {
+            let place = place.index(content.len());
+            content[place] = byte;
+        }
+        if let Some(end) = end {
+            content.truncate(end.index(content.len()));
+        }
+        fs::write(&path, content).unwrap();
+        loads_or_says(&path);
+    }
 }
 
 /// The real binary on weights of the perceptron, in a folder with data for it.

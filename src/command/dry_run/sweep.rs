@@ -136,6 +136,9 @@ fn text(report: &Report, problem: &Problem, cells: &[Cell]) -> Result<String> {
         format!("plan     {}\nproblem  {} parameters of {}", report.plan_hash, problem.dimension(), of.model);
     if let (Some(data), Some(loss), Some(samples)) = (&of.data, of.loss, problem.samples()) {
         write!(text, " on {samples} samples of {data}, {loss}, weight decay {}", of.weight_decay)?;
+        if let Problem::Network(network) = problem {
+            write!(text, ", {}", network.data.describe())?;
+        }
     }
     writeln!(text, "\ncells    {}{}", count(report.cells), axes(cells))?;
     writeln!(text, "engine   {} {} on {} ({})", engine.engine, engine.precision, engine.adapter, report.engine_choice)?;

@@ -28,6 +28,9 @@ struct Report<'a> {
     parameters: usize,
     samples: usize,
     test_samples: usize,
+    /// The axes of the samples.
+    #[serde(skip)]
+    axes: String,
     groups: usize,
     runs: usize,
     /// If none diverges.
@@ -70,6 +73,7 @@ pub fn run(plan: TrainPlan, json: bool) -> Result<()> {
         parameters: network.dimension(),
         samples: network.data.samples(),
         test_samples: network.test.as_ref().map_or(0, |test| test.samples()),
+        axes: network.data.describe(),
         groups: plan.groups.len(),
         runs: training.runs.len(),
         config_steps: training.config_steps(&training.all()),
@@ -119,8 +123,8 @@ fn text(report: &Report) -> Result<String> {
     let (problem, options) = (&plan.problem, &plan.options);
     let mut text = format!(
         "plan     {}\nproblem  {parameters} parameters of {} on {samples} samples of {}, {test_samples} test samples, {}, \
-         weight decay {}\n",
-        report.plan_hash, problem.model, problem.data, problem.loss, problem.weight_decay
+         weight decay {}, {}\n",
+        report.plan_hash, problem.model, problem.data, problem.loss, problem.weight_decay, report.axes
     );
     writeln!(text, "engine   {} {} on {} ({})", engine.engine, engine.precision, engine.adapter, report.engine_choice)?;
     report.batches.iter().take(SHOWN.1).for_each(|batch| text += &batch.text());

@@ -1,5 +1,6 @@
 //! The grammar of schedules against texts written by hand, and against itself.
 
+use super::super::columns::FileSpec;
 use super::super::hybrid::HybridSpec;
 use super::super::iid::IidSpec;
 use super::super::normal::NormalSpec;
@@ -7,13 +8,17 @@ use super::super::random::RandomSpec;
 use super::super::round_robin::RoundRobinSpec;
 use super::super::service::LARGEST_SIGMA;
 use super::super::trace::TraceSpec;
-use super::super::workers::{Means, WorkersSpec};
+use super::super::workers::{Means, Times, WorkersSpec};
 use super::super::*;
 use crate::theory::DelayLaw;
 use proptest::prelude::*;
 
 fn parse(text: &str) -> Result<ScheduleSpec, String> {
     text.parse()
+}
+
+fn file(text: &str) -> FileSpec {
+    OsStr::new(text).into()
 }
 
 #[test]
@@ -24,36 +29,46 @@ fn every_form_is_typed_and_shown_as_documented() {
         ("random", Random(RandomSpec { cap: None })),
         ("random:cap=16", Random(RandomSpec { cap: Some(16) })),
         ("normal:cap=9", Normal(NormalSpec { cap: Some(9) })),
-        ("workers:exponential", Workers(WorkersSpec { service: Service::Exponential, means: Means::Equal, cap: None })),
+        (
+            "workers:exponential",
+            Workers(WorkersSpec { times: Times::Law(Service::Exponential, Means::Equal), cap: None }),
+        ),
         (
             "workers:pareto:shape=1.5:spread=4",
-            Workers(WorkersSpec { service: Service::Pareto { shape: 1.5 }, means: Means::Spread(4.0), cap: None }),
+            Workers(WorkersSpec { times: Times::Law(Service::Pareto { shape: 1.5 }, Means::Spread(4.0)), cap: None }),
         ),
         (
             "workers:lognormal:shape=1:means=1/1/2/4",
             Workers(WorkersSpec {
-                service: Service::Lognormal { shape: 1.0 },
-                means: Means::Listed(vec![1.0, 1.0, 2.0, 4.0]),
+                times: Times::Law(Service::Lognormal { shape: 1.0 }, Means::Listed(vec![1.0, 1.0, 2.0, 4.0])),
                 cap: None,
             }),
         ),
         (
             "workers:constant:spread=8:cap=20",
-            Workers(WorkersSpec { service: Service::Constant, means: Means::Spread(8.0), cap: Some(20) }),
+            Workers(WorkersSpec { times: Times::Law(Service::Constant, Means::Spread(8.0)), cap: Some(20) }),
         ),
         ("iid:geometric", Iid(IidSpec::Geometric)),
         ("iid:uniform", Iid(IidSpec::Uniform)),
         ("iid:uniform:2..=5", Iid(IidSpec::Own("uniform:2..=5".into()))),
         ("iid:geometric:0.5", Iid(IidSpec::Own("geometric:0.5".into()))),
-        ("iid:some/file.csv", Iid(IidSpec::Own("some/file.csv".into()))),
+        ("iid:some/file.csv", Iid(IidSpec::Histogram(file("some/file.csv")))),
+        (
+            "workers:recorded:cap=9:file=a:b=c.csv",
+            Workers(WorkersSpec { times: Times::Recorded(file("a:b=c.csv")), cap: Some(9) }),
+        ),
         ("hybrid:8", Hybrid(HybridSpec { workers: 8 })),
-        ("trace:C:/delays.csv", Trace(TraceSpec { file: "C:/delays.csv".into() })),
+        ("trace:C:/delays.csv", Trace(TraceSpec { file: file("C:/delays.csv") })),
     ];
     for (text, spec) in forms {
         assert_eq!(parse(text).as_ref(), Ok(&spec), "{text}");
         assert_eq!(spec.to_string(), text);
         assert_eq!(serde_json::to_string(&spec).unwrap(), format!("{text:?}"));
-        let own = matches!(spec, Trace(_) | Iid(IidSpec::Own(_)));
+        let own = match &spec {
+            Trace(_) | Iid(IidSpec::Own(_) | IidSpec::Histogram(_)) => true,
+            Workers(WorkersSpec { times, .. }) => matches!(times, Times::Recorded(_)),
+            _ => false,
+        };
         assert_eq!(spec.takes_delay(), !own, "{text}");
     }
     // Options come in any order.
@@ -96,6 +111,9 @@ fn what_is_no_schedule_is_named_beside_what_would_be() {
         ("hybrid", &["hybrid takes the number of workers"]),
         ("hybrid:0", &["accepted: hybrid:1"]),
         ("trace:", &["trace names no FILE; accepted: trace:FILE"]),
+        ("workers:recorded", &["recorded names no file; accepted: workers:recorded[:cap=C]:file=FILE"]),
+        ("workers:recorded:file=", &["recorded names no file"]),
+        ("workers:recorded:spread=2:file=t", &["unknown key 'spread' of workers:recorded; accepted: cap=VALUE"]),
     ] {
         let error = parse(text).unwrap_err();
         for part in parts {
@@ -152,10 +170,16 @@ fn files_are_read_when_a_schedule_is_made_and_named_where_they_are_wrong() {
     assert!(matches!(schedule.theory(), Some(DelayLaw::Independent(pmf)) if pmf.mean() == 1.5));
 
     let wrong = write("wrong.csv", "delay,count\n0,1\nx,3\n");
+    let cells = write("cells.csv", "cell_id,delay,count\na,0,1\nb,2,3\n");
     for (text, parts) in [
-        (format!("trace:{wrong}"), ["wrong.csv: line 3: delay 'x'", "accepted: a CSV file with a column delay"]),
+        (format!("iid:{trace}"), ["no column probability or count, but columns delay", "are trace:FILE; accepted"]),
+        (format!("iid:{cells}"), ["histograms of several cells, a and b", "accepted: one of them alone"]),
+        (
+            format!("trace:{wrong}"),
+            ["wrong.csv: a histogram, with columns delay, count, and no record", "accepted: iid:FILE"],
+        ),
         (format!("iid:{wrong}"), ["wrong.csv: line 3: delay 'x'", "accepted: uniform:FIRST..=LAST"]),
-        ("trace:none.csv".into(), ["--schedule trace:none.csv: cannot read it as a file", "accepted: a CSV file"]),
+        ("trace:none.csv".into(), ["--schedule trace:none.csv: cannot read it as a file", "accepted: a table"]),
         ("iid:none.csv".into(), ["--schedule iid:none.csv: cannot read it as a file", "or a CSV file"]),
     ] {
         let error = parse(&text).unwrap().own().unwrap_err().to_string();
@@ -163,6 +187,79 @@ fn files_are_read_when_a_schedule_is_made_and_named_where_they_are_wrong() {
             assert!(error.contains(part), "{text:?}: {error:?} lacks {part:?}");
         }
     }
+}
+
+/// A file brings its workers and their times, whatever its form; only their ratios count.
+#[test]
+fn service_times_of_workers_come_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("times.csv");
+    let own = |content: &str| {
+        std::fs::write(&path, content).unwrap();
+        parse(&format!("workers:recorded:file={}", path.display())).unwrap().own().map_err(|error| error.to_string())
+    };
+    let wide = own("w1,w2\n1.0,4\n3.0,12\n,8\n").unwrap();
+    assert_eq!((wide.slots(), wide.workers(), wide.mean_delay(), wide.is_random()), (2, Some(2), 1.0, true));
+    let json =
+        r#"{"name":"workers","service":"recorded","times":[[0.5,1.5],[0.5,1.5,1.0]],"means":[2.0,8.0],"cap":null}"#;
+    assert_eq!(serde_json::to_string(&wide).unwrap(), json);
+    for same in [
+        "1.0 4\n3.0 12\n2 8\n",
+        "worker,seconds\n2,4\n1,1.0\n1,3.0\n2,12\n1,2\n2,8\n",
+        ",w1,w2\n0,1.0,4\n1,3.0,12\n2,2,8\n",
+        "{\"worker\": \"a\", \"time\": 1}\n{\"worker\": \"a\", \"time\": 3}\n{\"worker\": \"a\", \"time\": 2}\n\
+         {\"worker\": \"b\", \"time\": 4}\n{\"worker\": \"b\", \"time\": 12}\n{\"worker\": \"b\", \"time\": 8}\n",
+    ] {
+        let json = serde_json::to_string(&own(same).unwrap()).unwrap();
+        assert!(json.contains(r#""times":[[0.5,1.5,1.0],[0.5,1.5,1.0]],"means":[2.0,8.0]"#), "{same:?}: {json}");
+    }
+    // A fast worker and one four times as slow: by the law of large numbers four of five reports are the first's.
+    let slots = (0..40_000).scan(wide.start(3), |stream, _| Some(stream.next().read)).filter(|slot| *slot == 0).count();
+    assert!((slots as f64 / 40_000.0 - 0.8).abs() < 0.01, "{slots} reports of the fast worker");
+    // Times that never vary are a constant law, and of one length the round robin.
+    assert_eq!(own("a,b\n2,2\n2,2\n").unwrap().theory(), Some(DelayLaw::Fixed(1)));
+    let expected = parse("workers:constant:means=1/2").unwrap().resolve(1).unwrap();
+    assert_eq!(own("a,b\n1,2\n").unwrap(), expected);
+
+    for (content, part) in [
+        ("a,b\n1,0\n", "line 2: time '0'; accepted: a table with a column of times above 0"),
+        ("a,b\n1,\n,2\n3,4\n", "line 3: time ''"),
+        ("a,b\n1,x\n", "line 2: time 'x'"),
+        ("a,b\n1,inf\n", "line 2: time 'inf'"),
+        ("a,b\n1,2,3\n", "line 2: 3 times of 2 workers"),
+        ("a,b\n1,\n", "worker b has no times"),
+        ("0,1\n0.5,0.5\n", "line 1: '0,1' may be names of workers or times"),
+        ("worker,a,b\n0,1,2\n", "no column seconds, but columns worker, a, b"),
+        ("", "0 workers"),
+    ] {
+        let error = own(content).unwrap_err();
+        assert!(
+            error.contains(part) && error.contains("accepted: ") && error.lines().count() == 1,
+            "{content:?}: {error}"
+        );
+    }
+    let error = parse("workers:recorded:cap=0:file=none").unwrap().own().unwrap_err().to_string();
+    assert!(error.contains("cannot read it as a file"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn files_are_found_by_any_bytes_of_their_names() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(OsStr::from_bytes(b"t\xe9.csv"));
+    for (begin, content) in [
+        (&b"trace:"[..], "1\n0\n4\n"),
+        (b"iid:", "delay,count\n0,1\n2,3\n"),
+        (b"workers:recorded:file=", "a,b\n1,2\n3,4\n"),
+    ] {
+        std::fs::write(&path, content).unwrap();
+        let text = [begin, path.as_os_str().as_bytes()].concat();
+        let schedule = ScheduleSpec::parse_os(OsStr::from_bytes(&text)).unwrap().own().unwrap();
+        assert!(schedule.name().ends_with("t\u{fffd}.csv"), "{}", schedule.name());
+    }
+    let error = ScheduleSpec::parse_os(OsStr::from_bytes(b"random:\xff")).unwrap_err();
+    assert_eq!(error, "'\u{fffd}' is not UTF-8; accepted: random[:cap=C]");
 }
 
 #[test]
@@ -197,21 +294,23 @@ fn service() -> impl Strategy<Value = Service> {
 
 fn specs() -> impl Strategy<Value = ScheduleSpec> {
     let cap = || prop::option::of(any::<u32>());
-    let file = "[a-z/.: =-]{0,12}\\.csv";
+    let path = "[a-z/.: =-]{0,12}\\.csv";
     prop_oneof![
         Just(ScheduleSpec::RoundRobin(RoundRobinSpec)),
         cap().prop_map(|cap| ScheduleSpec::Random(RandomSpec { cap })),
         cap().prop_map(|cap| ScheduleSpec::Normal(NormalSpec { cap })),
         (service(), means(), cap()).prop_map(|(service, means, cap)| ScheduleSpec::Workers(WorkersSpec {
-            service,
-            means,
+            times: Times::Law(service, means),
             cap
         })),
         Just(ScheduleSpec::Iid(IidSpec::Geometric)),
         Just(ScheduleSpec::Iid(IidSpec::Uniform)),
-        file.prop_map(|file| ScheduleSpec::Iid(IidSpec::Own(file))),
+        path.prop_map(|path| ScheduleSpec::Iid(IidSpec::Histogram(file(&path)))),
+        (path, cap()).prop_map(|(path, cap)| {
+            ScheduleSpec::Workers(WorkersSpec { times: Times::Recorded(file(&path)), cap })
+        }),
         (1..=LONGEST).prop_map(|workers| ScheduleSpec::Hybrid(HybridSpec { workers })),
-        file.prop_map(|file| ScheduleSpec::Trace(TraceSpec { file })),
+        path.prop_map(|path| ScheduleSpec::Trace(TraceSpec { file: file(&path) })),
     ]
 }
 

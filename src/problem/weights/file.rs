@@ -6,8 +6,12 @@
 use half::{bf16, f16};
 use pytorch_reader::PytorchReader;
 use safetensors::SafeTensors;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
+
+/// Bytes that say what a file is.
+const START: u64 = 512;
 
 /// A tensor in a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,10 +49,13 @@ impl WeightFile {
     /// # Errors
     /// A file that cannot be read, or is of no format that holds tensors.
     pub fn open(path: &Path) -> Result<Self, String> {
-        let bytes = fs::read(path).map_err(|error| error.to_string())?;
-        if is_of_torch(&bytes) {
+        let fail = |error: std::io::Error| error.to_string();
+        let mut start = Vec::new();
+        File::open(path).and_then(|file| file.take(START).read_to_end(&mut start)).map_err(fail)?;
+        if is_of_torch(&start) {
             return Self::of_torch(path);
         }
+        let bytes = fs::read(path).map_err(fail)?;
         let safetensors = SafeTensors::deserialize(&bytes).map_err(|error| {
             format!("not a safetensors file: {error}; accepted: files of safetensors, or of PyTorch's torch.save")
         })?;
@@ -72,7 +79,7 @@ impl WeightFile {
                 "a file of torch.save that cannot be read: {}; accepted: state dicts, and safetensors, which Python \
                  writes with `from safetensors.torch import save_file` and `save_file(torch.load('{name}'), \
                  'weights.safetensors')`",
-                error.to_string().replace(char::is_control, " ")
+                error
             )
         })?;
         let mut tensors: Vec<_> = reader.into_tensors().into_iter().collect();

@@ -90,7 +90,11 @@ pub fn load(
     map: Option<&WeightMap>,
     wanted: Wanted,
 ) -> Result<LoadedWeights, WeightsError> {
-    let fail = |reason: String| WeightsError { path: path.display().to_string(), reason };
+    // Names in a file may hold anything, and the message is one line.
+    let fail = |reason: String| WeightsError {
+        path: path.display().to_string(),
+        reason: reason.replace(char::is_control, " "),
+    };
     let file = WeightFile::open(path).map_err(fail)?;
     let of_quadratic;
     let model = match problem {

@@ -69,6 +69,14 @@ pub fn npy(descr: &str, shape: &str, content: &[u8]) -> Vec<u8> {
     [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), content].concat()
 }
 
+/// The same with the first axis running fastest.
+pub fn npy_of_fortran(descr: &str, shape: &str, content: &[u8]) -> Vec<u8> {
+    let file = npy(descr, shape, content);
+    let header = String::from_utf8_lossy(&file[10..]).replacen("False", "True ", 1);
+    let end = header.find('\n').unwrap();
+    [&file[..10], &header.as_bytes()[..=end], content].concat()
+}
+
 pub fn npz(path: &Path, arrays: &[(&str, Vec<u8>)]) {
     let mut archive = ZipWriter::new(File::create(path).unwrap());
     for (name, content) in arrays {

@@ -3,7 +3,9 @@
 mod files;
 mod wrong;
 
-use self::files::{PIXELS, cifar10, fixture, floats, gzip, load, mnist, npy, npz, pixels, refusal, source};
+use self::files::{
+    PIXELS, cifar10, fixture, floats, gzip, load, mnist, npy, npy_of_fortran, npz, pixels, refusal, source,
+};
 use crate::common::{EXACT, ROUNDING_F32, assert_close};
 use assert_cmd::Command;
 use predicates::prelude::*;
@@ -107,6 +109,181 @@ fn arrays_have_any_byte_order_and_width() {
             assert_close(descr, &data.inputs, &values, ROUNDING_F32);
         }
     }
+}
+
+#[test]
+fn arrays_are_read_in_any_order_and_every_type_of_numbers_and_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.npz");
+    let load = |x: Vec<u8>, y: Vec<u8>| {
+        npz(&path, &[("x", x), ("y", y)]);
+        Dataset::load(&source("npz", &path), None, 0).unwrap()
+    };
+    let labels = || npy("|u1", "(2,)", &[2, 0]);
+    // Rows 0 1 2 and 3 4 5, whatever runs fastest.
+    let expected: Vec<f64> = (0..6).map(f64::from).collect();
+    let c = load(npy("<f4", "(2, 3)", &floats(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0])), labels());
+    assert_close("C order", &c.inputs, &expected, EXACT);
+    let fortran = npy_of_fortran("<f4", "(2, 3)", &floats(&[0.0, 3.0, 1.0, 4.0, 2.0, 5.0]));
+    assert_eq!(load(fortran, labels()), c);
+    // (2, 1, 3, 2): element (n, c, h, w) is at n + 2 (c + h + 3 w).
+    let images: Vec<u8> = (0..12).map(|place| (place % 2 * 6 + place / 2 % 3 * 2 + place / 6) as u8).collect();
+    let images = load(npy_of_fortran("|u1", "(2, 1, 3, 2)", &images), labels());
+    assert_close("images", &images.inputs, &(0..12).map(|i| f64::from(i) / 255.0).collect::<Vec<_>>(), ROUNDING_F32);
+    // 0.5, -2, 65504 and the smallest number in half precision.
+    let half = [0x3800_u16, 0xc000, 0x7bff, 0x0001].map(u16::to_be_bytes).concat();
+    let half = load(npy(">f2", "(2, 2)", &half), labels());
+    assert_close("float16", &half.inputs, &[0.5, -2.0, 65504.0, 2f64.powi(-24)], EXACT);
+    assert_close("bool", &load(npy("|b1", "(2, 2)", &[0, 1, 1, 0]), labels()).inputs, &[0.0, 1.0, 1.0, 0.0], EXACT);
+
+    let x = || npy("<f4", "(2, 1)", &floats(&[0.0, 1.0]));
+    for (y, expected, classes) in [
+        (npy("|b1", "(2,)", &[1, 0]), [1, 0], 2),
+        (npy("<f4", "(2,)", &floats(&[2.0, 0.0])), [2, 0], 3),
+        (npy(">f8", "(2, 1)", &[2.0_f64, 0.0].map(f64::to_be_bytes).concat()), [2, 0], 3),
+        (npy("<f2", "(2,)", &[0x00, 0x40, 0, 0]), [2, 0], 3),
+        (npy("|u1", "(2, 1)", &[2, 0]), [2, 0], 3),
+        // One column for each class, also for those that do not occur.
+        (npy("<f4", "(2, 4)", &floats(&[0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0])), [2, 0], 4),
+        (npy_of_fortran("|b1", "(2, 3)", &[0, 1, 0, 0, 1, 0]), [2, 0], 3),
+    ] {
+        let data = load(x(), y);
+        assert_eq!((&data.labels[..], data.classes), (&expected[..], classes));
+    }
+}
+
+/// Where the channels of images are is told by their sizes where these leave no doubt, else by the value of `--data`.
+#[test]
+fn images_have_their_channels_first_or_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.npz");
+    let write = |[first, second, third]: [usize; 3]| {
+        let shape = format!("(2, {first}, {second}, {third})");
+        let pixels = pixels(2 * first * second * third);
+        npz(&path, &[("x", npy("|u1", &shape, &pixels)), ("y", npy("|u1", "(2,)", &[0, 1]))]);
+    };
+    let load = |layout: &str| {
+        let source: DataSource = format!("npz:{}{layout}", path.display()).parse().unwrap();
+        Dataset::load(&source, None, 0).map_err(|error| error.to_string())
+    };
+    let axes = |layout: &str| load(layout).map(|data| data.describe());
+    for (sizes, channels, height, width) in [
+        ([16, 16, 3], 3, 16, 16),
+        ([28, 28, 1], 1, 28, 28),
+        ([3, 16, 16], 3, 16, 16),
+        ([1, 28, 28], 1, 28, 28),
+        ([64, 4, 4], 64, 4, 4),
+        ([5, 6, 7], 5, 6, 7),
+        ([9, 1, 1], 9, 1, 1),
+        ([1, 1, 1], 1, 1, 1),
+    ] {
+        write(sizes);
+        let data = load("").unwrap();
+        assert_eq!(data.shape, Shape::new(channels, height, width), "{sizes:?}");
+    }
+    for sizes in [[3, 3, 3], [4, 4, 4], [16, 24, 3], [3, 32, 3], [1, 28, 1], [4, 4, 1]] {
+        write(sizes);
+        let error = load("").unwrap_err();
+        assert!(error.contains("channels of") && error.contains("expected npz:FILE#nchw or npz:FILE#nhwc"), "{error}");
+        let [a, b, c] = sizes;
+        assert_eq!(axes("#nchw").unwrap(), format!("(N, C, H, W) = (2, {a}, {b}, {c}), 2 classes"));
+        assert_eq!(axes("#nhwc").unwrap(), format!("(N, C, H, W) = (2, {c}, {a}, {b}), 2 classes"));
+    }
+    // Sample 1, channel 2, row 1, column 0 of 2 x 4 images is number 16 - 8 + 3 * 4 + 2 after the first of the sample.
+    write([2, 4, 3]);
+    let (last, first) = (load("#nhwc").unwrap(), load("#nchw").unwrap());
+    assert_eq!(last.inputs[24 + 2 * 8 + 4], first.inputs[24 + 4 * 3 + 2]);
+    // Only images have a layout.
+    npz(&path, &[("x", npy("<f4", "(2, 1)", &floats(&[0.0, 1.0]))), ("y", npy("|u1", "(2,)", &[0, 1]))]);
+    assert!(load("#nhwc").unwrap_err().contains("shape [2, 1]; expected 4 axes where a layout is given"));
+    assert_eq!(axes("").unwrap(), "(N, features) = (2, 1), 2 classes");
+}
+
+/// As other programs and archives name the files of MNIST.
+#[test]
+fn files_of_a_collection_are_found_under_names_that_differ_in_dots_dashes_and_case() {
+    let rename = |folder: &Path, from: &str, to: &str| {
+        fs::create_dir_all(folder.join(to).parent().unwrap()).unwrap();
+        fs::rename(folder.join(from), folder.join(to)).unwrap();
+    };
+    let folder = tempfile::tempdir().unwrap();
+    mnist(folder.path(), 7, 3);
+    let expected = load("mnist", folder.path());
+    for (from, to) in [
+        ("train-images-idx3-ubyte", "train-images.idx3-ubyte"),
+        ("train-labels-idx1-ubyte", "TRAIN-LABELS.IDX1-UBYTE"),
+        // A folder that is called as the file in it.
+        ("t10k-images-idx3-ubyte", "unzipped"),
+        ("unzipped", "t10k-images-idx3-ubyte/t10k-images-idx3-ubyte"),
+    ] {
+        rename(folder.path(), from, to);
+    }
+    let labels = fs::read(folder.path().join("t10k-labels-idx1-ubyte")).unwrap();
+    fs::write(folder.path().join("t10k-labels.idx1-ubyte.gz"), gzip(&labels)).unwrap();
+    fs::remove_file(folder.path().join("t10k-labels-idx1-ubyte")).unwrap();
+    assert_eq!(load("mnist", folder.path()), expected);
+    // The folder that torchvision was given.
+    let root = tempfile::tempdir().unwrap();
+    mnist(&root.path().join("Mnist/RAW"), 7, 3);
+    assert_eq!(load("mnist", root.path()), expected);
+    assert_eq!(load("mnist", &root.path().join("Mnist")), expected);
+    tauscope(Some(root.path()), &["--data", "mnist", "--samples", "all"]).success().stdout(
+        predicate::str::contains("on 7 samples of mnist").and(predicate::str::contains("(7, 1, 28, 28), 10 classes")),
+    );
+    // Both plain and zipped: the plain file.
+    fs::write(root.path().join("Mnist/RAW/train-images-idx3-ubyte.gz"), b"no gzip").unwrap();
+    assert_eq!(load("mnist", root.path()), expected);
+    let python = tempfile::tempdir().unwrap();
+    ["batches.meta", "data_batch_1"].iter().for_each(|name| fs::write(python.path().join(name), "").unwrap());
+    assert!(refusal("cifar10", python.path()).contains("has the version for Python, not the binary one"));
+}
+
+/// Paths are bytes; where text is needed they are shown as far as they are text.
+#[cfg(unix)]
+#[test]
+fn the_binary_reads_files_whose_names_are_no_text() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let named = |begin: &[u8], name: &[u8]| OsStr::from_bytes(&[begin, name].concat()).to_owned();
+    fs::copy(fixture("plain.npz"), folder.path().join(named(b"", b"d\xe9.npz"))).unwrap();
+    mnist(&folder.path().join(named(b"", b"m\xe9")), 7, 3);
+    fs::write(folder.path().join(named(b"", b"t\xe9.csv")), "1\n0\n2\n").unwrap();
+    let run = |arguments: &[&OsStr]| {
+        let mut command = Command::cargo_bin("tauscope").unwrap();
+        command
+            .current_dir(folder.path())
+            .args(["sweep", "--engine", "cpu", "--samples", "all"])
+            .args(arguments)
+            .assert()
+    };
+    let data = OsStr::new("--data");
+    let flags: Vec<&OsStr> = ["--model", "linear", "--dry-run"].map(OsStr::new).to_vec();
+    for (value, shown) in [
+        (named(b"npz:", b"d\xe9.npz"), "samples of npz:d\u{fffd}.npz"),
+        (named(b"npz:", b"d\xe9.npz#nhwc"), "error: d\u{fffd}.npz, array x: "),
+        (named(b"mnist:", b"m\xe9"), "samples of mnist:m\u{fffd}"),
+        (named(b"mnist:", b"n\xe9"), "error: --data mnist: n\u{fffd} is no folder"),
+    ] {
+        let output = run(&[&flags[..], &[data, &value]].concat()).get_output().clone();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(said.contains(shown), "{said}");
+    }
+    // The whole way: measured, with the name in every table as far as it is text.
+    let schedule = named(b"trace:", b"t\xe9.csv");
+    let flags = ["--model", "linear", "--rules", "sgd", "--tolerance", "0.2", "--quiet", "--out", "out", "--schedule"];
+    let flags: Vec<&OsStr> = flags.map(OsStr::new).to_vec();
+    let value = named(b"npz:", b"d\xe9.npz");
+    run(&[&flags[..], &[&schedule, data, &value]].concat()).success();
+    let table = fs::read_to_string(folder.path().join("out/thresholds.csv")).unwrap();
+    assert!(table.contains("trace:t\u{fffd}.csv") && table.contains("npz:d\u{fffd}.npz"), "{table}");
+    // What the run found is read back under such a name too.
+    let minimum = named(b"", b"w\xe9.safetensors");
+    fs::rename(folder.path().join("out/minimum.safetensors"), folder.path().join(&minimum)).unwrap();
+    let again: Vec<&OsStr> = ["--force", "--minimum"].map(OsStr::new).to_vec();
+    run(&[&flags[..], &[&schedule, data, &value], &again, &[&minimum]].concat()).success();
+    let plan = fs::read_to_string(folder.path().join("out/run.json")).unwrap();
+    assert!(plan.contains("w\u{fffd}.safetensors"), "{plan}");
 }
 
 #[test]
