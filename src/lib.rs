@@ -56,6 +56,7 @@
 
 mod api;
 mod files;
+mod memory;
 mod text;
 
 #[doc(hidden)]

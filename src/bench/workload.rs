@@ -7,6 +7,7 @@ use crate::data::{DataSource, Dataset};
 use crate::delay::Schedule;
 use crate::engine::{Needs, Run, WaveSpec};
 use crate::math::{Activation, Loss};
+use crate::memory;
 use crate::problem::{Network, Problem};
 use crate::rule::Rule;
 use std::sync::Arc;
@@ -54,7 +55,10 @@ impl NetworkSpec<'_> {
         let data = Dataset::load(self.data, self.samples, seed)?;
         let model = self.model.model(data.shape, data.classes, self.activation);
         let model = model.map_err(|why| anyhow::anyhow!("--model {}: {why}", self.model))?;
-        Ok(Network::new(model, self.loss, self.weight_decay, data))
+        let network = Network::new(model, self.loss, self.weight_decay, data);
+        // The start, and what distances are measured from and projected on.
+        memory::check(&self.model.to_string(), network.dimension(), 3, "").map_err(anyhow::Error::msg)?;
+        Ok(network)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::table::number::{aligned, significant};
+use crate::table::number::{aligned, exact, significant};
 use anyhow::{Result, anyhow};
 use comfy_table::{Table, presets};
 use serde::Serialize;
@@ -59,7 +59,8 @@ fn delay(text: &str) -> Result<usize, String> {
 }
 
 fn schedule_help() -> String {
-    format!("Delay process to move to, as far as the theory knows its delays\n{}", ScheduleSpec::help())
+    let help = ScheduleSpec::help().replace("--delays", "--to-delay");
+    format!("Delay process to move to, as far as the theory knows its delays\n{help}")
 }
 
 fn rule_help() -> String {
@@ -130,7 +131,10 @@ fn report(args: &Args) -> Result<Report> {
             "no delay to move to; accepted: --to-delay UPDATES, or --schedule with delays of its own, as iid:FILE"
         ));
     }
-    let to = args.schedule.law(args.to_delay)?;
+    // What processes say of delays, they say of the flag that other commands have.
+    let own_flag = |text: String| text.replace("--delays", "--to-delay");
+    let to = args.schedule.law(args.to_delay).map_err(|error| anyhow!(own_flag(error.to_string())))?;
+    let to_delay = args.to_delay.map_or_else(|| to.mean_delay(), |delay| delay as f64);
     let criterion = match args.relative_variance {
         None => Criterion::Mean,
         Some(relative_variance) => Criterion::MeanSquare { relative_variance },
@@ -152,9 +156,9 @@ fn report(args: &Args) -> Result<Report> {
             accessible_curvature: advice.accessible_curvature,
         },
         to_schedule: args.schedule.to_string(),
-        to_delay: to.mean_delay(),
+        to_delay,
         unchanged_curvature: advice.unchanged_curvature,
-        choices: advice.choices.iter().map(|choice| line(choice, &advice, to.mean_delay())).collect(),
+        choices: advice.choices.iter().map(|choice| line(choice, &advice, to_delay)).collect(),
         warnings: noise_warning(&recipe, &advice, criterion)?.into_iter().collect(),
         notes: momentum_note(&advice).into_iter().collect(),
     })
@@ -215,15 +219,19 @@ fn cost(choice: &Choice, advice: &Advice) -> String {
 }
 
 fn percent(factor: f64) -> String {
-    // Three significant digits, whatever the size.
     let percent = 100.0 * factor;
+    if percent >= 1e6 {
+        return format!("{} %", significant(percent, 3));
+    }
+    // Three significant digits, whatever the size.
     let decimals = (2 - percent.log10().floor() as i32).clamp(0, 12) as usize;
     format!("{percent:.decimals$} %")
 }
 
 fn against(ratio: f64) -> String {
     let percent = 100.0 * (ratio - 1.0).abs();
-    if ratio < 1.0 { format!("{percent:.1} % less than with") } else { format!("{percent:.1} % more than with") }
+    let shown = if percent < 1e6 { format!("{percent:.1}") } else { significant(percent, 3) };
+    if ratio < 1.0 { format!("{shown} % less than with") } else { format!("{shown} % more than with") }
 }
 
 /// Whether momentum is worth keeping at the new delay.
@@ -267,7 +275,7 @@ fn as_text(report: &Report) -> String {
         from.rule,
         from.momentum,
         from.dampening,
-        from.lr,
+        exact(from.lr),
         significant(from.effective_lr, 6),
         from.delay,
         from.schedule,

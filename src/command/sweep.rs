@@ -23,7 +23,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     let args = sweeps.first().expect("a sweep");
     let plan = SweepPlan::resolve(sweeps)?;
     if args.job.dry_run {
-        return dry_run::sweep::run(&plan, args.job.json);
+        return dry_run::sweep::run(&plan, &args.job);
     }
     let mut session = Session::begin(&plan.engine, &args.job)?;
     let job = SweepJob::prepare(plan, session.engine())?;

@@ -68,15 +68,19 @@ fn table(args: &Args) -> Result<Vec<TheoryRow>> {
     let laws = laws(args)?;
     let mut rows = vec![];
     for rule in &rules(args) {
-        for (schedule, law) in &laws {
+        for (schedule, delay, law) in &laws {
             let equation = rule.known_equation(law).map_err(|error| blame(rule, error))?;
             for criterion in criteria(args, law) {
-                let found = threshold(&equation, criterion).map_err(|error| blame(rule, error))?;
+                let found = threshold(&equation, criterion).and_then(|found| {
+                    TheoryError::in_range(found.gain)?;
+                    TheoryError::in_range(found.gain * equation.effective_factor()).map(|_| found)
+                });
+                let found = found.map_err(|error| blame(rule, error))?;
                 rows.push(TheoryRow {
                     rule: rule.name(),
                     momentum: rule.momentum,
                     dampening: rule.dampening,
-                    delay: law.mean_delay(),
+                    delay: *delay,
                     schedule: schedule.clone(),
                     criterion: criterion.name(),
                     relative_variance: match criterion {
@@ -125,17 +129,26 @@ fn rules(args: &Args) -> Vec<Rule> {
     rules
 }
 
-/// Every delay process at every delay, or once where it brings its own delays.
+/// Every delay process at every delay, or once where it brings its own delays; with the delay that was asked for, or the mean.
 ///
 /// # Errors
 /// A delay that the process cannot have, or a process that the theory does not know.
-fn laws(args: &Args) -> Result<Vec<(String, DelayLaw)>> {
+fn laws(args: &Args) -> Result<Vec<(String, f64, DelayLaw)>> {
+    if !args.delays.is_empty() && !args.schedule.iter().any(ScheduleSpec::takes_delay) {
+        let names: Vec<String> = args.schedule.iter().map(ToString::to_string).collect();
+        return Err(anyhow!(
+            "--delays beside --schedule {}: it brings its own delays; accepted: without --delays",
+            names.join(",")
+        ));
+    }
     let default = vec![Delays(vec![0, 1, 2, 4, 8, 16, 32])];
     let delays = if args.delays.is_empty() { &default } else { &args.delays };
     let mut laws = vec![];
     for schedule in &args.schedule {
         let mut push = |delay: Option<usize>| -> Result<()> {
-            laws.push((schedule.to_string(), schedule.law(delay)?));
+            let law = schedule.law(delay)?;
+            // A law with a tail is cut somewhere, and its mean falls short of what was asked for.
+            laws.push((schedule.to_string(), delay.map_or_else(|| law.mean_delay(), |delay| delay as f64), law));
             Ok(())
         };
         if schedule.takes_delay() {

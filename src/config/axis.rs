@@ -1,5 +1,6 @@
 //! The values of one axis as typed: numbers, ranges and evenly spaced series.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::spaced::{MOST, spaced};
@@ -63,6 +64,9 @@ impl FromStr for Momenta {
     }
 }
 
+/// Learning rates that a scaling and a momentum leave finite.
+const RATES: RangeInclusive<f64> = 1e-300..=1e100;
+
 /// Learning rates: a number, `linspace:FIRST:LAST:COUNT` or `logspace:FIRST:LAST:COUNT`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rates(pub Vec<f64>);
@@ -74,8 +78,8 @@ impl FromStr for Rates {
         let values = spaced(text, "logspace")
             .or_else(|| spaced(text, "linspace"))
             .unwrap_or_else(|| text.trim().parse().ok().map(|lr| vec![lr]));
-        values.filter(|v| v.iter().all(|lr: &f64| *lr > 0.0 && lr.is_finite())).map(Self).ok_or_else(|| {
-            "accepted: numbers above 0, linspace:FIRST:LAST:COUNT and logspace:FIRST:LAST:COUNT".to_owned()
+        values.filter(|v| v.iter().all(|lr| RATES.contains(lr))).map(Self).ok_or_else(|| {
+            "accepted: numbers above 0 (from 1e-300 to 1e100), linspace:FIRST:LAST:COUNT and logspace:FIRST:LAST:COUNT".to_owned()
         })
     }
 }
@@ -126,18 +130,22 @@ impl FromStr for Dampening {
     }
 }
 
-/// A number that is at least 0.
+/// Numbers whose products with gains and factors stay finite, and above 0.
+const SAFE: RangeInclusive<f64> = 1e-100..=1e100;
+
+/// 0, or a number whose products stay finite.
 pub fn non_negative(text: &str) -> Result<f64, String> {
     let number = text.trim().parse().ok();
     number
-        .filter(|r: &f64| *r >= 0.0 && r.is_finite())
-        .ok_or_else(|| "accepted: numbers that are at least 0".to_owned())
+        .filter(|r: &f64| *r == 0.0 || SAFE.contains(r))
+        .map(f64::abs)
+        .ok_or_else(|| "accepted: 0, and numbers from 1e-100 to 1e100".to_owned())
 }
 
-/// A number above 0.
+/// A number above 0 whose products stay finite.
 pub fn positive(text: &str) -> Result<f64, String> {
     let number = text.trim().parse().ok();
-    number.filter(|r: &f64| *r > 0.0 && r.is_finite()).ok_or_else(|| "accepted: numbers above 0".to_owned())
+    number.filter(|r| SAFE.contains(r)).ok_or_else(|| "accepted: numbers from 1e-100 to 1e100".to_owned())
 }
 
 #[cfg(test)]

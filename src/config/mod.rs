@@ -31,4 +31,4 @@ pub use shared::{GridArgs, JobArgs, ProblemArgs};
 pub use spec::{Batch, ModelSpec, Samples};
 pub use sweep::SweepArgs;
 pub use train::{Track, TrainArgs};
-pub use usage::one_line;
+pub use usage::{one_line, plain};

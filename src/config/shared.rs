@@ -3,7 +3,7 @@
 //! The defaults are those of `tauscope sweep`; a command with others changes them where it flattens these structs. Not
 //! here: flags of one command alone ([`super::sweep`], [`super::train`]).
 
-use super::shard::ShardFlag;
+use super::shard::{Shard, ShardFlag};
 use super::{Batch, Delays, ModelSpec, Momenta, Samples};
 use crate::batch::Sampling;
 use crate::data::DataSource;
@@ -136,6 +136,17 @@ pub struct JobArgs {
     /// No progress, no table
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub quiet: bool,
+}
+
+impl JobArgs {
+    /// The shard that `--shard` or the environment names.
+    ///
+    /// # Errors
+    /// Where the environment names none.
+    pub fn shard(&self) -> Result<Option<Shard>, String> {
+        let variable = |name: &str| std::env::var(name).ok();
+        self.shard.map(|flag| flag.resolve(&variable)).transpose()
+    }
 }
 
 fn schedule_help() -> String {

@@ -27,7 +27,20 @@ pub fn one_line(error: &clap::Error, command: &str) -> String {
             message += &format!("{joint}{}{line}", if message.is_empty() { "" } else { " " });
         }
     }
+    let message = plain(&message);
     if message.contains("accepted: ") { message } else { format!("{message}; accepted: see `{command} --help`") }
+}
+
+/// What Rust says of a text that is no number, as what would be accepted.
+pub fn plain(message: &str) -> String {
+    let said = [
+        ("invalid digit found in string", "accepted: a whole number"),
+        ("cannot parse integer from empty string", "accepted: a whole number"),
+        ("number too large to fit in target type", "accepted: a smaller whole number"),
+        ("invalid float literal", "accepted: a number"),
+        ("cannot parse float from empty string", "accepted: a number"),
+    ];
+    said.into_iter().fold(message.to_owned(), |text, (said, plain)| text.replace(said, plain))
 }
 
 #[cfg(test)]
@@ -55,6 +68,7 @@ mod tests {
                 vec!["--engin", "cpu"],
                 "unexpected argument '--engin' found; a similar argument exists: '--engine'; accepted: see `program --help`",
             ),
+            (vec!["--count", "many"], "invalid value 'many' for '--count <count>': accepted: a whole number"),
             (
                 vec!["--count", "9"],
                 "invalid value '9' for '--count <count>': 9 is not in 1..=3; accepted: see `program --help`",

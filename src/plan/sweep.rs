@@ -9,6 +9,7 @@ use crate::config::{Batch, EngineArgs, GridArgs, ModelSpec, ProblemArgs, Samples
 use crate::data::{DataSource, Dataset};
 use crate::delay::Schedule;
 use crate::math::{Activation, Loss};
+use crate::memory;
 use crate::problem::weights::WeightMap;
 use crate::problem::{Network, Problem, Quadratic};
 use crate::rule::{Locality, Rule};
@@ -17,6 +18,10 @@ use crate::threshold::Criterion;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+/// Vectors as long as the weights that the search for a minimum keeps: steps and changes of the gradient of 20 iterations,
+/// and a few more.
+const SEARCH_VECTORS: usize = 2 * 20 + 8;
 
 /// Most runs of an ensemble.
 const MOST_MEMBERS: usize = 1 << 16;
@@ -205,6 +210,7 @@ impl SweepPlan {
     /// Where the data cannot be had in the asked amount, or `--samples all` turns out to be fewer than a batch.
     pub fn build(&self) -> Result<Problem, PlanError> {
         let problem = self.problem.build()?;
+        memory::check(&self.problem.model.to_string(), problem.dimension(), SEARCH_VECTORS, "")?;
         if let Some(samples) = problem.samples() {
             for Cell { batch, schedule, .. } in self.cells() {
                 axes::fits(batch, &schedule, samples)?;

@@ -84,14 +84,16 @@ impl Advice {
 /// `momentum` is that of the EMA choices.
 ///
 /// # Errors
-/// A recipe without a threshold, or a learning rate that is not positive and finite.
+/// A recipe without a threshold, a learning rate that is not positive and finite, or numbers beyond those of f64.
 pub fn advise(recipe: &Recipe, to: &DelayLaw, criterion: Criterion, momentum: f64) -> Result<Advice, TheoryError> {
     if !(recipe.lr > 0.0 && recipe.lr.is_finite()) {
         return Err(TheoryError::LearningRate(recipe.lr));
     }
     let equation = recipe.rule.known_equation(&recipe.law)?;
-    let given = theory::threshold(&equation, criterion)?.gain;
-    let effective_lr = recipe.lr * equation.effective_factor();
+    let in_range = TheoryError::in_range;
+    let given = in_range(theory::threshold(&equation, criterion)?.gain)?;
+    let effective_lr = in_range(recipe.lr * equation.effective_factor())?;
+    let accessible_curvature = in_range(given / recipe.lr)?;
     let ema = Rule::new(RuleKind::HeavyBall, momentum, momentum);
     let shifted = Rule::new(RuleKind::Shifted, momentum, momentum);
     let candidates = [
@@ -106,22 +108,17 @@ pub fn advise(recipe: &Recipe, to: &DelayLaw, criterion: Criterion, momentum: f6
         .map(|(kind, rule)| {
             let setting = || {
                 let equation = rule.known_equation(to)?;
-                let threshold_gain = theory::threshold(&equation, criterion)?.gain;
-                let gain_ratio = threshold_gain / given;
-                let lr = recipe.lr * gain_ratio;
-                let effective = lr * equation.effective_factor();
-                let progress = effective / effective_lr;
+                let threshold_gain = in_range(theory::threshold(&equation, criterion)?.gain)?;
+                let gain_ratio = in_range(threshold_gain / given)?;
+                let lr = in_range(recipe.lr * gain_ratio)?;
+                let effective = in_range(lr * equation.effective_factor())?;
+                let progress = in_range(effective / effective_lr)?;
                 Ok(Setting { lr, effective_lr: effective, threshold_gain, gain_ratio, progress })
             };
             Choice { kind, rule, setting: setting() }
         })
         .collect();
     let unchanged = choices[0].setting.as_ref().ok().map(|setting| setting.threshold_gain / recipe.lr);
-    Ok(Advice {
-        threshold_gain: given,
-        accessible_curvature: given / recipe.lr,
-        effective_lr,
-        unchanged_curvature: unchanged,
-        choices,
-    })
+    let unchanged = unchanged.filter(|curvature| curvature.is_normal());
+    Ok(Advice { threshold_gain: given, accessible_curvature, effective_lr, unchanged_curvature: unchanged, choices })
 }

@@ -42,8 +42,20 @@ fn collect(path: &str, there: &Value, here: &Value, found: &mut Vec<String>) {
                 collect(&format!("{path}[{index}]"), a, b, found);
             }
         }
-        _ if there != here => found.push(format!("{path} is {there} there and {here} here")),
+        _ if there != here => found.push(format!("{path} is {} there and {} here", shown(there), shown(here))),
         _ => {}
+    }
+}
+
+/// A value, cut to a length that can be read.
+fn shown(value: &Value) -> String {
+    const MOST: usize = 60;
+    let text = value.to_string();
+    let length = text.chars().count();
+    if length <= MOST {
+        text
+    } else {
+        format!("{}... ({length} characters)", text.chars().take(MOST).collect::<String>())
     }
 }
 
@@ -65,5 +77,10 @@ mod tests {
             ]
         );
         assert!(differences(&there, &there).is_empty());
+        let told = differences(&json!({"lr": vec![0.125; 1000]}), &json!({"lr": "é".repeat(100)}));
+        assert!(
+            told[0].len() < 300 && told[0].contains("...") && told[0].contains("(102 characters) here"),
+            "{told:?}"
+        );
     }
 }

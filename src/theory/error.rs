@@ -32,6 +32,8 @@ pub enum TheoryError {
     NoEquation(String),
     #[error("{0}")]
     Unsupported(String),
+    #[error("the answer is too large or too small for f64 in full precision; accepted: less extreme values")]
+    OutOfRange,
     #[error("no root ever reaches the unit circle: the rule is stable at every gain")]
     Unbounded,
     #[error("the dominant root at gain {0} could not be separated from its neighbours")]
@@ -39,6 +41,14 @@ pub enum TheoryError {
 }
 
 impl TheoryError {
+    /// The number, if it is positive, finite and of full precision.
+    ///
+    /// # Errors
+    /// [`Self::OutOfRange`] otherwise.
+    pub fn in_range(number: f64) -> Result<f64, Self> {
+        if number > 0.0 && number.is_normal() { Ok(number) } else { Err(Self::OutOfRange) }
+    }
+
     /// Something that the theory does not know under this law of delays.
     pub fn unsupported(what: &str, law: &DelayLaw) -> Self {
         Self::Unsupported(match law {

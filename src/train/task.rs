@@ -7,6 +7,7 @@ use crate::config::{RegimeSpec, Samples};
 use crate::data::{DataError, Parts};
 use crate::engine::{Needs, Run};
 use crate::math::Activation;
+use crate::memory;
 use crate::plan::scaling::gain;
 use crate::plan::{Group, PlanError, TrainPlan, TrainProblem, axes, refuse};
 use crate::problem::weights::{self, LoadedWeights, Wanted};
@@ -55,6 +56,9 @@ impl Training {
         for group in &plan.groups {
             axes::fits(group.batch, &group.schedule, samples)?;
         }
+        // A start for every seed, and the zeros that distances are measured from.
+        memory::check(&plan.problem.model.to_string(), network.dimension(), plan.seeds.len() + 1, ", or fewer --seeds")
+            .map_err(PlanError)?;
         let problem = Arc::new(Problem::Network(network));
         let mut weight_mapping = None;
         let starts = match &plan.problem.init {
@@ -138,7 +142,9 @@ impl Training {
     /// Where sharpness is expected to settle: K* / lr, where theory knows a threshold and the learning rate stays what it is.
     pub fn lambda_predicted(&self, group: &Group) -> Option<f64> {
         let stays = self.plan.options.regime == RegimeSpec::Constant;
-        stays.then(|| gain(&group.rule, &group.schedule).ok()).flatten().map(|gain| gain / group.lr_scaled)
+        let predicted =
+            stays.then(|| gain(&group.rule, &group.schedule).ok()).flatten().map(|gain| gain / group.lr_scaled);
+        predicted.filter(|sharpness| sharpness.is_finite())
     }
 }
 

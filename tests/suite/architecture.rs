@@ -29,7 +29,7 @@ const FLOORS: [&[&str]; 20] = [
     &["batch", "rule"],
     &["delay"],
     &["update", "math"],
-    &["theory", "text", "files", "streams"],
+    &["theory", "text", "files", "memory", "streams"],
 ];
 
 /// A source file: the modules that lead to it (`["engine", "cpu"]`), and its text.

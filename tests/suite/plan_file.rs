@@ -300,6 +300,80 @@ fn flags_win_over_the_file() {
 }
 
 #[test]
+fn what_does_not_fit_memory_is_refused_before_it_is_reserved() {
+    let folder = tempfile::tempdir().unwrap();
+    // 80 GB for one vector of weights in f64: more than a machine of tests has.
+    let model = ["--engine", "cpu", "--samples", "16", "--batch", "8", "--model", "mlp:100000-100000"];
+    let jobs: [&[&str]; 4] = [&["train", "--dry-run"], &["train"], &["sweep"], &["bench", "step", "--lanes", "1"]];
+    for job in jobs {
+        let output = tauscope(folder.path(), &[job, &model].concat()).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        let error = error.lines().last().unwrap_or_default();
+        for part in ["--model mlp:100000-100000: its 10007600010 parameters take", "GiB", "accepted: a model of up to"]
+        {
+            assert!(output.status.code() == Some(2) && error.contains(part), "{job:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_dry_run_is_of_the_shard_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |flags: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&stdout(folder.path(), &[flags, &["--dry-run", "--json", "--engine", "cpu"]].concat()))
+            .unwrap()
+    };
+    let sweep = ["sweep", "--model", "quadratic:1", "--rules", "sgd", "--delays", "0..9"];
+    let train = [
+        "train",
+        "--samples",
+        "20",
+        "--model",
+        "mlp:2",
+        "--rules",
+        "sgd",
+        "--delays",
+        "0,1",
+        "--batch",
+        "5",
+        "--seeds",
+        "4",
+    ];
+    for (job, table, of_plan, all) in [(&sweep[..], "cells", "cells_of_plan", 9), (&train, "runs", "runs_of_plan", 16)]
+    {
+        let parts: Vec<serde_json::Value> =
+            ["1/3", "2/3", "3/3"].iter().map(|part| run(&[job, &["--shard", part]].concat())).collect();
+        let counts: Vec<u64> = parts.iter().map(|part| part[table].as_u64().unwrap()).collect();
+        assert_eq!(counts.iter().sum::<u64>(), run(job)[table].as_u64().unwrap(), "{job:?}: {counts:?}");
+        assert!(counts.iter().all(|count| *count < all), "{counts:?}");
+        assert!(parts.iter().all(|part| part[of_plan].as_u64() == run(job)[table].as_u64()));
+        let steps = |report: &serde_json::Value| report["config_steps"].as_f64().unwrap();
+        assert_eq!(parts.iter().map(steps).sum::<f64>(), steps(&run(job)), "{job:?}");
+    }
+}
+
+/// The same network under the same rules takes the same memory in both jobs, but for what a training evaluates with.
+#[test]
+fn dry_runs_of_a_sweep_and_of_a_training_agree_on_a_run_s_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = ["--samples", "40", "--model", "mlp:4", "--rules", "sgd", "--delays", "3", "--batch", "full"];
+    let trained = ["train", "--test", "100", "--lr-scaling", "none", "--seeds", "2"];
+    for engine in ["cpu", "gpu"] {
+        let batch = |job: &[&str]| -> serde_json::Value {
+            let flags = [job, &network, &["--dry-run", "--json", "--engine", engine]].concat();
+            let report: serde_json::Value = serde_json::from_str(&stdout(folder.path(), &flags)).unwrap();
+            report["batches"][0].clone()
+        };
+        let (sweep, train) = (batch(&["sweep"]), batch(&trained));
+        for key in ["run_bytes", "shared_bytes", "history_share"] {
+            assert_eq!(sweep[key], train[key], "{key} with {engine}");
+        }
+        let evaluation = train["evaluation_bytes"].as_u64().unwrap();
+        assert_eq!((sweep["evaluation_bytes"].as_u64().unwrap(), evaluation > 0), (0, engine == "gpu"));
+    }
+}
+
+#[test]
 fn a_dry_run_says_what_a_plan_takes_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("plan.toml"), "samples = 100\nmodel = 'mlp:4'\nrules = 'sgd'\ndelays = '0..25'")

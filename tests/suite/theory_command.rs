@@ -226,6 +226,57 @@ fn wrong_input_is_refused_in_one_line() {
 }
 
 #[test]
+fn numbers_near_the_edge_are_answered_with_numbers_or_refused() {
+    for value in ["0", "-1", "5e-324", "1e308", "inf", "nan", "1e400"] {
+        refused(
+            &format!("advise --to-delay 4 --lr={value}"),
+            &["--lr", value, "accepted: numbers from 1e-100 to 1e100"],
+        );
+    }
+    for value in ["-1", "inf", "nan", "1e308"] {
+        refused(
+            &format!("theory --relative-variance={value}"),
+            &["--relative-variance", value, "from 1e-100 to 1e100"],
+        );
+    }
+    // What is accepted is answered in numbers, at every corner.
+    let noise = ["", " --relative-variance 1e100", " --relative-variance 1e-100"];
+    for (lr, momentum) in
+        [("1e-100", "0"), ("1e100", "0.9999999999999999"), ("1e100", "0"), ("1e-100", "0.9999999999999999")]
+    {
+        for noise in noise {
+            for delays in ["--to-delay 0 --from-delay 1000", "--to-delay 1000"] {
+                let output =
+                    tauscope(&format!("advise --lr {lr} --momentum {momentum} {delays}{noise}")).output().unwrap();
+                let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+                let in_full = output.status.code() == Some(0);
+                assert!(in_full || said.contains("too small for f64 in full precision; accepted: "), "{said}");
+                let words = said.split_whitespace().map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));
+                assert!(words.into_iter().all(|word| word != "NaN" && word != "inf"), "{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn flags_that_would_not_be_used_are_refused_and_named_as_the_command_has_them() {
+    refused(
+        "theory --rules sgd --delays 4 --schedule iid:geometric:0.5",
+        &["--delays", "brings its own delays", "without --delays"],
+    );
+    refused(
+        "train --engine cpu --delays 3 --schedule iid:geometric:0.5",
+        &["--delays", "brings its own delays", "without --delays"],
+    );
+    refused("sweep --model quadratic:1 --delays 3 --schedule iid:uniform:1..=5", &["--delays", "without --delays"]);
+    refused("advise --lr 1 --to-delay 3 --schedule iid:geometric:0.5", &["accepted: without --to-delay"]);
+    // One process that takes delays is enough.
+    let rows = rows("theory --rules sgd --delays 4 --schedule iid:geometric,iid:geometric:0.5");
+    // The delay that was asked for, whose law is cut far out in its tail.
+    assert_eq!((rows[0]["delay"].as_str(), rows[2]["schedule"].as_str()), ("4.0", "iid:geometric:0.5"));
+}
+
+#[test]
 fn a_histogram_is_read_and_its_faults_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("delays.csv");

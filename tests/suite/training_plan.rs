@@ -89,7 +89,7 @@ fn what_is_wrong_is_said_with_its_line() {
             "plan.toml, line 3: lr-scaling: 'preseve'; accepted: none, inverse-delay, preserve; nearest: 'preserve'",
         ),
         ("[[gird]]\nrules = 'sgd'", "plan.toml, line 1: unknown key 'gird'; nearest: '[[grid]]'"),
-        ("lr = ['linspace:0.1:0.2:3', 0]", "plan.toml, line 1: lr: '0': accepted: numbers above 0, linspace:"),
+        ("lr = ['linspace:0.1:0.2:3', 0]", "plan.toml, line 1: lr: '0': accepted: numbers above 0 (from 1e-300"),
         (
             "checkpoint-every = 0",
             "plan.toml, line 1: checkpoint-every: '0': accepted: a time above 0 with its unit, as 90s, 5m or 1h",
@@ -99,6 +99,8 @@ fn what_is_wrong_is_said_with_its_line() {
             "shard = '4/3'",
             "plan.toml, line 1: shard: '4/3': there is no shard 4 of 3; accepted: I/N with I from 1 to N",
         ),
+        ("epochs = 'many'", "plan.toml, line 1: epochs: 'many': accepted: a whole number"),
+        ("\nweight-decay = 'small'", "plan.toml, line 2: weight-decay: 'small': accepted: a number"),
         ("epochs = 0", "plan.toml, line 1: epochs: '0': 0 is not in 1..=4294967296"),
         (
             "\n[[grid]]\nrules = 'sgd'\nepochs = 2",

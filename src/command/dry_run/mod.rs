@@ -54,6 +54,8 @@ struct BatchReport {
     run_bytes: u64,
     /// Bytes that are needed however many runs there are.
     shared_bytes: u64,
+    /// Bytes for looking at all samples, which a sweep never does.
+    evaluation_bytes: u64,
     /// Bytes of all runs that advance at once, with what they share.
     total_bytes: u64,
     free_bytes: Option<u64>,
@@ -80,6 +82,11 @@ impl BatchReport {
         let (spec, at_once) = (&kind.spec, kind.spec.lanes);
         let word = if precision == Precision::F64 { 8 } else { 4 };
         let footprint = engine.footprint(spec)?;
+        let without = Needs { evaluation: false, ..spec.needs };
+        let training = engine.footprint(&WaveSpec { needs: without, ..spec.clone() })?;
+        let of_evaluation = |lanes: u64| {
+            lanes * footprint.lane.saturating_sub(training.lane) + footprint.shared.saturating_sub(training.shared)
+        };
         let history = (spec.needs.slots * spec.problem.dimension() * word) as f64;
         // A processor makes room for each run, an adapter the same room for all of a batch.
         let each = |needs: &Needs| -> Result<(u64, u64), EngineError> {
@@ -104,11 +111,12 @@ impl BatchReport {
             config_steps,
             at_once,
             fills: runs.div_ceil(at_once),
-            run_bytes: footprint.lane,
-            shared_bytes: footprint.shared,
+            run_bytes: training.lane,
+            shared_bytes: training.shared,
+            evaluation_bytes: of_evaluation(at_once as u64),
             total_bytes: footprint.shared + of_runs,
             free_bytes: footprint.free,
-            history_share: history / footprint.lane as f64,
+            history_share: history / training.lane as f64,
             checkpoint_bytes,
             checkpoint_seconds: checkpoint_bytes.map(|bytes| bytes as f64 * speed.checkpoint_byte),
             config_steps_per_second: rate,
@@ -121,12 +129,16 @@ impl BatchReport {
         let count = |number: usize| HumanCount(number as u64).to_string();
         let rows = self.rows.map_or(String::new(), |rows| format!(" of {rows} samples a gradient"));
         let free = self.free_bytes.map_or(String::new(), |free| format!(" of {} free", bytes(free)));
+        let evaluation = match self.evaluation_bytes {
+            0 => String::new(),
+            size => format!(", {} for evaluations", bytes(size)),
+        };
         let checkpoint = self.checkpoint_bytes.zip(self.checkpoint_seconds).map_or(String::new(), |(size, seconds)| {
             format!("; a checkpoint of them takes {} and about {seconds:.2} s", bytes(size))
         });
         format!(
             "batch    {} runs at once{rows}, {}, filled about {} times; {} a run ({:.0} % of it the ring of weight versions), {} \
-             shared, {} in all{free}{checkpoint}; {} config-steps/s\n",
+             shared{evaluation}, {} in all{free}{checkpoint}; {} config-steps/s\n",
             count(self.at_once),
             self.path,
             count(self.fills),

@@ -2,6 +2,7 @@
 
 use super::{BatchReport, Kind, TIMED, is_hardware, sorted};
 use crate::command::to_stdout;
+use crate::config::{JobArgs, Shard};
 use crate::cost;
 use crate::engine::{EngineInfo, Needs, Run, WaveSpec};
 use crate::plan::{Cell, SweepPlan};
@@ -9,7 +10,7 @@ use crate::problem::Problem;
 use crate::session::progress::duration;
 use crate::session::{ChosenEngine, choose};
 use crate::sweep::waves;
-use anyhow::Result;
+use anyhow::{Error, Result};
 use indicatif::HumanCount;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +27,11 @@ struct Report<'a> {
     plan: &'a SweepPlan,
     engine: &'a EngineInfo,
     engine_choice: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard: Option<Shard>,
+    /// Of the shard, where there is one.
     cells: usize,
+    cells_of_plan: usize,
     runs: usize,
     config_steps: f64,
     /// Once the minimum is found.
@@ -46,32 +51,40 @@ struct Line<'a> {
 ///
 /// # Errors
 /// An engine that cannot be had, data that cannot be loaded, a plan that does not fit the device.
-pub fn run(plan: &SweepPlan, json: bool) -> Result<()> {
+pub fn run(plan: &SweepPlan, job: &JobArgs) -> Result<()> {
+    let shard = job.shard().map_err(Error::msg)?;
     let ChosenEngine { engine, why } = choose(&plan.engine)?;
     let problem = Arc::new(plan.build()?);
-    let cells = plan.cells();
+    let mut cells = plan.cells();
+    let all = cells.len();
+    cells.retain(|cell| shard.is_none_or(|shard| shard.holds(&plan.cell_id(cell))));
     let specs = waves(plan, &problem, &*engine)?;
     let time = TIMED / specs.len().max(1) as u32;
     let mut batches = Vec::new();
     for spec in specs {
         let members: Vec<&Cell> = cells.iter().filter(|cell| plan.rows(cell) == spec.batch).collect();
+        if members.is_empty() {
+            continue;
+        }
         let kind = kind(plan, engine.info(), spec, &members);
         batches.push(BatchReport::measure(&*engine, plan.engine.precision, kind, time)?);
     }
-    let shown = if json { usize::MAX } else { SHOWN.0 };
+    let shown = if job.json { usize::MAX } else { SHOWN.0 };
     let report = Report {
         plan_hash: plan.hash(),
         plan,
         engine: engine.info(),
         engine_choice: &why,
+        shard,
         cells: cells.len(),
+        cells_of_plan: all,
         runs: batches.iter().map(|batch| batch.runs).sum(),
         config_steps: batches.iter().map(|batch| batch.config_steps).sum(),
         seconds: batches.iter().map(|batch| batch.seconds).sum(),
         batches,
         table: cells.iter().take(shown).map(|cell| Line { cell_id: plan.cell_id(cell), cell }).collect(),
     };
-    if json {
+    if job.json {
         return to_stdout(&format!("{}\n", serde_json::to_string_pretty(&report)?));
     }
     to_stdout(&text(&report, &problem, &cells)?)
@@ -140,7 +153,10 @@ fn text(report: &Report, problem: &Problem, cells: &[Cell]) -> Result<String> {
             write!(text, ", {}", network.data.describe())?;
         }
     }
-    writeln!(text, "\ncells    {}{}", count(report.cells), axes(cells))?;
+    let part = report
+        .shard
+        .map_or(String::new(), |shard| format!(" of {}, shard {shard} of the plan", count(report.cells_of_plan)));
+    writeln!(text, "\ncells    {}{part}{}", count(report.cells), axes(cells))?;
     writeln!(text, "engine   {} {} on {} ({})", engine.engine, engine.precision, engine.adapter, report.engine_choice)?;
     report.batches.iter().take(SHOWN.1).for_each(|batch| text += &batch.text());
     if report.batches.len() > SHOWN.1 {

@@ -2,13 +2,14 @@
 
 use super::{BatchReport, Kind, TIMED, is_hardware, sorted};
 use crate::command::to_stdout;
+use crate::config::{JobArgs, Shard};
 use crate::engine::{Engine, EngineInfo, Needs, WaveSpec};
 use crate::plan::{Group, TrainPlan};
 use crate::session::progress::duration;
 use crate::session::{ChosenEngine, choose};
 use crate::table::number::significant;
 use crate::train::Training;
-use anyhow::Result;
+use anyhow::{Error, Result};
 use comfy_table::{Table, presets};
 use indicatif::HumanCount;
 use serde::Serialize;
@@ -32,7 +33,11 @@ struct Report<'a> {
     #[serde(skip)]
     axes: String,
     groups: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard: Option<Shard>,
+    /// Of the shard, where there is one.
     runs: usize,
+    runs_of_plan: usize,
     /// If none diverges.
     config_steps: u64,
     /// Without lambda_max.
@@ -52,18 +57,21 @@ struct Line<'a> {
 ///
 /// # Errors
 /// An engine that cannot be had, data that cannot be loaded, a plan that does not fit the device.
-pub fn run(plan: TrainPlan, json: bool) -> Result<()> {
+pub fn run(plan: TrainPlan, job: &JobArgs) -> Result<()> {
+    let shard = job.shard().map_err(Error::msg)?;
     let training = Training::new(plan)?;
     let plan = &training.plan;
     let ChosenEngine { engine, why } = choose(&plan.engine)?;
-    let kinds = training.groups(&*engine, &training.all())?;
+    let mut mine = training.all();
+    mine.retain(|run| shard.is_none_or(|shard| shard.holds(&training.run_id(*run))));
+    let kinds = training.groups(&*engine, &mine)?;
     let time = TIMED / kinds.len().max(1) as u32;
     let mut batches = Vec::new();
     for (spec, runs) in kinds {
         let kind = kind(&training, &*engine, spec, &runs)?;
         batches.push(BatchReport::measure(&*engine, plan.engine.precision, kind, time)?);
     }
-    let shown = if json { usize::MAX } else { SHOWN.0 };
+    let shown = if job.json { usize::MAX } else { SHOWN.0 };
     let network = training.network();
     let report = Report {
         plan_hash: plan.hash(),
@@ -75,13 +83,15 @@ pub fn run(plan: TrainPlan, json: bool) -> Result<()> {
         test_samples: network.test.as_ref().map_or(0, |test| test.samples()),
         axes: network.data.describe(),
         groups: plan.groups.len(),
-        runs: training.runs.len(),
-        config_steps: training.config_steps(&training.all()),
+        shard,
+        runs: mine.len(),
+        runs_of_plan: training.runs.len(),
+        config_steps: training.config_steps(&mine),
         seconds: batches.iter().map(|batch| batch.seconds).sum(),
         batches,
         table: plan.groups.iter().take(shown).map(|group| Line { group_id: plan.group_id(group), group }).collect(),
     };
-    if json {
+    if job.json {
         return to_stdout(&format!("{}\n", serde_json::to_string_pretty(&report)?));
     }
     to_stdout(&text(&report)?)
@@ -131,10 +141,11 @@ fn text(report: &Report) -> Result<String> {
     if report.batches.len() > SHOWN.1 {
         writeln!(text, "         and {} more kinds of batches", report.batches.len() - SHOWN.1)?;
     }
+    let part = report.shard.map_or(String::new(), |shard| format!(" of {}, shard {shard},", report.runs_of_plan));
     let (seeds, epochs, steps) = (plan.seeds.len(), options.epochs, HumanCount(report.config_steps));
     writeln!(
         text,
-        "runs     {runs} of {groups} groups and {seeds} seeds, {epochs} epochs each, {steps} steps in all\n\
+        "runs     {runs}{part} of {groups} groups and {seeds} seeds, {epochs} epochs each, {steps} steps in all\n\
          time     about {}, an estimate from the speed just now; lambda_max, where asked for, comes on top\n",
         duration(report.seconds)
     )?;

@@ -24,7 +24,7 @@ pub fn run(trainings: &[TrainArgs]) -> Result<()> {
     let args = trainings.first().expect("a training");
     let plan = TrainPlan::resolve(trainings)?;
     if args.job.dry_run {
-        return dry_run::train::run(plan, args.job.json);
+        return dry_run::train::run(plan, &args.job);
     }
     let mut session = Session::begin(&plan.engine, &args.job)?;
     let job = TrainJob::prepare(plan, args.checkpoint_every.0, session.engine())?;

@@ -24,6 +24,7 @@ use super::{
     Wave, WaveSpec,
 };
 use crate::batch::RowTables;
+use crate::memory;
 use crate::model::Backprop;
 use crate::problem::Problem;
 use aligned_vec::AVec;
@@ -39,13 +40,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Lanes for every thread: enough that none waits long for the others at the end of a block.
 const LANES_PER_THREAD: usize = 64;
-
-/// Free main memory, bytes, where the system tells.
-fn free_memory() -> Option<u64> {
-    let mut system = sysinfo::System::new().ok()?;
-    system.refresh_memory();
-    Some(system.available_memory())
-}
 
 /// Bytes that one lane takes: server weights, weight versions, and what its rule remembers.
 fn lane_bytes<T: CpuPrecision>(spec: &WaveSpec) -> u64 {
@@ -106,7 +100,7 @@ impl<T: CpuPrecision> Engine for Cpu<T> {
             network.check_rows(spec.batch.unwrap_or(network.data.samples())).map_err(EngineError::Unavailable)?;
         }
         let (needed, shared) = (lane_bytes::<T>(spec), thread_bytes::<T>(spec));
-        let free = free_memory().unwrap_or(u64::MAX) / 2;
+        let free = memory::free().unwrap_or(u64::MAX) / 2;
         let fit = (free.saturating_sub(shared) / needed).min(usize::MAX as u64) as usize;
         if fit == 0 {
             let Self { info: EngineInfo { precision, .. }, .. } = self;
@@ -123,7 +117,7 @@ impl<T: CpuPrecision> Engine for Cpu<T> {
     }
 
     fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
-        Ok(Footprint { lane: lane_bytes::<T>(spec), shared: thread_bytes::<T>(spec), free: free_memory() })
+        Ok(Footprint { lane: lane_bytes::<T>(spec), shared: thread_bytes::<T>(spec), free: memory::free() })
     }
 
     fn path(&self, spec: &WaveSpec) -> Result<String, EngineError> {

@@ -3,7 +3,7 @@
 
 use super::entry::{Entry, Value};
 use super::{Fault, PlanArgs};
-use crate::config::{Delays, Momenta, Rates};
+use crate::config::{Delays, Momenta, Rates, plain};
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
@@ -201,7 +201,7 @@ fn fault(error: &clap::Error, entries: &[Entry]) -> Fault {
     };
     let mut problem = format!("{key}: '{value}'");
     if let Some(reason) = error.source() {
-        problem += &format!(": {reason}");
+        problem += &format!(": {}", plain(&reason.to_string()));
     }
     if let Some(accepted) = text(ContextKind::ValidValue) {
         problem += &format!("; accepted: {accepted}");

@@ -18,7 +18,9 @@ mod grammar;
 mod rows;
 
 use super::{Cell, Group, PlanError, SweepPlan, TrainPlan};
-use crate::config::{JobArgs, SweepArgs, TrainArgs};
+use crate::config::{GridArgs, JobArgs, SweepArgs, TrainArgs};
+use crate::delay::ScheduleSpec;
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 use document::Document;
 use entry::Entry;
@@ -37,6 +39,8 @@ pub trait PlanArgs: Args + Clone {
     type Plan;
 
     fn job(&self) -> &JobArgs;
+
+    fn axes(&self) -> &GridArgs;
 
     /// Resolves all grids to one plan.
     ///
@@ -57,6 +61,10 @@ impl PlanArgs for SweepArgs {
         &self.job
     }
 
+    fn axes(&self) -> &GridArgs {
+        &self.grid
+    }
+
     fn resolve(grids: &[Self]) -> Result<SweepPlan, PlanError> {
         SweepPlan::resolve(grids)
     }
@@ -73,6 +81,10 @@ impl PlanArgs for TrainArgs {
 
     fn job(&self) -> &JobArgs {
         &self.job
+    }
+
+    fn axes(&self) -> &GridArgs {
+        &self.grid
     }
 
     fn resolve(grids: &[Self]) -> Result<TrainPlan, PlanError> {
@@ -121,6 +133,19 @@ impl fmt::Display for Fault {
 /// # Errors
 /// Where the file cannot be read, or makes no plan.
 pub fn complete<A: PlanArgs>(args: A, matches: &ArgMatches) -> Result<Vec<A>, PlanFileError> {
+    let grids = read(args, matches)?;
+    let given = matches.value_source("delays") == Some(ValueSource::CommandLine);
+    let takes_delay = |grid: &A| grid.axes().schedule.iter().any(ScheduleSpec::takes_delay);
+    if given && !grids.iter().any(takes_delay) {
+        let names: Vec<String> = grids[0].axes().schedule.iter().map(ToString::to_string).collect();
+        let problem =
+            format!("beside --schedule {}: it brings its own delays; accepted: without --delays", names.join(","));
+        return Err(PlanFileError { name: "--delays".into(), fault: Fault::at(None, problem) });
+    }
+    Ok(grids)
+}
+
+fn read<A: PlanArgs>(args: A, matches: &ArgMatches) -> Result<Vec<A>, PlanFileError> {
     let Some(path) = &args.job().plan else { return Ok(vec![args]) };
     let name = path.display().to_string();
     let refused = |fault| PlanFileError { name: name.clone(), fault };
