@@ -47,12 +47,10 @@ impl Default for Effort {
 }
 
 /// Computes the largest and smallest eigenpair of a symmetric operator of dimension P by Lanczos with full
-/// reorthogonalisation (Golub and Van Loan, Matrix Computations, section 10.1). `product(v, hv)` must fill `hv` with H v.
-///
-/// # Panics
-/// Where a product is not finite.
-pub fn extremes(dimension: usize, effort: Effort, product: impl FnMut(&[f64], &mut [f64])) -> Extremes {
-    lanczos(start(dimension), effort, product).expect("a finite Hessian")
+/// reorthogonalisation (Golub and Van Loan, Matrix Computations, section 10.1). `product(v, hv)` must fill `hv` with H v. `None`
+/// where a product is not finite.
+pub fn extremes(dimension: usize, effort: Effort, product: impl FnMut(&[f64], &mut [f64])) -> Option<Extremes> {
+    lanczos(start(dimension), effort, product)
 }
 
 /// Computes the largest eigenpair alone, starting near the vector `near` where one is known. `None` where a product is not
@@ -74,20 +72,95 @@ pub fn largest(
     lanczos(first, effort, product).map(|extremes| extremes.largest)
 }
 
+/// Computes the `count` largest eigenpairs, from the largest on, of which `first` is known. Eigenvalues that coincide are found as
+/// often as they are there: Lanczos is repeated on what is left after deflation, until that holds nothing as large as the smallest
+/// of those found. `None` where a product is not finite.
+///
+/// Eigenpairs that Lanczos could not bring to the required residual are there too, marked as not converged.
+pub fn leading(
+    first: Eigenpair,
+    count: usize,
+    effort: Effort,
+    mut product: impl FnMut(&[f64], &mut [f64]),
+) -> Option<Vec<Eigenpair>> {
+    let dimension = first.vector.len();
+    let (count, scale) = (count.min(dimension), first.value.abs());
+    let effort = Effort { smallest_residual: f64::INFINITY, iterations: effort.iterations.max(3 * count), ..effort };
+    let mut found = vec![first];
+    while found.len() < dimension {
+        let mut start = start(dimension);
+        deflate(&mut start, &found);
+        let norm = dot(&start, &start).sqrt();
+        start.iter_mut().for_each(|x| *x /= norm);
+        let wanted = LanczosRequest { pairs: (count - found.len().min(count)).max(1), known: &found, scale };
+        let Spectrum { largest: new, .. } = lanczos_deflated(start, effort, wanted, &mut product)?;
+        let smallest = found[found.len().min(count) - 1].value;
+        let is_complete = found.len() >= count && new[0].value <= smallest + 10.0 * effort.largest_residual * scale;
+        if is_complete {
+            break;
+        }
+        found.extend(new);
+        found.sort_by(|a, b| b.value.total_cmp(&a.value));
+    }
+    found.truncate(count);
+    Some(found)
+}
+
+/// Removes from a vector its components along eigenvectors.
+fn deflate(vector: &mut [f64], known: &[Eigenpair]) {
+    for _ in 0..2 {
+        for Eigenpair { vector: known, .. } in known {
+            let overlap = dot(known, vector);
+            vector.iter_mut().zip(known).for_each(|(w, v)| *w -= overlap * v);
+        }
+    }
+}
+
 /// Length of the random part added to a unit vector that a search starts near.
 const RANDOM_PART: f64 = 0.1;
 
 /// Computes both pairs from the unit vector `first`, which must have a component along both eigenvectors. `None` where a
 /// product is not finite.
-fn lanczos(first: Vec<f64>, effort: Effort, mut product: impl FnMut(&[f64], &mut [f64])) -> Option<Extremes> {
+fn lanczos(first: Vec<f64>, effort: Effort, product: impl FnMut(&[f64], &mut [f64])) -> Option<Extremes> {
+    let wanted = LanczosRequest { pairs: 1, known: &[], scale: f64::MIN_POSITIVE };
+    let Spectrum { mut largest, smallest } = lanczos_deflated(first, effort, wanted, product)?;
+    Some(Extremes { largest: largest.swap_remove(0), smallest })
+}
+
+/// What is asked of a run of Lanczos.
+#[derive(Clone, Copy)]
+struct LanczosRequest<'a> {
+    /// Number of the largest eigenpairs.
+    pairs: usize,
+    /// Eigenpairs whose vectors are left out of the operator.
+    known: &'a [Eigenpair],
+    /// Size of the whole operator, as far as it is known.
+    scale: f64,
+}
+
+/// What a run of Lanczos found.
+struct Spectrum {
+    /// From the largest on; fewer than wanted where its start reached no more.
+    largest: Vec<Eigenpair>,
+    smallest: Eigenpair,
+}
+
+/// Computes the largest pairs and the smallest of the operator without its known eigenvectors, to which `first` is orthogonal.
+fn lanczos_deflated(
+    first: Vec<f64>,
+    effort: Effort,
+    wanted: LanczosRequest,
+    mut product: impl FnMut(&[f64], &mut [f64]),
+) -> Option<Spectrum> {
     let dimension = first.len();
-    let limit = effort.iterations.min(dimension);
+    let limit = effort.iterations.min(dimension - wanted.known.len());
     let mut basis: Vec<Vec<f64>> = vec![first];
     let (mut diagonal, mut off_diagonal) = (Vec::new(), Vec::new());
     let mut image = vec![0.0; dimension];
     loop {
         let newest = basis.last().expect("the basis holds at least its start");
         product(newest, &mut image);
+        deflate(&mut image, wanted.known);
         diagonal.push(dot(newest, &image));
         // Twice is enough (Kahan, Parlett): the second pass removes what the first left by rounding.
         for _ in 0..2 {
@@ -101,17 +174,22 @@ fn lanczos(first: Vec<f64>, effort: Effort, mut product: impl FnMut(&[f64], &mut
             return None;
         }
         let steps = diagonal.len();
-        let scale = diagonal.iter().fold(f64::MIN_POSITIVE, |scale, d| d.abs().max(scale));
+        let scale = diagonal.iter().fold(wanted.scale, |scale, d| d.abs().max(scale));
         let exhausted = steps == limit || beta <= 1e-14 * scale;
         if exhausted || steps % 10 == 0 {
             let ritz = Ritz::new(&diagonal, &off_diagonal);
             let reached = |index: usize, tolerance: f64| beta * ritz.last_entry(index) <= tolerance * scale;
-            let done = reached(ritz.top, effort.largest_residual) && reached(ritz.bottom, effort.smallest_residual);
+            let largest: Vec<usize> = ritz.order.iter().rev().take(wanted.pairs).copied().collect();
+            let bottom = ritz.order[0];
+            let done = steps >= wanted.pairs
+                && largest.iter().all(|index| reached(*index, effort.largest_residual))
+                && reached(bottom, effort.smallest_residual);
             if exhausted || done {
                 let mut pair = |index: usize, tolerance: f64| {
                     let vector = ritz.vector(index, &basis);
                     let value = ritz.values[index];
                     product(&vector, &mut image);
+                    deflate(&mut image, wanted.known);
                     let residual = image.iter().zip(&vector).map(|(w, v)| (w - value * v).powi(2)).sum::<f64>().sqrt();
                     Eigenpair {
                         value,
@@ -121,9 +199,9 @@ fn lanczos(first: Vec<f64>, effort: Effort, mut product: impl FnMut(&[f64], &mut
                         vector,
                     }
                 };
-                return Some(Extremes {
-                    largest: pair(ritz.top, effort.largest_residual),
-                    smallest: pair(ritz.bottom, effort.smallest_residual),
+                return Some(Spectrum {
+                    largest: largest.iter().map(|index| pair(*index, effort.largest_residual)).collect(),
+                    smallest: pair(bottom, effort.smallest_residual),
                 });
             }
         }
@@ -136,8 +214,8 @@ fn lanczos(first: Vec<f64>, effort: Effort, mut product: impl FnMut(&[f64], &mut
 struct Ritz {
     values: Vec<f64>,
     vectors: DMatrix<f64>,
-    top: usize,
-    bottom: usize,
+    /// Indices, by value.
+    order: Vec<usize>,
 }
 
 impl Ritz {
@@ -150,10 +228,9 @@ impl Ritz {
         });
         let SymmetricEigen { eigenvalues, eigenvectors } = SymmetricEigen::new(matrix);
         let values: Vec<f64> = eigenvalues.iter().copied().collect();
-        let by_value = |a: &usize, b: &usize| values[*a].total_cmp(&values[*b]);
-        let top = (0..n).max_by(by_value).expect("at least one step was made");
-        let bottom = (0..n).min_by(by_value).expect("at least one step was made");
-        Self { vectors: eigenvectors, top, bottom, values }
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+        Self { vectors: eigenvectors, order, values }
     }
 
     /// Returns |last entry| of a Ritz vector: times beta, it is the residual.
@@ -208,5 +285,30 @@ mod tests {
         let again = largest(50, effort, Some(&warm.vector), diagonal(&entries)).unwrap();
         assert!(again.iterations <= cold.iterations, "{} and {}", again.iterations, cold.iterations);
         assert_eq!(largest(50, effort, None, |_, hv| hv.fill(f64::NAN)), None);
+    }
+
+    #[test]
+    fn the_largest_eigenvalues_come_in_order_and_as_often_as_they_are_there() {
+        let mut entries: Vec<f64> = (1..=60).map(|i| f64::from(i) / 10.0).collect();
+        entries.extend([7.0, 7.0, 7.0, 6.5, 6.5]);
+        let effort = Effort::default();
+        let first = extremes(entries.len(), effort, diagonal(&entries)).unwrap().largest;
+        let found = leading(first, 7, effort, diagonal(&entries)).unwrap();
+        let expected = [7.0, 7.0, 7.0, 6.5, 6.5, 6.0, 5.9];
+        assert_eq!(found.len(), expected.len());
+        for (pair, value) in found.iter().zip(expected) {
+            assert!((pair.value - value).abs() < 1e-9 && pair.converged && pair.residual < 1e-8, "{pair:?}");
+        }
+        for (i, a) in found.iter().enumerate() {
+            for b in &found[..i] {
+                assert!(dot(&a.vector, &b.vector).abs() < 1e-8, "eigenvectors are orthogonal");
+            }
+        }
+        // More than there are: all of them, once each.
+        let all = leading(found[0].clone(), 100, effort, diagonal(&entries)).unwrap();
+        entries.sort_by(|a, b| b.total_cmp(a));
+        assert_eq!(all.len(), 65);
+        assert!(all.iter().zip(&entries).all(|(pair, value)| (pair.value - value).abs() < 1e-9));
+        assert_eq!(leading(found[0].clone(), 2, effort, |_, hv| hv.fill(f64::NAN)), None);
     }
 }

@@ -5,7 +5,7 @@ use super::{defaults, quiet};
 use crate::config::{JobArgs, ModelSpec, SweepArgs};
 use crate::plan::{PlanError, SweepPlan};
 use crate::plot;
-use crate::session::{Job, Session, Work, choose};
+use crate::session::{Job, Session, Stage, Work, choose};
 use crate::sweep::{CellEntry, SweepJob};
 use crate::table::ThresholdRow;
 use crate::threshold::Criterion;
@@ -57,6 +57,7 @@ impl Sweep {
     pub fn measure(&self) -> Result<Vec<ThresholdRow>> {
         let chosen = choose(&self.plan.engine)?;
         let job = SweepJob::prepare(self.plan.clone(), &*chosen.engine)?;
+        let _ = job.settle(&mut Stage { dir: None, say: &|_| (), watch: &mut |_| ControlFlow::Continue(()) })?;
         let mut entries: Vec<CellEntry> = Vec::new();
         job.perform(Work {
             engine: &*chosen.engine,

@@ -31,7 +31,6 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     if let Some(mapping) = &job.weight_mapping {
         session.say(&format!("weights  {mapping}"));
     }
-    session.say(&format!("minimum  {}", job.describe_minimum()));
     let finished = session.run(&job, &|rows: &Vec<ThresholdRow>, dir| {
         // A shard may have no cells.
         if rows.is_empty() { Ok(()) } else { plot::thresholds(rows, dir) }

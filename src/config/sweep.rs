@@ -9,15 +9,21 @@ use std::path::PathBuf;
 
 /// Flags of `tauscope sweep`. Lists are separated by commas.
 #[derive(Clone, Debug, Args)]
-#[command(mut_arg("model", |arg| arg.help(MODEL)))]
+#[command(mut_arg("model", |arg| arg.help(MODEL)), group = clap::ArgGroup::new("given").args(["minimum", "minimum_from"]))]
 pub struct SweepArgs {
     #[command(flatten)]
     pub problem: ProblemArgs,
-    /// Load the minimum from a safetensors file with PyTorch's names instead of training to one
+    /// Load the minimum from a safetensors file with PyTorch's names instead of training to one; it must be one already
     #[arg(long, value_name = "FILE", help_heading = "Problem")]
     pub minimum: Option<PathBuf>,
-    /// What the file of --minimum calls the model's modules, as fc1=0,fc2=2, where names and shapes leave a doubt
-    #[arg(long, value_name = "NAME=NAME,...", requires = "minimum", help_heading = "Problem")]
+    /// Descend to a minimum from the weights of a safetensors file with PyTorch's names, and say how far they moved
+    #[arg(long, value_name = "FILE", help_heading = "Problem")]
+    pub minimum_from: Option<PathBuf>,
+    /// Most gradient evaluations of the search for a minimum; with --resume and a larger number it goes on
+    #[arg(long, value_name = "COUNT", default_value_t = minimum::EVALUATIONS, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Problem")]
+    pub minimum_evaluations: u64,
+    /// What the file of --minimum or --minimum-from calls the model's modules, as fc1=0,fc2=2, where names and shapes leave a doubt
+    #[arg(long, value_name = "NAME=NAME,...", requires = "given", help_heading = "Problem")]
     pub map: Option<WeightMap>,
     /// Largest |gradient entry| (full batch, f64) that counts as zero
     #[arg(long, default_value_t = minimum::GRADIENT_TOLERANCE, allow_negative_numbers = true, help_heading = "Problem")]
@@ -46,6 +52,11 @@ pub struct SweepArgs {
     /// Runs of an ensemble, for mean-square and almost-sure
     #[arg(long, default_value_t = 128, help_heading = "Measurement")]
     pub ensemble: usize,
+
+    /// Write so many of the largest Hessian eigenvalues at the minimum, with residuals and the energy of their eigenvectors in each
+    /// layer, to eigenvalues.csv and energies.csv
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Measurement")]
+    pub top: Option<u16>,
 
     #[command(flatten)]
     pub engine: EngineArgs,

@@ -10,6 +10,7 @@ use crate::data::{DataSource, Dataset};
 use crate::delay::Schedule;
 use crate::math::{Activation, Loss};
 use crate::memory;
+use crate::minimum;
 use crate::problem::weights::WeightMap;
 use crate::problem::{Network, Problem, Quadratic};
 use crate::rule::{Locality, Rule};
@@ -37,6 +38,9 @@ pub struct SweepPlan {
     pub seed_order: u64,
     /// Runs of an ensemble, where a cell's criterion asks for one.
     pub ensemble: usize,
+    /// Number of Hessian eigenvalues written of the minimum, where they are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top: Option<u16>,
     /// By criterion, for those in use.
     pub limits: BTreeMap<Criterion, Limits>,
     #[serde(flatten)]
@@ -92,8 +96,18 @@ pub struct SweepProblem {
     /// What that file calls the model's modules. No part of the plan: the weights as they were read are in its hash of data.
     #[serde(skip)]
     pub map: Option<WeightMap>,
+    /// A file with the weights that the descent begins with, instead of seeded ones.
+    #[serde(serialize_with = "shown", default, skip_serializing_if = "Option::is_none")]
+    pub minimum_from: Option<PathBuf>,
     /// Largest |gradient entry| that counts as zero.
     pub gradient_tolerance: f64,
+    /// Most gradient evaluations of the search. They decide whether a minimum is found, not which: another number is the same plan.
+    #[serde(skip, default = "usual_evaluations")]
+    pub minimum_evaluations: u64,
+}
+
+fn usual_evaluations() -> u64 {
+    minimum::EVALUATIONS
 }
 
 impl SweepPlan {
@@ -123,6 +137,7 @@ impl SweepPlan {
             sampling: first.grid.sampling,
             seed_order: first.seed_order,
             ensemble: first.ensemble,
+            top: first.top,
             limits: BTreeMap::new(),
             engine: first.engine.clone(),
         };
@@ -321,11 +336,15 @@ impl SweepProblem {
             seed_init: args.seed_init,
             minimum: args.minimum.clone(),
             map: args.map.clone(),
+            minimum_from: args.minimum_from.clone(),
+            minimum_evaluations: args.minimum_evaluations,
             gradient_tolerance: args.gradient_tolerance,
         };
+        let flags = [("--minimum", args.minimum.is_some()), ("--minimum-from", args.minimum_from.is_some())];
+        let given = flags.iter().find(|(_, given)| *given).map(|(flag, _)| flag);
         if let ModelSpec::Quadratic(_) = model {
-            if args.minimum.is_some() {
-                refuse!("--minimum: the minimum of a quadratic is 0; accepted: with mlp or linear models");
+            if let Some(flag) = given {
+                refuse!("{flag}: the minimum of a quadratic is 0; accepted: with mlp or linear models");
             }
             return Ok(Self { weight_decay: 0.0, ..shared });
         }

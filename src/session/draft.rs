@@ -222,6 +222,14 @@ impl Draft {
         Ok(())
     }
 
+    /// Removes the folder again, unless it goes on with an earlier job.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    pub fn withdraw(self) -> Result<()> {
+        if self.resumed { Ok(()) } else { discard(&self.partial) }
+    }
+
     /// Gives the folder its name: the one step that ends the job. What only an unfinished folder needs, and what was
     /// replaced, is removed afterwards; where it cannot be, the next to open the folder does it.
     ///

@@ -88,6 +88,14 @@ impl<E: Entry> Folder<E> {
         self.journal.len()
     }
 
+    /// Removes the folder again, unless it goes on with an earlier job: nothing in it is worth keeping.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    pub fn withdraw(self) -> Result<()> {
+        self.draft.withdraw()
+    }
+
     /// Where the files are until the folder is whole.
     pub fn dir(&self) -> &Path {
         self.draft.dir()

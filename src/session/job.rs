@@ -6,6 +6,7 @@
 use super::kind::Kind;
 use super::progress::Progress;
 use crate::engine::Engine;
+use crate::minimum::Seen;
 use anyhow::Result;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -135,6 +136,15 @@ pub trait Job {
     /// Where it cannot be written as JSON.
     fn facts(&self) -> serde_json::Result<Map<String, Value>>;
 
+    /// Settles what all units need, with the unfinished folder open and before any unit: a sweep finds its minimum. Where it was
+    /// asked to stop, it says what is kept.
+    ///
+    /// # Errors
+    /// Where it cannot be settled.
+    fn settle(&self, _stage: &mut Stage<'_>) -> Result<ControlFlow<String>> {
+        Ok(ControlFlow::Continue(()))
+    }
+
     /// Works on the units that are left, until all are finished or [`Work::watch`] breaks.
     ///
     /// # Errors
@@ -152,6 +162,16 @@ pub trait Job {
 
 /// The entries of a job's tables.
 pub type EntryOf<J> = <<J as Job>::Tables as Tables>::Entry;
+
+/// What a session hands to a job that settles what its units need.
+pub struct Stage<'a> {
+    /// The unfinished folder; none where no folder is written.
+    pub dir: Option<&'a Path>,
+    /// Tells people a line.
+    pub say: &'a dyn Fn(&str),
+    /// Called with everything that a search for a minimum sees; where it breaks, the search keeps what it has and ends.
+    pub watch: &'a mut dyn FnMut(&Seen) -> ControlFlow<()>,
+}
 
 /// What a session hands to a job.
 pub struct Work<'a, E> {

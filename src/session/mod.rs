@@ -25,13 +25,14 @@ mod merge;
 pub mod progress;
 pub mod recovery;
 mod run_file;
+mod settling;
 pub mod signals;
 
 pub use draft::{Draft, Existing, beside, check};
 pub use engine::{ChosenEngine, choose};
 pub use folder::Folder;
 pub use identity::{Identity, differences};
-pub use job::{Entry, EntryOf, Job, ReadEntries, Tables, Unit, Work};
+pub use job::{Entry, EntryOf, Job, ReadEntries, Stage, Tables, Unit, Work};
 pub use journal::{Journal, UnitIds};
 pub use kind::{JobName, Kind};
 pub use merge::{Merged, merge};
@@ -197,7 +198,7 @@ impl Session {
             shard: self.shard,
         };
         let draft = self.draft.take().expect("a session runs once");
-        let mut folder = Folder::open(draft, kind, &identity, units.len(), &id)?;
+        let folder = Folder::open(draft, kind, &identity, units.len(), &id)?;
         folder.warnings.iter().for_each(|line| warn(line));
         if self.existing == Existing::Resume {
             self.say(&format!("resume   {} of {} {} are in the journal", folder.finished(), mine.len(), kind.units));
@@ -206,6 +207,7 @@ impl Session {
         if self.json {
             folder.entries().try_for_each(|entry| Ok::<_, Error>(self.tell(&unit_event(kind, &entry?)?)))?;
         }
+        let mut folder = self.settle(job, folder, &interrupt)?;
         let mended = self.perform(job, &serde_json::to_value(&identity)?, &mine, &mut folder, &interrupt)?;
         if folder.finished() < mine.len()
             && let Some(signal) = interrupt.received()

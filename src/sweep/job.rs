@@ -1,104 +1,80 @@
 //! A sweep as a session works on it: a unit is a cell.
 
+use super::evidence::{self, Evidence, MinimumFacts};
 use super::rows::entry;
 use super::tables::{CellEntry, MINIMUM, SweepTables};
 use super::{PreparedSweep, paths, waves};
 use crate::cost;
-use crate::curvature::Eigenpair;
 use crate::engine::{Engine, EngineInfo};
 use crate::files::write_whole;
-use crate::minimum::{self, Minimum};
 use crate::plan::{Cell, SweepPlan};
 use crate::problem::Problem;
 use crate::problem::weights::{self, LoadedWeights, Wanted, to_safetensors};
 use crate::session::job::with_weights;
-use crate::session::{Job, Unit, Work, as_map};
+use crate::session::{Job, Stage, Unit, Work, as_map};
 use crate::threshold::Criterion;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-/// A sweep with its minimum, its cells and where the search for each starts.
+/// A sweep with its problem and its cells, and once it is settled with its minimum.
 pub struct SweepJob {
-    pub sweep: PreparedSweep,
     /// What became of the names in the file of weights, where there is something to say.
     pub weight_mapping: Option<String>,
-    cells: Vec<(Cell, f64)>,
+    plan: SweepPlan,
+    problem: Arc<Problem>,
+    /// Weights of the file that the plan names.
+    given: Option<Vec<f64>>,
+    cells: Vec<Cell>,
     paths: Vec<String>,
     info: EngineInfo,
+    settled: OnceLock<Settled>,
 }
 
-/// What run.json says of the minimum.
+/// What run.json says of the sweep as a whole.
 #[derive(Clone, Debug, Serialize)]
 struct SweepFacts {
     parameters: usize,
-    minimum: MinimumEvidence,
+    minimum: MinimumFacts,
     /// Distance of every run's start from the minimum.
     start_distance: f64,
     /// Distance at which a run has escaped, under the escape criterion.
     escape_radius: Option<f64>,
 }
 
-/// The evidence for the minimum.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct MinimumEvidence {
-    loss: f64,
-    gradient_max: f64,
-    gradient_evaluations: u64,
-    lambda_max: Eigenpair,
-    lambda_min: Eigenpair,
-}
-
-impl From<&Minimum> for MinimumEvidence {
-    fn from(minimum: &Minimum) -> Self {
-        Self {
-            loss: minimum.loss,
-            gradient_max: minimum.gradient_max,
-            gradient_evaluations: minimum.evaluations,
-            lambda_max: minimum.largest.clone(),
-            lambda_min: minimum.smallest.clone(),
-        }
-    }
+/// What is known once the minimum is.
+struct Settled {
+    sweep: PreparedSweep,
+    evidence: Evidence,
+    /// Where the search for each cell starts.
+    guesses: Vec<f64>,
 }
 
 impl SweepJob {
-    /// Loads the data, checks that every wave fits the engine, finds or certifies the minimum, and asks theory where to
-    /// search.
+    /// Loads the data and the weights that the plan names, and checks that every wave fits the engine.
     ///
     /// # Errors
-    /// Where the data cannot be had, a wave does not fit, or there is no minimum.
+    /// Where the data or the weights cannot be had, or a wave does not fit.
     pub fn prepare(plan: SweepPlan, engine: &dyn Engine) -> Result<Self> {
         let problem = Arc::new(plan.build()?);
         let paths = paths(&waves(&plan, &problem, engine)?, engine)?;
-        let tolerance = plan.problem.gradient_tolerance;
-        let mut weight_mapping = None;
-        let minimum = match &plan.problem.minimum {
-            Some(path) => {
-                let read = weights::load(&problem, path, plan.problem.map.as_ref(), Wanted::Parameters);
-                let LoadedWeights { parameters, mapping, .. } = read.map_err(|error| anyhow!("--minimum {error}"))?;
-                weight_mapping = mapping;
-                minimum::certify(&problem, parameters, tolerance)?
-            }
-            None => minimum::find(&problem, plan.problem.seed_init, tolerance)?,
-        };
-        let sweep = PreparedSweep::new(plan, problem, minimum);
-        sweep.distances.check()?;
-        let with_guess = |cell: Cell| {
-            let guess = sweep.guess(&cell).with_context(|| {
-                let Cell { rule, schedule, .. } = &cell;
-                format!("--rules {} with --schedule {}", rule.name(), schedule.name())
-            })?;
-            Ok((cell, guess))
-        };
-        let cells = sweep.plan.cells().into_iter().map(with_guess).collect::<Result<_>>()?;
-        Ok(Self { sweep, weight_mapping, cells, paths, info: engine.info().clone() })
+        let files = [("--minimum", &plan.problem.minimum), ("--minimum-from", &plan.problem.minimum_from)];
+        let (mut given, mut weight_mapping) = (None, None);
+        if let Some((flag, path)) = files.into_iter().find_map(|(flag, path)| Some((flag, path.as_ref()?))) {
+            let read = weights::load(&problem, path, plan.problem.map.as_ref(), Wanted::Parameters);
+            let LoadedWeights { parameters, mapping, .. } = read.map_err(|error| anyhow!("{flag} {error}"))?;
+            (given, weight_mapping) = (Some(parameters), mapping);
+        }
+        let (cells, info) = (plan.cells(), engine.info().clone());
+        Ok(Self { plan, problem, given, weight_mapping, cells, paths, info, settled: OnceLock::new() })
     }
 
     /// The problem in a line.
     pub fn describe_problem(&self) -> String {
-        let PreparedSweep { problem, plan, .. } = &self.sweep;
+        let Self { problem, plan, .. } = self;
         let parameters = format!("{} parameters of {}", problem.dimension(), plan.problem.model);
         match (&**problem, &plan.problem.data) {
             (Problem::Network(network), Some(data)) => {
@@ -108,17 +84,8 @@ impl SweepJob {
         }
     }
 
-    /// The minimum in a line.
-    pub fn describe_minimum(&self) -> String {
-        let PreparedSweep { problem, minimum, .. } = &self.sweep;
-        format!(
-            "{} parameters, loss {:.6}, max|gradient| {:.1e}, lambda_max {:.6}, lambda_min {:.2e}",
-            problem.dimension(),
-            minimum.loss,
-            minimum.gradient_max,
-            minimum.largest.value,
-            minimum.smallest.value
-        )
+    fn settled(&self) -> &Settled {
+        self.settled.get().expect("a session settles a job before it works on it")
     }
 }
 
@@ -126,28 +93,28 @@ impl Job for SweepJob {
     type Tables = SweepTables;
 
     fn plan(&self) -> serde_json::Result<Value> {
-        serde_json::to_value(&self.sweep.plan)
+        serde_json::to_value(&self.plan)
     }
 
     fn plan_hash(&self) -> String {
-        self.sweep.plan.hash()
+        self.plan.hash()
     }
 
     fn data_hash(&self) -> Option<String> {
-        let samples = self.sweep.problem.data_hash();
-        match self.sweep.plan.problem.minimum {
-            Some(_) => samples.map(|samples| with_weights(&samples, &self.sweep.minimum.weights)),
+        let samples = self.problem.data_hash();
+        match &self.given {
+            Some(weights) => samples.map(|samples| with_weights(&samples, weights)),
             None => samples,
         }
     }
 
     fn units(&self) -> Vec<Unit> {
-        let unit = |(cell, _): &(Cell, f64)| Unit { id: self.sweep.plan.cell_id(cell), name: cell.name() };
+        let unit = |cell: &Cell| Unit { id: self.plan.cell_id(cell), name: cell.name() };
         self.cells.iter().map(unit).collect()
     }
 
     fn cost(&self, unit: usize) -> f64 {
-        cost::of_cell(&self.sweep.plan, &self.cells[unit].0)
+        cost::of_cell(&self.plan, &self.cells[unit])
     }
 
     fn paths(&self) -> Vec<String> {
@@ -155,27 +122,50 @@ impl Job for SweepJob {
     }
 
     fn facts(&self) -> serde_json::Result<Map<String, Value>> {
-        let PreparedSweep { plan, problem, minimum, distances, .. } = &self.sweep;
+        let Settled { sweep: PreparedSweep { plan, problem, distances, .. }, evidence, .. } = self.settled();
         let facts = SweepFacts {
             parameters: problem.dimension(),
-            minimum: minimum.into(),
+            minimum: evidence.facts(problem),
             start_distance: distances.start,
             escape_radius: plan.limits.contains_key(&Criterion::Escape).then_some(distances.escape),
         };
         serde_json::to_value(facts).map(as_map)
     }
 
+    fn settle(&self, stage: &mut Stage<'_>) -> Result<ControlFlow<String>> {
+        let Some(evidence) = Evidence::gather(&self.plan, &self.problem, self.given.as_deref(), stage)? else {
+            return Ok(ControlFlow::Break(stage.dir.map_or(String::new(), evidence::kept)));
+        };
+        (stage.say)(&format!("minimum  {}", evidence.describe(&self.problem)));
+        let sweep = PreparedSweep::new(self.plan.clone(), Arc::clone(&self.problem), evidence.minimum.clone());
+        sweep.distances.check()?;
+        let guess = |cell: &Cell| {
+            sweep.guess(cell).with_context(|| {
+                let Cell { rule, schedule, .. } = cell;
+                format!("--rules {} with --schedule {}", rule.name(), schedule.name())
+            })
+        };
+        let guesses = self.cells.iter().map(guess).collect::<Result<_>>()?;
+        if self.settled.set(Settled { sweep, evidence, guesses }).is_err() {
+            bail!("a sweep is settled once");
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
     fn perform(&self, work: Work<'_, CellEntry>) -> Result<()> {
         let Work { engine, rest, finish, watch, .. } = work;
-        let asked: Vec<(Cell, f64)> = rest.iter().map(|index| self.cells[*index].clone()).collect();
+        let Settled { sweep, guesses, .. } = self.settled();
+        let asked: Vec<(Cell, f64)> = rest.iter().map(|index| (self.cells[*index].clone(), guesses[*index])).collect();
         let mut finished =
-            |index: usize, result| finish(&entry(&self.sweep, &self.info, rest[index], &asked[index].0, &result)?);
-        self.sweep.measure(engine, &asked, &mut finished, watch)
+            |index: usize, result| finish(&entry(sweep, &self.info, rest[index], &asked[index].0, &result)?);
+        sweep.measure(engine, &asked, &mut finished, watch)
     }
 
     fn write_files(&self, dir: &Path) -> Result<()> {
         let path = dir.join(MINIMUM);
-        let bytes = to_safetensors(&self.sweep.problem, &self.sweep.minimum.weights, &[]);
-        write_whole(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))
+        let Settled { sweep, evidence, .. } = self.settled();
+        let bytes = to_safetensors(&sweep.problem, &sweep.minimum.weights, &[]);
+        write_whole(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        evidence.write(&sweep.problem, dir)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Not here: how a search chooses its learning rates ([`crate::threshold`]), nor files ([`crate::session`]).
 
+mod evidence;
 mod job;
 mod queue;
 pub mod rows;

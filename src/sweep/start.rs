@@ -130,3 +130,16 @@ fn norm(vector: &[f64]) -> f64 {
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     ordered_sum(a.len(), |i| a[i] * b[i])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_that_the_gradients_error_hides_is_refused() {
+        let distances = Distances { start: 1e-4, escape: 0.05, error: 1e-7, curvature: 2.0 };
+        assert!(distances.check().is_ok());
+        let hidden = Distances { error: 1e-5, ..distances }.check().unwrap_err().to_string();
+        assert!(hidden.contains("accepted: --precision f64"), "{hidden}");
+    }
+}

@@ -1,12 +1,15 @@
 //! The tables of a sweep's results folder: thresholds.csv, runs.csv and delays.csv, written from finished cells and read back.
 
+use super::evidence::{EIGENVALUES, ENERGIES};
+use crate::files::write_whole;
 use crate::session::job::Counted;
 use crate::session::{Entry, Kind, ReadEntries, SHARDS, Tables};
 use crate::table::{CsvReader, CsvWriter, DelayRow, RunRow, ThresholdRow};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
+use std::fs;
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
@@ -109,7 +112,13 @@ impl Tables for SweepTables {
         CsvReader::<ThresholdRow>::open(&dir.join(Self::MAIN))?.map(|row| Ok(row?.cell_id)).collect()
     }
 
-    fn copy_own_files(_: &Path, _: &Path) -> Result<()> {
+    fn copy_own_files(from: &Path, to: &Path) -> Result<()> {
+        // Where --top asked for them; they are those of the same minimum.
+        for name in [EIGENVALUES, ENERGIES].iter().filter(|name| from.join(name).is_file()) {
+            let (from, to) = (from.join(name), to.join(name));
+            let bytes = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
+            write_whole(&to, &bytes).with_context(|| format!("cannot write {}", to.display()))?;
+        }
         Ok(())
     }
 }

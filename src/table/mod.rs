@@ -12,6 +12,7 @@ pub mod number;
 mod read;
 mod row;
 mod series;
+mod spectrum;
 mod statistics;
 mod sweep;
 mod theory;
@@ -24,6 +25,7 @@ pub use comparison::{ComparisonRow, ComparisonStatus, PairingStatus, TrainCompar
 pub use read::{CsvReader, FileRow, FileTable, read_csv, read_csv_from};
 pub use row::{Refusal, Row};
 pub use series::{Series, distinct, evenly, grouped, rule_name};
+pub use spectrum::{Convergence, EigenvalueRow, EnergyRow};
 pub use statistics::{Interval, median, quantile};
 pub use sweep::{DelayRow, RunRow, Status, ThresholdRow};
 pub use theory::TheoryRow;

@@ -145,7 +145,7 @@ fn lanczos_agrees_with_a_dense_eigensolver() {
         assert_close("symmetry", hessian.as_slice(), hessian.transpose().as_slice(), 1e-12);
         let SymmetricEigen { eigenvalues, .. } = SymmetricEigen::new(hessian);
         let mut batch = FullBatch::new(&network);
-        let found = extremes(x.len(), Effort::default(), |v, hv| batch.hessian_product(&x, v, hv));
+        let found = extremes(x.len(), Effort::default(), |v, hv| batch.hessian_product(&x, v, hv)).unwrap();
         let expected = [eigenvalues.max(), eigenvalues.min()];
         assert!(found.largest.converged && found.smallest.converged, "{hidden:?} {activation} {loss}");
         assert_close("eigenvalues", &[found.largest.value, found.smallest.value], &expected, EIGENVALUE);
@@ -160,7 +160,7 @@ fn too_few_iterations_are_not_called_converged() {
     let x = network.model.init(1);
     let mut batch = FullBatch::new(&network);
     let effort = Effort { iterations: 4, ..Effort::default() };
-    let found = extremes(x.len(), effort, |v, hv| batch.hessian_product(&x, v, hv));
+    let found = extremes(x.len(), effort, |v, hv| batch.hessian_product(&x, v, hv)).unwrap();
     assert!(!found.largest.converged && found.largest.residual > 0.0 && found.largest.iterations == 4);
 }
 
@@ -170,7 +170,7 @@ fn a_repeated_eigenvalue_ends_lanczos_early_and_right() {
     let product = |v: &[f64], hv: &mut [f64]| {
         hv.iter_mut().zip(v).zip(&eigenvalues).for_each(|((hv, v), lambda)| *hv = lambda * v);
     };
-    let found = extremes(5, Effort::default(), product);
+    let found = extremes(5, Effort::default(), product).unwrap();
     assert_close("both ends", &[found.largest.value, found.smallest.value], &[2.0, 0.5], 1e-12);
 }
 

@@ -1,6 +1,6 @@
 //! Data files: every format as its description has it, where files are looked for, and what is said of those that are wrong.
 
-mod files;
+pub mod files;
 mod wrong;
 
 use self::files::{

@@ -225,7 +225,8 @@ fn a_training_is_what_its_formula_says_step_by_step() {
     assert_close("test_loss", &[row.test_loss.unwrap()], &[loss_at(test, &end)], STEPS_F64);
     assert_close("at the start", &[of(Metric::TestLoss)[0]], &[loss_at(test, &start)], STEPS_F64);
     let mut batch = FullBatch::new(network);
-    let extremes = curvature::extremes(end.len(), Effort::default(), |v, hv| batch.hessian_product(&end, v, hv));
+    let extremes =
+        curvature::extremes(end.len(), Effort::default(), |v, hv| batch.hessian_product(&end, v, hv)).unwrap();
     assert_close("lambda_max", &[row.lambda_max.unwrap()], &[extremes.largest.value], 1e-6);
     assert!(row.lambda_residual.unwrap() <= 1e-3 * row.lambda_max.unwrap(), "{:?}", row.lambda_residual);
     assert_eq!(row.lambda_predicted, None, "the learning rate does not stay what it is");
