@@ -44,6 +44,7 @@ fn short_hash(letter: char, content: &impl Serialize) -> String {
 }
 
 /// A path as text, also where it is not UTF-8: what a file holds counts, and its name is only shown.
+#[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
 fn shown<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
     path.as_ref().map(|path| path.to_string_lossy()).serialize(serializer)
 }

@@ -76,10 +76,9 @@ impl WeightFile {
         let reader = PytorchReader::new(path).map_err(|error| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             format!(
-                "a file of torch.save that cannot be read: {}; accepted: state dicts, and safetensors, which Python \
+                "a file of torch.save that cannot be read: {error}; accepted: state dicts, and safetensors, which Python \
                  writes with `from safetensors.torch import save_file` and `save_file(torch.load('{name}'), \
-                 'weights.safetensors')`",
-                error
+                 'weights.safetensors')`"
             )
         })?;
         let mut tensors: Vec<_> = reader.into_tensors().into_iter().collect();
