@@ -17,7 +17,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Args)]
 pub struct ProblemArgs {
     /// digits; mnist, fashion-mnist, cifar10 or cifar100, with :DIR for where the files are (else below $DATASETS);
-    /// npz:FILE (arrays x and y, for training also x_test and y_test); synthetic:clusters or synthetic:teacher, with
+    /// npz:FILE (arrays x and y, for training also x_test and y_test; #nhwc behind it for images with their channels last);
+    /// synthetic:clusters or synthetic:teacher, with
     /// options like :classes=10:shape=3x32x32:samples=4096
     #[arg(long, value_name = "DATA", default_value_t = DataSource::Digits, help_heading = "Problem")]
     pub data: DataSource,

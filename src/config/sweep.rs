@@ -13,10 +13,11 @@ use std::path::PathBuf;
 pub struct SweepArgs {
     #[command(flatten)]
     pub problem: ProblemArgs,
-    /// Load the minimum from a safetensors file with PyTorch's names instead of training to one; it must be one already
+    /// Load the minimum from a file of safetensors or of PyTorch's torch.save instead of training to one; it must be one
+    /// already
     #[arg(long, value_name = "FILE", help_heading = "Problem")]
     pub minimum: Option<PathBuf>,
-    /// Descend to a minimum from the weights of a safetensors file with PyTorch's names, and say how far they moved
+    /// Descend to a minimum from the weights of such a file, and say how far they moved
     #[arg(long, value_name = "FILE", help_heading = "Problem")]
     pub minimum_from: Option<PathBuf>,
     /// Most gradient evaluations of the search for a minimum; with --resume and a larger number it goes on

@@ -33,7 +33,7 @@ pub struct TrainArgs {
     /// Shift the images of minibatches by up to this many pixels
     #[arg(long, value_name = "PIXELS", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=MOST_CROP as i64), help_heading = "Problem")]
     pub crop: u8,
-    /// Start from the weights of a safetensors file with PyTorch's names, whatever the seed
+    /// Start from the weights of a file of safetensors or of PyTorch's torch.save, whatever the seed
     #[arg(long, value_name = "FILE", help_heading = "Problem")]
     pub init: Option<PathBuf>,
     /// What the file of --init calls the model's modules, as fc1=0,fc2=2, where names and shapes leave a doubt

@@ -105,7 +105,7 @@ impl Job for TrainJob {
     fn data_hash(&self) -> Option<String> {
         let samples = self.training.problem.data_hash();
         match self.training.plan.problem.init {
-            Some(_) => samples.map(|samples| with_weights(&samples, self.training.start(0))),
+            Some(_) => samples.map(|samples| with_weights(&samples, &self.training.loaded())),
             None => samples,
         }
     }

@@ -101,6 +101,12 @@ impl Training {
         &self.starts[self.runs[run].seed].weights
     }
 
+    /// Every number that a file of weights brought: x_0 of every run and its running statistics.
+    pub fn loaded(&self) -> Vec<f64> {
+        let Start { weights, statistics } = &self.starts[0];
+        weights.iter().chain(statistics.iter().flat_map(|statistics| statistics.iter())).copied().collect()
+    }
+
     /// Rows of an update's gradient, where they are not all.
     pub fn rows(&self, run: usize) -> Option<usize> {
         let group = self.group(run);

@@ -275,6 +275,51 @@ fn batch_norms_bring_their_statistics_under_other_names_too() {
     assert!(error.contains("running_mean' [2]"), "{error}");
 }
 
+/// A job is bound to every number that it starts from.
+#[test]
+fn other_running_statistics_in_the_file_of_init_make_another_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let norm: &[usize] = &[2];
+    let hash = |out: &str, statistics: [&str; 2]| {
+        let tensors: [(&str, &[usize]); 8] = [
+            ("conv1.weight", &[2, 1, 3, 3]),
+            ("conv1.bias", norm),
+            ("bn1.weight", norm),
+            ("bn1.bias", norm),
+            (statistics[0], norm),
+            (statistics[1], norm),
+            ("fc.weight", &[3, 32]),
+            ("fc.bias", &[3]),
+        ];
+        file(folder.path(), &tensors);
+        let flags = "train --engine cpu --data synthetic:clusters:classes=3:shape=1x4x4:samples=30:test=6 --model \
+                     layers:conv(2,3,pad=1),bn,relu,dense --epochs 1 --batch 10 --delays 0 --lr-scaling none --seeds 1 \
+                     --quiet --init weights.safetensors --out";
+        let mut command = Command::cargo_bin("tauscope").unwrap();
+        command.current_dir(folder.path()).args(flags.split_whitespace()).arg(out).assert().success();
+        let run = fs::read_to_string(folder.path().join(out).join("run.json")).unwrap();
+        let run: serde_json::Value = serde_json::from_str(&run).unwrap();
+        run["data_hash"].as_str().unwrap().to_owned()
+    };
+    let [mean, var] = ["bn1.running_mean", "bn1.running_var"];
+    assert_ne!(hash("a", [mean, var]), hash("b", [var, mean]));
+}
+
+/// Paths are bytes.
+#[cfg(unix)]
+#[test]
+fn the_binary_starts_from_a_file_whose_name_is_no_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let name = std::ffi::OsStr::from_bytes(b"w\xe9.pt");
+    fs::copy(of_pytorch("state-dict.pt"), folder.path().join(name)).unwrap();
+    train(folder.path(), &["--init".as_ref(), name]).success();
+    let run = fs::read_to_string(folder.path().join("out/run.json")).unwrap();
+    assert!(run.contains("\"init\": \"w\u{fffd}.pt\""), "{run}");
+    let wrong = train(folder.path(), &["--init".as_ref(), std::ffi::OsStr::from_bytes(b"n\xe9.pt")]).code(2);
+    wrong.stderr(predicate::str::contains("error: --init n\u{fffd}.pt: No such file"));
+}
+
 /// Loads, or says in one line what is wrong with the file.
 fn loads_or_says(path: &Path) {
     if let Err(error) = weights::load(&perceptron(), path, None, Wanted::WithStatistics) {
