@@ -212,7 +212,7 @@ VALUES = {
 def command(rng, folder):
     """Arguments of a short command, valid or not, where `folder` has the results folders `done`, `other`, `one` and `two` of a sweep, a
     training and two shards, and `spoilt`, a damaged copy of one of them."""
-    name = rng.choice(["theory", "theory", "advise", "advise", "sweep", "train", "bench step", "init", "plot", "report", "compare", "merge", "devices", "submit"])
+    name = rng.choice(["theory", "theory", "advise", "advise", "sweep", "sweep", "train", "train", "bench step", "init", "plot", "report", "compare", "merge", "devices", "submit"])
     if name in FLAGS:
         flags = rng.sample(FLAGS[name], rng.randint(0, min(4, len(FLAGS[name]))))
         if name == "advise":
