@@ -74,11 +74,18 @@ class Job:
                 elif "without --resume" not in last.error:
                     raise Fault(f"refused without a way on: {last.error!r}")
             elif last.rc < 0 and out.is_dir() and not partial.exists():
-                # Killed when the job was whole; only tidying may be left, which the next process does.
-                judge(self.program.run([*args, "--out", name, *(["--resume"] if resumes else [])]))
                 break
         else:
             raise Fault(f"not at its end after {ATTEMPTS} runs: {last.error!r}")
+        if how:
+            # Only tidying may be left, which the next process of that name does.
+            self.tidy([*args, "--out", name, *(["--resume"] if resumes else [])])
+
+    def tidy(self, args):
+        end = self.program.run(args)
+        judge(end)
+        if end.rc == REFUSED and not ("finished" in end.error or "exists already" in end.error):
+            raise Fault(f"whole, but refused by {end.error!r}")
 
     def check(self):
         """Raises Fault where the folder differs from the truth or anything else stands beside it."""
@@ -209,7 +216,7 @@ def replace(job):
         if not whole:
             raise Fault("neither the old results nor the new ones are whole")
         if end.rc == job.rc:
-            return
+            return job.tidy([*args, "--resume"]) if how else None
         forced = "--force" in end.error
         if end.rc == REFUSED and not how and not forced:
             raise Fault(f"refused without a way on: {end.error!r}")
