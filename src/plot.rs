@@ -23,9 +23,11 @@ pub use thresholds::thresholds;
 pub use training::training;
 
 use crate::files::write_whole;
+use crate::session::{RUN, UNFINISHED};
 use anyhow::{Context, Result};
 use plotters::style::{Color, RGBColor};
-use scene::{Scene, Style};
+use scene::{Anchor, Scene, Style};
+use std::fs;
 use std::path::Path;
 
 const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
@@ -33,6 +35,7 @@ const FADED: RGBColor = RGBColor(0x66, 0x66, 0x66);
 const GRID: RGBColor = RGBColor(0xe3, 0xe3, 0xe3);
 const SHADE: RGBColor = RGBColor(0xf4, 0xf4, 0xf4);
 const FRAME: RGBColor = RGBColor(0x99, 0x99, 0x99);
+const ALARM: RGBColor = RGBColor(0xb4, 0x23, 0x18);
 const BAND: RGBColor = RGBColor(0xd9, 0xea, 0xdf);
 
 /// Width of every picture, pixels.
@@ -54,11 +57,22 @@ fn heading(scene: &mut Scene, title: &str, subtitle: &str) {
     scene.text((LEFT, 104.0), style.fitted(subtitle, RIGHT - LEFT), style);
 }
 
-/// Writes a picture into `folder` as `<name>.svg` and `<name>.png`.
+/// Writes a picture into `folder` as `<name>.svg` and `<name>.png`. Where the folder's run.json says that its job is
+/// unfinished, so does the picture.
 fn write(scene: &Scene, folder: &Path, name: &str) -> Result<()> {
+    let mut scene = scene.clone();
+    if let Some(told) = unfinished(folder) {
+        let style = Style::new(24.0, ALARM.to_rgba()).bold().anchor(Anchor::End);
+        scene.text((RIGHT, 62.0), format!("unfinished: {told}"), style);
+    }
     for (ending, bytes) in [("svg", scene.svg()?.into_bytes()), ("png", scene.png()?)] {
         let path = folder.join(format!("{name}.{ending}"));
         write_whole(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
+}
+
+fn unfinished(folder: &Path) -> Option<String> {
+    let run: serde_json::Value = serde_json::from_slice(&fs::read(folder.join(RUN)).ok()?).ok()?;
+    Some(run.get(UNFINISHED)?.as_str()?.to_owned())
 }

@@ -1,12 +1,9 @@
-// What the pictures of every report share, drawn with Observable Plot from the JSON island of the page.
+// What the pictures of every report share, drawn with Observable Plot from `data`, the JSON island of a part of the page,
+// into `root`, the part's element.
 //
 // Every mark that stands for a row carries data-row, the key of the row that is shown while the pointer is near it, so
 // what was drawn can be counted. Sentences and tables are not made here: they are in the page already. The pictures
 // themselves are in sweep.js and training.js, which define `pictures`; drawing.js draws these.
-"use strict";
-
-const data = JSON.parse(document.getElementById("data").textContent);
-
 // Okabe and Ito's colours, without their yellow, which is too faint on white. Lists of 7, 8 and 5: series that share a
 // colour differ in marker and dash.
 const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"];

@@ -1,9 +1,9 @@
-// Draws the pictures that the page has places for, shows the row under the pointer, and sorts the table.
+// Draws the pictures that the part has places for, shows the row under the pointer, and sorts the table.
 
 // --- drawing, and drawing again at another width ---------------------------------------------------------------------
 
 function draw() {
-  for (const place of document.querySelectorAll("[data-plot]")) {
+  for (const place of root.querySelectorAll("[data-plot]")) {
     const width = Math.max(280, Math.floor(place.clientWidth));
     place.replaceChildren(...pictures[place.dataset.plot](width, place.dataset.title));
     for (const picture of place.querySelectorAll("svg[aria-label]")) picture.setAttribute("role", "img");
@@ -71,12 +71,13 @@ function show(mark, event) {
   tip.style.left = `${Math.max(4, left)}px`;
   tip.style.top = `${Math.max(4, Math.min(top, window.innerHeight - box.height - 4))}px`;
 }
-document.addEventListener("pointermove", (event) => show(target(event), event));
+root.addEventListener("pointermove", (event) => show(target(event), event));
+root.addEventListener("pointerleave", (event) => show(null, event));
 document.addEventListener("keydown", (event) => event.key === "Escape" && show(null, event));
 
 // --- sorting the table -----------------------------------------------------------------------------------------------
 
-for (const button of document.querySelectorAll("table.rows thead button")) {
+for (const button of root.querySelectorAll("table.rows thead button")) {
   button.addEventListener("click", () => {
     const head = button.closest("th"), body = head.closest("table").tBodies[0];
     const direction = head.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";

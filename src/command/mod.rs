@@ -9,6 +9,7 @@ pub mod init;
 pub mod merge;
 pub mod plot;
 pub mod report;
+mod results;
 pub mod submit;
 pub mod sweep;
 pub mod theory;

@@ -1,15 +1,18 @@
 //! `tauscope plot`: redraws the pictures of a results folder from its tables.
 
+use super::results::Results;
 use super::tell;
 use crate::plot;
+use crate::streams::to_stderr;
 use crate::table::{self, ThresholdRow};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 
-/// Redraw the pictures of a results folder from its CSVs: thresholds of a sweep, or curves, gap and sharpness of a training.
+/// Redraw the pictures of a results folder from its CSVs: thresholds of a sweep, or curves, gap and sharpness of a training. Of
+/// an unfinished folder, what there is so far.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Results folder, as written by `tauscope sweep` or `tauscope train`
+    /// Results folder, as written by `tauscope sweep` or `tauscope train`, finished or not
     pub dir: PathBuf,
 }
 
@@ -19,18 +22,21 @@ pub struct Args {
 /// Where the folder or its table is missing or malformed; the message names the file, the line and the value, and says
 /// what would be accepted.
 pub fn run(args: &Args) -> Result<()> {
-    let print = |name: &str| tell(&format!("{}\n", args.dir.join(name).display()));
-    let source = args.dir.join("thresholds.csv");
-    if !source.exists() && args.dir.join("metrics.csv").exists() {
-        let names = plot::training(&args.dir).with_context(|| format!("cannot draw {}", args.dir.display()))?;
-        names.iter().for_each(|name| print(name));
-        return Ok(());
-    }
-    let rows: Vec<ThresholdRow> = table::read_csv(&source).context(
-        "tauscope plot needs a results folder with a thresholds.csv or a metrics.csv, as written by `tauscope sweep` \
-                  or `tauscope train`",
-    )?;
-    plot::thresholds(&rows, &args.dir).with_context(|| format!("cannot draw {}", source.display()))?;
-    ["thresholds.svg", "thresholds.png"].into_iter().for_each(print);
+    let results = Results::open(&args.dir)?;
+    let (dir, named) = (results.tables(), results.named.display());
+    let source = dir.join("thresholds.csv");
+    let names = if !source.exists() && dir.join("metrics.csv").exists() {
+        plot::training(dir).with_context(|| format!("cannot draw {named}"))?
+    } else {
+        let rows: Vec<ThresholdRow> = table::read_csv(&source).context(
+            "tauscope plot needs a results folder with a thresholds.csv or a metrics.csv, as written by `tauscope sweep` \
+             or `tauscope train`",
+        )?;
+        plot::thresholds(&rows, dir).with_context(|| format!("cannot draw {named}"))?;
+        vec!["thresholds.svg".into(), "thresholds.png".into()]
+    };
+    results.deliver(&names.iter().map(String::as_str).collect::<Vec<_>>(), &results.named)?;
+    results.note().iter().for_each(|note| to_stderr(&format!("note: {note}")));
+    tell(&names.iter().map(|name| format!("{}\n", results.named.join(name).display())).collect::<String>());
     Ok(())
 }

@@ -1,16 +1,20 @@
-//! `tauscope report`: one HTML page from a results folder.
+//! `tauscope report`: one HTML page from results folders.
 
+use super::results::Results;
 use super::tell;
-use crate::report;
-use anyhow::Result;
+use crate::report::{self, Reported};
+use crate::streams::to_stderr;
+use anyhow::{Result, bail};
 use std::path::PathBuf;
 
-/// Write one self-contained HTML page about a results folder: answers, plots, tables, plan and machine.
+/// Write one self-contained HTML page about results folders: answers, plots, tables, plan and machine. Of an unfinished folder,
+/// what there is so far; several folders stand one below the other.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Results folder, as written by `tauscope sweep` or `tauscope train`
-    pub dir: PathBuf,
-    /// File to write [default: DIR/report.html]
+    /// Results folders, as written by `tauscope sweep` or `tauscope train`, finished or not
+    #[arg(required = true, value_name = "DIR")]
+    pub dirs: Vec<PathBuf>,
+    /// File to write [default: DIR/report.html, where there is one DIR]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
@@ -18,11 +22,19 @@ pub struct Args {
 /// Writes the page and prints its path.
 ///
 /// # Errors
-/// Where the folder or one of its files is missing or malformed, or the page cannot be written; the message names the
+/// Where a folder or one of its files is missing or malformed, or the page cannot be written; the message names the
 /// file.
 pub fn run(args: &Args) -> Result<()> {
-    let out = args.out.clone().unwrap_or_else(|| args.dir.join("report.html"));
-    report::write(&args.dir, &out)?;
+    let folders: Vec<Results> = args.dirs.iter().map(|dir| Results::open(dir)).collect::<Result<_>>()?;
+    let out = match (&args.out, &folders[..]) {
+        (Some(out), _) => out.clone(),
+        (None, [only]) => only.named.join("report.html"),
+        (None, many) => bail!("{} folders and no --out; accepted: --out FILE, the page about all of them", many.len()),
+    };
+    let reported: Vec<Reported> =
+        folders.iter().map(|folder| Reported { named: &folder.named, tables: folder.tables() }).collect();
+    report::write(&reported, &out)?;
+    folders.iter().filter_map(Results::note).for_each(|note| to_stderr(&format!("note: {note}")));
     tell(&format!("{}\n", out.display()));
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::dry_run;
 use crate::config::SweepArgs;
 use crate::plan::SweepPlan;
 use crate::plot;
-use crate::session::{Session, SomeFailed, as_map};
+use crate::session::{self, Session, SomeFailed, as_map};
 use crate::sweep::{SweepJob, SweepTotals};
 use crate::table::number::{aligned, significant};
 use crate::table::{Status, ThresholdRow};
@@ -23,6 +23,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     let args = sweeps.first().expect("a sweep");
     let plan = SweepPlan::resolve(sweeps)?;
     if args.job.dry_run {
+        args.job.out.iter().try_for_each(|out| session::beside(out, "partial").map(drop))?;
         return dry_run::sweep::run(&plan, &args.job);
     }
     let mut session = Session::begin(&plan.engine, &args.job)?;

@@ -16,15 +16,26 @@ use crate::files::write_whole;
 use anyhow::{Context, Result};
 use std::path::Path;
 
-/// Writes the report of the results folder `dir` into `out`, which appears whole or not at all. A folder with a summary.csv
-/// and no thresholds.csv is that of a training.
+/// A folder that is reported on.
+pub struct Reported<'a> {
+    /// What it is called.
+    pub named: &'a Path,
+    /// Where its tables are.
+    pub tables: &'a Path,
+}
+
+/// Writes the report of results folders into `out`, one part for each, which appears whole or not at all. A folder with a
+/// summary.csv and no thresholds.csv is that of a training.
 ///
 /// # Errors
-/// Where the folder or one of its files is missing or malformed, or `out` cannot be written. The message names the file.
-pub fn write(dir: &Path, out: &Path) -> Result<()> {
-    let is_training = dir.join("summary.csv").exists() && !dir.join("thresholds.csv").exists();
-    let page = if is_training { training::page(dir) } else { sweep::page(dir) };
-    let page =
-        page.context("tauscope report needs a results folder, as written by `tauscope sweep` or `tauscope train`")?;
+/// Where a folder or one of its files is missing or malformed, or `out` cannot be written. The message names the file.
+pub fn write(folders: &[Reported], out: &Path) -> Result<()> {
+    let part = |Reported { named, tables }: &Reported| {
+        let is_training = tables.join("summary.csv").exists() && !tables.join("thresholds.csv").exists();
+        let part = if is_training { training::part(tables, named) } else { sweep::part(tables, named) };
+        part.context("tauscope report needs a results folder, as written by `tauscope sweep` or `tauscope train`")
+    };
+    let parts: Vec<page::Part> = folders.iter().map(part).collect::<Result<_>>()?;
+    let page = page::render(&parts);
     write_whole(out, page.as_bytes()).with_context(|| format!("cannot write {}", out.display()))
 }

@@ -1,7 +1,8 @@
 //! Where a report's folder comes from: its name, and its run.json.
 
+use crate::session::RUN;
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::fs;
 use std::path::Path;
 
@@ -9,17 +10,27 @@ use std::path::Path;
 pub struct Origin {
     /// Last part of the folder's path.
     pub name: String,
-    /// The contents of run.json, an object.
+    /// The contents of run.json, an object; an empty one where the folder has none.
     pub run: Value,
+    /// Files that a results folder has and this one lacks, as far as the page can do without them.
+    pub missing: Vec<String>,
 }
 
 impl Origin {
+    /// Reads what is known of the folder that is called `named`; `optional` are files beside run.json that it may lack.
+    ///
     /// # Errors
-    /// Where the folder or its run.json is missing, or the latter is no JSON object. The message names the file.
-    pub fn read(dir: &Path) -> Result<Self> {
-        let absolute = dir.canonicalize().with_context(|| format!("cannot read the folder {}", dir.display()))?;
+    /// Where the folder is missing, or its run.json is no JSON object. The message names the file.
+    pub fn read(dir: &Path, named: &Path, optional: &[&str]) -> Result<Self> {
+        let absolute = named.canonicalize().with_context(|| format!("cannot read the folder {}", named.display()))?;
         let name = absolute.file_name().unwrap_or(absolute.as_os_str()).to_string_lossy().into_owned();
-        let path = dir.join("run.json");
+        let path = dir.join(RUN);
+        let lacks = |name: &str| !dir.join(name).exists();
+        let missing: Vec<String> =
+            [RUN].iter().chain(optional).filter(|name| lacks(name)).map(|name| (*name).into()).collect();
+        if lacks(RUN) {
+            return Ok(Self { name, run: Value::Object(Map::new()), missing });
+        }
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let run: Value = serde_json::from_slice(&bytes).with_context(|| format!("{} is no JSON", path.display()))?;
         if !run.is_object() {
@@ -28,7 +39,7 @@ impl Origin {
                 path.display()
             );
         }
-        Ok(Self { name, run })
+        Ok(Self { name, run, missing })
     }
 
     /// A text that stands in run.json under `key`.

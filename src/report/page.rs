@@ -3,6 +3,7 @@
 
 use super::facts;
 use super::origin::Origin;
+use crate::session::UNFINISHED;
 use anyhow::{Context, Result};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Serialize;
@@ -28,16 +29,58 @@ pub struct Content<'a, D> {
     /// What the pictures are drawn from.
     pub data: D,
     /// The script that defines the pictures.
-    pub script: &'a str,
+    pub script: &'static str,
 }
 
-/// The whole page.
-///
-/// # Errors
-/// Where the data cannot be written as JSON.
-pub fn render(origin: &Origin, content: &Content<'_, impl Serialize>) -> Result<String> {
-    let island = island(&content.data).context("cannot write the data of the pictures")?;
-    let script = [BASE, content.script, DRAWING].join("\n");
+/// The report of one folder, as a part of a page.
+pub struct Part {
+    /// The folder's name.
+    name: String,
+    body: Markup,
+    /// What the pictures are drawn from, as JSON.
+    island: String,
+    script: &'static str,
+}
+
+impl Part {
+    /// # Errors
+    /// Where the data cannot be written as JSON.
+    pub fn new(origin: &Origin, content: Content<'_, impl Serialize>) -> Result<Self> {
+        let island = island(&content.data).context("cannot write the data of the pictures")?;
+        let body = html! {
+            (heading(origin, content.title, content.question, &content.setting))
+            (content.sections)
+            (provenance(origin))
+        };
+        Ok(Self { name: origin.name.clone(), body, island, script: content.script })
+    }
+
+    /// The script of a part whose element has the id `id`: names of its own, so that parts do not meet.
+    fn script(&self, id: &str) -> String {
+        let begin = format!(
+            "const root = document.getElementById(\"{id}\");\n\
+             const data = JSON.parse(document.getElementById(\"data-{id}\").textContent);\n"
+        );
+        format!("(() => {{\n\"use strict\";\n{begin}{}\n}})();\n", [BASE, self.script, DRAWING].join("\n"))
+    }
+
+    /// The part in an element with the id `id`; where there are several parts, ids within are told apart by it.
+    fn markup(&self, id: &str, several: bool) -> Markup {
+        let body = self.body.clone().into_string();
+        // No text of the page holds this: quotes in it are escaped.
+        let body = if several { body.replace(" id=\"", &format!(" id=\"{id}-")) } else { body };
+        html! {
+            article.part id=(id) { (PreEscaped(body)) }
+            script id={ "data-" (id) } type="application/json" { (PreEscaped(&self.island)) }
+        }
+    }
+}
+
+/// The whole page, the parts one below the other.
+pub fn render(parts: &[Part]) -> String {
+    let several = parts.len() > 1;
+    let id = |place: usize| format!("part-{}", place + 1);
+    let names = parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(", ");
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -46,24 +89,26 @@ pub fn render(origin: &Origin, content: &Content<'_, impl Serialize>) -> Result<
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="generator" content=(concat!("tauscope ", env!("CARGO_PKG_VERSION")));
-                title { (origin.name) " · tauscope" }
+                title { (names) " · tauscope" }
                 // An icon of its own, as browsers ask the server for one otherwise.
                 link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 main {
-                    (heading(origin, content.title, content.question, &content.setting))
-                    (content.sections)
-                    (provenance(origin))
+                    @if several {
+                        nav { ol { @for (place, part) in parts.iter().enumerate() {
+                            li { a href={ "#" (id(place)) } { (part.name) } }
+                        } } }
+                    }
+                    @for (place, part) in parts.iter().enumerate() { (part.markup(&id(place), several)) }
                 }
-                script #data type="application/json" { (PreEscaped(island)) }
                 @for library in LIBRARIES { script { (PreEscaped(library)) } }
-                script { (PreEscaped(script)) }
+                @for (place, part) in parts.iter().enumerate() { script { (PreEscaped(part.script(&id(place)))) } }
             }
         }
     };
-    Ok(page.into_string())
+    page.into_string()
 }
 
 /// JSON in which no text can end the script element it stands in, nor start a comment there.
@@ -79,6 +124,12 @@ fn heading(origin: &Origin, title: &str, question: &str, setting: &str) -> Marku
     html! {
         header {
             h1 { (title) }
+            @if let Some(told) = origin.text(UNFINISHED) {
+                p.unfinished { "Unfinished: " (told) " so far." }
+            }
+            @for file in &origin.missing {
+                p.unfinished { "Without " (file) ", which the folder lacks." }
+            }
             p.question { (question) }
             p.setting { (setting) }
             p.byline { (byline.into_iter().flatten().collect::<Vec<_>>().join(" · ")) }

@@ -12,7 +12,7 @@
 //!  5   as 3                              -                          whole, marked    --resume goes on; --force first puts the old
 //!                                                                                    folder back
 //!  6   -                                 whole, with lock plan      whole, marked    it is finished: merge, report and compare take
-//!                                        journal                                     it; --resume and --force remove the rest
+//!                                        journal                                     it; the next job of that name removes the rest
 //!  7   -                                 whole                      lock and some    as 6
 //!  8   -                                 whole                      -                finished
 //! ```
@@ -29,7 +29,7 @@ use crate::files::is_partial;
 use crate::streams::warn;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// What a report, a plot or a comparison of the unfinished folder has left there; a whole folder has its own.
@@ -139,9 +139,7 @@ impl Draft {
     pub fn open(target: &Path, existing: Existing) -> Result<Self> {
         // Without the slash at its end, which would lead through a link.
         let target = &target.components().collect::<PathBuf>();
-        if existing != Existing::Keep {
-            settle(target, existing)?;
-        }
+        settle(target, existing)?;
         examine(target, existing)?;
         let partial = beside(target, "partial")?;
         let made = match fs::create_dir(&partial) {
@@ -212,14 +210,7 @@ impl Draft {
         if !self.resumed {
             return empty(&self.partial);
         }
-        let cannot = || format!("cannot read {}", self.partial.display());
-        for entry in fs::read_dir(&self.partial).with_context(cannot)? {
-            let entry = entry.with_context(cannot)?;
-            if is_partial(&entry.file_name()) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
-        Ok(())
+        sweep(&self.partial).with_context(|| format!("cannot empty {}", self.partial.display()))
     }
 
     /// Removes the folder again, unless it goes on with an earlier job.
@@ -355,6 +346,19 @@ fn empty(folder: &Path) -> Result<()> {
             path => fs::remove_file(path),
         }
         .with_context(cannot)?;
+    }
+    Ok(())
+}
+
+/// Removes files that a process which is gone did not finish.
+fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sweep(&entry.path())?;
+        } else if is_partial(&entry.file_name()) {
+            fs::remove_file(entry.path())?;
+        }
     }
     Ok(())
 }

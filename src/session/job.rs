@@ -127,6 +127,15 @@ pub trait Job {
         Map::new()
     }
 
+    /// Bytes that this unit's rows and files are expected to take on disk, journal and tables together.
+    fn unit_bytes(&self, unit: usize) -> u64;
+
+    /// Bytes that the checkpoints are expected to take on disk at most, while these units are worked on.
+    ///
+    /// # Errors
+    /// Where they do not fit the engine.
+    fn checkpoint_bytes(&self, engine: &dyn Engine, units: &[usize]) -> Result<u64>;
+
     /// How the engine makes the steps of the job's waves ([`Engine::path`]), each way named once.
     fn paths(&self) -> Vec<String>;
 

@@ -12,6 +12,7 @@ use super::job::Entry;
 use super::kind::Kind;
 use super::lock::is_at;
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
@@ -34,6 +35,8 @@ pub struct Journal<E> {
     end: u64,
     /// By the unit's index in the plan.
     lines: Vec<Option<Line>>,
+    /// Whether a line is brought to disk before its unit counts.
+    durable: bool,
     entry: PhantomData<fn() -> E>,
 }
 
@@ -53,9 +56,43 @@ impl<E: Entry> Journal<E> {
     pub fn open(path: PathBuf, kind: Kind, units: usize, ids: UnitIds) -> Result<(Self, Vec<String>)> {
         let file = OpenOptions::new().create(true).read(true).append(true).open(&path);
         let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-        let mut journal = Self { path, file, kind, end: 0, lines: vec![None; units], entry: PhantomData };
+        let lines = vec![None; units];
+        let mut journal = Self { path, file, kind, end: 0, lines, durable: true, entry: PhantomData };
         let told = journal.scan(ids)?;
         Ok((journal, told))
+    }
+
+    /// A new journal at `path` that only puts units in order: a death of the process loses nothing but it.
+    ///
+    /// # Errors
+    /// Where the file exists or cannot be written.
+    pub fn scratch(path: PathBuf, kind: Kind, units: usize) -> Result<Self> {
+        let file = OpenOptions::new().create_new(true).read(true).append(true).open(&path);
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { path, file, kind, end: 0, lines: vec![None; units], durable: false, entry: PhantomData })
+    }
+
+    /// Reads the journal of somebody else's folder, which may be growing, and changes nothing. What is damaged or cut short is
+    /// left out.
+    ///
+    /// # Errors
+    /// Where the file cannot be read; one that is not there has no units.
+    pub fn look(path: PathBuf, kind: Kind) -> Result<Vec<E>> {
+        let cannot = || format!("cannot read {}", path.display());
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            file => file.with_context(cannot)?,
+        };
+        let (mut reader, mut bytes, mut found) = (BufReader::new(file), Vec::new(), BTreeMap::new());
+        while reader.read_until(b'\n', &mut bytes).with_context(cannot)? > 0 {
+            if let Some(payload) = bytes.strip_suffix(b"\n").and_then(payload) {
+                let entry: E = serde_json::from_slice(payload)
+                    .with_context(|| format!("{} is not of a {} of this version", path.display(), kind.job))?;
+                found.insert(entry.unit(), entry);
+            }
+            bytes.clear();
+        }
+        Ok(found.into_values().collect())
     }
 
     /// Finds the lines of the units that are finished.
@@ -125,7 +162,10 @@ impl<E: Entry> Journal<E> {
             bail!("{unit} {} has a number that is not finite; nothing of it was written", entry.id());
         }
         let line = format!("[\"{}\",{payload}]\n", checksum(payload.as_bytes()));
-        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
+        let written = self
+            .file
+            .write_all(line.as_bytes())
+            .and_then(|()| if self.durable { self.file.sync_data() } else { Ok(()) });
         if let Err(error) = written {
             // Half a line helps nobody; where it cannot be removed, it is dropped on resuming.
             let _ = self.file.set_len(self.end);

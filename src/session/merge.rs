@@ -1,12 +1,14 @@
 //! Shards' folders into the folder of the whole job, with the bytes that it would have had unsharded.
 //!
-//! Refuses with everything that is wrong, by name, rather than with the first of it; reads the tables row by row.
+//! Refuses with everything that is wrong, by name, rather than with the first of it; reads one folder at a time, and its
+//! tables row by row.
 
-use super::job::{ReadEntries, Tables};
+use super::job::Tables;
+use super::journal::Journal;
 use super::kind::{JobName, Kind};
 use super::marks::is_unfinished;
 use super::run_file::{Build, RunFile, ShardRow, ShardRun};
-use super::{Draft, Existing, SHARDS, as_map, write};
+use super::{Draft, Existing, JOURNAL, SHARDS, as_map, write};
 use crate::config::Shard;
 use crate::table::read_csv;
 use anyhow::{Context, Result, bail};
@@ -15,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Units of one shard that a message lists.
-const LISTED: usize = 20;
+const LISTED: usize = 8;
 
 /// A shard's folder.
 struct Part {
@@ -90,7 +92,7 @@ pub fn merge<T: Tables>(
     command: Vec<String>,
     pictures: &dyn Fn(&T::Summary, &Path) -> Result<()>,
 ) -> Result<T::Totals> {
-    super::check(target, existing)?;
+    let mut draft = Draft::open(target, existing)?;
     let Merged { mut parts } = merged;
     let mut wrong = disagreements::<T>(&parts);
     let units: Vec<ShardRow> = read_csv(&parts[0].folder.join(SHARDS))?;
@@ -100,9 +102,10 @@ pub fn merge<T: Tables>(
     }
     refuse(wrong)?;
 
-    let mut draft = Draft::open(target, existing)?;
     draft.begin()?;
-    let (summary, totals) = T::write(draft.dir(), &mut entries::<T>(&parts, &units)?)?;
+    let journal = in_order::<T>(&parts, &units, draft.dir().join(JOURNAL))?;
+    let (summary, totals) = T::write(draft.dir(), &mut journal.entries())?;
+    drop(journal);
     pictures(&summary, draft.dir())?;
     for (name, _) in T::SHARED_FILES.iter().filter(|(name, _)| *name != SHARDS) {
         write(&draft.dir().join(name), &read_file(&parts[0], name)?)?;
@@ -119,7 +122,10 @@ pub fn merge<T: Tables>(
 fn refuse(wrong: Vec<String>) -> Result<()> {
     match wrong.is_empty() {
         true => Ok(()),
-        false => bail!("these folders do not make a whole:\n  {}", wrong.join("\n  ")),
+        false => bail!(
+            "these folders do not make a whole: {}; accepted: every shard of one job, each once",
+            wrong.join("; ")
+        ),
     }
 }
 
@@ -224,31 +230,27 @@ fn describe(unit: &ShardRow) -> String {
 }
 
 fn list(units: &[String]) -> String {
-    let shown = units.iter().take(LISTED).map(|unit| format!("\n    {unit}")).collect::<String>();
+    let shown = units.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
     match units.len() {
         0 => String::new(),
-        many if many > LISTED => format!(":{shown}\n    and {} more", many - LISTED),
-        _ => format!(":{shown}"),
+        many if many > LISTED => format!(": {shown} and {} more", many - LISTED),
+        _ => format!(": {shown}"),
     }
 }
 
-/// Every unit in the order of the plan, each from its shard. The folders must have passed all checks.
-fn entries<T: Tables>(parts: &[Part], units: &[ShardRow]) -> Result<impl Iterator<Item = Result<T::Entry>>> {
-    let mut tables: Vec<Box<dyn ReadEntries<T::Entry>>> = Vec::new();
+/// Every unit by its place in the plan. One folder is open at a time, so there may be more shards than a process may have open
+/// files. The folders must have passed all checks.
+fn in_order<T: Tables>(parts: &[Part], units: &[ShardRow], path: PathBuf) -> Result<Journal<T::Entry>> {
+    let mut journal = Journal::scratch(path, T::KIND, units.len())?;
     for part in parts {
-        tables.push(T::read(&part.folder)?);
-    }
-    let last = units.len();
-    let next = move |(index, row): (usize, &ShardRow)| {
-        // All shards are there, in their order.
-        let entry = tables[row.shard as usize - 1].next(index, &row.id)?;
-        // Rows that belong to no unit would otherwise be left out in silence.
-        if index + 1 == last {
-            tables.iter_mut().try_for_each(|tables| tables.end())?;
+        let mut tables = T::read(&part.folder)?;
+        for (index, row) in units.iter().enumerate().filter(|(_, row)| row.shard == part.shard.index) {
+            journal.append(&tables.next(index, &row.id)?)?;
         }
-        Ok(entry)
-    };
-    Ok(units.iter().enumerate().map(next))
+        // Rows that belong to no unit would otherwise be left out in silence.
+        tables.end()?;
+    }
+    Ok(journal)
 }
 
 fn run_file(parts: &[Part], totals: serde_json::Map<String, serde_json::Value>, command: Vec<String>) -> RunFile {

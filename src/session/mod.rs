@@ -27,6 +27,8 @@ pub mod recovery;
 mod run_file;
 mod settling;
 pub mod signals;
+mod so_far;
+mod space;
 
 pub use draft::{Draft, Existing, beside, check};
 pub use engine::{ChosenEngine, choose};
@@ -37,6 +39,7 @@ pub use journal::{Journal, UnitIds};
 pub use kind::{JobName, Kind};
 pub use merge::{Merged, merge};
 pub use run_file::{Build, RunFile, ShardRow, ShardRun, command_line};
+pub use so_far::{SoFar, UNFINISHED};
 
 use crate::config::Shard;
 use crate::config::{EngineArgs, JobArgs};
@@ -198,8 +201,16 @@ impl Session {
             shard: self.shard,
         };
         let draft = self.draft.take().expect("a session runs once");
+        let resumed = draft.resumed;
+        if !resumed {
+            self.has_space(job, draft.dir(), &mine)?;
+        }
         let folder = Folder::open(draft, kind, &identity, units.len(), &id)?;
         folder.warnings.iter().for_each(|line| warn(line));
+        if resumed {
+            let left: Vec<usize> = mine.iter().copied().filter(|unit| !folder.holds(*unit)).collect();
+            self.has_space(job, folder.dir(), &left)?;
+        }
         if self.existing == Existing::Resume {
             self.say(&format!("resume   {} of {} {} are in the journal", folder.finished(), mine.len(), kind.units));
         }
@@ -293,6 +304,12 @@ impl Session {
         .with_context(|| format!("what was {} until then is kept; --resume goes on from it", kind.again))?;
         self.tell(&display.into_inner().finish());
         Ok(mended)
+    }
+
+    /// Refuses a job that the disk has no room for.
+    fn has_space(&self, job: &impl Job, dir: &Path, units: &[usize]) -> Result<()> {
+        let bytes = units.iter().map(|unit| job.unit_bytes(*unit)).fold(0, u64::saturating_add);
+        space::check(dir, bytes, job.checkpoint_bytes(self.engine(), units)?)
     }
 
     fn tell_start(&self, job: &impl Job, units: usize, done: usize) -> Result<()> {

@@ -20,6 +20,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+/// A cell of a dozen runs in the journal and in the tables, bytes.
+const CELL_BYTES: u64 = 8 << 10;
+
 /// A sweep with its problem and its cells, and once it is settled with its minimum.
 pub struct SweepJob {
     /// What became of the names in the file of weights, where there is something to say.
@@ -115,6 +118,14 @@ impl Job for SweepJob {
 
     fn cost(&self, unit: usize) -> f64 {
         cost::of_cell(&self.plan, &self.cells[unit])
+    }
+
+    fn unit_bytes(&self, _: usize) -> u64 {
+        CELL_BYTES
+    }
+
+    fn checkpoint_bytes(&self, _: &dyn Engine, _: &[usize]) -> Result<u64> {
+        Ok(0)
     }
 
     fn paths(&self) -> Vec<String> {

@@ -4,7 +4,7 @@ use super::tables::{TrainEntry, TrainTables, WEIGHTS};
 use super::{Training, rows};
 use crate::engine::{Engine, EngineError, EngineInfo};
 use crate::files::write_whole;
-use crate::plan::TrainPlan;
+use crate::plan::{TrainOptions, TrainPlan};
 use crate::problem::weights::to_safetensors;
 use crate::session::checkpoint::Checkpoints;
 use crate::session::job::with_weights;
@@ -23,6 +23,10 @@ const DIVERGENCE: &str = "a weight or the loss is not finite, or the mean object
 const LAMBDA_MAX: &str = "largest eigenvalue, by Lanczos in f64, of the Hessian of the objective (weight decay included) over \
                           training samples chosen by the data seed, without augmentation; batch norms with the statistics \
                           of minibatches";
+
+/// A run in the journal and in the tables, and each look at its samples, bytes.
+const RUN_BYTES: u64 = 4 << 10;
+const LOOK_BYTES: u64 = 1 << 10;
 
 /// A training with its data, its runs and how an engine makes their steps.
 pub struct TrainJob {
@@ -125,6 +129,23 @@ impl Job for TrainJob {
 
     fn counts(&self) -> Map<String, Value> {
         Map::from_iter([("groups".to_owned(), self.training.plan.groups.len().into())])
+    }
+
+    fn unit_bytes(&self, _: usize) -> u64 {
+        let TrainOptions { epochs, evaluate_every, .. } = &self.training.plan.options;
+        let weights =
+            if self.training.plan.save_weights { size_of::<f64>() * self.training.problem.dimension() } else { 0 };
+        RUN_BYTES + (1 + epochs.div_ceil(*evaluate_every)) * LOOK_BYTES + weights as u64
+    }
+
+    fn checkpoint_bytes(&self, engine: &dyn Engine, units: &[usize]) -> Result<u64> {
+        let mut most = 0;
+        for (spec, runs) in self.training.groups(engine, units)? {
+            let lanes = engine.capacity(&spec)?.min(runs.len()) as u64;
+            most = most.max(lanes * engine.checkpoint_bytes(&spec));
+        }
+        // The newest, the one before it, and one that is being written.
+        Ok(3 * most)
     }
 
     fn paths(&self) -> Vec<String> {

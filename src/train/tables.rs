@@ -2,6 +2,7 @@
 //! and the weights that are kept.
 
 use super::rows::summaries;
+use crate::files::WholeFile;
 use crate::session::job::Counted;
 use crate::session::{Entry, Kind, ReadEntries, SHARDS, Tables};
 use crate::table::{CsvReader, CsvWriter, MetricRow, SummaryRow, TrainRow, TrainStatus, write_csv};
@@ -9,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
@@ -116,7 +117,9 @@ impl Tables for TrainTables {
         fs::create_dir_all(&to).with_context(cannot)?;
         for file in files {
             let file = file.with_context(cannot)?;
-            fs::copy(file.path(), to.join(file.file_name())).with_context(cannot)?;
+            let mut copy = WholeFile::create(&to.join(file.file_name())).with_context(cannot)?;
+            File::open(file.path()).and_then(|mut file| io::copy(&mut file, &mut copy)).with_context(cannot)?;
+            copy.finish().with_context(cannot)?;
         }
         Ok(())
     }

@@ -13,6 +13,8 @@ mod compare;
 mod cpu;
 mod data_files;
 mod examples;
+#[cfg(target_os = "linux")]
+mod faults;
 mod folders;
 mod gpu;
 #[cfg(unix)]
@@ -20,6 +22,8 @@ mod journal;
 mod kernels;
 mod lanes;
 mod networks;
+#[cfg(unix)]
+mod outputs;
 mod plan_file;
 mod plot;
 mod problem;

@@ -128,6 +128,26 @@ fn the_default_sweep_is_drawn_row_by_row() {
 }
 
 #[test]
+fn a_sweep_and_a_training_are_drawn_one_below_the_other_each_from_its_own_rows() {
+    let scratch = tempfile::tempdir().unwrap();
+    let page = scratch.path().join("page.html");
+    let training = concat!(env!("CARGO_MANIFEST_DIR"), "/results/2026-11-22-generalisation/lr-1");
+    tauscope().args(["report", DEFAULT_SWEEP, training, "--out"]).arg(&page).assert().success();
+    let mut browser = Browser::start();
+    assert_sound(&mut browser, &page);
+    browser.open(&page, 1280);
+    assert_eq!(marks(&mut browser, "thresholds"), 0, "ids of several parts are told apart");
+    assert_eq!(browser.count("#part-1-figure-thresholds [data-row]"), 28);
+    assert!(browser.count("#part-2-figure-delay [data-row]") > 0);
+    for (figure, column) in [("part-1-figure-thresholds", "lr_threshold"), ("part-2-figure-delay", "test_accuracy")] {
+        browser.hover(&format!("#{figure} [data-row]"));
+        let shown =
+            browser.evaluate("[...document.querySelectorAll('.tip:not([hidden]) dt')].map((e) => e.textContent)");
+        assert!(shown.as_array().unwrap().contains(&json!(column)), "{figure}: {shown}");
+    }
+}
+
+#[test]
 fn hovering_shows_the_row_and_a_click_sorts_the_table() {
     let scratch = tempfile::tempdir().unwrap();
     let page = report(Path::new(DEFAULT_SWEEP), &scratch);
@@ -305,7 +325,7 @@ fn refusal(folder: &Path) -> String {
 fn what_is_missing_or_broken_is_named() {
     let good = "a,linear,sgd,0,0,0,2,1.9,2.1,2,1,measured\n";
     assert!(refusal(Path::new("no/such/folder")).contains("cannot read the folder no/such/folder"));
-    for name in ["thresholds.csv", "runs.csv", "run.json"] {
+    for name in ["thresholds.csv", "runs.csv"] {
         let folder = folder(good, "");
         fs::remove_file(folder.path().join(name)).unwrap();
         let message = refusal(folder.path());

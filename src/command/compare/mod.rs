@@ -3,6 +3,7 @@
 mod thresholds;
 mod training;
 
+use super::results::Results;
 use super::tell;
 use crate::plot::Drawing;
 use crate::streams::to_stderr;
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// accuracy and loss of a training, paired by seed. Writes compare.csv, compare.svg and compare.png.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Results folder, as written by `tauscope sweep` or `tauscope train`
+    /// Results folder, as written by `tauscope sweep` or `tauscope train`, finished or not
     pub dir: PathBuf,
     /// Rule to compare with: a series as pictures name it ("heavy-ball m=0.9 ema"), or a rule that has only one series; for
     /// a training also `synchronous`, the same training without delay [default: sgd; synchronous for a training of one rule, or without sgd]
@@ -45,21 +46,34 @@ struct Outcome {
 /// Where the folder or its table is missing or malformed, `--to` does not name one series of it, no row has anything to
 /// be compared with, or a file cannot be written.
 pub fn run(args: &Args) -> Result<()> {
-    let out = args.out_dir.as_ref().unwrap_or(&args.dir);
-    let source = args.dir.join("thresholds.csv");
-    let outcome = if !source.exists() && args.dir.join("summary.csv").exists() {
-        training::run(&args.dir, args.to.as_deref(), out)
+    let results = Results::open(&args.dir)?;
+    let out = args.out_dir.as_ref().unwrap_or(&results.named);
+    // Pictures of an unfinished folder are drawn beside what says so.
+    let to_write = if results.unfinished.is_some() { results.tables() } else { out };
+    let source = results.tables().join("thresholds.csv");
+    let outcome = if !source.exists() && results.tables().join("summary.csv").exists() {
+        training::run(results.tables(), args.to.as_deref(), to_write)
     } else {
-        thresholds::run(&source, args.to.as_deref(), out)
+        thresholds::run(&source, args.to.as_deref(), to_write)
     };
     let Outcome { text, notes } = outcome?;
-    tell(&format!("{text}wrote {}: compare.csv, compare.svg, compare.png\n", out.display()));
+    if results.unfinished.is_some() {
+        create(out)?;
+        results.deliver(&["compare.csv", "compare.svg", "compare.png"], out)?;
+    }
+    let note = results.note();
+    let heading = note.as_ref().map_or(String::new(), |note| format!("{note}\n"));
+    tell(&format!("{heading}{text}wrote {}: compare.csv, compare.svg, compare.png\n", out.display()));
     notes.iter().for_each(|note| to_stderr(&format!("note: {note}")));
     Ok(())
 }
 
+fn create(out: &Path) -> Result<()> {
+    fs::create_dir_all(out).with_context(|| format!("--out-dir: cannot create {}", out.display()))
+}
+
 fn write(out: &Path, records: &[impl Row], drawing: &Drawing) -> Result<()> {
-    fs::create_dir_all(out).with_context(|| format!("--out-dir: cannot create {}", out.display()))?;
+    create(out)?;
     table::write_csv(&out.join("compare.csv"), records)?;
     drawing.write(out)
 }

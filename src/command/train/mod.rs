@@ -6,7 +6,7 @@ use super::dry_run;
 use crate::config::TrainArgs;
 use crate::plan::TrainPlan;
 use crate::plot;
-use crate::session::{Session, as_map};
+use crate::session::{self, Session, as_map};
 use crate::table::SummaryRow;
 use crate::train::{TrainJob, TrainTotals};
 use anyhow::Result;
@@ -24,6 +24,7 @@ pub fn run(trainings: &[TrainArgs]) -> Result<()> {
     let args = trainings.first().expect("a training");
     let plan = TrainPlan::resolve(trainings)?;
     if args.job.dry_run {
+        args.job.out.iter().try_for_each(|out| session::beside(out, "partial").map(drop))?;
         return dry_run::train::run(plan, &args.job);
     }
     let mut session = Session::begin(&plan.engine, &args.job)?;

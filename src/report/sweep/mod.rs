@@ -5,7 +5,7 @@ mod data;
 mod tables;
 
 use super::origin::Origin;
-use super::page::{Content, figure, render};
+use super::page::{Content, Part, figure};
 use super::rows::{self, Columns};
 use crate::table::number::grouped_digits;
 use crate::table::{DelayRow, FileRow, FileTable, RunRow, Series, ThresholdRow, evenly, read_csv, series, setting};
@@ -63,12 +63,12 @@ impl SweepFolder<'_> {
     }
 }
 
-/// The whole page.
+/// The part of a page about the folder that is called `named` and has its tables in `dir`.
 ///
 /// # Errors
 /// Where a file of the folder is missing or malformed; the message names it.
-pub fn page(dir: &Path) -> Result<String> {
-    let origin = Origin::read(dir)?;
+pub fn part(dir: &Path, named: &Path) -> Result<Part> {
+    let origin = Origin::read(dir, named, &["delays.csv"])?;
     let path = dir.join("thresholds.csv");
     let folder = SweepFolder { dir, thresholds: FileTable::read(&path, |_| true)? };
     if folder.thresholds.total == 0 {
@@ -90,7 +90,7 @@ pub fn page(dir: &Path) -> Result<String> {
         data,
         script: SCRIPT,
     };
-    render(&origin, &content)
+    Part::new(&origin, content)
 }
 
 /// At most [`MOST_SERIES`] series, each with at most [`MOST_CELLS`] cells, both taken evenly over all.

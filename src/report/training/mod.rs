@@ -4,7 +4,7 @@ mod answer;
 mod data;
 
 use super::origin::Origin;
-use super::page::{Content, figure, render};
+use super::page::{Content, Part, figure};
 use super::rows::{self, Columns};
 use crate::table::number::grouped_digits;
 use crate::table::{
@@ -42,12 +42,13 @@ const COLUMNS: Columns = Columns {
     ],
 };
 
-/// The whole page. runs.csv and summary.csv must be there; metrics.csv may.
+/// The part of a page about the folder that is called `named` and has its tables in `dir`. runs.csv and summary.csv must be
+/// there; metrics.csv may.
 ///
 /// # Errors
 /// Where a file of the folder is missing or malformed; the message names it.
-pub fn page(dir: &Path) -> Result<String> {
-    let origin = Origin::read(dir)?;
+pub fn part(dir: &Path, named: &Path) -> Result<Part> {
+    let origin = Origin::read(dir, named, &["metrics.csv"])?;
     let run_table = FileTable::<TrainRow>::read(&dir.join("runs.csv"), |_| true)?;
     let summary_table = FileTable::<SummaryRow>::read(&dir.join("summary.csv"), |_| true)?;
     let path = dir.join("metrics.csv");
@@ -75,7 +76,7 @@ pub fn page(dir: &Path) -> Result<String> {
         data,
         script: SCRIPT,
     };
-    render(&origin, &content)
+    Part::new(&origin, content)
 }
 
 fn answers(groups: &[TrainedGroup], lines: &[(String, Vec<usize>)], all_lines: usize) -> Markup {
