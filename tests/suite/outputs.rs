@@ -281,7 +281,7 @@ fn a_disk_without_room_for_the_plan_is_told_before_the_work() {
     let long = ["0", "--epochs", "4294967296", "--seeds", "1000", "--engine", "cpu", "--out", "out"];
     let told = [
         "--out: the disk of out.partial has ",
-        " free, and the job needs about 4.00 PiB",
+        " free, and the job needs about 3.91 PiB",
         "accepted: a folder on a disk",
     ];
     refuse(tauscope(folder.path()).args(job).args(long), &told);
