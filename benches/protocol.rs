@@ -17,8 +17,8 @@ use tauscope::engine::cpu::Cpu;
 use tauscope::engine::{Engine, Needs, Run, Wave, WaveSpec};
 use tauscope::minimum;
 use tauscope::plan::{Cell, SweepPlan};
-use tauscope::sweep::PreparedSweep;
 use tauscope::sweep::rows::entry;
+use tauscope::sweep::{PreparedSweep, StartedCell};
 
 /// A part of the default sweep that takes a minute: its rules, at its shorter delays, on fewer samples.
 const FLAGS: [&str; 8] = ["tauscope", "sweep", "--delays", "0,1,4", "--dampening", "0", "--samples", "128"];
@@ -99,9 +99,10 @@ fn search(sweep: &PreparedSweep, engine: &dyn Engine, cell: &Cell) -> Found {
     sweep
         .measure(
             engine,
-            &[(cell.clone(), guess)],
+            &[StartedCell::new(cell.clone(), guess)],
+            None,
             &mut |index, result| {
-                let ratio = entry(sweep, engine.info(), index, cell, &result)?.threshold.ratio;
+                let ratio = entry(sweep, engine.info(), index, cell, &result).threshold.ratio;
                 let config_steps = result.trials.iter().map(|trial| trial.steps * trial.members as u64).sum();
                 found = Some(Found { ratio: ratio.expect("the cell is measured"), config_steps });
                 Ok(())

@@ -1,8 +1,10 @@
-//! What a cell is expected to cost, before anything has run: for estimates of time, and to weigh cells against each other
-//! in a sweep's progress. Never part of a result.
+//! What a cell is expected to cost, before and while it runs: for estimates of time. Never part of a result.
 
 use crate::plan::{Cell, SweepPlan};
 use crate::threshold::Criterion;
+
+/// Runs or ensembles of a search's first round.
+pub const FIRST: f64 = 4.0;
 
 /// Learning rates that a cell tries. In the mean: a survey of four and the two ends of the bracket. By escape there is no
 /// growth rate to interpolate, and the bracket closes in about four rounds of four.
@@ -23,6 +25,18 @@ pub fn rounds(criterion: Criterion) -> usize {
     }
 }
 
+/// Learning rates that a search still asks for when it is in its round number `round`: about a half of those by ensembles,
+/// and a sixth of the others, are not done after their second round.
+pub fn trials_to_come(criterion: Criterion, round: u32) -> f64 {
+    match (criterion, round) {
+        (Criterion::Mean, 0..=1) => 2.5,
+        (Criterion::Mean, _) => 0.5,
+        (Criterion::MeanSquare | Criterion::AlmostSure, 0..=1) => 4.0,
+        (Criterion::MeanSquare | Criterion::AlmostSure, _) => 2.0,
+        (Criterion::Escape, round) => 4.0 * f64::from(4u32.saturating_sub(round)).max(0.5),
+    }
+}
+
 /// Runs of a cell.
 pub fn runs(plan: &SweepPlan, cell: &Cell) -> usize {
     trials(cell.criterion) * plan.members(cell)
@@ -34,15 +48,15 @@ const TWO_LOOKS: f64 = 64.0;
 /// A momentum m forgets in 1 / (1-m) steps, and growth rates settle after that: at 0.9 four times as late as without.
 const FORGETTING: f64 = 0.4;
 
-/// Times (delay + 1) steps after which an ensemble is sure of the sign of its growth rate: 128 far from the threshold,
-/// much longer at it.
-const SURE: f64 = 512.0;
+/// Times (delay + 1) steps after which an ensemble is sure of the sign of its growth rate, in the first round, whose learning
+/// rates lie far from the threshold, and in the later ones, some of which take the whole horizon.
+const SURE: [f64; 2] = [256.0, 1280.0];
 
 /// Share of the horizon that runs by escape take: those that stay all of it, those that leave a part.
 const STAYED: f64 = 0.7;
 
-/// Steps of one run of a cell.
-pub fn steps_of_run(plan: &SweepPlan, cell: &Cell) -> f64 {
+/// Steps of one run of a cell, in the first round of its search or a later one.
+pub fn steps_of_trial(plan: &SweepPlan, cell: &Cell, first: bool) -> f64 {
     let unit = cell.schedule.mean_delay() + 1.0;
     let horizon = plan.limits(cell.criterion).horizon as f64 * unit;
     match cell.criterion {
@@ -50,12 +64,19 @@ pub fn steps_of_run(plan: &SweepPlan, cell: &Cell) -> f64 {
             let settling = (FORGETTING / (1.0 - cell.rule.momentum)).max(1.0);
             (TWO_LOOKS * settling * unit).min(horizon)
         }
-        Criterion::MeanSquare | Criterion::AlmostSure => (SURE * unit).min(horizon),
+        Criterion::MeanSquare | Criterion::AlmostSure => (SURE[usize::from(!first)] * unit).min(horizon),
         Criterion::Escape => STAYED * horizon,
     }
 }
 
+/// Steps of one run of a cell, on average over its rounds.
+pub fn steps_of_run(plan: &SweepPlan, cell: &Cell) -> f64 {
+    0.5 * (steps_of_trial(plan, cell, true) + steps_of_trial(plan, cell, false))
+}
+
 /// Config-steps of a cell.
 pub fn of_cell(plan: &SweepPlan, cell: &Cell) -> f64 {
-    runs(plan, cell) as f64 * steps_of_run(plan, cell)
+    let first = FIRST * steps_of_trial(plan, cell, true);
+    let later = trials_to_come(cell.criterion, 1) * steps_of_trial(plan, cell, false);
+    plan.members(cell) as f64 * (first + later)
 }

@@ -56,7 +56,7 @@ impl Sweep {
     /// Where the data cannot be loaded, no minimum is found, the engine cannot be opened, or its device fails.
     pub fn measure(&self) -> Result<Vec<ThresholdRow>> {
         let chosen = choose(&self.plan.engine)?;
-        let job = SweepJob::prepare(self.plan.clone(), &*chosen.engine)?;
+        let job = SweepJob::prepare(self.plan.clone(), None, &*chosen.engine)?;
         let _ = job.settle(&mut Stage { dir: None, say: &|_| (), watch: &mut |_| ControlFlow::Continue(()) })?;
         let mut entries: Vec<CellEntry> = Vec::new();
         job.perform(Work {
@@ -81,7 +81,7 @@ impl Sweep {
     /// As [`Self::measure`], and where the folder exists or cannot be written.
     pub fn write(&self, out: &Path) -> Result<Vec<ThresholdRow>> {
         let mut session = Session::begin(&self.plan.engine, &quiet(&self.job, out))?;
-        let job = SweepJob::prepare(self.plan.clone(), session.engine())?;
+        let job = SweepJob::prepare(self.plan.clone(), Some(self.job.checkpoint_every.0), session.engine())?;
         let pictures = |rows: &Vec<ThresholdRow>, dir: &Path| plot::thresholds(rows, dir);
         Ok(session.run(&job, &pictures)?.summary)
     }

@@ -10,7 +10,6 @@ use crate::table::SummaryRow;
 use crate::train::TrainJob;
 use anyhow::Result;
 use std::path::Path;
-use std::time::Duration;
 
 /// Trains every run of a grid from scratch: rules x delays x learning rates x scalings x batches x seeds.
 ///
@@ -36,7 +35,6 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Train {
     plan: TrainPlan,
-    checkpoint_every: Duration,
     job: JobArgs,
 }
 
@@ -61,7 +59,7 @@ impl Train {
     /// written.
     pub fn write(&self, out: &Path) -> Result<Vec<SummaryRow>> {
         let mut session = Session::begin(&self.plan.engine, &quiet(&self.job, out))?;
-        let job = TrainJob::prepare(self.plan.clone(), self.checkpoint_every, session.engine())?;
+        let job = TrainJob::prepare(self.plan.clone(), self.job.checkpoint_every.0, session.engine())?;
         Ok(session.run(&job, &|_, dir| plot::training(dir).map(drop))?.summary)
     }
 }
@@ -115,10 +113,6 @@ impl TrainBuilder {
         if args.seeds.0.is_empty() {
             return Err("seeds: none is given; accepted: at least one".to_owned().into());
         }
-        Ok(Train {
-            plan: TrainPlan::resolve(std::slice::from_ref(&args))?,
-            checkpoint_every: args.checkpoint_every.0,
-            job: args.job,
-        })
+        Ok(Train { plan: TrainPlan::resolve(std::slice::from_ref(&args))?, job: args.job })
     }
 }

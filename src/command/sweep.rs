@@ -4,8 +4,8 @@ use super::dry_run;
 use crate::config::SweepArgs;
 use crate::plan::SweepPlan;
 use crate::plot;
-use crate::session::{self, Session, SomeFailed, as_map};
-use crate::sweep::{SweepJob, SweepTotals};
+use crate::session::{self, Session, SomeFailed, Tables, as_map};
+use crate::sweep::{SweepJob, SweepTables, SweepTotals};
 use crate::table::number::{aligned, significant};
 use crate::table::{Status, ThresholdRow};
 use anyhow::Result;
@@ -15,7 +15,8 @@ use std::time::Duration;
 /// Runs the sweep of all these grids; how, the first of them says. Rows on stdout, progress on stderr.
 ///
 /// # Errors
-/// Bad flags, a minimum that is none, an engine that cannot be had, a device that fails, a folder that cannot be written.
+/// Bad flags, a minimum that is none, an engine that cannot be had, a device that fails, a folder that cannot be written; at the
+/// end, where a cell failed.
 ///
 /// # Panics
 /// Where there is none.
@@ -27,10 +28,14 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
         return dry_run::sweep::run(&plan, &args.job);
     }
     let mut session = Session::begin(&plan.engine, &args.job)?;
-    let job = SweepJob::prepare(plan, session.engine())?;
+    let mut job = SweepJob::prepare(plan, Some(args.job.checkpoint_every.0), session.engine())?;
     session.say(&format!("problem  {}", job.describe_problem()));
     if let Some(mapping) = &job.weight_mapping {
         session.say(&format!("weights  {mapping}"));
+    }
+    if let Some(dir) = &args.extend {
+        let told = job.extend(dir)?;
+        session.say(&format!("extends  {told}"));
     }
     let finished = session.run(&job, &|rows: &Vec<ThresholdRow>, dir| {
         // A shard may have no cells.
@@ -38,18 +43,20 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     })?;
     let (rows, SweepTotals { cells, runs, config_steps }) = (finished.summary, finished.totals);
     let measured = rows.iter().filter(|row| row.status == Status::Measured).count();
-    let counts = json!({"cells": cells, "measured": measured, "runs": runs, "config_steps": config_steps});
+    let failed = rows.iter().filter(|row| row.status == Status::Failed).count();
+    let counts =
+        json!({"cells": cells, "measured": measured, "failed": failed, "runs": runs, "config_steps": config_steps});
     let answer = format!("{}\n{}", table(&rows), verdict(&rows, Duration::from_secs_f64(finished.seconds)));
     session.end(
         as_map(counts),
         &answer,
         "thresholds.csv, runs.csv, run.json, minimum.safetensors, thresholds.svg, thresholds.png",
     );
-    match rows.iter().filter(|row| row.status == Status::Failed).count() {
+    match failed {
         0 => Ok(()),
         failed => {
-            let (all, folder) = (rows.len(), session.target.join("runs.csv"));
-            Err(SomeFailed { failed, all, units: "cells", folder }.into())
+            let folder = session.target.join(SweepTables::MAIN);
+            Err(SomeFailed { failed, all: rows.len(), units: "cells", folder }.into())
         }
     }
 }

@@ -4,7 +4,7 @@
 //! here: flags of one command alone ([`super::sweep`], [`super::train`]).
 
 use super::shard::{Shard, ShardFlag};
-use super::{Batch, Delays, ModelSpec, Momenta, Samples};
+use super::{Batch, Delays, Interval, ModelSpec, Momenta, Samples};
 use crate::batch::Sampling;
 use crate::data::DataSource;
 use crate::delay::ScheduleSpec;
@@ -123,6 +123,9 @@ pub struct JobArgs {
     /// Continue the unfinished job of --out
     #[arg(long, requires = "place", conflicts_with = "force", help_heading = "Output")]
     pub resume: bool,
+    /// Longest time between two checkpoints, from which --resume goes on: a time as 90s, 5m or 1h
+    #[arg(long, value_name = "TIME", default_value = "60s", allow_hyphen_values = true, help_heading = "Output")]
+    pub checkpoint_every: Interval,
     /// Do only this part of the work: I/N, or env (env/N) in a Slurm job array or a Kubernetes Indexed Job; `tauscope
     /// merge` puts the parts together
     #[arg(long, value_name = "I/N", help_heading = "Output")]

@@ -63,6 +63,10 @@ pub struct SweepArgs {
     pub engine: EngineArgs,
     #[command(flatten)]
     pub job: JobArgs,
+    /// Take over the cells of this finished sweep of the same problem, and measure only what it does not have; one with a
+    /// coarser tolerance gives its runs. Its folder stays as it is
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub extend: Option<PathBuf>,
 }
 
 const MODEL: &str = "mlp:WIDTH-WIDTH-..., linear, quadratic:EIGENVALUE,EIGENVALUE,... (of its Hessian; needs no data), \

@@ -1,8 +1,6 @@
 //! The flags of `tauscope train`, as typed.
 
-use super::{
-    EngineArgs, GridArgs, Interval, JobArgs, ProblemArgs, Rates, Reference, RegimeSpec, Samples, Scaling, Seeds,
-};
+use super::{EngineArgs, GridArgs, JobArgs, ProblemArgs, Rates, Reference, RegimeSpec, Samples, Scaling, Seeds};
 use crate::batch::MOST_CROP;
 use crate::problem::weights::WeightMap;
 use clap::{Args, ValueEnum};
@@ -101,9 +99,6 @@ pub struct TrainArgs {
     /// Keep the last weights of every run that did not diverge, as weights/RUN_ID.safetensors
     #[arg(long, help_heading = "Output")]
     pub save_weights: bool,
-    /// Longest time between two checkpoints, from which --resume goes on: a time as 90s, 5m or 1h
-    #[arg(long, value_name = "TIME", default_value = "60s", allow_hyphen_values = true, help_heading = "Output")]
-    pub checkpoint_every: Interval,
 }
 
 /// `--track`

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What the host sees of one lane after one step.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct Observation {
     /// ||x - minimum||^2
     pub distance_squared: f64,

@@ -254,10 +254,20 @@ impl SweepPlan {
         short_hash('p', self)
     }
 
+    /// The same of a plan that goes on from another sweep, of which `facts` tell.
+    pub fn hash_beside(&self, facts: &impl Serialize) -> String {
+        short_hash('p', &(self, facts))
+    }
+
     /// Short content hash of a cell: everything of its runs but the learning rate.
     pub fn cell_id(&self, cell: &Cell) -> String {
+        self.cell_id_within(cell, self.limits(cell.criterion))
+    }
+
+    /// The same where the cell's measurement ends elsewhere.
+    pub fn cell_id_within(&self, cell: &Cell, limits: Limits) -> String {
         let Self { problem, sampling, seed_order, .. } = self;
-        short_hash('c', &(problem, cell, sampling, seed_order, self.members(cell), self.limits(cell.criterion)))
+        short_hash('c', &(problem, cell, sampling, seed_order, self.members(cell), limits))
     }
 }
 

@@ -43,10 +43,8 @@ pub struct Axis {
 
 impl Axis {
     /// Covers `values`, spans at least `least_span` on the scale (a ratio's logarithm for the logarithmic ones), and
-    /// leaves the fraction `margin` of the whole free at either end.
-    ///
-    /// # Panics
-    /// Where there are no values.
+    /// leaves the fraction `margin` of the whole free at either end. Values that have no place on the scale are passed over;
+    /// where nothing is left, it lies around 1.
     pub fn covering(
         scale: Scale,
         values: impl IntoIterator<Item = f64>,
@@ -57,8 +55,9 @@ impl Axis {
         let (low, high) = values
             .into_iter()
             .map(|value| scale.apply(value))
+            .filter(|z| z.is_finite())
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), z| (low.min(z), high.max(z)));
-        assert!(low <= high, "an axis needs a value");
+        let (low, high) = if low <= high { (low, high) } else { (scale.apply(1.0), scale.apply(1.0)) };
         let (middle, span) = (0.5 * (low + high), (high - low).max(least_span));
         let half = 0.5 * span / (1.0 - 2.0 * margin);
         Self { scale, domain: (middle - half, middle + half), pixels }
@@ -89,7 +88,9 @@ impl Axis {
 
     /// Round values to label, at most about ten of them.
     pub fn ticks(&self) -> Vec<f64> {
-        let (low, high) = (self.scale.undo(self.domain.0), self.scale.undo(self.domain.1));
+        // The margin of an axis may reach beyond the largest number.
+        let bounded = |position: f64| self.scale.undo(position).clamp(f64::MIN, f64::MAX);
+        let (low, high) = (bounded(self.domain.0), bounded(self.domain.1));
         let mut ticks = match self.scale {
             Scale::Log => log_ticks(low, high),
             Scale::Linear | Scale::LogPlusOne => linear_ticks(low, high),
@@ -110,7 +111,10 @@ impl Axis {
 
 /// Every multiple of a round step (1, 2 or 5 times a power of ten) between `low` and `high`, about five of them.
 fn linear_ticks(low: f64, high: f64) -> Vec<f64> {
-    let rough = (high - low) / 5.0;
+    let rough = high / 5.0 - low / 5.0;
+    if !rough.is_normal() {
+        return Vec::new();
+    }
     let power = rough.log10().floor() as i32;
     let step_in_power = [1, 2, 5, 10].into_iter().find(|&m| f64::from(m) * 10f64.powi(power) >= rough).unwrap_or(10);
     let step = f64::from(step_in_power) * 10f64.powi(power);
@@ -122,6 +126,7 @@ fn linear_ticks(low: f64, high: f64) -> Vec<f64> {
 /// 1, 2 and 5 times every power of ten between `low` and `high`; only powers, or only some, where that is too many, and
 /// an even spacing where it is too few.
 fn log_ticks(low: f64, high: f64) -> Vec<f64> {
+    let low = low.max(f64::MIN_POSITIVE);
     let powers = low.log10().floor() as i32..=high.log10().floor() as i32;
     let within = |mantissas: &[i64], step: usize, powers: RangeInclusive<i32>| -> Vec<f64> {
         powers
@@ -231,6 +236,26 @@ mod tests {
     fn an_axis_of_one_value_has_it_in_the_middle() {
         for scale in [Scale::Linear, Scale::Log, Scale::LogPlusOne] {
             assert!((axis(scale, &[4.0]).at(4.0) - 50.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn values_without_a_place_leave_an_axis_around_one() {
+        for values in [vec![], vec![f64::NAN], vec![0.0, f64::INFINITY, -1.0]] {
+            let axis = Axis::covering(Scale::Log, values, 0.1, 0.1, (0.0, 100.0));
+            assert!(axis.holds(1.0) && !axis.ticks().is_empty());
+        }
+    }
+
+    #[test]
+    fn axes_at_the_ends_of_all_numbers_have_few_ticks() {
+        for values in [[1e308, 1.7e308], [3e-308, 4e-308], [1e-300, 1e300], [0.0, f64::MAX], [f64::MIN, f64::MAX]] {
+            for scale in
+                [Scale::Log, Scale::Linear].into_iter().filter(|scale| *scale == Scale::Linear || values[0] > 0.0)
+            {
+                let ticks = Axis::covering(scale, values, 0.1, 0.1, (0.0, 100.0)).ticks();
+                assert!(ticks.len() <= 12 && ticks.iter().all(|tick| tick.is_finite()), "{values:?}: {ticks:?}");
+            }
         }
     }
 

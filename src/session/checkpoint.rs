@@ -4,14 +4,16 @@
 //! magic       16 bytes, which name the format and its version
 //! length      8 bytes, little-endian: bytes of the identity
 //! identity    JSON: what the job must agree with to go on from here
-//! content     bytes that only the job itself understands
+//! content     bytes that only the job itself understands ([`sections`])
 //! checksum    32 bytes: BLAKE3 of everything before
 //! ```
 //!
 //! A checkpoint is written beside its name, brought to disk and renamed, so that neither a death of the process nor a full
 //! disk takes away the one before it. A damaged file is renamed to `NAME.damaged` and the one before it is taken.
 //!
-//! Not here: when a job is at a place where it can make one, nor what the content means ([`crate::train`]).
+//! Not here: when a job is at a place where it can make one, nor what the content means ([`sections`]).
+
+pub mod sections;
 
 use super::draft::sync_dir;
 use super::identity::differences;
@@ -28,7 +30,7 @@ pub const BEFORE: &str = "checkpoint.before";
 const WRITING: &str = "checkpoint.writing";
 
 /// What every file begins with: the format and its version.
-const MAGIC: &[u8; 16] = b"tauscope-ckpt-1\n";
+const MAGIC: &[u8; 16] = b"tauscope-ckpt-2\n";
 
 /// Bytes before the identity, and after the content.
 const HEAD: u64 = MAGIC.len() as u64 + size_of::<u64>() as u64;

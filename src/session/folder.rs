@@ -111,11 +111,12 @@ impl<E: Entry> Folder<E> {
         (self.begun_by != Build::this().commit).then(|| self.begun_by.clone())
     }
 
-    /// Adds a finished unit; it counts once it is on disk.
+    /// Adds a finished unit; it counts once it is on disk. Gives back what stands there instead, where the unit failed because
+    /// it has a number that is not finite.
     ///
     /// # Errors
     /// Where the journal cannot be written.
-    pub fn append(&mut self, entry: &E) -> Result<()> {
+    pub fn append(&mut self, entry: &E) -> Result<Option<E>> {
         self.journal.append(entry)
     }
 

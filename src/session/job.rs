@@ -38,8 +38,8 @@ pub trait Entry: PartialEq + Serialize + DeserializeOwned {
     /// Where the row cannot be written as JSON.
     fn row(&self) -> serde_json::Result<Value>;
 
-    /// Steps of single runs that the unit took.
-    fn steps(&self) -> u64;
+    /// The same unit as one that failed for this reason, without the numbers that are none.
+    fn failed(&self, why: &str) -> Self;
 }
 
 /// The tables of a results folder: entries to files and back.
@@ -118,9 +118,6 @@ pub trait Job {
 
     /// Every unit of the plan, in its order.
     fn units(&self) -> Vec<Unit>;
-
-    /// Steps that a unit is expected to take, for the estimate of the time left.
-    fn cost(&self, unit: usize) -> f64;
 
     /// What the event `start` says beside hash, units and engine.
     fn counts(&self) -> Map<String, Value> {

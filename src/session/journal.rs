@@ -11,6 +11,7 @@
 use super::job::Entry;
 use super::kind::Kind;
 use super::lock::is_at;
+use crate::table::not_finite;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -150,17 +151,27 @@ impl<E: Entry> Journal<E> {
         self.lines[unit].is_some()
     }
 
-    /// Adds a finished unit; it counts once it is on disk.
+    /// Adds a finished unit; it counts once it is on disk. A unit with a number that is not finite has failed: it is written as
+    /// such, with the reason, and given back.
     ///
     /// # Errors
     /// Where the journal cannot be written, or is no longer there. What stood in it before stands in it still.
-    pub fn append(&mut self, entry: &E) -> Result<()> {
-        let Kind { job, unit, units, .. } = self.kind;
-        let payload = serde_json::to_string(entry)?;
-        // JSON has no infinities; a row with one would not come back as it went in.
-        if serde_json::from_str::<E>(&payload).ok().as_ref() != Some(entry) {
-            bail!("{unit} {} has a number that is not finite; nothing of it was written", entry.id());
+    pub fn append(&mut self, entry: &E) -> Result<Option<E>> {
+        if let Some(payload) = sound(entry)? {
+            self.write(entry.unit(), &payload)?;
+            return Ok(None);
         }
+        let numbers = not_finite(entry).join(", ");
+        let failed = entry.failed(&format!("numbers that are not finite: {numbers}"));
+        let Some(payload) = sound(&failed)? else {
+            bail!("{} {} cannot be written: {numbers}", self.kind.unit, entry.id());
+        };
+        self.write(entry.unit(), &payload)?;
+        Ok(Some(failed))
+    }
+
+    fn write(&mut self, unit: usize, payload: &str) -> Result<()> {
+        let Kind { job, units, .. } = self.kind;
         let line = format!("[\"{}\",{payload}]\n", checksum(payload.as_bytes()));
         let written = self
             .file
@@ -176,7 +187,7 @@ impl<E: Entry> Journal<E> {
         if !is_at(&self.file, &self.path) {
             bail!("{} was removed or renamed while the {job} ran", self.path.display());
         }
-        self.lines[entry.unit()] = Some(Line { start: self.end, length: line.len() as u64 });
+        self.lines[unit] = Some(Line { start: self.end, length: line.len() as u64 });
         self.end += line.len() as u64;
         Ok(())
     }
@@ -197,6 +208,13 @@ impl<E: Entry> Journal<E> {
         let payload = bytes.strip_suffix(b"\n").and_then(payload).with_context(damaged)?;
         serde_json::from_slice(payload).with_context(damaged)
     }
+}
+
+/// An entry as text, if it comes back as it went in; JSON has no infinities.
+fn sound<E: Entry>(entry: &E) -> Result<Option<String>> {
+    let payload = serde_json::to_string(entry)?;
+    let back: Option<E> = serde_json::from_str(&payload).ok();
+    Ok((back.as_ref() == Some(entry)).then_some(payload))
 }
 
 /// The entry in a line without its end, if it is what was written.

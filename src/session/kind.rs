@@ -30,15 +30,24 @@ pub struct Kind {
     pub unfinished: &'static str,
 }
 
+/// Units of every kind of job have checkpoints.
+const UNFINISHED: &str = ", the others go on from their checkpoint";
+
 impl Kind {
-    pub const SWEEP: Self =
-        Self { name: JobName::Sweep, job: "sweep", unit: "cell", units: "cells", again: "measured", unfinished: "" };
+    pub const SWEEP: Self = Self {
+        name: JobName::Sweep,
+        job: "sweep",
+        unit: "cell",
+        units: "cells",
+        again: "measured",
+        unfinished: UNFINISHED,
+    };
     pub const TRAINING: Self = Self {
         name: JobName::Training,
         job: "training",
         unit: "run",
         units: "runs",
         again: "trained",
-        unfinished: ", the others go on from their checkpoint",
+        unfinished: UNFINISHED,
     };
 }

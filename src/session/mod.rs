@@ -269,9 +269,8 @@ impl Session {
     ) -> Result<Vec<String>> {
         let kind = <J::Tables as Tables>::KIND;
         let rest: Vec<usize> = mine.iter().copied().filter(|unit| !folder.holds(*unit)).collect();
-        let costs = rest.iter().map(|unit| job.cost(*unit));
         // Both of the job's callbacks report to it.
-        let display = RefCell::new(Display::new(kind, costs, folder.finished(), self.quiet, self.json));
+        let display = RefCell::new(Display::new(kind, mine.len(), folder.finished(), self.quiet, self.json));
         let since = Instant::now();
         let (mut mended, mut warnings): (Vec<String>, usize) = (Vec::new(), 0);
         let dir = folder.dir().to_owned();
@@ -281,9 +280,9 @@ impl Session {
             dir: &dir,
             identity,
             finish: &mut |entry| {
-                folder.append(entry)?;
-                display.borrow_mut().unit(job.cost(entry.unit()), entry.steps());
-                self.tell(&unit_event(kind, entry)?);
+                let failed = folder.append(entry)?;
+                display.borrow_mut().unit();
+                self.tell(&unit_event(kind, failed.as_ref().unwrap_or(entry))?);
                 Ok(())
             },
             watch: &mut |now: Progress| {

@@ -1,7 +1,7 @@
 //! How far a job has come: units finished, runs alive, steps per second, time left, in one line, and the event of `--json`.
 //!
 //! A terminal gets a bar; where stderr is none, a plain line at the start, every 30 s and at the end. Time comes in as an
-//! argument, never from a clock. Not here: what a unit should cost ([`super::Job::cost`]), or any result.
+//! argument, never from a clock. Not here: how many steps are left ([`Progress::left`] asks the job), or any result.
 
 use super::kind::Kind;
 use crate::streams::{to_stderr, warn};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{IsTerminal, stderr};
+use std::ops::Add;
 use std::time::Duration;
 
 /// Time between two plain lines.
@@ -24,18 +25,44 @@ const WINDOW: Duration = Duration::from_secs(30);
 /// Time between two readings that are kept.
 const GRAIN: Duration = Duration::from_millis(100);
 
-/// Least share of the cost of unfinished units that is still to come, whatever their runs have cost already.
-const STILL: f64 = 0.05;
+/// Time between two drawings of the bar.
+const DRAWINGS: Duration = Duration::from_millis(200);
+
+/// Steps of single runs that are still to come.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct StepsLeft {
+    /// The true number lies between these, more likely than not.
+    pub low: f64,
+    pub high: f64,
+    pub likely: f64,
+}
+
+impl StepsLeft {
+    /// A number that is known.
+    pub fn exactly(steps: u64) -> Self {
+        let likely = steps as f64;
+        Self { low: likely, likely, high: likely }
+    }
+}
+
+impl Add for StepsLeft {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let Self { low, likely, high } = other;
+        Self { low: self.low + low, likely: self.likely + likely, high: self.high + high }
+    }
+}
 
 /// What a job tells after every block of steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Progress<'a> {
     /// Runs that were alive in the last block.
     pub alive: usize,
     /// Steps of single runs so far, those that had to be made again counted twice.
     pub config_steps: u64,
-    /// Steps of single runs still to come, where they are known; else they are estimated from the units' costs.
-    pub left: Option<u64>,
+    /// Counts or estimates the steps that are still to come; asked only where it is shown.
+    pub left: Option<&'a dyn Fn() -> StepsLeft>,
     /// Epochs that the runs have made, of how many, where they advance together.
     pub epoch: Option<(u64, u64)>,
     /// What the device failed at, and what was done about it.
@@ -55,7 +82,7 @@ struct Now {
     config_steps: u64,
     rate: Option<f64>,
     seconds: f64,
-    seconds_left: Option<f64>,
+    seconds_left: Option<StepsLeft>,
 }
 
 impl Now {
@@ -72,7 +99,9 @@ impl Now {
         event.insert("config_steps".into(), (*config_steps).into());
         event.insert("config_steps_per_second".into(), (*rate).into());
         event.insert("seconds".into(), (*seconds).into());
-        event.insert("seconds_left".into(), (*seconds_left).into());
+        event.insert("seconds_left".into(), seconds_left.map(|left| left.likely).into());
+        event.insert("seconds_left_low".into(), seconds_left.map(|left| left.low).into());
+        event.insert("seconds_left_high".into(), seconds_left.map(|left| left.high).into());
         Value::Object(event)
     }
 }
@@ -88,7 +117,7 @@ impl fmt::Display for Now {
             write!(f, ", {} config-steps/s", HumanCount(rate as u64))?;
         }
         match self.seconds_left {
-            Some(left) if self.done < self.units => write!(f, ", about {} left", duration(left)),
+            Some(left) if self.done < self.units => write!(f, ", about {} left", range(left.low, left.high)),
             _ => Ok(()),
         }
     }
@@ -101,64 +130,45 @@ pub fn duration(seconds: f64) -> String {
     if seconds < Duration::from_secs(1) { "1 second".into() } else { HumanDuration(seconds).to_string() }
 }
 
+/// A range of seconds as a person says it: `2 to 5 minutes`.
+fn range(low: f64, high: f64) -> String {
+    let (low, high) = (duration(low), duration(high));
+    match (low.split_once(' '), high.split_once(' ')) {
+        _ if low == high => high,
+        (Some((count, unit)), Some((_, same))) if unit.trim_end_matches('s') == same.trim_end_matches('s') => {
+            format!("{count} to {high}")
+        }
+        _ => format!("{low} to {high}"),
+    }
+}
+
 /// Bytes as a person says them.
 pub fn bytes(bytes: u64) -> String {
     BinaryBytes(bytes).to_string()
 }
 
-/// Counts a job's units against what they were expected to cost.
+/// Counts a job's units and steps.
 #[derive(Clone, Debug)]
 struct Tracker {
     kind: Kind,
     units: usize,
     done: usize,
-    /// Expected steps of the units finished by this process, and of those still to come.
-    cost_done: f64,
-    cost_left: f64,
-    /// Expected steps of one unit: the weight of the expectation against what is seen.
-    cost_of_one: f64,
-    /// Steps that the finished units really took.
-    spent: u64,
     alive: usize,
     epoch: Option<(u64, u64)>,
-    /// Steps still to come, where the job knows them.
-    left: Option<u64>,
     /// Time and steps, of the last `WINDOW` and one reading before it.
     seen: VecDeque<(Duration, u64)>,
 }
 
 impl Tracker {
-    /// `costs` are those of the units still to do, in steps; `done` others were finished by an earlier process.
-    fn new(kind: Kind, costs: impl ExactSizeIterator<Item = f64>, done: usize) -> Self {
-        let rest = costs.len();
-        let cost_left: f64 = costs.sum();
-        Self {
-            kind,
-            units: done + rest,
-            done,
-            cost_done: 0.0,
-            cost_left,
-            cost_of_one: cost_left / rest.max(1) as f64,
-            spent: 0,
-            alive: 0,
-            epoch: None,
-            left: None,
-            seen: VecDeque::from([(Duration::ZERO, 0)]),
-        }
-    }
-
-    /// A unit is finished: what it should have cost, and what it did.
-    fn unit(&mut self, cost: f64, steps: u64) {
-        self.done += 1;
-        self.cost_done += cost;
-        self.cost_left = (self.cost_left - cost).max(0.0);
-        self.spent += steps;
+    /// `done` of the `units` were finished by an earlier process.
+    fn new(kind: Kind, units: usize, done: usize) -> Self {
+        Self { kind, units, done, alive: 0, epoch: None, seen: VecDeque::from([(Duration::ZERO, 0)]) }
     }
 
     /// Another block of steps is done.
     fn advance(&mut self, elapsed: Duration, progress: &Progress) {
-        let Progress { alive, config_steps, left, epoch, .. } = *progress;
-        (self.alive, self.left, self.epoch) = (alive, left, epoch);
+        let Progress { alive, config_steps, epoch, .. } = *progress;
+        (self.alive, self.epoch) = (alive, epoch);
         // Readings that follow each other closely share a place: a fast device would fill the window with millions.
         if self.seen.len() > 1 && elapsed.saturating_sub(self.seen[self.seen.len() - 2].0) < GRAIN {
             self.seen.pop_back();
@@ -169,11 +179,18 @@ impl Tracker {
         }
     }
 
-    fn now(&self) -> Now {
+    /// A reading, where so many steps are left.
+    fn now(&self, left: Option<StepsLeft>) -> Now {
         let (first, last) = (self.seen[0], self.seen[self.seen.len() - 1]);
         let seconds = last.0.saturating_sub(first.0).as_secs_f64();
         let rate = (last.1.saturating_sub(first.1)) as f64 / seconds;
         let rate = (rate.is_finite() && rate > 0.0).then_some(rate);
+        let left = if self.done == self.units { Some(StepsLeft::default()) } else { left };
+        let in_time = |(StepsLeft { low, likely, high }, rate): (StepsLeft, f64)| StepsLeft {
+            low: low / rate,
+            likely: likely / rate,
+            high: high / rate,
+        };
         Now {
             kind: self.kind,
             done: self.done,
@@ -183,23 +200,8 @@ impl Tracker {
             config_steps: last.1,
             rate,
             seconds: last.0.as_secs_f64(),
-            seconds_left: rate.map(|rate| self.steps_left(last.1) / rate),
+            seconds_left: left.zip(rate).map(in_time),
         }
-    }
-
-    /// Steps still to come: as the job says, else the cost of unfinished units, corrected by how much finished ones differed
-    /// from theirs, less what their runs have taken already.
-    fn steps_left(&self, config_steps: u64) -> f64 {
-        if self.done == self.units {
-            return 0.0;
-        }
-        if let Some(left) = self.left {
-            return left as f64;
-        }
-        let differed = (self.spent as f64 + self.cost_of_one) / (self.cost_done + self.cost_of_one);
-        let cost = self.cost_left * differed;
-        let begun = config_steps.saturating_sub(self.spent) as f64;
-        (cost - begun).max(STILL * cost)
     }
 }
 
@@ -227,7 +229,7 @@ impl Every {
 /// Where progress is shown.
 #[derive(Debug)]
 enum Show {
-    Bar(ProgressBar),
+    Bar(ProgressBar, Every),
     Lines(Every),
     Nothing,
 }
@@ -242,51 +244,54 @@ pub struct Display {
 }
 
 impl Display {
-    /// For units that cost so many steps each; `done` others were finished by an earlier process.
-    pub fn new(kind: Kind, costs: impl ExactSizeIterator<Item = f64>, done: usize, quiet: bool, json: bool) -> Self {
-        let tracker = Tracker::new(kind, costs, done);
+    /// `done` of the `units` were finished by an earlier process.
+    pub fn new(kind: Kind, units: usize, done: usize, quiet: bool, json: bool) -> Self {
+        let tracker = Tracker::new(kind, units, done);
         let show = if quiet {
             Show::Nothing
         } else if stderr().is_terminal() {
             let style = ProgressStyle::with_template("{bar:30} {msg}").expect("the template is well-formed");
-            Show::Bar(ProgressBar::new(1000).with_style(style))
+            Show::Bar(ProgressBar::new(1000).with_style(style), Every::new(DRAWINGS))
         } else {
             Show::Lines(Every::new(LINES))
         };
         Self { tracker, show, events: json.then(|| Every::new(EVENTS)) }
     }
 
-    /// A unit is finished: what it should have cost, and what it did.
-    pub fn unit(&mut self, cost: f64, steps: u64) {
-        self.tracker.unit(cost, steps);
+    /// A unit is finished.
+    pub fn unit(&mut self) {
+        self.tracker.done += 1;
     }
 
     /// Another block of steps is done. Returns the event that is due, if any.
     pub fn advance(&mut self, elapsed: Duration, progress: &Progress) -> Option<Value> {
         self.tracker.advance(elapsed, progress);
+        let now = || self.tracker.now(progress.left.map(|left| left()));
         match &mut self.show {
-            Show::Bar(bar) => {
-                let now = self.tracker.now();
-                let left = self.tracker.steps_left(now.config_steps);
-                let share = now.config_steps as f64 / (now.config_steps as f64 + left).max(1.0);
-                bar.set_position((1000.0 * share) as u64);
-                bar.set_message(now.to_string());
+            Show::Bar(bar, every) => {
+                if every.is_due(elapsed) {
+                    let now = now();
+                    let share =
+                        now.seconds_left.map_or(0.0, |left| now.seconds / (now.seconds + left.likely).max(1e-9));
+                    bar.set_position((1000.0 * share) as u64);
+                    bar.set_message(now.to_string());
+                }
             }
             Show::Lines(every) => {
                 if every.is_due(elapsed) {
-                    to_stderr(&format!("progress {}", self.tracker.now()));
+                    to_stderr(&format!("progress {}", now()));
                 }
             }
             Show::Nothing => {}
         }
         let due = self.events.as_mut().is_some_and(|every| every.is_due(elapsed));
-        due.then(|| self.tracker.now().event())
+        due.then(|| now().event())
     }
 
     /// Prints a warning, above the bar if there is one, whatever else is asked to be quiet.
     pub fn warn(&self, line: &str) {
         match &self.show {
-            Show::Bar(bar) => bar.suspend(|| warn(line)),
+            Show::Bar(bar, _) => bar.suspend(|| warn(line)),
             Show::Lines(_) | Show::Nothing => warn(line),
         }
     }
@@ -294,9 +299,9 @@ impl Display {
     /// The last line, and its event. Nothing is alive any more.
     pub fn finish(mut self) -> Value {
         self.tracker.alive = 0;
-        let now = self.tracker.now();
+        let now = self.tracker.now(None);
         match &self.show {
-            Show::Bar(bar) => bar.finish_and_clear(),
+            Show::Bar(bar, _) => bar.finish_and_clear(),
             Show::Lines(_) => to_stderr(&format!("progress {now}")),
             Show::Nothing => {}
         }
@@ -317,55 +322,40 @@ mod tests {
     }
 
     #[test]
-    fn time_left_follows_the_cost_of_cells_not_their_number() {
-        // Nine short cells and one that costs as much as all of them: 100 config-steps a second.
-        let costs = std::iter::repeat_n(100.0, 9).chain([900.0]).collect::<Vec<_>>();
-        let mut tracker = Tracker::new(Kind::SWEEP, costs.iter().copied(), 0);
-        assert_eq!(tracker.now().seconds_left, None, "no speed has been seen");
+    fn time_left_is_that_of_the_steps_to_come_at_the_present_speed() {
+        let mut tracker = Tracker::new(Kind::SWEEP, 10, 2);
+        let left = StepsLeft { low: 6_000.0, likely: 9_000.0, high: 30_000.0 };
+        assert_eq!(tracker.now(Some(left)).seconds_left, None, "no speed has been seen");
         tracker.advance(seconds(1), &steps(4, 100));
-        assert_eq!(tracker.now().seconds_left, Some(17.0));
-        (0..9).for_each(|_| tracker.unit(100.0, 100));
-        tracker.advance(seconds(9), &steps(1, 900));
-        let now = tracker.now();
-        assert_eq!((now.done, now.seconds_left), (9, Some(9.0)));
-        assert_eq!(now.to_string(), "9/10 cells, 1 runs alive, 100 config-steps/s, about 9 seconds left");
-        // The long cell takes longer than expected: something is always left.
-        tracker.advance(seconds(30), &steps(1, 3000));
-        assert_eq!(tracker.now().seconds_left, Some(0.45));
-        tracker.unit(900.0, 2100);
-        assert_eq!(tracker.now().to_string(), "10/10 cells, 1 runs alive, 100 config-steps/s");
-    }
+        let now = tracker.now(Some(left));
+        assert_eq!(now.seconds_left, Some(StepsLeft { low: 60.0, likely: 90.0, high: 300.0 }));
+        assert_eq!(now.to_string(), "2/10 cells, 4 runs alive, 100 config-steps/s, about 60 seconds to 5 minutes left");
+        tracker.done = 10;
+        assert_eq!(tracker.now(Some(left)).to_string(), "10/10 cells, 4 runs alive, 100 config-steps/s");
 
-    #[test]
-    fn cells_that_cost_more_than_expected_make_the_rest_longer() {
-        let mut tracker = Tracker::new(Kind::SWEEP, [100.0; 101].into_iter(), 7);
-        (0..50).for_each(|_| tracker.unit(100.0, 300));
-        tracker.advance(seconds(15), &steps(4, 15_000));
-        let now = tracker.now();
-        assert_eq!((now.done, now.units), (57, 108));
-        let expected = 51.0 * 100.0 * (15_100.0 / 5_100.0) / 1000.0;
-        assert!((now.seconds_left.unwrap() - expected).abs() < 1e-9, "{now:?}");
-    }
-
-    #[test]
-    fn time_left_of_a_training_is_that_of_the_steps_to_come() {
-        let mut tracker = Tracker::new(Kind::TRAINING, [1000.0; 3].into_iter(), 0);
-        tracker.unit(1000.0, 1000);
-        let now = Progress { left: Some(500), epoch: Some((10, 40)), ..steps(2, 1000) };
-        tracker.advance(seconds(10), &now);
+        let mut tracker = Tracker::new(Kind::TRAINING, 3, 1);
+        tracker.advance(seconds(10), &Progress { epoch: Some((10, 40)), ..steps(2, 1000) });
         assert_eq!(
-            tracker.now().to_string(),
+            tracker.now(Some(StepsLeft::exactly(500))).to_string(),
             "1/3 runs, 2 runs alive in epoch 10 of 40, 100 config-steps/s, about 5 seconds left"
         );
     }
 
     #[test]
+    fn ranges_name_their_unit_once() {
+        assert_eq!(range(120.0, 300.0), "2 to 5 minutes");
+        assert_eq!(range(200.0, 201.0), "3 minutes");
+        assert_eq!(range(1.0, 20.0), "1 to 20 seconds");
+        assert_eq!(range(30.0, 3000.0), "30 seconds to 50 minutes");
+    }
+
+    #[test]
     fn speed_is_that_of_the_last_half_minute() {
-        let mut tracker = Tracker::new(Kind::SWEEP, [1e6].into_iter(), 0);
+        let mut tracker = Tracker::new(Kind::SWEEP, 1, 0);
         (1..=100).for_each(|second| tracker.advance(seconds(second), &steps(1, 10 * second.min(60))));
-        assert_eq!(tracker.now().rate, None, "it has stood still for longer than the window");
+        assert_eq!(tracker.now(None).rate, None, "it has stood still for longer than the window");
         (101..=130).for_each(|second| tracker.advance(seconds(second), &steps(1, 600 + 7 * (second - 100))));
-        assert_eq!(tracker.now().rate, Some(7.0));
+        assert_eq!(tracker.now(None).rate, Some(7.0));
         assert!(tracker.seen.len() < 40, "memory stays flat");
     }
 
@@ -378,10 +368,10 @@ mod tests {
 
     #[test]
     fn events_name_themselves() {
-        let tracker = Tracker::new(Kind::SWEEP, [1.0].into_iter(), 1);
+        let tracker = Tracker::new(Kind::SWEEP, 2, 1);
         assert_eq!(
-            tracker.now().event().to_string(),
-            r#"{"event":"progress","cells_done":1,"cells":2,"runs_alive":0,"config_steps":0,"config_steps_per_second":null,"seconds":0.0,"seconds_left":null}"#
+            tracker.now(None).event().to_string(),
+            r#"{"event":"progress","cells_done":1,"cells":2,"runs_alive":0,"config_steps":0,"config_steps_per_second":null,"seconds":0.0,"seconds_left":null,"seconds_left_low":null,"seconds_left_high":null}"#
         );
     }
 

@@ -1,6 +1,5 @@
 //! What sweeps and trainings do when their device fails: runs that find no memory are begun again, half as many at a time,
-//! and a device that is lost is opened again. Runs that were on their way start over, those of a training from its newest
-//! checkpoint. How many run together, and how often a run was begun, changes none of its bits, so the results do not show
+//! and a device that is lost is opened again. Runs that were on their way go on from the newest checkpoint, or start over. How many run together, and how often a run was begun, changes none of its bits, so the results do not show
 //! it; run.json says it.
 //!
 //! Not here: how a device tells what happened to it ([`crate::engine::gpu`]).

@@ -1,15 +1,16 @@
 //! A sweep as a session works on it: a unit is a cell.
 
 use super::evidence::{self, Evidence, MinimumFacts};
-use super::rows::entry;
+use super::extend::Extended;
+use super::rows::{entry, failed};
 use super::tables::{CellEntry, MINIMUM, SweepTables};
-use super::{PreparedSweep, paths, waves};
-use crate::cost;
+use super::{PreparedSweep, StartedCell, paths, waves};
 use crate::engine::{Engine, EngineInfo};
 use crate::files::write_whole;
 use crate::plan::{Cell, SweepPlan};
 use crate::problem::Problem;
 use crate::problem::weights::{self, LoadedWeights, Wanted, to_safetensors};
+use crate::session::checkpoint::Checkpoints;
 use crate::session::job::with_weights;
 use crate::session::{Job, Stage, Unit, Work, as_map};
 use crate::threshold::Criterion;
@@ -19,6 +20,7 @@ use serde_json::{Map, Value};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// A cell of a dozen runs in the journal and in the tables, bytes.
 const CELL_BYTES: u64 = 8 << 10;
@@ -32,6 +34,10 @@ pub struct SweepJob {
     /// Weights of the file that the plan names.
     given: Option<Vec<f64>>,
     cells: Vec<Cell>,
+    /// The sweep that this one extends. What is carried over from it comes before the cells.
+    extended: Option<Extended>,
+    /// Longest time between two checkpoints; none where no folder is written.
+    checkpoint_every: Option<Duration>,
     paths: Vec<String>,
     info: EngineInfo,
     settled: OnceLock<Settled>,
@@ -52,8 +58,6 @@ struct SweepFacts {
 struct Settled {
     sweep: PreparedSweep,
     evidence: Evidence,
-    /// Where the search for each cell starts.
-    guesses: Vec<f64>,
 }
 
 impl SweepJob {
@@ -61,7 +65,7 @@ impl SweepJob {
     ///
     /// # Errors
     /// Where the data or the weights cannot be had, or a wave does not fit.
-    pub fn prepare(plan: SweepPlan, engine: &dyn Engine) -> Result<Self> {
+    pub fn prepare(plan: SweepPlan, checkpoint_every: Option<Duration>, engine: &dyn Engine) -> Result<Self> {
         let problem = Arc::new(plan.build()?);
         let paths = paths(&waves(&plan, &problem, engine)?, engine)?;
         let files = [("--minimum", &plan.problem.minimum), ("--minimum-from", &plan.problem.minimum_from)];
@@ -72,7 +76,25 @@ impl SweepJob {
             (given, weight_mapping) = (Some(parameters), mapping);
         }
         let (cells, info) = (plan.cells(), engine.info().clone());
-        Ok(Self { plan, problem, given, weight_mapping, cells, paths, info, settled: OnceLock::new() })
+        let (extended, settled) = (None, OnceLock::new());
+        Ok(Self { plan, problem, given, weight_mapping, cells, extended, checkpoint_every, paths, info, settled })
+    }
+
+    /// Takes over what the finished sweep of `dir` has of the same problem. Gives back what was found, in a line.
+    ///
+    /// # Errors
+    /// Where there is no finished sweep, or it is of another problem, data, engine or version.
+    pub fn extend(&mut self, dir: &Path) -> Result<String> {
+        let data = self.data_hash();
+        let extended = Extended::read(dir, (&self.plan, &self.cells), &self.info, data.as_deref())?;
+        let told = extended.describe();
+        self.extended = Some(extended);
+        Ok(told)
+    }
+
+    /// Units that are carried over from another sweep.
+    fn carried(&self) -> Vec<Unit> {
+        self.extended.as_ref().map_or_else(Vec::new, Extended::units)
     }
 
     /// The problem in a line.
@@ -96,11 +118,16 @@ impl Job for SweepJob {
     type Tables = SweepTables;
 
     fn plan(&self) -> serde_json::Result<Value> {
-        serde_json::to_value(&self.plan)
+        let mut plan = serde_json::to_value(&self.plan)?;
+        if let Some(facts) = self.extended.as_ref().and_then(Extended::facts) {
+            plan["extended"] = facts;
+        }
+        Ok(plan)
     }
 
     fn plan_hash(&self) -> String {
-        self.plan.hash()
+        let facts = self.extended.as_ref().and_then(Extended::facts);
+        facts.map_or_else(|| self.plan.hash(), |facts| self.plan.hash_beside(&facts))
     }
 
     fn data_hash(&self) -> Option<String> {
@@ -113,11 +140,7 @@ impl Job for SweepJob {
 
     fn units(&self) -> Vec<Unit> {
         let unit = |cell: &Cell| Unit { id: self.plan.cell_id(cell), name: cell.name() };
-        self.cells.iter().map(unit).collect()
-    }
-
-    fn cost(&self, unit: usize) -> f64 {
-        cost::of_cell(&self.plan, &self.cells[unit])
+        self.carried().into_iter().chain(self.cells.iter().map(unit)).collect()
     }
 
     fn unit_bytes(&self, _: usize) -> u64 {
@@ -150,26 +173,48 @@ impl Job for SweepJob {
         (stage.say)(&format!("minimum  {}", evidence.describe(&self.problem)));
         let sweep = PreparedSweep::new(self.plan.clone(), Arc::clone(&self.problem), evidence.minimum.clone());
         sweep.distances.check()?;
-        let guess = |cell: &Cell| {
-            sweep.guess(cell).with_context(|| {
-                let Cell { rule, schedule, .. } = cell;
-                format!("--rules {} with --schedule {}", rule.name(), schedule.name())
-            })
-        };
-        let guesses = self.cells.iter().map(guess).collect::<Result<_>>()?;
-        if self.settled.set(Settled { sweep, evidence, guesses }).is_err() {
+        if let Some(extended) = &self.extended {
+            extended.check_minimum(&to_safetensors(&self.problem, &sweep.minimum.weights, &[]))?;
+        }
+        if self.settled.set(Settled { sweep, evidence }).is_err() {
             bail!("a sweep is settled once");
         }
         Ok(ControlFlow::Continue(()))
     }
 
     fn perform(&self, work: Work<'_, CellEntry>) -> Result<()> {
-        let Work { engine, rest, finish, watch, .. } = work;
-        let Settled { sweep, guesses, .. } = self.settled();
-        let asked: Vec<(Cell, f64)> = rest.iter().map(|index| (self.cells[*index].clone(), guesses[*index])).collect();
-        let mut finished =
-            |index: usize, result| finish(&entry(sweep, &self.info, rest[index], &asked[index].0, &result)?);
-        sweep.measure(engine, &asked, &mut finished, watch)
+        let Work { engine, rest, dir, identity, finish, watch } = work;
+        let Settled { sweep, .. } = self.settled();
+        let (mut asked, mut places) = (Vec::new(), Vec::new());
+        let carried = self.carried().len();
+        for &index in rest {
+            let cell = index.checked_sub(carried).map(|place| self.cells[place].clone());
+            let id = cell.as_ref().map(|cell| self.plan.cell_id(cell));
+            if let Some(entry) = self.extended.as_ref().and_then(|extended| extended.entry(index, id.as_deref())) {
+                finish(&entry)?;
+                continue;
+            }
+            let (Some(cell), Some(id)) = (cell, id) else { bail!("unit {index} of another sweep has no rows") };
+            match sweep.start(&cell) {
+                Ok(guess) => {
+                    let known = self.extended.as_ref().map_or_else(Vec::new, |extended| extended.known(&id));
+                    asked.push(StartedCell { cell, guess, known });
+                    places.push(index);
+                }
+                Err(why) => finish(&failed(sweep, &self.info, index, &cell, &why))?,
+            }
+        }
+        let mut checkpoints = self.checkpoint_every.map(|every| Checkpoints::new(dir, identity.clone(), every));
+        let mut left = asked.len();
+        let mut finished = |index: usize, result| {
+            left -= 1;
+            finish(&entry(sweep, &self.info, places[index], &asked[index].cell, &result))
+        };
+        sweep.measure(engine, &asked, checkpoints.as_mut(), &mut finished, watch)?;
+        match checkpoints {
+            Some(checkpoints) if left == 0 => checkpoints.remove(),
+            _ => Ok(()),
+        }
     }
 
     fn write_files(&self, dir: &Path) -> Result<()> {

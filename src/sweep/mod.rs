@@ -2,7 +2,10 @@
 //!
 //! Not here: how a search chooses its learning rates ([`crate::threshold`]), nor files ([`crate::session`]).
 
+mod checkpoint;
+mod estimate;
 mod evidence;
+mod extend;
 mod job;
 mod queue;
 pub mod rows;
@@ -14,6 +17,7 @@ pub use job::SweepJob;
 pub use start::{Distances, HiddenStart};
 pub use tables::{CellEntry, SweepTables, SweepTotals};
 
+use crate::config::Precision;
 use crate::delay::Delays;
 use crate::engine::pump::BLOCK;
 use crate::engine::{Engine, EngineError, Needs, WaveSpec};
@@ -22,13 +26,16 @@ use crate::plan::{Cell, SweepPlan};
 use crate::problem::{Network, Problem};
 use crate::rule::steps::StepSource;
 use crate::rule::{Locality, Rule};
-use crate::session::progress::Progress;
+use crate::session::checkpoint::Checkpoints;
+use crate::session::progress::{Progress, StepsLeft};
 use crate::session::recovery::Recovery;
 use crate::theory::{self, DelayLaw, Equation, TheoryError};
 use crate::threshold::{Criterion, SearchOutcome, Trial};
+use checkpoint::SearchCheckpoints;
+use estimate::{Estimate, Experience};
 use queue::Queue;
 use start::displaced;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -46,6 +53,23 @@ const COUNTED: u64 = 16_384;
 pub struct CellResult {
     pub outcome: SearchOutcome,
     pub trials: Vec<Trial>,
+}
+
+/// A cell with what its search starts from.
+#[derive(Clone, Debug)]
+pub struct StartedCell {
+    pub cell: Cell,
+    /// Learning rate near which the threshold is expected.
+    pub guess: f64,
+    /// Trials that were made before; none for a search that starts afresh.
+    pub known: Vec<Trial>,
+}
+
+impl StartedCell {
+    /// A search that starts afresh.
+    pub fn new(cell: Cell, guess: f64) -> Self {
+        Self { cell, guess, known: Vec::new() }
+    }
 }
 
 /// Everything that the cells of a sweep share.
@@ -133,6 +157,29 @@ impl PreparedSweep {
         Ok(threshold.gain / self.minimum.largest.value)
     }
 
+    /// Where the search for a cell's threshold starts, or why the cell cannot be measured.
+    ///
+    /// # Errors
+    /// Where theory refuses the rule's numbers, or its learning rate is no number of the engine.
+    pub fn start(&self, cell: &Cell) -> Result<f64, String> {
+        let guess = self.guess(cell).map_err(|error| {
+            format!("--rules {} with --schedule {}: {error}", cell.rule.name(), cell.schedule.name())
+        })?;
+        let precision = self.plan.engine.precision;
+        if is_number(guess, precision) {
+            return Ok(guess);
+        }
+        let lambda = self.minimum.largest.value;
+        let (precision, hint) = match precision {
+            Precision::F32 => ("f32", "--precision f64, or a problem of another scale"),
+            Precision::F64 => ("f64", "a problem of another scale"),
+        };
+        Err(format!(
+            "the learning rate at which its threshold is expected, {guess:e}, is no number of {precision}, as the largest \
+             curvature is {lambda:e}; accepted: {hint}"
+        ))
+    }
+
     /// Unit of time of a cell, steps: mean delay + 1.
     fn unit(cell: &Cell) -> u64 {
         cell.schedule.mean_delay().ceil() as u64 + 1
@@ -161,52 +208,82 @@ impl PreparedSweep {
         delays
     }
 
-    /// Measures `cells` (each with the learning rate where its search starts) on `engine`. `finished` is called once for
-    /// every cell, in the order in which they end, with its index in `cells`. `watched` is called after every block; where it
-    /// breaks, cells that the block has decided are still reported, and the rest is left.
+    /// Measures `cells` on `engine`. `finished` is called once for every cell, in the order in which they end, with its index
+    /// in `cells`. `watched` is called after every block; where it breaks, cells that are decided are still reported, and the
+    /// rest is left.
+    ///
+    /// With `checkpoints`, searches and their runs go on from the newest checkpoint that there is, as far as it holds them;
+    /// another one is made whenever it is due, and when `watched` breaks. After a device has failed, runs go on from the newest
+    /// one too. Whoever keeps the results leaves finished cells out of `cells` when a sweep is resumed.
     ///
     /// # Errors
-    /// Where the cells do not fit the device, the device fails, or `finished` does.
+    /// Where the cells do not fit the device, the device fails, or `finished` does; where a checkpoint cannot be read, or
+    /// belongs to something else.
     pub fn measure(
         &self,
         engine: &dyn Engine,
-        cells: &[(Cell, f64)],
+        cells: &[StartedCell],
+        checkpoints: Option<&mut Checkpoints>,
         finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>,
         watched: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> anyhow::Result<()> {
         let mut recovery = Recovery::new(engine);
+        let ids: BTreeSet<String> = cells.iter().map(|started| self.plan.cell_id(&started.cell)).collect();
+        let mut checkpoints = SearchCheckpoints::read(checkpoints, |cell| ids.contains(cell))?;
         let mut config_steps = 0;
-        for (rows, members) in by_rows(&self.plan, cells.iter().map(|(cell, _)| cell)) {
-            let asked: Vec<(Cell, f64)> = members.iter().map(|index| cells[*index].clone()).collect();
-            let plain = asked.iter().map(|(cell, _)| cell);
-            let spec = wave_spec(&self.plan, &self.problem, rows, plain);
+        let mut groups = by_rows(&self.plan, cells.iter().map(|started| &started.cell));
+        while let Some((rows, members)) = groups.pop_first() {
+            let asked: Vec<StartedCell> = members.iter().map(|index| cells[*index].clone()).collect();
+            let spec = wave_spec(&self.plan, &self.problem, rows, asked.iter().map(|started| &started.cell));
             let mut report = |index: usize, result| finished(members[index], result);
-            let mut queue = Queue::new(&self.plan, &asked);
+            let later = self.left(groups.values().flatten().map(|index| &cells[*index].cell));
+            let saved = |started: &StartedCell| checkpoints.search(&self.plan.cell_id(&started.cell));
+            let mut queue = Queue::new(&self.plan, &asked, saved);
             loop {
                 let lanes = recovery.lanes(lanes(recovery.engine(), &spec)?, spec.together);
                 let (minimum, direction) = (&self.minimum.weights, &self.minimum.largest.vector);
                 let (minimum, direction) = (Arc::new(minimum.clone()), Arc::new(direction.clone()));
                 let spec = WaveSpec { minimum, direction, lanes, ..spec.clone() };
-                let mut watched = |alive: usize, steps: u64| {
-                    config_steps += steps;
+                let mut watched = |now: search_wave::SearchProgress<'_>| {
+                    config_steps += now.steps;
                     watched(Progress {
-                        alive,
+                        alive: now.lanes,
                         config_steps,
-                        left: None,
+                        left: Some(&|| (now.left)() + later),
                         epoch: None,
                         mended: recovery.mended(),
-                        warnings: &[],
+                        warnings: now.warnings,
                     })
                 };
                 let together = spec.together;
-                match self.run_wave(recovery.engine(), spec, &asked, &mut queue, &mut report, &mut watched) {
+                let (engine, checkpoints) = (recovery.engine(), &mut checkpoints);
+                match self.run_wave(engine, spec, &asked, &mut queue, checkpoints, &mut report, &mut watched) {
                     Ok(ControlFlow::Continue(())) => break,
                     Ok(ControlFlow::Break(())) => return Ok(()),
-                    Err(error) => recovery.mend(error, lanes, together)?,
+                    Err(error) => {
+                        recovery.mend(error, lanes, together)?;
+                        checkpoints.read_again(|section| {
+                            let here =
+                                asked.iter().position(|started| self.plan.cell_id(&started.cell) == section.cell());
+                            let waits =
+                                |cell| queue.waiting().any(|ticket| ticket.cell == cell && section.is_of(ticket));
+                            here.map_or_else(|| ids.contains(section.cell()), waits)
+                        })?;
+                    }
                 }
             }
         }
         Ok(())
+    }
+}
+
+impl PreparedSweep {
+    /// Steps that cells are expected to take which no search has begun.
+    fn left<'a>(&self, cells: impl Iterator<Item = &'a Cell>) -> StepsLeft {
+        let experience = Experience::default();
+        let mut estimate = Estimate::new(&self.plan, &experience);
+        cells.for_each(|cell| estimate.unopened(cell));
+        estimate.left()
     }
 }
 
@@ -215,6 +292,14 @@ fn spread(network: &Network, minimum: &Minimum) -> f64 {
     let along = network.curvatures(&minimum.weights, &minimum.largest.vector);
     let lambda = minimum.largest.value;
     along.iter().map(|curvature| (curvature / lambda - 1.0).powi(2)).sum::<f64>() / along.len() as f64
+}
+
+/// Whether a learning rate is a number of the engine, to its full precision.
+fn is_number(lr: f64, precision: Precision) -> bool {
+    match precision {
+        Precision::F32 => (lr as f32).is_normal(),
+        Precision::F64 => lr.is_normal(),
+    }
 }
 
 /// Whether the gradient at the minimum is subtracted from those of minibatches, which leaves the linearised dynamics.

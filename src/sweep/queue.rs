@@ -1,21 +1,28 @@
 //! The runs that the cells' searches ask for, in waiting.
 
-use super::CellResult;
-use crate::plan::{Cell, SweepPlan};
+use super::estimate::{Estimate, Experience};
+use super::{CellResult, StartedCell, is_number};
+use crate::plan::SweepPlan;
+use crate::session::progress::StepsLeft;
 use crate::threshold::{Request, Search, SearchStep, Trial};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// A requested run: the cell's index and the request's place in its round.
+/// A requested run: the cell's index, the round of its search and the request's place in it.
 #[derive(Clone, Copy)]
 pub struct Ticket {
     pub cell: usize,
-    place: usize,
+    pub round: u32,
+    pub place: usize,
     pub request: Request,
 }
 
-/// A cell whose search has begun.
-struct Open {
+/// What a search in progress knows, as it stands in a checkpoint.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SearchState {
     search: Search,
+    /// Of the current round.
+    requests: Vec<Request>,
     /// Trials of the current round, in the order of the requests.
     round: Vec<Option<Trial>>,
 }
@@ -24,20 +31,44 @@ struct Open {
 /// at the end; a search sees nothing but its own trials, so the order changes no result.
 pub struct Queue<'a> {
     plan: &'a SweepPlan,
-    cells: &'a [(Cell, f64)],
+    cells: &'a [StartedCell],
     unopened: Vec<usize>,
-    open: Vec<Option<Open>>,
+    open: Vec<Option<SearchState>>,
     tickets: VecDeque<Ticket>,
     /// Cells whose round is complete and whose search must be asked what is next.
     ready: VecDeque<usize>,
+    experience: Experience,
 }
 
 impl<'a> Queue<'a> {
-    pub fn new(plan: &'a SweepPlan, cells: &'a [(Cell, f64)]) -> Self {
+    /// `saved` hands over what the search of a cell knew when it was interrupted.
+    pub fn new(
+        plan: &'a SweepPlan,
+        cells: &'a [StartedCell],
+        mut saved: impl FnMut(&StartedCell) -> Option<SearchState>,
+    ) -> Self {
         let mut unopened: Vec<usize> = (0..cells.len()).rev().collect();
-        unopened.sort_by_key(|index| cells[*index].0.schedule.slots());
-        let open = cells.iter().map(|_| None).collect();
-        Self { plan, cells, unopened, open, tickets: VecDeque::new(), ready: VecDeque::new() }
+        unopened.sort_by_key(|index| cells[*index].cell.schedule.slots());
+        let open = cells.iter().map(&mut saved).collect();
+        let (tickets, ready, experience) = (VecDeque::new(), VecDeque::new(), Experience::default());
+        let mut queue = Self { plan, cells, unopened, open, tickets, ready, experience };
+        queue.unopened.retain(|index| queue.open[*index].is_none());
+        for cell in 0..cells.len() {
+            queue.go_on(cell);
+        }
+        queue
+    }
+
+    /// Goes on with a search that was interrupted.
+    fn go_on(&mut self, cell: usize) {
+        let Some(SearchState { search, requests, round }) = &self.open[cell] else { return };
+        let waiting = requests.iter().zip(round).enumerate().filter(|(_, (_, trial))| trial.is_none());
+        let tickets =
+            waiting.map(|(place, (request, _))| Ticket { cell, round: search.rounds(), place, request: *request });
+        self.tickets.extend(tickets);
+        if round.iter().all(Option::is_some) {
+            self.ready.push_back(cell);
+        }
     }
 
     /// The next run to start, if any; searches that have ended on the way are reported to `finished`.
@@ -50,9 +81,10 @@ impl<'a> Queue<'a> {
             if let Some(ticket) = self.tickets.pop_front() {
                 return Ok(Some(ticket));
             } else if let Some(cell) = self.unopened.pop() {
-                let (of, guess) = &self.cells[cell];
+                let StartedCell { cell: of, guess, known } = &self.cells[cell];
                 let search = Search::new(*guess, self.plan.limits(of.criterion).tolerance, of.criterion);
-                self.open[cell] = Some(Open { search, round: Vec::new() });
+                let search = search.knowing(known.clone());
+                self.open[cell] = Some(SearchState { search, requests: Vec::new(), round: Vec::new() });
                 self.ready.push_back(cell);
             } else {
                 return Ok(None);
@@ -64,11 +96,15 @@ impl<'a> Queue<'a> {
     pub fn settle(&mut self, finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>) -> anyhow::Result<()> {
         while let Some(cell) = self.ready.pop_front() {
             let open = self.open[cell].as_mut().expect("a ready cell is open");
+            open.round.drain(..).flatten().for_each(|trial| open.search.record(trial));
             match open.search.step() {
                 SearchStep::Ask(requests) => {
-                    open.round = requests.iter().map(|_| None).collect();
-                    let tickets = requests.into_iter().enumerate();
-                    self.tickets.extend(tickets.map(|(place, request)| Ticket { cell, place, request }));
+                    let precision = self.plan.engine.precision;
+                    let unmade =
+                        |request: &Request| (!is_number(request.lr, precision)).then(|| Trial::failed(request.lr));
+                    open.round = requests.iter().map(unmade).collect();
+                    open.requests = requests;
+                    self.go_on(cell);
                 }
                 SearchStep::Done(outcome) => {
                     let trials = open.search.trials().to_vec();
@@ -80,17 +116,39 @@ impl<'a> Queue<'a> {
         Ok(())
     }
 
-    /// Runs that must be made from their start.
+    /// Runs that were started and are in waiting again.
     pub fn put_back(&mut self, tickets: impl DoubleEndedIterator<Item = Ticket>) {
         tickets.rev().for_each(|ticket| self.tickets.push_front(ticket));
     }
 
     pub fn record(&mut self, ticket: Ticket, trial: Trial) {
         let open = self.open[ticket.cell].as_mut().expect("a cell with a run in flight is open");
+        self.experience.add(self.plan, &self.cells[ticket.cell].cell, ticket.round == 1, &trial);
         open.round[ticket.place] = Some(trial);
         if open.round.iter().all(Option::is_some) {
-            open.round.drain(..).flatten().for_each(|trial| open.search.record(trial));
             self.ready.push_back(ticket.cell);
         }
+    }
+
+    /// Runs in waiting.
+    pub fn waiting(&self) -> impl Iterator<Item = &Ticket> {
+        self.tickets.iter()
+    }
+
+    /// The searches in progress, by cell.
+    pub fn searches(&self) -> impl Iterator<Item = (usize, &SearchState)> {
+        self.open.iter().enumerate().filter_map(|(cell, open)| Some((cell, open.as_ref()?)))
+    }
+
+    /// Steps still to come, where each member of the runs in flight has made so many.
+    pub fn left(&self, in_flight: impl Iterator<Item = (Ticket, u64)>) -> StepsLeft {
+        let mut estimate = Estimate::new(self.plan, &self.experience);
+        let cell = |index: usize| &self.cells[index].cell;
+        for (ticket, made) in in_flight.chain(self.tickets.iter().map(|ticket| (*ticket, 0))) {
+            estimate.run(cell(ticket.cell), ticket.round == 1, made);
+        }
+        self.searches().for_each(|(index, state)| estimate.rounds(cell(index), state.search.rounds()));
+        self.unopened.iter().for_each(|index| estimate.unopened(cell(*index)));
+        estimate.left()
     }
 }

@@ -7,29 +7,31 @@ use crate::data::DataSource;
 use crate::engine::EngineInfo;
 use crate::plan::Cell;
 use crate::problem::Problem;
+use crate::session::Entry;
 use crate::table::{DelayRow, RunRow, Status, ThresholdRow};
-use crate::theory::TheoryError;
-use crate::threshold::{Criterion, Trial, Verdict};
+use crate::threshold::{Bracket, Criterion, SearchOutcome, Trial, Verdict};
 use clap::ValueEnum;
 
+/// Why a run at a learning rate was not made.
+const NO_NUMBER: &str = "the learning rate is no number in the precision of the engine";
+
+/// The rows of a `cell` that could not be measured, which is number `index` of its plan.
+pub fn failed(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell, why: &str) -> CellEntry {
+    let outcome = SearchOutcome { bracket: Bracket::default(), measured: false };
+    entry(sweep, info, index, cell, &CellResult { outcome, trials: Vec::new() }).failed(why)
+}
+
 /// The rows of `cell`, which is number `index` of its plan.
-///
-/// # Errors
-/// As [`PreparedSweep::lr_theory`].
-pub fn entry(
-    sweep: &PreparedSweep,
-    info: &EngineInfo,
-    index: usize,
-    cell: &Cell,
-    result: &CellResult,
-) -> Result<CellEntry, TheoryError> {
+pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell, result: &CellResult) -> CellEntry {
     let plan = &sweep.plan;
     let cell_id = plan.cell_id(cell);
     let trials = result.trials.iter().enumerate();
     let runs: Vec<RunRow> = trials.map(|(place, trial)| run(cell.criterion, &cell_id, place, trial)).collect();
     let delays = sweep.delays(cell);
     let bracket = result.outcome.bracket;
-    let lr_theory = sweep.lr_theory(cell)?;
+    // Where theory refuses the cell, it has failed and says why.
+    let lr_theory = sweep.lr_theory(cell).ok().flatten();
+    let unmade = result.trials.iter().find(|trial| trial.verdict == Verdict::Failed && !result.outcome.measured);
     let problem = &plan.problem;
     let sampling = plan.sampling.to_possible_value().map(|value| value.get_name().to_owned());
     let threshold = ThresholdRow {
@@ -75,12 +77,17 @@ pub fn entry(
         ratio: bracket.threshold.zip(lr_theory).map(|(lr, theory)| lr / theory),
         horizon_steps: sweep.horizon(cell),
         runs: runs.iter().map(|run| run.members).sum(),
-        status: if result.outcome.measured { Status::Measured } else { Status::Undecided },
+        status: match (result.outcome.measured, unmade) {
+            (true, _) => Status::Measured,
+            (false, None) => Status::Undecided,
+            (false, Some(_)) => Status::Failed,
+        },
         engine: format!("{} {}", info.engine, info.precision),
         adapter: info.adapter.clone(),
+        reason: unmade.map(|trial| format!("the search came to learning rate {:e}; {NO_NUMBER}", trial.lr)),
     };
     let delays = delays.iter().map(|(delay, count)| DelayRow { cell_id: cell_id.clone(), delay, count }).collect();
-    Ok(CellEntry { cell: index, threshold, runs, delays })
+    CellEntry { cell: index, threshold, runs, delays }
 }
 
 fn run(criterion: Criterion, cell_id: &str, place: usize, trial: &Trial) -> RunRow {
@@ -88,6 +95,7 @@ fn run(criterion: Criterion, cell_id: &str, place: usize, trial: &Trial) -> RunR
     let reason = match (trial.verdict, criterion.is_statistical()) {
         (Verdict::Undecided, false) => Some("the growth rate did not settle within the horizon"),
         (Verdict::Undecided, true) => Some("the growth rate could not be told from zero within the horizon"),
+        (Verdict::Failed, _) => Some(NO_NUMBER),
         _ => None,
     };
     RunRow {

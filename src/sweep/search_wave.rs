@@ -2,21 +2,37 @@
 //!
 //! While a block is looked at, the device is busy with the next one, where the engine says that it pays. So a run is
 //! retired one block after its verdict. The verdict is unaffected: it uses only the run's own steps up to the decision.
+//! Checkpoints are made between two blocks, when nothing is in flight.
 //!
 //! Not here: which cells share a wave, nor what happens after the device has failed ([`crate::session::recovery`]).
 
+use super::checkpoint::{SearchCheckpoints, TrialSection, read_monitor, write_monitor};
 use super::queue::{Queue, Ticket};
-use super::{CellResult, PreparedSweep, is_centred};
+use super::{CellResult, PreparedSweep, StartedCell, is_centred};
 use crate::engine::pump::{BLOCK, Pump};
-use crate::engine::{Engine, EngineError, Observations, Renewal, Run, Wave, WaveSpec};
+use crate::engine::{Engine, EngineError, Observations, Renewal, Run, StateError, Wave, WaveSpec};
 use crate::plan::Cell;
+use crate::session::progress::StepsLeft;
 use crate::threshold::{Ensemble, EnsembleSpec, Request, RunMonitor, RunMonitorSpec, Trial, WindowEnd, mix};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Steps of an ensemble's window: in units of mean delay + 1, and at least.
 const WINDOW: (u64, u64) = (4, 8);
+
+/// How far a wave has come.
+pub(super) struct SearchProgress<'a> {
+    /// Lanes that were busy in the last block, and steps that it made, summed over them.
+    pub lanes: usize,
+    pub steps: u64,
+    /// Steps still to come of the cells that share the wave.
+    pub left: &'a dyn Fn() -> StepsLeft,
+    /// What a user should know of the checkpoints.
+    pub warnings: &'a [String],
+}
 
 /// A requested run or ensemble, and the lanes that it is in.
 struct ActiveRun {
@@ -24,10 +40,13 @@ struct ActiveRun {
     ticket: Ticket,
     /// In the order of an ensemble's members.
     lanes: Vec<usize>,
+    /// As which member each lane's run began: a copy has the past of its source, and with it its first seed.
+    origins: Vec<usize>,
     /// Number of the first block that it takes part in.
     since: u64,
 }
 
+#[derive(Serialize, Deserialize)]
 enum Monitor {
     Run(RunMonitor),
     Ensemble(Ensemble),
@@ -42,15 +61,30 @@ impl ActiveRun {
         }
     }
 
+    /// Steps that each of its lanes has made.
+    fn made(&self) -> u64 {
+        match &self.monitor {
+            Monitor::Run(run) => run.steps(),
+            Monitor::Ensemble(ensemble) => ensemble.steps(),
+        }
+    }
+
+    /// Writes what it takes to go on with it.
+    fn save(&self, wave: &mut dyn Wave, out: &mut dyn Write) -> Result<(), StateError> {
+        write_monitor(&(&self.monitor, &self.origins), out)?;
+        self.lanes.iter().try_for_each(|lane| wave.save(*lane, out))
+    }
+
     /// Looks at a block of its observations: its trial where it is decided; adds the renewals that are due.
     fn look(&mut self, seen: &Observations, renewals: &mut Vec<Renewal>) -> Option<Trial> {
-        let Self { monitor, lanes, .. } = self;
+        let Self { monitor, lanes, origins, .. } = self;
         match monitor {
             Monitor::Run(run) => seen.lane(lanes[0]).iter().find_map(|observation| run.push(observation)),
             Monitor::Ensemble(ensemble) => (0..seen.steps()).find_map(|step| {
                 match ensemble.push(lanes.iter().map(|lane| seen.get(step, *lane)))? {
                     WindowEnd::Done(trial) => Some(trial),
                     WindowEnd::Renew(changes) => {
+                        *origins = changes.iter().map(|change| origins[change.source]).collect();
                         renewals.extend(changes.into_iter().map(|change| Renewal {
                             lane: lanes[change.member],
                             source: lanes[change.source],
@@ -67,15 +101,17 @@ impl ActiveRun {
 
 impl PreparedSweep {
     /// One wave of cells whose gradients have equally many rows, until the queue is empty, `watched` breaks, or the device
-    /// fails; its runs are then back in the queue.
+    /// fails; its runs are then back in the queue. Makes checkpoints where they are due, and one where `watched` breaks.
+    #[expect(clippy::too_many_arguments, reason = "what a wave works on, and whom it tells")]
     pub(super) fn run_wave(
         &self,
         engine: &dyn Engine,
         spec: WaveSpec,
-        cells: &[(Cell, f64)],
+        cells: &[StartedCell],
         queue: &mut Queue,
+        checkpoints: &mut SearchCheckpoints,
         finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>,
-        watched: &mut dyn FnMut(usize, u64) -> ControlFlow<()>,
+        watched: &mut dyn FnMut(SearchProgress) -> ControlFlow<()>,
     ) -> anyhow::Result<ControlFlow<()>> {
         let lanes = spec.lanes;
         let mut wave = engine.open(spec)?;
@@ -90,24 +126,46 @@ impl PreparedSweep {
                     None => queue.pop(finished)?,
                 };
                 let Some(ticket) = next else { break };
-                let cell = &cells[ticket.cell].0;
+                let cell = &cells[ticket.cell].cell;
                 if self.plan.members(cell) > free.len() {
                     break;
                 }
-                active.push(self.activate(cell, ticket, pump.next(), &mut free));
+                let run = self.activate(cell, ticket, pump.next(), &mut free);
                 next = None;
-                for (member, lane) in active.last().into_iter().flat_map(|run| run.lanes.iter().enumerate()) {
-                    wave.start(*lane, self.run(cell, ticket.request.lr, member))?;
-                }
+                active.push(run);
+                let run = active.last_mut().expect("a run was added");
+                self.begin(&mut *wave, cell, run, checkpoints)?;
             }
             if active.is_empty() {
                 return Ok(ControlFlow::Continue(()));
             }
             submit(&mut *wave, &active, &mut pump)?;
-            let busy = lanes - free.len();
-            let steps = collect(&mut *wave, &mut pump, &mut active, &mut free, queue)?;
-            if watched(busy, steps).is_break() {
+            let (mut stops, mut saves) = (false, false);
+            loop {
+                let busy = lanes - free.len();
+                let steps = collect(&mut *wave, &mut pump, &mut active, &mut free, queue)?;
+                let in_flight = || active.iter().map(|run| (run.ticket, run.made()));
+                let left = || queue.left(in_flight().chain(next.map(|ticket| (ticket, 0))));
+                stops |= watched(SearchProgress { lanes: busy, steps, left: &left, warnings: checkpoints.warnings() })
+                    .is_break();
+                saves |= stops || checkpoints.is_due();
+                // A checkpoint waits until nothing is in flight.
+                if !saves || pump.is_empty() {
+                    break;
+                }
+            }
+            if saves {
                 queue.settle(finished)?;
+                let warnings = checkpoints.warnings().len();
+                self.save(&mut *wave, cells, queue, &active, checkpoints)?;
+                if checkpoints.warnings().len() > warnings {
+                    // Whoever stops now must hear of it too.
+                    let left = || queue.left(std::iter::empty());
+                    let warnings = checkpoints.warnings();
+                    let _ = watched(SearchProgress { lanes: 0, steps: 0, left: &left, warnings });
+                }
+            }
+            if stops {
                 return Ok(ControlFlow::Break(()));
             }
         };
@@ -116,6 +174,55 @@ impl PreparedSweep {
             queue.put_back(active.into_iter().map(|run| run.ticket).chain(next));
         }
         outcome
+    }
+
+    /// Puts the members of a run into their lanes: where the checkpoint has them, else at their start.
+    fn begin(
+        &self,
+        wave: &mut dyn Wave,
+        cell: &Cell,
+        run: &mut ActiveRun,
+        checkpoints: &mut SearchCheckpoints,
+    ) -> anyhow::Result<()> {
+        let section = TrialSection::new(&self.plan.cell_id(cell), &run.ticket);
+        let ActiveRun { monitor, ticket, lanes, origins, .. } = &mut *run;
+        let lr = ticket.request.lr;
+        let restored = checkpoints.take(&section, |state| {
+            (*monitor, *origins) = read_monitor(state)?;
+            let made = match monitor {
+                Monitor::Run(run) => run.steps(),
+                Monitor::Ensemble(ensemble) => ensemble.steps(),
+            };
+            lanes
+                .iter()
+                .zip(&*origins)
+                .try_for_each(|(lane, origin)| wave.restore(*lane, self.run(cell, lr, *origin), made, &mut *state))
+        })?;
+        if restored.is_none() {
+            for (member, lane) in run.lanes.iter().enumerate() {
+                wave.start(*lane, self.run(cell, lr, member))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a checkpoint; nothing is in flight.
+    fn save(
+        &self,
+        wave: &mut dyn Wave,
+        cells: &[StartedCell],
+        queue: &Queue,
+        active: &[ActiveRun],
+        checkpoints: &mut SearchCheckpoints,
+    ) -> anyhow::Result<()> {
+        let id = |cell: usize| self.plan.cell_id(&cells[cell].cell);
+        let searches = queue.searches().map(|(cell, state)| (id(cell), state.clone()));
+        checkpoints.write(searches, |content| {
+            // One that has made no step starts again.
+            active.iter().filter(|run| run.made() > 0).try_for_each(|run| {
+                content.add(TrialSection::new(&id(run.ticket.cell), &run.ticket), |out| run.save(&mut *wave, out))
+            })
+        })
     }
 
     fn run(&self, cell: &Cell, lr: f64, member: usize) -> Run {
@@ -136,7 +243,8 @@ impl PreparedSweep {
     fn activate(&self, cell: &Cell, ticket: Ticket, since: u64, free: &mut BTreeSet<usize>) -> ActiveRun {
         let members = self.plan.members(cell);
         let lanes = (0..members).filter_map(|_| free.pop_first()).collect();
-        ActiveRun { monitor: self.monitor(cell, ticket.request), ticket, lanes, since }
+        let (monitor, origins) = (self.monitor(cell, ticket.request), (0..members).collect());
+        ActiveRun { monitor, ticket, lanes, origins, since }
     }
 
     fn monitor(&self, cell: &Cell, Request { lr, agreement }: Request) -> Monitor {

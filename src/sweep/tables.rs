@@ -4,7 +4,7 @@ use super::evidence::{EIGENVALUES, ENERGIES};
 use crate::files::write_whole;
 use crate::session::job::Counted;
 use crate::session::{Entry, Kind, ReadEntries, SHARDS, Tables};
-use crate::table::{CsvReader, CsvWriter, DelayRow, RunRow, ThresholdRow};
+use crate::table::{CsvReader, CsvWriter, DelayRow, RunRow, Status, ThresholdRow, keep_finite};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,6 +39,36 @@ impl Entry for CellEntry {
         serde_json::to_value(&self.threshold)
     }
 
+    fn failed(&self, why: &str) -> Self {
+        let mut failed = self.clone();
+        let ThresholdRow {
+            relative_variance,
+            delay_mean,
+            delay_std,
+            lr_theory,
+            lr_stable,
+            lr_unstable,
+            lr_threshold,
+            lr_low,
+            lr_high,
+            ratio,
+            status,
+            reason,
+            ..
+        } = &mut failed.threshold;
+        (*status, *reason) = (Status::Failed, Some(why.to_owned()));
+        let numbers = [delay_mean, delay_std, lr_theory, lr_stable, lr_unstable, lr_threshold, lr_low, lr_high, ratio];
+        numbers.into_iter().chain([relative_variance]).for_each(keep_finite);
+        for run in &mut failed.runs {
+            let RunRow { growth_rate, growth_error, distance, projection, loss, .. } = run;
+            [growth_rate, growth_error, distance, projection, loss].into_iter().for_each(keep_finite);
+        }
+        failed
+    }
+}
+
+impl CellEntry {
+    /// Steps of single runs that the cell took.
     fn steps(&self) -> u64 {
         self.runs.iter().map(|run| run.steps * u64::from(run.members)).sum()
     }

@@ -23,7 +23,7 @@ mod write;
 
 pub use comparison::{ComparisonRow, ComparisonStatus, PairingStatus, TrainComparisonRow};
 pub use read::{CsvReader, FileRow, FileTable, read_csv, read_csv_from};
-pub use row::{Refusal, Row};
+pub use row::{Refusal, Row, keep_finite, not_finite};
 pub use series::{Series, distinct, evenly, grouped, rule_name};
 pub use spectrum::{Convergence, EigenvalueRow, EnergyRow};
 pub use statistics::{Interval, median, quantile};

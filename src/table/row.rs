@@ -3,6 +3,7 @@
 //! A new column is one line in such a struct, plus the value where the row is made: reader, writer and header follow. Not
 //! here: the rows themselves ([`super::sweep`], [`super::training`], [`super::comparison`]).
 
+use ciborium::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
@@ -42,6 +43,31 @@ pub(super) fn require(
 pub(super) fn require_positive(column: &'static str, value: impl Into<Option<f64>>) -> Result<(), Refusal> {
     let positive = |value: f64| require(column, value, value.is_finite() && value > 0.0, "a positive number");
     value.into().map_or(Ok(()), positive)
+}
+
+/// The numbers of rows that are not finite, each as `column is inf`.
+pub fn not_finite(rows: &impl Serialize) -> Vec<String> {
+    fn collect(name: &str, value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Float(number) if !number.is_finite() => found.push(format!("{name} is {number}")),
+            Value::Array(values) => values.iter().for_each(|value| collect(name, value, found)),
+            Value::Map(members) => {
+                members.iter().for_each(|(key, value)| collect(key.as_text().unwrap_or(name), value, found));
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    // Unlike JSON, CBOR has them.
+    if let Ok(value) = Value::serialized(rows) {
+        collect("", &value, &mut found);
+    }
+    found
+}
+
+/// Empties a cell whose number is not finite.
+pub fn keep_finite(cell: &mut Option<f64>) {
+    *cell = cell.filter(|number| number.is_finite());
 }
 
 /// Defines a row. `..update` stands for the columns that tell how a run updates its weights, which rows of sweeps and of
@@ -91,8 +117,8 @@ macro_rules! row {
             pub lr: f64,
             /// Learning rate as the rule takes it: scaled.
             pub lr_scaled: f64,
-            /// `lr_scaled` (1 - dampening) / (1 - momentum).
-            pub effective_lr: f64,
+            /// `lr_scaled` (1 - dampening) / (1 - momentum); empty where that is no number.
+            pub effective_lr: Option<f64>,
             /// As given to `--regime`, and the warm-up: `cosine from the start with 4 epochs of warm-up` where the regime goes on
             /// during the warm-up, `cosine:after-warm-up with 4 epochs of warm-up` where it begins after it.
             pub lr_regime: String,

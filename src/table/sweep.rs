@@ -74,6 +74,8 @@ row! {
         pub engine: String,
         /// Adapter's name; the processor architecture for `cpu`.
         pub adapter: String,
+        /// Why the cell failed; empty where it did not.
+        pub reason: Option<String>,
     }
 }
 
@@ -97,7 +99,7 @@ pub enum Status {
     Measured,
     /// The horizon or the search ended first; the bracket so far is given.
     Undecided,
-    /// Something could not be run; the reason stands with its runs.
+    /// It could not be measured; the reason stands in the column `reason`.
     Failed,
 }
 

@@ -43,16 +43,20 @@ row! {
         /// Engine and precision.
         pub engine: String,
         pub adapter: String,
+        /// Why the run failed; empty where it did not.
+        pub reason: Option<String>,
     }
 }
 
-/// How a training ended. Both are results.
+/// How a training ended. Divergence is a result, a failure is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum TrainStatus {
     Finished,
     Diverged,
+    /// A number of its row is not finite; the reason stands in the column `reason`.
+    Failed,
 }
 
 row! {
@@ -93,7 +97,7 @@ row! {
         pub epochs: u64,
         /// Runs of the group, one for each seed.
         pub runs: u64,
-        /// Those of them that diverged.
+        /// Those of them that diverged or failed.
         pub diverged: u64,
         pub test_accuracy: Option<f64>,
         pub test_accuracy_low: Option<f64>,

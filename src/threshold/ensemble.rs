@@ -19,6 +19,7 @@ use crate::threshold::Verdict;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use serde::{Deserialize, Serialize};
 
 /// Windows until the first check; every later check is at twice the time.
 const FIRST_CHECK: u64 = 64;
@@ -34,7 +35,7 @@ const SPANS: usize = 12;
 const LOST_RATIO: f64 = 1e4;
 
 /// Settings of an [`Ensemble`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EnsembleSpec {
     /// [`Criterion::MeanSquare`] or [`Criterion::AlmostSure`].
     pub criterion: Criterion,
@@ -67,14 +68,14 @@ pub enum WindowEnd {
 }
 
 /// Sums of squares over a window, of one member.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Energy {
     projection: f64,
     distance: f64,
 }
 
 /// Monitor of one ensemble.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ensemble {
     spec: EnsembleSpec,
     lr: f64,
@@ -93,6 +94,11 @@ impl Ensemble {
         let energies = vec![Energy::default(); spec.members];
         let last = Observation::default();
         Self { spec, lr, energies, finite: true, steps: 0, rates: Vec::new(), next_check: FIRST_CHECK, last }
+    }
+
+    /// Steps taken in.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// Returns the steps to the end of the present window.
@@ -128,6 +134,10 @@ impl Ensemble {
         let lost = across > LOST_RATIO * total;
         let windows = self.steps / self.spec.window;
         let over = self.steps + self.spec.window > self.spec.horizon;
+        if total == 0.0 && across == 0.0 {
+            // Every member is at the minimum itself, where nothing moves it any more.
+            return WindowEnd::Done(self.trial(Verdict::Stable, None));
+        }
         if windows == self.next_check || over || lost {
             self.next_check *= 2;
             if let Some((rate, error)) = self.rate() {
@@ -138,8 +148,8 @@ impl Ensemble {
                 if over || lost {
                     return WindowEnd::Done(self.trial(Verdict::Undecided, Some((rate, error))));
                 }
-            } else if lost && self.rates.iter().sum::<f64>() < 0.0 {
-                // It fell too fast for a growth rate with a standard error.
+            } else if self.rates.iter().sum::<f64>() < if lost { 0.0 } else { f64::MIN } {
+                // It fell too fast for a growth rate with a standard error, or to nothing at all.
                 return WindowEnd::Done(self.trial(Verdict::Stable, None));
             } else if over || lost {
                 return WindowEnd::Done(self.trial(Verdict::Undecided, None));

@@ -5,6 +5,8 @@
 //! them, exactly, for every gamma. What remains of the cosine is a ripple that a Hann window over n half-periods damps like
 //! 1/n^3. So gamma is known after a few periods, long before the distance has visibly grown.
 
+use serde::{Deserialize, Serialize};
+
 /// Bins kept at most; twice as many steps make every bin twice as wide.
 const BINS: usize = 2048;
 
@@ -12,7 +14,7 @@ const BINS: usize = 2048;
 const PERIODS: u32 = 6;
 
 /// Sums over the steps of one bin.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Bin {
     projection: f64,
     distance: f64,
@@ -20,7 +22,7 @@ struct Bin {
 }
 
 /// Energies of a run over time, in bounded memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct EnergyRecord {
     bins: Vec<Bin>,
     /// Steps per bin, a power of two.
@@ -30,7 +32,7 @@ pub(super) struct EnergyRecord {
 }
 
 /// Growth rates over a record.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Growth {
     /// gamma of the projection on the top eigenvector, per step.
     pub projection: f64,

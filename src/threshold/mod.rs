@@ -60,6 +60,13 @@ pub enum Verdict {
     Failed,
 }
 
+impl Verdict {
+    /// Whether it leaves open on which side of the threshold the learning rate lies.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Undecided | Self::Failed)
+    }
+}
+
 /// Combines two seeds into one.
 pub fn mix(a: u64, b: u64) -> u64 {
     // splitmix64's finaliser (Steele, Lea and Flood 2014): close seeds give independent streams.

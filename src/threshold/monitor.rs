@@ -4,6 +4,7 @@ use super::Criterion;
 use super::growth::{EnergyRecord, Growth};
 use crate::engine::Observation;
 use crate::threshold::Verdict;
+use serde::{Deserialize, Serialize};
 
 /// First check of the growth rate, in units of delay + 1 steps; every later check is at twice the time.
 const FIRST_CHECK: u64 = 32;
@@ -23,7 +24,7 @@ const RETURNED: f64 = 1e-2;
 const GROWING: f64 = 0.1;
 
 /// Settings of a [`RunMonitor`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunMonitorSpec {
     pub criterion: Criterion,
     /// Unit of time, steps: delay + 1.
@@ -39,7 +40,7 @@ pub struct RunMonitorSpec {
 }
 
 /// Result of one run or of one ensemble.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
     pub lr: f64,
     pub verdict: Verdict,
@@ -55,6 +56,14 @@ pub struct Trial {
     pub last: Observation,
 }
 
+impl Trial {
+    /// A run that cannot be made.
+    pub fn failed(lr: f64) -> Self {
+        let last = Observation::default();
+        Self { lr, verdict: Verdict::Failed, growth: None, error: None, members: 1, steps: 0, last }
+    }
+}
+
 /// Monitor of one run. Under the mean criterion it checks after 32, 64, 128, ... times (delay + 1) steps and is done when
 /// - the state is no longer finite: diverged;
 /// - the distance has grown a hundredfold: escaped;
@@ -63,7 +72,7 @@ pub struct Trial {
 /// - two successive checks agree on the growth rate of the projection: escaped or stable by its sign, but stable only if the
 ///   distance from the minimum is not growing either (another direction could be the unstable one);
 /// - the horizon is reached: undecided.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunMonitor {
     spec: RunMonitorSpec,
     lr: f64,
@@ -84,6 +93,11 @@ impl RunMonitor {
             before: None,
             amplitude: [0.0; 2],
         }
+    }
+
+    /// Steps taken in.
+    pub fn steps(&self) -> u64 {
+        self.record.steps()
     }
 
     /// Takes the next observation. Returns the result once the run is decided; nothing more may be pushed after that.

@@ -4,6 +4,7 @@ use super::Criterion;
 use super::monitor::Trial;
 use super::zero::{Zero, zero};
 use crate::threshold::Verdict;
+use serde::{Deserialize, Serialize};
 
 /// First learning rates, as multiples of the guess: close enough for gamma(lr) to be straight, far enough for clear signs.
 const SURVEY: [f64; 4] = [0.90, 0.97, 1.03, 1.10];
@@ -27,14 +28,14 @@ const HALF_INTERVAL: f64 = 0.8;
 /// Rounds of learning rates after which a search ends without a result.
 const ROUNDS: u32 = 16;
 
-/// Undecided runs after which a search ends: each costs the whole horizon.
+/// Undecided or failed runs after which a search ends: each costs the whole horizon, or brings the search no further.
 const UNDECIDED: usize = 4;
 
 /// Relative difference up to which two growth rates agree, where only the sign is needed.
 const SIGN: f64 = 0.25;
 
 /// Run that the search asks for.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     pub lr: f64,
     /// See [`super::RunMonitorSpec::agreement`].
@@ -69,7 +70,7 @@ pub enum SearchStep {
 }
 
 /// The search for one cell's threshold.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Search {
     guess: f64,
     tolerance: f64,
@@ -85,9 +86,20 @@ impl Search {
         Self { guess, tolerance, criterion, rounds: 0, trials: Vec::new() }
     }
 
+    /// Goes on from trials that were made before, if there are any, instead of a first round.
+    pub fn knowing(self, trials: Vec<Trial>) -> Self {
+        let rounds = u32::from(!trials.is_empty());
+        Self { rounds, trials, ..self }
+    }
+
     /// All trials so far, in the order of their requests.
     pub fn trials(&self) -> &[Trial] {
         &self.trials
+    }
+
+    /// Rounds of learning rates asked for so far.
+    pub fn rounds(&self) -> u32 {
+        self.rounds
     }
 
     /// Takes the result of a requested run.
@@ -99,7 +111,7 @@ impl Search {
     pub fn step(&mut self) -> SearchStep {
         let bracket = self.bracket();
         let measured = self.width(&bracket) <= self.tolerance;
-        let undecided = self.trials.iter().filter(|trial| trial.verdict == Verdict::Undecided).count();
+        let undecided = self.trials.iter().filter(|trial| trial.verdict.is_open()).count();
         if measured || self.rounds == ROUNDS || undecided >= UNDECIDED {
             return SearchStep::Done(SearchOutcome { bracket, measured });
         }
@@ -142,7 +154,7 @@ impl Search {
             return Bracket { stable, unstable, ..Bracket::default() };
         };
         let zero = zero(&self.trials).filter(|zero| (low..=high).contains(&zero.lr));
-        let threshold = Some(zero.map_or((low * high).sqrt(), |zero| zero.lr));
+        let threshold = Some(zero.map_or_else(|| middle(low, high), |zero| zero.lr));
         Bracket { stable, unstable, threshold, interval: zero.and_then(|zero| zero.interval) }
     }
 
@@ -176,6 +188,12 @@ impl Search {
         let ratio = unstable / stable;
         (1..=4).map(|i| stable * ratio.powf(f64::from(i) / 5.0)).filter(inside).collect()
     }
+}
+
+/// Geometric mean. The product of numbers far from 1 may be none.
+fn middle(low: f64, high: f64) -> f64 {
+    let product = low * high;
+    if product.is_normal() { product.sqrt() } else { low.sqrt() * high.sqrt() }
 }
 
 #[cfg(test)]
@@ -224,6 +242,14 @@ mod tests {
         let (outcome, runs) = run(&mut Search::new(1.01, 0.01, Criterion::Mean), |lr| lr.ln(), true);
         assert!(outcome.measured && runs == 6, "{runs} runs, {outcome:?}");
         assert!((outcome.bracket.threshold.unwrap() - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn brackets_far_from_one_have_a_finite_middle() {
+        for (low, high) in [(1e200, 2e200), (1e-200, 2e-200), (0.1, 0.4)] {
+            let middle = middle(low, high);
+            assert!((middle / low - (high / low).sqrt()).abs() < 1e-12, "{middle} between {low} and {high}");
+        }
     }
 
     #[test]

@@ -74,7 +74,9 @@ fn regressed(points: &[GrowthPoint]) -> Option<Zero> {
     let error = (powers.transpose() * &covariance * &powers)[(0, 0)].sqrt() / slope.abs() * scale;
     let ln_lr = origin + at * scale;
     let interval = ((ln_lr - INTERVAL * error).exp(), (ln_lr + INTERVAL * error).exp());
-    (ln_lr.is_finite() && error.is_finite()).then_some(Zero { lr: ln_lr.exp(), interval: Some(interval) })
+    // An interval that reaches beyond all numbers says nothing.
+    let interval = Some(interval).filter(|(low, high)| *low > 0.0 && high.is_finite());
+    (ln_lr.is_finite() && error.is_finite()).then_some(Zero { lr: ln_lr.exp(), interval })
 }
 
 /// Returns the zero next to the origin of a line or parabola, and the slope there.

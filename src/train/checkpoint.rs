@@ -1,29 +1,21 @@
-//! What a training writes into a checkpoint, and how its runs go on from there.
+//! What a training writes into a checkpoint of each of its runs, and how they go on from there: a section holds the
+//! eigenvector of a run's latest sharpness, then the state of its lane if it is not over.
 //!
-//! ```text
-//! sections    for each run that is not over: the eigenvector of its latest sharpness, then the state of its lane
-//! table       CBOR: for each run what the host knows of it, and where its section lies
-//! length      8 bytes, little-endian: bytes of the table
-//! ```
-//!
-//! A checkpoint holds every run of the wave that is on its way, and those of an earlier checkpoint whose turn has not come
-//! again. Sections go from the device to the disk, and back, one after the other, so that memory holds a few vectors of
-//! one run.
-//!
-//! Not here: files, checksums and identities ([`crate::session::checkpoint`]), nor the state of a lane
+//! Not here: where sections lie ([`crate::session::checkpoint::sections`]), nor the state of a lane
 //! ([`crate::engine::Wave::save`]).
 
 use super::outcome::RunInProgress;
 use crate::engine::StateError;
-use crate::session::checkpoint::{Checkpoints, Content};
-use anyhow::{Context, Error, Result};
+use crate::session::checkpoint::Checkpoints;
+use crate::session::checkpoint::sections::{SectionCheckpoints, SectionWriter};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Write};
 
 /// Where a run is.
-#[derive(Debug, Serialize, Deserialize)]
-struct Entry {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct RunSection {
     /// Its place in [`super::Training::runs`].
     run: usize,
     /// Steps that its wave had made.
@@ -31,158 +23,54 @@ struct Entry {
     progress: RunInProgress,
     /// Numbers of the eigenvector in its section.
     eigenvector: usize,
-    /// Where its section begins, and how long it is.
-    first: u64,
-    length: u64,
 }
 
-/// Writes the content of a checkpoint.
-pub(super) struct ContentWriter<'a> {
-    out: Counted<'a>,
-    entries: Vec<Entry>,
-}
-
-impl ContentWriter<'_> {
-    /// Adds a run whose wave has made `step` steps; `state` writes the state of its lane, if it is not over.
-    ///
-    /// # Errors
-    /// Those of `state`, and where the checkpoint cannot be written.
-    pub fn add(
-        &mut self,
-        run: usize,
-        step: u64,
-        progress: &RunInProgress,
-        state: impl FnOnce(&mut dyn Write) -> Result<(), StateError>,
-    ) -> Result<(), StateError> {
-        let first = self.out.written;
-        let eigenvector = progress.eigenvector.as_deref().unwrap_or(&[]);
-        eigenvector.iter().try_for_each(|x| self.out.write_all(&x.to_le_bytes()))?;
-        state(&mut self.out)?;
-        let length = self.out.written - first;
-        // Field by field: the eigenvector is as long as the weights.
-        let RunInProgress { outcome, first: first_objective, sum, objective, .. } = progress;
-        let progress = RunInProgress {
-            outcome: outcome.clone(),
-            first: *first_objective,
-            sum: *sum,
-            objective: *objective,
-            eigenvector: None,
-        };
-        self.entries.push(Entry { run, step, progress, eigenvector: eigenvector.len(), first, length });
-        Ok(())
-    }
-
-    fn finish(mut self) -> io::Result<()> {
-        let mut table = Vec::new();
-        ciborium::into_writer(&self.entries, &mut table).map_err(io::Error::other)?;
-        self.out.write_all(&table)?;
-        self.out.write_all(&(table.len() as u64).to_le_bytes())
-    }
-}
-
-struct Counted<'a> {
-    out: &'a mut dyn Write,
-    written: u64,
-}
-
-impl Write for Counted<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.written += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-/// A checkpoint that runs can go on from.
-struct Saved {
-    content: BufReader<Content>,
-    entries: Vec<Entry>,
-}
-
-impl Saved {
-    fn read(mut content: Content) -> io::Result<Self> {
-        const WORD: u64 = size_of::<u64>() as u64;
-        let wrong = || io::Error::new(io::ErrorKind::InvalidData, "its table is not where it should be");
-        let end = content.seek(SeekFrom::End(0))?.checked_sub(WORD).ok_or_else(wrong)?;
-        content.seek(SeekFrom::Start(end))?;
-        let mut length = [0; WORD as usize];
-        content.read_exact(&mut length)?;
-        let length = u64::from_le_bytes(length);
-        content.seek(SeekFrom::Start(end.checked_sub(length).ok_or_else(wrong)?))?;
-        let mut content = BufReader::new(content);
-        let entries = ciborium::from_reader(content.by_ref().take(length)).map_err(io::Error::other)?;
-        Ok(Self { content, entries })
-    }
-
-    /// Copies what is left of it into another one.
-    fn copy(&mut self, to: &mut ContentWriter) -> Result<(), StateError> {
-        for Entry { run, step, progress, eigenvector, first, length } in &self.entries {
-            self.content.seek(SeekFrom::Start(*first))?;
-            let there = to.out.written;
-            let copied = io::copy(&mut self.content.by_ref().take(*length), &mut to.out)?;
-            if copied != *length {
-                return Err(StateError::Damaged("ends too early".into()));
-            }
-            let (run, step, progress, eigenvector) = (*run, *step, progress.clone(), *eigenvector);
-            to.entries.push(Entry { run, step, progress, eigenvector, first: there, length: copied });
-        }
-        Ok(())
-    }
+/// Adds a run whose wave has made `step` steps; `state` writes the state of its lane, if it is not over.
+///
+/// # Errors
+/// Those of `state`, and where the checkpoint cannot be written.
+pub(super) fn add(
+    content: &mut SectionWriter<RunSection>,
+    run: usize,
+    step: u64,
+    progress: &RunInProgress,
+    state: impl FnOnce(&mut dyn Write) -> Result<(), StateError>,
+) -> Result<(), StateError> {
+    // Field by field: the eigenvector is as long as the weights.
+    let RunInProgress { outcome, first, sum, objective, eigenvector } = progress;
+    let progress =
+        RunInProgress { outcome: outcome.clone(), first: *first, sum: *sum, objective: *objective, eigenvector: None };
+    let eigenvector = eigenvector.as_deref().unwrap_or(&[]);
+    content.add(RunSection { run, step, progress, eigenvector: eigenvector.len() }, |out| {
+        eigenvector.iter().try_for_each(|x| out.write_all(&x.to_le_bytes()))?;
+        state(out)
+    })
 }
 
 /// The checkpoints of a training that runs, where it makes any: written when due, and read back run by run.
-pub(super) struct RunCheckpoints<'a> {
-    checkpoints: Option<&'a mut Checkpoints>,
-    /// The latest one that was read, without the runs that have gone on since.
-    saved: Option<Saved>,
-    warnings: Vec<String>,
-}
+pub(super) struct RunCheckpoints<'a>(SectionCheckpoints<'a, RunSection>);
 
 impl<'a> RunCheckpoints<'a> {
     pub fn new(checkpoints: Option<&'a mut Checkpoints>) -> Self {
-        Self { checkpoints, saved: None, warnings: Vec::new() }
+        Self(SectionCheckpoints::new(checkpoints))
     }
 
     /// What a user should know: files that are damaged, a disk that is full.
     pub fn warnings(&self) -> &[String] {
-        &self.warnings
+        self.0.warnings()
     }
 
     /// Whether a checkpoint should be made at the next place where one can be.
     pub fn is_due(&self) -> bool {
-        self.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.is_due())
+        self.0.is_due()
     }
 
-    /// Makes a checkpoint of the runs that `add` adds, and of those that still stand in the one before. A disk that does not
-    /// take it is a warning and no error: the one before stays.
+    /// Makes a checkpoint of the runs that `adds` adds, and of those that still stand in the one before.
     ///
     /// # Errors
     /// Where the device fails.
-    pub fn write(&mut self, add: impl FnOnce(&mut ContentWriter) -> Result<(), StateError>) -> Result<()> {
-        let Some(checkpoints) = &mut self.checkpoints else { return Ok(()) };
-        let written = checkpoints.write(|out| {
-            let mut content = ContentWriter { out: Counted { out, written: 0 }, entries: Vec::new() };
-            add(&mut content)?;
-            if let Some(saved) = &mut self.saved {
-                saved.copy(&mut content)?;
-            }
-            Ok::<_, StateError>(content.finish()?)
-        });
-        match written {
-            Err(StateError::Engine(error)) => return Err(error.into()),
-            Err(error) => {
-                let line = format!("no checkpoint could be written: {error}; the one before it, if any, is whole");
-                if self.warnings.last() != Some(&line) {
-                    self.warnings.push(line);
-                }
-            }
-            Ok(()) => {}
-        }
-        Ok(())
+    pub fn write(&mut self, adds: impl FnOnce(&mut SectionWriter<RunSection>) -> Result<(), StateError>) -> Result<()> {
+        self.0.write(&(), adds)
     }
 
     /// Reads the newest checkpoint, as far as it holds runs that are `pending`.
@@ -190,21 +78,12 @@ impl<'a> RunCheckpoints<'a> {
     /// # Errors
     /// As [`Checkpoints::newest`].
     pub fn read(&mut self, pending: &BTreeSet<usize>) -> Result<()> {
-        self.saved = None;
-        let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
-        let (content, warnings) = checkpoints.newest()?;
-        self.warnings.extend(warnings);
-        let Some(content) = content else { return Ok(()) };
-        let mut saved = Saved::read(content).context("cannot read the checkpoint")?;
-        saved.entries.retain(|entry| pending.contains(&entry.run));
-        self.saved = Some(saved);
-        Ok(())
+        self.0.read::<()>(|section| pending.contains(&section.run)).map(drop)
     }
 
     /// Steps that the run had made in the checkpoint; 0 where it begins.
     pub fn step(&self, run: usize) -> u64 {
-        let entries = self.saved.iter().flat_map(|saved| &saved.entries);
-        entries.filter(|entry| entry.run == run).map(|entry| entry.step).next().unwrap_or(0)
+        self.0.saved().find(|section| section.run == run).map_or(0, |section| section.step)
     }
 
     /// What the checkpoint holds of a run, which it holds no longer afterwards: what the host knows of it, and the state of its
@@ -217,23 +96,20 @@ impl<'a> RunCheckpoints<'a> {
         run: usize,
         restore: impl FnOnce(&mut dyn Read) -> Result<(), StateError>,
     ) -> Result<RunInProgress> {
-        let saved = self.saved.as_mut().context("no checkpoint was read")?;
-        let index = saved.entries.iter().position(|entry| entry.run == run).context("the run is in no checkpoint")?;
-        let Entry { mut progress, eigenvector, first, length, .. } = saved.entries.swap_remove(index);
-        let cannot = "cannot go on from the checkpoint";
-        saved.content.seek(SeekFrom::Start(first)).context(cannot)?;
-        let mut section = saved.content.by_ref().take(length);
-        if eigenvector > 0 {
-            let mut bytes = vec![0; eigenvector * size_of::<f64>()];
-            section.read_exact(&mut bytes).context(cannot)?;
-            progress.eigenvector = Some(bytes.as_chunks().0.iter().map(|x| f64::from_le_bytes(*x)).collect());
-        }
-        if progress.goes_on() {
-            restore(&mut section).map_err(|error| match error {
-                StateError::Engine(error) => Error::new(error),
-                error => Error::new(error).context(cannot),
-            })?;
-        }
-        Ok(progress)
+        let taken = self.0.take(
+            |section| section.run == run,
+            |RunSection { mut progress, eigenvector, .. }, section| {
+                if eigenvector > 0 {
+                    let mut bytes = vec![0; eigenvector * size_of::<f64>()];
+                    section.read_exact(&mut bytes)?;
+                    progress.eigenvector = Some(bytes.as_chunks().0.iter().map(|x| f64::from_le_bytes(*x)).collect());
+                }
+                if progress.goes_on() {
+                    restore(section)?;
+                }
+                Ok(progress)
+            },
+        )?;
+        taken.context("the run is in no checkpoint")
     }
 }

@@ -123,10 +123,6 @@ impl Job for TrainJob {
         (0..training.runs.len()).map(unit).collect()
     }
 
-    fn cost(&self, unit: usize) -> f64 {
-        self.training.config_steps(&[unit]) as f64
-    }
-
     fn counts(&self) -> Map<String, Value> {
         Map::from_iter([("groups".to_owned(), self.training.plan.groups.len().into())])
     }

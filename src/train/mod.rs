@@ -26,7 +26,7 @@ pub use task::{Member, Training};
 use crate::engine::pump::BLOCK;
 use crate::engine::{Engine, EngineError, Needs, WaveSpec};
 use crate::session::checkpoint::Checkpoints;
-use crate::session::progress::Progress;
+use crate::session::progress::{Progress, StepsLeft};
 use crate::session::recovery::Recovery;
 use anyhow::Result;
 use checkpoint::RunCheckpoints;
@@ -80,7 +80,7 @@ impl Training {
                 watched(Progress {
                     alive: now.lanes,
                     config_steps,
-                    left: Some(left),
+                    left: Some(&|| StepsLeft::exactly(left)),
                     epoch: Some((now.epoch, self.plan.options.epochs)),
                     mended: recovery.mended(),
                     warnings: now.warnings,

@@ -5,7 +5,7 @@ use super::rows::summaries;
 use crate::files::WholeFile;
 use crate::session::job::Counted;
 use crate::session::{Entry, Kind, ReadEntries, SHARDS, Tables};
-use crate::table::{CsvReader, CsvWriter, MetricRow, SummaryRow, TrainRow, TrainStatus, write_csv};
+use crate::table::{CsvReader, CsvWriter, MetricRow, SummaryRow, TrainRow, TrainStatus, keep_finite, write_csv};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -40,8 +40,28 @@ impl Entry for TrainEntry {
         serde_json::to_value(&self.row)
     }
 
-    fn steps(&self) -> u64 {
-        self.row.steps
+    fn failed(&self, why: &str) -> Self {
+        let mut failed = self.clone();
+        let TrainRow {
+            effective_lr,
+            train_loss,
+            test_loss,
+            loss_gap,
+            distance_from_init,
+            lambda_max,
+            lambda_residual,
+            lambda_predicted,
+            plateau,
+            plateau_ratio,
+            status,
+            reason,
+            ..
+        } = &mut failed.row;
+        (*status, *reason) = (TrainStatus::Failed, Some(why.to_owned()));
+        let numbers = [effective_lr, train_loss, test_loss, loss_gap, distance_from_init, lambda_max, lambda_residual];
+        numbers.into_iter().chain([lambda_predicted, plateau, plateau_ratio]).for_each(keep_finite);
+        failed.metrics.retain(|metric| metric.value.is_finite());
+        failed
     }
 }
 
@@ -50,8 +70,15 @@ impl Entry for TrainEntry {
 pub struct TrainTotals {
     pub runs: usize,
     pub diverged: usize,
+    #[serde(skip_serializing_if = "is_none")]
+    pub failed: usize,
     /// Steps of single runs.
     pub config_steps: u64,
+}
+
+/// Whether nothing was counted.
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 impl fmt::Display for TrainTotals {
@@ -84,6 +111,7 @@ impl Tables for TrainTables {
             entry.metrics.iter().try_for_each(|metric| metrics.write(metric))?;
             totals.runs += 1;
             totals.diverged += usize::from(entry.row.status == TrainStatus::Diverged);
+            totals.failed += usize::from(entry.row.status == TrainStatus::Failed);
             totals.config_steps += entry.row.steps;
             rows.push(entry.row);
         }

@@ -3,7 +3,7 @@
 //!
 //! Not here: which runs share a wave, nor what happens after the device has failed ([`super`]).
 
-use super::checkpoint::RunCheckpoints;
+use super::checkpoint::{RunCheckpoints, add};
 use super::outcome::{EvaluationRecord, FinalWeights, Outcome, RunInProgress, SharpnessRecord};
 use super::sharpness::Sharpness;
 use super::task::Training;
@@ -190,7 +190,7 @@ impl WaveTraining<'_, '_> {
         checkpoints.write(|content| {
             for (lane, (index, run)) in runs.iter().zip(progress).enumerate() {
                 let goes_on = run.goes_on();
-                content.add(*index, *step, run, |out| if goes_on { wave.save(lane, out) } else { Ok(()) })?;
+                add(content, *index, *step, run, |out| if goes_on { wave.save(lane, out) } else { Ok(()) })?;
             }
             Ok(())
         })?;

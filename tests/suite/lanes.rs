@@ -12,8 +12,8 @@ use tauscope::engine::{
     WaveSpec,
 };
 use tauscope::minimum;
-use tauscope::plan::{Cell, SweepPlan};
-use tauscope::sweep::PreparedSweep;
+use tauscope::plan::SweepPlan;
+use tauscope::sweep::{PreparedSweep, StartedCell};
 use tauscope::threshold::{SearchOutcome, Trial};
 
 /// The CPU engine with a number of lanes of its own, and of blocks in flight, whose device fails at a given block.
@@ -93,7 +93,7 @@ const RUNS: &[&str] = &["--rules", "sgd,heavy-ball,nesterov,shifted", "--delays"
 const ENSEMBLES: &[&str] =
     &["--rules", "sgd,shifted", "--schedule", "random", "--delays", "1,2", "--ensemble", "8", "--tolerance", "0.3"];
 
-fn sweep(flags: &[&str]) -> (PreparedSweep, Vec<(Cell, f64)>) {
+fn sweep(flags: &[&str]) -> (PreparedSweep, Vec<StartedCell>) {
     let fixed = ["tauscope", "sweep", "--model", "quadratic:2,1", "--precision", "f64"];
     let flags = fixed.iter().chain(flags).copied();
     let Command::Sweep(args) = Cli::try_parse_from(flags).unwrap().command else { panic!("the flags say sweep") };
@@ -101,7 +101,8 @@ fn sweep(flags: &[&str]) -> (PreparedSweep, Vec<(Cell, f64)>) {
     let problem = Arc::new(plan.build().unwrap());
     let minimum = minimum::find(&problem, 0, 1e-8).unwrap();
     let sweep = PreparedSweep::new(plan, problem, minimum);
-    let cells = sweep.plan.cells().into_iter().map(|cell| (cell.clone(), sweep.guess(&cell).unwrap())).collect();
+    let cells = sweep.plan.cells().into_iter().map(|cell| StartedCell::new(cell.clone(), sweep.guess(&cell).unwrap()));
+    let cells = cells.collect();
     (sweep, cells)
 }
 
@@ -122,6 +123,7 @@ fn measure(flags: &[&str], lanes: usize, ahead: usize, blocks: usize) -> Measure
     let ended = sweep.measure(
         &engine,
         &cells,
+        None,
         &mut |index, result| {
             assert!(results[index].is_none(), "cell {index} was reported twice");
             results[index] = Some((result.outcome, result.trials));

@@ -13,6 +13,7 @@ mod compare;
 mod cpu;
 mod data_files;
 mod examples;
+mod extend;
 #[cfg(target_os = "linux")]
 mod faults;
 mod folders;
@@ -29,6 +30,8 @@ mod plot;
 mod problem;
 mod recovery;
 mod report;
+#[cfg(unix)]
+mod searches;
 #[cfg(unix)]
 mod shards;
 #[cfg(unix)]

@@ -14,8 +14,8 @@ use tauscope::engine::{
     StateError, Wave, WaveSpec,
 };
 use tauscope::minimum;
-use tauscope::plan::{Cell, SweepPlan};
-use tauscope::sweep::PreparedSweep;
+use tauscope::plan::SweepPlan;
+use tauscope::sweep::{PreparedSweep, StartedCell};
 use tauscope::threshold::{SearchOutcome, Trial};
 
 /// Lanes that the engine believes to have.
@@ -167,15 +167,13 @@ fn measure_of(engine: &Frail, flags: &[&str]) -> (Results, Vec<String>, anyhow::
     let problem = Arc::new(plan.build().unwrap());
     let minimum = minimum::find(&problem, 0, 1e-8).unwrap();
     let sweep = PreparedSweep::new(plan, problem, minimum);
-    let theory = |cell: Cell| {
-        let lr = sweep.guess(&cell).unwrap();
-        (cell, lr)
-    };
-    let cells: Vec<(Cell, f64)> = sweep.plan.cells().into_iter().map(theory).collect();
+    let cells = sweep.plan.cells().into_iter().map(|cell| StartedCell::new(cell.clone(), sweep.guess(&cell).unwrap()));
+    let cells: Vec<StartedCell> = cells.collect();
     let (mut results, mut mended) = (vec![None; cells.len()], Vec::new());
     let ended = sweep.measure(
         engine,
         &cells,
+        None,
         &mut |index, result| {
             assert!(results[index].is_none(), "cell {index} was reported twice");
             results[index] = Some((result.outcome, result.trials));

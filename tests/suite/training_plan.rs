@@ -212,7 +212,7 @@ fn flags_that_make_no_training_are_refused_before_anything_is_written() {
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was written");
     let [train] = &read("checkpoint-every = '5m'").unwrap()[..] else { panic!() };
-    assert_eq!(train.checkpoint_every, "300s".parse::<Interval>().unwrap());
+    assert_eq!(train.job.checkpoint_every, "300s".parse::<Interval>().unwrap());
 }
 
 /// The identities of a plan's runs, in its order.

@@ -6,9 +6,9 @@ use super::dry_run;
 use crate::config::TrainArgs;
 use crate::plan::TrainPlan;
 use crate::plot;
-use crate::session::{self, Session, as_map};
+use crate::session::{self, Session, SomeFailed, Tables, as_map};
 use crate::table::SummaryRow;
-use crate::train::{TrainJob, TrainTotals};
+use crate::train::{TrainJob, TrainTables, TrainTotals};
 use anyhow::Result;
 use serde_json::json;
 
@@ -16,7 +16,7 @@ use serde_json::json;
 ///
 /// # Errors
 /// Bad flags, data that cannot be had, an engine that cannot be had, a device that fails, a folder that cannot be written. A
-/// run that diverges is a result.
+/// run that diverges is a result, one that fails an error at the end.
 ///
 /// # Panics
 /// Where there is none.
@@ -28,7 +28,7 @@ pub fn run(trainings: &[TrainArgs]) -> Result<()> {
         return dry_run::train::run(plan, &args.job);
     }
     let mut session = Session::begin(&plan.engine, &args.job)?;
-    let job = TrainJob::prepare(plan, args.checkpoint_every.0, session.engine())?;
+    let job = TrainJob::prepare(plan, args.job.checkpoint_every.0, session.engine())?;
     session.say(&format!("problem  {}", job.describe_problem()));
     if let Some(mapping) = &job.training.weight_mapping {
         session.say(&format!("weights  {mapping}"));
@@ -37,15 +37,21 @@ pub fn run(trainings: &[TrainArgs]) -> Result<()> {
         // A shard may have no runs.
         if groups.is_empty() { Ok(()) } else { plot::training(dir).map(drop) }
     })?;
-    let (groups, TrainTotals { runs, diverged, config_steps }) = (finished.summary, finished.totals);
+    let (groups, TrainTotals { runs, diverged, failed, config_steps }) = (finished.summary, finished.totals);
     let options = &job.training.plan.options;
     let tracked = options.sharpness.is_some_and(|plan| plan.every(u64::MAX).is_some());
     let sharpness = if tracked { ", sharpness.svg/png" } else { "" };
     let weights = if job.training.plan.save_weights { ", weights/" } else { "" };
     session.end(
-        as_map(json!({"runs": runs, "diverged": diverged, "config_steps": config_steps})),
+        as_map(json!({"runs": runs, "diverged": diverged, "failed": failed, "config_steps": config_steps})),
         &format!("{}\n{}", table::table(&groups), table::verdict(&groups, finished.seconds)),
         &format!("runs.csv, metrics.csv, summary.csv, run.json, curves.svg/png, gap.svg/png{sharpness}{weights}"),
     );
-    Ok(())
+    match failed {
+        0 => Ok(()),
+        failed => {
+            let folder = session.target.join(TrainTables::MAIN);
+            Err(SomeFailed { failed, all: runs, units: "runs", folder }.into())
+        }
+    }
 }
