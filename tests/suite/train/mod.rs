@@ -85,7 +85,7 @@ fn a_training_writes_its_folder() {
         "run_id,group_id,data,model,loss,samples,test_samples,weight_decay,rule,momentum,dampening,delay,schedule,lr_scaling,lr,\
          lr_scaled,effective_lr,lr_regime,batch,seed,epochs,status,diverged_step,train_loss,test_loss,train_accuracy,\
          test_accuracy,best_test_accuracy,best_epoch,generalisation_gap,loss_gap,distance_from_init,lambda_max,\
-         lambda_residual,lambda_predicted,plateau,plateau_ratio,steps,engine,adapter"
+         lambda_residual,lambda_predicted,plateau,plateau_ratio,steps,engine,adapter,reason"
     );
     assert_eq!(header("metrics.csv"), "run_id,step,epoch,metric,value");
     assert_eq!(
