@@ -22,6 +22,7 @@ mod gpu;
 mod journal;
 mod kernels;
 mod lanes;
+mod minimum;
 mod networks;
 #[cfg(unix)]
 mod outputs;
