@@ -14,7 +14,7 @@ from soak_watch import DONE, FAILED, INTERRUPTED, REFUSED, Fault, compare, judge
 NAMES = ["out", "out", "out", "my results", "r\udcff\udcfe", "ergébnis", "a.partial.b", "deep/er"]
 # ENOSPC, EIO, EMFILE, EACCES
 ERRORS = ["28", "28", "5", "24", "13"]
-CALLS = ["open", "write", "write", "fsync", "fdatasync", "rename", "unlink", "mkdir", "mmap", "read", "ftruncate", "rmdir"]
+CALLS = ["open", "write", "write", "fsync", "fdatasync", "rename", "unlink", "unlinkat", "mkdir", "mmap", "read", "ftruncate", "rmdir"]
 ATTEMPTS = 15
 
 
@@ -37,7 +37,7 @@ class Job:
     def random_fault(self):
         rng, call = self.rng, self.rng.choice(CALLS)
         count = int(1 + 1.1 ** rng.uniform(0, 36))
-        actions = ["KILL", "KILL", *ERRORS] + (["SHORT", "SHORTKILL"] if call in ("write", "read") else [])
+        actions = ["kill", "kill", *ERRORS, *{"write": ["short", "half"], "read": ["short"]}.get(call, [])]
         return f"{call}:{count}{rng.choice(['', '', '+'])}:{rng.choice(actions)}"
 
     def random_signal(self):
@@ -229,7 +229,7 @@ def other_data(job):
     if "points.npz" not in " ".join(job.args):
         return signals(job)
     kept = points.read_bytes()
-    end = job.program.run([*job.args, "--out", job.name], fault=f"fdatasync:{job.rng.randint(1, 3)}:KILL", path=job.name)
+    end = job.program.run([*job.args, "--out", job.name], fault=f"fdatasync:{job.rng.randint(1, 3)}:kill", path=job.name)
     judge(end, (-signal.SIGKILL,))
     if beside(job.out(), ".partial").exists() and (beside(job.out(), ".partial") / "journal.jsonl").exists():
         write_npz(job.rng, points)

@@ -58,7 +58,7 @@ class Program:
         environment = {**os.environ, "NODEVICE_SELECT": "1", "RUST_BACKTRACE": "0", **(env or {})}
         before = [f"{key}={shown(value)}" for key, value in (env or {}).items()]
         if fault:
-            extra = {"FAULT": fault, "FAULT_PATH": path, "LD_PRELOAD": str(self.shim)}
+            extra = {"FAULT": fault, "FAULT_WITHIN": path, "LD_PRELOAD": str(self.shim)}
             environment.update(extra)
             before += [f"{key}={shown(value)}" for key, value in extra.items()]
             self.count("faults of system calls")

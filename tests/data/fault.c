@@ -1,10 +1,12 @@
-/* Makes one system call of a program fail, or kills the program there. Loaded with LD_PRELOAD by tests/suite/faults.rs.
+/* Makes one system call of a program fail, or kills the program there. Loaded with LD_PRELOAD by tests/suite/faults.rs
+ * and, with -DMORE_CALLS, by scripts/soak.
  *
  *   FAULT_WITHIN  only calls on paths that contain this text are counted
  *   FAULT_LOG     a file to which the name of every counted call is appended, one a line
- *   FAULT         CALL:N:ACTION: at the Nth call of that name, counted from 1, do ACTION
+ *   FAULT         CALL:N:ACTION: at the Nth call of that name, counted from 1, do ACTION; with N+, from it on
  *
- * ACTION is `kill` (SIGKILL before the call), `half` (write half of the bytes, then SIGKILL), or the number of an error that
+ * ACTION is `kill` (SIGKILL before the call), `half` (write half of the bytes, then SIGKILL), `short` (write
+ * or read half of them and go on), or the number of an error that
  * the call fails with. Not here: which calls a program should survive. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -20,7 +22,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum verdict { PASS, FAIL, HALF };
+enum verdict { PASS, FAIL, HALF, SHORT };
 
 static void die(void) {
   syscall(SYS_kill, syscall(SYS_getpid), SIGKILL);
@@ -51,11 +53,12 @@ static enum verdict judge(const char *call, const char *path) {
 
   const char *fault = getenv("FAULT");
   char wanted[32], action[32];
-  int number;
-  if (!fault || sscanf(fault, "%31[^:]:%d:%31s", wanted, &number, action) != 3) return PASS;
-  if (strcmp(wanted, call) || number != count) return PASS;
+  int number, from_on = fault && strstr(fault, "+:");
+  if (!fault || sscanf(fault, from_on ? "%31[^:]:%d+:%31s" : "%31[^:]:%d:%31s", wanted, &number, action) != 3) return PASS;
+  if (strcmp(wanted, call) || (from_on ? count < number : count != number)) return PASS;
   if (!strcmp(action, "kill")) die();
   if (!strcmp(action, "half")) return HALF;
+  if (!strcmp(action, "short")) return SHORT;
   errno = atoi(action);
   return FAIL;
 }
@@ -95,8 +98,21 @@ ssize_t write(int file, const void *bytes, size_t count) {
   enum verdict verdict = judge("write", path_of(file, buffer, sizeof buffer));
   if (verdict == FAIL) return -1;
   if (verdict == HALF) { next(file, bytes, count / 2); die(); }
-  return next(file, bytes, count);
+  return next(file, bytes, verdict == SHORT && count > 1 ? count / 2 : count);
 }
+
+#ifdef MORE_CALLS
+ssize_t read(int file, void *bytes, size_t count) {
+  NEXT(read); BUFFER;
+  enum verdict verdict = judge("read", path_of(file, buffer, sizeof buffer));
+  if (verdict == FAIL) return -1;
+  return next(file, bytes, verdict == SHORT && count > 1 ? count / 2 : count);
+}
+int ftruncate64(int file, off64_t length) {
+  NEXT(ftruncate64); BUFFER;
+  return judge("ftruncate", path_of(file, buffer, sizeof buffer)) ? -1 : next(file, length);
+}
+#endif
 
 #define ON_FILE(name) \
   int name(int file) { NEXT(name); BUFFER; return judge(#name, path_of(file, buffer, sizeof buffer)) ? -1 : next(file); }
