@@ -1,7 +1,7 @@
 //! Data files: every format as its description has it, where files are looked for, and what is said of those that are wrong.
 
 pub mod arrays;
-mod files;
+pub mod files;
 mod wrong;
 
 use self::files::{PIXELS, cifar10, fixture, floats, gzip, load, mnist, npy, npz, pixels, refusal};
