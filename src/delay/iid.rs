@@ -86,9 +86,7 @@ impl ProcessSpec for IidSpec {
             Self::Geometric => Iid::geometric(delay),
             Self::Uniform => Iid::uniform(delay),
             Self::Own(own) => Iid::new(formula(own).expect("texts that are no formula name a file")?),
-            Self::Histogram(file) => {
-                Iid::new(read_histogram(file).map_err(|reason| format!("{reason}; {ACCEPTED}"))?)
-            }
+            Self::Histogram(file) => Iid::new(read_histogram(file).map_err(|reason| format!("{reason}; {ACCEPTED}"))?),
         }
     }
 }

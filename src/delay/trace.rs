@@ -69,7 +69,8 @@ impl PartialEq for Trace {
     }
 }
 
-const ACCEPTED: &str = "accepted: a table with a column delay or a single column (else trace:FILE#COLUMN), or one delay a line";
+const ACCEPTED: &str =
+    "accepted: a table with a column delay or a single column (else trace:FILE#COLUMN), or one delay a line";
 
 /// Columns that make a table of delays a histogram.
 const WEIGHTS: [&str; 5] = ["probability", "count", "counts", "frequency", "weight"];
@@ -244,7 +245,11 @@ mod tests {
             ("3\n1.5\n", "", "line 2: delay '1.5' is not"),
             ("3\nnan\n", "", "line 2: delay 'nan' is not"),
             ("delay\n1000001\n", "", "line 2: delay '1000001' is not"),
-            ("delay,probability\n0,0.9\n8,0.1\n", "", "a histogram, with columns delay, probability, and no record; accepted: iid:FILE"),
+            (
+                "delay,probability\n0,0.9\n8,0.1\n",
+                "",
+                "a histogram, with columns delay, probability, and no record; accepted: iid:FILE",
+            ),
             ("cell_id,delay,count\na,0,9\n", "", "accepted: iid:FILE"),
             ("step,late\n0,3\n", "", "no column delay, but columns step, late; accepted: a table with a column delay"),
             ("step,late\n0,3\n", "#x", "no column x beside columns step, late; accepted"),

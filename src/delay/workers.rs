@@ -112,7 +112,8 @@ impl ProcessSpec for WorkersSpec {
         };
         let named = rest.split_once(":file=").filter(|(_, file)| !file.is_empty());
         let (options, file) = named.ok_or("recorded names no file; accepted: workers:recorded[:cap=C]:file=FILE")?;
-        let options = options.to_str().ok_or("its options are not UTF-8; accepted: workers:recorded[:cap=C]:file=FILE")?;
+        let options =
+            options.to_str().ok_or("its options are not UTF-8; accepted: workers:recorded[:cap=C]:file=FILE")?;
         let options = Options::read("workers:recorded", options.strip_prefix(':'), &["cap"])?;
         Ok(Self { times: Times::Recorded(file.into()), cap: bound::parse_cap(&options)? })
     }

@@ -14,7 +14,7 @@ pub use error::{Cause, Hints, MinimumError};
 use crate::curvature::{self, Effort, Eigenpair};
 use crate::kernels::pool::Pooling;
 use crate::layer::{ActivationOp, Op, PoolOp};
-use crate::math::Activation;
+use crate::math::{Activation, Loss};
 use crate::problem::Problem;
 use crate::problem::network::{FullBatch, Network};
 use descent::End;
@@ -220,7 +220,13 @@ fn evidence(
         return Ok(None);
     }
     let Some(curvature::Extremes { largest, smallest }) = spectrum else {
-        return Err(not_finite(network, "the Hessian", "at the minimum"));
+        let largest_weight = max_abs(&weights);
+        // Weights that nothing holds back are the cause, unless the inputs are larger still.
+        let runaway = hints.undecayed && network.loss == Loss::Ce && largest_weight > largest_input(network);
+        return Err(match runaway {
+            true => MinimumError::Runaway { largest_weight },
+            false => not_finite(network, "the Hessian", "at the minimum"),
+        });
     };
     if !largest.converged {
         let Eigenpair { value, residual, iterations, .. } = largest;
@@ -263,8 +269,12 @@ fn has_kinks(network: &Network) -> bool {
     })
 }
 
-/// The error of numbers that are not finite, with the largest |input| of all samples.
+/// The error of numbers that are not finite.
 fn not_finite(network: &Network, what: &'static str, place: &'static str) -> MinimumError {
-    let largest = |largest: f64, x: &f32| largest.max(f64::from(x.abs()));
-    MinimumError::NotFinite { what, place, largest_input: network.data.inputs.iter().fold(0.0, largest) }
+    MinimumError::NotFinite { what, place, largest_input: largest_input(network) }
+}
+
+/// Largest |input| of all samples.
+fn largest_input(network: &Network) -> f64 {
+    network.data.inputs.iter().fold(0.0, |largest, x| f64::from(x.abs()).max(largest))
 }

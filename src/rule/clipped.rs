@@ -14,7 +14,9 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(MomentumDefaults { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,
-    update: |rule, arrival, _| Action::update(UpdateCoefficients { clip_norm: Some(rule.number()), ..rule.heavy_ball(arrival) }),
+    update: |rule, arrival, _| {
+        Action::update(UpdateCoefficients { clip_norm: Some(rule.number()), ..rule.heavy_ball(arrival) })
+    },
     locality: Locality::Scales,
     equation: |rule, law| Some(heavy_ball_equation(rule, law)),
     synchronous_gain: Some(synchronous_heavy_ball),

@@ -13,7 +13,9 @@ pub const DEFINITION: Definition = Definition {
     momentum: Some(MomentumDefaults { momentum: 0.9, dampenings: &[Dampening::Ema] }),
     workers: false,
     slot_velocity: false,
-    update: |rule, arrival, _| Action::update(UpdateCoefficients { lookahead: rule.momentum, ..rule.heavy_ball(arrival) }),
+    update: |rule, arrival, _| {
+        Action::update(UpdateCoefficients { lookahead: rule.momentum, ..rule.heavy_ball(arrival) })
+    },
     locality: Locality::Scales,
     // D = (z-1)(z-m) z^tau, N = (1-d) ((1+m) z - m)
     equation: |rule, law| {
