@@ -1,4 +1,5 @@
-//! Files that appear whole or not at all: the one way in which anything is written for a user.
+//! Files that appear whole or not at all: the one way in which anything is written for a user; and users' files opened to be
+//! read.
 //!
 //! A file is written beside its name, as `NAME.PID.tauscope-partial`, brought to disk and renamed. Only a regular file is
 //! ever replaced: links, devices and folders are refused by name. Not here: what stands in a file, nor journals and
@@ -6,11 +7,44 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// What the name of a file ends in until it is whole.
 const PARTIAL: &str = ".tauscope-partial";
+
+/// Opens a user's file: a regular file or a pipe, which end. A device such as /dev/zero may never end.
+///
+/// # Errors
+/// Where it cannot be opened, or is something else.
+pub fn open_input(path: &Path) -> io::Result<File> {
+    // Asked before it is opened: opening some devices does things.
+    if is_endless(fs::metadata(path)?.file_type()) {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "a device or socket; accepted: a regular file, or a pipe"));
+    }
+    File::open(path)
+}
+
+/// Reads a user's file whole; see [`open_input`].
+///
+/// # Errors
+/// As [`open_input`], and where it cannot be read.
+pub fn read_input(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_input(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(unix)]
+fn is_endless(kind: fs::FileType) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    kind.is_char_device() || kind.is_block_device() || kind.is_socket()
+}
+
+#[cfg(not(unix))]
+fn is_endless(_: fs::FileType) -> bool {
+    false
+}
 
 /// A file in the making. It is removed where it is dropped before [`Self::finish`].
 #[derive(Debug)]

@@ -27,8 +27,22 @@ pub fn one_line(error: &clap::Error, command: &str) -> String {
             message += &format!("{joint}{}{line}", if message.is_empty() { "" } else { " " });
         }
     }
-    let message = plain(&message);
+    let message = with_range(&plain(&message));
     if message.contains("accepted: ") { message } else { format!("{message}; accepted: see `{command} --help`") }
+}
+
+/// `X is not in A..=B` as what would be accepted.
+fn with_range(message: &str) -> String {
+    let parts = message.split_once(" is not in ").and_then(|(said, range)| Some((said, range.split_once("..")?)));
+    let Some((said, (least, most))) = parts else { return message.into() };
+    let value = said.rsplit(' ').next().unwrap_or_default();
+    let said = said.strip_suffix(value).unwrap_or(said).trim_end();
+    let said = said.strip_suffix(':').unwrap_or(said);
+    match most.strip_prefix('=') {
+        Some(most) => format!("{said}; accepted: {least} to {most}"),
+        None if most.is_empty() => format!("{said}; accepted: {least} or more"),
+        None => format!("{said}; accepted: {least} to less than {most}"),
+    }
 }
 
 /// What Rust says of a text that is no number, as what would be accepted.
@@ -69,10 +83,7 @@ mod tests {
                 "unexpected argument '--engin' found; a similar argument exists: '--engine'; accepted: see `program --help`",
             ),
             (vec!["--count", "many"], "invalid value 'many' for '--count <count>': accepted: a whole number"),
-            (
-                vec!["--count", "9"],
-                "invalid value '9' for '--count <count>': 9 is not in 1..=3; accepted: see `program --help`",
-            ),
+            (vec!["--count", "9"], "invalid value '9' for '--count <count>'; accepted: 1 to 3"),
         ] {
             assert_eq!(told(&[&both[..], &flags].concat()), expected);
         }

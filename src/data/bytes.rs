@@ -3,8 +3,8 @@
 //! Not here: what the bytes mean ([`super::idx`], [`super::cifar`], [`super::npz`]).
 
 use super::DataError;
+use crate::files::open_input;
 use flate2::bufread::MultiGzDecoder;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -25,7 +25,7 @@ impl Bytes<'static> {
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let name = path.display().to_string();
         let fail = |error: io::Error| DataError::file(&name, format!("cannot be read: {error}"));
-        let mut file = BufReader::new(File::open(path).map_err(fail)?);
+        let mut file = BufReader::new(open_input(path).map_err(fail)?);
         if file.fill_buf().map_err(fail)?.starts_with(&GZIP) {
             return Ok(Self::new(format!("{name} (unzipped)"), MultiGzDecoder::new(file)));
         }

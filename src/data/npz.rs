@@ -12,6 +12,7 @@
 use super::bytes::Bytes;
 use super::source::Layout;
 use super::{DataError, Dataset};
+use crate::files::open_input;
 use crate::math::Shape;
 use half::f16;
 use std::fs::File;
@@ -33,7 +34,7 @@ pub fn read(file: &Path, layout: Option<Layout>) -> Result<(Dataset, Option<Data
     let shown = file.display().to_string();
     let path = shown.as_str();
     let fail = |problem: String| DataError::file(path, problem);
-    let file = File::open(file).map_err(|error| fail(format!("cannot be read: {error}")))?;
+    let file = open_input(file).map_err(|error| fail(format!("cannot be read: {error}")))?;
     let mut archive =
         ZipArchive::new(BufReader::new(file)).map_err(|error| fail(format!("not an npz file: {error}")))?;
     let array = |name: &str| name.strip_suffix(".npy").map(String::from);
@@ -45,8 +46,11 @@ pub fn read(file: &Path, layout: Option<Layout>) -> Result<(Dataset, Option<Data
             return Err(fail(format!("no array {one}; found: {found}; expected: x, y and, if at all, x_test, y_test")));
         }
     }
+    let mut kinds = Vec::new();
     let mut part = |x, y| -> Result<Dataset, DataError> {
-        let (inputs, rows, shape) = inputs(Array::read(&mut archive, path, x)?, layout)?;
+        let array = Array::read(&mut archive, path, x)?;
+        kinds.push(array.kind);
+        let (inputs, rows, shape) = inputs(array, layout)?;
         let (labels, classes) = labels(Array::read(&mut archive, path, y)?, rows)?;
         Ok(Dataset { inputs, labels, shape, classes })
     };
@@ -54,6 +58,13 @@ pub fn read(file: &Path, layout: Option<Layout>) -> Result<(Dataset, Option<Data
     let mut test = if has("x_test") { Some(part("x_test", "y_test")?) } else { None };
     if let Some(test) = test.as_ref().filter(|test| test.shape != train.shape) {
         return Err(fail(format!("samples of x_test have shape {}; expected that of x, {}", test.shape, train.shape)));
+    }
+    // Pixels are divided by 255 and floats are not.
+    if kinds.iter().any(|kind| kind.letter != kinds[0].letter) {
+        let [x, x_test] = [0, 1].map(|part| format!("{}{}", kinds[part].letter, kinds[part].size));
+        return Err(fail(format!(
+            "x has numbers of type {x} and x_test {x_test}; expected both as floats, or both as u1"
+        )));
     }
     let all = || [Some(&train), test.as_ref()].into_iter().flatten();
     let first = train.labels[0];
@@ -215,7 +226,8 @@ fn inputs(array: Array, layout: Option<Layout>) -> Result<(Vec<f32>, usize, Shap
         [_, height, width] => (Shape::new(1, height, width), Layout::Nchw),
         _ => {
             return refuse(format!(
-                "shape {:?}; expected (n, features), (n, height, width) or (n, channels, height, width)",
+                "shape {:?}; expected (n, features), (n, height, width), (n, channels, height, width) or (n, height, width, \
+                 channels)",
                 array.shape
             ));
         }
@@ -264,7 +276,8 @@ fn told_by([first, second, third]: [usize; 3]) -> Result<Layout, String> {
     let square = (first == second, second == third);
     let may_be_channels = (CHANNELS.contains(&first), CHANNELS.contains(&third));
     match (may_be_channels, square) {
-        ((_, false), _) | (_, (false, true)) => Ok(Layout::Nchw),
+        // Equal sizes of the first two axes alone speak for channels behind them, whatever their number.
+        ((_, false), (false, _) | (true, true)) | (_, (false, true)) => Ok(Layout::Nchw),
         ((false, true), (true, false)) => Ok(Layout::Nhwc),
         _ if [first, second, third] == [1, 1, 1] => Ok(Layout::Nchw),
         _ => Err(format!(

@@ -3,9 +3,9 @@
 //!
 //! Not here: what the columns mean ([`super::Trace`], [`super::Iid`], [`super::Workers`]).
 
+use crate::files::read_input;
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A file as typed: `FILE`, or `FILE#COLUMN`.
@@ -91,9 +91,9 @@ pub fn whole(text: &str, most: u32) -> Option<u32> {
 }
 
 fn read(path: &Path) -> Result<(Option<Vec<String>>, Vec<Record>), String> {
-    let bytes = fs::read(path).map_err(|error| format!("cannot read it as a file: {error}"))?;
+    let bytes = read_input(path).map_err(|error| format!("cannot be read: {error}"))?;
     if let Some(place) = bytes.iter().position(|byte| *byte == 0) {
-        return Err(format!("no text: byte {place} is 0; accepted: text in UTF-8"));
+        return Err(format!("no text: byte {place} is 0; expected UTF-8"));
     }
     let text = String::from_utf8_lossy(&bytes);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -115,6 +115,17 @@ fn read(path: &Path) -> Result<(Option<Vec<String>>, Vec<Record>), String> {
     };
     let is_header = records[0].1.iter().any(|field| field.parse::<f64>().is_err());
     let titles = is_header.then(|| records.remove(0).1);
+    if let Some(titles) = &titles {
+        let twice =
+            titles.iter().enumerate().find(|(place, title)| titles[..*place].contains(title) && !title.is_empty());
+        if let Some((_, title)) = twice {
+            return Err(format!("its header has two columns '{title}'"));
+        }
+        // A field too many would move what stands behind it under other titles.
+        if let Some((line, fields)) = records.iter().find(|(_, fields)| fields.len() > titles.len()) {
+            return Err(format!("line {line}: {} fields under a header of {}", fields.len(), titles.len()));
+        }
+    }
     Ok((titles, records))
 }
 
@@ -140,11 +151,12 @@ fn json_lines(text: &str) -> Result<(Vec<String>, Vec<Record>), String> {
             titles = object.keys().cloned().collect();
         }
         let field = |title: &String| match object.get(title) {
-            None | Some(serde_json::Value::Null) => String::new(),
-            Some(serde_json::Value::String(text)) => text.clone(),
-            Some(value) => value.to_string(),
+            None => Err(format!("line {line}: no key '{title}', which the first line has")),
+            Some(serde_json::Value::Null) => Ok(String::new()),
+            Some(serde_json::Value::String(text)) => Ok(text.clone()),
+            Some(value) => Ok(value.to_string()),
         };
-        records.push((line, titles.iter().map(field).collect()));
+        records.push((line, titles.iter().map(field).collect::<Result<_, _>>()?));
     }
     Ok((titles, records))
 }

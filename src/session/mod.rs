@@ -351,7 +351,10 @@ impl Session {
 
 /// A job that went to its end, with units that failed for reasons of their own; the folder is written.
 #[derive(Debug, thiserror::Error)]
-#[error("{failed} of {all} {units} failed, for the reasons that stand in {}; the others are there", folder.display())]
+#[error(
+    "{failed} of {all} {units} failed, for the reasons that stand in {}{}",
+    folder.display(), if failed < all { "; the others are there" } else { "" }
+)]
 pub struct SomeFailed {
     pub failed: usize,
     pub all: usize,

@@ -3,8 +3,10 @@
 //! Not here: submitting them ([`super::slurm`]).
 
 use super::Submission;
+use crate::files::read_input;
 use anyhow::{Context, Result, bail};
 use std::fmt::Write;
+use std::io;
 use std::path::Path;
 
 pub const SHARD_SCRIPT: &str = "shard.sh";
@@ -117,7 +119,9 @@ fn commands(submission: &Submission) -> String {
 /// Where it cannot be read, or has options for sbatch.
 pub fn read_prologue(path: &Path) -> Result<String> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("--prologue {shown}: cannot be read as text"))?;
+    let text_of = |bytes| String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
+    let text =
+        read_input(path).and_then(text_of).with_context(|| format!("--prologue {shown}: cannot be read as text"))?;
     if let Some(number) = text.lines().position(|line| line.starts_with("#SBATCH")) {
         bail!("--prologue {shown}, line {}: an #SBATCH line; accepted: --sbatch with its option", number + 1);
     }

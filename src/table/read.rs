@@ -6,6 +6,7 @@
 
 use super::cells;
 use super::row::Row;
+use crate::files::open_input;
 use anyhow::{Context, Result, anyhow, bail};
 use std::fs::File;
 use std::io::Read;
@@ -103,7 +104,7 @@ impl<T: Row> CsvReader<T> {
     /// Where the file cannot be read, has no header or lacks a needed column. Messages name the file and the column.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
+        let file = open_input(path).with_context(|| format!("cannot read {name}"))?;
         Self::from_text(&name, file)
     }
 }

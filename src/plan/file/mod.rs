@@ -20,6 +20,7 @@ mod rows;
 use super::{Cell, Group, PlanError, SweepPlan, TrainPlan};
 use crate::config::{GridArgs, JobArgs, SweepArgs, TrainArgs};
 use crate::delay::ScheduleSpec;
+use crate::files::read_input;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 use document::Document;
@@ -150,7 +151,7 @@ fn read<A: PlanArgs>(args: A, matches: &ArgMatches) -> Result<Vec<A>, PlanFileEr
     let name = path.display().to_string();
     let refused = |fault| PlanFileError { name: name.clone(), fault };
     let bytes =
-        std::fs::read(path).map_err(|error| refused(Fault::at(None, format!("cannot read this plan: {error}"))))?;
+        read_input(path).map_err(|error| refused(Fault::at(None, format!("cannot read this plan: {error}"))))?;
     let mut grammar = Grammar::of::<A>();
     let given = grammar.given(matches);
     Reader { name: name.clone(), path: Some(path), grammar, given }.read(&bytes)

@@ -3,10 +3,10 @@
 //! A file of `torch.save` is a program for Python's unpickler; the reader used here takes tensors from it and executes
 //! nothing. Not here: which tensor is which of a model ([`super::names`]).
 
+use crate::files::{open_input, read_input};
 use half::{bf16, f16};
 use pytorch_reader::PytorchReader;
 use safetensors::SafeTensors;
-use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
@@ -51,11 +51,11 @@ impl WeightFile {
     pub fn open(path: &Path) -> Result<Self, String> {
         let fail = |error: std::io::Error| error.to_string();
         let mut start = Vec::new();
-        File::open(path).and_then(|file| file.take(START).read_to_end(&mut start)).map_err(fail)?;
+        open_input(path).and_then(|file| file.take(START).read_to_end(&mut start)).map_err(fail)?;
         if is_of_torch(&start) {
             return Self::of_torch(path);
         }
-        let bytes = fs::read(path).map_err(fail)?;
+        let bytes = read_input(path).map_err(fail)?;
         let safetensors = SafeTensors::deserialize(&bytes).map_err(|error| {
             format!("not a safetensors file: {error}; accepted: files of safetensors, or of PyTorch's torch.save")
         })?;
@@ -74,14 +74,15 @@ impl WeightFile {
 
     fn of_torch(path: &Path) -> Result<Self, String> {
         let reader = PytorchReader::new(path).map_err(|error| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
             format!(
-                "a file of torch.save that cannot be read: {error}; accepted: state dicts, and safetensors, which Python \
-                 writes with `from safetensors.torch import save_file` and `save_file(torch.load('{name}'), \
-                 'weights.safetensors')`"
+                "no file of torch.save that can be read: {error}; accepted: state dicts, and safetensors, which Python writes \
+                 with `from safetensors.torch import save_file` and `save_file(model.state_dict(), 'weights.safetensors')`"
             )
         })?;
         let mut tensors: Vec<_> = reader.into_tensors().into_iter().collect();
+        if tensors.is_empty() {
+            return Err("it holds no tensor of PyTorch; accepted: a state dict, as torch.save(model.state_dict(), FILE) writes it".into());
+        }
         tensors.sort_by(|(one, _), (other, _)| one.cmp(other));
         let stored = |(name, tensor): &(String, pytorch_reader::Tensor)| Stored {
             name: name.clone(),
