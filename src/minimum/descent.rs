@@ -63,7 +63,7 @@ pub fn descend(network: &Network, search: &mut MinimumSearch) -> Result<End, Min
         Some((standing, memory)) if memory.lowest.weights.len() == network.dimension() => {
             // The iteration that was interrupted is made again, with all its evaluations.
             let (evaluations, latest) = (standing.evaluations, Memory::default().latest);
-            (standing, Memory { evaluations, latest, ..memory })
+            (standing, Memory { latest, evaluations, ..memory })
         }
         _ => (Standing::at(start.weights(network), tolerance), Memory::default()),
     };
@@ -169,7 +169,7 @@ impl<O> Solver<O, LineState> for Limited
 where
     MoreThuenteLineSearch<Vector, Vector, f64>: Solver<O, LineState>,
 {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "line search of More and Thuente"
     }
 

@@ -216,7 +216,10 @@ impl Session {
         }
         self.tell_start(job, mine.len(), folder.finished())?;
         if self.json {
-            folder.entries().try_for_each(|entry| Ok::<_, Error>(self.tell(&unit_event(kind, &entry?)?)))?;
+            folder.entries().try_for_each(|entry| {
+                self.tell(&unit_event(kind, &entry?)?);
+                Ok::<_, Error>(())
+            })?;
         }
         let mut folder = self.settle(job, folder, &interrupt)?;
         let mended = self.perform(job, &serde_json::to_value(&identity)?, &mine, &mut folder, &interrupt)?;

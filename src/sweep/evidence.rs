@@ -95,7 +95,7 @@ impl Evidence {
     pub fn describe(&self, problem: &Problem) -> String {
         let Minimum { loss, gradient_max, largest, smallest, .. } = &self.minimum;
         let moved = self.moved.as_ref().map_or(String::new(), |Moved { from, distance, relative }| {
-            format!(", {distance:.2e} ({:.2e} of their norm) from the weights of {from}", relative)
+            format!(", {distance:.2e} ({relative:.2e} of their norm) from the weights of {from}")
         });
         format!(
             "{} parameters, loss {loss:.6}, max|gradient| {gradient_max:.1e}, lambda_max {:.6}, lambda_min {:.2e}{moved}",
@@ -237,17 +237,24 @@ fn keep(dir: &Path, problem: &Problem, kept: &KeptSearch) -> Result<()> {
     write(&dir.join(SEARCH), kept.state)
 }
 
+/// The Hessian at a minimum, as products with it are made.
+enum Hessian<'a> {
+    Diagonal(&'a [f64]),
+    OfNetwork(FullBatch<'a>),
+}
+
 fn largest(problem: &Problem, minimum: &Minimum, count: usize, stage: &mut Stage) -> Result<Option<Vec<Eigenpair>>> {
     let first = minimum.largest.clone();
     let (mut products, mut stopped) = (0, false);
-    let mut product: Box<dyn FnMut(&[f64], &mut [f64])> = match problem {
-        Problem::Quadratic(quadratic) => Box::new(|v, hv| {
-            hv.iter_mut().zip(v).zip(&quadratic.eigenvalues).for_each(|((hv, v), lambda)| *hv = lambda * v);
-        }),
-        Problem::Network(network) => {
-            let mut batch = FullBatch::new(network);
-            Box::new(move |v, hv| batch.hessian_product(&minimum.weights, v, hv))
+    let mut hessian = match problem {
+        Problem::Quadratic(quadratic) => Hessian::Diagonal(&quadratic.eigenvalues),
+        Problem::Network(network) => Hessian::OfNetwork(FullBatch::new(network)),
+    };
+    let mut product = |v: &[f64], hv: &mut [f64]| match &mut hessian {
+        Hessian::Diagonal(eigenvalues) => {
+            hv.iter_mut().zip(v).zip(*eigenvalues).for_each(|((hv, v), lambda)| *hv = lambda * v);
         }
+        Hessian::OfNetwork(batch) => batch.hessian_product(&minimum.weights, v, hv),
     };
     let found = curvature::leading(first, count, Effort::default(), |v, hv| {
         products += 1;

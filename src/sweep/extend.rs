@@ -67,11 +67,8 @@ impl Extended {
             .with_context(|| format!("{} has no limits", dir.join("run.json").display()))?;
         let mut extended = Self { dir: dir.into(), carried: Vec::new(), same: BTreeMap::new(), known: BTreeMap::new() };
         let asked: BTreeSet<String> = cells.iter().map(|cell| plan.cell_id(cell)).collect();
-        let coarser: BTreeSet<String> = cells
-            .iter()
-            .filter_map(|cell| Some(id_there(plan, cell, &limits)?))
-            .filter(|id| !asked.contains(id))
-            .collect();
+        let coarser: BTreeSet<String> =
+            cells.iter().filter_map(|cell| id_there(plan, cell, &limits)).filter(|id| !asked.contains(id)).collect();
         let mut entries = SweepTables::read(dir)?;
         for (index, id) in SweepTables::ids(dir)?.into_iter().enumerate() {
             let entry = entries.next(index, &id)?;

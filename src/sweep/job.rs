@@ -77,7 +77,7 @@ impl SweepJob {
         }
         let (cells, info) = (plan.cells(), engine.info().clone());
         let (extended, settled) = (None, OnceLock::new());
-        Ok(Self { plan, problem, given, weight_mapping, cells, extended, checkpoint_every, paths, info, settled })
+        Ok(Self { weight_mapping, plan, problem, given, cells, extended, checkpoint_every, paths, info, settled })
     }
 
     /// Takes over what the finished sweep of `dir` has of the same problem. Gives back what was found, in a line.

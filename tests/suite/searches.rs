@@ -182,7 +182,7 @@ fn steps(stdout: &[u8]) -> u64 {
     events
         .filter(|event| event["event"] == "progress")
         .filter_map(|event| event["config_steps"].as_u64())
-        .last()
+        .next_back()
         .unwrap()
 }
 
