@@ -8,7 +8,7 @@ use crate::session::{self, Session, SomeFailed, Tables, as_map};
 use crate::sweep::{SweepJob, SweepTables, SweepTotals};
 use crate::table::number::{aligned, significant};
 use crate::table::{Status, ThresholdRow};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::json;
 use std::time::Duration;
 
@@ -23,6 +23,12 @@ use std::time::Duration;
 pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     let args = sweeps.first().expect("a sweep");
     let plan = SweepPlan::resolve(sweeps)?;
+    if let (Some(dir), Some(out)) = (&args.extend, &args.job.out)
+        && let (Ok(one), Ok(other)) = (dir.canonicalize(), out.canonicalize())
+        && one == other
+    {
+        bail!("--out {}: it is the folder of --extend, which stays as it is; accepted: another folder", out.display());
+    }
     if args.job.dry_run {
         args.job.out.iter().try_for_each(|out| session::beside(out, "partial").map(drop))?;
         return dry_run::sweep::run(&plan, &args.job);

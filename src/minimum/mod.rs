@@ -222,9 +222,9 @@ fn evidence(
     let Some(curvature::Extremes { largest, smallest }) = spectrum else {
         let largest_weight = max_abs(&weights);
         // Weights that nothing holds back are the cause, unless the inputs are larger still.
-        let runaway = hints.undecayed && network.loss == Loss::Ce && largest_weight > largest_input(network);
+        let runaway = network.loss == Loss::Ce && largest_weight > largest_input(network);
         return Err(match runaway {
-            true => MinimumError::Runaway { largest_weight },
+            true => MinimumError::Runaway { largest_weight, weight_decay: network.weight_decay },
             false => not_finite(network, "the Hessian", "at the minimum"),
         });
     };

@@ -12,7 +12,8 @@ pub struct Identity {
     pub job: JobName,
     pub version: String,
     pub plan: Value,
-    /// Content hash of the samples, whatever the files are called that they came from; none where there are none.
+    /// Content hash of the samples and of the weights that a file brought, whatever the files are called; none where there are none.
+    #[serde(rename = "content_of_data_and_weights")]
     pub data: Option<String>,
     pub engine: EngineInfo,
     /// The part of the plan's units that this folder is for; none for all of them.

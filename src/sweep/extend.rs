@@ -10,7 +10,7 @@ use crate::plan::{Cell, Limits, SweepPlan};
 use crate::session::{JobName, RunFile, Tables, Unit, differences};
 use crate::table::RunRow;
 use crate::threshold::{Criterion, Trial, Verdict};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -40,8 +40,8 @@ impl Extended {
         data: Option<&str>,
     ) -> Result<Self> {
         let shown = dir.display();
-        let run =
-            RunFile::read(dir).with_context(|| format!("--extend {shown}: accepted: a finished sweep's folder"))?;
+        let run = RunFile::read(dir)
+            .map_err(|error| anyhow!("--extend {shown}: {error:#}; accepted: the folder of a finished sweep"))?;
         if run.job != JobName::Sweep || run.shard.is_some() {
             bail!(
                 "--extend {shown}: it holds no whole sweep; accepted: the folder of a sweep, or of its merged shards"

@@ -79,6 +79,8 @@ fn a_sweep_of_something_else_is_no_extension_and_the_message_names_what_differs(
     let seed = [QUADRATIC, &grid, &["--seed-order", "3", "--extend", "first"]].concat();
     refuse(&mut sweep(folder, "out", &seed), &["--extend first", "seed_order is 0 there and 3 here"]);
     let missing = [QUADRATIC, &grid, &["--extend", "missing"]].concat();
-    refuse(&mut sweep(folder, "out", &missing), &["--extend missing", "a finished sweep's folder"]);
+    refuse(&mut sweep(folder, "out", &missing), &["--extend missing", "accepted: the folder of a finished sweep"]);
+    let itself = [QUADRATIC, &grid, &["--extend", "first", "--force"]].concat();
+    refuse(&mut sweep(folder, "first", &itself), &["--out first", "the folder of --extend, which stays as it is"]);
     assert!(!folder.join("out").exists());
 }

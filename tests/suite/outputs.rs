@@ -217,6 +217,9 @@ fn files_replace_regular_files_alone_and_whole() {
     }
     refuse(tauscope(folder).args(["plot", "r"]), &["thresholds.svg", "a link to ../target"]);
     refuse(tauscope(folder).args(["compare", "r"]), &["compare.csv", "a link to ../target"]);
+    for own in ["r/run.json", "r/thresholds.csv"] {
+        refuse(tauscope(folder).args(["report", "r", "--out", own]), &[own, "it is a result in r", "ends in .html"]);
+    }
     succeed(tauscope(folder).args(["report", "r", "--out", "target"]));
     assert!(fs::read_to_string(folder.join("target")).unwrap().starts_with("<!DOCTYPE html>"));
     assert_eq!(names(folder), ["dir", "link", "pipe", "r", "target"]);

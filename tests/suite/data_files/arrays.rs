@@ -118,7 +118,7 @@ fn images_have_their_channels_first_or_last() {
         let data = load("").unwrap();
         assert_eq!(data.shape, Shape::new(channels, height, width), "{sizes:?}");
     }
-    for sizes in [[3, 3, 3], [4, 4, 4], [16, 24, 3], [3, 32, 3], [1, 28, 1], [4, 4, 1]] {
+    for sizes in [[3, 3, 3], [4, 4, 4], [16, 24, 3], [3, 32, 3], [1, 28, 1], [4, 4, 1], [8, 8, 5]] {
         write(sizes);
         let error = load("").unwrap_err();
         assert!(error.contains("channels of") && error.contains("expected npz:FILE#nchw or npz:FILE#nhwc"), "{error}");
@@ -134,4 +134,9 @@ fn images_have_their_channels_first_or_last() {
     npz(&path, &[("x", npy("<f4", "(2, 1)", &floats(&[0.0, 1.0]))), ("y", npy("|u1", "(2,)", &[0, 1]))]);
     assert!(load("#nhwc").unwrap_err().contains("shape [2, 1]; expected 4 axes where a layout is given"));
     assert_eq!(axes("").unwrap(), "(N, features) = (2, 1), 2 classes");
+    // Pixels are scaled and floats are not: one file has one of them.
+    let labels = npy("|u1", "(2,)", &[0, 1]);
+    let (x, x_test) = (npy("|u1", "(2, 1)", &[0, 150]), npy("<f4", "(2, 1)", &floats(&[0.0, 150.0])));
+    npz(&path, &[("x", x), ("y", labels.clone()), ("x_test", x_test), ("y_test", labels)]);
+    assert!(load("").unwrap_err().contains("x has numbers of type u1 and x_test f4; expected both as floats"));
 }

@@ -55,6 +55,27 @@ fn idx_files_that_are_wrong_are_named_with_the_byte() {
 }
 
 #[test]
+#[cfg(unix)]
+fn devices_that_never_end_are_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for flags in [
+        &["--model", "quadratic:1", "--schedule", "trace:/dev/zero"][..],
+        &["--model", "quadratic:1", "--schedule", "iid:/dev/zero"],
+        &["--data", "npz:/dev/zero"],
+        &["--minimum", "/dev/zero"],
+        &["/dev/zero"],
+    ] {
+        let mut sweep = assert_cmd::Command::cargo_bin("tauscope").unwrap();
+        let refused = sweep.current_dir(folder.path()).args(["sweep", "--engine", "cpu"]).args(flags).assert().code(2);
+        let error = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+        assert!(
+            error.contains("/dev/zero") && error.contains("a device or socket; accepted: a regular file"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn cifar_files_that_are_wrong_are_named_with_the_byte() {
     let record = |labels: &[u8]| [labels, &pixels(3072)].concat();
     let two = [record(&[3]), record(&[10])].concat();

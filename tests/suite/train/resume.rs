@@ -292,7 +292,7 @@ fn other_weights_in_the_file_of_init_are_no_resumption() {
     let flags = [&flags[..], &["--init", "start.safetensors"]].concat();
     interrupted(folder, "out", &flags);
     fs::copy(folder.join("b.safetensors"), folder.join("start.safetensors")).unwrap();
-    refuse(&mut train(folder, "out", &flags, &["--resume"]), &["--resume", "data is"]);
+    refuse(&mut train(folder, "out", &flags, &["--resume"]), &["--resume", "content_of_data_and_weights is"]);
     fs::copy(folder.join("a.safetensors"), folder.join("start.safetensors")).unwrap();
     succeed(&mut train(folder, "out", &flags, &["--resume"]));
 }

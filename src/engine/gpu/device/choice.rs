@@ -60,7 +60,7 @@ pub fn pick(choice: &AdapterChoice, all: &[AdapterIdentity]) -> Result<usize, St
     };
     let none = || match all.len() {
         0 => format!("no {choice}: this machine has no adapter at all (Vulkan, Metal or DirectX 12)"),
-        count => format!("no {choice}: this machine has {}", listed(&(0..count).collect::<Vec<_>>())),
+        count => format!("no {choice} among the adapters here, {}", listed(&(0..count).collect::<Vec<_>>())),
     };
     let AdapterChoice::Named(text) = choice else {
         return all.iter().position(|one| *choice == AdapterChoice::Any || !one.software).ok_or_else(none);
@@ -142,7 +142,7 @@ mod tests {
         assert!(
             pick(&AdapterChoice::Hardware, software)
                 .unwrap_err()
-                .contains("no hardware GPU: this machine has 0: 'llvm")
+                .contains("no hardware GPU among the adapters here, 0: 'llvm")
         );
         assert!(pick(&AdapterChoice::Any, &[]).unwrap_err().contains("no adapter at all"));
     }
