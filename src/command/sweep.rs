@@ -53,10 +53,11 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     let counts =
         json!({"cells": cells, "measured": measured, "failed": failed, "runs": runs, "config_steps": config_steps});
     let answer = format!("{}\n{}", table(&rows), verdict(&rows, Duration::from_secs_f64(finished.seconds)));
+    let traces = if args.job.trace_runs { ", traces/" } else { "" };
     session.end(
         as_map(counts),
         &answer,
-        "thresholds.csv, runs.csv, run.json, minimum.safetensors, thresholds.svg, thresholds.png",
+        &format!("thresholds.csv, runs.csv, run.json, minimum.safetensors, thresholds.svg, thresholds.png{traces}"),
     );
     match failed {
         0 => Ok(()),

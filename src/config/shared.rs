@@ -130,6 +130,10 @@ pub struct JobArgs {
     /// merge` puts the parts together
     #[arg(long, value_name = "I/N", help_heading = "Output")]
     pub shard: Option<ShardFlag>,
+    /// Write what each run draws at each step (slots, workers, delays, rows) to traces/RUN_ID.csv, so that it can be replayed
+    /// elsewhere; for a sweep also what is observed, for which each run is made twice
+    #[arg(long, help_heading = "Output")]
+    pub trace_runs: bool,
     /// Print what would be run, its memory and an estimate of the time, and stop; with --json the resolved plan too
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,

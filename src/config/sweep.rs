@@ -65,7 +65,7 @@ pub struct SweepArgs {
     pub job: JobArgs,
     /// Take over the cells of this finished sweep of the same problem, and measure only what it does not have; one with a
     /// coarser tolerance gives its runs. Its folder stays as it is
-    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    #[arg(long, value_name = "DIR", conflicts_with = "trace_runs", help_heading = "Output")]
     pub extend: Option<PathBuf>,
 }
 

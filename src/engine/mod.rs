@@ -10,6 +10,7 @@ mod lane_state;
 mod observation;
 pub mod pump;
 
+pub use host_run::HostRun;
 pub use lane_state::{StateError, StateShape};
 pub use observation::{Evaluation, Observation, Observations};
 
@@ -135,7 +136,7 @@ impl WaveSpec {
     }
 
     /// The rows that its runs draw, which all its lanes share; none where the batch is full.
-    fn row_tables(&self) -> Option<Arc<RowTables>> {
+    pub fn row_tables(&self) -> Option<Arc<RowTables>> {
         let (batch, samples) = self.batch.zip(self.problem.samples())?;
         Some(RowTables::new(samples, batch, self.sampling, self.problem.augmentation()))
     }

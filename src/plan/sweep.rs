@@ -41,6 +41,9 @@ pub struct SweepPlan {
     /// Number of Hessian eigenvalues written of the minimum, where they are asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top: Option<u16>,
+    /// Whether the steps of runs are written down.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub trace_runs: bool,
     /// By criterion, for those in use.
     pub limits: BTreeMap<Criterion, Limits>,
     #[serde(flatten)]
@@ -138,6 +141,7 @@ impl SweepPlan {
             seed_order: first.seed_order,
             ensemble: first.ensemble,
             top: first.top,
+            trace_runs: first.job.trace_runs,
             limits: BTreeMap::new(),
             engine: first.engine.clone(),
         };

@@ -34,6 +34,9 @@ pub struct TrainPlan {
     pub engine: EngineArgs,
     /// Whether last weights are kept.
     pub save_weights: bool,
+    /// Whether the draws of runs are written down.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub trace_runs: bool,
 }
 
 /// What is minimised, and from where.
@@ -135,6 +138,7 @@ impl TrainPlan {
             seeds: first.seeds.0.clone(),
             engine: first.engine.clone(),
             save_weights: first.save_weights,
+            trace_runs: first.job.trace_runs,
             problem,
         };
         for grid in args {

@@ -4,6 +4,7 @@
 //! of its own. Not here: what is done about a folder ([`super::draft`]).
 
 use super::lock::{LOCK, is_marked};
+use super::traces::TRACES;
 use super::{PLAN, REPLACE, RUN, beside};
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -12,8 +13,8 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// A folder that a training makes before it has anything to put into it.
-const WEIGHTS: &str = "weights";
+/// Folders that a job makes before it has anything to put into them.
+const FOLDERS: [&str; 2] = ["weights", TRACES];
 
 /// What stands at `DIR.partial`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,10 @@ fn is_empty(folder: &Path) -> io::Result<bool> {
         let entry = entry?;
         let is_nothing = match entry.file_type()? {
             kind if kind.is_file() => entry.file_name() == LOCK && entry.metadata()?.len() == 0,
-            kind if kind.is_dir() => entry.file_name() == WEIGHTS && fs::read_dir(entry.path())?.next().is_none(),
+            kind if kind.is_dir() => {
+                let name = entry.file_name();
+                FOLDERS.iter().any(|folder| name == *folder) && fs::read_dir(entry.path())?.next().is_none()
+            }
             _ => false,
         };
         if !is_nothing {

@@ -29,6 +29,7 @@ mod settling;
 pub mod signals;
 mod so_far;
 mod space;
+pub mod traces;
 
 pub use draft::{Draft, Existing, beside, check};
 pub use engine::{ChosenEngine, choose};

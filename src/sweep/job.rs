@@ -4,7 +4,9 @@ use super::evidence::{self, Evidence, MinimumFacts};
 use super::extend::Extended;
 use super::rows::{entry, failed};
 use super::tables::{CellEntry, MINIMUM, SweepTables};
-use super::{PreparedSweep, StartedCell, paths, waves};
+use super::trace::Watcher;
+use super::{CellResult, PreparedSweep, StartedCell, paths, waves};
+use crate::cost;
 use crate::engine::{Engine, EngineInfo};
 use crate::files::write_whole;
 use crate::plan::{Cell, SweepPlan};
@@ -12,11 +14,14 @@ use crate::problem::Problem;
 use crate::problem::weights::{self, LoadedWeights, Wanted, to_safetensors};
 use crate::session::checkpoint::Checkpoints;
 use crate::session::job::with_weights;
+use crate::session::progress::Progress;
+use crate::session::traces;
 use crate::session::{Job, Stage, Unit, Work, as_map};
 use crate::threshold::Criterion;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -143,8 +148,12 @@ impl Job for SweepJob {
         self.carried().into_iter().chain(self.cells.iter().map(unit)).collect()
     }
 
-    fn unit_bytes(&self, _: usize) -> u64 {
-        CELL_BYTES
+    fn unit_bytes(&self, unit: usize) -> u64 {
+        let place = unit.checked_sub(self.carried().len()).filter(|_| self.plan.trace_runs);
+        let traced = place.and_then(|place| self.cells.get(place)).map_or(0, |cell| {
+            traces::bytes(cost::of_cell(&self.plan, cell) as u64, self.plan.rows(cell), &self.problem)
+        });
+        traced.saturating_add(CELL_BYTES)
     }
 
     fn checkpoint_bytes(&self, _: &dyn Engine, _: &[usize]) -> Result<u64> {
@@ -205,12 +214,24 @@ impl Job for SweepJob {
             }
         }
         let mut checkpoints = self.checkpoint_every.map(|every| Checkpoints::new(dir, identity.clone(), every));
+        let traces = self.plan.trace_runs.then(|| traces::folder(dir)).transpose()?;
+        traces.iter().try_for_each(|traces| sweep.write_starts(traces))?;
+        let watcher = RefCell::new(Watcher::new(watch));
         let mut left = asked.len();
-        let mut finished = |index: usize, result| {
+        let mut finished = |index: usize, result: CellResult| {
+            let cell = &asked[index].cell;
+            // Before the cell counts as finished. Where it is interrupted the cell is measured again.
+            let watched = &mut |alive| watcher.borrow_mut().traced(alive);
+            if let Some(traces) = &traces
+                && sweep.trace(engine, cell, &result.trials, traces, watched)?.is_break()
+            {
+                return Ok(());
+            }
             left -= 1;
-            finish(&entry(sweep, &self.info, places[index], &asked[index].cell, &result))
+            finish(&entry(sweep, &self.info, places[index], cell, &result))
         };
-        sweep.measure(engine, &asked, checkpoints.as_mut(), &mut finished, watch)?;
+        let watched = &mut |now: Progress<'_>| watcher.borrow_mut().measured(now);
+        sweep.measure(engine, &asked, checkpoints.as_mut(), &mut finished, watched)?;
         match checkpoints {
             Some(checkpoints) if left == 0 => checkpoints.remove(),
             _ => Ok(()),

@@ -12,6 +12,7 @@ pub mod rows;
 mod search_wave;
 mod start;
 mod tables;
+mod trace;
 
 pub use job::SweepJob;
 pub use start::{Distances, HiddenStart};
@@ -240,7 +241,11 @@ impl PreparedSweep {
             let saved = |started: &StartedCell| checkpoints.search(&self.plan.cell_id(&started.cell));
             let mut queue = Queue::new(&self.plan, &asked, saved);
             loop {
-                let lanes = recovery.lanes(lanes(recovery.engine(), &spec)?, spec.together);
+                let mut lanes = recovery.lanes(lanes(recovery.engine(), &spec)?, spec.together);
+                if self.plan.trace_runs && lanes < spec.lanes {
+                    // Traces are made beside the wave.
+                    lanes = lanes.saturating_sub(spec.together).max(spec.together);
+                }
                 let (minimum, direction) = (&self.minimum.weights, &self.minimum.largest.vector);
                 let (minimum, direction) = (Arc::new(minimum.clone()), Arc::new(direction.clone()));
                 let spec = WaveSpec { minimum, direction, lanes, ..spec.clone() };

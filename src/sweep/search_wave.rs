@@ -225,7 +225,7 @@ impl PreparedSweep {
         })
     }
 
-    fn run(&self, cell: &Cell, lr: f64, member: usize) -> Run {
+    pub(super) fn run(&self, cell: &Cell, lr: f64, member: usize) -> Run {
         let ensemble = self.plan.members(cell) > 1;
         Run {
             rule: cell.rule,
@@ -247,25 +247,29 @@ impl PreparedSweep {
         ActiveRun { monitor, ticket, lanes, origins, since }
     }
 
-    fn monitor(&self, cell: &Cell, Request { lr, agreement }: Request) -> Monitor {
-        let (unit, horizon) = (Self::unit(cell), self.horizon(cell));
+    /// The ensemble that measures a cell at this learning rate, where runs differ by chance.
+    pub(super) fn ensemble(&self, cell: &Cell, lr: f64) -> Option<Ensemble> {
         let members = self.plan.members(cell);
-        if members > 1 {
-            let spec = EnsembleSpec {
-                criterion: cell.criterion,
-                members,
-                window: (WINDOW.0 * unit).max(WINDOW.1),
-                horizon,
-                scale: self.distances.start,
-                seed: self.plan.seed_order,
-            };
-            return Monitor::Ensemble(Ensemble::new(spec, lr));
+        let spec = EnsembleSpec {
+            criterion: cell.criterion,
+            members,
+            window: (WINDOW.0 * Self::unit(cell)).max(WINDOW.1),
+            horizon: self.horizon(cell),
+            scale: self.distances.start,
+            seed: self.plan.seed_order,
+        };
+        (members > 1).then(|| Ensemble::new(spec, lr))
+    }
+
+    fn monitor(&self, cell: &Cell, Request { lr, agreement }: Request) -> Monitor {
+        if let Some(ensemble) = self.ensemble(cell, lr) {
+            return Monitor::Ensemble(ensemble);
         }
         // Without chance all criteria but the escape are that of the mean.
         let spec = RunMonitorSpec {
             criterion: cell.criterion,
-            unit,
-            horizon,
+            unit: Self::unit(cell),
+            horizon: self.horizon(cell),
             start: self.distances.start,
             radius: self.distances.escape,
             agreement,

@@ -3,6 +3,7 @@
 use super::evidence::{EIGENVALUES, ENERGIES};
 use crate::files::write_whole;
 use crate::session::job::Counted;
+use crate::session::traces::{TRACES, copy_files};
 use crate::session::{Entry, Kind, ReadEntries, SHARDS, Tables};
 use crate::table::{CsvReader, CsvWriter, DelayRow, RunRow, Status, ThresholdRow, keep_finite};
 use anyhow::{Context, Result, bail};
@@ -149,7 +150,7 @@ impl Tables for SweepTables {
             let bytes = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
             write_whole(&to, &bytes).with_context(|| format!("cannot write {}", to.display()))?;
         }
-        Ok(())
+        copy_files(TRACES, from, to)
     }
 }
 

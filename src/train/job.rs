@@ -8,6 +8,7 @@ use crate::plan::{TrainOptions, TrainPlan};
 use crate::problem::weights::to_safetensors;
 use crate::session::checkpoint::Checkpoints;
 use crate::session::job::with_weights;
+use crate::session::traces;
 use crate::session::{Job, Unit, Work, as_map};
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -127,11 +128,13 @@ impl Job for TrainJob {
         Map::from_iter([("groups".to_owned(), self.training.plan.groups.len().into())])
     }
 
-    fn unit_bytes(&self, _: usize) -> u64 {
+    fn unit_bytes(&self, unit: usize) -> u64 {
         let TrainOptions { epochs, evaluate_every, .. } = &self.training.plan.options;
         let weights =
             if self.training.plan.save_weights { size_of::<f64>() * self.training.problem.dimension() } else { 0 };
-        RUN_BYTES + (1 + epochs.div_ceil(*evaluate_every)) * LOOK_BYTES + weights as u64
+        let traced = if self.training.plan.trace_runs { self.training.trace_bytes(unit) } else { 0 };
+        let kept = RUN_BYTES + (1 + epochs.div_ceil(*evaluate_every)) * LOOK_BYTES + weights as u64;
+        kept.saturating_add(traced)
     }
 
     fn checkpoint_bytes(&self, engine: &dyn Engine, units: &[usize]) -> Result<u64> {
@@ -169,9 +172,12 @@ impl Job for TrainJob {
         if keep {
             fs::create_dir_all(&weights).with_context(|| format!("cannot make {}", weights.display()))?;
         }
+        let traces = self.training.plan.trace_runs.then(|| traces::folder(dir)).transpose()?;
+        traces.iter().try_for_each(|traces| self.training.write_starts(traces))?;
         let mut finished = |run: usize, mut outcome: super::Outcome| {
             let entry = self.entry(run, &outcome);
             // Before the run counts as finished: what is finished is not made again.
+            traces.iter().try_for_each(|traces| self.training.trace(run, outcome.steps, traces))?;
             if let Some(last) = outcome.last.take().filter(|_| keep) {
                 let path = weights.join(format!("{}.safetensors", entry.row.run_id));
                 let bytes = to_safetensors(&self.training.problem, &last.weights, &last.statistics);

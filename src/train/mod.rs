@@ -15,6 +15,7 @@ mod rows;
 mod sharpness;
 mod tables;
 mod task;
+mod trace;
 mod wave;
 
 pub use job::TrainJob;

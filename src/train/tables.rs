@@ -2,16 +2,14 @@
 //! and the weights that are kept.
 
 use super::rows::summaries;
-use crate::files::WholeFile;
 use crate::session::job::Counted;
+use crate::session::traces::{TRACES, copy_files};
 use crate::session::{Entry, Kind, ReadEntries, SHARDS, Tables};
 use crate::table::{CsvReader, CsvWriter, MetricRow, SummaryRow, TrainRow, TrainStatus, keep_finite, write_csv};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind};
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
@@ -136,20 +134,7 @@ impl Tables for TrainTables {
     }
 
     fn copy_own_files(from: &Path, to: &Path) -> Result<()> {
-        let (from, to) = (from.join(WEIGHTS), to.join(WEIGHTS));
-        let cannot = || format!("cannot copy {} to {}", from.display(), to.display());
-        let files = match fs::read_dir(&from) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            files => files.with_context(cannot)?,
-        };
-        fs::create_dir_all(&to).with_context(cannot)?;
-        for file in files {
-            let file = file.with_context(cannot)?;
-            let mut copy = WholeFile::create(&to.join(file.file_name())).with_context(cannot)?;
-            File::open(file.path()).and_then(|mut file| io::copy(&mut file, &mut copy)).with_context(cannot)?;
-            copy.finish().with_context(cannot)?;
-        }
-        Ok(())
+        [WEIGHTS, TRACES].iter().try_for_each(|name| copy_files(name, from, to))
     }
 }
 

@@ -40,6 +40,7 @@ mod submit;
 mod sweep;
 mod theory;
 mod theory_command;
+mod traces;
 mod train;
 mod training_plan;
 mod training_tables;

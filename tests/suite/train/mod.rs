@@ -3,6 +3,7 @@
 mod checkpoints;
 mod devices;
 mod resume;
+mod traces;
 
 use crate::common::{ROUNDING_F64, assert_close};
 use crate::folders::{self, outcome, refuse, signal};
