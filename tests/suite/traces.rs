@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use tauscope::table::{RunRow, TraceRow, read_csv};
+use tauscope::table::{RunRow, ThresholdRow, TraceRow, read_csv};
 
 /// Hundreds of steps in f64, in another order of operations, near a threshold.
 const REPLAY: f64 = 1e-12;
@@ -49,14 +49,21 @@ fn a_run_is_replayed_from_its_trace_and_its_start_alone() {
     let folder = folder.path();
     let problem = ["--model", "quadratic:1,0.3", "--rules", "heavy-ball", "--delays", "3", "--schedule", "random"];
     let ends = ["--criterion", "escape,mean-square", "--ensemble", "4", "--horizon", "64", "--tolerance", "0.2"];
-    succeed(&mut sweep(folder, "out", &[&problem[..], &ends, &["--momentum", "0.9", "--trace-runs"]].concat()));
+    succeed(&mut sweep(
+        folder,
+        "out",
+        &[&problem[..], &ends, &["--momentum", "0.9", "--dampening", "0,ema", "--trace-runs"]].concat(),
+    ));
     let traces = folder.join("out/traces");
     let direction = vector(&traces.join("direction.safetensors"));
     let starts = ["start", "ensemble-start"].map(|name| vector(&traces.join(format!("{name}.safetensors"))));
     let runs: Vec<RunRow> = read_csv(&folder.join("out/runs.csv")).unwrap();
+    let cells: Vec<ThresholdRow> = read_csv(&folder.join("out/thresholds.csv")).unwrap();
     assert!(runs.iter().any(|run| run.members == 1) && runs.iter().any(|run| run.members == 4));
     let mut copied = 0;
+    let dampenings: BTreeMap<&str, f64> = cells.iter().map(|cell| (cell.cell_id.as_str(), cell.dampening)).collect();
     for run in &runs {
+        let dampening = dampenings[run.cell_id.as_str()];
         let rows: Vec<TraceRow> = read_csv(&traces.join(format!("{}.csv", run.run_id))).unwrap();
         let members = run.members as usize;
         assert_eq!(rows.len() as u64, run.steps * run.members as u64);
@@ -89,7 +96,7 @@ fn a_run_is_replayed_from_its_trace_and_its_start_alone() {
                 assert_eq!((row.delay, row.lr, row.rows.as_str()), (time - state.taken[read], run.lr, ""));
                 let weights = state.workers[read].clone();
                 for i in 0..2 {
-                    state.velocity[i] = momentum * state.velocity[i] + eigenvalues[i] * weights[i];
+                    state.velocity[i] = momentum * state.velocity[i] + (1.0 - dampening) * eigenvalues[i] * weights[i];
                     state.server[i] -= row.lr * state.velocity[i];
                 }
                 state.workers[write] = state.server.clone();
