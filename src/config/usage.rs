@@ -20,6 +20,8 @@ pub fn one_line(error: &clap::Error, command: &str) -> String {
         let values = bracketed.and_then(|line| line.split_once(": "));
         if let Some((_, values)) = values.filter(|(what, _)| what.starts_with("possible")) {
             message += &format!("; accepted: {values}");
+        } else if line.starts_with("tip: to pass ") {
+            // The hint to write it behind `--` would make it a file name.
         } else if let Some(tip) = line.strip_prefix("tip: ") {
             message += &format!("; {tip}");
         } else if !line.is_empty() {

@@ -155,6 +155,13 @@ fn names_come_before_shapes_and_what_is_not_used_is_named() {
             [0, 1, 2, 3],
             "a.w -> 0.weight, a.b -> 0.bias, module.b -> 2",
         ),
+        // What the map names goes before what has the name already.
+        (
+            vec![("0.weight", W1), ("0.bias", B1), ("2.weight", B1), ("6.weight", W2), ("6.bias", B2)],
+            Some("6=2"),
+            [0, 1, 3, 4],
+            "0 -> 0, 6 -> 2; not used: 2.weight",
+        ),
         (
             vec![
                 ("net.0.weight", W1),

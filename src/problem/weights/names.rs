@@ -9,7 +9,7 @@ use super::shapes;
 use crate::layer::tensor::Tensor;
 use crate::text::as_text;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -126,11 +126,18 @@ impl Model<'_> {
                 below(&named.name, &from).map(|rest| (from.len(), joined(to, rest)))
             });
             match fitting.max_by_key(|(length, _)| *length) {
-                Some((_, name)) => Named { name, ..named },
-                None => named,
+                Some((_, name)) => (Named { name, ..named }, true),
+                None => (named, false),
             }
         };
-        Ok(plain.into_iter().map(renamed).collect())
+        let mut all: Vec<(Named, bool)> = plain.into_iter().map(renamed).collect();
+        let taken: HashSet<String> =
+            all.iter().filter(|(_, is_mapped)| *is_mapped).map(|(named, _)| named.name.clone()).collect();
+        // What the map names goes before what has the name already.
+        for (named, _) in all.iter_mut().filter(|(named, is_mapped)| !is_mapped && taken.contains(&named.name)) {
+            named.name += " (another is mapped here)";
+        }
+        Ok(all.into_iter().map(|(named, _)| named).collect())
     }
 
     /// Finds tensors that do not all have their own names: behind a prefix, or by order and shape.
