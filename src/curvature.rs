@@ -164,6 +164,8 @@ fn lanczos_deflated(
         diagonal.push(dot(newest, &image));
         // Twice is enough (Kahan, Parlett): the second pass removes what the first left by rounding.
         for _ in 0..2 {
+            // Where little is left of the image, what is left of known vectors in it would be a large part.
+            deflate(&mut image, wanted.known);
             for vector in &basis {
                 let overlap = dot(vector, &image);
                 image.iter_mut().zip(vector).for_each(|(w, v)| *w -= overlap * v);

@@ -91,7 +91,7 @@ pub fn whole(text: &str, most: u32) -> Option<u32> {
 }
 
 fn read(path: &Path) -> Result<(Option<Vec<String>>, Vec<Record>), String> {
-    let bytes = read_input(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let bytes = read_input(path).map_err(|error| format!("cannot read it as a file: {error}"))?;
     if let Some(place) = bytes.iter().position(|byte| *byte == 0) {
         return Err(format!("no text: byte {place} is 0; expected UTF-8"));
     }
@@ -151,12 +151,11 @@ fn json_lines(text: &str) -> Result<(Vec<String>, Vec<Record>), String> {
             titles = object.keys().cloned().collect();
         }
         let field = |title: &String| match object.get(title) {
-            None => Err(format!("line {line}: no key '{title}', which the first line has")),
-            Some(serde_json::Value::Null) => Ok(String::new()),
-            Some(serde_json::Value::String(text)) => Ok(text.clone()),
-            Some(value) => Ok(value.to_string()),
+            None | Some(serde_json::Value::Null) => String::new(),
+            Some(serde_json::Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
         };
-        records.push((line, titles.iter().map(field).collect::<Result<_, _>>()?));
+        records.push((line, titles.iter().map(field).collect()));
     }
     Ok((titles, records))
 }

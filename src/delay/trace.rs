@@ -94,6 +94,9 @@ impl Trace {
         let index = column(&columns)?;
         let delay = |(line, field): (u64, &str)| {
             whole(field, LONGEST).ok_or_else(|| {
+                if field.is_empty() {
+                    return format!("line {line}: no delay; {ACCEPTED}");
+                }
                 format!("line {line}: delay '{field}' is not a whole number up to {LONGEST}; {ACCEPTED}")
             })
         };
@@ -254,10 +257,10 @@ mod tests {
             ("step,late\n0,3\n", "", "no column delay, but columns step, late; accepted: a table with a column delay"),
             ("step,late\n0,3\n", "#x", "no column x beside columns step, late; accepted"),
             ("1\n2\n", "#x", "no column x beside columns without names"),
-            ("step,delay\n0\n", "", "line 2: delay '' is not"),
+            ("step,delay\n0\n", "", "line 2: no delay; accepted"),
             ("delay,delay\n1,2\n", "", "its header has two columns 'delay'; accepted"),
             ("epoch,delay\n0,1,7\n", "", "line 2: 3 fields under a header of 2"),
-            ("{\"delay\": 1}\n{\"late\": 1}\n", "", "line 2: no key 'delay', which the first line has"),
+            ("{\"delay\": 1}\n{\"late\": 1}\n", "", "line 2: no delay; accepted"),
             ("{\"delay\": 1}\nnothing\n", "", "line 2: no JSON object"),
             ("{\"delay\": 1}\n{\"delay\": [2]}\n", "", "line 2: delay '[2]' is not"),
             ("delay\n1\u{0}\n", "", "no text: byte 7 is 0; expected UTF-8; accepted: a table"),

@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(due(&mut shown, 3), (true, true));
         let lines: Vec<u64> = (4..100).filter(|second| due(&mut shown, *second).0).collect();
         assert_eq!(lines, [33, 63, 93]);
-        assert_eq!(line(LINES, &seen), "minimum  1,234 evaluations, loss 0.500000, max|gradient| 1.2e-5, 30 seconds");
+        assert_eq!(line(LINES, &seen), "minimum  1,234 evaluations, loss 0.500000, max|gradient| 1.3e-5, 30 seconds");
         assert_eq!(
             event(LINES, &Seen::Certificate { products: 7 }).to_string(),
             r#"{"event":"minimum","products":7,"seconds":30.0}"#

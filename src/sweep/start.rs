@@ -1,8 +1,8 @@
 //! Where the runs of a sweep start: how far from the minimum, and in which direction.
 //!
 //! The distance must be small enough for the dynamics to be linear, and must stand far above what the run's numbers cannot
-//! tell: the rounding of its weights and gradients, and what the search has left of the gradient at the minimum. Not here:
-//! what is observed of a run ([`crate::threshold`]).
+//! tell: the rounding of its weights and gradients, and what the search has left of the gradient at the minimum. Where there is
+//! no such distance, there is no sweep in this precision. Not here: what is observed of a run ([`crate::threshold`]).
 
 use crate::config::Precision;
 use crate::math::ordered_sum;
@@ -33,6 +33,10 @@ const HIDDEN: f64 = 1e2;
 
 /// Distance, relative to the scale of the weights, beyond which no start is placed for the sake of rounding.
 const FARTHEST: f64 = 1e-2;
+
+/// Largest relative difference between the gradient along the top eigenvector and that of the quadratic with the minimum's
+/// curvature, at a start that is placed farther out than usual: beyond it thresholds are those of another curvature.
+const BENT: f64 = 0.01;
 
 /// Points at which the error of the gradient is looked at.
 const POINTS: u64 = 8;
@@ -69,7 +73,10 @@ impl Distances {
         let usual = displacement(precision) * scale;
         let error = error(problem, minimum, precision, usual, seed);
         let clear = CLEAR * error / curvature;
-        let start = if clear > usual { clear.min(FARTHEST * scale) } else { usual };
+        let mut start = if clear > usual { clear.min(FARTHEST * scale) } else { usual };
+        while start > usual && bend(problem, minimum, start, seed) > BENT {
+            start = (0.5 * start).max(usual);
+        }
         Self { start, escape: ESCAPE_RADIUS * scale, error, curvature }
     }
 
@@ -109,6 +116,21 @@ fn error(problem: &Problem, minimum: &Minimum, precision: Precision, distance: f
             (0..POINTS).map(at).fold(left, f64::max)
         }
     }
+}
+
+/// Relative difference between the gradient along the top eigenvector and that of the quadratic, in f64, at a start at this
+/// distance or at its mirror image, whichever is larger.
+fn bend(problem: &Problem, minimum: &Minimum, distance: f64, seed: u64) -> f64 {
+    let Problem::Network(network) = problem else { return 0.0 };
+    let (x, v) = (&minimum.weights, &minimum.largest.vector);
+    let start = displaced(minimum, distance, seed);
+    let mirrored: Vec<f64> = start.iter().zip(x).map(|(start, x)| 2.0 * x - start).collect();
+    let difference = |point: &[f64]| {
+        let step: Vec<f64> = point.iter().zip(x).map(|(point, x)| point - x).collect();
+        let linear = minimum.largest.value * dot(&step, v);
+        (dot(&network.gradient(point), v) / linear - 1.0).abs()
+    };
+    difference(&start).max(difference(&mirrored))
 }
 
 /// A point at `distance` from the minimum, half of the way (in squared distance) along the top eigenvector, the rest in a

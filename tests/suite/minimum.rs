@@ -286,6 +286,18 @@ fn a_minimum_at_zero_and_a_floor_of_rounding_give_the_thresholds_of_theory() {
 }
 
 #[test]
+fn a_start_is_never_placed_where_the_loss_is_no_longer_quadratic() {
+    // Nearly separated: far from the minimum the loss is a thousand times that of the minimum, and rounding is large in f32.
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--rules", "sgd", "--delays", "0", "--samples", "128", "--model", "mlp:16", "--weight-decay", "1e-6"];
+    let error = refusal(&mut sweep(folder.path(), "single", &flags), folder.path());
+    assert!(error.contains("hides a start") && error.contains("accepted: --precision f64"), "{error}");
+    succeed(&mut sweep(folder.path(), "double", &[&flags[..], &["--precision", "f64"]].concat()));
+    let row = &rows(folder.path(), "double")[0];
+    assert!(row.status == Status::Measured && (row.ratio.unwrap() - 1.0).abs() < 0.01, "{:?}", row.ratio);
+}
+
+#[test]
 fn the_largest_eigenvalues_stand_in_their_tables_with_the_energy_of_each_layer() {
     let folder = tempfile::tempdir().unwrap();
     succeed(&mut sweep(folder.path(), "out", &["--samples", "40", "--model", "mlp:3", "--top", "5"]));

@@ -226,7 +226,7 @@ fn service_times_of_workers_come_from_a_file() {
         ("a,b\n1,\n,2\n3,4\n", "line 3: time ''"),
         ("a,b\n1,x\n", "line 2: time 'x'"),
         ("a,b\n1,inf\n", "line 2: time 'inf'"),
-        ("a,b\n1,2,3\n", "line 2: 3 times of 2 workers"),
+        ("a,b\n1,2,3\n", "line 2: 3 fields under a header of 2"),
         ("a,b\n1,\n", "worker b has no times"),
         ("0,1\n0.5,0.5\n", "line 1: '0,1' may be names of workers or times"),
         ("worker,a,b\n0,1,2\n", "no column seconds, but columns worker, a, b"),
