@@ -170,9 +170,9 @@ fn a_table_is_for_people() {
 #[test]
 fn a_flag_that_makes_no_benchmark_is_refused_with_what_would_be_accepted() {
     for (flags, parts) in [
-        (&["--lanes", "0"][..], &["--lanes", "0", "1.."][..]),
-        (&["--slots", "0"], &["--slots", "0", "1.."]),
-        (&["--rounds", "0"], &["--rounds", "1.."]),
+        (&["--lanes", "0"][..], &["--lanes", "0", "accepted: 1 to"][..]),
+        (&["--slots", "0"], &["--slots", "0", "accepted: 1 to"]),
+        (&["--rounds", "0"], &["--rounds", "accepted: 1 to"]),
         (&["--samples", "50", "--batch", "51"], &["--batch 51", "50 samples", "full"]),
         (&["--samples", "1798"], &["--samples 1798", "1 to 1797"]),
         (&["--model", "vgg"], &["--model", "vgg", "mlp:WIDTHS"]),
