@@ -23,6 +23,9 @@ impl Interrupt {
             flag::register(signal, Arc::clone(&again))?;
             flag::register_usize(signal, Arc::clone(&received), signal as usize)?;
         }
+        // A file that may not grow (`ulimit -f`) is an error of the write, with a message, and not the end of the process.
+        #[cfg(unix)]
+        flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
         Ok(Self { received })
     }
 

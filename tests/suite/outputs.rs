@@ -247,6 +247,19 @@ fn twelve_shards_merge_where_a_process_may_open_few_files() {
 }
 
 #[test]
+fn a_file_that_may_not_grow_is_an_error_that_can_be_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // 4 blocks of 512 bytes hold the plan and part of the journal.
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -f 4; exec \"$@\"", "sh"]).arg(tauscope(folder).get_program());
+    command.args(CELLS).args(["--out", "r"]);
+    refuse(command.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped()), &["File too large"]);
+    succeed(&mut quick(folder, &["--out", "r", "--resume"]));
+    assert!(whole(folder, "r"));
+}
+
+#[test]
 fn an_unfinished_folder_can_be_looked_at_and_says_that_it_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
