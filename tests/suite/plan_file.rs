@@ -382,7 +382,7 @@ fn a_dry_run_says_what_a_plan_takes_and_writes_nothing() {
     for part in [
         "310 parameters of mlp:4 on 100 samples of digits, ce",
         "cells    25: 25 delays\n",
-        "about 150 of 124,800 steps in all",
+        "about 150 of 135,200 steps in all",
         "cpu f32",
         "asked for",
         " runs at once, fused, filled about ",

@@ -66,7 +66,7 @@ fn a_run_is_replayed_from_its_trace_and_its_start_alone() {
         let dampening = dampenings[run.cell_id.as_str()];
         let rows: Vec<TraceRow> = read_csv(&traces.join(format!("{}.csv", run.run_id))).unwrap();
         let members = run.members as usize;
-        assert_eq!(rows.len() as u64, run.steps * run.members as u64);
+        assert_eq!(rows.len() as u64, run.steps * u64::from(run.members));
         let last = rows.last().unwrap();
         assert_eq!((last.distance, last.projection, last.loss), (run.distance, run.projection, run.loss));
         let start = &starts[usize::from(members > 1)];
