@@ -97,7 +97,7 @@ fn stopped_and_resumed(flags: &[&str], engine: &dyn Engine, blocks: &[usize]) {
             steps += part(&sweep, engine, &mut results, Some(&mut seldom), *blocks);
             parts += 1;
         }
-        assert!(parts > 3, "{parts} parts");
+        assert!(parts > 1, "{parts} parts");
         // As text: what diverged has numbers that equal nothing.
         for (cell, (one, other)) in results.iter().zip(&whole).enumerate() {
             assert_eq!(format!("{one:?}"), format!("{other:?}"), "cell {cell}, stopped after every {blocks} blocks");
@@ -110,11 +110,11 @@ fn stopped_and_resumed(flags: &[&str], engine: &dyn Engine, blocks: &[usize]) {
 #[test]
 fn searches_that_were_stopped_end_as_if_they_had_not_been() {
     let by_growth = &["--rules", "sgd,shifted", "--delays", "0,3", "--batch", "full,8"];
-    stopped_and_resumed(by_growth, &Cpu::<f64>::default(), &[60]);
+    stopped_and_resumed(by_growth, &Cpu::<f64>::default(), &[30]);
     let others = &["--rules", "adam,shifted", "--delays", "2", "--batch", "8", "--criterion", "escape"];
-    stopped_and_resumed(others, &Cpu::<f64>::default(), &[25]);
+    stopped_and_resumed(others, &Cpu::<f64>::default(), &[12]);
     let sure = &["--rules", "heavy-ball", "--delays", "0,3", "--batch", "8", "--criterion", "almost-sure"];
-    stopped_and_resumed(sure, &Cpu::<f32>::default(), &[25]);
+    stopped_and_resumed(sure, &Cpu::<f32>::default(), &[12]);
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn sigterm_keeps_the_searches_in_flight_and_a_resumed_sweep_makes_none_of_their_
 }
 
 #[test]
-fn a_cell_or_run_with_a_number_that_is_not_finite_fails_alone_and_says_why() {
+fn a_cell_with_a_number_that_is_not_finite_fails_alone_and_says_why_and_a_training_goes_without_it() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     // The threshold of heavy-ball is 7.6 / 2.3e-308, beyond the range of f64.
@@ -234,15 +234,14 @@ fn a_cell_or_run_with_a_number_that_is_not_finite_fails_alone_and_says_why() {
     assert!(rows[0].reason.as_ref().unwrap().contains("inf, is no number of f64"), "{:?}", rows[0].reason);
     assert!(rows[1].reason.is_none() && (rows[1].ratio.unwrap() - 1.0).abs() < 0.01);
 
-    // lambda_predicted of the first is 2 / 1e-310.
+    // The sharpness predicted of the first is 3.8e9 / 1e-300: unknown, and no reason to lose the row.
     let mut command = tauscope(folder);
     command.args(["train", "--engine", "cpu", "--samples", "16", "--test", "8", "--batch", "8", "--model", "mlp:2"]);
-    command.args(["--epochs", "2", "--seeds", "1", "--delays", "0", "--lr", "1e-310,0.1", "--lr-scaling", "none"]);
+    command.args(["--epochs", "2", "--seeds", "1", "--delays", "0", "--lr", "1e-300,0.1", "--lr-scaling", "none"]);
+    command.args(["--rules", "heavy-ball", "--dampening", "0.999999999"]);
     let (code, error) = outcome(&command.args(["--out", "train"]).output().unwrap());
-    assert_eq!(code, Some(1), "{error}");
+    assert_eq!(code, Some(0), "{error}");
     let rows: Vec<tauscope::table::TrainRow> = tauscope::table::read_csv(&folder.join("train/runs.csv")).unwrap();
-    let told: Vec<String> = rows.iter().map(|row| format!("{} {:?}", row.status, row.reason)).collect();
-    let why = "failed Some(\"numbers that are not finite: lambda_predicted is inf\")";
-    assert_eq!(told, [why, "finished None"]);
-    assert!(rows[0].test_accuracy.is_some(), "the rest of its row stands");
+    let told: Vec<_> = rows.iter().map(|row| (row.reason.is_none(), row.lambda_predicted.is_some())).collect();
+    assert_eq!(told, [(true, false), (true, true)]);
 }

@@ -293,7 +293,7 @@ fn what_cannot_be_submitted_is_refused_before_anything_is() {
     refuse(&mut submit(folder, &["--status", "out"]), &["out.shards/submit.json", "earlier tauscope submit"]);
     assert!(asked(folder).is_empty() && !folder.join("out.shards").exists());
     stdout(&mut three(folder, "out", &[]));
-    refuse(&mut three(folder, "out", &[]), &["out.shards", "--resubmit out"]);
+    refuse(&mut three(folder, "out", &[]), &["out.shards", "--resubmit "]);
     // Without Slurm.
     fs::remove_dir_all(folder.join("bin")).unwrap();
     refuse(submit(folder, &["--status", "out"]).env("PATH", "/nowhere"), &["squeue is not there"]);
