@@ -82,6 +82,7 @@ pub struct Session {
     pub target: PathBuf,
     /// The results folder in the making, until [`Self::run`] takes it.
     draft: Option<Draft>,
+    interrupt: Interrupt,
     shard: Option<Shard>,
     /// Whether events can still be written.
     stream: Cell<bool>,
@@ -115,6 +116,8 @@ impl Session {
         };
         let variable = |name: &str| std::env::var(name).ok();
         let shard = shard.map(|flag| flag.resolve(&variable)).transpose().map_err(Error::msg)?;
+        // Before anything is made or said, so that no signal ends the job without a word.
+        let interrupt = Interrupt::watch().context("cannot watch for signals")?;
         let draft = match out {
             Some(out) => Draft::open(out, existing)?,
             None => Draft::claim(Path::new(&started.strftime("tauscope-%Y%m%d-%H%M%S").to_string()))?,
@@ -128,6 +131,7 @@ impl Session {
             existing,
             target: draft.target().to_owned(),
             draft: Some(draft),
+            interrupt,
             shard,
             stream: Cell::new(true),
             chosen,
@@ -191,8 +195,7 @@ impl Session {
         if let Some(shard) = self.shard {
             self.say(&format!("shard    {shard}: {} of {} {}", mine.len(), units.len(), kind.units));
         }
-        // From here on there is something to lose.
-        let interrupt = Interrupt::watch().context("cannot watch for signals")?;
+        let interrupt = self.interrupt.clone();
         let identity = Identity {
             job: kind.name,
             version: Build::this().version,

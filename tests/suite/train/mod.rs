@@ -405,7 +405,7 @@ fn bad_input_is_one_clear_error_with_exit_code_2_and_nothing_written() {
         (&["--warm-up", "201"], &["--warm-up 201", "0 to 200"]),
         (&["--evaluate-every", "0"], &["--evaluate-every", "0"]),
         (&["--weight-decay", "-1"], &["--weight-decay -1", "positive"]),
-        (&["--crop", "8"], &["--crop", "8", "0..=7"]),
+        (&["--crop", "8"], &["--crop", "8", "accepted: 0 to 7"]),
         (&["--flip", "--batch", "full"], &["--flip", "--batch NUMBER"]),
         (&["--sharpness", "0"], &["--sharpness", "'all'"]),
         (&["--track", "loss"], &["--track", "loss", "sharpness"]),
