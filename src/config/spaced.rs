@@ -61,8 +61,13 @@ fn whole(number: usize) -> DBig {
     DBig::from(number).with_precision(DIGITS).value()
 }
 
+/// Digits that are right after all products: short decimals come out as themselves, also where they lie as near to one f64 as
+/// to the next (1.48e23).
+const RIGHT: usize = DIGITS - 10;
+
 /// The nearest f64; infinite beyond the largest.
 fn nearest(value: &DBig) -> f64 {
+    let value = value.clone().with_precision(RIGHT).value();
     format!("{value:e}").parse().expect("a decimal is a number")
 }
 
@@ -114,6 +119,7 @@ mod tests {
         assert_eq!(values("logspace:0.5:0.5:3"), [0.5; 3]);
         assert_eq!(values("linspace:0:0:2"), [0.0; 2]);
         assert_eq!(values("linspace:-1:1:3"), [-1.0, 0.0, 1.0]);
+        assert_eq!(values("logspace:1.48:1.48e46:47")[23], 1.48e23);
         let extremes = values("logspace:5e-324:1.7976931348623157e308:1000");
         assert!(extremes.iter().all(|value| value.is_finite() && *value > 0.0) && extremes.is_sorted());
         for wrong in [
