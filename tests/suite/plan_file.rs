@@ -393,7 +393,7 @@ fn a_dry_run_says_what_a_plan_takes_and_writes_nothing() {
         assert!(text.contains(part), "'{part}' in {text}");
     }
     let report = dry_run(folder.path(), &["plan.toml", "--engine", "cpu"]);
-    assert_eq!((&report["runs"], &report["config_steps"]), (&150.into(), &124_800.0.into()));
+    assert_eq!((&report["runs"], &report["config_steps"]), (&150.into(), &135_200.0.into()));
     assert!(report["seconds"].as_f64().unwrap() > 0.0);
     let [batch] = &report["batches"].as_array().unwrap()[..] else { panic!("{report}") };
     let number = |key: &str| batch[key].as_f64().unwrap_or_else(|| panic!("{key} in {batch}"));

@@ -381,7 +381,7 @@ fn the_binary_prints_what_became_of_the_names() {
     train(folder.path(), &flags("--map fc1=0")).code(2).stderr(said("--init <FILE>"));
     fs::write(folder.path().join("broken.pt"), b"PK\x03\x04 no archive").unwrap();
     let broken = train(folder.path(), &flags("--init broken.pt")).code(2);
-    broken.stderr(said("save_file(torch.load('broken.pt'), 'weights.safetensors')"));
+    broken.stderr(said("save_file(model.state_dict(), 'weights.safetensors')"));
     fs::write(folder.path().join("text.pt"), b"no tensors").unwrap();
     train(folder.path(), &flags("--init text.pt")).code(2).stderr(said("files of safetensors, or of PyTorch's"));
 }
