@@ -3,7 +3,7 @@
 //! - [`to_safetensors`] writes parameters by the names of the model's tensors, in f64: `0.weight` as (out, in), `conv1.weight`
 //!   as (out, in, height, width). A quadratic's are `x`. With running statistics also `running_mean`, `running_var` and
 //!   `num_batches_tracked` of every batch norm: all that PyTorch's `load_state_dict` asks for.
-//! - [`load`] reads a safetensors file or one of `torch.save`, under other names too ([`names`]).
+//! - [`load`] reads a safetensors file or one of `torch.save`, under other names too (`names.rs`).
 //!
 //! Not here: whether the weights are a minimum ([`crate::minimum`]).
 
