@@ -21,7 +21,7 @@ pub struct Ticket {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SearchState {
     search: Search,
-    /// Of the current round.
+    /// What the current round asks for.
     requests: Vec<Request>,
     /// Trials of the current round, in the order of the requests.
     round: Vec<Option<Trial>>,

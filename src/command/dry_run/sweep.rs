@@ -29,7 +29,7 @@ struct Report<'a> {
     engine_choice: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     shard: Option<Shard>,
-    /// Of the shard, where there is one.
+    /// Those in the shard alone, where there is one.
     cells: usize,
     cells_of_plan: usize,
     runs: usize,

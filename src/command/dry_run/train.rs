@@ -35,7 +35,7 @@ struct Report<'a> {
     groups: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     shard: Option<Shard>,
-    /// Of the shard, where there is one.
+    /// Those in the shard alone, where there is one.
     runs: usize,
     runs_of_plan: usize,
     /// If none diverges.
