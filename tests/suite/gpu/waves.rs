@@ -432,9 +432,9 @@ fn a_run_that_does_not_fit_its_wave_is_refused() {
     }
 }
 
-/// A wave of a network that keeps any device busy for a while.
-pub fn busy_wave(gpu: &dyn Engine) -> (Box<dyn Wave>, WaveSpec) {
-    let spec = spec(network(&[64], Activation::Tanh, Loss::Ce), None, 64);
+/// A wave of a network that keeps a device busy for a while, the longer the more lanes it has.
+pub fn busy_wave(gpu: &dyn Engine, lanes: usize) -> (Box<dyn Wave>, WaveSpec) {
+    let spec = spec(network(&[64], Activation::Tanh, Loss::Ce), None, lanes);
     let mut wave = gpu.open(spec.clone()).unwrap();
     (0..spec.lanes).for_each(|lane| wave.start(lane, run(&spec, RuleKind::Sgd, in_turn(1), lane as u64)).unwrap());
     (wave, spec)
