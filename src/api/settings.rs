@@ -14,7 +14,7 @@ macro_rules! shared_settings {
 
             /// Sets the number of training samples.
             pub fn samples(mut self, samples: usize) -> Self {
-                self.args.problem.samples = $crate::config::Samples::Count(samples);
+                self.args.problem.samples = Some($crate::config::Samples::Count(samples));
                 self
             }
 

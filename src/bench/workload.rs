@@ -66,7 +66,7 @@ impl Workload {
     pub fn network(&self) -> &Network {
         match &*self.problem {
             Problem::Network(network) => network,
-            Problem::Quadratic(_) => unreachable!("a workload is made of a network"),
+            Problem::Quadratic(_) | Problem::Dense(_) => unreachable!("a workload is made of a network"),
         }
     }
 

@@ -23,8 +23,8 @@ pub struct ProblemArgs {
     #[arg(long, value_name = "DATA", default_value_t = DataSource::Digits, help_heading = "Problem")]
     pub data: DataSource,
     /// How many training samples, chosen by a seed: a number or 'all'
-    #[arg(long, default_value = "512", help_heading = "Problem")]
-    pub samples: Samples,
+    #[arg(long, help_heading = "Problem")]
+    pub samples: Option<Samples>,
     /// mlp:WIDTH-WIDTH-..., linear, lenet, cifar-shallow, vgg11, vgg11-bn, resnet20, or layers:LAYER,LAYER,...
     #[arg(long, default_value = "mlp:16", help_heading = "Problem")]
     pub model: ModelSpec,

@@ -4,9 +4,12 @@ use crate::math::{Activation, Shape};
 use crate::model::Model;
 use crate::model::layers::Layers;
 use crate::model::zoo::Named;
-use crate::text::as_text;
+use crate::text::{as_flag_with_a_file, as_text};
+use clap_lex::OsStrExt;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use strum::IntoEnumIterator;
 
@@ -88,10 +91,13 @@ pub enum ModelSpec {
     Linear,
     /// Hessian eigenvalues.
     Quadratic(Vec<f64>),
+    /// A file of NumPy with the Hessian, or with those of samples.
+    QuadraticFile(PathBuf),
     Named(Named),
     Layers(Layers),
 }
 as_text!(ModelSpec);
+as_flag_with_a_file!(ModelSpec);
 
 impl ModelSpec {
     /// The model of samples of this shape; `activation` is that of perceptrons, the others bring their own.
@@ -102,7 +108,7 @@ impl ModelSpec {
         match self {
             Self::Mlp(hidden) => Ok(Model::mlp(input.elements(), hidden, classes, activation)),
             Self::Linear => Ok(Model::mlp(input.elements(), &[], classes, activation)),
-            Self::Quadratic(_) => Err("a quadratic is no model of data".into()),
+            Self::Quadratic(_) | Self::QuadraticFile(_) => Err("a quadratic is no model of data".into()),
             Self::Named(named) => named.graph(input, classes).map(Model::from),
             Self::Layers(layers) => layers.graph(input, classes).map(Model::from),
         }
@@ -112,6 +118,23 @@ impl ModelSpec {
     pub fn takes_activation(&self) -> bool {
         matches!(self, Self::Mlp(_))
     }
+
+    /// Whether it is a quadratic, which needs no data.
+    pub fn is_quadratic(&self) -> bool {
+        matches!(self, Self::Quadratic(_) | Self::QuadraticFile(_))
+    }
+
+    /// Reads what is typed, which may name a file by any bytes.
+    ///
+    /// # Errors
+    /// Another text, with what would be accepted.
+    pub fn parse_os(text: &OsStr) -> Result<Self, String> {
+        match text.strip_prefix("quadratic:npz:") {
+            Some(file) if !file.is_empty() => Ok(Self::QuadraticFile(file.into())),
+            Some(_) => Err("quadratic:npz: names no file; accepted: quadratic:npz:FILE".into()),
+            None => text.to_string_lossy().parse(),
+        }
+    }
 }
 
 impl FromStr for ModelSpec {
@@ -119,6 +142,7 @@ impl FromStr for ModelSpec {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, detail) = text.split_once(':').unwrap_or((text, ""));
         match name {
+            "quadratic" if detail.starts_with("npz:") => Self::parse_os(OsStr::new(text)),
             "mlp" => {
                 let widths: Result<Vec<usize>, _> = detail.split('-').map(str::parse).collect();
                 match widths {
@@ -131,7 +155,7 @@ impl FromStr for ModelSpec {
                 let eigenvalues: Result<Vec<f64>, _> = detail.split(',').map(|e| e.trim().parse()).collect();
                 match eigenvalues {
                     Ok(values) if values.iter().all(|e| *e > 0.0 && e.is_finite()) => Ok(Self::Quadratic(values)),
-                    _ => Err("accepted: quadratic:EIGENVALUE,EIGENVALUE,..., all positive".into()),
+                    _ => Err("accepted: quadratic:EIGENVALUE,EIGENVALUE,..., all positive, or quadratic:npz:FILE".into()),
                 }
             }
             "layers" => detail.parse().map(Self::Layers),
@@ -140,7 +164,10 @@ impl FromStr for ModelSpec {
                 Err(_) => {
                     let names: Vec<String> = Named::iter().map(|named| named.to_string()).collect();
                     let names = names.join(", ");
-                    Err(format!("accepted: mlp:WIDTHS, linear, quadratic:EIGENVALUES, {names}, layers:LAYER,LAYER,..."))
+                    Err(format!(
+                        "accepted: mlp:WIDTHS, linear, quadratic:EIGENVALUES, quadratic:npz:FILE, {names}, \
+                         layers:LAYER,LAYER,..."
+                    ))
                 }
             },
         }
@@ -156,6 +183,7 @@ impl fmt::Display for ModelSpec {
             Self::Quadratic(values) => {
                 write!(f, "quadratic:{}", join(values.iter().map(f64::to_string).collect(), ","))
             }
+            Self::QuadraticFile(file) => write!(f, "quadratic:npz:{}", file.display()),
             Self::Named(named) => named.fmt(f),
             Self::Layers(layers) => write!(f, "layers:{layers}"),
         }

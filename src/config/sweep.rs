@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// Flags of `tauscope sweep`. Lists are separated by commas.
 #[derive(Clone, Debug, Args)]
-#[command(mut_arg("model", |arg| arg.help(MODEL)), group = clap::ArgGroup::new("given").args(["minimum", "minimum_from"]))]
+#[command(mut_arg("model", |arg| arg.help(MODEL)), mut_arg("samples", |arg| arg.help(SAMPLES)), group = clap::ArgGroup::new("given").args(["minimum", "minimum_from"]))]
 pub struct SweepArgs {
     #[command(flatten)]
     pub problem: ProblemArgs,
@@ -69,6 +69,9 @@ pub struct SweepArgs {
     pub extend: Option<PathBuf>,
 }
 
+const SAMPLES: &str = "How many training samples, chosen by a seed: a number or 'all' [default: 512]";
+
 const MODEL: &str = "mlp:WIDTH-WIDTH-..., linear, quadratic:EIGENVALUE,EIGENVALUE,... (of its Hessian; needs no data), \
+                     quadratic:npz:FILE (array h: its Hessian, P x P, or those of n samples, n x P x P), \
                      layers:LAYER,LAYER,... or a name (see `tauscope train`); where layers have kinks a minimum may not be \
                      found";

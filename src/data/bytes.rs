@@ -1,6 +1,6 @@
 //! A file read from front to back, gunzipped where it is gzip. What it refuses has the file and the byte.
 //!
-//! Not here: what the bytes mean ([`super::idx`], [`super::cifar`], [`super::npz`]).
+//! Not here: what the bytes mean ([`super::idx`], [`super::cifar`], [`super::arrays`]).
 
 use super::DataError;
 use crate::files::open_input;

@@ -4,10 +4,12 @@
 //! *What it is:* samples in memory, as f32, in the order of their file or in the order that a seed chose. *What it is not:*
 //! minibatches ([`crate::batch::BatchOrder`]), nor anything that downloads.
 
+mod arrays;
 mod bytes;
 mod cifar;
 mod collection;
 mod digits;
+mod hessians;
 mod idx;
 mod images;
 mod npz;
@@ -19,6 +21,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+pub use hessians::Hessians;
 pub use images::ImageSet;
 pub use source::{DataSource, Layout};
 pub use synthetic::{Law, Synthetic};

@@ -49,7 +49,7 @@ pub struct EngineInfo {
 #[derive(Clone, Debug)]
 pub struct WaveSpec {
     pub problem: Arc<Problem>,
-    /// Rows per gradient; `None` is the full batch (and the only choice for a quadratic).
+    /// Rows per gradient; `None` is the full batch, the only choice where the problem has no samples.
     pub batch: Option<usize>,
     /// Weights that distances are measured from, P.
     pub minimum: Arc<Vec<f64>>,

@@ -19,6 +19,7 @@ pub mod evaluate;
 pub mod finish;
 pub mod fused;
 pub mod gather;
+pub mod hessian;
 pub mod loss;
 pub mod matmul;
 pub mod norm;
@@ -115,6 +116,7 @@ pub const ALL: &[&Kernel] = &[
     &finish::KERNEL,
     &fused::KERNEL,
     &gather::KERNEL,
+    &hessian::KERNEL,
     &loss::KERNEL,
     &matmul::KERNEL,
     &norm::KERNEL,

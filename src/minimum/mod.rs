@@ -15,7 +15,7 @@ use crate::curvature::{self, Effort, Eigenpair};
 use crate::kernels::pool::Pooling;
 use crate::layer::{ActivationOp, Op, PoolOp};
 use crate::math::{Activation, Loss};
-use crate::problem::Problem;
+use crate::problem::{DenseQuadratic, Problem};
 use crate::problem::network::{FullBatch, Network};
 use descent::End;
 use serde::{Deserialize, Serialize};
@@ -128,6 +128,7 @@ impl MinimumSearch<'_> {
     pub fn run(&mut self, problem: &Problem) -> Result<Option<Minimum>, MinimumError> {
         let network = match problem {
             Problem::Quadratic(quadratic) => return Ok(Some(of_quadratic(&quadratic.eigenvalues))),
+            Problem::Dense(quadratic) => return of_dense(quadratic).map(Some),
             Problem::Network(network) => network,
         };
         let (point, evaluations) = match descent::descend(network, self) {
@@ -179,6 +180,7 @@ pub fn certify_watched(
 ) -> Result<Option<Minimum>, MinimumError> {
     match problem {
         Problem::Quadratic(quadratic) => Ok(Some(of_quadratic(&quadratic.eigenvalues))),
+        Problem::Dense(quadratic) => of_dense(quadratic).map(Some),
         Problem::Network(network) => {
             let hints = Hints { given: true, undecayed: network.weight_decay == 0.0 };
             evidence(network, weights, tolerance, hints, watch)
@@ -254,6 +256,21 @@ fn of_quadratic(eigenvalues: &[f64]) -> Minimum {
         smallest: pair((0..eigenvalues.len()).min_by(by_value).expect("a quadratic has an eigenvalue")),
         evaluations: 0,
     }
+}
+
+/// Returns the minimum of a dense quadratic, 0, with the ends of its spectrum.
+fn of_dense(quadratic: &DenseQuadratic) -> Result<Minimum, MinimumError> {
+    let dimension = quadratic.dimension();
+    // As many products as there are dimensions find every eigenvalue.
+    let usual = Effort::default();
+    let effort = Effort { iterations: usual.iterations.max(dimension), ..usual };
+    let spectrum = curvature::extremes(dimension, effort, |v, hv| quadratic.hessian_product(v, hv));
+    let curvature::Extremes { largest, smallest } = spectrum.expect("the entries of a quadratic are finite");
+    if !largest.converged {
+        let Eigenpair { value, residual, iterations, .. } = largest;
+        return Err(MinimumError::Unsure { value, residual, iterations });
+    }
+    Ok(Minimum { weights: vec![0.0; dimension], loss: 0.0, gradient_max: 0.0, largest, smallest, evaluations: 0 })
 }
 
 fn max_abs(values: &[f64]) -> f64 {

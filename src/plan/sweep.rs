@@ -6,13 +6,13 @@ use super::axes::{self, Setting, few, first_repeated, once};
 use super::{PlanError, refuse, short_hash, shown};
 use crate::batch::Sampling;
 use crate::config::{Batch, EngineArgs, GridArgs, ModelSpec, ProblemArgs, Samples, SweepArgs};
-use crate::data::{DataSource, Dataset};
+use crate::data::{DataSource, Dataset, Hessians};
 use crate::delay::Schedule;
 use crate::math::{Activation, Loss};
 use crate::memory;
 use crate::minimum;
 use crate::problem::weights::WeightMap;
-use crate::problem::{Network, Problem, Quadratic};
+use crate::problem::{DenseQuadratic, Network, Problem, Quadratic};
 use crate::rule::{Locality, Rule};
 
 use crate::threshold::Criterion;
@@ -23,6 +23,9 @@ use std::path::PathBuf;
 /// Vectors as long as the weights that the search for a minimum keeps: steps and changes of the gradient of 20 iterations,
 /// and a few more.
 const SEARCH_VECTORS: usize = 2 * 20 + 8;
+
+/// Samples of a network's data, unless asked otherwise.
+const USUAL_SAMPLES: Samples = Samples::Count(512);
 
 /// Most runs of an ensemble.
 const MOST_MEMBERS: usize = 1 << 16;
@@ -84,7 +87,7 @@ impl Limits {
 /// What is minimised, and which of its minima.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SweepProblem {
-    /// None for a quadratic, as are samples, activation and loss.
+    /// None for a quadratic, as are samples (a file of Hessians has its own), activation and loss.
     pub data: Option<DataSource>,
     pub samples: Option<Samples>,
     pub model: ModelSpec,
@@ -192,20 +195,21 @@ impl SweepPlan {
     /// Whether the parts of a cell go together.
     fn check(&self, cell: &Cell) -> Result<(), PlanError> {
         let Cell { rule, schedule, batch, criterion, .. } = cell;
-        let (definition, quadratic) = (rule.definition(), self.problem.data.is_none());
-        let name = rule.name();
+        let definition = rule.definition();
+        let (name, model) = (rule.name(), &self.problem.model);
         match self.problem.samples {
             Some(Samples::Count(samples)) => axes::fits(*batch, schedule, samples)?,
             Some(Samples::All) => {}
+            // How many samples a file of Hessians has is known when it is read.
             None => {
-                if let Batch::Size(size) = batch {
+                if let (ModelSpec::Quadratic(_), Batch::Size(size)) = (model, batch) {
                     refuse!("--batch {size}: a quadratic has no samples; accepted: full");
                 }
             }
         }
         axes::suits(rule, schedule)?;
-        if definition.locality == Locality::ScalesWithHessian && !quadratic {
-            refuse!("--rules {name}: it needs the true Hessian; accepted: with --model quadratic");
+        if definition.locality == Locality::ScalesWithHessian && !matches!(model, ModelSpec::Quadratic(_)) {
+            refuse!("--rules {name}: it needs a diagonal Hessian; accepted: with --model quadratic:EIGENVALUES");
         }
         if definition.locality == Locality::Restless && *criterion != Criterion::Escape {
             refuse!(
@@ -230,9 +234,15 @@ impl SweepPlan {
     pub fn build(&self) -> Result<Problem, PlanError> {
         let problem = self.problem.build()?;
         memory::check(&self.problem.model.to_string(), problem.dimension(), SEARCH_VECTORS, "")?;
-        if let Some(samples) = problem.samples() {
-            for Cell { batch, schedule, .. } in self.cells() {
-                axes::fits(batch, &schedule, samples)?;
+        for Cell { batch, schedule, .. } in self.cells() {
+            match (problem.samples(), batch) {
+                (Some(samples), _) => axes::fits(batch, &schedule, samples)?,
+                (None, Batch::Full) => {}
+                (None, Batch::Size(size)) => refuse!(
+                    "--batch {size}: the array h of {} is one Hessian without samples; accepted: full, or an array of shape \
+                     (n, P, P)",
+                    self.problem.model
+                ),
             }
         }
         Ok(problem)
@@ -356,14 +366,18 @@ impl SweepProblem {
         };
         let flags = [("--minimum", args.minimum.is_some()), ("--minimum-from", args.minimum_from.is_some())];
         let given = flags.iter().find(|(_, given)| *given).map(|(flag, _)| flag);
-        if let ModelSpec::Quadratic(_) = model {
+        if model.is_quadratic() {
             if let Some(flag) = given {
                 refuse!("{flag}: the minimum of a quadratic is 0; accepted: with mlp or linear models");
+            }
+            if let (ModelSpec::QuadraticFile(_), Some(samples)) = (model, samples) {
+                refuse!("--samples {samples}: the samples of {model} are those of its array h; accepted: without --samples");
             }
             return Ok(Self { weight_decay: 0.0, ..shared });
         }
         let activation = model.takes_activation().then_some(*activation);
-        Ok(Self { data: Some(data.clone()), samples: Some(*samples), activation, loss: Some(*loss), ..shared })
+        let samples = Some(samples.unwrap_or(USUAL_SAMPLES));
+        Ok(Self { data: Some(data.clone()), samples, activation, loss: Some(*loss), ..shared })
     }
 
     /// Loads the data and lays out the model.
@@ -371,8 +385,16 @@ impl SweepProblem {
     /// # Errors
     /// Where the data cannot be had in the asked amount, or does not suit the model.
     fn build(&self) -> Result<Problem, PlanError> {
-        if let ModelSpec::Quadratic(eigenvalues) = &self.model {
-            return Ok(Problem::Quadratic(Quadratic { eigenvalues: eigenvalues.clone() }));
+        match &self.model {
+            ModelSpec::Quadratic(eigenvalues) => {
+                return Ok(Problem::Quadratic(Quadratic { eigenvalues: eigenvalues.clone() }));
+            }
+            ModelSpec::QuadraticFile(file) => {
+                let read = Hessians::read(file).map_err(|error| PlanError(format!("--model quadratic:npz:{error}")))?;
+                let quadratic = DenseQuadratic::new(read.dimension, read.samples, read.entries);
+                return quadratic.map(Problem::Dense).map_err(|why| PlanError(format!("--model {}: {why}", self.model)));
+            }
+            _ => {}
         }
         let count = match self.samples {
             Some(Samples::Count(count)) => Some(count),

@@ -183,12 +183,12 @@ impl TrainProblem {
         args.problem.check()?;
         let ProblemArgs { data, samples, model, activation, loss, weight_decay } = &args.problem;
         let TrainArgs { flip, crop, .. } = args;
-        if let ModelSpec::Quadratic(_) = model {
+        if model.is_quadratic() {
             refuse!("--model {model}: it has no data to train on; accepted: mlp:WIDTHS, linear, a name, layers:...");
         }
         Ok(Self {
             data: data.clone(),
-            samples: *samples,
+            samples: samples.unwrap_or(Samples::All),
             test: args.test.map(|test| test as usize),
             model: model.clone(),
             activation: model.takes_activation().then_some(*activation),

@@ -1,9 +1,11 @@
 //! What is minimised: a quadratic, or data + model + loss + weight decay.
 
+pub mod dense;
 pub mod network;
 pub mod quadratic;
 pub mod weights;
 
+pub use dense::DenseQuadratic;
 pub use network::Network;
 pub use quadratic::Quadratic;
 
@@ -14,6 +16,7 @@ use crate::batch::Augmentation;
 #[expect(clippy::large_enum_variant, reason = "there is one of a problem, and all share it")]
 pub enum Problem {
     Quadratic(Quadratic),
+    Dense(DenseQuadratic),
     Network(Network),
 }
 
@@ -22,38 +25,59 @@ impl Problem {
     pub fn dimension(&self) -> usize {
         match self {
             Self::Quadratic(quadratic) => quadratic.eigenvalues.len(),
+            Self::Dense(quadratic) => quadratic.dimension(),
             Self::Network(network) => network.dimension(),
         }
     }
 
-    /// Number of samples, where there is data.
+    /// Number of samples that batches are drawn of, where there are any.
     pub fn samples(&self) -> Option<usize> {
         match self {
             Self::Quadratic(_) => None,
+            Self::Dense(quadratic) => quadratic.samples(),
             Self::Network(network) => Some(network.data.samples()),
         }
     }
 
-    /// Content hash of the samples, those held back for evaluation included; none where there is no data.
+    /// Content hash of the samples, those held back for evaluation included, or of the Hessians of a file; none where there is
+    /// neither.
     pub fn data_hash(&self) -> Option<String> {
-        let Self::Network(network) = self else { return None };
         let mut hasher = blake3::Hasher::new();
-        std::iter::once(&network.data).chain(&network.test).for_each(|data| data.hash_into(&mut hasher));
+        match self {
+            Self::Quadratic(_) => return None,
+            Self::Dense(quadratic) => {
+                hasher.update(format!("{:?} {}", quadratic.samples(), quadratic.dimension()).as_bytes());
+                hasher.update(bytemuck::cast_slice(quadratic.hessians()));
+            }
+            Self::Network(network) => {
+                std::iter::once(&network.data).chain(&network.test).for_each(|data| data.hash_into(&mut hasher));
+            }
+        }
         Some(hasher.finalize().to_hex()[..16].to_owned())
     }
 
-    /// The diagonal of the Hessian, where it is known and the same everywhere.
+    /// The diagonal of the Hessian, where that is all of it.
     pub fn curvature(&self) -> Option<&[f64]> {
         match self {
             Self::Quadratic(quadratic) => Some(&quadratic.eigenvalues),
-            Self::Network(_) => None,
+            Self::Dense(_) | Self::Network(_) => None,
+        }
+    }
+
+    /// v^T H_i v for every sample i, H_i the Hessian of the objective on that sample alone at `parameters`; none where there
+    /// are no samples.
+    pub fn curvatures(&self, parameters: &[f64], vector: &[f64]) -> Option<Vec<f64>> {
+        match self {
+            Self::Quadratic(_) => None,
+            Self::Dense(quadratic) => quadratic.samples().map(|_| quadratic.curvatures(vector)),
+            Self::Network(network) => Some(network.curvatures(parameters, vector)),
         }
     }
 
     /// What is done to samples before a gradient is taken of them.
     pub fn augmentation(&self) -> Augmentation {
         match self {
-            Self::Quadratic(_) => Augmentation::default(),
+            Self::Quadratic(_) | Self::Dense(_) => Augmentation::default(),
             Self::Network(network) => network.augmentation,
         }
     }
@@ -61,15 +85,15 @@ impl Problem {
     /// Running statistics of a run that has seen nothing.
     pub fn fresh_statistics(&self) -> Vec<f64> {
         match self {
-            Self::Quadratic(_) => Vec::new(),
+            Self::Quadratic(_) | Self::Dense(_) => Vec::new(),
             Self::Network(network) => network.model.fresh_statistics(),
         }
     }
 
-    /// Coefficient of weight_decay / 2 ||x||^2 (a quadratic has none: it is in its eigenvalues).
+    /// Coefficient of weight_decay / 2 ||x||^2 (a quadratic has none: it is in its Hessian).
     pub fn weight_decay(&self) -> f64 {
         match self {
-            Self::Quadratic(_) => 0.0,
+            Self::Quadratic(_) | Self::Dense(_) => 0.0,
             Self::Network(network) => network.weight_decay,
         }
     }
@@ -105,5 +129,17 @@ mod tests {
         assert_eq!(distinct.len(), hashes.len());
         assert_eq!(hash(&data, Some(&moved)), hashes[4]);
         assert_eq!(Problem::Quadratic(Quadratic { eigenvalues: vec![1.0] }).data_hash(), None);
+    }
+
+    #[test]
+    fn every_entry_and_the_samples_of_a_dense_quadratic_are_in_the_hash_of_the_data() {
+        let hash = |samples, entries: [f64; 4]| {
+            let dimension = if samples == Some(4) { 1 } else { 2 };
+            Problem::Dense(DenseQuadratic::new(dimension, samples, entries.to_vec()).unwrap()).data_hash()
+        };
+        let entries = [2.0, 0.5, 0.5, 1.0];
+        let hashes = [hash(None, entries), hash(Some(1), entries), hash(Some(4), entries), hash(None, [2.0, 0.5, 0.5, 1.5])];
+        let distinct: std::collections::HashSet<_> = hashes.iter().flatten().collect();
+        assert_eq!(distinct.len(), hashes.len());
     }
 }

@@ -9,7 +9,7 @@ use crate::update::{Form, UpdateCoefficients};
 
 pub const DEFINITION: Definition = Definition {
     name: "dc-asgd-exact",
-    summary: "g + lambda H (x - y) with the true Hessian, on quadratics",
+    summary: "g + lambda H (x - y) with the true Hessian, on quadratic:EIGENVALUES",
     number: Some(RuleNumber {
         usual: 1.0,
         meaning: "lambda, at least 0 [default: 1]",

@@ -131,7 +131,7 @@ impl Dampening {
 pub enum Locality {
     /// Doubling the displacement doubles what follows: it grows or decays at a rate.
     Scales,
-    /// As [`Self::Scales`], where the diagonal of the Hessian is known (quadratics).
+    /// As [`Self::Scales`], where the Hessian is diagonal (quadratics by their eigenvalues).
     ScalesWithHessian,
     /// Steps do not shrink with the displacement: no run comes to rest, and there is no growth rate.
     Restless,

@@ -30,7 +30,7 @@ pub struct RunFile {
     /// How the engine makes the steps of the plan's waves ([`crate::engine::Engine::path`]).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
-    /// Content hash of the samples, and of the weights where a file brings them; none for a quadratic.
+    /// Content hash of the samples, and of the weights where a file brings them; none for a quadratic by its eigenvalues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_hash: Option<String>,
     /// The commit that began the job, where another one resumed it.

@@ -46,22 +46,31 @@ pub fn bytes(steps: u64, rows: Option<usize>, problem: &Problem) -> u64 {
     steps.saturating_mul(ROW_BYTES + rows.unwrap_or(0) as u64 * digits)
 }
 
-/// Writes the samples that rows count, in their order, where there are any: `inputs` as samples x features, and `labels`.
+/// Writes the samples that rows count, in their order, where there are any: `inputs` as samples x features, and `labels`; or
+/// `hessians`, samples x P x P.
 ///
 /// # Errors
 /// Where the file cannot be written.
 pub fn write_samples(problem: &Problem, traces: &Path) -> Result<()> {
-    let Problem::Network(Network { data, .. }) = problem else { return Ok(()) };
-    let samples = data.samples();
-    let inputs: Vec<u8> = data.inputs.iter().flat_map(|x| x.to_le_bytes()).collect();
-    let labels: Vec<u8> = data.labels.iter().flat_map(|label| i64::from(*label).to_le_bytes()).collect();
-    let view =
-        |dtype, shape: &[usize], bytes| TensorView::new(dtype, shape.to_vec(), bytes).expect("bytes fill the shape");
-    let tensors = [
-        ("inputs", view(Dtype::F32, &[samples, data.shape.elements()], &inputs)),
-        ("labels", view(Dtype::I64, &[samples], &labels)),
-    ];
-    let bytes = safetensors::serialize(tensors, None).expect("names and shapes are well-formed");
+    let Some(samples) = problem.samples() else { return Ok(()) };
+    let tensors: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = match problem {
+        Problem::Quadratic(_) => return Ok(()),
+        Problem::Dense(quadratic) => {
+            let shape = vec![samples, quadratic.dimension(), quadratic.dimension()];
+            let hessians = quadratic.hessians().iter().flat_map(|x| x.to_le_bytes()).collect();
+            vec![("hessians", Dtype::F64, shape, hessians)]
+        }
+        Problem::Network(Network { data, .. }) => {
+            let inputs = data.inputs.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let labels = data.labels.iter().flat_map(|label| i64::from(*label).to_le_bytes()).collect();
+            let shape = vec![samples, data.shape.elements()];
+            vec![("inputs", Dtype::F32, shape, inputs), ("labels", Dtype::I64, vec![samples], labels)]
+        }
+    };
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        (*name, TensorView::new(*dtype, shape.clone(), bytes).expect("bytes fill the shape"))
+    });
+    let bytes = safetensors::serialize(views, None).expect("names and shapes are well-formed");
     let path = traces.join(SAMPLES);
     write_whole(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))
 }

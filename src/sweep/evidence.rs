@@ -11,7 +11,7 @@ use crate::minimum::{self, DescentStart, KeptSearch, Minimum, MinimumError, Mini
 use crate::plan::SweepPlan;
 use crate::problem::network::FullBatch;
 use crate::problem::weights::to_safetensors;
-use crate::problem::{Network, Problem};
+use crate::problem::{DenseQuadratic, Network, Problem};
 use crate::session::Stage;
 use crate::table::{Convergence, EigenvalueRow, EnergyRow, write_csv};
 use anyhow::{Context, Result};
@@ -240,6 +240,7 @@ fn keep(dir: &Path, problem: &Problem, kept: &KeptSearch) -> Result<()> {
 /// The Hessian at a minimum, as products with it are made.
 enum Hessian<'a> {
     Diagonal(&'a [f64]),
+    Dense(&'a DenseQuadratic),
     OfNetwork(FullBatch<'a>),
 }
 
@@ -248,12 +249,14 @@ fn largest(problem: &Problem, minimum: &Minimum, count: usize, stage: &mut Stage
     let (mut products, mut stopped) = (0, false);
     let mut hessian = match problem {
         Problem::Quadratic(quadratic) => Hessian::Diagonal(&quadratic.eigenvalues),
+        Problem::Dense(quadratic) => Hessian::Dense(quadratic),
         Problem::Network(network) => Hessian::OfNetwork(FullBatch::new(network)),
     };
     let mut product = |v: &[f64], hv: &mut [f64]| match &mut hessian {
         Hessian::Diagonal(eigenvalues) => {
             hv.iter_mut().zip(v).zip(*eigenvalues).for_each(|((hv, v), lambda)| *hv = lambda * v);
         }
+        Hessian::Dense(quadratic) => quadratic.hessian_product(v, hv),
         Hessian::OfNetwork(batch) => batch.hessian_product(&minimum.weights, v, hv),
     };
     let found = curvature::leading(first, count, Effort::default(), |v, hv| {

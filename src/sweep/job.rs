@@ -110,7 +110,7 @@ impl SweepJob {
             (Problem::Network(network), Some(data)) => {
                 format!("{parameters} on {} samples of {data}, {}", network.data.samples(), network.data.describe())
             }
-            _ => parameters,
+            _ => problem.samples().map_or(parameters.clone(), |samples| format!("{parameters}, {samples} samples")),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::engine::pump::BLOCK;
 use crate::engine::{Engine, EngineError, Needs, WaveSpec};
 use crate::minimum::Minimum;
 use crate::plan::{Cell, SweepPlan};
-use crate::problem::{Network, Problem};
+use crate::problem::Problem;
 use crate::rule::steps::StepSource;
 use crate::rule::{Locality, Rule};
 use crate::session::checkpoint::Checkpoints;
@@ -96,10 +96,7 @@ impl PreparedSweep {
         let along = minimum.weights.iter().zip(&minimum.largest.vector);
         let aligned = along.map(|(x, v)| x + distances.start * v).collect();
         let noisy = plan.grids.iter().any(|grid| grid.batches.iter().any(|batch| batch.size().is_some()));
-        let spread = match &*problem {
-            Problem::Network(network) if noisy => Some(spread(network, &minimum)),
-            _ => None,
-        };
+        let spread = if noisy { spread(&problem, &minimum) } else { None };
         let (start, aligned) = (Arc::new(start), Arc::new(aligned));
         Self { plan, problem, minimum, start, aligned, distances, spread }
     }
@@ -292,11 +289,11 @@ impl PreparedSweep {
     }
 }
 
-/// Variance over samples of v^T H_i v, relative to lambda_max^2.
-fn spread(network: &Network, minimum: &Minimum) -> f64 {
-    let along = network.curvatures(&minimum.weights, &minimum.largest.vector);
+/// Variance over samples of v^T H_i v, relative to lambda_max^2; none where there are no samples.
+fn spread(problem: &Problem, minimum: &Minimum) -> Option<f64> {
+    let along = problem.curvatures(&minimum.weights, &minimum.largest.vector)?;
     let lambda = minimum.largest.value;
-    along.iter().map(|curvature| (curvature / lambda - 1.0).powi(2)).sum::<f64>() / along.len() as f64
+    Some(along.iter().map(|curvature| (curvature / lambda - 1.0).powi(2)).sum::<f64>() / along.len() as f64)
 }
 
 /// Whether a learning rate is a number of the engine, to its full precision.

@@ -6,7 +6,6 @@ use crate::config::Batch;
 use crate::data::DataSource;
 use crate::engine::EngineInfo;
 use crate::plan::Cell;
-use crate::problem::Problem;
 use crate::session::Entry;
 use crate::table::{DelayRow, RunRow, Status, ThresholdRow};
 use crate::threshold::{Bracket, Criterion, SearchOutcome, Trial, Verdict};
@@ -42,10 +41,7 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
             None => problem.model.to_string(),
         },
         loss: problem.loss.map(|loss| loss.to_string()),
-        samples: match &*sweep.problem {
-            Problem::Network(network) => Some(network.data.samples() as u64),
-            Problem::Quadratic(_) => None,
-        },
+        samples: sweep.problem.samples().map(|samples| samples as u64),
         weight_decay: problem.weight_decay,
         rule: cell.rule.name(),
         momentum: cell.rule.momentum,

@@ -98,8 +98,8 @@ impl Distances {
 fn scale(problem: &Problem, minimum: &Minimum, seed: u64) -> f64 {
     let at_minimum = norm(&minimum.weights);
     match problem {
-        Problem::Quadratic(_) if at_minimum > 0.0 => at_minimum,
-        Problem::Quadratic(_) => 1.0,
+        Problem::Quadratic(_) | Problem::Dense(_) if at_minimum > 0.0 => at_minimum,
+        Problem::Quadratic(_) | Problem::Dense(_) => 1.0,
         Problem::Network(network) => at_minimum.max(norm(&network.model.init(seed))),
     }
 }

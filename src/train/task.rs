@@ -157,7 +157,7 @@ impl Training {
 fn network_of(problem: &Problem) -> &Network {
     match problem {
         Problem::Network(network) => network,
-        Problem::Quadratic(_) => unreachable!("a training has data"),
+        Problem::Quadratic(_) | Problem::Dense(_) => unreachable!("a training has data"),
     }
 }
 

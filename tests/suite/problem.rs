@@ -204,7 +204,7 @@ fn what_is_no_minimum_is_refused() {
     let problem = Problem::Network(network(&[4], Activation::Tanh, Loss::Ce));
     let start = match &problem {
         Problem::Network(network) => network.model.init(0),
-        Problem::Quadratic(_) => unreachable!(),
+        Problem::Quadratic(_) | Problem::Dense(_) => unreachable!(),
     };
     let error = minimum::certify(&problem, start.clone(), 1e-8).unwrap_err();
     assert!(matches!(error, MinimumError::GivenNotFlat { .. }) && error.to_string().contains("1.0e-8"), "{error}");

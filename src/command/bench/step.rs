@@ -73,8 +73,8 @@ impl StepArgs {
         self.problem.check().map_err(Error::msg)?;
         let ProblemArgs { ref data, samples, ref model, activation, loss, weight_decay } = self.problem;
         let samples = match samples {
-            Samples::All => None,
-            Samples::Count(count) => Some(count),
+            Some(Samples::All) | None => None,
+            Some(Samples::Count(count)) => Some(count),
         };
         let network = NetworkSpec { data, samples, model, activation, loss, weight_decay }.build(self.seed)?;
         if self.export.is_some() && network.model.perceptron().is_none() {

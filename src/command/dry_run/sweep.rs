@@ -94,7 +94,7 @@ pub fn run(plan: &SweepPlan, job: &JobArgs) -> Result<()> {
 /// memory, hardly time. They start where training would.
 fn kind(plan: &SweepPlan, info: &EngineInfo, spec: WaveSpec, cells: &[&Cell]) -> Kind {
     let start = Arc::new(match &*spec.problem {
-        Problem::Quadratic(quadratic) => vec![0.0; quadratic.eigenvalues.len()],
+        Problem::Quadratic(_) | Problem::Dense(_) => vec![0.0; spec.problem.dimension()],
         Problem::Network(network) => network.model.init(plan.problem.seed_init),
     });
     let mut shortest: BTreeMap<String, &Cell> = BTreeMap::new();
@@ -152,6 +152,8 @@ fn text(report: &Report, problem: &Problem, cells: &[Cell]) -> Result<String> {
         if let Problem::Network(network) = problem {
             write!(text, ", {}", network.data.describe())?;
         }
+    } else if let Some(samples) = problem.samples() {
+        write!(text, ", {samples} samples")?;
     }
     let part = report
         .shard

@@ -3,7 +3,7 @@
 
 use super::fused;
 use crate::kernels::perceptron::Perceptron;
-use crate::kernels::{gather, quadratic};
+use crate::kernels::{gather, hessian, quadratic};
 use crate::math::Real;
 use crate::model::Backprop;
 use crate::problem::{Network, Problem};
@@ -74,7 +74,7 @@ pub enum F32Gradients {
         eigenvalues: Vec<f32>,
     },
     Perceptron(fused::PanelNetwork),
-    /// Any other network.
+    /// Any other problem.
     Layered(LayeredGradients<f32>),
 }
 
@@ -96,6 +96,7 @@ impl Gradients<f32> for F32Gradients {
     fn new(problem: &Arc<Problem>) -> Self {
         match &**problem {
             Problem::Quadratic(quadratic) => Self::Quadratic { eigenvalues: narrow(&quadratic.eigenvalues) },
+            Problem::Dense(_) => Self::Layered(LayeredGradients::new(problem)),
             Problem::Network(network) => match plain_perceptron(network) {
                 Some(perceptron) => Self::Perceptron(fused::PanelNetwork::new(network, perceptron)),
                 None => Self::Layered(LayeredGradients::new(problem)),
@@ -106,13 +107,13 @@ impl Gradients<f32> for F32Gradients {
     fn path(problem: &Problem) -> &'static str {
         match problem {
             Problem::Network(network) if plain_perceptron(network).is_some() => "fused",
-            Problem::Quadratic(_) | Problem::Network(_) => "layered",
+            Problem::Quadratic(_) | Problem::Dense(_) | Problem::Network(_) => "layered",
         }
     }
 
     fn length(problem: &Problem) -> usize {
         match problem {
-            Problem::Quadratic(quadratic) => quadratic.eigenvalues.len(),
+            Problem::Quadratic(_) | Problem::Dense(_) => problem.dimension(),
             Problem::Network(network) => {
                 plain_perceptron(network).map_or(network.dimension(), |model| fused::Layout::new(model).len())
             }
@@ -172,11 +173,11 @@ impl Gradients<f32> for F32Gradients {
 /// Gradients layer by layer through a library's products.
 pub struct LayeredGradients<T> {
     problem: Arc<Problem>,
-    /// Data, samples x features, or the eigenvalues of a quadratic.
+    /// Data, samples x features; the eigenvalues of a quadratic; the Hessians of a dense one, and behind them their mean.
     numbers: Vec<T>,
 }
 
-/// Buffers of [`LayeredGradients`]; a quadratic needs none.
+/// Buffers of [`LayeredGradients`]; quadratics need none.
 pub struct LayeredScratch<T> {
     pass: Option<Backprop<T>>,
     inputs: Vec<T>,
@@ -191,6 +192,7 @@ impl<T: Real> Gradients<T> for LayeredGradients<T> {
     fn new(problem: &Arc<Problem>) -> Self {
         let numbers = match &**problem {
             Problem::Quadratic(quadratic) => narrow(&quadratic.eigenvalues),
+            Problem::Dense(quadratic) => narrow(&[quadratic.hessians(), quadratic.mean()].concat()),
             Problem::Network(network) => network.data.inputs.iter().map(|x| T::of(f64::from(*x))).collect(),
         };
         Self { problem: Arc::clone(problem), numbers }
@@ -214,7 +216,7 @@ impl<T: Real> Gradients<T> for LayeredGradients<T> {
 
     fn scratch(&self, rows: usize) -> LayeredScratch<T> {
         let pass = match &*self.problem {
-            Problem::Quadratic(_) => None,
+            Problem::Quadratic(_) | Problem::Dense(_) => None,
             Problem::Network(network) => Some(Backprop::new(&network.model.graph, network.loss, rows)),
         };
         LayeredScratch { pass, inputs: Vec::new(), labels: Vec::new(), rows }
@@ -232,6 +234,10 @@ impl<T: Real> Gradients<T> for LayeredGradients<T> {
         let LayeredScratch { pass, inputs, labels, .. } = scratch;
         match (&*self.problem, pass) {
             (Problem::Quadratic(_), _) => quadratic::cpu(&self.numbers, weights, gradient),
+            (Problem::Dense(quadratic), _) => {
+                let mean = quadratic.samples().unwrap_or(1) as u32;
+                hessian::cpu(rows.unwrap_or(&[mean]), &self.numbers, weights, gradient)
+            }
             (Problem::Network(network), Some(pass)) => match rows {
                 None => pass.loss_and_gradient(weights, &self.numbers, &network.data.labels, gradient),
                 Some(rows) => {

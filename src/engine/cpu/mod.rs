@@ -47,9 +47,17 @@ fn lane_bytes<T: CpuPrecision>(spec: &WaveSpec) -> u64 {
     (vectors * T::Gradients::length(&spec.problem) * size_of::<T>()) as u64
 }
 
-/// Bytes of what all threads need for their gradients, about: of a layered network the values and deltas of a batch.
+/// Bytes of what all threads need for their gradients, about: of a layered network the values and deltas of a batch, of a dense
+/// quadratic its Hessians, which they share.
 fn thread_bytes<T: CpuPrecision>(spec: &WaveSpec) -> u64 {
-    let Problem::Network(network) = &*spec.problem else { return 0 };
+    let network = match &*spec.problem {
+        Problem::Quadratic(_) => return 0,
+        Problem::Dense(quadratic) => {
+            let numbers = quadratic.hessians().len() + quadratic.mean().len();
+            return (numbers * size_of::<T>()) as u64;
+        }
+        Problem::Network(network) => network,
+    };
     let rows = spec.batch.unwrap_or(network.data.samples());
     let pass = match T::Gradients::path(&spec.problem) {
         "fused" => 0,

@@ -13,7 +13,7 @@ mod shapes;
 
 pub use names::WeightMap;
 
-use super::{Network, Problem, Quadratic};
+use super::{Network, Problem};
 use crate::layer::tensor::{Start, Tensor, Tensors};
 use file::WeightFile;
 use names::{Matching, Model};
@@ -56,7 +56,7 @@ pub fn to_safetensors(problem: &Problem, parameters: &[f64], statistics: &[f64])
         tensors.extend(list.iter().map(of));
     };
     match problem {
-        Problem::Quadratic(_) => extend(&[quadratic(parameters.len())], parameters),
+        Problem::Quadratic(_) | Problem::Dense(_) => extend(&[quadratic(parameters.len())], parameters),
         Problem::Network(Network { model, .. }) => {
             let of_model = &model.graph.tensors;
             extend(&of_model.parameters, parameters);
@@ -98,8 +98,8 @@ pub fn load(
     let file = WeightFile::open(path).map_err(fail)?;
     let of_quadratic;
     let model = match problem {
-        Problem::Quadratic(Quadratic { eigenvalues }) => {
-            of_quadratic = [quadratic(eigenvalues.len())];
+        Problem::Quadratic(_) | Problem::Dense(_) => {
+            of_quadratic = [quadratic(problem.dimension())];
             Model { parameters: &of_quadratic, statistics: &[], counters: &[] }
         }
         Problem::Network(Network { model, .. }) => {

@@ -59,6 +59,8 @@ pub enum Name {
     Factors,
     /// P: a quadratic's eigenvalues.
     Eigenvalues,
+    /// samples x P x P: the Hessians of a dense quadratic's samples; their mean alone where the batch is full.
+    Hessians,
     /// samples x features.
     Data(Part),
     /// samples.
@@ -77,7 +79,7 @@ pub enum Name {
     BatchInputs,
     /// lanes x rows.
     BatchLabels,
-    /// The numbers of all rows, for a graph whose batch is full.
+    /// The numbers of all rows, for a graph whose batch is full; of a dense quadratic 0, the number of the mean.
     AllRows,
     /// Outputs of a perceptron's layer: lanes x rows x outputs. The last layer's become, in place, its delta.
     LayerValues(usize),
@@ -113,7 +115,7 @@ impl Name {
         match self {
             Self::History | Self::State => "shorter delays, another rule or a smaller model",
             Self::Landmarks | Self::Server | Self::Gradient | Self::MinimumGradient | Self::Starts => "a smaller model",
-            Self::Data(_) | Self::Labels(_) | Self::Eigenvalues => "fewer samples",
+            Self::Data(_) | Self::Labels(_) | Self::Eigenvalues | Self::Hessians => "fewer samples",
             _ => "smaller batches or a smaller model",
         }
     }
@@ -177,6 +179,11 @@ pub fn table(layout: &WaveLayout) -> Vec<TableRow> {
     }
     match &*spec.problem {
         Problem::Quadratic(_) => table.shared(Name::Eigenvalues, parameters),
+        Problem::Dense(quadratic) => {
+            let hessians = if spec.batch.is_some() { quadratic.hessians() } else { quadratic.mean() };
+            table.shared(Name::Hessians, hessians.len());
+            table.shared(Name::AllRows, usize::from(spec.batch.is_none()));
+        }
         Problem::Network(network) => {
             dataset(&mut table, layout, Part::Train, &network.data);
             gradients(&mut table, layout, network);

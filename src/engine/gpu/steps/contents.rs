@@ -24,6 +24,15 @@ impl WaveLayout<'_> {
                 let eigenvalues: Vec<f32> = problem.eigenvalues.iter().map(|x| *x as f32).collect();
                 device.write(&buffers[Name::Eigenvalues], 0, &eigenvalues);
             }
+            Problem::Dense(quadratic) => {
+                let full = self.spec.batch.is_none();
+                let hessians = if full { quadratic.mean() } else { quadratic.hessians() };
+                let hessians: Vec<f32> = hessians.iter().map(|x| *x as f32).collect();
+                device.write(&buffers[Name::Hessians], 0, &hessians);
+                if full {
+                    device.write(&buffers[Name::AllRows], 0, &[0u32]);
+                }
+            }
             Problem::Network(network) => self.write_network(network, device, buffers),
         }
     }

@@ -6,13 +6,14 @@ use crate::engine::Part;
 use crate::engine::gpu::layers::Pass;
 use crate::kernels::matmul::{self, Dense, Epilogue};
 use crate::kernels::perceptron::Perceptron;
-use crate::kernels::{Batch, finish, gather, loss, quadratic};
+use crate::kernels::{Batch, finish, gather, hessian, loss, quadratic};
 use crate::layer::device::{BufferRole, Purpose};
 use crate::problem::{Network, Problem};
 
 pub fn calls(layout: &WaveLayout) -> Vec<Call> {
     let mut calls = match &*layout.spec.problem {
         Problem::Quadratic(_) => vec![of_quadratic(layout)],
+        Problem::Dense(_) => of_hessians(layout),
         Problem::Network(network) => match network.model.perceptron() {
             Some(model) => of_perceptron(layout, network, model),
             None => of_graph(layout, network),
@@ -59,6 +60,20 @@ fn of_quadratic(layout: &WaveLayout) -> Call {
     };
     let buffers = [Name::LaneSteps, Name::Eigenvalues, Name::History, Name::Gradient, Name::LossPartials];
     quadratic::call(&params, buffers)
+}
+
+/// The gradient of a dense quadratic; before that the same at the minimum, where runs are centred.
+fn of_hessians(layout: &WaveLayout) -> Vec<Call> {
+    let WaveLayout { spec, sizes, lanes, .. } = *layout;
+    let order = if spec.batch.is_some() { Name::Order } else { Name::AllRows };
+    let call = |weights: Name, slots: usize, gradient: Name| {
+        let batch = Batch { lanes, rows: sizes.rows, parameters: sizes.parameters, slots };
+        hessian::call(batch, [Name::LaneSteps, order, Name::Hessians, weights, gradient, Name::LossPartials])
+    };
+    // All lanes share the minimum, which has no ring.
+    let at_minimum = spec.needs.centred.then(|| call(Name::Landmarks, 0, Name::MinimumGradient));
+    let at_weights = call(Name::History, spec.needs.slots, Name::Gradient);
+    at_minimum.into_iter().chain([at_weights]).collect()
 }
 
 /// Copies the rows of every lane's minibatch to where layers read them.

@@ -23,7 +23,7 @@ use crate::engine::gpu::device::{Bounds, Device, Dispatch};
 use crate::engine::gpu::layers::Pass;
 use crate::engine::{EngineError, WaveSpec};
 use crate::kernels::packing::{Packing, padded};
-use crate::kernels::{self, Batch, loss, quadratic, renew, start, step};
+use crate::kernels::{self, Batch, hessian, loss, quadratic, renew, start, step};
 use crate::layer::device::Purpose;
 use crate::problem::{Network, Problem};
 use buffers::{Buffers, Name};
@@ -41,7 +41,7 @@ pub struct Sizes {
     pub packing: Packing,
     /// Numbers of a stored vector: P, or more where it is packed.
     pub parameters: usize,
-    /// Rows per gradient; 0 for a quadratic.
+    /// Rows per gradient; 0 for a diagonal quadratic, 1, the mean, for the full batch of a dense one.
     pub rows: usize,
     /// Partial sums of the loss.
     pub loss_partials: usize,
@@ -61,6 +61,10 @@ impl Sizes {
         let parameters = spec.problem.dimension();
         let (rows, loss_partials, work, chunk) = match &*spec.problem {
             Problem::Quadratic(_) => (0, quadratic::partials(parameters), parameters, 0),
+            Problem::Dense(_) => {
+                let rows = spec.batch.unwrap_or(1);
+                (rows, hessian::partials(parameters), 2 * rows * parameters * parameters, 0)
+            }
             Problem::Network(network) => {
                 let rows = spec.batch.unwrap_or_else(|| network.data.samples());
                 network.check_rows(rows).map_err(EngineError::Unavailable)?;
@@ -99,7 +103,7 @@ pub struct WaveLayout<'a> {
 impl<'a> WaveLayout<'a> {
     pub fn network(&self) -> Option<&'a Network> {
         match &*self.spec.problem {
-            Problem::Quadratic(_) => None,
+            Problem::Quadratic(_) | Problem::Dense(_) => None,
             Problem::Network(network) => Some(network),
         }
     }
