@@ -155,7 +155,9 @@ impl FromStr for ModelSpec {
                 let eigenvalues: Result<Vec<f64>, _> = detail.split(',').map(|e| e.trim().parse()).collect();
                 match eigenvalues {
                     Ok(values) if values.iter().all(|e| *e > 0.0 && e.is_finite()) => Ok(Self::Quadratic(values)),
-                    _ => Err("accepted: quadratic:EIGENVALUE,EIGENVALUE,..., all positive, or quadratic:npz:FILE".into()),
+                    _ => {
+                        Err("accepted: quadratic:EIGENVALUE,EIGENVALUE,..., all positive, or quadratic:npz:FILE".into())
+                    }
                 }
             }
             "layers" => detail.parse().map(Self::Layers),

@@ -371,7 +371,9 @@ impl SweepProblem {
                 refuse!("{flag}: the minimum of a quadratic is 0; accepted: with mlp or linear models");
             }
             if let (ModelSpec::QuadraticFile(_), Some(samples)) = (model, samples) {
-                refuse!("--samples {samples}: the samples of {model} are those of its array h; accepted: without --samples");
+                refuse!(
+                    "--samples {samples}: the samples of {model} are those of its array h; accepted: without --samples"
+                );
             }
             return Ok(Self { weight_decay: 0.0, ..shared });
         }
@@ -392,7 +394,9 @@ impl SweepProblem {
             ModelSpec::QuadraticFile(file) => {
                 let read = Hessians::read(file).map_err(|error| PlanError(format!("--model quadratic:npz:{error}")))?;
                 let quadratic = DenseQuadratic::new(read.dimension, read.samples, read.entries);
-                return quadratic.map(Problem::Dense).map_err(|why| PlanError(format!("--model {}: {why}", self.model)));
+                return quadratic
+                    .map(Problem::Dense)
+                    .map_err(|why| PlanError(format!("--model {}: {why}", self.model)));
             }
             _ => {}
         }

@@ -47,7 +47,11 @@ impl DenseQuadratic {
         }
         let largest = largest_of(&hessians);
         if !SIZES.contains(&largest) {
-            return Err(format!("its largest entry is {largest:e}; accepted: {:e} to {:e}", SIZES.start(), SIZES.end()));
+            return Err(format!(
+                "its largest entry is {largest:e}; accepted: {:e} to {:e}",
+                SIZES.start(),
+                SIZES.end()
+            ));
         }
         for (sample, hessian) in hessians.chunks_exact_mut(size).enumerate() {
             let rounding = ASYMMETRY * largest_of(hessian);
@@ -148,8 +152,16 @@ mod tests {
             (Some(2), vec![1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, f64::INFINITY], "h[1, 1, 1] is inf; accepted: finite"),
             (None, vec![1.0, 0.5, 0.25, 1.0], "h[1, 0] is 0.25 and h[0, 1] is 0.5; accepted: symmetric"),
             (Some(2), vec![1.0, 0.0, 0.0, 1.0, 1.0, 2.0, 3.0, 9.0], "h[1, 1, 0] is 3 and h[1, 0, 1] is 2"),
-            (None, vec![1.0, 2.0, 2.0, 1.0], "the Hessian has eigenvalues from -1.000000e0 to 3.000000e0; accepted: all positive"),
-            (Some(2), vec![1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, -1.0], "the mean of the Hessians has eigenvalues from 0.0"),
+            (
+                None,
+                vec![1.0, 2.0, 2.0, 1.0],
+                "the Hessian has eigenvalues from -1.000000e0 to 3.000000e0; accepted: all positive",
+            ),
+            (
+                Some(2),
+                vec![1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, -1.0],
+                "the mean of the Hessians has eigenvalues from 0.0",
+            ),
             // Rank 1, which rounding may take for positive definite.
             (None, vec![0.01, 0.03, 0.03, 0.09], "the Hessian has eigenvalues from"),
             (None, vec![1e-200, 0.0, 0.0, 1e-200], "its largest entry is 1e-200; accepted: 1e-100 to 1e100"),

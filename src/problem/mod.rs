@@ -138,7 +138,8 @@ mod tests {
             Problem::Dense(DenseQuadratic::new(dimension, samples, entries.to_vec()).unwrap()).data_hash()
         };
         let entries = [2.0, 0.5, 0.5, 1.0];
-        let hashes = [hash(None, entries), hash(Some(1), entries), hash(Some(4), entries), hash(None, [2.0, 0.5, 0.5, 1.5])];
+        let hashes =
+            [hash(None, entries), hash(Some(1), entries), hash(Some(4), entries), hash(None, [2.0, 0.5, 0.5, 1.5])];
         let distinct: std::collections::HashSet<_> = hashes.iter().flatten().collect();
         assert_eq!(distinct.len(), hashes.len());
     }

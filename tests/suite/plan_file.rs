@@ -54,7 +54,10 @@ fn without_tables_the_file_is_a_command_line() {
         panic!()
     };
     let rules: Vec<String> = sweep.grid.rules.iter().map(ToString::to_string).collect();
-    assert_eq!((&rules[..], sweep.problem.samples), (&["sgd".into(), "heavy-ball".into()][..], Some(Samples::Count(128))));
+    assert_eq!(
+        (&rules[..], sweep.problem.samples),
+        (&["sgd".into(), "heavy-ball".into()][..], Some(Samples::Count(128)))
+    );
     assert_eq!((&sweep.problem.model, sweep.problem.weight_decay), (&ModelSpec::Mlp(vec![4, 4]), 1e-2));
     assert_eq!((sweep.seed_order, sweep.job.force, sweep.job.resume), (1000, true, false));
     let delays: Vec<u32> = cells(std::slice::from_ref(sweep)).iter().filter_map(|cell| cell.delay).collect();
