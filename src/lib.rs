@@ -41,6 +41,7 @@
 //! problem                      what is minimised
 //! model  data                  networks as graphs, loaders
 //! layer                        one file for each layer
+//! drift                        effective learning rates
 //! kernels                      one file for each shader: formula, bindings, processor's version
 //! batch  rule                  the order of rows; one file for each update rule
 //! delay                        delay processes
@@ -93,6 +94,8 @@ pub mod cost;
 pub mod curvature;
 #[doc(hidden)]
 pub mod data;
+#[doc(hidden)]
+pub mod drift;
 #[doc(hidden)]
 pub mod engine;
 #[doc(hidden)]

@@ -94,6 +94,18 @@ pub struct UpdateCoefficients {
 }
 
 impl UpdateCoefficients {
+    /// Whether twice the gradient moves the weights twice as far.
+    pub fn is_homogeneous(&self) -> bool {
+        let by_form = match self.form {
+            Form::Linear | Form::CompensatedExactly { .. } | Form::GapAware { .. } => true,
+            Form::Compensated { compensation } | Form::CompensatedAdaptively { compensation, .. } => {
+                compensation == 0.0
+            }
+            Form::Adam { .. } | Form::Sign => false,
+        };
+        by_form && self.clip_norm.is_none()
+    }
+
     /// Whether [`crate::kernels::finish`] must go over the gradient before the step; it then adds the weight decay as well.
     pub fn wants_finish(&self) -> bool {
         self.clip_norm.is_some() || self.centred || self.form.is_compensation()

@@ -90,7 +90,6 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
     ]);
     let number = |value: Option<f64>| value.map_or(String::new(), |value| aligned(value, 5));
     for row in rows {
-        let effective = row.lr_threshold.map(|lr| lr * (1.0 - row.dampening) / (1.0 - row.momentum));
         table.add_row([
             row.rule.clone(),
             row.momentum.to_string(),
@@ -106,7 +105,7 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
             number(row.lr_stable),
             number(row.lr_unstable),
             number(row.lr_threshold),
-            number(effective),
+            number(row.lr_effective),
             row.ratio.map_or(String::new(), |ratio| aligned(ratio, 5)),
             row.status.to_string(),
         ]);
@@ -119,12 +118,27 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
 
 /// The answer in a sentence.
 fn verdict(rows: &[ThresholdRow], elapsed: Duration) -> String {
-    let measured = rows.iter().filter(|row| row.status == Status::Measured).count();
-    let worst = rows.iter().filter_map(|row| row.ratio).map(|ratio| (ratio - 1.0).abs()).fold(0.0, f64::max);
-    format!(
-        "{measured} of {} cells measured in {:.1} s; measured / theory differs from 1 by at most {}",
-        rows.len(),
-        elapsed.as_secs_f64(),
-        significant(worst, 2)
-    )
+    let measured: Vec<&ThresholdRow> = rows.iter().filter(|row| row.status == Status::Measured).collect();
+    let seconds = elapsed.as_secs_f64();
+    format!("{} of {} cells measured in {seconds:.1} s; {}", measured.len(), rows.len(), beside_theory(&measured))
+}
+
+/// How far measured cells are from theory, of those that have one.
+fn beside_theory(measured: &[&ThresholdRow]) -> String {
+    let ratios: Vec<f64> = measured.iter().filter_map(|row| row.ratio).collect();
+    let worst = ratios.iter().map(|ratio| (ratio - 1.0).abs()).fold(0.0, f64::max);
+    let without = measured.len() - ratios.len();
+    let cells = |count: usize| if count == 1 { "1 cell".to_owned() } else { format!("{count} cells") };
+    match (ratios.len(), without) {
+        (0, 0) => "none to set beside theory".to_owned(),
+        (0, _) => "none of them has a theory to be set beside".to_owned(),
+        (with, without) => {
+            let differ = format!("measured / theory differs from 1 by at most {}", significant(worst, 2));
+            if without == 0 {
+                differ
+            } else {
+                format!("{differ} in {}; {} without a theory", cells(with), cells(without))
+            }
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::delay::ScheduleSpec;
 use crate::files::write_whole;
 use crate::plot;
 use crate::rule::{self, Dampening, Rule, RuleSpec};
-use crate::table::TheoryRow;
+use crate::table::{self, TheoryRow};
 use crate::theory::{Criterion, DelayLaw, TheoryError, threshold};
 
 /// Print closed-form stability thresholds as CSV. Lists are separated by commas.
@@ -53,7 +53,7 @@ fn rules_help() -> String {
 /// # Errors
 /// A combination of values that has no threshold, or a file that cannot be written.
 pub fn run(args: &Args) -> Result<()> {
-    let rows = table(args)?;
+    let rows = thresholds(args)?;
     if let Some(path) = &args.svg {
         let text = plot::theory(&rows).context("--svg")?;
         write_whole(path, text.as_bytes()).with_context(|| format!("--svg {}: cannot be written", path.display()))?;
@@ -64,18 +64,20 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// Every combination, one row each: rules, then momenta, dampenings, delay processes and criteria.
-fn table(args: &Args) -> Result<Vec<TheoryRow>> {
+fn thresholds(args: &Args) -> Result<Vec<TheoryRow>> {
     let laws = laws(args)?;
     let mut rows = vec![];
-    for rule in &rules(args) {
+    let rules = rules(args);
+    for rule in &rules {
         for (schedule, delay, law) in &laws {
-            let equation = rule.known_equation(law).map_err(|error| blame(rule, error))?;
+            let equation = rule.known_equation(law).map_err(|error| blame(rule, &rules, error))?;
             for criterion in criteria(args, law) {
                 let found = threshold(&equation, criterion).and_then(|found| {
                     TheoryError::in_range(found.gain)?;
-                    TheoryError::in_range(found.gain * equation.effective_factor()).map(|_| found)
+                    let effective = rule.effective_factor(&equation).map(|factor| found.gain * factor);
+                    effective.map(TheoryError::in_range).transpose().map(|effective| (found, effective))
                 });
-                let found = found.map_err(|error| blame(rule, error))?;
+                let (found, effective_gain) = found.map_err(|error| blame(rule, &rules, error))?;
                 rows.push(TheoryRow {
                     rule: rule.name(),
                     momentum: rule.momentum,
@@ -88,7 +90,7 @@ fn table(args: &Args) -> Result<Vec<TheoryRow>> {
                         Criterion::MeanSquare { relative_variance } => relative_variance,
                     },
                     threshold_gain: found.gain,
-                    effective_gain: found.gain * equation.effective_factor(),
+                    effective_gain,
                     crossing_angle: found.angle,
                 });
             }
@@ -98,15 +100,24 @@ fn table(args: &Args) -> Result<Vec<TheoryRow>> {
 }
 
 /// Names the flag behind a theory error; the flags' own parsers have caught the values that are wrong by themselves.
-fn blame(rule: &Rule, error: TheoryError) -> anyhow::Error {
+fn blame(rule: &Rule, rules: &[Rule], error: TheoryError) -> anyhow::Error {
     match error {
         TheoryError::NoGradient => anyhow!("--dampening {} with {}: {error}", rule.dampening, rule.name()),
         TheoryError::NoEquation(_) => {
             let known = rule::names_with_equation().join(", ");
             anyhow!("--rules {error}; accepted: {known}")
         }
+        TheoryError::Unsupported(_) if others(rule, rules) != "" => {
+            anyhow!("--rules {}: {error}, or --rules without it: {}", rule.name(), others(rule, rules))
+        }
         _ => anyhow!("--rules {}: {error}", rule.name()),
     }
+}
+
+/// The other rules, as they would be typed.
+fn others(rule: &Rule, rules: &[Rule]) -> String {
+    let names = rules.iter().filter(|other| other.kind != rule.kind).map(Rule::name);
+    table::distinct(names).join(",")
 }
 
 fn rules(args: &Args) -> Vec<Rule> {

@@ -2,9 +2,13 @@
 //!
 //! Two cells stand side by side if they differ in nothing but rule, momentum and dampening. A threshold under another
 //! criterion is one of another kind, so that a rule which knows only `escape` is compared only with a baseline that was
-//! measured so. A ratio says how much larger the largest stable learning rate of the rule is, not how fast it trains: rules
-//! that shorten late steps or average gradients gain it without going farther per update.
+//! measured so. A ratio says how much larger the largest stable learning rate of the rule is; the effective ratio says the
+//! same of effective learning rates ([`crate::drift`]), in which gradients that a rule shortens, averages or drops count as
+//! what they move. Neither says how fast a rule trains.
 
+use crate::delay::ScheduleSpec;
+use crate::drift;
+use crate::rule::{Rule, RuleSpec};
 use crate::table::number::rounded;
 use crate::table::{ComparisonRow, ComparisonStatus, Status, ThresholdRow, median};
 use anyhow::{Result, bail};
@@ -15,6 +19,27 @@ use std::collections::HashMap;
 pub struct Comparison<'a> {
     pub row: &'a ThresholdRow,
     pub baseline: Option<&'a ThresholdRow>,
+    /// Effective learning rates of the row and of its baseline, per unit of learning rate.
+    effects: (Option<f64>, Option<f64>),
+    /// What its place beside others is decided by.
+    pub quantity: Quantity,
+}
+
+/// What is set side by side in tables and pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    Effective,
+    /// As the rules take learning rates, where no baseline has an effective one (adam beside adamw).
+    Plain,
+}
+
+impl Quantity {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Effective => "effective learning rate",
+            Self::Plain => "learning rate",
+        }
+    }
 }
 
 /// Puts every row beside the one of the rule called `to` under the same circumstances. `to` is a series as pictures name
@@ -35,7 +60,15 @@ pub fn compare<'a>(rows: &'a [ThresholdRow], to: &str) -> Result<Vec<Comparison<
             );
         }
     }
-    Ok(rows.iter().map(|row| Comparison { row, baseline: baselines.get(&circumstances(row)).copied() }).collect())
+    let mut effects = Effects::default();
+    let effective = baselines.is_empty() || baselines.values().any(|baseline| effects.of(baseline).is_some());
+    let quantity = if effective { Quantity::Effective } else { Quantity::Plain };
+    let comparison = |row: &'a ThresholdRow| {
+        let baseline = baselines.get(&circumstances(row)).copied();
+        let effects = (effects.of(row), baseline.and_then(|baseline| effects.of(baseline)));
+        Comparison { row, baseline, effects, quantity }
+    };
+    Ok(rows.iter().map(comparison).collect())
 }
 
 fn is_rate(value: &f64) -> bool {
@@ -51,9 +84,30 @@ fn circumstances(row: &ThresholdRow) -> impl Eq + std::hash::Hash + '_ {
     (problem, process, gradients, (&row.criterion, &row.engine, &row.adapter))
 }
 
-/// lr (1-d)/(1-m), per unit of lr.
-fn effect(row: &ThresholdRow) -> f64 {
-    (1.0 - row.dampening) / (1.0 - row.momentum)
+/// Effective learning rates per unit of learning rate, of what rows say of rule and delays: older tables do not have them,
+/// nor do cells without a threshold.
+#[derive(Default)]
+struct Effects(HashMap<String, Option<f64>>);
+
+impl Effects {
+    /// None where the rule has none, or where the file of its delays is not there any more.
+    fn of(&mut self, row: &ThresholdRow) -> Option<f64> {
+        if let Some((effective, lr)) = row.lr_effective.zip(row.lr_threshold) {
+            return Some(effective / lr);
+        }
+        let key =
+            (&row.rule, row.momentum.to_bits(), row.dampening.to_bits(), &row.schedule, row.delay, row.seed_order);
+        *self.0.entry(format!("{key:?}")).or_insert_with(|| {
+            let RuleSpec { kind, number } = row.rule.parse().ok()?;
+            let rule = Rule { kind, momentum: row.momentum, dampening: row.dampening, number };
+            if let Some(constant) = rule.constant_factor() {
+                return Some(constant);
+            }
+            let spec: ScheduleSpec = row.schedule.parse().ok()?;
+            let schedule = row.delay.map_or_else(|| spec.own(), |delay| spec.resolve(delay)).ok()?;
+            drift::effective_factor(&rule, &schedule, row.seed_order)
+        })
+    }
 }
 
 /// Where the threshold lies at least and at most, as far as that is known.
@@ -81,13 +135,26 @@ impl Comparison<'_> {
         (quotient(low, base_high), quotient(high, base_low))
     }
 
-    /// Factor that makes a ratio one of effective learning rates.
-    pub fn effect(&self) -> f64 {
-        self.baseline.map_or(1.0, |baseline| effect(self.row) / effect(baseline))
+    /// None where one of the two rules has no effective learning rate.
+    pub fn effective_ratio(&self) -> Option<f64> {
+        Some(self.ratio()? * self.effect()?)
     }
 
-    pub fn effective_ratio(&self) -> Option<f64> {
-        Some(self.ratio()? * self.effect())
+    fn effect(&self) -> Option<f64> {
+        let (own, baseline) = self.effects;
+        Some(own? / baseline?)
+    }
+
+    /// Factor from a ratio of learning rates to that of what is set side by side; none where there is none to be shown.
+    pub fn shown_factor(&self) -> Option<f64> {
+        match self.quantity {
+            Quantity::Effective => self.effect(),
+            Quantity::Plain => Some(1.0),
+        }
+    }
+
+    pub fn shown_ratio(&self) -> Option<f64> {
+        Some(self.ratio()? * self.shown_factor()?)
     }
 
     pub fn status(&self) -> ComparisonStatus {
@@ -123,7 +190,7 @@ impl Comparison<'_> {
             batch: row.batch.clone(),
             criterion: row.criterion.clone(),
             lr_threshold: row.lr_threshold,
-            effective_lr: row.lr_threshold.map(|lr| lr * effect(row)),
+            effective_lr: row.lr_effective.or_else(|| Some(row.lr_threshold? * self.effects.0?)),
             baseline: self.baseline.map(ThresholdRow::rule_name),
             baseline_lr: self.baseline.and_then(|baseline| baseline.lr_threshold),
             ratio: self.ratio(),
@@ -140,11 +207,11 @@ impl Comparison<'_> {
 pub struct Ranked<'a> {
     pub name: String,
     pub comparisons: Vec<Comparison<'a>>,
-    /// Median of the effective ratios; `None` where there are none.
+    /// Median of the ratios that are shown; `None` where there are none.
     pub median: Option<f64>,
 }
 
-/// Rules by their median effective ratio, the largest first; equal ones in the order of the table, those without one last.
+/// Rules by their median ratio, the largest first; equal ones in the order of the table, those without one last.
 pub fn ranked<'a>(comparisons: &[Comparison<'a>]) -> Vec<Ranked<'a>> {
     let mut all: Vec<Ranked<'a>> = vec![];
     for comparison in comparisons {
@@ -155,7 +222,7 @@ pub fn ranked<'a>(comparisons: &[Comparison<'a>]) -> Vec<Ranked<'a>> {
         }
     }
     for rule in &mut all {
-        rule.median = median(rule.comparisons.iter().filter_map(Comparison::effective_ratio));
+        rule.median = median(rule.comparisons.iter().filter_map(Comparison::shown_ratio));
     }
     let key = |rule: &Ranked| rule.median.unwrap_or(f64::NEG_INFINITY);
     all.sort_by(|a, b| key(b).total_cmp(&key(a)));

@@ -7,6 +7,7 @@ use super::{PlanError, refuse};
 use crate::config::{Batch, Delays, Momenta};
 use crate::delay::{LONGEST, Schedule, ScheduleError, ScheduleSpec};
 use crate::rule::{Dampening, Rule, RuleSpec};
+use crate::theory::DAMPENINGS;
 use serde::Serialize;
 use std::collections::HashSet;
 
@@ -48,10 +49,17 @@ pub fn rules(specs: &[RuleSpec], momenta: &[Momenta], dampenings: &[Dampening]) 
         for momentum in momenta {
             for dampening in dampenings {
                 let dampening = dampening.beside(*momentum);
-                if !(0.0..1.0).contains(&dampening) {
+                let rule = Rule { kind, momentum: *momentum, dampening, number };
+                if !DAMPENINGS.contains(&dampening) {
                     refuse!("--dampening {dampening}: accepted: 0 or more and less than 1, or ema (the momentum)");
                 }
-                let rule = Rule { kind, momentum: *momentum, dampening, number };
+                if rule.ignores_gradients() {
+                    refuse!(
+                        "--dampening {dampening} with --rules {}: it multiplies every gradient by 0, so that the rule never \
+                         moves; accepted: 0 or more and less than 1, or ema (the momentum)",
+                        rule.name()
+                    );
+                }
                 // ema beside a momentum of 0 says the same as 0.
                 if seen.insert((rule.name(), momentum.to_bits(), dampening.to_bits())) {
                     rules.push(rule);
@@ -99,7 +107,8 @@ pub fn suits(rule: &Rule, schedule: &Schedule) -> Result<(), PlanError> {
     if rule.definition().workers && schedule.workers().is_none() {
         refuse!(
             "--rules {name} with --schedule {process}: the rule keeps something for each worker, and this process has no \
-             workers; accepted: round-robin, random, normal, workers, hybrid"
+             workers; accepted: --rules without {name}, as --rules sgd,heavy-ball, or --schedule round-robin, random, \
+             normal, workers, hybrid"
         );
     }
     Ok(())

@@ -10,6 +10,7 @@ use crate::config::{
 };
 use crate::data::DataSource;
 use crate::delay::Schedule;
+use crate::drift;
 use crate::math::{Activation, Loss};
 use crate::problem::weights::WeightMap;
 use crate::rule::regime::RegimeClock;
@@ -291,8 +292,8 @@ impl Group {
         )
     }
 
-    /// lr (1-d)/(1-m): how far a constant gradient moves the weights per update.
-    pub fn effective_lr(&self) -> f64 {
-        self.lr_scaled * (1.0 - self.rule.dampening) / (1.0 - self.rule.momentum)
+    /// How far a constant gradient moves the weights for each gradient that arrives; none where that depends on its size.
+    pub fn effective_lr(&self) -> Option<f64> {
+        drift::effective_factor(&self.rule, &self.schedule, 0).map(|factor| self.lr_scaled * factor)
     }
 }

@@ -8,7 +8,7 @@ use super::look::{COLORS, shade};
 use super::panel::Panel;
 use super::scene::{Anchor, Marker, Point, Scene, Style};
 use super::{FADED, FRAME, GRID, INK, LEFT, RIGHT, SHADE, WIDTH, heading};
-use crate::compare::thresholds::{Comparison, Ranked, ranked};
+use crate::compare::thresholds::{Comparison, Quantity, Ranked, ranked};
 use crate::table::number::exact;
 use crate::table::{self, ComparisonStatus, ThresholdRow, distinct};
 use anyhow::{Result, bail};
@@ -75,7 +75,7 @@ pub fn compare(comparisons: &[Comparison]) -> Result<Drawing> {
 fn value(one: &Comparison) -> Option<f64> {
     let (low, high) = one.bounds();
     let middle = low.zip(high).map(|(low, high)| (low * high).sqrt());
-    Some(one.ratio().or(middle).or(low).or(high)? * one.effect())
+    Some(one.ratio().or(middle).or(low).or(high)? * one.shown_factor()?)
 }
 
 /// What is drawn, and where.
@@ -173,7 +173,7 @@ impl<'a> Layout<'a> {
             }
         }
         let style = Style::new(21.0, INK.to_rgba()).anchor(Anchor::Middle);
-        let axis_title = format!("effective learning rate at the threshold / that of {baseline}");
+        let axis_title = format!("{} at the threshold / that of {baseline}", self.quantity().name());
         scene.text((0.5 * (self.left + RIGHT), bottom - BELOW.1 + 68.0), axis_title, style);
         let style = Style::new(17.0, FADED.to_rgba());
         for (index, note) in notes.iter().enumerate() {
@@ -186,9 +186,14 @@ impl<'a> Layout<'a> {
     fn axis(&self, pixels: (f64, f64)) -> Axis {
         let covered = self.drawn().flat_map(|one| {
             let (low, high) = if one.status() == ComparisonStatus::Measured { one.bounds() } else { (None, None) };
-            [value(one), low.map(|low| low * one.effect()), high.map(|high| high * one.effect())]
+            let shown = |bound: Option<f64>| Some(bound? * one.shown_factor()?);
+            [value(one), shown(low), shown(high)]
         });
         Axis::covering(Scale::Log, covered.flatten().chain([1.0]), 4.2f64.ln(), 0.04, pixels)
+    }
+
+    fn quantity(&self) -> Quantity {
+        self.drawn().next().map_or(Quantity::Effective, |one| one.quantity)
     }
 
     fn radius(&self) -> f64 {
@@ -227,11 +232,11 @@ impl<'a> Layout<'a> {
 
     /// The range as a bar and the ratio as a mark, in the lane of its delay.
     fn draw_one(&self, scene: &mut Scene, panel: &Panel, middle: f64, one: &Comparison) {
-        let Some(value) = value(one) else { return };
+        let Some((value, factor)) = value(one).zip(one.shown_factor()) else { return };
         let (place, color, marker) = self.look(one.delay());
         let y = middle + (place as f64 - 0.5 * (self.delays.len() - 1) as f64) * self.lane;
         let x = panel.x.at(value);
-        let end = |bound: f64| panel.x.clamped(bound * one.effect(), 0.0);
+        let end = |bound: f64| panel.x.clamped(bound * factor, 0.0);
         let (left, right) = panel.x.pixels();
         let stem = 4.5 * panel.radius;
         match one.bounds() {
@@ -282,18 +287,26 @@ impl<'a> Layout<'a> {
     fn notes(&self, baseline: &str, of_all: usize, left_out: &[String]) -> Vec<String> {
         let mut notes = vec![
             format!(
-                "Right of the line a rule bears a larger learning rate than {baseline} in the same setting. Rules are in the \
-                 order of their medians."
+                "Right of the line a rule bears a larger {} than {baseline} in the same setting. Rules are in the order of \
+                 their medians.",
+                self.quantity().name()
             ),
-            "Bars: the range that both brackets, or 95 % intervals, allow (arrows: one end is unknown). Effective learning rate: lr (1-d)/(1-m).".into(),
-            "A larger learning rate is not more speed: rules that shorten late steps or average gradients bear one without \
-             going farther per update."
-                .into(),
+            "Bars: the range that both brackets, or 95 % intervals, allow (arrows: one end is unknown).".into(),
+            match self.quantity() {
+                Quantity::Effective => {
+                    "Effective learning rate: how far a constant gradient moves the weights for each gradient that arrives. \
+                     It is no speed of a training."
+                }
+                Quantity::Plain => {
+                    "Learning rates as the rules take them: how far a gradient moves the weights depends on its size."
+                }
+            }
+            .into(),
         ];
         let drawn = self.drawn().count();
         if drawn < of_all {
             notes.push(format!(
-                "{drawn} of {of_all} rows drawn; the others have no baseline or no threshold, or no room here."
+                "{drawn} of {of_all} rows drawn; the others have no baseline, no threshold or no effective learning rate, or no room here."
             ));
         }
         notes.extend(left_out.iter().map(|note| format!("For want of room, {note}; compare.csv has all.")));

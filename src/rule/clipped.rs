@@ -1,6 +1,7 @@
 //! Gradient clipping: a gradient longer than c is shortened to length c, then heavy-ball (sgd at momentum 0). Small
 //! displacements are not touched, so that the threshold stays; what lies beyond it is bounded instead of diverging.
-//! Source: PyTorch's `clip_grad_norm_` (without its 1e-6 in the denominator), applied to each arriving gradient.
+//! The gradient is multiplied by min(1, c / (its length + 1e-6)).
+//! Source: PyTorch's `clip_grad_norm_`, applied to each arriving gradient.
 
 use super::{
     Action, Dampening, Definition, Locality, MomentumDefaults, RuleNumber, heavy_ball_equation, synchronous_heavy_ball,

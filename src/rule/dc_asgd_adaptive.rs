@@ -1,4 +1,4 @@
-//! Delay-compensated ASGD, adaptive: as `dc-asgd`, with lambda / sqrt(s + 1e-8) in place of lambda, s = 0.95 s + 0.05 g^2
+//! Delay-compensated ASGD, adaptive: as `dc-asgd`, with lambda / sqrt(s + 1e-7) in place of lambda, s = 0.95 s + 0.05 g^2
 //! elementwise. Source: Zheng et al., arXiv:1609.08326, where it is DC-ASGD-a.
 
 use super::{

@@ -228,6 +228,40 @@ impl Rule {
         self.probe().wants_finish()
     }
 
+    /// How far a constant gradient moves the weights for each gradient that arrives, per unit of learning rate, where the
+    /// rule has this equation. None where that depends on the size of the gradient: such a rule has no effective learning
+    /// rate.
+    pub fn effective_factor(&self, equation: &Equation) -> Option<f64> {
+        self.is_homogeneous().then(|| equation.effective_factor())
+    }
+
+    /// The same of a rule that treats all gradients alike, whatever their age: it does not depend on the delays. None for
+    /// other rules.
+    pub fn constant_factor(&self) -> Option<f64> {
+        let long = u64::MAX / 4;
+        let at = |age: u64, updates: u64, mean_delay: f64| {
+            let arrival = Arrival { age, updates, workers: 2, mean_delay, undamped: false };
+            let action = (self.definition().update)(self, &arrival, &mut 0);
+            // What is stored for reading moves no weights.
+            action.moves_weights.then_some(UpdateCoefficients { lookahead: 0.0, ..action.coefficients })
+        };
+        let first = at(0, 0, 0.0).filter(UpdateCoefficients::is_homogeneous)?;
+        let alike = [at(0, 10, 0.0), at(1, 11, 1.0), at(long, long + 7, 5.0)].iter().all(|other| *other == Some(first));
+        let by_velocity = first.velocity_to_weights * first.gradient_to_velocity / (1.0 - first.momentum);
+        alike.then_some(first.gradient_to_weights + by_velocity)
+    }
+
+    /// Whether twice the gradient moves the weights twice as far, also far from a minimum.
+    pub fn is_homogeneous(&self) -> bool {
+        self.probe().is_homogeneous()
+    }
+
+    /// Whether no gradient ever moves the weights, as with a dampening of 1 where there is nothing but the velocity.
+    pub fn ignores_gradients(&self) -> bool {
+        let UpdateCoefficients { gradient_to_velocity, gradient_to_weights, .. } = self.probe();
+        gradient_to_velocity == 0.0 && gradient_to_weights == 0.0
+    }
+
     /// The coefficients of one update: forms do not change from step to step, only their numbers do.
     fn probe(&self) -> UpdateCoefficients {
         let arrival = Arrival { age: 0, updates: 0, workers: 1, mean_delay: 0.0, undamped: false };

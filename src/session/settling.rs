@@ -10,6 +10,7 @@ use super::signals::{Interrupt, Interrupted};
 use super::{Session, as_map};
 use crate::minimum::{MinimumError, Seen};
 use crate::streams::to_stderr;
+use crate::table::number::aligned;
 use anyhow::Result;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -118,8 +119,9 @@ fn line(elapsed: Duration, seen: &Seen) -> String {
     let time = duration(elapsed.as_secs_f64());
     match seen {
         Seen::Descent { evaluations, gradient_max, loss } => format!(
-            "minimum  {} evaluations, loss {loss:.6}, max|gradient| {gradient_max:.1e}, {time}",
-            HumanCount(*evaluations)
+            "minimum  {} evaluations, loss {}, max|gradient| {gradient_max:.1e}, {time}",
+            HumanCount(*evaluations),
+            aligned(*loss, 6)
         ),
         Seen::Certificate { products } => {
             format!("minimum  eigenvalues of the Hessian, {} products, {time}", HumanCount(*products))

@@ -13,6 +13,7 @@ use crate::problem::network::FullBatch;
 use crate::problem::weights::to_safetensors;
 use crate::problem::{DenseQuadratic, Network, Problem};
 use crate::session::Stage;
+use crate::table::number::aligned;
 use crate::table::{Convergence, EigenvalueRow, EnergyRow, write_csv};
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -98,9 +99,10 @@ impl Evidence {
             format!(", {distance:.2e} ({relative:.2e} of their norm) from the weights of {from}")
         });
         format!(
-            "{} parameters, loss {loss:.6}, max|gradient| {gradient_max:.1e}, lambda_max {:.6}, lambda_min {:.2e}{moved}",
+            "{} parameters, loss {}, max|gradient| {gradient_max:.1e}, lambda_max {}, lambda_min {:.2e}{moved}",
             problem.dimension(),
-            largest.value,
+            aligned(*loss, 6),
+            aligned(largest.value, 6),
             smallest.value
         )
     }

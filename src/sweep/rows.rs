@@ -4,6 +4,7 @@ use super::tables::CellEntry;
 use super::{CellResult, PreparedSweep};
 use crate::config::Batch;
 use crate::data::DataSource;
+use crate::drift;
 use crate::engine::EngineInfo;
 use crate::plan::Cell;
 use crate::session::Entry;
@@ -70,6 +71,10 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
         lr_threshold: bracket.threshold,
         lr_low: bracket.interval.map(|(low, _)| low),
         lr_high: bracket.interval.map(|(_, high)| high),
+        lr_effective: bracket.threshold.and_then(|lr| {
+            let factor = drift::effective_factor(&cell.rule, &cell.schedule, plan.seed_order)?;
+            Some(lr * factor)
+        }),
         ratio: bracket.threshold.zip(lr_theory).map(|(lr, theory)| lr / theory),
         horizon_steps: sweep.horizon(cell),
         runs: runs.iter().map(|run| run.members).sum(),

@@ -17,7 +17,7 @@ row! {
         pub batch: String,
         pub criterion: String,
         pub lr_threshold: Option<f64>,
-        /// `lr_threshold` (1 - dampening) / (1 - momentum).
+        /// Effective learning rate at `lr_threshold`; empty where the rule has none.
         pub effective_lr: Option<f64>,
         /// Name of the rule that it is compared with; empty where the table has no cell of it under these circumstances.
         pub baseline: Option<String>,
@@ -25,7 +25,7 @@ row! {
         pub baseline_lr: Option<f64>,
         /// `lr_threshold` / `baseline_lr`.
         pub ratio: Option<f64>,
-        /// The same of effective learning rates.
+        /// The same of effective learning rates; empty where the rule or its baseline has none.
         pub effective_ratio: Option<f64>,
         /// Least and largest `ratio` that the confidence intervals, or else the brackets, of both cells allow.
         pub ratio_low: Option<f64>,

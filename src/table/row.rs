@@ -117,7 +117,8 @@ macro_rules! row {
             pub lr: f64,
             /// Learning rate as the rule takes it: scaled.
             pub lr_scaled: f64,
-            /// `lr_scaled` (1 - dampening) / (1 - momentum); empty where that is no number.
+            /// How far a constant gradient moves the weights for each gradient that arrives; empty where that depends on the size
+            /// of the gradient (adam, adamw, lion, clipped, dc-asgd), or is no number.
             pub effective_lr: Option<f64>,
             /// As given to `--regime`, and the warm-up: `cosine from the start with 4 epochs of warm-up` where the regime goes on
             /// during the warm-up, `cosine:after-warm-up with 4 epochs of warm-up` where it begins after it.

@@ -63,6 +63,10 @@ row! {
         /// outside the bracket, whose geometric middle the estimate then is.
         pub lr_low: Option<f64>,
         pub lr_high: Option<f64>,
+        /// Effective learning rate at `lr_threshold`: how far a constant gradient moves the weights for each gradient that
+        /// arrives. Empty where that depends on the size of the gradient (adam, adamw, lion, clipped, dc-asgd), and in older
+        /// tables.
+        pub lr_effective: Option<f64>,
         /// `lr_threshold` / `lr_theory`.
         pub ratio: Option<f64>,
         /// Steps after which a run counts as undecided, or as having stayed (`escape`).
@@ -143,10 +147,11 @@ impl Row for ThresholdRow {
         require_positive("lr_stable", self.lr_stable)?;
         require_positive("lr_unstable", self.lr_unstable)?;
         require_positive("lr_threshold", self.lr_threshold)?;
+        require_positive("lr_effective", self.lr_effective)?;
         let momentum = self.momentum;
         require("momentum", momentum, (0.0..1.0).contains(&momentum), "a number from 0 to below 1")?;
         let dampening = self.dampening;
-        require("dampening", dampening, dampening.is_finite() && dampening < 1.0, "a number below 1")
+        require("dampening", dampening, dampening.is_finite() && dampening <= 1.0, "a number of at most 1")
     }
 }
 

@@ -14,6 +14,7 @@ pub struct TheoryRow {
     pub criterion: &'static str,
     pub relative_variance: f64,
     pub threshold_gain: f64,
-    pub effective_gain: f64,
+    /// None where the drift of the rule depends on the size of the gradient.
+    pub effective_gain: Option<f64>,
     pub crossing_angle: Option<f64>,
 }

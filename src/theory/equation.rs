@@ -30,6 +30,8 @@ pub struct Equation {
     pub divisor: Option<fn(usize) -> f64>,
     /// Gradients that one update averages, which divides the variance of their noise.
     pub averaged: f64,
+    /// Gradients that arrive for each update, those that are thrown away included.
+    pub arrivals: f64,
 }
 
 /// The velocity of a rule, which decides about `D`.
@@ -81,19 +83,29 @@ impl Velocity {
 impl Equation {
     /// An equation whose `N` does not depend on the age of a gradient.
     pub fn new(law: &DelayLaw, velocity: Velocity, numerator: [f64; 2]) -> Self {
-        Self { law: law.clone(), velocity, numerator, decay_numerator: None, divisor: None, averaged: 1.0 }
+        Self {
+            law: law.clone(),
+            velocity,
+            numerator,
+            decay_numerator: None,
+            divisor: None,
+            averaged: 1.0,
+            arrivals: 1.0,
+        }
     }
 
-    /// `N(1) / D'(1)`: how far a constant gradient moves the weights per update, in learning rates.
+    /// `N(1) / D'(1)` over the gradients that arrive for each update: how far a constant gradient moves the weights for each
+    /// gradient that arrives, in learning rates. Where `N` depends on the age of a gradient this is the mean over the ages.
     pub fn effective_factor(&self) -> f64 {
-        let factor = self.numerator[0] / (1.0 - self.velocity.momentum());
+        let factor = self.numerator[0] / (1.0 - self.velocity.momentum()) / self.arrivals;
         match (self.divisor, &self.law) {
             (None, _) => factor,
+            (Some(divisor), DelayLaw::Fixed(delay)) => factor / divisor(*delay),
             (Some(divisor), DelayLaw::Independent(pmf)) => {
                 let shares = pmf.probabilities().iter().enumerate().map(|(delay, p)| p / divisor(delay));
                 factor * shares.sum::<f64>()
             }
-            (Some(divisor), law) => factor / divisor(law.mean_delay() as usize),
+            (Some(divisor), DelayLaw::RandomWorkers(workers)) => factor * mean_over_ages(*workers, divisor),
         }
     }
 
@@ -164,6 +176,20 @@ impl Equation {
         };
         Ok(Characteristic { mixture, ..Characteristic::new(poles, zeros, scale) })
     }
+}
+
+/// Mean of `1 / divisor` over the ages of gradients of so many randomly reporting workers, which are geometric.
+fn mean_over_ages(workers: usize, divisor: fn(usize) -> f64) -> f64 {
+    /// Share of the ages that is left out, the oldest.
+    const TAIL: f64 = 1e-17;
+    let report = 1.0 / workers as f64;
+    let (mut mean, mut tail, mut age) = (0.0, 1.0, 0);
+    while tail > TAIL {
+        mean += report * tail / divisor(age);
+        tail *= 1.0 - report;
+        age += 1;
+    }
+    mean
 }
 
 /// `n0 + n1 (z-1)` as factors and a scale.

@@ -12,9 +12,14 @@ pub(super) struct Mixture {
     /// Mean exponent, weighted by the coefficients' magnitudes; the sum is handled as `z^centre` times a sum that turns
     /// slowly.
     centre: f64,
-    /// Bound on the second derivative of the slowly turning sum along the unit circle.
-    bend: f64,
+    /// Bound on the derivative of order [`ORDER`] of the slowly turning sum along the unit circle, over the factorial of the
+    /// order.
+    remainder: f64,
 }
+
+/// Order of the remainder in Taylor's formula. Sums of thousands of terms are far smaller on most of the circle than the
+/// sum of their magnitudes: derivatives where the arc is say so, while the bound of the remainder does not.
+const ORDER: usize = 8;
 
 /// What is known of a mixture over an arc of the unit circle.
 pub(super) struct MixtureArc {
@@ -39,8 +44,10 @@ impl Mixture {
     fn centred(terms: Vec<(f64, f64)>) -> Self {
         let weight: f64 = terms.iter().map(|(_, c)| c.abs()).sum();
         let centre = terms.iter().map(|(e, c)| e * c.abs()).sum::<f64>() / weight;
-        let bend = terms.iter().map(|(e, c)| (e - centre).powi(2) * c.abs()).sum();
-        Self { terms, centre, bend }
+        let factorial: f64 = (1..=ORDER).map(|k| k as f64).product();
+        let magnitudes = terms.iter().map(|(e, c)| (e - centre).abs().powi(ORDER as i32) * c.abs());
+        let remainder = magnitudes.sum::<f64>() / factorial;
+        Self { terms, centre, remainder }
     }
 
     /// The sum on the circle `|z| = e^log_radius`, as `e^scale` times a sum on the unit circle.
@@ -61,6 +68,21 @@ impl Mixture {
             derivative += Complex64::I * turn * term;
         }
         (value, derivative)
+    }
+
+    /// Taylor coefficients of the slowly turning sum about `w`, below [`ORDER`].
+    fn taylor(&self, w: f64) -> [Complex64; ORDER] {
+        let mut coefficients = [Complex64::ZERO; ORDER];
+        for &(exponent, coefficient) in &self.terms {
+            let turn = exponent - self.centre;
+            let mut term = Complex64::from_polar(1.0, turn * w) * coefficient;
+            for (k, sum) in coefficients.iter_mut().enumerate() {
+                *sum += term;
+                // times i turn / (k + 1)
+                term = Complex64::new(-term.im, term.re) * (turn / (k + 1) as f64);
+            }
+        }
+        coefficients
     }
 
     /// `|sum|^2` at `e^{iw}`.
@@ -88,9 +110,18 @@ impl Mixture {
     /// Enclosures over the arc `[a, b]`, by Taylor's formula about its middle.
     pub fn over(&self, a: f64, b: f64) -> MixtureArc {
         let half = 0.5 * (b - a);
-        let (value, derivative) = self.slow(0.5 * (a + b));
-        let derivative_change = half * self.bend;
-        let change = half * derivative.norm() + 0.5 * half * derivative_change;
+        let taylor = self.taylor(0.5 * (a + b));
+        let (value, derivative) = (taylor[0], taylor[1]);
+        let (mut change, mut derivative_change, mut power) = (0.0, 0.0, 1.0);
+        let sizes = taylor.iter().map(|coefficient| coefficient.norm()).chain([self.remainder]);
+        for (k, size) in sizes.enumerate().skip(1) {
+            // `power` is half^(k-1)
+            if k > 1 {
+                derivative_change += k as f64 * size * power;
+            }
+            power *= half;
+            change += size * power;
+        }
         let least = value.norm() - change;
         let slope = if least > 0.0 {
             let quotient = derivative / value;

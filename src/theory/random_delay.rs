@@ -9,8 +9,8 @@
 //! K^2 ( (1 + r) ||T||^2 - ||P T||^2 ) < 1,   T = n / (a + K n P) .
 //! ```
 //!
-//! A fixed delay has `|P| = 1`, which leaves `r K^2 ||T||^2`. The norms come from the Astrom-Jury recursion, whose
-//! cost is the square of the longest delay.
+//! A fixed delay has `|P| = 1`, which leaves `r K^2 ||T||^2`. The norms come from the Astrom-Jury recursion, both at once, whose
+//! cost is the square of the longest delay; so the threshold is sought by interpolation, in a dozen of them.
 
 use super::TheoryError;
 use super::binomial::Binomial;
@@ -18,7 +18,6 @@ use super::characteristic::Characteristic;
 use super::equation::{Equation, Velocity, linear_factor};
 use super::law::{DelayPmf, LONGEST_PMF};
 use super::margin::{Margin, first_crossing};
-use super::mean_square::bisect;
 use super::mixture::Mixture;
 
 /// The parts of a rule that do not depend on the delay, and what does: how often and how strongly each delay acts.
@@ -89,8 +88,10 @@ impl Loop {
             closed[offset + i] += gain * coefficient;
         }
         let moment = (1.0 + relative_variance) * self.second_moment;
-        let noise = moment * mean_modulus_squared(&direct, &closed);
-        gain * gain * (noise - mean_modulus_squared(&read, &closed))
+        match means_of_modulus_squared([&direct, &read], &closed) {
+            Some([direct, read]) => gain * gain * (moment * direct - read),
+            None => f64::INFINITY,
+        }
     }
 }
 
@@ -117,10 +118,51 @@ pub(super) fn random_delay_mean_square_margin(
     }
     let feedback = Loop::new(equation, pmf)?;
     let mean = first_crossing(&feedback.characteristic())?.gain;
-    Ok(bisect(0.0, mean, |gain| {
+    Ok(edge_of_variance(mean, |gain| {
+        let variance = feedback.variance_gain(gain, relative_variance);
         // Rounding leaves a delay that is certain a few ulps on either side of 0.
-        (-1e-9..1.0).contains(&feedback.variance_gain(gain, relative_variance))
+        if variance >= -1e-9 { variance.max(0.0) } else { f64::INFINITY }
     }))
+}
+
+/// The gain below `mean` at which `variance`, which rises from 0, reaches 1: `mean` where it stays below. By regula falsi
+/// on `(v-1)/(v+1)`, which is bounded however fast `v` rises, with a bisection wherever that is slow.
+fn edge_of_variance(mean: f64, variance: impl Fn(f64) -> f64) -> f64 {
+    let height = |gain: f64| match variance(gain) {
+        v if v.is_finite() => (v - 1.0) / (v + 1.0),
+        _ => 1.0,
+    };
+    let (mut low, mut high) = (0.0, mean);
+    let (mut below, mut above) = (-1.0, 1.0);
+    loop {
+        let width = high - low;
+        if width <= 1e-15 * high {
+            return if low == 0.0 { high } else { low };
+        }
+        for interpolated in [true, false] {
+            let middle = match (low == 0.0, interpolated) {
+                (true, _) => high / 16.0,
+                (false, true) => low + (high - low) * (below / (below - above)),
+                (false, false) => 0.5 * (low + high),
+            };
+            if middle <= low || middle >= high {
+                continue;
+            }
+            let here = height(middle);
+            if here < 0.0 {
+                // The end that stays counts half, so that both ends come nearer.
+                (low, below, above) = (middle, here, 0.5 * above);
+            } else {
+                (high, above, below) = (middle, here, 0.5 * below);
+            }
+            if high - low <= 0.25 * width {
+                break;
+            }
+        }
+        if high - low >= width {
+            return if low == 0.0 { high } else { low };
+        }
+    }
 }
 
 fn product(a: &[f64], b: &[f64]) -> Vec<f64> {
@@ -133,32 +175,33 @@ fn product(a: &[f64], b: &[f64]) -> Vec<f64> {
     result
 }
 
-/// Mean of `|numerator / denominator|^2` over the unit circle, both by falling powers of `z`, by the recursion of Astrom
-/// and Jury: every round lowers the degree by one and adds one square. Infinite where some zero of the denominator is not
-/// inside the circle, which the recursion finds on its way.
-fn mean_modulus_squared(numerator: &[f64], denominator: &[f64]) -> f64 {
+/// Means of `|numerator / denominator|^2` over the unit circle for two numerators, all by falling powers of `z`, by the
+/// recursion of Astrom and Jury: every round lowers the degree by one and adds one square. None where some zero of the
+/// denominator is not inside the circle, which the recursion finds on its way.
+fn means_of_modulus_squared(numerators: [&[f64]; 2], denominator: &[f64]) -> Option<[f64; 2]> {
     let mut a = denominator.to_vec();
-    let mut b = vec![0.0; a.len() - numerator.len()];
-    b.extend_from_slice(numerator);
+    let mut reversed = vec![0.0; a.len()];
+    let [mut b, mut c] = numerators.map(|numerator| {
+        let mut padded = vec![0.0; a.len() - numerator.len()];
+        padded.extend_from_slice(numerator);
+        padded
+    });
     let leading = a[0];
-    let mut sum = 0.0;
-    loop {
-        let last = a.len() - 1;
-        if a[0] <= 0.0 {
-            return f64::INFINITY;
+    let mut sums = [0.0; 2];
+    for last in (0..a.len()).rev() {
+        if a[0].is_nan() || a[0] <= 0.0 {
+            return None;
         }
-        sum += b[last] * b[last] / a[0];
-        if last == 0 {
-            return sum / leading;
+        sums[0] += b[last] * b[last] / a[0];
+        sums[1] += c[last] * c[last] / a[0];
+        let [alpha, beta, gamma] = [a[last], b[last], c[last]].map(|end| end / a[0]);
+        reversed[..last].iter_mut().zip(a[1..=last].iter().rev()).for_each(|(to, from)| *to = *from);
+        let rounds = a[..last].iter_mut().zip(&mut b[..last]).zip(&mut c[..last]).zip(&reversed[..last]);
+        for (((a, b), c), reversed) in rounds {
+            *a -= alpha * reversed;
+            *b -= beta * reversed;
+            *c -= gamma * reversed;
         }
-        let alpha = a[last] / a[0];
-        let beta = b[last] / a[0];
-        let mut lower_a = vec![0.0; last];
-        let mut lower_b = vec![0.0; last];
-        for i in 0..last {
-            lower_a[i] = a[i] - alpha * a[last - i];
-            lower_b[i] = b[i] - beta * a[last - i];
-        }
-        (a, b) = (lower_a, lower_b);
     }
+    Some(sums.map(|sum| sum / leading))
 }

@@ -41,7 +41,7 @@ pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome
         lr_scaling: group.scaling.to_string(),
         lr: group.lr,
         lr_scaled: group.lr_scaled,
-        effective_lr: Some(group.effective_lr()),
+        effective_lr: group.effective_lr(),
         lr_regime: options.regime.with_warm_up(options.warm_up),
         batch: group.batch.to_string(),
         seed: training.seed(run),

@@ -217,6 +217,14 @@ fn wrong_input_is_refused_in_one_line() {
     refused("theory --schedule trace:missing.csv", &["--schedule trace:missing.csv", "accepted"]);
     refused("theory --schedule hybrid:8 --delays 2", &["--schedule hybrid:8 at delay 2", "divisor of 8"]);
     refused("theory --rules shifted --schedule iid:uniform:0..=3", &["--rules shifted", "fixed delay"]);
+    refused(
+        "theory --schedule iid:uniform:0..=3",
+        &["--rules shifted", "fixed delay, or --rules without it: sgd,heavy-ball"],
+    );
+    refused(
+        "sweep --model quadratic:1 --schedule iid:uniform:0..=3",
+        &["--rules shifted", "accepted: --rules without shifted, as --rules sgd,heavy-ball, or --schedule round-robin"],
+    );
     refused("theory --rules weight-prediction --schedule random", &["--rules weight-prediction", "fixed delay"]);
     refused("advise --lr 0 --to-delay 3", &["--lr", "'0'", "accepted"]);
     refused("advise --lr 0.1", &["--to-delay UPDATES", "--schedule", "iid:FILE"]);
@@ -269,6 +277,10 @@ fn flags_that_would_not_be_used_are_refused_and_named_as_the_command_has_them() 
         &["--delays", "brings its own delays", "without --delays"],
     );
     refused("sweep --model quadratic:1 --delays 3 --schedule iid:uniform:1..=5", &["--delays", "without --delays"]);
+    for command in ["sweep --model quadratic:1", "theory", "train"] {
+        let trace = format!("{command} --rules sgd --delays 3 --schedule trace:recorded.csv");
+        refused(&trace, &["--delays", "brings its own delays", "without --delays"]);
+    }
     refused("advise --lr 1 --to-delay 3 --schedule iid:geometric:0.5", &["accepted: without --to-delay"]);
     // One process that takes delays is enough.
     let rows = rows("theory --rules sgd --delays 4 --schedule iid:geometric,iid:geometric:0.5");

@@ -1,7 +1,7 @@
 //! The thresholds of a sweep, each beside that of a baseline rule.
 
 use super::{NEEDED, Outcome, write};
-use crate::compare::thresholds::{self as compare, Comparison, Ranked};
+use crate::compare::thresholds::{self as compare, Comparison, Quantity, Ranked};
 use crate::plot;
 use crate::table::number::aligned;
 use crate::table::{self, ComparisonRow, ComparisonStatus, ThresholdRow};
@@ -21,7 +21,8 @@ pub fn run(source: &Path, to: Option<&str>, out: &Path) -> Result<Outcome> {
     let drawing = plot::compare(&comparisons).with_context(|| source.display().to_string())?;
     let records: Vec<ComparisonRow> = comparisons.iter().map(Comparison::record).collect();
     write(out, &records, &drawing)?;
-    Ok(Outcome { text: text(&comparisons), notes: missing(&comparisons).into_iter().chain(drawing.left_out).collect() })
+    let notes = [missing(&comparisons), without_effect(&comparisons)].into_iter().flatten().chain(drawing.left_out);
+    Ok(Outcome { text: text(&comparisons), notes: notes.collect() })
 }
 
 /// How many rows have nothing to be compared with, and of which rules.
@@ -32,22 +33,41 @@ fn missing(comparisons: &[Comparison]) -> Option<String> {
     if alone.is_empty() {
         return None;
     }
-    let rows = if alone.len() == 1 { "1 row has".into() } else { format!("{} rows have", alone.len()) };
-    let mut names = table::distinct(alone.iter().map(|row| row.rule_name()));
-    if names.len() > MOST_LISTED {
-        let more = names.split_off(MOST_LISTED).len();
-        names.push(format!("{more} more"));
-    }
+    let (rows, names) = listed(&alone);
     let escape = if alone.iter().any(|row| row.criterion == "escape") {
         format!("; a threshold by `escape` is compared only with one of {baseline} by `escape`")
     } else {
         String::new()
     };
-    let names = names.join(", ");
     Some(format!("{rows} no baseline ({baseline} in the same setting, by the same criterion): {names}{escape}"))
 }
 
-/// Rules down, circumstances and delays across, effective ratios in the cells.
+/// How many rows with a ratio have none of effective learning rates, and of which rules.
+fn without_effect(comparisons: &[Comparison]) -> Option<String> {
+    let without = comparisons.iter().filter(|one| one.ratio().is_some() && one.shown_ratio().is_none());
+    let without: Vec<&ThresholdRow> = without.map(|one| one.row).collect();
+    if without.is_empty() {
+        return None;
+    }
+    let (rows, names) = listed(&without);
+    Some(format!(
+        "{rows} no effective learning rate, or their baseline has none (how far a gradient moves the weights depends on its \
+         size, or the file of delays is not there): {names}; column `ratio` of compare.csv has their learning rates"
+    ))
+}
+
+/// `3 rows have`, and the names of their rules.
+fn listed(rows: &[&ThresholdRow]) -> (String, String) {
+    let count = if rows.len() == 1 { "1 row has".into() } else { format!("{} rows have", rows.len()) };
+    let mut names = table::distinct(rows.iter().map(|row| row.rule_name()));
+    if names.len() > MOST_LISTED {
+        let more = names.split_off(MOST_LISTED).len();
+        names.push(format!("{more} more"));
+    }
+    (count, names.join(", "))
+}
+
+/// Rules down, circumstances and delays across, ratios in the cells.
 fn text(comparisons: &[Comparison]) -> String {
     let compared: Vec<&Comparison> = comparisons.iter().filter(|one| one.baseline.is_some()).collect();
     let title = table::circumstances(&compared.iter().map(|one| one.row).collect::<Vec<_>>());
@@ -75,16 +95,19 @@ fn text(comparisons: &[Comparison]) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     let baseline = compared.first().and_then(|one| one.baseline).map(ThresholdRow::rule_name).unwrap_or_default();
+    let (quantity, without) = match comparisons.first().map(|one| one.quantity) {
+        Some(Quantity::Plain) => ("Learning rate", "a baseline"),
+        Some(Quantity::Effective) | None => ("Effective learning rate", "a baseline or an effective learning rate"),
+    };
     format!(
-        "Effective learning rate lr (1-d)/(1-m) at the threshold / that of {baseline}; ~ undecided or failed, empty \
-         without a baseline\n{table}\n"
+        "{quantity} at the threshold / that of {baseline}; ~ undecided or failed, empty without {without}\n{table}\n"
     )
 }
 
-/// The effective ratio, or the median of those of repetitions.
+/// The ratio, or the median of those of repetitions.
 fn cell(rule: &Ranked, here: impl Fn(&&Comparison) -> bool) -> String {
     let cells: Vec<&Comparison> = rule.comparisons.iter().filter(here).collect();
-    let ratio = table::median(cells.iter().filter_map(|one| one.effective_ratio()));
+    let ratio = table::median(cells.iter().filter_map(|one| one.shown_ratio()));
     let open = cells.iter().any(|one| one.status() != ComparisonStatus::Measured);
     format!("{}{}", if open { "~" } else { "" }, ratio.map_or(String::new(), |ratio| aligned(ratio, 4)))
 }
