@@ -115,7 +115,7 @@ fn search(sweep: &PreparedSweep, engine: &dyn Engine, cell: &Cell) -> Found {
 
 /// As one measures it without growth rates.
 fn grid(sweep: &PreparedSweep, engine: &dyn Engine, cell: &Cell) -> Found {
-    let theory = sweep.lr_theory(cell).expect("theory knows the rule").expect("it has a threshold");
+    let theory = sweep.prediction(cell).expect("theory knows the rule").lr.expect("it has a threshold");
     let tolerance = sweep.plan.limits(cell.criterion).tolerance;
     let settled = SETTLED * u64::from(cell.schedule.slots());
     let stays = &follow(sweep, engine, cell, &[theory * (1.0 - tolerance)], settled, f64::INFINITY)[0];

@@ -2,6 +2,10 @@
 //!
 //! Not here: the Hessian-vector product itself ([`crate::problem`]).
 
+mod noise;
+
+pub use noise::curvature_noise;
+
 use crate::math::ordered_sum;
 use nalgebra::{DMatrix, SymmetricEigen};
 use rand::RngExt;

@@ -121,11 +121,16 @@ impl DenseQuadratic {
 
     /// v^T H_i v for every sample i.
     pub fn curvatures(&self, vector: &[f64]) -> Vec<f64> {
-        let along = |hessian: &[f64]| {
-            let rows = hessian.chunks_exact(self.dimension);
-            rows.zip(vector).map(|(row, v)| v * dot(row, vector)).sum()
+        self.sample_products(&[vector.to_vec()], |products| dot(&products[0], vector))
+    }
+
+    /// What `seen` makes of the products of a sample's Hessian with `vectors`, sample by sample.
+    pub fn sample_products<R>(&self, vectors: &[Vec<f64>], seen: impl Fn(Vec<Vec<f64>>) -> R) -> Vec<R> {
+        let product = |hessian: &[f64], vector: &[f64]| {
+            hessian.chunks_exact(self.dimension).map(|row| dot(row, vector)).collect()
         };
-        self.hessians.chunks_exact(self.dimension * self.dimension).map(along).collect()
+        let hessians = self.hessians.chunks_exact(self.dimension * self.dimension);
+        hessians.map(|hessian| seen(vectors.iter().map(|vector| product(hessian, vector)).collect())).collect()
     }
 }
 

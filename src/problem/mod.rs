@@ -74,6 +74,49 @@ impl Problem {
         }
     }
 
+    /// What `seen` makes of the products H_i v of a sample's Hessian at `parameters` with `vectors`, sample by sample; none
+    /// where there are no samples.
+    pub fn sample_products<R: Send>(
+        &self,
+        parameters: &[f64],
+        vectors: &[Vec<f64>],
+        seen: impl Fn(Vec<Vec<f64>>) -> R + Sync,
+    ) -> Option<Vec<R>> {
+        match self {
+            Self::Quadratic(_) => None,
+            Self::Dense(quadratic) => quadratic.samples().map(|_| quadratic.sample_products(vectors, seen)),
+            Self::Network(network) => Some(network.sample_products(parameters, vectors, seen)),
+        }
+    }
+
+    /// H v at `parameters` for every one of `vectors`.
+    pub fn hessian_products(&self, parameters: &[f64], vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        match self {
+            Self::Quadratic(Quadratic { eigenvalues }) => {
+                let product =
+                    |vector: &Vec<f64>| vector.iter().zip(eigenvalues).map(|(v, lambda)| lambda * v).collect();
+                vectors.iter().map(product).collect()
+            }
+            Self::Dense(quadratic) => {
+                let product = |vector: &Vec<f64>| {
+                    let mut product = vec![0.0; vector.len()];
+                    quadratic.hessian_product(vector, &mut product);
+                    product
+                };
+                vectors.iter().map(product).collect()
+            }
+            Self::Network(network) => network.hessian_products(parameters, vectors),
+        }
+    }
+
+    /// Whether the gradient of a batch is the mean over its samples, each by itself.
+    pub fn is_mean_of_samples(&self) -> bool {
+        match self {
+            Self::Quadratic(_) | Self::Dense(_) => true,
+            Self::Network(network) => !network.model.graph.joins_samples(),
+        }
+    }
+
     /// What is done to samples before a gradient is taken of them.
     pub fn augmentation(&self) -> Augmentation {
         match self {

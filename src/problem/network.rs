@@ -60,13 +60,38 @@ impl Network {
 
     /// v^T H_i v for every sample i, H_i the Hessian of the objective on that sample alone; f64.
     pub fn curvatures(&self, parameters: &[f64], vector: &[f64]) -> Vec<f64> {
+        let along = |products: Vec<Vec<f64>>| ordered_sum(vector.len(), |i| products[0][i] * vector[i]);
+        self.sample_products(parameters, &[vector.to_vec()], along)
+    }
+
+    /// What `seen` makes of the products of a sample's Hessian with `vectors`, sample by sample.
+    pub fn sample_products<R: Send>(
+        &self,
+        parameters: &[f64],
+        vectors: &[Vec<f64>],
+        seen: impl Fn(Vec<Vec<f64>>) -> R + Sync,
+    ) -> Vec<R> {
         let of = |sample: usize| {
-            let alone = Self { data: self.data.select(&[sample]), ..self.clone() };
-            let mut product = vec![0.0; vector.len()];
-            FullBatch::new(&alone).hessian_product(parameters, vector, &mut product);
-            ordered_sum(vector.len(), |i| product[i] * vector[i])
+            let (model, loss, data) = (self.model.clone(), self.loss, self.data.select(&[sample]));
+            seen(Self::new(model, loss, self.weight_decay, data).products(parameters, vectors))
         };
         (0..self.data.samples()).into_par_iter().map(of).collect()
+    }
+
+    /// H v for every one of `vectors`; f64.
+    pub fn hessian_products(&self, parameters: &[f64], vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let share = vectors.len().div_ceil(rayon::current_num_threads()).max(1);
+        vectors.par_chunks(share).flat_map_iter(|vectors| self.products(parameters, vectors)).collect()
+    }
+
+    fn products(&self, parameters: &[f64], vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let mut batch = FullBatch::new(self);
+        let product = |vector: &Vec<f64>| {
+            let mut product = vec![0.0; vector.len()];
+            batch.hessian_product(parameters, vector, &mut product);
+            product
+        };
+        vectors.iter().map(product).collect()
     }
 }
 

@@ -15,7 +15,7 @@ pub mod steps;
 pub use advise::{Advice, Choice, ChoiceKind, Recipe, Setting, advise};
 
 use crate::theory::{self, Criterion, DAMPENINGS, DelayLaw, Equation, MOMENTA, TheoryError, Threshold, Velocity};
-use crate::update::UpdateCoefficients;
+use crate::update::{Form, UpdateCoefficients};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -260,6 +260,13 @@ impl Rule {
     pub fn ignores_gradients(&self) -> bool {
         let UpdateCoefficients { gradient_to_velocity, gradient_to_weights, .. } = self.probe();
         gradient_to_velocity == 0.0 && gradient_to_weights == 0.0
+    }
+
+    /// Whether its update is linear in the gradient that arrives, so that its [`Equation`] holds for the noise of minibatches as
+    /// well. The equation of any other rule describes full batches alone, whose gradients vanish at a minimum.
+    pub fn is_linear(&self) -> bool {
+        let probe = self.probe();
+        probe.form == Form::Linear && probe.clip_norm.is_none()
     }
 
     /// The coefficients of one update: forms do not change from step to step, only their numbers do.

@@ -7,6 +7,7 @@ mod estimate;
 mod evidence;
 mod extend;
 mod job;
+mod prediction;
 mod queue;
 pub mod rows;
 mod search_wave;
@@ -26,14 +27,13 @@ use crate::minimum::Minimum;
 use crate::plan::{Cell, SweepPlan};
 use crate::problem::Problem;
 use crate::rule::steps::StepSource;
-use crate::rule::{Locality, Rule};
 use crate::session::checkpoint::Checkpoints;
 use crate::session::progress::{Progress, StepsLeft};
 use crate::session::recovery::Recovery;
-use crate::theory::{self, DelayLaw, Equation, TheoryError};
-use crate::threshold::{Criterion, SearchOutcome, Trial};
+use crate::threshold::{SearchOutcome, Trial};
 use checkpoint::SearchCheckpoints;
 use estimate::{Estimate, Experience};
+use prediction::NoiseTheory;
 use queue::Queue;
 use start::displaced;
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,6 +85,7 @@ pub struct PreparedSweep {
     pub distances: Distances,
     /// Variance over samples of v^T H_i v / lambda_max, with v the top eigenvector; where some cell has minibatches.
     spread: Option<f64>,
+    noisy: Arc<NoiseTheory>,
 }
 
 impl PreparedSweep {
@@ -98,61 +99,7 @@ impl PreparedSweep {
         let noisy = plan.grids.iter().any(|grid| grid.batches.iter().any(|batch| batch.size().is_some()));
         let spread = if noisy { spread(&problem, &minimum) } else { None };
         let (start, aligned) = (Arc::new(start), Arc::new(aligned));
-        Self { plan, problem, minimum, start, aligned, distances, spread }
-    }
-
-    /// Variance of the curvature along the top eigenvector over the gradients of this cell, relative to its square: r of
-    /// [`theory::Criterion::MeanSquare`]. None where the batch is full.
-    pub fn relative_variance(&self, cell: &Cell) -> Option<f64> {
-        let (rows, samples) = (self.plan.rows(cell)? as f64, self.problem.samples()? as f64);
-        // Of a mean over `rows` of `samples` rows drawn without repetition.
-        let share = if samples > 1.0 { (samples - rows) / (rows * (samples - 1.0)) } else { 0.0 };
-        Some(self.spread? * share)
-    }
-
-    /// The learning rate at which theory puts a cell's threshold: threshold gain / lambda_max. None where theory does not
-    /// know the rule under this process and criterion.
-    ///
-    /// # Errors
-    /// Where the theory refuses the rule's numbers.
-    pub fn lr_theory(&self, cell: &Cell) -> Result<Option<f64>, TheoryError> {
-        let Some(law) = cell.schedule.theory() else { return Ok(None) };
-        let Some(equation) = cell.rule.equation(&law) else { return Ok(None) };
-        let fixed = equation.law.is_fixed();
-        let relative_variance = self.relative_variance(cell).unwrap_or(0.0);
-        let criterion = match cell.criterion {
-            Criterion::Mean => theory::Criterion::Mean,
-            Criterion::MeanSquare => theory::Criterion::MeanSquare { relative_variance },
-            // Without randomness all criteria are one. That of the mean is also what an escape is compared with.
-            Criterion::AlmostSure if fixed && relative_variance == 0.0 => theory::Criterion::Mean,
-            Criterion::Escape if fixed => theory::Criterion::Mean,
-            Criterion::AlmostSure | Criterion::Escape => return Ok(None),
-        };
-        match theory::threshold(&equation, criterion) {
-            Ok(threshold) => Ok(Some(threshold.gain / self.minimum.largest.value)),
-            Err(TheoryError::Unsupported(_) | TheoryError::LongPmf(_) | TheoryError::Unbounded) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Where the search for a cell's threshold starts: theory, else that of a fixed delay as long as the mean one.
-    ///
-    /// # Errors
-    /// As [`Self::lr_theory`].
-    pub fn guess(&self, cell: &Cell) -> Result<f64, TheoryError> {
-        if cell.rule.definition().locality == Locality::Restless {
-            return Ok(RESTLESS_GUESS);
-        }
-        if let Some(lr) = self.lr_theory(cell)? {
-            return Ok(lr);
-        }
-        let fixed = DelayLaw::Fixed(cell.schedule.mean_delay().round() as usize);
-        let known = cell.rule.equation(&fixed).map(|equation| Equation { law: fixed.clone(), ..equation });
-        let threshold = match known.map(|equation| theory::threshold(&equation, theory::Criterion::Mean)) {
-            Some(Ok(threshold)) => threshold,
-            Some(Err(_)) | None => Rule::SGD.threshold(&fixed, theory::Criterion::Mean)?,
-        };
-        Ok(threshold.gain / self.minimum.largest.value)
+        Self { plan, problem, minimum, start, aligned, distances, spread, noisy: Arc::default() }
     }
 
     /// Where the search for a cell's threshold starts, or why the cell cannot be measured.

@@ -1,5 +1,6 @@
 //! A finished cell as the rows of the results folder.
 
+use super::prediction::Prediction;
 use super::tables::CellEntry;
 use super::{CellResult, PreparedSweep};
 use crate::config::Batch;
@@ -30,7 +31,8 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
     let delays = sweep.delays(cell);
     let bracket = result.outcome.bracket;
     // Where theory refuses the cell, it has failed and says why.
-    let lr_theory = sweep.lr_theory(cell).ok().flatten();
+    let prediction = sweep.prediction(cell).unwrap_or(Prediction::NONE);
+    let lr_theory = prediction.lr;
     let unmade = result.trials.iter().find(|trial| trial.verdict == Verdict::Failed && !result.outcome.measured);
     let problem = &plan.problem;
     let sampling = plan.sampling.to_possible_value().map(|value| value.get_name().to_owned());
@@ -66,6 +68,8 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
         lambda_max: sweep.minimum.largest.value,
         lambda_residual: sweep.minimum.largest.residual,
         lr_theory,
+        theory: Some(prediction.source),
+        theory_error: prediction.error,
         lr_stable: bracket.stable,
         lr_unstable: bracket.unstable,
         lr_threshold: bracket.threshold,

@@ -47,6 +47,7 @@ impl Entry for CellEntry {
             delay_mean,
             delay_std,
             lr_theory,
+            theory_error,
             lr_stable,
             lr_unstable,
             lr_threshold,
@@ -58,7 +59,18 @@ impl Entry for CellEntry {
             ..
         } = &mut failed.threshold;
         (*status, *reason) = (Status::Failed, Some(why.to_owned()));
-        let numbers = [delay_mean, delay_std, lr_theory, lr_stable, lr_unstable, lr_threshold, lr_low, lr_high, ratio];
+        let numbers = [
+            delay_mean,
+            delay_std,
+            lr_theory,
+            theory_error,
+            lr_stable,
+            lr_unstable,
+            lr_threshold,
+            lr_low,
+            lr_high,
+            ratio,
+        ];
         numbers.into_iter().chain([relative_variance]).for_each(keep_finite);
         for run in &mut failed.runs {
             let RunRow { growth_rate, growth_error, distance, projection, loss, .. } = run;

@@ -28,7 +28,7 @@ pub use row::{Refusal, Row, keep_finite, not_finite};
 pub use series::{Series, distinct, evenly, grouped, rule_name};
 pub use spectrum::{Convergence, EigenvalueRow, EnergyRow};
 pub use statistics::{Interval, median, quantile};
-pub use sweep::{DelayRow, RunRow, Status, ThresholdRow};
+pub use sweep::{DelayRow, RunRow, Status, TheorySource, ThresholdRow};
 pub use theory::TheoryRow;
 pub use thresholds::{Measurement, circumstances, series, setting};
 pub use trace::TraceRow;

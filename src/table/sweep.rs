@@ -50,9 +50,13 @@ row! {
         pub lambda_max: f64,
         /// ||H v - lambda_max v|| of the unit eigenvector v that was found.
         pub lambda_residual: f64,
-        /// Threshold that theory predicts for this rule, process, variance and criterion: its gain / `lambda_max` (under `escape`
-        /// that of the mean); empty where no theory is known.
+        /// Threshold that theory predicts for this rule, process, batch and criterion (under `escape`, without chance, that of
+        /// the mean); empty where no theory is known.
         pub lr_theory: Option<f64>,
+        /// Where `lr_theory` comes from; empty in folders that are older than the column.
+        pub theory: Option<TheorySource>,
+        /// Relative error that is to be expected of `lr_theory`; empty where it is exact.
+        pub theory_error: Option<f64>,
         /// Largest learning rate seen to be stable.
         pub lr_stable: Option<f64>,
         /// Smallest learning rate above it seen to be unstable.
@@ -81,6 +85,19 @@ row! {
         /// Why the cell failed; empty where it did not.
         pub reason: Option<String>,
     }
+}
+
+/// Where a predicted threshold comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::EnumIter)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum TheorySource {
+    /// Threshold gain of the rule's equation / `lambda_max`: without noise every direction of curvature is on its own.
+    ClosedForm,
+    /// Spectral radius of the map of second moments, with the Hessians of all samples.
+    SecondMoment,
+    /// No theory is known, or it would be off by too much.
+    None,
 }
 
 row! {

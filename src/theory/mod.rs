@@ -118,6 +118,8 @@ mod mean_square;
 mod mixture;
 mod random_delay;
 mod range;
+mod response;
+mod second_moment;
 mod threshold;
 mod workers;
 
@@ -126,4 +128,5 @@ pub use error::TheoryError;
 pub use growth::{DominantRoot, dominant_root};
 pub use law::{DelayLaw, DelayPmf, LONGEST_DELAY, LONGEST_PMF};
 pub use margin::{Margin, margin_with_decay};
+pub use second_moment::{CurvatureNoise, SecondMomentThreshold, second_moment_threshold};
 pub use threshold::{Criterion, Threshold, threshold};

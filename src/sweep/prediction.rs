@@ -1,0 +1,142 @@
+//! What theory says of a cell's threshold: which theory it is, and how far it can be trusted.
+//!
+//! Not here: the mathematics ([`crate::theory`]), nor the Hessians of samples ([`crate::curvature`]).
+
+use super::{PreparedSweep, RESTLESS_GUESS};
+use crate::batch::Sampling;
+use crate::curvature::curvature_noise;
+use crate::plan::Cell;
+use crate::rule::{Locality, Rule};
+use crate::table::TheorySource;
+use crate::theory::{self, CurvatureNoise, DelayLaw, Equation, TheoryError};
+use crate::threshold::Criterion;
+use rayon::prelude::*;
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+/// Largest relative error with which a threshold is told.
+const MOST_ERROR: f64 = 5e-3;
+
+/// What theory says of a cell's threshold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prediction {
+    /// Learning rate; none where no theory is known.
+    pub lr: Option<f64>,
+    pub source: TheorySource,
+    /// Relative error to be expected of it, where it is not exact.
+    pub error: Option<f64>,
+    /// A learning rate near it that is none of theory's.
+    near: Option<f64>,
+}
+
+impl Prediction {
+    pub const NONE: Self = Self { lr: None, source: TheorySource::None, error: None, near: None };
+}
+
+/// What the cells of a sweep with noise of minibatches share, each made when it is first asked for.
+#[derive(Debug, Default)]
+pub(super) struct NoiseTheory {
+    noise: OnceLock<Option<CurvatureNoise>>,
+    /// By the id of a cell.
+    predictions: OnceLock<HashMap<String, Prediction>>,
+}
+
+impl PreparedSweep {
+    /// Share of the variance over samples that the gradient of this cell's updates has. None where it has none.
+    fn share(&self, cell: &Cell) -> Option<f64> {
+        let (rows, samples) = (self.plan.rows(cell)? as f64, self.problem.samples()? as f64);
+        // Of a mean over `rows` of `samples` rows drawn without repetition.
+        (rows < samples).then(|| (samples - rows) / (rows * (samples - 1.0)))
+    }
+
+    /// Variance of the curvature along the top eigenvector over the gradients of this cell, relative to its square: r of
+    /// [`theory::Criterion::MeanSquare`]. None where the batch is full.
+    pub fn relative_variance(&self, cell: &Cell) -> Option<f64> {
+        self.plan.rows(cell)?;
+        Some(self.spread? * self.share(cell).unwrap_or(0.0))
+    }
+
+    /// What theory says of a cell's threshold.
+    ///
+    /// # Errors
+    /// Where the theory refuses the rule's numbers.
+    pub fn prediction(&self, cell: &Cell) -> Result<Prediction, TheoryError> {
+        if self.share(cell).is_some() {
+            let all = self.noisy.predictions.get_or_init(|| {
+                let cells = self.plan.cells();
+                let noisy = cells.par_iter().filter(|cell| self.share(cell).is_some());
+                noisy.map(|cell| (self.plan.cell_id(cell), self.under_noise(cell))).collect()
+            });
+            return Ok(all.get(&self.plan.cell_id(cell)).copied().unwrap_or(Prediction::NONE));
+        }
+        let Some(law) = cell.schedule.theory() else { return Ok(Prediction::NONE) };
+        let Some(equation) = cell.rule.equation(&law) else { return Ok(Prediction::NONE) };
+        let criterion = match cell.criterion {
+            Criterion::Mean => theory::Criterion::Mean,
+            Criterion::MeanSquare => theory::Criterion::MeanSquare { relative_variance: 0.0 },
+            // Without randomness all criteria are one. That of the mean is also what an escape is compared with.
+            Criterion::AlmostSure | Criterion::Escape if equation.law.is_fixed() => theory::Criterion::Mean,
+            Criterion::AlmostSure | Criterion::Escape => return Ok(Prediction::NONE),
+        };
+        match theory::threshold(&equation, criterion) {
+            Ok(threshold) => Ok(Prediction {
+                lr: Some(threshold.gain / self.minimum.largest.value),
+                source: TheorySource::ClosedForm,
+                ..Prediction::NONE
+            }),
+            Err(TheoryError::Unsupported(_) | TheoryError::LongPmf(_) | TheoryError::Unbounded) => Ok(Prediction::NONE),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The prediction for a cell whose gradients are those of minibatches.
+    fn under_noise(&self, cell: &Cell) -> Prediction {
+        let (Some(share), Some(law)) = (self.share(cell), cell.schedule.theory()) else { return Prediction::NONE };
+        let Some(equation) = cell.rule.equation(&law).filter(|_| cell.criterion == Criterion::MeanSquare) else {
+            return Prediction::NONE;
+        };
+        if !equation.law.is_fixed() {
+            return Prediction::NONE;
+        }
+        let noise = self.noisy.noise.get_or_init(|| {
+            let minimum = &self.minimum;
+            curvature_noise(&self.problem, &minimum.weights, &minimum.largest)
+        });
+        let Some(noise) = noise else { return Prediction::NONE };
+        let Ok(threshold) = theory::second_moment_threshold(&equation, noise, share) else { return Prediction::NONE };
+        let known = cell.rule.is_linear() && self.is_drawn_afresh(cell);
+        if known && threshold.error.is_none_or(|error| error <= MOST_ERROR) {
+            let (lr, error) = (Some(threshold.lr), threshold.error);
+            return Prediction { lr, source: TheorySource::SecondMoment, error, near: None };
+        }
+        Prediction { near: Some(threshold.lr), ..Prediction::NONE }
+    }
+
+    /// Whether a batch does not depend on those before it. An epoch of a single batch is a draw of its own.
+    fn is_drawn_afresh(&self, cell: &Cell) -> bool {
+        let rows = self.plan.rows(cell).zip(self.problem.samples());
+        self.plan.sampling == Sampling::Independent || rows.is_none_or(|(rows, samples)| samples / rows < 2)
+    }
+
+    /// Where the search for a cell's threshold starts: theory, else that of independent batches, else that of a fixed delay as
+    /// long as the mean one.
+    ///
+    /// # Errors
+    /// As [`Self::prediction`].
+    pub fn guess(&self, cell: &Cell) -> Result<f64, TheoryError> {
+        if cell.rule.definition().locality == Locality::Restless {
+            return Ok(RESTLESS_GUESS);
+        }
+        let prediction = self.prediction(cell)?;
+        if let Some(lr) = prediction.lr.or(prediction.near) {
+            return Ok(lr);
+        }
+        let fixed = DelayLaw::Fixed(cell.schedule.mean_delay().round() as usize);
+        let known = cell.rule.equation(&fixed).map(|equation| Equation { law: fixed.clone(), ..equation });
+        let threshold = match known.map(|equation| theory::threshold(&equation, theory::Criterion::Mean)) {
+            Some(Ok(threshold)) => threshold,
+            Some(Err(_)) | None => Rule::SGD.threshold(&fixed, theory::Criterion::Mean)?,
+        };
+        Ok(threshold.gain / self.minimum.largest.value)
+    }
+}
