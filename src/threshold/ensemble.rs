@@ -6,13 +6,14 @@
 //!
 //! Displacements are observed over windows of a few delays. After each window every member is scaled back to the distance
 //! at which it started. In mean square the members are also resampled in proportion to their growth, so that the rare ones
-//! are present: E p^2 grows by the product of the windows' mean growth factors, however much these vary. Not here: an
-//! engine; this module only asks for copies and scalings.
+//! are present. The rate is then computed from the windows' growth factors ([`super::rate`]). Not here: an engine; this
+//! module only asks for copies and scalings.
 //!
 //! The population method is that of Grassberger (2002) and Vanneste (Phys. Rev. E 81, 036701, 2010) for generalised
 //! Lyapunov exponents.
 
 use super::monitor::Trial;
+use super::rate::{self, Rate};
 use super::{Criterion, mix};
 use crate::engine::Observation;
 use crate::threshold::Verdict;
@@ -21,15 +22,16 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
-/// Windows until the first check; every later check is at twice the time.
-const FIRST_CHECK: u64 = 64;
+/// Windows, and units of memory, until the first check of an ensemble of no given length; every later check is at twice the
+/// time.
+const FIRST_CHECK: (u64, u64) = (32, 24);
 
-/// Standard errors by which a growth rate must differ from zero before its sign is believed: more than two, because each of
-/// several runs is checked several times.
-const SIGNIFICANCE: f64 = 3.5;
+/// Windows, and units of memory, that an ensemble of given length lasts at least, so that its standard error is well known.
+const LEAST: (u64, u64) = (28, 80);
 
-/// Averages over time from which the standard error in mean square is computed.
-const SPANS: usize = 12;
+/// Standard errors by which a growth rate must differ from zero before its sign is believed, in an ensemble of no given length
+/// and in one that is checked only once: more than two, because a search makes several of them.
+const SIGNIFICANCE: [f64; 2] = [3.5, 3.0];
 
 /// Energy in other directions, in units of the energy along the top eigenvector, beyond which rounding hides the latter.
 const LOST_RATIO: f64 = 1e4;
@@ -42,6 +44,11 @@ pub struct EnsembleSpec {
     pub members: usize,
     /// Steps of an observation window.
     pub window: u64,
+    /// Steps within which a run forgets its past, at least.
+    pub memory: u64,
+    /// Length in steps, where it is given before the first step; else the ensemble ends once the sign of its growth rate is
+    /// clear. A length that does not depend on what is seen leaves the growth rate without a bias of selection.
+    pub steps: Option<u64>,
     /// Steps after which the ensemble ends undecided.
     pub horizon: u64,
     /// Root mean square projection to which members are scaled back after a window.
@@ -85,6 +92,7 @@ pub struct Ensemble {
     steps: u64,
     /// Growth rates per step, of finished windows: one a window in mean square, else one for each member of each window.
     rates: Vec<f64>,
+    /// Windows at the next check.
     next_check: u64,
     last: Observation,
 }
@@ -93,7 +101,12 @@ impl Ensemble {
     pub fn new(spec: EnsembleSpec, lr: f64) -> Self {
         let energies = vec![Energy::default(); spec.members];
         let last = Observation::default();
-        Self { spec, lr, energies, finite: true, steps: 0, rates: Vec::new(), next_check: FIRST_CHECK, last }
+        let windows = |steps: u64| steps.div_ceil(spec.window);
+        let next_check = match spec.steps {
+            Some(steps) => windows(steps.max(LEAST.1 * spec.memory)).max(LEAST.0),
+            None => FIRST_CHECK.0.max(windows(FIRST_CHECK.1 * spec.memory)),
+        };
+        Self { spec, lr, energies, finite: true, steps: 0, rates: Vec::new(), next_check, last }
     }
 
     /// Steps taken in.
@@ -140,18 +153,21 @@ impl Ensemble {
         }
         if windows == self.next_check || over || lost {
             self.next_check *= 2;
-            if let Some((rate, error)) = self.rate() {
-                if rate.abs() > SIGNIFICANCE * error || (lost && rate < 0.0) {
+            let ends = over || lost || self.spec.steps.is_some();
+            if let Some(measured) = self.rate() {
+                let Rate { rate, error } = measured;
+                let clear = SIGNIFICANCE[usize::from(self.spec.steps.is_some())] * error;
+                if rate.abs() > clear || (lost && rate < 0.0) {
                     let verdict = if rate > 0.0 { Verdict::Escaped } else { Verdict::Stable };
-                    return WindowEnd::Done(self.trial(verdict, Some((rate, error))));
+                    return WindowEnd::Done(self.trial(verdict, Some(measured)));
                 }
-                if over || lost {
-                    return WindowEnd::Done(self.trial(Verdict::Undecided, Some((rate, error))));
+                if ends {
+                    return WindowEnd::Done(self.trial(Verdict::Undecided, Some(measured)));
                 }
             } else if self.rates.iter().sum::<f64>() < if lost { 0.0 } else { f64::MIN } {
                 // It fell too fast for a growth rate with a standard error, or to nothing at all.
                 return WindowEnd::Done(self.trial(Verdict::Stable, None));
-            } else if over || lost {
+            } else if ends {
                 return WindowEnd::Done(self.trial(Verdict::Undecided, None));
             }
         }
@@ -160,37 +176,12 @@ impl Ensemble {
         WindowEnd::Renew(changes)
     }
 
-    /// Returns the growth rate per step and its standard error, over all but the first quarter of the windows.
-    fn rate(&self) -> Option<(f64, f64)> {
-        let mean_and_error = |values: &[f64]| {
-            let count = values.len() as f64;
-            let mean = values.iter().sum::<f64>() / count;
-            let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
-            (mean, (variance / count).sqrt())
-        };
-        let means = |series: Vec<Vec<f64>>| -> Vec<f64> {
-            series.iter().map(|values| values.iter().sum::<f64>() / values.len() as f64).collect()
-        };
-        let members = match self.spec.criterion {
-            Criterion::MeanSquare => 1,
-            _ => self.spec.members,
-        };
-        let windows = self.rates.len() / members;
-        let settled = &self.rates[windows / 4 * members..];
-        let windows = settled.len() / members;
-        let (rate, error) = if members > 1 {
-            // Members are never mixed: each is an independent sample.
-            let of = |member: usize| settled.iter().skip(member).step_by(members).copied().collect();
-            mean_and_error(&means((0..members).map(of).collect()))
-        } else {
-            let span = windows / SPANS;
-            if span == 0 {
-                return None;
-            }
-            let spans = settled[windows - span * SPANS..].chunks_exact(span).map(<[f64]>::to_vec).collect();
-            mean_and_error(&means(spans))
-        };
-        (rate.is_finite() && error.is_finite()).then_some((rate, error))
+    /// Returns the growth rate per step so far.
+    fn rate(&self) -> Option<Rate> {
+        match self.spec.criterion {
+            Criterion::MeanSquare => rate::of_mean_square(&self.rates, self.spec.window, self.spec.memory),
+            _ => rate::of_members(&self.rates, self.spec.members),
+        }
     }
 
     /// Scales every member back; in mean square also resamples them in proportion to their growth (systematic resampling:
@@ -225,12 +216,12 @@ impl Ensemble {
         changes
     }
 
-    fn trial(&self, verdict: Verdict, rate: Option<(f64, f64)>) -> Trial {
+    fn trial(&self, verdict: Verdict, rate: Option<Rate>) -> Trial {
         Trial {
             lr: self.lr,
             verdict,
-            growth: rate.map(|(rate, _)| rate),
-            error: rate.map(|(_, error)| error),
+            growth: rate.map(|measured| measured.rate),
+            error: rate.map(|measured| measured.error),
             members: self.spec.members,
             steps: self.steps,
             last: self.last,
@@ -244,8 +235,16 @@ mod tests {
     use proptest::prelude::*;
     use rand_distr::{Distribution, Normal};
 
-    const SPEC: EnsembleSpec =
-        EnsembleSpec { criterion: Criterion::AlmostSure, members: 64, window: 4, horizon: 40_000, scale: 1.0, seed: 3 };
+    const SPEC: EnsembleSpec = EnsembleSpec {
+        criterion: Criterion::AlmostSure,
+        members: 64,
+        window: 4,
+        memory: 1,
+        steps: None,
+        horizon: 40_000,
+        scale: 1.0,
+        seed: 3,
+    };
 
     fn seen(projection: f64) -> Observation {
         Observation { distance_squared: projection * projection, projection, loss: 0.0, finite: projection.is_finite() }

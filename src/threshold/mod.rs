@@ -7,9 +7,11 @@
 //! Pure logic over observations: no engine, no files, no clock. A search sees the trials of its own cell alone, so its
 //! result does not depend on the other runs of the batch.
 
+mod close;
 mod ensemble;
 mod growth;
 mod monitor;
+mod rate;
 mod search;
 mod zero;
 

@@ -1,6 +1,7 @@
 //! Search for a cell's threshold: narrows a bracket by asking for runs at several learning rates at once.
 
 use super::Criterion;
+use super::close;
 use super::monitor::Trial;
 use super::zero::{Zero, zero};
 use crate::threshold::Verdict;
@@ -16,20 +17,19 @@ const WIDE: [f64; 4] = [0.70, 0.90, 1.12, 1.40];
 const COARSE: [f64; 4] = [0.45, 0.67, 1.0, 1.5];
 
 /// Width of a bracket, in units of the tolerance, up to which its confidence interval is trusted.
-const CLOSE_BY: f64 = 3.0;
+const CLOSE_BY: f64 = 4.0;
 
 /// Half width, in units of the tolerance, of the bracket that is placed around the interpolated zero.
 const HALF_WIDTH: f64 = 0.4;
-
-/// The same where growth rates are averages. There the confidence interval must be narrow, and runs farther away, whose
-/// signs are clear sooner, narrow it at less cost.
-const HALF_INTERVAL: f64 = 0.8;
 
 /// Rounds of learning rates after which a search ends without a result.
 const ROUNDS: u32 = 16;
 
 /// Undecided or failed runs after which a search ends: each costs the whole horizon, or brings the search no further.
 const UNDECIDED: usize = 4;
+
+/// Standard error of an ensemble, in units of the tolerance, up to which it is of use even if its sign is not clear.
+const KNOWN: f64 = 0.6;
 
 /// Relative difference up to which two growth rates agree, where only the sign is needed.
 const SIGN: f64 = 0.25;
@@ -40,6 +40,8 @@ pub struct Request {
     pub lr: f64,
     /// See [`super::RunMonitorSpec::agreement`].
     pub agreement: f64,
+    /// See [`super::EnsembleSpec::steps`].
+    pub steps: Option<u64>,
 }
 
 /// Largest learning rate known stable and smallest known unstable, with the estimate between them.
@@ -49,7 +51,8 @@ pub struct Bracket {
     pub unstable: Option<f64>,
     /// Zero of the growth rate (geometric mean of the ends where no growth rates are at hand).
     pub threshold: Option<f64>,
-    /// 95 % confidence interval of the zero, where growth rates are averages of ensembles.
+    /// 95 % confidence interval of the zero, where growth rates are averages of ensembles; never beyond the bracket's ends,
+    /// whose verdicts are surer.
     pub interval: Option<(f64, f64)>,
 }
 
@@ -57,7 +60,8 @@ pub struct Bracket {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SearchOutcome {
     pub bracket: Bracket,
-    /// Whether the relative width of the bracket, or that of the confidence interval inside it, is within the tolerance.
+    /// Whether the relative width of the bracket, or that of the confidence interval in a bracket close by, is within the
+    /// tolerance.
     pub measured: bool,
 }
 
@@ -111,11 +115,20 @@ impl Search {
     pub fn step(&mut self) -> SearchStep {
         let bracket = self.bracket();
         let measured = self.width(&bracket) <= self.tolerance;
-        let undecided = self.trials.iter().filter(|trial| trial.verdict.is_open()).count();
+        let zero = zero(&self.trials);
+        let known = zero.and_then(|zero| zero.spread).map_or(0.0, |spread| KNOWN * self.tolerance * spread.slope);
+        let lost = |trial: &&Trial| trial.verdict.is_open() && trial.error.is_none_or(|error| error > known);
+        let undecided = self.trials.iter().filter(lost).count();
         if measured || self.rounds == ROUNDS || undecided >= UNDECIDED {
             return SearchStep::Done(SearchOutcome { bracket, measured });
         }
         self.rounds += 1;
+        if let Some(zero) = zero
+            && let (Some(spread), Some(threshold)) = (zero.spread, bracket.threshold)
+            && zero.lr == threshold
+        {
+            return SearchStep::Ask(close::requests(&self.trials, zero.lr, &spread, self.tolerance));
+        }
         let wanted: Vec<f64> = match (bracket.stable, bracket.unstable) {
             _ if self.trials.is_empty() => self.first().map(|factor| factor * self.guess).to_vec(),
             (Some(stable), Some(unstable)) => self.inside(stable, unstable),
@@ -129,7 +142,7 @@ impl Search {
             _ => SIGN,
         };
         let fresh = |lr: &f64| lr.is_finite() && *lr > 0.0 && self.trials.iter().all(|trial| trial.lr != *lr);
-        let requests: Vec<Request> = wanted.into_iter().filter(fresh).map(|lr| Request { lr, agreement }).collect();
+        let requests: Vec<Request> = wanted.into_iter().filter(fresh).map(|lr| Request { lr, agreement, steps: None }).collect();
         if requests.is_empty() {
             return SearchStep::Done(SearchOutcome { bracket, measured });
         }
@@ -155,7 +168,8 @@ impl Search {
         };
         let zero = zero(&self.trials).filter(|zero| (low..=high).contains(&zero.lr));
         let threshold = Some(zero.map_or_else(|| middle(low, high), |zero| zero.lr));
-        Bracket { stable, unstable, threshold, interval: zero.and_then(|zero| zero.interval) }
+        let within = |(from, to): (f64, f64)| (from.max(low), to.min(high));
+        Bracket { stable, unstable, threshold, interval: zero.and_then(|zero| zero.spread).map(|s| within(s.interval)) }
     }
 
     fn width(&self, bracket: &Bracket) -> f64 {
@@ -179,7 +193,7 @@ impl Search {
         if let Some(Zero { lr: zero, .. }) = zero(&self.trials).filter(|zero| inside(&zero.lr))
             && self.rounds < ROUNDS / 2
         {
-            let half = if self.criterion.is_statistical() { HALF_INTERVAL } else { HALF_WIDTH } * self.tolerance;
+            let half = HALF_WIDTH * self.tolerance;
             let narrow: Vec<f64> = [zero * (1.0 - half), zero * (1.0 + half)].into_iter().filter(inside).collect();
             if !narrow.is_empty() {
                 return narrow;

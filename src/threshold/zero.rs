@@ -3,34 +3,56 @@
 use super::Trial;
 use nalgebra::{DMatrix, DVector};
 
-/// Most trials that a regression uses: those of smallest |gamma|.
-const MOST: usize = 8;
+/// Trials that exact growth rates are interpolated through: those of smallest |gamma|.
+const NEAREST: usize = 3;
 
-/// Assumed error of the parabola, as a fraction of gamma: keeps trials far from the zero from dominating the fit.
-const BEND: f64 = 0.1;
+/// Standard deviations assumed of what a parabola leaves out of gamma(lr), or a line: so much of slope x distance^3, or
+/// slope x distance^2, with the distance from the zero in ln(lr). In mean square the terms are about 1, almost surely up to 3.
+const LEFT_OUT: [f64; 2] = [2.0, 4.0];
 
-/// Half the width of a 95 % interval, in standard errors.
-const INTERVAL: f64 = 1.96;
+/// Half the width of a 95 % interval, in standard errors: Student's t of 60 degrees of freedom, about as many as the spans of
+/// time have that the standard errors of two ensembles are taken from.
+const INTERVAL: f64 = 2.0;
+
+/// Distance in ln(lr) from the zero up to which ensembles are taken to be equally noisy: a standard error is uncertain itself,
+/// and smaller where the rare members that grow for long are missing, so that one ensemble must not outweigh its like.
+const ALIKE: f64 = 0.1;
+
+/// Times that a regression is repeated with the weights that follow from its zero.
+const REPEATS: usize = 4;
+
+/// Least error of a growth rate, relative to the slope: that of rounding.
+const ROUNDING: f64 = 1e-7;
 
 /// Learning rate at which the growth rate is zero.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Zero {
     pub lr: f64,
-    /// 95 % confidence interval, where growth rates are averages.
-    pub interval: Option<(f64, f64)>,
+    /// Where growth rates are averages.
+    pub spread: Option<Spread>,
+}
+
+/// How well a zero is known, and what it takes to know it better.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// 95 % confidence interval.
+    pub interval: (f64, f64),
+    /// Standard error of ln(lr).
+    pub error: f64,
+    /// Change of the growth rate with ln(lr).
+    pub slope: f64,
 }
 
 /// Returns the zero of gamma(lr), or `None` unless trials lie on both sides of it.
 pub fn zero(trials: &[Trial]) -> Option<Zero> {
     let mut known: Vec<GrowthPoint> = trials.iter().filter_map(GrowthPoint::of).collect();
     known.sort_by(|a, b| a.gamma.abs().total_cmp(&b.gamma.abs()));
-    let both = |points: &[GrowthPoint]| points.iter().any(|p| p.gamma < 0.0) && points.iter().any(|p| p.gamma > 0.0);
-    if known.iter().all(|point| point.error == 0.0) {
-        known.truncate(3);
-        return both(&known).then(|| interpolated(&known)).flatten();
+    let exact = known.iter().all(|point| point.error == 0.0);
+    if exact {
+        known.truncate(NEAREST);
     }
-    known.truncate(MOST);
-    both(&known).then(|| regressed(&known)).flatten()
+    let both = known.iter().any(|p| p.gamma < 0.0) && known.iter().any(|p| p.gamma > 0.0);
+    both.then(|| if exact { interpolated(&known) } else { regressed(&known) }).flatten()
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,11 +60,18 @@ struct GrowthPoint {
     ln_lr: f64,
     gamma: f64,
     error: f64,
+    steps: f64,
 }
 
 impl GrowthPoint {
     fn of(trial: &Trial) -> Option<Self> {
-        Some(Self { ln_lr: trial.lr.ln(), gamma: trial.growth?, error: trial.error.unwrap_or(0.0) })
+        let (gamma, error) = (trial.growth?, trial.error.unwrap_or(0.0));
+        Some(Self { ln_lr: trial.lr.ln(), gamma, error, steps: trial.steps as f64 })
+    }
+
+    /// Variance of gamma in one step.
+    fn noise(&self) -> f64 {
+        self.error * self.error * self.steps
     }
 }
 
@@ -53,30 +82,57 @@ fn interpolated(points: &[GrowthPoint]) -> Option<Zero> {
         point.ln_lr * others.map(|(_, other)| other.gamma / (other.gamma - point.gamma)).product::<f64>()
     });
     let lr = terms.sum::<f64>().exp();
-    lr.is_finite().then_some(Zero { lr, interval: None })
+    lr.is_finite().then_some(Zero { lr, spread: None })
 }
 
-/// Fits gamma as a parabola in ln(lr) (a line with fewer than four points) by weighted least squares. Returns its zero next
-/// to the trial of smallest |gamma|, with the zero's standard error by the delta method.
+/// Fits gamma as a parabola in ln(lr) (a line with fewer than four points) by least squares, weighted by the standard errors
+/// and by what the parabola leaves out. Returns its zero, with the zero's standard error by the delta method.
 fn regressed(points: &[GrowthPoint]) -> Option<Zero> {
-    let origin = points[0].ln_lr;
+    let nearest = |sign: f64| points.iter().find(|point| point.gamma * sign > 0.0);
+    let (below, above) = (nearest(-1.0)?, nearest(1.0)?);
+    let mut slope = (above.gamma - below.gamma) / (above.ln_lr - below.ln_lr);
+    let mut origin = below.ln_lr - below.gamma / slope;
+    let mut error = f64::NAN;
+    for _ in 0..REPEATS {
+        let fit = fit(points, origin, slope)?;
+        (origin, slope, error) = (origin + fit.at, fit.slope, fit.error);
+    }
+    let interval = ((origin - INTERVAL * error).exp(), (origin + INTERVAL * error).exp());
+    // An interval that reaches beyond all numbers says nothing.
+    let says = interval.0 > 0.0 && interval.1.is_finite();
+    let spread = says.then_some(Spread { interval, error, slope });
+    (origin.is_finite() && error.is_finite()).then_some(Zero { lr: origin.exp(), spread })
+}
+
+/// Zero of a fitted curve, as its distance from where it was expected.
+struct Fit {
+    at: f64,
+    slope: f64,
+    error: f64,
+}
+
+/// Fits a curve whose zero is expected at `origin` with this slope.
+fn fit(points: &[GrowthPoint], origin: f64, slope: f64) -> Option<Fit> {
     let order = if points.len() < 4 { 2 } else { 3 };
     let scale = points.iter().map(|p| (p.ln_lr - origin).abs()).fold(0.0, f64::max);
     let design =
         DMatrix::from_fn(points.len(), order, |row, power| ((points[row].ln_lr - origin) / scale).powi(power as i32));
-    let weight = |p: &GrowthPoint| 1.0 / (p.error * p.error + (BEND * p.gamma).powi(2));
+    let alike = |p: &GrowthPoint| (p.ln_lr - origin).abs() <= ALIKE;
+    let sum = |of: fn(&GrowthPoint) -> f64| points.iter().filter(|p| alike(p)).map(of).sum::<f64>();
+    let noise = sum(|p| p.steps * p.noise()) / sum(|p| p.steps);
+    let weight = |p: &GrowthPoint| {
+        let left_out = LEFT_OUT[order - 2] * (p.ln_lr - origin).abs().powi(order as i32);
+        let error = if alike(p) { noise } else { p.noise() } / p.steps;
+        (error + slope * slope * (left_out * left_out + ROUNDING * ROUNDING)).recip()
+    };
     let weighted = DMatrix::from_fn(points.len(), order, |row, power| design[(row, power)] * weight(&points[row]));
     let target = DVector::from_fn(points.len(), |row, _| points[row].gamma);
     let covariance = (design.transpose() * &weighted).try_inverse()?;
     let fit = &covariance * weighted.transpose() * target;
     let (at, slope) = root(fit.as_slice())?;
     let powers = DVector::from_fn(order, |power, _| at.powi(power as i32));
-    let error = (powers.transpose() * &covariance * &powers)[(0, 0)].sqrt() / slope.abs() * scale;
-    let ln_lr = origin + at * scale;
-    let interval = ((ln_lr - INTERVAL * error).exp(), (ln_lr + INTERVAL * error).exp());
-    // An interval that reaches beyond all numbers says nothing.
-    let interval = Some(interval).filter(|(low, high)| *low > 0.0 && high.is_finite());
-    (ln_lr.is_finite() && error.is_finite()).then_some(Zero { lr: ln_lr.exp(), interval })
+    let variance = (powers.transpose() * &covariance * &powers)[(0, 0)];
+    Some(Fit { at: at * scale, slope: slope / scale, error: variance.sqrt() / slope.abs() * scale })
 }
 
 /// Returns the zero next to the origin of a line or parabola, and the slope there.
@@ -116,7 +172,7 @@ mod tests {
     #[test]
     fn exact_growth_rates_are_interpolated_without_an_interval() {
         let zero = zero(&RATES.map(|lr| trial(lr, gamma(lr), None))).unwrap();
-        assert!((zero.lr - 0.3).abs() < 1e-4 && zero.interval.is_none(), "{zero:?}");
+        assert!((zero.lr - 0.3).abs() < 1e-4 && zero.spread.is_none(), "{zero:?}");
     }
 
     #[test]
@@ -132,7 +188,7 @@ mod tests {
             let noises: Vec<f64> = std::iter::repeat_with(noise).take(RATES.len()).collect();
             let trials: Vec<Trial> =
                 RATES.iter().zip(noises).map(|(lr, noise)| trial(*lr, gamma(*lr) + noise, Some(error))).collect();
-            let (low, high) = zero(&trials).unwrap().interval.unwrap();
+            let (low, high) = zero(&trials).unwrap().spread.unwrap().interval;
             held += u32::from(low <= 0.3 && 0.3 <= high);
             widths += high - low;
         }

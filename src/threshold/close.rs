@@ -1,0 +1,57 @@
+//! Ensembles around the expected zero of a growth rate that is an average: at which learning rates, and how long.
+//!
+//! Their length is chosen before they start, from what the trials so far say of noise and slope. An ensemble that ended as
+//! soon as its growth rate looked clear would be one whose growth rate was overestimated. Not here: the fit ([`super::zero`]).
+
+use super::monitor::Trial;
+use super::search::Request;
+use super::zero::Spread;
+
+/// Standard error of the threshold that a pair of ensembles aims at, in units of the tolerance: the confidence interval,
+/// four of them wide, is then within the tolerance in almost every case.
+const AIM: f64 = 0.2;
+
+/// Distance of each of the pair from the expected threshold, in units of the tolerance. Closer ones might not be told from
+/// the threshold, between more distant ones the growth rate is less straight.
+const DISTANCE: f64 = 1.8;
+
+/// Largest standard error of one of the pair, in units of the tolerance: its sign must be clear.
+const CLEAR: f64 = 0.36;
+
+/// Where the standard error of the expected threshold is larger than one of the pair may be, the pair stands so many of them
+/// apart, at most so far, and aims at a standard error so many times smaller.
+const FARTHER: (f64, f64, f64) = (2.0, 0.2, 4.0);
+
+/// Share of an ensemble's steps that its growth rate is measured in.
+const SETTLED: f64 = 0.875;
+
+/// Distance from the threshold in ln(lr) up to which an ensemble says how noisy others will be.
+const ALIKE: f64 = 0.3;
+
+/// Returns the next requests of a search that expects the threshold at `zero`.
+pub fn requests(trials: &[Trial], zero: f64, spread: &Spread, tolerance: f64) -> Vec<Request> {
+    let Spread { error, slope, .. } = *spread;
+    let pair = |half: f64, steps| {
+        let of = |lr| Request { lr, agreement: 1.0, steps };
+        vec![of(zero * (1.0 - half)), of(zero * (1.0 + half))]
+    };
+    let half = (FARTHER.0 * error).clamp(DISTANCE * tolerance, FARTHER.1.max(DISTANCE * tolerance));
+    let Some(noise) = noise(trials, zero) else { return pair(half, None) };
+    // Information adds up: what is missing is shared by two.
+    let missing = (AIM * tolerance).powi(-2) - error.powi(-2);
+    let each = (0.5 * missing).powf(-0.5).min(CLEAR * tolerance).max(error / FARTHER.2);
+    let steps = noise / (each * slope).powi(2) / SETTLED;
+    pair(half, Some(steps.ceil() as u64))
+}
+
+/// Variance of the growth rate times the steps that it is measured in: the mean of the ensembles nearby, or of all.
+fn noise(trials: &[Trial], zero: f64) -> Option<f64> {
+    let of = |distance: f64| {
+        let near = trials.iter().filter(|trial| (trial.lr / zero).ln().abs() <= distance);
+        let noises = near.filter_map(|trial| Some((trial.steps as f64, trial.error?)));
+        let sums = noises.map(|(steps, error)| [steps * steps * error * error * SETTLED, steps]);
+        let [noise, steps] = sums.fold([0.0; 2], |sum, term| [sum[0] + term[0], sum[1] + term[1]]);
+        (steps > 0.0).then_some(noise / steps)
+    };
+    of(ALIKE).or_else(|| of(f64::INFINITY))
+}
