@@ -48,9 +48,9 @@ const TWO_LOOKS: f64 = 64.0;
 /// A momentum m forgets in 1 / (1-m) steps, and growth rates settle after that: at 0.9 four times as late as without.
 const FORGETTING: f64 = 0.4;
 
-/// Times (delay + 1) steps after which an ensemble is sure of the sign of its growth rate, in the first round, whose learning
-/// rates lie far from the threshold, and in the later ones, some of which take the whole horizon.
-const SURE: [f64; 2] = [256.0, 1280.0];
+/// Times (delay + 1) steps of an ensemble: in the first round, until it is sure of the sign of its growth rate, and in the later
+/// ones, as long as the noise of the first asks for.
+const SURE: [f64; 2] = [192.0, 768.0];
 
 /// Share of the horizon that runs by escape take: those that stay all of it, those that leave a part.
 const STAYED: f64 = 0.7;

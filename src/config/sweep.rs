@@ -51,7 +51,7 @@ pub struct SweepArgs {
     #[arg(long, value_parser = clap::value_parser!(u64).range(64..=1 << 32), help_heading = "Measurement")]
     pub horizon: Option<u64>,
     /// Runs of an ensemble, for mean-square and almost-sure
-    #[arg(long, default_value_t = 128, help_heading = "Measurement")]
+    #[arg(long, default_value_t = 256, help_heading = "Measurement")]
     pub ensemble: usize,
 
     /// Write so many of the largest Hessian eigenvalues at the minimum, with residuals and the energy of their eigenvectors in each

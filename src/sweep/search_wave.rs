@@ -9,6 +9,7 @@
 use super::checkpoint::{SearchCheckpoints, TrialSection, read_monitor, write_monitor};
 use super::queue::{Queue, Ticket};
 use super::{CellResult, PreparedSweep, StartedCell, is_centred};
+use crate::batch::Sampling;
 use crate::engine::pump::{BLOCK, Pump};
 use crate::engine::{Engine, EngineError, Observations, Renewal, Run, StateError, Wave, WaveSpec};
 use crate::plan::Cell;
@@ -22,6 +23,9 @@ use std::sync::Arc;
 
 /// Steps of an ensemble's window: in units of mean delay + 1, and at least.
 const WINDOW: (u64, u64) = (4, 8);
+
+/// Part of the horizon, 1 / this, up to which an ensemble's windows and spans of time follow the memory of its runs.
+const MEMORY: u64 = 96;
 
 /// How far a wave has come.
 pub(super) struct SearchProgress<'a> {
@@ -231,7 +235,7 @@ impl PreparedSweep {
             rule: cell.rule,
             lr: lr.into(),
             schedule: cell.schedule.clone(),
-            seed: if ensemble { mix(self.plan.seed_order, member as u64) } else { self.plan.seed_order },
+            seed: if ensemble { mix(self.ensemble_seed(lr), member as u64) } else { self.plan.seed_order },
             start: Arc::clone(if ensemble { &self.aligned } else { &self.start }),
             centred: is_centred(cell),
             undamped_start: false,
@@ -248,21 +252,44 @@ impl PreparedSweep {
     }
 
     /// The ensemble that measures a cell at this learning rate, where runs differ by chance.
-    pub(super) fn ensemble(&self, cell: &Cell, lr: f64) -> Option<Ensemble> {
-        let members = self.plan.members(cell);
+    pub(super) fn ensemble(&self, cell: &Cell, lr: f64, steps: Option<u64>) -> Option<Ensemble> {
+        let (members, memory) = (self.plan.members(cell), self.memory(cell));
         let spec = EnsembleSpec {
             criterion: cell.criterion,
             members,
-            window: (WINDOW.0 * Self::unit(cell)).max(WINDOW.1),
+            window: (WINDOW.0 * Self::unit(cell)).max(WINDOW.1).max(memory),
+            memory,
+            steps,
             horizon: self.horizon(cell),
             scale: self.distances.start,
-            seed: self.plan.seed_order,
+            seed: self.ensemble_seed(lr),
         };
         (members > 1).then(|| Ensemble::new(spec, lr))
     }
 
-    fn monitor(&self, cell: &Cell, Request { lr, agreement }: Request) -> Monitor {
-        if let Some(ensemble) = self.ensemble(cell, lr) {
+    /// Ensembles at different learning rates are independent: errors that they shared would not show in the interval.
+    fn ensemble_seed(&self, lr: f64) -> u64 {
+        mix(self.plan.seed_order, lr.to_bits())
+    }
+
+    /// Steps within which a run of this cell forgets its past, by its delay, its momentum and its epochs.
+    fn memory(&self, cell: &Cell) -> u64 {
+        let (unit, momentum) = (Self::unit(cell), cell.rule.momentum);
+        let forgetting = (1.0 - momentum).recip();
+        let memory = match cell.rule.definition().slot_velocity {
+            true => unit as f64 * forgetting,
+            false if momentum > 0.0 => unit as f64 + forgetting,
+            false => unit as f64,
+        };
+        let epoch = match (self.plan.sampling, self.plan.rows(cell), self.problem.samples()) {
+            (Sampling::Epochs, Some(rows), Some(samples)) => (samples / rows) as u64,
+            _ => 0,
+        };
+        (memory.ceil() as u64).saturating_add(epoch).min(self.horizon(cell) / MEMORY).max(1)
+    }
+
+    fn monitor(&self, cell: &Cell, Request { lr, agreement, steps }: Request) -> Monitor {
+        if let Some(ensemble) = self.ensemble(cell, lr, steps) {
             return Monitor::Ensemble(ensemble);
         }
         // Without chance all criteria but the escape are that of the mean.

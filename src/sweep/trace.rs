@@ -101,7 +101,7 @@ impl PreparedSweep {
                     wave.start(lane, run).map_err(device)?;
                 }
             }
-            let mut ensemble = self.ensemble(cell, trial.lr);
+            let mut ensemble = self.ensemble(cell, trial.lr, Some(trial.steps));
             let mut made = 0;
             while made < trial.steps {
                 let due = ensemble.as_ref().map_or(u64::MAX, |ensemble| ensemble.due());

@@ -48,6 +48,7 @@ pub struct EnsembleSpec {
     pub memory: u64,
     /// Length in steps, where it is given before the first step; else the ensemble ends once the sign of its growth rate is
     /// clear. A length that does not depend on what is seen leaves the growth rate without a bias of selection.
+    /// Longer where the standard error would not be known well.
     pub steps: Option<u64>,
     /// Steps after which the ensemble ends undecided.
     pub horizon: u64,

@@ -63,3 +63,48 @@ pub fn of_members(rates: &[f64], members: usize) -> Option<Rate> {
     let variance = means.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
     Rate::finite(mean, (variance / count).sqrt())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use rand_distr::{Distribution, Normal};
+
+    /// Growth factors of windows that are independent and lognormal: E p^2 grows by exp(mean + spread^2 / 2) in each.
+    #[test]
+    fn the_rate_is_that_of_the_mean_growth_factor_and_not_of_the_mean_logarithm() {
+        let (window, mean, spread) = (8, -0.01, 0.3);
+        let expected = (mean + 0.5 * spread * spread) / (2.0 * window as f64);
+        let normal = Normal::new(mean, spread).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let (mut held, mut sum, rounds) = (0, 0.0, 400);
+        for _ in 0..rounds {
+            let rates: Vec<f64> = (0..1000).map(|_| normal.sample(&mut rng) / (2.0 * window as f64)).collect();
+            let Rate { rate, error } = of_mean_square(&rates, window, 2).unwrap();
+            held += u32::from((rate - expected).abs() <= 2.0 * error);
+            sum += rate;
+        }
+        let average = sum / f64::from(rounds);
+        assert!((average / expected - 1.0).abs() < 0.05, "{average}, expected {expected}");
+        assert!((rounds * 92 / 100..=rounds * 98 / 100).contains(&held), "{held} of {rounds}");
+    }
+
+    #[test]
+    fn a_span_that_dwarfs_the_others_has_no_rate_and_few_windows_have_none() {
+        assert_eq!(of_mean_square(&[0.1; 13], 8, 2).map(|measured| measured.rate), Some(0.1));
+        assert_eq!(of_mean_square(&[0.1; FEWEST - 1], 8, 2), None);
+        assert_eq!(of_mean_square(&[], 8, 2), None);
+        let mut rates = [0.0; 14];
+        rates[13] = 1e3;
+        assert_eq!(of_mean_square(&rates, 8, 2), None);
+    }
+
+    #[test]
+    fn members_are_samples_of_the_lyapunov_exponent() {
+        // Two members of two windows each: means 0.2 and 0.4, whose mean has the standard error 0.1.
+        let Rate { rate, error } = of_members(&[0.1, 0.5, 0.3, 0.3], 2).unwrap();
+        assert!((rate - 0.3).abs() < 1e-15 && (error - 0.1).abs() < 1e-15, "{rate} +- {error}");
+        assert_eq!(of_members(&[0.1, 0.5], 1).map(|measured| measured.rate), None);
+    }
+}

@@ -142,7 +142,8 @@ impl Search {
             _ => SIGN,
         };
         let fresh = |lr: &f64| lr.is_finite() && *lr > 0.0 && self.trials.iter().all(|trial| trial.lr != *lr);
-        let requests: Vec<Request> = wanted.into_iter().filter(fresh).map(|lr| Request { lr, agreement, steps: None }).collect();
+        let requests: Vec<Request> =
+            wanted.into_iter().filter(fresh).map(|lr| Request { lr, agreement, steps: None }).collect();
         if requests.is_empty() {
             return SearchStep::Done(SearchOutcome { bracket, measured });
         }
@@ -214,6 +215,9 @@ fn middle(low: f64, high: f64) -> f64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use rand_distr::{Distribution, StandardNormal};
 
     /// Search of a cell whose growth rate is gamma(lr), known exactly.
     fn run(search: &mut Search, gamma: impl Fn(f64) -> f64, shown: bool) -> (SearchOutcome, usize) {
@@ -264,6 +268,44 @@ mod tests {
             let middle = middle(low, high);
             assert!((middle / low - (high / low).sqrt()).abs() < 1e-12, "{middle} between {low} and {high}");
         }
+    }
+
+    /// Ensembles whose growth rates are as noisy as their steps are few.
+    #[test]
+    fn a_search_by_ensembles_has_intervals_within_the_tolerance_that_hold_the_threshold_as_often_as_they_say() {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let (mut held, mut measured, rounds, tolerance) = (0, 0, 400, 0.01);
+        for round in 0..rounds {
+            let guess = 0.8 + 0.5 * f64::from(round) / f64::from(rounds);
+            let mut search = Search::new(guess, tolerance, Criterion::MeanSquare);
+            let outcome = loop {
+                let requests = match search.step() {
+                    SearchStep::Done(outcome) => break outcome,
+                    SearchStep::Ask(requests) => requests,
+                };
+                for Request { lr, steps, .. } in requests {
+                    let (s, steps) = (lr.ln(), steps.unwrap_or(256));
+                    let (error, x): (f64, f64) = (0.02 / (steps as f64).sqrt(), StandardNormal.sample(&mut rng));
+                    let growth = 0.1 * (s + s * s) + error * x;
+                    let verdict = match growth {
+                        growth if growth.abs() < 3.0 * error => Verdict::Undecided,
+                        growth if growth > 0.0 => Verdict::Escaped,
+                        _ => Verdict::Stable,
+                    };
+                    let last = Default::default();
+                    let (growth, error) = (Some(growth), Some(error));
+                    search.record(Trial { lr, verdict, growth, error, members: 256, steps, last });
+                }
+            };
+            let Bracket { stable, unstable, threshold, interval } = outcome.bracket;
+            let (low, high) = interval.unwrap();
+            measured += u32::from(outcome.measured);
+            held += u32::from(low <= 1.0 && 1.0 <= high);
+            assert!(stable.unwrap() <= low && high <= unstable.unwrap(), "{outcome:?}");
+            assert!(!outcome.measured || (high - low) / threshold.unwrap() <= tolerance, "{outcome:?}");
+        }
+        assert!((rounds * 92 / 100..=rounds * 98 / 100).contains(&held), "{held} of {rounds}");
+        assert!(measured >= rounds * 98 / 100, "{measured} of {rounds}");
     }
 
     #[test]
