@@ -143,3 +143,102 @@ fn roots_of_quadratic(q0: f64, q1: f64, q2: f64) -> impl Iterator<Item = Complex
     };
     roots.into_iter().flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::theory::DelayLaw;
+
+    /// What is left of a gradient of 1 in the weights that are read, update by update, by the recurrence itself.
+    struct Echo {
+        /// Weights and gradients of the latest updates, the newest last.
+        weights: Vec<f64>,
+        gradients: [f64; 2],
+        gain: f64,
+    }
+
+    impl Echo {
+        fn next(&mut self, equation: &Equation, delay: usize, pushed: f64) -> f64 {
+            let [n0, n1] = equation.numerator;
+            let at = |age: usize| self.weights[self.weights.len() - 1 - age];
+            self.gradients = [self.gain * at(delay) + pushed, self.gradients[0]];
+            let [new, old] = self.gradients;
+            let step = match equation.velocity {
+                Velocity::None => -n0 * new,
+                Velocity::Server { momentum } => momentum * (at(0) - at(1)) - n1 * new - (n0 - n1) * old,
+                Velocity::Worker { momentum } => momentum * (at(delay) - at(delay + 1)) - n1 * new - (n0 - n1) * old,
+            };
+            let weights = at(0) + step;
+            self.weights.push(weights);
+            if self.weights.len() > 4096 {
+                self.weights.drain(..4096 - delay - 2);
+            }
+            weights
+        }
+    }
+
+    fn summed(equation: &Equation, delay: usize, gains: [f64; 2], updates: usize) -> f64 {
+        let mut echoes = gains.map(|gain| Echo { weights: vec![0.0; delay + 2], gradients: [0.0; 2], gain });
+        (0..updates)
+            .map(|update| {
+                let pushed = if update == 0 { 1.0 } else { 0.0 };
+                let [a, b] = [0, 1].map(|i: usize| echoes[i].next(equation, delay, pushed));
+                a * b
+            })
+            .sum()
+    }
+
+    #[test]
+    fn it_is_the_sum_over_updates_of_what_is_left_of_a_gradient() {
+        let rules = [
+            (Velocity::None, [1.0, 0.0]),
+            (Velocity::Server { momentum: 0.99 }, [1.0, 1.0]),
+            (Velocity::Server { momentum: 0.9 }, [0.1, 0.19]),
+            (Velocity::Server { momentum: 0.0 }, [1.0, 1.0]),
+            (Velocity::Worker { momentum: 0.9 }, [0.1, 0.1]),
+            (Velocity::Worker { momentum: 0.99 }, [1.0, 1.0]),
+            (Velocity::Worker { momentum: 0.0 }, [1.0, 1.0]),
+        ];
+        for (velocity, numerator) in rules {
+            for delay in [0, 1, 4, 31, 300] {
+                let equation = Equation::new(&DelayLaw::Fixed(delay), velocity, numerator);
+                let threshold = crate::theory::threshold(&equation, crate::theory::Criterion::Mean).unwrap().gain;
+                let drift = numerator[0] / (1.0 - velocity.momentum());
+                for [j, k] in [[0.8, 0.8], [0.9, 0.1], [0.02, 0.7], [0.3, 0.3 + 1e-9], [0.02, 0.05]] {
+                    let gains = [j * threshold, k * threshold];
+                    let slowest =
+                        (drift * gains[0].min(gains[1])).min(0.1 * (1.0 - velocity.momentum()) / (delay + 1) as f64);
+                    let updates = (40.0 / slowest) as usize;
+                    let expected = summed(&equation, delay, gains, updates);
+                    let found = response(&equation, delay, gains);
+                    let scale = [gains[0], gains[1]].map(|gain| response(&equation, delay, [gain; 2]));
+                    let error = (found - expected).abs() / (scale[0] * scale[1]).sqrt();
+                    assert!(
+                        error < 1e-9,
+                        "{velocity:?} {numerator:?} at delay {delay}, {gains:?}: {found}, summed {expected}"
+                    );
+                    let turned = (found - response(&equation, delay, [gains[1], gains[0]])).abs();
+                    assert!(
+                        turned <= 1e-11 * (scale[0] * scale[1]).sqrt(),
+                        "{velocity:?} {gains:?}: other by {turned:e}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Directions a million times as flat as the steepest one, and all but at the threshold.
+    #[test]
+    fn flat_directions_and_long_delays_lose_no_digits() {
+        let equation = |velocity, delay| Equation::new(&DelayLaw::Fixed(delay), velocity, [1.0, 1.0]);
+        // x' = x - K x[t-tau] + 1 for a small K: a random walk with a spring, 1/(J + K) but for the delay.
+        for delay in [0, 300, 1_000_000] {
+            let (j, k) = (1e-9 / (delay + 1) as f64, 3e-9 / (delay + 1) as f64);
+            let found = response(&equation(Velocity::Server { momentum: 0.0 }, delay), delay, [j, k]);
+            assert!((found * (j + k) - 1.0).abs() < 1e-8, "{delay}: {found}");
+            let slow = response(&equation(Velocity::Worker { momentum: 0.999 }, delay), delay, [1e-4 * j, 1e-4 * k]);
+            let drift = 1e3;
+            assert!((slow * 1e-4 * (j + k) / drift - 1.0).abs() < 1e-3, "{delay}: {slow}");
+        }
+    }
+}

@@ -326,3 +326,6 @@ fn root(
     }
     Ok((low * high).sqrt())
 }
+
+#[cfg(test)]
+mod tests;
