@@ -2,13 +2,14 @@
 //!
 //! *What it is:* the exact largest gain `K = lr x curvature` at which a minimum keeps its runs, for the equation of an update
 //! rule under a law of delays, and what follows from it. *What it is not:* a simulation, or a statement about anything but the
-//! quadratic around a minimum, one curvature direction at a time. The module imports nothing of the rest of the crate.
+//! quadratic around a minimum, one curvature direction at a time where there is no noise of minibatches. The module imports nothing of the rest of the crate.
 //!
 //! | question | function |
 //! | --- | --- |
 //! | the threshold of an equation, for any law of delays and criterion | [`threshold()`] |
 //! | the same with weight decay, at a fixed delay in the mean | [`margin_with_decay`] |
 //! | how fast a run grows or decays at a gain | [`dominant_root`] |
+//! | the threshold under minibatches, from the Hessians of samples | [`second_moment_threshold`] |
 //!
 //! Rules are not known here: each states its [`Equation`] in its own file ([`crate::rule`]).
 //!
@@ -68,6 +69,27 @@
 //!
 //! which is `K (1 + r) = 2` at `tau = 0` and the mean's threshold as `r -> 0`.
 //!
+//! # Minibatches, exactly
+//! The relative variance `r` speaks of one direction. Real minibatches also turn the weights from one direction of curvature into
+//! others and back, and with momentum that decides. Let `H_B` be the Hessian of a batch, `H` its mean, and `y` the weights that
+//! are read. The gradient `H_B y` is that of the full batch and a noise `(H_B - H) y` which, for batches drawn afresh, is white. In
+//! the eigenbasis of `H` a second moment `S = E y y^T` comes back as `p L o C(S)`, where
+//!
+//! ```text
+//! C(S) = mean over samples of H_i S H_i - H S H,     p = (n-B)/(B(n-1)) for B distinct samples of n,
+//! L_jk = lr^2 (1/2pi) int G_j conj(G_k) dw,          G_j = N / (D + lr lambda_j N),
+//! ```
+//!
+//! and `o` multiplies entry by entry. The rule is stable in mean square iff it is stable in the mean and the spectral radius of
+//! this map is below 1 ([`second_moment_threshold`]). `L` has a closed form, a sum of two residues whatever the delay; the radius
+//! comes from powers of the map. With one direction alone it is `r K^2 ||N/(D + K N)||^2 < 1` again.
+//!
+//! Where a problem has more than 64 parameters the map is known on 48 leading directions of curvature; a half step of the map
+//! carries it into 129 in all, and the difference to the same from 24 is the error that is told. Nothing is said of
+//! networks whose samples are joined by a batch norm, of batches that depend on each other (epochs without repetition), of
+//! delays that vary under minibatches, and of rules that are not linear in the gradient: their equations hold for full batches,
+//! whose gradients vanish at the minimum.
+//!
 //! # Random delays
 //! *Independent draws* from probabilities `p_j` put `P(z) = sum_j p_j z^-j` in place of `z^-tau`. A geometric distribution
 //! `p_j = (1-q) q^j` has `P = (1-q) z/(z-q)`: synchronous heavy-ball with momentum `q` and the gain scaled by `1-q`. In mean
@@ -104,8 +126,9 @@
 //! - The H2 criterion for multiplicative noise in one channel is standard in control (Willems and Blankenship, 1971), as are
 //!   the gain margin and the recursion of Astrom and Jury for the norm.
 //! - *Ours, in the sense that we know no statement of it:* the mean-square threshold with delay and momentum together, its
-//!   evaluation by residues and the tangent formula for sgd; the mean-square condition for independent delays; both
-//!   thresholds of randomly reporting workers. Each is tested against the spectral radius of a matrix that knows none of these formulas.
+//!   evaluation by residues and the tangent formula for sgd; the map of second moments under minibatches with delay and
+//!   momentum, which without either is the condition of Mulayoff and Michaeli; the mean-square condition for independent
+//!   delays; both thresholds of randomly reporting workers. Each is tested against the spectral radius of a matrix that knows none of these formulas.
 
 mod binomial;
 mod characteristic;
