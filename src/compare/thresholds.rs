@@ -87,11 +87,11 @@ fn circumstances(row: &ThresholdRow) -> impl Eq + std::hash::Hash + '_ {
 /// Effective learning rates per unit of learning rate, of what rows say of rule and delays: older tables do not have them,
 /// nor do cells without a threshold.
 #[derive(Default)]
-struct Effects(HashMap<String, Option<f64>>);
+pub struct Effects(HashMap<String, Option<f64>>);
 
 impl Effects {
     /// None where the rule has none, or where the file of its delays is not there any more.
-    fn of(&mut self, row: &ThresholdRow) -> Option<f64> {
+    pub fn of(&mut self, row: &ThresholdRow) -> Option<f64> {
         if let Some((effective, lr)) = row.lr_effective.zip(row.lr_threshold) {
             return Some(effective / lr);
         }

@@ -1,6 +1,8 @@
 //! The flags of `tauscope train`, as typed.
 
-use super::{EngineArgs, GridArgs, JobArgs, ProblemArgs, Rates, Reference, RegimeSpec, Samples, Scaling, Seeds};
+use super::{
+    EngineArgs, GridArgs, JobArgs, ProblemArgs, Rates, Reference, RegimeSpec, Samples, Scaling, Seeds, non_negative,
+};
 use crate::batch::MOST_CROP;
 use crate::problem::weights::WeightMap;
 use clap::{Args, ValueEnum};
@@ -63,6 +65,16 @@ pub struct TrainArgs {
     /// What --lr is the synchronous learning rate of, for the scaling 'preserve' [default: same]
     #[arg(long, value_enum, value_name = "RULE", help_heading = "Grid")]
     pub lr_reference: Option<Reference>,
+    /// Variance of the curvature that a minibatch sees, relative to its mean squared, which the scaling 'preserve' then takes
+    /// into account (in mean square) beside the randomness of delays
+    #[arg(
+        long,
+        value_name = "R",
+        allow_negative_numbers = true,
+        value_parser = non_negative,
+        help_heading = "Grid"
+    )]
+    pub relative_variance: Option<f64>,
     /// Seeds of start, order of minibatches and delays: a number of them (from 0), a range like 0..10, or a list like 1,5,9
     #[arg(long, default_value = "3", allow_negative_numbers = true, help_heading = "Grid")]
     pub seeds: Seeds,

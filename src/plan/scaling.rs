@@ -9,11 +9,18 @@ use crate::delay::Schedule;
 use crate::rule::Rule;
 use crate::theory::{Criterion, TheoryError, threshold};
 
-/// The factor of a learning rate.
+/// The factor of a learning rate; `noise` is the relative variance of the curvature that minibatches see, where thresholds are
+/// to be those under it.
 ///
 /// # Errors
 /// Where theory knows no threshold of the rule under the process, or of the reference.
-pub fn factor(scaling: Scaling, rule: &Rule, schedule: &Schedule, reference: Reference) -> Result<f64, PlanError> {
+pub fn factor(
+    scaling: Scaling,
+    rule: &Rule,
+    schedule: &Schedule,
+    reference: Reference,
+    noise: Option<f64>,
+) -> Result<f64, PlanError> {
     match scaling {
         Scaling::None => Ok(1.0),
         Scaling::InverseDelay => Ok(1.0 / (schedule.mean_delay() + 1.0)),
@@ -22,7 +29,7 @@ pub fn factor(scaling: Scaling, rule: &Rule, schedule: &Schedule, reference: Ref
                 Reference::Same => rule,
                 Reference::Sgd => &Rule::SGD,
             };
-            let known = |rule: &Rule, schedule: &Schedule| match gain(rule, schedule) {
+            let known = |rule: &Rule, schedule: &Schedule| match gain_under(rule, schedule, noise) {
                 Ok(gain) => Ok(gain),
                 Err(why) => refuse!("--lr-scaling preserve: {why}; accepted: none, inverse-delay"),
             };
@@ -37,13 +44,20 @@ pub fn factor(scaling: Scaling, rule: &Rule, schedule: &Schedule, reference: Ref
 /// # Errors
 /// Where theory knows none, and why.
 pub fn gain(rule: &Rule, schedule: &Schedule) -> Result<f64, String> {
+    gain_under(rule, schedule, None)
+}
+
+/// The same in mean square where there is gradient noise of a relative variance.
+fn gain_under(rule: &Rule, schedule: &Schedule, noise: Option<f64>) -> Result<f64, String> {
     let unknown = |why: &str| {
         let (rule, process) = (rule.name(), schedule.name());
         Err(format!("no threshold is known of {rule} under {process} delays{why}"))
     };
     let Some(equation) = schedule.theory().and_then(|law| rule.equation(&law)) else { return unknown("") };
-    let criterion =
-        if equation.law.is_fixed() { Criterion::Mean } else { Criterion::MeanSquare { relative_variance: 0.0 } };
+    let criterion = match noise {
+        None if equation.law.is_fixed() => Criterion::Mean,
+        noise => Criterion::MeanSquare { relative_variance: noise.unwrap_or(0.0) },
+    };
     match threshold(&equation, criterion) {
         Ok(threshold) => Ok(threshold.gain),
         Err(TheoryError::LongPmf(_)) => unknown(" that reach so far"),
@@ -64,34 +78,41 @@ mod tests {
         let round_robin = Schedule::round_robin;
         for delay in [0, 1, 4, 31] {
             let tau = f64::from(delay);
-            let factor =
-                |scaling: Scaling| super::factor(scaling, &Rule::SGD, &round_robin(delay), Reference::Same).unwrap();
+            let factor = |scaling: Scaling| {
+                super::factor(scaling, &Rule::SGD, &round_robin(delay), Reference::Same, None).unwrap()
+            };
             let sgd = 2.0 * (PI / (2.0 * (2.0 * tau + 1.0))).sin() / 2.0;
             assert!((factor(Scaling::Preserve) / sgd - 1.0).abs() < 1e-9, "delay {delay}");
             assert_eq!((factor(Scaling::None), factor(Scaling::InverseDelay)), (1.0, 1.0 / (tau + 1.0)));
         }
         // Heavy-ball with momentum m: 2 (1+m) at delay 0, 1 - m at delay 1; plain SGD has 2 at delay 0.
         let heavy_ball = Rule::new(RuleKind::HeavyBall, 0.9, 0.0);
-        let factor = |reference| super::factor(Scaling::Preserve, &heavy_ball, &round_robin(1), reference).unwrap();
+        let factor =
+            |reference| super::factor(Scaling::Preserve, &heavy_ball, &round_robin(1), reference, None).unwrap();
         assert!((factor(Reference::Same) - 0.1 / 3.8).abs() < 1e-9);
         assert!((factor(Reference::Sgd) - 0.1 / 2.0).abs() < 1e-9);
-        assert_eq!(super::factor(Scaling::Preserve, &heavy_ball, &round_robin(0), Reference::Same).unwrap(), 1.0);
+        assert_eq!(super::factor(Scaling::Preserve, &heavy_ball, &round_robin(0), Reference::Same, None).unwrap(), 1.0);
         // Two randomly reporting workers, in mean square without noise: 2 K^2 - K - 2 = 0.
         let random = Schedule::random(2);
         let edge = (1.0 + 17f64.sqrt()) / 4.0;
         assert!((gain(&Rule::SGD, &random).unwrap() / edge - 1.0).abs() < 1e-6);
+        // With noise of r = 1, where 4 K^2 - 2 = 0, beside 2 / (1 + r) = 1 without delay.
+        let noisy = super::factor(Scaling::Preserve, &Rule::SGD, &random, Reference::Same, Some(1.0)).unwrap();
+        assert!((noisy / 0.5f64.sqrt() - 1.0).abs() < 1e-6);
     }
 
     #[test]
     fn what_theory_does_not_know_is_refused() {
         let normal = "normal".parse::<ScheduleSpec>().unwrap().resolve(3).unwrap();
-        let error = super::factor(Scaling::Preserve, &Rule::SGD, &normal, Reference::Same).unwrap_err().to_string();
+        let error =
+            super::factor(Scaling::Preserve, &Rule::SGD, &normal, Reference::Same, None).unwrap_err().to_string();
         assert_eq!(
             error,
             "--lr-scaling preserve: no threshold is known of sgd under normal delays; accepted: none, inverse-delay"
         );
         let adam = Rule::new(RuleKind::Adam, 0.9, 0.0);
-        let error = super::factor(Scaling::Preserve, &adam, &Schedule::round_robin(3), Reference::Same).unwrap_err();
+        let error =
+            super::factor(Scaling::Preserve, &adam, &Schedule::round_robin(3), Reference::Same, None).unwrap_err();
         assert!(error.to_string().contains("of adam:0.999 under round-robin"), "{error}");
     }
 }

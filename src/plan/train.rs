@@ -245,7 +245,11 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
     if args.lr_reference.is_some() && !args.lr_scaling.contains(&Scaling::Preserve) {
         refuse!("--lr-reference: only one scaling asks for it; accepted: with --lr-scaling preserve");
     }
+    if args.relative_variance.is_some() && !args.lr_scaling.contains(&Scaling::Preserve) {
+        refuse!("--relative-variance: only one scaling asks for it; accepted: with --lr-scaling preserve");
+    }
     let reference = args.lr_reference.unwrap_or(Reference::Same);
+    let noise = args.relative_variance;
     let factors = [settings.len(), batch.len(), rates.len(), args.lr_scaling.len()];
     let size = factors.iter().fold(rules.len(), |a, b| a.saturating_mul(*b));
     axes::few("--rules, --momentum, --delays, --schedule, --batch, --lr, --lr-scaling", size)?;
@@ -256,7 +260,8 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
         }
         for Setting { schedule, delay } in &settings {
             axes::suits(rule, schedule)?;
-            let factor = |scaling: &Scaling| Ok((*scaling, scaling::factor(*scaling, rule, schedule, reference)?));
+            let factor =
+                |scaling: &Scaling| Ok((*scaling, scaling::factor(*scaling, rule, schedule, reference, noise)?));
             let factors: Vec<(Scaling, f64)> = args.lr_scaling.iter().map(factor).collect::<Result<_, PlanError>>()?;
             for batch in batch {
                 for lr in &rates {

@@ -12,7 +12,9 @@ mod advise;
 pub mod regime;
 pub mod steps;
 
-pub use advise::{Advice, Choice, ChoiceKind, Recipe, Setting, advise};
+pub use advise::{
+    Advice, AdviceDelays, Choice, ChoiceKind, KnownRule, Question, Setting, ThresholdSource, advise, by_theory,
+};
 
 use crate::theory::{self, Criterion, DAMPENINGS, DelayLaw, Equation, MOMENTA, TheoryError, Threshold, Velocity};
 use crate::update::{Form, UpdateCoefficients};

@@ -17,7 +17,8 @@
 //! The *delay* tau is the number of updates between reading the weights and applying their gradient; 0 is synchronous. The
 //! *gain* `K` is the learning rate times the curvature. The *threshold* `K*` ends the stable range `0 < K < K*`. With
 //! momentum `m` and dampening `d` a constant gradient moves the weights by the *effective* learning rate
-//! `lr (1-d)/(1-m)` per update; `d = m` is the exponential-moving-average (EMA) form, in which it equals `lr`.
+//! `lr N(1)/D'(1)` per update, which is `lr (1-d)/(1-m)` for heavy-ball; `d = m` is the exponential-moving-average (EMA) form,
+//! in which that equals `lr`.
 //!
 //! # Stability in the mean
 //! Near a minimum the loss is a quadratic, and along an eigenvector of its Hessian with eigenvalue `lambda` the gradient

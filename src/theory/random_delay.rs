@@ -30,7 +30,12 @@ struct Loop {
     strengths: Vec<f64>,
     /// Mean of the strength squared.
     second_moment: f64,
+    /// Ratio of the strengths where each is that multiple of the one before: then `P` is a fraction of low degree.
+    ratio: Option<f64>,
 }
+
+/// Share of a geometric distribution that may be cut off for its norms to be those of the whole.
+const NO_TAIL: f64 = 1e-15;
 
 impl Loop {
     fn new(equation: &Equation, pmf: &DelayPmf) -> Result<Self, TheoryError> {
@@ -47,19 +52,24 @@ impl Loop {
             }
         };
         let probabilities = pmf.probabilities().iter().enumerate();
-        Ok(Self {
-            numerator: equation.numerator,
-            momentum,
-            strengths: probabilities.clone().map(|(j, p)| p * strength(j)).collect(),
-            second_moment: probabilities.map(|(j, p)| p * strength(j).powi(2)).sum(),
-        })
+        let strengths: Vec<f64> = probabilities.clone().map(|(j, p)| p * strength(j)).collect();
+        let second_moment = probabilities.map(|(j, p)| p * strength(j).powi(2)).sum();
+        let ratio = geometric_ratio(&strengths);
+        Ok(Self { numerator: equation.numerator, momentum, strengths, second_moment, ratio })
     }
 
     fn characteristic(&self) -> Characteristic {
         let longest = self.strengths.len() - 1;
         let mut poles = vec![Binomial::root(1.0), Binomial::delay(longest)];
         poles.extend(self.momentum.map(Binomial::root));
-        let (zeros, scale) = linear_factor(self.numerator);
+        let (mut zeros, scale) = linear_factor(self.numerator);
+        if let Some(ratio) = self.ratio {
+            // sum_j s_j z^(L-j) = s_0 (z^(L+1) - q^(L+1)) / (z - q)
+            let power = longest + 1;
+            zeros.push(Binomial { power, constant: ratio.powi(power as i32) });
+            poles.push(Binomial::root(ratio));
+            return Characteristic::new(poles, zeros, scale * self.strengths[0]);
+        }
         let terms = self.strengths.iter().enumerate();
         Characteristic {
             mixture: Some(Mixture::new(terms.map(|(j, s)| (longest - j, *s)))),
@@ -80,9 +90,20 @@ impl Loop {
             None => vec![1.0, -1.0],
             Some(m) => vec![1.0, -1.0 - m, m],
         };
-        let read = product(&direct, &self.strengths);
-        let mut closed = free;
-        closed.resize(closed.len() + longest, 0.0);
+        let whole = self.ratio.filter(|ratio| ratio.powi(longest as i32 + 1) < NO_TAIL);
+        let (direct, read, mut closed) = match whole {
+            // P = s_0 z / (z - q), all of it times z - q.
+            Some(ratio) => {
+                let [direct, free] = [direct, free].map(|side| (product(&side, &[1.0, -ratio]), side));
+                (direct.0, product(&direct.1, &[self.strengths[0], 0.0]), free.0)
+            }
+            None => {
+                let mut closed = free;
+                closed.resize(closed.len() + longest, 0.0);
+                let read = product(&direct, &self.strengths);
+                (direct, read, closed)
+            }
+        };
         let offset = closed.len() - read.len();
         for (i, coefficient) in read.iter().enumerate() {
             closed[offset + i] += gain * coefficient;
@@ -93,6 +114,16 @@ impl Loop {
             None => f64::INFINITY,
         }
     }
+}
+
+/// The ratio of each number to the one before, where it is the same for all, and there are enough for that to matter.
+fn geometric_ratio(strengths: &[f64]) -> Option<f64> {
+    const LEAST: usize = 16;
+    /// By rounding alone, of numbers that were made by repeated multiplication.
+    const SLACK: f64 = 1e-13;
+    let ratio = (strengths.last()? / strengths.first()?).powf(1.0 / (strengths.len().max(2) - 1) as f64);
+    let same = |pair: &[f64]| (pair[1] / (ratio * pair[0]) - 1.0).abs() <= SLACK;
+    (strengths.len() >= LEAST && ratio < 1.0 && strengths.windows(2).all(same)).then_some(ratio)
 }
 
 /// Threshold gain under independent random delays, for stability in the mean.
