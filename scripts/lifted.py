@@ -9,17 +9,17 @@ remembers (all weights back to x[t-delay], and its velocities), and its covarian
     M -> A M A' + p sum_i (A_i - A) M (A_i - A)' / n,        p = (n - B) / (B (n - 1)),
 
 A_i the step with the Hessian of sample i and A that with their mean. The threshold is where the spectral radius of this map is 1:
-the map as a whole matrix where the state is small, else by Arnoldi on covariances. Needs NumPy and SciPy.
+the map as a whole matrix where the state is small; else the same for the noise in gradients alone, summed over time in the full
+state of each two eigenvectors of the mean. `--check` compares the two where both can be had. Needs NumPy and SciPy.
 """
 
 import argparse
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.sparse.linalg import LinearOperator, eigs
 
 # Largest state whose map is written out: its symmetric matrices have SMALL (SMALL + 1) / 2 numbers.
-SMALL = 40
+SMALL = 24
 
 
 class State:
@@ -102,55 +102,77 @@ def carried(state, a, f, h, mean, p, m):
     return a @ m @ a.T + p * (f @ c @ f.T)
 
 
-def carried_sparsely(state, x, v, f, h, mean, p, m):
-    """The same by moving blocks: only x[t+1] and v[t+1] are computed."""
-    size, b, n = state.size, state.p, state.versions
-    new = np.empty_like(m)
-    kept = [(1, n, 0), (n + 1, n + state.velocities, n)]  # blocks of the new state, and where they stand in the old one
-    rows = np.vstack([x, v]) if v is not None else x
-    cross = rows @ m
-    corner = cross @ rows.T
-    places = [0] if v is None else [0, n]
-    for first, last, source in kept:
-        for other_first, other_last, other_source in kept:
-            if last > first and other_last > other_first:
-                height, width = (last - first) * b, (other_last - other_first) * b
-                new[first * b : last * b, other_first * b : other_last * b] = m[
-                    source * b : source * b + height, other_source * b : other_source * b + width
-                ]
-    for number, place in enumerate(places):
-        here = slice(number * b, (number + 1) * b)
-        for first, last, source in kept:
-            if last > first:
-                part = cross[here, source * b : source * b + (last - first) * b]
-                new[place * b : (place + 1) * b, first * b : last * b] = part
-                new[first * b : last * b, place * b : (place + 1) * b] = part.T
-        for other, at in enumerate(places):
-            new[place * b : (place + 1) * b, at * b : (at + 1) * b] = corner[here, other * b : (other + 1) * b]
-    s = m[state.read, state.read]
-    c = np.einsum("nij,jk,nkl->il", h, s, h, optimize=True) / len(h) - mean @ s @ mean
-    for place in places:
-        for at in places:
-            new[place * b : (place + 1) * b, at * b : (at + 1) * b] += (
-                p * f[place * b : (place + 1) * b] @ c @ f[at * b : (at + 1) * b].T
-            )
-    return new
+def pair_sums(state, lr, curvatures):
+    """What a unit of noise in gradients leaves of the covariance of the weights that are read, for each two eigenvectors of the
+    mean: the sum over time of both responses, as the fixed point of M = A M A' + f f', which is doubled until it stands."""
+    one = State(state.rule, state.m, state.d, state.delay, 1)
+    steps = np.array([one.step(lr, np.array([[curvature]])) for curvature in curvatures])
+    f = one.noise(lr)
+    left, right = (part.ravel() for part in np.meshgrid(range(len(curvatures)), range(len(curvatures)), indexing="ij"))
+    keep = left <= right
+    left, right = left[keep], right[keep]
+    total = np.repeat((f @ f.T)[None], len(left), 0)
+    while True:
+        more = steps[left] @ total @ steps[right].transpose(0, 2, 1)
+        total = total + more
+        if not np.isfinite(total).all() or abs(total).max() > 1e100:
+            return None
+        if abs(more).max() <= 1e-13 * abs(total).max():
+            break
+        steps = steps @ steps
+    sums = np.empty((len(curvatures), len(curvatures)))
+    sums[left, right] = sums[right, left] = total[:, state.delay, state.delay]
+    return sums
+
+
+# Parameters beyond which the map C is not written out.
+MANY = 48
+
+
+class Noise:
+    """C(S) = mean_i H_i S H_i - H S H in the eigenvectors of H."""
+
+    def __init__(self, h):
+        self.curvatures, vectors = np.linalg.eigh(h.mean(0))
+        self.turned, size = vectors.T @ h @ vectors, len(vectors)
+        self.matrix = self.written_out(size) if size <= MANY else None
+
+    def written_out(self, size):
+        """As a matrix on the entries of S."""
+        pairs = self.turned.transpose(1, 2, 0).reshape(size * size, -1)
+        means = np.diag(self.curvatures)
+        spread = (pairs @ pairs.T / len(self.turned)).reshape(size, size, size, size)  # i, j, k, l: mean of h_ij h_kl
+        spread = spread.transpose(0, 2, 1, 3) - np.einsum("ij,kl->ikjl", means, means)
+        return spread.reshape(size * size, size * size)
+
+    def of(self, covariance):
+        if self.matrix is not None:
+            return (self.matrix @ covariance.ravel()).reshape(covariance.shape)
+        total = np.zeros_like(covariance)
+        for sample in self.turned:
+            total += sample @ covariance @ sample
+        return total / len(self.turned) - self.curvatures[:, None] * covariance * self.curvatures
+
+
+def gain_of_noise(state, lr, noise, p):
+    """Spectral radius of the map from the covariance of the weights that are read to what the noise that it makes leaves of
+    itself: below 1 where the map of the full state has a radius below 1, given that the mean is stable. Infinite where it is not.
+    The map keeps covariances, so that powers of it find the radius."""
+    sums = pair_sums(state, lr, noise.curvatures)
+    if sums is None:
+        return np.inf
+    covariance, found = np.eye(state.p), 0.0
+    for _ in range(10_000):
+        new = p * sums * noise.of(covariance)
+        size = np.linalg.norm(new)
+        if abs(size - found) <= 1e-8 * size:
+            break
+        covariance, found = new / size, size
+    return size
 
 
 def radius_in_mean_square(state, lr, h, batch):
-    p, mean, f = share(len(h), batch), h.mean(0), state.noise(lr)
-    if state.size <= SMALL:
-        return max(abs(np.linalg.eigvals(written_out(state, lr, h, p))))
-    x, v = state.new_rows(lr, mean)
-
-    def product(vector):
-        m = vector.reshape(state.size, state.size)
-        return carried_sparsely(state, x, v, f, h, mean, p, 0.5 * (m + m.T)).ravel()
-
-    operator = LinearOperator((state.size**2, state.size**2), matvec=product, dtype=float)
-    start = np.eye(state.size).ravel()
-    found = eigs(operator, k=1, which="LM", v0=start, ncv=24, tol=1e-7, maxiter=400, return_eigenvectors=False)
-    return max(abs(found))
+    return max(abs(np.linalg.eigvals(written_out(state, lr, h, share(len(h), batch)))))
 
 
 def threshold_in_mean(state, h):
@@ -164,18 +186,21 @@ def threshold_in_mean(state, h):
     return brentq(lambda lr: radius_in_mean(one, lr, alone) - 1, low if low > 0 else 1e-6 / top, high, xtol=1e-12 / top)
 
 
-def threshold(state, h, batch):
-    """In mean square, to about 1e-5."""
+def threshold(state, h, batch, noise=None):
+    """In mean square. `noise`: that of h, where it is known."""
     mean = threshold_in_mean(state, h)
     if share(len(h), batch) == 0:
         return mean
-    excess = lambda lr: radius_in_mean_square(state, lr, h, batch) - 1
-    # The map is unstable at the threshold in the mean. Towards 0 it is stable, if only just.
-    high = mean
-    low = 0.8 * mean
+    if state.size <= SMALL:
+        excess = lambda lr: radius_in_mean_square(state, lr, h, batch) - 1
+    else:
+        noise = Noise(h) if noise is None else noise
+        excess = lambda lr: 1 - 1 / max(gain_of_noise(state, lr, noise, share(len(h), batch)), 1e-300)
+    # At the threshold in the mean noise grows without bound. Towards 0 it dies out.
+    low, high = 0.8 * mean, mean
     while excess(low) >= 0:
         low, high = 0.8 * low, low
-    return brentq(excess, low, high, rtol=1e-5)
+    return brentq(excess, low, high, rtol=1e-7)
 
 
 def main():
@@ -186,11 +211,15 @@ def main():
     parser.add_argument("--dampening", type=float, default=0.0)
     parser.add_argument("--delay", type=int, default=0)
     parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
     h = np.load(given.file)["h"]
     h = h.reshape(-1, *h.shape[-2:]).astype(float)
     state = State(given.rule, given.momentum, given.dampening, given.delay, h.shape[-1])
-    print(f"mean {threshold_in_mean(state, h):.9g}  mean-square {threshold(state, h, given.batch):.9g}")
+    found = threshold(state, h, given.batch)
+    print(f"mean {threshold_in_mean(state, h):.9g}  mean-square {found:.9g}")
+    if given.check:
+        print(f"there: radius {radius_in_mean_square(state, found, h, given.batch):.9g}, gain {gain_of_noise(state, found, Noise(h), share(len(h), given.batch)):.9g}")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ mod outputs;
 mod plan_file;
 mod plot;
 mod problem;
+mod quadratic_files;
 mod recovery;
 mod report;
 #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! The kernels of one invocation per row or element: loss, gather, quadratic, observe; and what `step` counts.
+//! The kernels of one invocation per row or element: loss, gather, quadratic, hessian, observe; and what `step` counts.
 
 use super::lanes::*;
 use crate::common::{KERNEL_F32, assert_close, gpu};
@@ -6,7 +6,7 @@ use strum::IntoEnumIterator;
 use tauscope::batch::{Augmentation, MOST_CROP};
 use tauscope::engine::gpu::device::{Buffer, Device};
 use tauscope::kernels::update::Update;
-use tauscope::kernels::{LaneStep, gather, loss, observe, quadratic, step};
+use tauscope::kernels::{Batch, LaneStep, gather, hessian, loss, observe, quadratic, step};
 use tauscope::math::{Loss, Shape};
 use tauscope::update::UpdateCoefficients;
 
@@ -132,6 +132,46 @@ fn quadratic_agrees() {
             let mut expected = vec![0.0; parameters];
             let value = quadratic::cpu(&wide(&eigenvalues), &weights, &mut expected);
             let what = format!("{parameters} parameters, lane {index}");
+            assert_close(&what, lane(&gradient, index), &expected, KERNEL_F32);
+            assert_close(&what, &[wide(lane(&sums, index)).iter().sum::<f64>()], &[value], KERNEL_F32);
+        }
+        assert_untouched("gradient", lane(&gradient, IDLE));
+        assert_untouched("loss", lane(&sums, IDLE));
+    }
+}
+
+#[test]
+fn hessian_agrees() {
+    let device = gpu().device();
+    // Batches that lie in one table and overlap there.
+    let firsts: Vec<usize> = (0..LANES).map(|lane| 2 * lane).collect();
+    for (case, parameters) in around(hessian::WORKGROUP).into_iter().enumerate() {
+        let (rows, samples) = (1 + case % 3, 5);
+        let mut lane_steps = vec![LaneStep::default(); 2 * LANES];
+        for index in BUSY {
+            lane_steps[LANES + index] = LaneStep { rows: firsts[index] as u32, ..STEP_SLOTS[index].into() };
+        }
+        let order: Vec<u32> = (0..2 * LANES + rows).map(|place| (3 * place % samples) as u32).collect();
+        let mut hessians = uniform(15, samples * parameters * parameters);
+        for hessian in hessians.chunks_exact_mut(parameters * parameters) {
+            (0..parameters)
+                .for_each(|i| (0..i).for_each(|j| hessian[i * parameters + j] = hessian[j * parameters + i]));
+        }
+        let history = uniform(16, LANES * SLOTS * parameters);
+        let partials = hessian::partials(parameters);
+        let (gradient, sums) = (nan(device, LANES * parameters), nan(device, LANES * partials));
+        let [on_device, ring] =
+            [("hessians", &hessians), ("history", &history)].map(|(name, x)| device.buffer_of(name, &x[..]));
+        let (lane_steps, table) = (device.buffer_of("lane_steps", &lane_steps), device.buffer_of("order", &order));
+        let batch = Batch { lanes: LANES, rows, parameters, slots: SLOTS };
+        run(hessian::call(batch, [&lane_steps, &table, &on_device, &ring, &gradient, &sums]));
+
+        let (gradient, sums) = (read(&gradient, LANES * parameters), read(&sums, LANES * partials));
+        for index in BUSY {
+            let weights = wide(&lane(&history, index)[STEP_SLOTS[index].read * parameters..][..parameters]);
+            let mut expected = vec![0.0; parameters];
+            let value = hessian::cpu(&order[firsts[index]..][..rows], &wide(&hessians), &weights, &mut expected);
+            let what = format!("{rows} Hessians of {parameters} parameters, lane {index}");
             assert_close(&what, lane(&gradient, index), &expected, KERNEL_F32);
             assert_close(&what, &[wide(lane(&sums, index)).iter().sum::<f64>()], &[value], KERNEL_F32);
         }

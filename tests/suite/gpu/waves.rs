@@ -17,7 +17,7 @@ use tauscope::engine::gpu::{Gpu, Paths};
 use tauscope::engine::{Engine, EngineError, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec};
 use tauscope::math::{Activation, Loss, Shape};
 use tauscope::model::Model;
-use tauscope::problem::{Network, Problem, Quadratic};
+use tauscope::problem::{DenseQuadratic, Network, Problem, Quadratic};
 use tauscope::rule::{Locality, Rule, RuleKind};
 
 /// Steps of a comparison: every slot is written several times, and no trajectory has parted from its twin yet.
@@ -42,6 +42,22 @@ pub fn network(hidden: &[usize], activation: Activation, loss: Loss) -> Problem 
 
 pub fn quadratic() -> Problem {
     Problem::Quadratic(Quadratic { eigenvalues: (0..150).map(|i| 0.1 + f64::from(i) / 200.0).collect() })
+}
+
+/// The Hessians of 9 random samples, each of two outputs and 70 parameters.
+pub fn dense() -> Problem {
+    let (samples, dimension) = (9, 70);
+    let of = |sample: u64| {
+        let slopes = uniform(200 + sample, 2 * dimension);
+        let entry = move |place: usize| {
+            let (i, j) = (place / dimension, place % dimension);
+            let product = slopes[i] * slopes[j] + slopes[dimension + i] * slopes[dimension + j];
+            0.05 * product + if i == j { 0.1 } else { 0.0 }
+        };
+        (0..dimension * dimension).map(entry).collect::<Vec<f64>>()
+    };
+    let hessians = (0..samples).flat_map(of).collect();
+    Problem::Dense(DenseQuadratic::new(dimension, Some(samples as usize), hessians).unwrap())
 }
 
 /// A wave for `lanes` runs with rings of up to four slots, whose landmarks are arbitrary.
@@ -118,7 +134,7 @@ pub fn all_runs(spec: &WaveSpec) -> Vec<Run> {
 pub fn paths(spec: &WaveSpec) -> Vec<(&'static str, Gpu)> {
     let paths = [("layered", gpu().with_paths(Paths::Layered)), ("fused", gpu().with_paths(Paths::Fused))];
     let found: Vec<_> = paths.into_iter().filter(|(_, gpu)| gpu.path(spec).is_ok()).collect();
-    assert_eq!(found.len(), if spec.problem.samples().is_some() { 2 } else { 1 });
+    assert_eq!(found.len(), if matches!(&*spec.problem, Problem::Network(_)) { 2 } else { 1 });
     found
 }
 
@@ -177,6 +193,14 @@ fn every_rule_and_schedule_agrees_on_a_quadratic() {
 }
 
 #[test]
+fn every_rule_and_schedule_agrees_on_the_hessians_of_samples() {
+    for batch in [None, Some(2)] {
+        let spec = spec(dense(), batch, 12);
+        check_parity(&format!("dense quadratic, batch {batch:?}"), &spec, &all_runs(&spec));
+    }
+}
+
+#[test]
 fn every_activation_and_loss_agrees_at_every_depth() {
     let mut cases = 0;
     // Every activation with every loss, and either with every depth: two of four depths each time, since every case
@@ -221,6 +245,7 @@ fn a_run_has_the_same_bits_wherever_and_whenever_it_runs() {
         ("full batch", spec(network(), None, 7)),
         ("minibatch", spec(network(), Some(11), 7)),
         ("quadratic", spec(quadratic(), None, 7)),
+        ("dense quadratic", spec(dense(), Some(2), 7)),
     ] {
         for (path, engine) in &paths(&spec) {
             has_the_same_bits(&format!("{path}, {what}"), engine, &spec);
