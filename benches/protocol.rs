@@ -152,7 +152,7 @@ fn follow(
     far: f64,
 ) -> Vec<Followed> {
     let (minimum, direction) = (&sweep.minimum.weights, &sweep.minimum.largest.vector);
-    let start = minimum.iter().zip(direction).map(|(x, v)| x + sweep.distances.start * v).collect();
+    let start = minimum.iter().zip(direction).map(|(x, v)| x + sweep.distances.near * v).collect();
     let spec = WaveSpec {
         problem: Arc::clone(&sweep.problem),
         batch: None,

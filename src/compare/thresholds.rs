@@ -10,7 +10,7 @@ use crate::delay::ScheduleSpec;
 use crate::drift;
 use crate::rule::{Rule, RuleSpec};
 use crate::table::number::rounded;
-use crate::table::{ComparisonRow, ComparisonStatus, Status, ThresholdRow, median};
+use crate::table::{ComparisonRow, ComparisonStatus, Status, ThresholdRow, engines_matter, median};
 use anyhow::{Result, bail};
 use std::collections::HashMap;
 
@@ -49,6 +49,8 @@ impl Quantity {
 /// Where no series or more than one is meant, or where two rows are one cell of it. Messages say what would be accepted.
 pub fn compare<'a>(rows: &'a [ThresholdRow], to: &str) -> Result<Vec<Comparison<'a>>> {
     let to = super::meant(rows.iter().map(|row| (row.rule_name(), row.rule.as_str())), to, &[])?;
+    let engines = engines_matter(rows.iter());
+    let circumstances = |row: &'a ThresholdRow| (circumstances(row), engines.then_some((&row.engine, &row.adapter)));
     let mut baselines: HashMap<_, &ThresholdRow> = HashMap::new();
     for row in rows.iter().filter(|row| row.rule_name() == to) {
         if let Some(other) = baselines.insert(circumstances(row), row) {
@@ -75,13 +77,13 @@ fn is_rate(value: &f64) -> bool {
     value.is_finite() && *value > 0.0
 }
 
-/// All that a row shares with its baseline. The delay is the one asked for, as the realised one depends on what a rule
+/// All that a row shares with its baseline, but for the engine. The delay is the one asked for, as the realised one depends on what a rule
 /// throws away; a process with delays of its own has them in its name.
 fn circumstances(row: &ThresholdRow) -> impl Eq + std::hash::Hash + '_ {
     let problem = (&row.data, &row.model, &row.loss, row.samples, row.weight_decay.to_bits(), row.lambda_max.to_bits());
     let process = (row.delay, &row.schedule, row.workers);
     let gradients = (&row.batch, &row.sampling, row.seed_data, row.seed_order, row.seed_init);
-    (problem, process, gradients, (&row.criterion, &row.engine, &row.adapter))
+    (problem, process, gradients, &row.criterion)
 }
 
 /// Effective learning rates per unit of learning rate, of what rows say of rule and delays: older tables do not have them,

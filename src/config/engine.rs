@@ -2,6 +2,7 @@
 //!
 //! Not here: opening it ([`crate::engine`]).
 
+use crate::math::FloatFormat;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +19,19 @@ pub enum EngineChoice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
+    Auto,
     F32,
     F64,
+}
+
+impl Precision {
+    /// The format of numbers that runs are first made in.
+    pub fn first(self) -> FloatFormat {
+        match self {
+            Self::Auto | Self::F32 => FloatFormat::F32,
+            Self::F64 => FloatFormat::F64,
+        }
+    }
 }
 
 /// The engine that computes. Names and order of the fields are part of every plan's hash.
@@ -32,12 +44,18 @@ pub struct EngineArgs {
     /// The adapter to use: its index, or a part of its name, UUID or PCI address that no other has (see tauscope devices)
     #[arg(long, value_parser = adapter, help_heading = "Engine")]
     pub adapter: Option<String>,
-    /// f64 on the CPU only
-    #[arg(long, value_enum, default_value_t = Precision::F32, help_heading = "Engine")]
+    /// auto is f32; a sweep then measures cells that f32 leaves undecided again in f64, on the CPU, unless --engine gpu asks for
+    /// the adapter alone. f64 on the CPU only
+    #[arg(long, value_enum, default_value_t = Precision::Auto, help_heading = "Engine")]
     pub precision: Precision,
 }
 
 impl EngineArgs {
+    /// Whether a sweep may turn to f64 where f32 does not do.
+    pub fn falls_back(&self) -> bool {
+        self.precision == Precision::Auto && self.choice != EngineChoice::Gpu
+    }
+
     /// Checks that there is such an engine.
     ///
     /// # Errors

@@ -4,12 +4,14 @@
 //! Not here: shaders ([`crate::kernels`]), nor anything that has parameters ([`crate::model`]).
 
 mod activation;
+mod float;
 mod loss;
 mod number;
 mod product;
 mod shape;
 
 pub use activation::{Activation, LEAKY_SLOPE};
+pub use float::FloatFormat;
 pub use loss::Loss;
 pub use number::{Number, Real, WIDTH, ordered_sum, tree_sum};
 pub use product::{View, product};

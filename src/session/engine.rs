@@ -20,7 +20,7 @@ pub fn choose(flags: &EngineArgs) -> Result<ChosenEngine> {
     let EngineArgs { choice, adapter, precision } = flags;
     let cpu = |why: String| -> ChosenEngine {
         let engine: Box<dyn Engine> = match precision {
-            Precision::F32 => Box::new(Cpu::<f32>::default()),
+            Precision::Auto | Precision::F32 => Box::new(Cpu::<f32>::default()),
             Precision::F64 => Box::new(Cpu::<f64>::default()),
         };
         ChosenEngine { engine, why }

@@ -73,6 +73,16 @@ impl<'a> SearchCheckpoints<'a> {
         self.sections.is_due()
     }
 
+    /// Whether it has a search of this cell.
+    pub fn holds(&self, cell: &str) -> bool {
+        self.searches.contains_key(cell)
+    }
+
+    /// Adds a search that begins later to the checkpoints from now on.
+    pub fn keep(&mut self, cell: String, search: SearchState) {
+        self.searches.insert(cell, search);
+    }
+
     /// What the search of this cell knew, which is held here no longer afterwards.
     pub fn search(&mut self, cell: &str) -> Option<SearchState> {
         self.searches.remove(cell)

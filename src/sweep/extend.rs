@@ -6,6 +6,7 @@
 
 use super::tables::{CellEntry, MINIMUM, SweepTables};
 use crate::engine::{EngineInfo, Observation};
+use crate::math::FloatFormat;
 use crate::plan::{Cell, Limits, SweepPlan};
 use crate::session::{JobName, RunFile, Tables, Unit, differences};
 use crate::table::RunRow;
@@ -25,7 +26,7 @@ pub struct Extended {
     /// Cells that it asks for, by id.
     same: BTreeMap<String, CellEntry>,
     /// Trials of cells that it asks for with another tolerance, by id.
-    known: BTreeMap<String, Vec<Trial>>,
+    known: BTreeMap<String, (Vec<Trial>, Option<FloatFormat>)>,
 }
 
 impl Extended {
@@ -75,7 +76,8 @@ impl Extended {
             if asked.contains(&id) {
                 extended.same.insert(id, entry);
             } else if coarser.contains(&id) {
-                extended.known.insert(id, entry.runs.iter().map(trial).collect());
+                let format = entry.threshold.precision.as_deref().and_then(|name| name.parse().ok());
+                extended.known.insert(id, (entry.runs.iter().map(trial).collect(), format));
             } else {
                 extended.carried.push(entry);
             }
@@ -129,8 +131,8 @@ impl Extended {
         Some(CellEntry { cell: index, ..entry.clone() })
     }
 
-    /// The trials of a cell that was measured to another tolerance.
-    pub fn known(&self, cell: &str) -> Vec<Trial> {
+    /// The trials of a cell that was measured to another tolerance, with the format of their numbers.
+    pub fn known(&self, cell: &str) -> (Vec<Trial>, Option<FloatFormat>) {
         self.known.get(cell).cloned().unwrap_or_default()
     }
 
@@ -170,7 +172,9 @@ fn trial(row: &RunRow) -> Trial {
     };
     Trial {
         lr: row.lr,
+        start: row.start,
         verdict: row.verdict,
+        doubt: row.reason.as_deref().and_then(|reason| reason.parse().ok()),
         growth: row.growth_rate,
         error: row.growth_error,
         members: row.members as usize,

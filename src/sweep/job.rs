@@ -9,6 +9,7 @@ use super::{CellResult, PreparedSweep, StartedCell, paths, waves};
 use crate::cost;
 use crate::engine::{Engine, EngineInfo};
 use crate::files::write_whole;
+use crate::math::FloatFormat;
 use crate::plan::{Cell, SweepPlan};
 use crate::problem::Problem;
 use crate::problem::weights::{self, LoadedWeights, Wanted, to_safetensors};
@@ -53,8 +54,10 @@ pub struct SweepJob {
 struct SweepFacts {
     parameters: usize,
     minimum: MinimumFacts,
-    /// Distance of every run's start from the minimum.
+    /// Distance from the minimum at which runs start, those of ensembles too.
     start_distance: f64,
+    /// The same of the runs that start farther away.
+    far_start_distance: f64,
     /// Distance at which a run has escaped, under the escape criterion.
     escape_radius: Option<f64>,
 }
@@ -169,7 +172,8 @@ impl Job for SweepJob {
         let facts = SweepFacts {
             parameters: problem.dimension(),
             minimum: evidence.facts(problem),
-            start_distance: distances.start,
+            start_distance: distances.near,
+            far_start_distance: distances.far,
             escape_radius: plan.limits.contains_key(&Criterion::Escape).then_some(distances.escape),
         };
         serde_json::to_value(facts).map(as_map)
@@ -180,7 +184,13 @@ impl Job for SweepJob {
             return Ok(ControlFlow::Break(stage.dir.map_or(String::new(), evidence::kept)));
         };
         (stage.say)(&format!("minimum  {}", evidence.describe(&self.problem)));
-        let sweep = PreparedSweep::new(self.plan.clone(), Arc::clone(&self.problem), evidence.minimum.clone());
+        let mut sweep = PreparedSweep::new(self.plan.clone(), Arc::clone(&self.problem), evidence.minimum.clone());
+        if sweep.falls_back(&self.info)
+            && let Err(hidden) = sweep.distances.check()
+        {
+            (stage.say)(&format!("f64      all cells, on the processor: {}", hidden.why()));
+            sweep = sweep.in_f64().clone();
+        }
         sweep.distances.check()?;
         if let Some(extended) = &self.extended {
             extended.check_minimum(&to_safetensors(&self.problem, &sweep.minimum.weights, &[]))?;
@@ -204,18 +214,25 @@ impl Job for SweepJob {
                 continue;
             }
             let (Some(cell), Some(id)) = (cell, id) else { bail!("unit {index} of another sweep has no rows") };
-            match sweep.start(&cell) {
-                Ok(guess) => {
-                    let known = self.extended.as_ref().map_or_else(Vec::new, |extended| extended.known(&id));
-                    asked.push(StartedCell { cell, guess, known });
-                    places.push(index);
-                }
-                Err(why) => finish(&failed(sweep, &self.info, index, &cell, &why))?,
-            }
+            let (known, known_in) =
+                self.extended.as_ref().map_or_else(Default::default, |extended| extended.known(&id));
+            let in_f64 = || sweep.falls_back(&self.info).then(|| sweep.in_f64().start(&cell).ok()).flatten();
+            let started = match sweep.start(&cell) {
+                Ok(guess) => StartedCell { cell, guess, known, known_in },
+                Err(why) => match in_f64() {
+                    Some(guess) => StartedCell { cell, guess, known: Vec::new(), known_in: Some(FloatFormat::F64) },
+                    None => {
+                        finish(&failed(sweep, &self.info, index, &cell, &why))?;
+                        continue;
+                    }
+                },
+            };
+            asked.push(started);
+            places.push(index);
         }
         let mut checkpoints = self.checkpoint_every.map(|every| Checkpoints::new(dir, identity.clone(), every));
         let traces = self.plan.trace_runs.then(|| traces::folder(dir)).transpose()?;
-        traces.iter().try_for_each(|traces| sweep.write_starts(traces))?;
+        traces.iter().try_for_each(|traces| sweep.write_starts(&self.info, traces))?;
         let watcher = RefCell::new(Watcher::new(watch));
         let mut left = asked.len();
         let mut finished = |index: usize, result: CellResult| {
@@ -223,7 +240,7 @@ impl Job for SweepJob {
             // Before the cell counts as finished. Where it is interrupted the cell is measured again.
             let watched = &mut |alive| watcher.borrow_mut().traced(alive);
             if let Some(traces) = &traces
-                && sweep.trace(engine, cell, &result.trials, traces, watched)?.is_break()
+                && sweep.trace(engine, cell, &result, traces, watched)?.is_break()
             {
                 return Ok(());
             }

@@ -6,39 +6,36 @@ mod checkpoint;
 mod estimate;
 mod evidence;
 mod extend;
+mod floor;
 mod job;
+mod measure;
 mod prediction;
 mod queue;
 pub mod rows;
 mod search_wave;
 mod start;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod trace;
 
 pub use job::SweepJob;
 pub use start::{Distances, HiddenStart};
 pub use tables::{CellEntry, SweepTables, SweepTotals};
 
-use crate::config::Precision;
 use crate::delay::Delays;
 use crate::engine::pump::BLOCK;
 use crate::engine::{Engine, EngineError, Needs, WaveSpec};
+use crate::math::FloatFormat;
 use crate::minimum::Minimum;
 use crate::plan::{Cell, SweepPlan};
 use crate::problem::Problem;
 use crate::rule::steps::StepSource;
-use crate::session::checkpoint::Checkpoints;
-use crate::session::progress::{Progress, StepsLeft};
-use crate::session::recovery::Recovery;
-use crate::threshold::{SearchOutcome, Trial};
-use checkpoint::SearchCheckpoints;
-use estimate::{Estimate, Experience};
+use crate::threshold::{Criterion, Level, SearchOutcome, Trial};
 use prediction::NoiseTheory;
-use queue::Queue;
-use start::displaced;
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
-use std::sync::Arc;
+use start::{aligned, displaced};
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 /// Runs or ensembles wanted for each cell: a search's first round.
 const TRIALS_PER_CELL: usize = 4;
@@ -49,11 +46,26 @@ const RESTLESS_GUESS: f64 = 1e-3;
 /// Updates whose delays are counted for a cell's histogram, at least, where they vary.
 const COUNTED: u64 = 16_384;
 
+/// Share of the time in which velocities forget that is a run's unit of time, at least.
+const MEMORY_SHARE: f64 = 0.1;
+
+/// Share of the tolerance that the rounding of the momentum may move a threshold by.
+const ROUNDED_MOMENTUM: f64 = 0.1;
+
+/// How many times as large the updates must be whose rule reads weights ahead of the server's by a fraction of the last update:
+/// of a few last digits that fraction is rounded to all of them, always in the same direction.
+const LOOKAHEAD: f64 = 20.0;
+
+/// How far velocities that forget in so many steps may raise a displacement that decays in the end, in units of these steps: twice the largest share seen.
+const RAISED: f64 = 4.0;
+
 /// What one cell came to.
 #[derive(Clone, Debug)]
 pub struct CellResult {
     pub outcome: SearchOutcome,
     pub trials: Vec<Trial>,
+    /// Format of the numbers that its runs were made of.
+    pub format: FloatFormat,
 }
 
 /// A cell with what its search starts from.
@@ -64,12 +76,14 @@ pub struct StartedCell {
     pub guess: f64,
     /// Trials that were made before; none for a search that starts afresh.
     pub known: Vec<Trial>,
+    /// Format of their numbers; none where that is the sweep's. A cell whose trials are of f64 is measured in it alone.
+    pub known_in: Option<FloatFormat>,
 }
 
 impl StartedCell {
     /// A search that starts afresh.
     pub fn new(cell: Cell, guess: f64) -> Self {
-        Self { cell, guess, known: Vec::new() }
+        Self { cell, guess, known: Vec::new(), known_in: None }
     }
 }
 
@@ -79,27 +93,51 @@ pub struct PreparedSweep {
     pub plan: SweepPlan,
     pub problem: Arc<Problem>,
     pub minimum: Minimum,
-    start: Arc<Vec<f64>>,
+    /// Format of the numbers that its runs are made of.
+    pub format: FloatFormat,
+    start: [Arc<Vec<f64>>; 2],
     /// A start along the top eigenvector alone, for ensembles.
     aligned: Arc<Vec<f64>>,
     pub distances: Distances,
+    floor: Level,
     /// Variance over samples of v^T H_i v / lambda_max, with v the top eigenvector; where some cell has minibatches.
     spread: Option<f64>,
     noisy: Arc<NoiseTheory>,
+    /// The same in f64, once it is asked for.
+    double: OnceLock<Box<Self>>,
 }
 
 impl PreparedSweep {
     /// Lays out a sweep around a certified minimum.
     pub fn new(plan: SweepPlan, problem: Arc<Problem>, minimum: Minimum) -> Self {
-        let seed = plan.problem.seed_init;
-        let distances = Distances::choose(&problem, &minimum, plan.engine.precision, seed);
-        let start = displaced(&minimum, distances.start, seed);
-        let along = minimum.weights.iter().zip(&minimum.largest.vector);
-        let aligned = along.map(|(x, v)| x + distances.start * v).collect();
         let noisy = plan.grids.iter().any(|grid| grid.batches.iter().any(|batch| batch.size().is_some()));
         let spread = if noisy { spread(&problem, &minimum) } else { None };
-        let (start, aligned) = (Arc::new(start), Arc::new(aligned));
-        Self { plan, problem, minimum, start, aligned, distances, spread, noisy: Arc::default() }
+        let format = plan.engine.precision.first();
+        Self::laid_out((plan, problem, minimum), format, spread, Arc::default())
+    }
+
+    /// The same with runs in f64.
+    pub fn in_f64(&self) -> &Self {
+        self.double.get_or_init(|| {
+            let (plan, problem, minimum) = (self.plan.clone(), Arc::clone(&self.problem), self.minimum.clone());
+            Box::new(Self::laid_out((plan, problem, minimum), FloatFormat::F64, self.spread, Arc::clone(&self.noisy)))
+        })
+    }
+
+    fn laid_out(
+        (plan, problem, minimum): (SweepPlan, Arc<Problem>, Minimum),
+        format: FloatFormat,
+        spread: Option<f64>,
+        noisy: Arc<NoiseTheory>,
+    ) -> Self {
+        let seed = plan.problem.seed_init;
+        let distances = Distances::choose(&problem, &minimum, format, seed);
+        let start = [distances.near, distances.far].map(|distance| Arc::new(displaced(&minimum, distance, seed)));
+        let aligned = Arc::new(aligned(&minimum, distances.near));
+        let tolerance = plan.limits.values().map(|limits| limits.tolerance).fold(f64::INFINITY, f64::min);
+        let floor = floor::floor(&minimum, format, distances.near, distances.clear_projection(), tolerance);
+        let double = OnceLock::new();
+        Self { plan, problem, minimum, format, start, aligned, distances, floor, spread, noisy, double }
     }
 
     /// Where the search for a cell's threshold starts, or why the cell cannot be measured.
@@ -110,17 +148,17 @@ impl PreparedSweep {
         let guess = self.guess(cell).map_err(|error| {
             format!("--rules {} with --schedule {}: {error}", cell.rule.name(), cell.schedule.name())
         })?;
-        let precision = self.plan.engine.precision;
-        if is_number(guess, precision) {
+        let format = self.format;
+        if format.holds(guess) {
             return Ok(guess);
         }
         let lambda = self.minimum.largest.value;
-        let (precision, hint) = match precision {
-            Precision::F32 => ("f32", "--precision f64, or a problem of another scale"),
-            Precision::F64 => ("f64", "a problem of another scale"),
+        let hint = match format {
+            FloatFormat::F32 => "--precision f64, or a problem of another scale",
+            FloatFormat::F64 => "a problem of another scale",
         };
         Err(format!(
-            "the learning rate at which its threshold is expected, {guess:e}, is no number of {precision}, as the largest \
+            "the learning rate at which its threshold is expected, {guess:e}, is no number of {format}, as the largest \
              curvature is {lambda:e}; accepted: {hint}"
         ))
     }
@@ -130,9 +168,36 @@ impl PreparedSweep {
         cell.schedule.mean_delay().ceil() as u64 + 1
     }
 
+    /// Whether the threshold is that of single runs without chance, whose growth rates are exact.
+    fn is_certain(&self, cell: &Cell) -> bool {
+        self.plan.members(cell) == 1 && cell.criterion != Criterion::Escape
+    }
+
+    /// Unit of time of a run without chance, steps: mean delay + 1, or a tenth of the time in which its velocities forget, where that is longer. A velocity
+    /// that belongs to a slot is renewed once in as many steps as there are slots.
+    fn unit_of_run(cell: &Cell) -> u64 {
+        let unit = Self::unit(cell);
+        let memory = 1.0 / (1.0 - cell.rule.momentum);
+        let renewals = if cell.rule.definition().slot_velocity { unit as f64 } else { 1.0 };
+        unit.max((MEMORY_SHARE * memory * renewals).round() as u64)
+    }
+
     /// Steps after which a run of this cell is given up.
     pub fn horizon(&self, cell: &Cell) -> u64 {
-        self.plan.limits(cell.criterion).horizon * Self::unit(cell)
+        let unit = if self.is_certain(cell) { Self::unit_of_run(cell) } else { Self::unit(cell) };
+        self.plan.limits(cell.criterion).horizon * unit
+    }
+
+    /// The smallest displacement of this cell's runs that rounding leaves alone. There is none where the momentum is so close to 1
+    /// that its distance from 1 is not a number of this format any more.
+    fn floor(&self, cell: &Cell) -> Level {
+        let mut source = StepSource::new(cell.rule, 1.0.into(), &cell.schedule, self.plan.seed_order, 0.0, false);
+        let factor = if source.advance().coefficients.lookahead.fract() == 0.0 { 1.0 } else { LOOKAHEAD };
+        let coarse = self.format.epsilon() / (1.0 - cell.rule.momentum);
+        match coarse > ROUNDED_MOMENTUM * self.plan.limits(cell.criterion).tolerance {
+            true => Level { change: f64::INFINITY, ..self.floor },
+            false => Level { change: factor * self.floor.change, ..self.floor },
+        }
     }
 
     /// The ages of the gradients that a run of this cell applies, without those taken at x_0.
@@ -152,88 +217,6 @@ impl PreparedSweep {
         }
         delays
     }
-
-    /// Measures `cells` on `engine`. `finished` is called once for every cell, in the order in which they end, with its index
-    /// in `cells`. `watched` is called after every block; where it breaks, cells that are decided are still reported, and the
-    /// rest is left.
-    ///
-    /// With `checkpoints`, searches and their runs go on from the newest checkpoint that there is, as far as it holds them;
-    /// another one is made whenever it is due, and when `watched` breaks. After a device has failed, runs go on from the newest
-    /// one too. Whoever keeps the results leaves finished cells out of `cells` when a sweep is resumed.
-    ///
-    /// # Errors
-    /// Where the cells do not fit the device, the device fails, or `finished` does; where a checkpoint cannot be read, or
-    /// belongs to something else.
-    pub fn measure(
-        &self,
-        engine: &dyn Engine,
-        cells: &[StartedCell],
-        checkpoints: Option<&mut Checkpoints>,
-        finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>,
-        watched: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
-    ) -> anyhow::Result<()> {
-        let mut recovery = Recovery::new(engine);
-        let ids: BTreeSet<String> = cells.iter().map(|started| self.plan.cell_id(&started.cell)).collect();
-        let mut checkpoints = SearchCheckpoints::read(checkpoints, |cell| ids.contains(cell))?;
-        let mut config_steps = 0;
-        let mut groups = by_rows(&self.plan, cells.iter().map(|started| &started.cell));
-        while let Some((rows, members)) = groups.pop_first() {
-            let asked: Vec<StartedCell> = members.iter().map(|index| cells[*index].clone()).collect();
-            let spec = wave_spec(&self.plan, &self.problem, rows, asked.iter().map(|started| &started.cell));
-            let mut report = |index: usize, result| finished(members[index], result);
-            let later = self.left(groups.values().flatten().map(|index| &cells[*index].cell));
-            let saved = |started: &StartedCell| checkpoints.search(&self.plan.cell_id(&started.cell));
-            let mut queue = Queue::new(&self.plan, &asked, saved);
-            loop {
-                let mut lanes = recovery.lanes(lanes(recovery.engine(), &spec)?, spec.together);
-                if self.plan.trace_runs && lanes < spec.lanes {
-                    // Traces are made beside the wave.
-                    lanes = lanes.saturating_sub(spec.together).max(spec.together);
-                }
-                let (minimum, direction) = (&self.minimum.weights, &self.minimum.largest.vector);
-                let (minimum, direction) = (Arc::new(minimum.clone()), Arc::new(direction.clone()));
-                let spec = WaveSpec { minimum, direction, lanes, ..spec.clone() };
-                let mut watched = |now: search_wave::SearchProgress<'_>| {
-                    config_steps += now.steps;
-                    watched(Progress {
-                        alive: now.lanes,
-                        config_steps,
-                        left: Some(&|| (now.left)() + later),
-                        epoch: None,
-                        mended: recovery.mended(),
-                        warnings: now.warnings,
-                    })
-                };
-                let together = spec.together;
-                let (engine, checkpoints) = (recovery.engine(), &mut checkpoints);
-                match self.run_wave(engine, spec, &asked, &mut queue, checkpoints, &mut report, &mut watched) {
-                    Ok(ControlFlow::Continue(())) => break,
-                    Ok(ControlFlow::Break(())) => return Ok(()),
-                    Err(error) => {
-                        recovery.mend(error, lanes, together)?;
-                        checkpoints.read_again(|section| {
-                            let here =
-                                asked.iter().position(|started| self.plan.cell_id(&started.cell) == section.cell());
-                            let waits =
-                                |cell| queue.waiting().any(|ticket| ticket.cell == cell && section.is_of(ticket));
-                            here.map_or_else(|| ids.contains(section.cell()), waits)
-                        })?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl PreparedSweep {
-    /// Steps that cells are expected to take which no search has begun.
-    fn left<'a>(&self, cells: impl Iterator<Item = &'a Cell>) -> StepsLeft {
-        let experience = Experience::default();
-        let mut estimate = Estimate::new(&self.plan, &experience);
-        cells.for_each(|cell| estimate.unopened(cell));
-        estimate.left()
-    }
 }
 
 /// Variance over samples of v^T H_i v, relative to lambda_max^2; none where there are no samples.
@@ -241,14 +224,6 @@ fn spread(problem: &Problem, minimum: &Minimum) -> Option<f64> {
     let along = problem.curvatures(&minimum.weights, &minimum.largest.vector)?;
     let lambda = minimum.largest.value;
     Some(along.iter().map(|curvature| (curvature / lambda - 1.0).powi(2)).sum::<f64>() / along.len() as f64)
-}
-
-/// Whether a learning rate is a number of the engine, to its full precision.
-fn is_number(lr: f64, precision: Precision) -> bool {
-    match precision {
-        Precision::F32 => (lr as f32).is_normal(),
-        Precision::F64 => lr.is_normal(),
-    }
 }
 
 /// Whether the gradient at the minimum is subtracted from those of minibatches, which leaves the linearised dynamics.

@@ -1,10 +1,10 @@
 //! The runs that the cells' searches ask for, in waiting.
 
 use super::estimate::{Estimate, Experience};
-use super::{CellResult, StartedCell, is_number};
+use super::{CellResult, PreparedSweep, StartedCell};
 use crate::plan::SweepPlan;
 use crate::session::progress::StepsLeft;
-use crate::threshold::{Request, Search, SearchStep, Trial};
+use crate::threshold::{Criterion, Request, Search, SearchStep, Trial};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -27,10 +27,26 @@ pub struct SearchState {
     round: Vec<Option<Trial>>,
 }
 
+impl SearchState {
+    /// A search that has asked for nothing yet.
+    pub fn begin(plan: &SweepPlan, started: &StartedCell) -> Self {
+        let StartedCell { cell, guess, known, .. } = started;
+        let tolerance = plan.limits(cell.criterion).tolerance;
+        // Without chance the statistical criteria are that of the mean.
+        let certain = cell.criterion.is_statistical() && plan.members(cell) == 1;
+        let criterion = if certain { Criterion::Mean } else { cell.criterion };
+        let search = Search::new(*guess, tolerance, criterion).knowing(known.clone());
+        Self { search, requests: Vec::new(), round: Vec::new() }
+    }
+}
+
 /// Requests in waiting. Cells are opened longest delay first, because those take longest and would otherwise run alone
 /// at the end; a search sees nothing but its own trials, so the order changes no result.
 pub struct Queue<'a> {
-    plan: &'a SweepPlan,
+    sweep: &'a PreparedSweep,
+    /// Whether cells that stay undecided are measured again in f64.
+    falls_back: bool,
+    doubted: Vec<usize>,
     cells: &'a [StartedCell],
     unopened: Vec<usize>,
     open: Vec<Option<SearchState>>,
@@ -43,7 +59,8 @@ pub struct Queue<'a> {
 impl<'a> Queue<'a> {
     /// `saved` hands over what the search of a cell knew when it was interrupted.
     pub fn new(
-        plan: &'a SweepPlan,
+        sweep: &'a PreparedSweep,
+        falls_back: bool,
         cells: &'a [StartedCell],
         mut saved: impl FnMut(&StartedCell) -> Option<SearchState>,
     ) -> Self {
@@ -51,7 +68,8 @@ impl<'a> Queue<'a> {
         unopened.sort_by_key(|index| cells[*index].cell.schedule.slots());
         let open = cells.iter().map(&mut saved).collect();
         let (tickets, ready, experience) = (VecDeque::new(), VecDeque::new(), Experience::default());
-        let mut queue = Self { plan, cells, unopened, open, tickets, ready, experience };
+        let doubted = Vec::new();
+        let mut queue = Self { sweep, falls_back, doubted, cells, unopened, open, tickets, ready, experience };
         queue.unopened.retain(|index| queue.open[*index].is_none());
         for cell in 0..cells.len() {
             queue.go_on(cell);
@@ -81,10 +99,7 @@ impl<'a> Queue<'a> {
             if let Some(ticket) = self.tickets.pop_front() {
                 return Ok(Some(ticket));
             } else if let Some(cell) = self.unopened.pop() {
-                let StartedCell { cell: of, guess, known } = &self.cells[cell];
-                let search = Search::new(*guess, self.plan.limits(of.criterion).tolerance, of.criterion);
-                let search = search.knowing(known.clone());
-                self.open[cell] = Some(SearchState { search, requests: Vec::new(), round: Vec::new() });
+                self.open[cell] = Some(SearchState::begin(&self.sweep.plan, &self.cells[cell]));
                 self.ready.push_back(cell);
             } else {
                 return Ok(None);
@@ -99,9 +114,8 @@ impl<'a> Queue<'a> {
             open.round.drain(..).flatten().for_each(|trial| open.search.record(trial));
             match open.search.step() {
                 SearchStep::Ask(requests) => {
-                    let precision = self.plan.engine.precision;
-                    let unmade =
-                        |request: &Request| (!is_number(request.lr, precision)).then(|| Trial::failed(request.lr));
+                    let format = self.sweep.format;
+                    let unmade = |request: &Request| (!format.holds(request.lr)).then(|| Trial::failed(request.lr));
                     open.round = requests.iter().map(unmade).collect();
                     open.requests = requests;
                     self.go_on(cell);
@@ -109,7 +123,11 @@ impl<'a> Queue<'a> {
                 SearchStep::Done(outcome) => {
                     let trials = open.search.trials().to_vec();
                     self.open[cell] = None;
-                    finished(cell, CellResult { outcome, trials })?;
+                    let result = CellResult { outcome, trials, format: self.sweep.format };
+                    if self.falls_back && self.sweep.is_doubtful(&self.cells[cell].cell, &result) {
+                        self.doubted.push(cell);
+                    }
+                    finished(cell, result)?;
                 }
             }
         }
@@ -123,7 +141,7 @@ impl<'a> Queue<'a> {
 
     pub fn record(&mut self, ticket: Ticket, trial: Trial) {
         let open = self.open[ticket.cell].as_mut().expect("a cell with a run in flight is open");
-        self.experience.add(self.plan, &self.cells[ticket.cell].cell, ticket.round == 1, &trial);
+        self.experience.add(&self.sweep.plan, &self.cells[ticket.cell].cell, ticket.round == 1, &trial);
         open.round[ticket.place] = Some(trial);
         if open.round.iter().all(Option::is_some) {
             self.ready.push_back(ticket.cell);
@@ -140,9 +158,14 @@ impl<'a> Queue<'a> {
         self.open.iter().enumerate().filter_map(|(cell, open)| Some((cell, open.as_ref()?)))
     }
 
+    /// The searches in f64 of cells that have stayed undecided, by their names in checkpoints.
+    pub fn doubted(&self) -> impl Iterator<Item = (String, SearchState)> {
+        self.doubted.iter().map(|cell| self.sweep.search_in_f64(&self.cells[*cell]))
+    }
+
     /// Steps still to come, where each member of the runs in flight has made so many.
     pub fn left(&self, in_flight: impl Iterator<Item = (Ticket, u64)>) -> StepsLeft {
-        let mut estimate = Estimate::new(self.plan, &self.experience);
+        let mut estimate = Estimate::new(&self.sweep.plan, &self.experience);
         let cell = |index: usize| &self.cells[index].cell;
         for (ticket, made) in in_flight.chain(self.tickets.iter().map(|ticket| (*ticket, 0))) {
             estimate.run(cell(ticket.cell), ticket.round == 1, made);

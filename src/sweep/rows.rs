@@ -18,8 +18,8 @@ const NO_NUMBER: &str = "the learning rate is no number in the precision of the 
 
 /// The rows of a `cell` that could not be measured, which is number `index` of its plan.
 pub fn failed(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell, why: &str) -> CellEntry {
-    let outcome = SearchOutcome { bracket: Bracket::default(), measured: false };
-    entry(sweep, info, index, cell, &CellResult { outcome, trials: Vec::new() }).failed(why)
+    let outcome = SearchOutcome { bracket: Bracket::default(), measured: false, doubt: None };
+    entry(sweep, info, index, cell, &CellResult { outcome, trials: Vec::new(), format: sweep.format }).failed(why)
 }
 
 /// The rows of `cell`, which is number `index` of its plan.
@@ -30,6 +30,7 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
     let runs: Vec<RunRow> = trials.map(|(place, trial)| run(cell.criterion, &cell_id, place, trial)).collect();
     let delays = sweep.delays(cell);
     let bracket = result.outcome.bracket;
+    let info = sweep.engine_of(info, result.format);
     // Where theory refuses the cell, it has failed and says why.
     let prediction = sweep.prediction(cell).unwrap_or(Prediction::NONE);
     let lr_theory = prediction.lr;
@@ -88,8 +89,11 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
             (false, Some(_)) => Status::Failed,
         },
         engine: format!("{} {}", info.engine, info.precision),
-        adapter: info.adapter.clone(),
-        reason: unmade.map(|trial| format!("the search came to learning rate {:e}; {NO_NUMBER}", trial.lr)),
+        adapter: info.adapter,
+        precision: Some(info.precision),
+        reason: unmade
+            .map(|trial| format!("the search came to learning rate {:e}; {NO_NUMBER}", trial.lr))
+            .or(result.outcome.doubt.map(|doubt| doubt.to_string())),
     };
     let delays = delays.iter().map(|(delay, count)| DelayRow { cell_id: cell_id.clone(), delay, count }).collect();
     CellEntry { cell: index, threshold, runs, delays }
@@ -98,15 +102,16 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
 fn run(criterion: Criterion, cell_id: &str, place: usize, trial: &Trial) -> RunRow {
     let finite = |value: f64| value.is_finite().then_some(value);
     let reason = match (trial.verdict, criterion.is_statistical()) {
-        (Verdict::Undecided, false) => Some("the growth rate did not settle within the horizon"),
-        (Verdict::Undecided, true) => Some("the growth rate could not be told from zero within the horizon"),
-        (Verdict::Failed, _) => Some(NO_NUMBER),
+        (Verdict::Undecided, false) => trial.doubt.map(|doubt| doubt.to_string()),
+        (Verdict::Undecided, true) => Some("the growth rate could not be told from zero within the horizon".into()),
+        (Verdict::Failed, _) => Some(NO_NUMBER.into()),
         _ => None,
     };
     RunRow {
         run_id: format!("{cell_id}-{place}"),
         cell_id: cell_id.to_owned(),
         lr: trial.lr,
+        start: trial.start,
         verdict: trial.verdict,
         growth_rate: trial.growth,
         growth_error: trial.error,
@@ -115,6 +120,6 @@ fn run(criterion: Criterion, cell_id: &str, place: usize, trial: &Trial) -> RunR
         distance: finite(trial.last.distance_squared.sqrt()),
         projection: finite(trial.last.projection),
         loss: finite(trial.last.loss),
-        reason: reason.map(Into::into),
+        reason,
     }
 }

@@ -8,13 +8,15 @@
 
 use super::checkpoint::{SearchCheckpoints, TrialSection, read_monitor, write_monitor};
 use super::queue::{Queue, Ticket};
-use super::{CellResult, PreparedSweep, StartedCell, is_centred};
+use super::{CellResult, PreparedSweep, RAISED, StartedCell, is_centred};
 use crate::batch::Sampling;
 use crate::engine::pump::{BLOCK, Pump};
 use crate::engine::{Engine, EngineError, Observations, Renewal, Run, StateError, Wave, WaveSpec};
 use crate::plan::Cell;
 use crate::session::progress::StepsLeft;
-use crate::threshold::{Ensemble, EnsembleSpec, Request, RunMonitor, RunMonitorSpec, Trial, WindowEnd, mix};
+use crate::threshold::{
+    Ensemble, EnsembleSpec, Request, RunMonitor, RunMonitorSpec, StartPoint, Trial, WindowEnd, mix,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -188,23 +190,22 @@ impl PreparedSweep {
         run: &mut ActiveRun,
         checkpoints: &mut SearchCheckpoints,
     ) -> anyhow::Result<()> {
-        let section = TrialSection::new(&self.plan.cell_id(cell), &run.ticket);
+        let section = TrialSection::new(&self.search_id(cell), &run.ticket);
         let ActiveRun { monitor, ticket, lanes, origins, .. } = &mut *run;
-        let lr = ticket.request.lr;
+        let Request { lr, start, .. } = ticket.request;
         let restored = checkpoints.take(&section, |state| {
             (*monitor, *origins) = read_monitor(state)?;
             let made = match monitor {
                 Monitor::Run(run) => run.steps(),
                 Monitor::Ensemble(ensemble) => ensemble.steps(),
             };
-            lanes
-                .iter()
-                .zip(&*origins)
-                .try_for_each(|(lane, origin)| wave.restore(*lane, self.run(cell, lr, *origin), made, &mut *state))
+            lanes.iter().zip(&*origins).try_for_each(|(lane, origin)| {
+                wave.restore(*lane, self.run(cell, lr, start, *origin), made, &mut *state)
+            })
         })?;
         if restored.is_none() {
             for (member, lane) in run.lanes.iter().enumerate() {
-                wave.start(*lane, self.run(cell, lr, member))?;
+                wave.start(*lane, self.run(cell, lr, start, member))?;
             }
         }
         Ok(())
@@ -219,8 +220,8 @@ impl PreparedSweep {
         active: &[ActiveRun],
         checkpoints: &mut SearchCheckpoints,
     ) -> anyhow::Result<()> {
-        let id = |cell: usize| self.plan.cell_id(&cells[cell].cell);
-        let searches = queue.searches().map(|(cell, state)| (id(cell), state.clone()));
+        let id = |cell: usize| self.search_id(&cells[cell].cell);
+        let searches = queue.searches().map(|(cell, state)| (id(cell), state.clone())).chain(queue.doubted());
         checkpoints.write(searches, |content| {
             // One that has made no step starts again.
             active.iter().filter(|run| run.made() > 0).try_for_each(|run| {
@@ -229,14 +230,14 @@ impl PreparedSweep {
         })
     }
 
-    pub(super) fn run(&self, cell: &Cell, lr: f64, member: usize) -> Run {
+    pub(super) fn run(&self, cell: &Cell, lr: f64, start: StartPoint, member: usize) -> Run {
         let ensemble = self.plan.members(cell) > 1;
         Run {
             rule: cell.rule,
             lr: lr.into(),
             schedule: cell.schedule.clone(),
             seed: if ensemble { mix(self.ensemble_seed(lr), member as u64) } else { self.plan.seed_order },
-            start: Arc::clone(if ensemble { &self.aligned } else { &self.start }),
+            start: Arc::clone(if ensemble { &self.aligned } else { &self.start[start as usize] }),
             centred: is_centred(cell),
             undamped_start: false,
             statistics: None,
@@ -261,7 +262,7 @@ impl PreparedSweep {
             memory,
             steps,
             horizon: self.horizon(cell),
-            scale: self.distances.start,
+            scale: self.distances.near,
             seed: self.ensemble_seed(lr),
         };
         (members > 1).then(|| Ensemble::new(spec, lr))
@@ -288,20 +289,29 @@ impl PreparedSweep {
         (memory.ceil() as u64).saturating_add(epoch).min(self.horizon(cell) / MEMORY).max(1)
     }
 
-    fn monitor(&self, cell: &Cell, Request { lr, agreement, steps }: Request) -> Monitor {
-        if let Some(ensemble) = self.ensemble(cell, lr, steps) {
-            return Monitor::Ensemble(ensemble);
+    fn monitor(&self, cell: &Cell, request: Request) -> Monitor {
+        match self.ensemble(cell, request.lr, request.steps) {
+            Some(ensemble) => Monitor::Ensemble(ensemble),
+            None => Monitor::Run(self.run_monitor(cell, request)),
         }
+    }
+
+    /// The monitor of a single run.
+    pub(super) fn run_monitor(&self, cell: &Cell, Request { lr, start, agreement, .. }: Request) -> RunMonitor {
         // Without chance all criteria but the escape are that of the mean.
         let spec = RunMonitorSpec {
             criterion: cell.criterion,
-            unit: Self::unit(cell),
+            unit: Self::unit_of_run(cell),
             horizon: self.horizon(cell),
-            start: self.distances.start,
+            start,
+            distance: self.distances.of(start),
             radius: self.distances.escape,
+            linear: self.distances.linear,
+            transient: RAISED / (1.0 - cell.rule.momentum),
+            floor: self.floor(cell),
             agreement,
         };
-        Monitor::Run(RunMonitor::new(spec, lr))
+        RunMonitor::new(spec, lr)
     }
 }
 

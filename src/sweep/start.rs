@@ -2,24 +2,28 @@
 //!
 //! The distance must be small enough for the dynamics to be linear, and must stand far above what the run's numbers cannot
 //! tell: the rounding of its weights and gradients, and what the search has left of the gradient at the minimum. Where there is
-//! no such distance, there is no sweep in this precision. Not here: what is observed of a run ([`crate::threshold`]).
+//! no such distance, there is no sweep in this precision. Not here: what is observed of a run ([`crate::threshold`]), nor the
+//! size of the updates that rounding leaves alone ([`super::floor`]).
 
-use crate::config::Precision;
-use crate::math::ordered_sum;
+use crate::math::{FloatFormat, ordered_sum};
 use crate::minimum::Minimum;
 use crate::problem::Problem;
+use crate::threshold::StartPoint;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 /// Distance of the start from the minimum, relative to the scale of the weights. In f32 a tenth of this already lets updates
 /// drown in rounding at long delays (thresholds off by 1 % at delay 32 on the default problem).
-fn displacement(precision: Precision) -> f64 {
-    match precision {
-        Precision::F32 => 1e-4,
-        Precision::F64 => 1e-6,
+fn displacement(format: FloatFormat) -> f64 {
+    match format {
+        FloatFormat::F32 => 1e-4,
+        FloatFormat::F64 => 1e-6,
     }
 }
+
+/// Distance of the far start, in units of that of the near one.
+const FAR: f64 = 4.0;
 
 /// Distance, relative to the scale of the weights, at which a run driven by minibatch noise has escaped.
 const ESCAPE_RADIUS: f64 = 0.05;
@@ -41,13 +45,17 @@ const BENT: f64 = 0.01;
 /// Points at which the error of the gradient is looked at.
 const POINTS: u64 = 8;
 
-/// The distances of a sweep's runs from the minimum, and the error that they stand above.
+/// The distances of a sweep's runs from the minimum, and what they stand above.
 #[derive(Clone, Copy, Debug)]
 pub struct Distances {
-    /// Distance of every run's start.
-    pub start: f64,
+    /// Distance of the near start, where ensembles and runs under the escape criterion begin too.
+    pub near: f64,
+    /// Distance of the far start.
+    pub far: f64,
     /// Distance at which a run under the escape criterion has escaped.
     pub escape: f64,
+    /// Distance up to which the dynamics are linear.
+    pub linear: f64,
     /// Error of the gradient along the top eigenvector: rounding, and what it is at the minimum.
     error: f64,
     /// Largest eigenvalue of the Hessian.
@@ -56,28 +64,56 @@ pub struct Distances {
 
 /// A start that the error of the gradient hides.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error(
-    "the gradient at the minimum is known to {error:.1e} in this precision, which hides a start at distance {start:.1e}, where it \
-     is {gradient:.1e}; accepted: --precision f64, or a smaller --gradient-tolerance"
-)]
+#[error("{}; accepted: --precision f64, or a smaller --gradient-tolerance", self.why())]
 pub struct HiddenStart {
     error: f64,
     start: f64,
     gradient: f64,
 }
 
+impl HiddenStart {
+    /// The same without what would be accepted.
+    pub fn why(&self) -> String {
+        let Self { error, start, gradient } = self;
+        format!(
+            "the gradient at the minimum is known to {error:.1e} in this precision, which hides a start at distance {start:.1e}, \
+             where it is {gradient:.1e}"
+        )
+    }
+}
+
 impl Distances {
-    /// Chooses the distances for runs in this precision.
-    pub fn choose(problem: &Problem, minimum: &Minimum, precision: Precision, seed: u64) -> Self {
+    /// Chooses the distances for runs in this format of numbers.
+    pub fn choose(problem: &Problem, minimum: &Minimum, format: FloatFormat, seed: u64) -> Self {
         let (scale, curvature) = (scale(problem, minimum, seed), minimum.largest.value);
-        let usual = displacement(precision) * scale;
-        let error = error(problem, minimum, precision, usual, seed);
+        let usual = displacement(format) * scale;
+        let error = error(problem, minimum, format, usual, seed);
         let clear = CLEAR * error / curvature;
-        let mut start = if clear > usual { clear.min(FARTHEST * scale) } else { usual };
-        while start > usual && bend(problem, minimum, start, seed) > BENT {
-            start = (0.5 * start).max(usual);
+        let is_bent = |distance: f64| bend(problem, minimum, distance, seed) > BENT;
+        let mut near = if clear > usual { clear.min(FARTHEST * scale) } else { usual };
+        while near > usual && is_bent(near) {
+            near = (0.5 * near).max(usual);
         }
-        Self { start, escape: ESCAPE_RADIUS * scale, error, curvature }
+        // Where nothing farther is straight, the other start is a closer one.
+        let (near, far) = if is_bent(FAR * near) { (near / FAR, near) } else { (near, FAR * near) };
+        let (escape, linear) = match problem {
+            Problem::Quadratic(_) | Problem::Dense(_) => (ESCAPE_RADIUS * scale, f64::INFINITY),
+            Problem::Network(_) => (ESCAPE_RADIUS * scale, ESCAPE_RADIUS * scale),
+        };
+        Self { near, far, escape, linear, error, curvature }
+    }
+
+    /// Distance of a start.
+    pub fn of(&self, start: StartPoint) -> f64 {
+        match start {
+            StartPoint::Near => self.near,
+            StartPoint::Far => self.far,
+        }
+    }
+
+    /// Displacement at which the gradient is that of the displacement, and not its error.
+    pub fn clear_projection(&self) -> f64 {
+        HIDDEN * self.error / self.curvature
     }
 
     /// Refuses a start at which verdicts would be those of rounding.
@@ -85,33 +121,31 @@ impl Distances {
     /// # Errors
     /// Where the gradient's error hides the displacement.
     pub fn check(&self) -> Result<(), HiddenStart> {
-        let gradient = self.curvature * self.start;
+        let gradient = self.curvature * self.near;
         if gradient >= HIDDEN * self.error {
             return Ok(());
         }
-        Err(HiddenStart { error: self.error, start: self.start, gradient })
+        Err(HiddenStart { error: self.error, start: self.near, gradient })
     }
 }
 
 /// Size of the weights on which the objective changes its shape: that of the minimum, or of weights as training starts from
 /// where the minimum is closer to 0 (a norm of 1e-12 is 0 and no scale). A quadratic is the same on every scale.
 fn scale(problem: &Problem, minimum: &Minimum, seed: u64) -> f64 {
-    let at_minimum = norm(&minimum.weights);
     match problem {
-        Problem::Quadratic(_) | Problem::Dense(_) if at_minimum > 0.0 => at_minimum,
         Problem::Quadratic(_) | Problem::Dense(_) => 1.0,
-        Problem::Network(network) => at_minimum.max(norm(&network.model.init(seed))),
+        Problem::Network(network) => norm(&minimum.weights).max(norm(&network.model.init(seed))),
     }
 }
 
 /// Largest error of the gradient along the top eigenvector at points around the minimum.
-fn error(problem: &Problem, minimum: &Minimum, precision: Precision, distance: f64, seed: u64) -> f64 {
+fn error(problem: &Problem, minimum: &Minimum, format: FloatFormat, distance: f64, seed: u64) -> f64 {
     let Problem::Network(network) = problem else { return 0.0 };
     let along = |gradient: &[f64]| dot(gradient, &minimum.largest.vector).abs();
     let left = along(&network.gradient(&minimum.weights));
-    match precision {
-        Precision::F64 => left,
-        Precision::F32 => {
+    match format {
+        FloatFormat::F64 => left,
+        FloatFormat::F32 => {
             let at = |point: u64| along(&network.rounding(&displaced(minimum, distance, seed.wrapping_add(point))));
             (0..POINTS).map(at).fold(left, f64::max)
         }
@@ -134,15 +168,26 @@ fn bend(problem: &Problem, minimum: &Minimum, distance: f64, seed: u64) -> f64 {
 }
 
 /// A point at `distance` from the minimum, half of the way (in squared distance) along the top eigenvector, the rest in a
-/// seeded random direction, so that growth in any other direction shows in the distance.
+/// seeded random direction perpendicular to it, so that growth in any other direction shows in the distance. All of it along
+/// the top eigenvector, where there is no other direction.
 pub fn displaced(minimum: &Minimum, distance: f64, seed: u64) -> Vec<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(1); // stream 0 drew the initial weights
-    let random: Vec<f64> = minimum.weights.iter().map(|_| rng.random_range(-1.0..1.0)).collect();
-    let norm = random.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let (weights, top) = (&minimum.weights, &minimum.largest.vector);
+    let random: Vec<f64> = weights.iter().map(|_| rng.random_range(-1.0..1.0)).collect();
+    let along = dot(&random, top);
+    let across: Vec<f64> = random.iter().zip(top).map(|(random, v)| random - along * v).collect();
+    let norm = norm(&across);
+    if weights.len() == 1 || norm < f64::EPSILON.sqrt() * along.abs() {
+        return aligned(minimum, distance);
+    }
     let mix = distance * std::f64::consts::FRAC_1_SQRT_2;
-    let top = &minimum.largest.vector;
-    minimum.weights.iter().zip(top).zip(&random).map(|((x, v), r)| x + mix * (v + r / norm)).collect()
+    weights.iter().zip(top).zip(&across).map(|((x, v), across)| x + mix * (v + across / norm)).collect()
+}
+
+/// A point at `distance` from the minimum along the top eigenvector.
+pub fn aligned(minimum: &Minimum, distance: f64) -> Vec<f64> {
+    minimum.weights.iter().zip(&minimum.largest.vector).map(|(x, v)| x + distance * v).collect()
 }
 
 fn norm(vector: &[f64]) -> f64 {
@@ -156,12 +201,28 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::minimum;
+    use crate::problem::Quadratic;
 
     #[test]
     fn a_start_that_the_gradients_error_hides_is_refused() {
-        let distances = Distances { start: 1e-4, escape: 0.05, error: 1e-7, curvature: 2.0 };
+        let distances = Distances { near: 1e-4, far: 4e-4, escape: 0.05, linear: 0.05, error: 1e-7, curvature: 2.0 };
         assert!(distances.check().is_ok());
         let hidden = Distances { error: 1e-5, ..distances }.check().unwrap_err().to_string();
         assert!(hidden.contains("accepted: --precision f64"), "{hidden}");
+    }
+
+    /// One parameter leaves no other direction, and a random one would cancel the displacement or double it.
+    #[test]
+    fn a_start_lies_at_its_distance_whatever_the_seed() {
+        for eigenvalues in [vec![1.0], vec![0.3, 1.0], vec![0.3, 1.0, 0.2, 0.1]] {
+            let problem = Problem::Quadratic(Quadratic { eigenvalues });
+            let minimum = minimum::find(&problem, 0, 1e-8).unwrap();
+            for seed in 0..20 {
+                let start = displaced(&minimum, 1e-4, seed);
+                let along = dot(&start, &minimum.largest.vector);
+                assert!((norm(&start) / 1e-4 - 1.0).abs() < 1e-12 && along > 0.7e-4, "seed {seed}: {start:?}");
+            }
+        }
     }
 }

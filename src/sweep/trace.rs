@@ -4,16 +4,17 @@
 //! and nothing of a run has to be kept before it is known which row of runs.csv it becomes. Not here: what stands in a row
 //! ([`crate::session::traces`]).
 
-use super::{PreparedSweep, wave_spec};
+use super::{CellResult, PreparedSweep, wave_spec};
+use crate::engine::cpu::Cpu;
 use crate::engine::pump::BLOCK;
-use crate::engine::{Engine, EngineError, Renewal, Run, Wave, WaveSpec};
+use crate::engine::{Engine, EngineError, EngineInfo, Renewal, Run, Wave, WaveSpec};
 use crate::files::write_whole;
 use crate::plan::Cell;
 use crate::problem::weights::to_safetensors;
 use crate::session::progress::Progress;
 use crate::session::traces::{self, Retraced};
 use crate::table::{CsvWriter, TraceRow};
-use crate::threshold::{Change, Trial, WindowEnd};
+use crate::threshold::{Change, StartPoint, WindowEnd};
 use anyhow::{Context, Result, anyhow};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 /// In the folder of traces: where runs and the members of ensembles start, and what displacements are projected on.
 const START: &str = "start.safetensors";
+const FAR_START: &str = "far-start.safetensors";
 const ENSEMBLE_START: &str = "ensemble-start.safetensors";
 const DIRECTION: &str = "direction.safetensors";
 
@@ -57,14 +59,22 @@ impl PreparedSweep {
     ///
     /// # Errors
     /// Where a file cannot be written.
-    pub(super) fn write_starts(&self, traces: &Path) -> Result<()> {
+    pub(super) fn write_starts(&self, engine: &EngineInfo, traces: &Path) -> Result<()> {
         traces::write_samples(&self.problem, traces)?;
-        for (name, weights) in
-            [(START, &*self.start), (ENSEMBLE_START, &*self.aligned), (DIRECTION, &self.minimum.largest.vector)]
-        {
+        let write = |name: &str, weights: &[f64]| {
             let path = traces.join(name);
             write_whole(&path, &to_safetensors(&self.problem, weights, &[]))
-                .with_context(|| format!("cannot write {}", path.display()))?;
+                .with_context(|| format!("cannot write {}", path.display()))
+        };
+        let [near, far] = &self.start;
+        write(START, near)?;
+        write(FAR_START, far)?;
+        write(ENSEMBLE_START, &self.aligned)?;
+        write(DIRECTION, &self.minimum.largest.vector)?;
+        if self.falls_back(engine) {
+            let [near, far] = &self.in_f64().start;
+            write(&format!("f64-{START}"), near)?;
+            write(&format!("f64-{FAR_START}"), far)?;
         }
         Ok(())
     }
@@ -77,10 +87,15 @@ impl PreparedSweep {
         &self,
         engine: &dyn Engine,
         cell: &Cell,
-        trials: &[Trial],
+        result: &CellResult,
         traces: &Path,
         watched: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
+        if result.format != self.format {
+            return self.in_f64().trace(&Cpu::<f64>::default(), cell, result, traces, watched);
+        }
+        let processor = Cpu::<f64>::default();
+        let engine = if self.is_on_processor(engine.info()) { &processor } else { engine };
         let (cell_id, members) = (self.plan.cell_id(cell), self.plan.members(cell));
         let spec = WaveSpec {
             minimum: Arc::new(self.minimum.weights.clone()),
@@ -91,10 +106,11 @@ impl PreparedSweep {
         // No error of the device here may be taken for one of the measurement, which would go on without this cell.
         let device = |error: EngineError| anyhow!("the traces of cell {cell_id}: {error}");
         let mut wave = engine.open(spec.clone()).map_err(device)?;
-        for (place, trial) in trials.iter().enumerate() {
+        for (place, trial) in result.trials.iter().enumerate() {
             let run_id = format!("{cell_id}-{place}");
+            let start = trial.start.unwrap_or(StartPoint::Near);
             let mut writer = CsvWriter::<TraceRow>::create(&traces::file(traces, &run_id))?;
-            let runs: Vec<Run> = (0..members).map(|member| self.run(cell, trial.lr, member)).collect();
+            let runs: Vec<Run> = (0..members).map(|member| self.run(cell, trial.lr, start, member)).collect();
             let mut retraced = Retraced::new(run_id, &runs, &spec);
             if trial.steps > 0 {
                 for (lane, run) in runs.into_iter().enumerate() {

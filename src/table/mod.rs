@@ -30,7 +30,7 @@ pub use spectrum::{Convergence, EigenvalueRow, EnergyRow};
 pub use statistics::{Interval, median, quantile};
 pub use sweep::{DelayRow, RunRow, Status, TheorySource, ThresholdRow};
 pub use theory::TheoryRow;
-pub use thresholds::{Measurement, circumstances, series, setting};
+pub use thresholds::{Measurement, circumstances, engines_matter, series, setting};
 pub use trace::TraceRow;
 pub use training::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus};
 pub use trainings::{TrainedGroup, TrainedRun, delay_lines, line_names, synchronous, trained_groups, training_setting};

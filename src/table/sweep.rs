@@ -1,7 +1,7 @@
 //! The rows of a sweep's results folder.
 
 use super::row::{Refusal, Row, require, require_positive, row};
-use crate::threshold::Verdict;
+use crate::threshold::{StartPoint, Verdict};
 use serde::{Deserialize, Serialize};
 
 row! {
@@ -82,7 +82,10 @@ row! {
         pub engine: String,
         /// Adapter's name; the processor architecture for `cpu`.
         pub adapter: String,
-        /// Why the cell failed; empty where it did not.
+        /// `f32` or `f64`: the numbers that the cell's runs were made of.
+        #[serde(default)]
+        pub precision: Option<String>,
+        /// Why the cell failed or stayed undecided; empty where it did not.
         pub reason: Option<String>,
     }
 }
@@ -132,6 +135,9 @@ row! {
         pub cell_id: String,
         /// Learning rate as the rule takes it, before dampening.
         pub lr: f64,
+        /// `near` or `far`, the start_distance or the far_start_distance of run.json; empty for an ensemble.
+        #[serde(default)]
+        pub start: Option<StartPoint>,
         pub verdict: Verdict,
         /// Exponent of the distance's growth, per step; negative where it decays.
         pub growth_rate: Option<f64>,

@@ -20,6 +20,7 @@ fn run_row(lr: f64, growth_rate: Option<f64>, reason: Option<&str>) -> RunRow {
         run_id: "r0".into(),
         cell_id: "a1b2c3d4".into(),
         lr,
+        start: None,
         verdict: Verdict::Escaped,
         growth_rate,
         growth_error: None,
@@ -55,9 +56,9 @@ fn the_text_of_a_file_is_this() {
         "cell_id,data,model,loss,samples,weight_decay,rule,momentum,dampening,delay,schedule,workers,delay_mean,\
          delay_std,delay_median,delay_q95,delay_max,batch,sampling,relative_variance,seed_data,seed_order,seed_init,\
          criterion,ensemble,lambda_max,lambda_residual,lr_theory,theory,theory_error,lr_stable,lr_unstable,lr_threshold,\
-         lr_low,lr_high,ratio,horizon_steps,runs,status,engine,adapter,reason\n\
+         lr_low,lr_high,lr_effective,ratio,horizon_steps,runs,status,engine,adapter,precision,reason\n\
          a1b2c3d4,digits,mlp:16,ce,512,0.001,heavy-ball,0.9,0.9,4,round-robin,5,4.0,0.0,4,4,4,full,,,\
-         0,0,0,mean,1,0.622,1e-12,0.5,,,0.498,,,,,,4000,8,undecided,cpu,x86_64,\n"
+         0,0,0,mean,1,0.622,1e-12,0.5,,,0.498,,,,,,,4000,8,undecided,cpu,x86_64,,\n"
     );
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["thresholds.csv"], "nothing partial is left behind");
@@ -68,7 +69,8 @@ fn without_rows_there_is_still_a_header() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("runs.csv");
     write_csv::<RunRow>(&path, &[]).unwrap();
-    let header = "run_id,cell_id,lr,verdict,growth_rate,growth_error,members,steps,distance,projection,loss,reason\n";
+    let header =
+        "run_id,cell_id,lr,start,verdict,growth_rate,growth_error,members,steps,distance,projection,loss,reason\n";
     assert_eq!(fs::read_to_string(&path).unwrap(), header);
     assert_eq!(read_csv::<RunRow>(&path).unwrap(), []);
 }
@@ -84,7 +86,7 @@ fn a_refused_file_names_line_column_and_value_and_says_what_is_accepted() {
         refusal("undecided", "unsure"),
         "thresholds.csv, line 2: column `status`: `unsure`, expected one of measured, undecided, failed"
     );
-    assert_eq!(refusal(",4000", ""), "thresholds.csv, line 2: 39 values, expected 40, one per column");
+    assert_eq!(refusal(",4000", ""), "thresholds.csv, line 2: 43 values, expected 44, one per column");
     assert_eq!(
         refusal("0.498", "-0.498"),
         "thresholds.csv, line 2: column `lr_stable`: `-0.498`, expected a positive number"
@@ -165,7 +167,7 @@ proptest! {
         writer.serialize(run_row(lr, None, None)).unwrap();
         let line = String::from_utf8(writer.into_inner().unwrap()).unwrap();
         let cells: Vec<&str> = line.trim_end().split(',').collect();
-        prop_assert_eq!([cells[4], cells[8]], [""; 2], "unknown numbers are empty cells");
+        prop_assert_eq!([cells[5], cells[9]], [""; 2], "unknown numbers are empty cells");
         let text = cells[2];
         prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), lr.to_bits());
         let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
@@ -185,7 +187,7 @@ proptest! {
         length in 0usize..8,
     ) {
         let mut text: Vec<char> = format!(
-            "{}\nr0,a1,0.5,stable,-0.1,,1,100,1e-9,,0.25,\nr1,a1,0.6,escaped,0.1,0.02,8,90,1,0.5,,left\n",
+            "{}\nr0,a1,0.5,near,stable,-0.1,,1,100,1e-9,,0.25,\nr1,a1,0.6,,escaped,0.1,0.02,8,90,1,0.5,,left\n",
             cells::columns::<RunRow>().join(",")
         ).chars().collect();
         let place = place.min(text.len());

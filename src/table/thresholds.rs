@@ -3,6 +3,7 @@
 use super::number::{exact, significant};
 use super::series::{Property, Series, grouped, is_constant, rule_name};
 use super::sweep::{Status, ThresholdRow};
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// What may tell rows apart besides rule and delay.
@@ -24,14 +25,21 @@ const PROPERTIES: [Property<ThresholdRow>; 13] = [
 
 /// Where the seeds stand in [`PROPERTIES`].
 const SEEDS: Range<usize> = 9..12;
+/// Where that of the engine stands. A cell that f32 has left undecided is measured on another engine than its neighbours, and is
+/// still one of them; engines tell rows apart where they have measured the same cell.
+const ENGINE: usize = 12;
 /// Where that of the order of samples stands: rows that differ in it alone are repetitions, and share a line.
 const ORDER: usize = 10;
 
 /// Sorts rows into series, in order of first appearance. Rows differ in rule, momentum and dampening, and in whatever
 /// else the table varies.
 pub fn series<R: AsRef<ThresholdRow>>(rows: &[R]) -> Vec<Series<'_, R>> {
-    let separate =
-        PROPERTIES.into_iter().enumerate().filter(|(place, _)| *place != ORDER).map(|(_, property)| property);
+    let engines = engines_matter(plain(rows));
+    let separate = PROPERTIES
+        .into_iter()
+        .enumerate()
+        .filter(|(place, _)| *place != ORDER && (engines || *place != ENGINE))
+        .map(|(_, property)| property);
     let varying: Vec<_> = separate.filter(|property| !is_constant(plain(rows), *property)).collect();
     let others = |row: &ThresholdRow| varying.iter().map(|property| property(row)).collect::<Vec<_>>();
     let key =
@@ -60,7 +68,9 @@ pub fn setting<R: AsRef<ThresholdRow>>(rows: &[R]) -> String {
 /// What tells the circumstances of a row from those of the other `rows`, besides its delay; empty where nothing does.
 /// Repetitions with other seeds share them.
 pub fn circumstances<'a>(rows: &[&'a ThresholdRow]) -> impl Fn(&ThresholdRow) -> String + use<'a> {
-    let other_than_seeds = PROPERTIES.into_iter().enumerate().filter(|(place, _)| !SEEDS.contains(place));
+    let engines = engines_matter(rows.iter().copied());
+    let other_than_seeds =
+        PROPERTIES.into_iter().enumerate().filter(|(place, _)| !SEEDS.contains(place) && (engines || *place != ENGINE));
     let varying: Vec<Property<ThresholdRow>> = other_than_seeds
         .map(|(_, property)| property)
         .filter(|property| !is_constant(rows.iter().copied(), *property))
@@ -76,6 +86,13 @@ pub fn circumstances<'a>(rows: &[&'a ThresholdRow]) -> impl Fn(&ThresholdRow) ->
         }
         parts.join(", ")
     }
+}
+
+/// Whether some cell was measured on more than one engine.
+pub fn engines_matter<'a>(rows: impl Iterator<Item = &'a ThresholdRow>) -> bool {
+    let mut engines: HashMap<&str, (&str, &str)> = HashMap::new();
+    let engine = |row: &'a ThresholdRow| (row.engine.as_str(), row.adapter.as_str());
+    rows.into_iter().any(|row| engines.insert(&row.cell_id, engine(row)).is_some_and(|other| other != engine(row)))
 }
 
 fn plain<R: AsRef<ThresholdRow>>(rows: &[R]) -> impl Iterator<Item = &ThresholdRow> {

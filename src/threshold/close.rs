@@ -3,6 +3,7 @@
 //! Their length is chosen before they start, from what the trials so far say of noise and slope. An ensemble that ended as
 //! soon as its growth rate looked clear would be one whose growth rate was overestimated. Not here: the fit ([`super::zero`]).
 
+use super::StartPoint;
 use super::monitor::Trial;
 use super::search::Request;
 use super::zero::Spread;
@@ -32,7 +33,7 @@ const ALIKE: f64 = 0.3;
 pub fn requests(trials: &[Trial], zero: f64, spread: &Spread, tolerance: f64) -> Vec<Request> {
     let Spread { error, slope, .. } = *spread;
     let pair = |half: f64, steps| {
-        let of = |lr| Request { lr, agreement: 1.0, steps };
+        let of = |lr| Request { lr, start: StartPoint::Near, agreement: 1.0, steps };
         vec![of(zero * (1.0 - half)), of(zero * (1.0 + half))]
     };
     let half = (FARTHER.0 * error).clamp(DISTANCE * tolerance, FARTHER.1.max(DISTANCE * tolerance));

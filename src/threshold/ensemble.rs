@@ -220,7 +220,9 @@ impl Ensemble {
     fn trial(&self, verdict: Verdict, rate: Option<Rate>) -> Trial {
         Trial {
             lr: self.lr,
+            start: None,
             verdict,
+            doubt: None,
             growth: rate.map(|measured| measured.rate),
             error: rate.map(|measured| measured.error),
             members: self.spec.members,

@@ -13,11 +13,16 @@ const BINS: usize = 2048;
 /// Periods of the oscillation that a record must hold before its growth rate is used. A period has two zero crossings.
 const PERIODS: u32 = 6;
 
+/// Parts of a record in which the smallest displacement is looked for: each holds a period.
+const PARTS: usize = PERIODS as usize;
+
 /// Sums over the steps of one bin.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Bin {
     projection: f64,
     distance: f64,
+    /// Of the projection's change from step to step.
+    change: f64,
     crossings: u32,
 }
 
@@ -38,6 +43,25 @@ pub(super) struct Growth {
     pub projection: f64,
     /// gamma of the whole distance from the minimum, per step.
     pub distance: f64,
+    /// Steps between the two windows that gamma is computed from.
+    pub between: f64,
+    /// Root mean square of the projection, and of its change per step, in that part of the record where each is smallest.
+    pub least: Level,
+}
+
+/// How large a displacement is, along the top eigenvector: root mean squares over some steps.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Level {
+    pub projection: f64,
+    /// Change of the projection per step.
+    pub change: f64,
+}
+
+impl Level {
+    /// Whether both stand above those of `floor`.
+    pub fn is_above(self, floor: Self) -> bool {
+        self.projection >= floor.projection && self.change >= floor.change
+    }
 }
 
 impl EnergyRecord {
@@ -56,6 +80,7 @@ impl EnergyRecord {
                 self.bins[i] = Bin {
                     projection: a.projection + b.projection,
                     distance: a.distance + b.distance,
+                    change: a.change + b.change,
                     crossings: a.crossings + b.crossings,
                 };
             }
@@ -68,9 +93,17 @@ impl EnergyRecord {
         let bin = self.bins.last_mut().expect("a bin was opened for the first step");
         bin.projection += projection * projection;
         bin.distance += distance_squared;
+        // Where the first step came from is not known.
+        bin.change += if self.steps == 0 { 0.0 } else { (projection - self.previous).powi(2) };
         bin.crossings += u32::from(projection * self.previous < 0.0);
         self.previous = projection;
         self.steps += 1;
+    }
+
+    /// How large the displacement was over all steps so far.
+    pub fn level(&self) -> Level {
+        let mean = |energy: fn(&Bin) -> f64| (self.bins.iter().map(energy).sum::<f64>() / self.steps as f64).sqrt();
+        Level { projection: mean(|bin| bin.projection), change: mean(|bin| bin.change) }
     }
 
     /// Returns the growth over the last three quarters of the first `steps` steps (the first quarter holds transients), or
@@ -94,7 +127,16 @@ impl EnergyRecord {
             };
             (windowed(late) / windowed(early)).ln() / (2.0 * between)
         };
-        let growth = Growth { projection: rate(|bin| bin.projection), distance: rate(|bin| bin.distance) };
+        let least = |energy: fn(&Bin) -> f64| {
+            let mean = |part: &[Bin]| part.iter().map(energy).sum::<f64>() / (part.len() as u64 * self.width) as f64;
+            tail.chunks_exact((tail.len() / PARTS).max(1)).map(mean).fold(f64::INFINITY, f64::min).sqrt()
+        };
+        let growth = Growth {
+            projection: rate(|bin| bin.projection),
+            distance: rate(|bin| bin.distance),
+            between,
+            least: Level { projection: least(|bin| bin.projection), change: least(|bin| bin.change) },
+        };
         (growth.projection.is_finite() && growth.distance.is_finite()).then_some(growth)
     }
 }

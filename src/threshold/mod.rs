@@ -11,6 +11,7 @@ mod close;
 mod ensemble;
 mod growth;
 mod monitor;
+mod opinion;
 mod rate;
 mod search;
 mod zero;
@@ -18,6 +19,7 @@ mod zero;
 use serde::{Deserialize, Serialize};
 
 pub use ensemble::{Change, Ensemble, EnsembleSpec, WindowEnd};
+pub use growth::Level;
 pub use monitor::{RunMonitor, RunMonitorSpec, Trial};
 pub use search::{Bracket, Request, Search, SearchOutcome, SearchStep};
 
@@ -67,6 +69,36 @@ impl Verdict {
     pub fn is_open(self) -> bool {
         matches!(self, Self::Undecided | Self::Failed)
     }
+}
+
+/// Where a run of a cell without chance begins: the dynamics near a minimum are linear, so that it makes no difference, unless
+/// rounding or the bend of the loss has a say.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::EnumIter, strum::EnumString,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum StartPoint {
+    /// The closer one.
+    Near,
+    /// Several times as far from the minimum, in the same direction.
+    Far,
+}
+
+/// Why what was seen of a run, or of a search, is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::EnumString)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doubt {
+    #[strum(to_string = "the growth rate did not settle within the horizon")]
+    Horizon,
+    #[strum(to_string = "updates are as small as the rounding of the weights or of the gradient")]
+    Rounding,
+    #[strum(to_string = "slow velocities took the run to where the loss is no longer quadratic")]
+    Transient,
+    #[strum(to_string = "the displacement neither grows nor decays: rounding or the bend of the loss holds it")]
+    Held,
+    #[strum(to_string = "runs that began closer to the minimum and farther from it ended differently")]
+    Starts,
 }
 
 /// Combines two seeds into one.

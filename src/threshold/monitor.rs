@@ -1,15 +1,19 @@
 //! Monitor of one run, observation by observation, until it is stable, escaped or diverged.
 
-use super::Criterion;
-use super::growth::{EnergyRecord, Growth};
+use super::growth::{EnergyRecord, Growth, Level};
+use super::{Criterion, Doubt, StartPoint};
 use crate::engine::Observation;
 use crate::threshold::Verdict;
 use serde::{Deserialize, Serialize};
 
-/// First check of the growth rate, in units of delay + 1 steps; every later check is at twice the time.
+/// First check of the growth rate, in units of time; every later check is at twice the time.
 const FIRST_CHECK: u64 = 32;
 
-/// A run has escaped when its distance from the minimum is this many times the initial distance.
+/// Units of time after which the projection is looked at again and again.
+const INTERVAL: u64 = 8;
+
+/// A run has escaped when its distance from the minimum is this many times the initial distance, or as many times as slow
+/// velocities alone may raise it.
 const ESCAPED: f64 = 100.0;
 
 /// A run whose oscillation dies out has returned only if its distance perpendicular to the top eigenvector is at most this
@@ -23,18 +27,36 @@ const RETURNED: f64 = 1e-2;
 /// has shrunk further and then grows by nothing has met the rounding of its weights.
 const GROWING: f64 = 0.1;
 
+/// A growth rate of 0 or less says that a run returns only if its displacement has not grown this many times since
+/// velocities have settled; otherwise it has met a bend of the loss that holds it.
+const HELD: f64 = 2.0;
+
+/// Change of ln |p| between two windows from which on a growth rate is believed.
+const RESOLVED: f64 = 1e-3;
+
+/// A run that has neither grown nor decayed by then, in units of time, is given up.
+const STILL: u64 = 2048;
+
 /// Settings of a [`RunMonitor`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunMonitorSpec {
     pub criterion: Criterion,
-    /// Unit of time, steps: delay + 1.
+    /// Unit of time, steps: delay + 1, or more where velocities are slow.
     pub unit: u64,
     /// Steps after which a run ends undecided (criterion mean) or stable (criterion escape).
     pub horizon: u64,
+    /// Which of a cell's starts the run is at.
+    pub start: StartPoint,
     /// Distance from the minimum at the start.
-    pub start: f64,
+    pub distance: f64,
     /// Distance beyond which a run has escaped (criterion escape).
     pub radius: f64,
+    /// Distance up to which the dynamics are linear (criterion mean).
+    pub linear: f64,
+    /// How many times its size slow velocities may raise a displacement that decays in the end.
+    pub transient: f64,
+    /// Smallest displacement on which rounding has no say.
+    pub floor: Level,
     /// Two successive growth rates must agree within this fraction before the later one is believed.
     pub agreement: f64,
 }
@@ -43,7 +65,11 @@ pub struct RunMonitorSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
     pub lr: f64,
+    /// Where the run began; none for an ensemble.
+    pub start: Option<StartPoint>,
     pub verdict: Verdict,
+    /// Why it is undecided, where a single run is.
+    pub doubt: Option<Doubt>,
     /// Growth rate gamma per step, where it was measured and two checks agreed.
     pub growth: Option<f64>,
     /// Standard error of the growth rate, where it is the average of an ensemble.
@@ -60,18 +86,19 @@ impl Trial {
     /// A run that cannot be made.
     pub fn failed(lr: f64) -> Self {
         let last = Observation::default();
-        Self { lr, verdict: Verdict::Failed, growth: None, error: None, members: 1, steps: 0, last }
+        let (verdict, members) = (Verdict::Failed, 1);
+        Self { lr, start: None, verdict, doubt: None, growth: None, error: None, members, steps: 0, last }
     }
 }
 
-/// Monitor of one run. Under the mean criterion it checks after 32, 64, 128, ... times (delay + 1) steps and is done when
+/// Monitor of one run. Under the mean criterion it checks after 32, 64, 128, ... units of time and is done when
 /// - the state is no longer finite: diverged;
-/// - the distance has grown a hundredfold: escaped;
+/// - the distance has grown a hundredfold, or as far as slow velocities alone may take it: escaped;
 /// - the projection on the top eigenvector has shrunk a hundredfold: stable, or escaped if the weights came to rest
 ///   elsewhere;
 /// - two successive checks agree on the growth rate of the projection: escaped or stable by its sign, but stable only if the
 ///   distance from the minimum is not growing either (another direction could be the unstable one);
-/// - the horizon is reached: undecided.
+/// - there is a [`Doubt`], or the horizon is reached: undecided.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunMonitor {
     spec: RunMonitorSpec,
@@ -81,6 +108,8 @@ pub struct RunMonitor {
     before: Option<Growth>,
     /// Largest |projection| in the current and the previous interval, so that a zero crossing is not taken for a return.
     amplitude: [f64; 2],
+    /// The same of the second interval, once it is over: velocities have settled by then.
+    settled: Option<f64>,
 }
 
 impl RunMonitor {
@@ -92,6 +121,7 @@ impl RunMonitor {
             next_check: FIRST_CHECK * spec.unit,
             before: None,
             amplitude: [0.0; 2],
+            settled: None,
         }
     }
 
@@ -124,62 +154,120 @@ impl RunMonitor {
         if !seen.finite {
             return Some(self.trial(Verdict::Diverged, None, seen));
         }
-        if seen.distance_squared > (ESCAPED * self.spec.start).powi(2) {
-            return Some(self.trial(Verdict::Escaped, self.confirmed(steps), seen));
+        if seen.distance_squared > (ESCAPED.max(self.spec.transient) * self.spec.distance).powi(2) {
+            return Some(self.trial(Verdict::Escaped, self.confirmed(steps).map(|growth| growth.projection), seen));
+        }
+        if seen.distance_squared > self.spec.linear.powi(2) {
+            return Some(self.doubtful(Doubt::Transient, seen));
         }
         self.amplitude[0] = self.amplitude[0].max(seen.projection.abs());
-        if steps.is_multiple_of(8 * self.spec.unit) {
-            let highest = self.amplitude[0].max(self.amplitude[1]);
-            if steps >= 16 * self.spec.unit && highest < RETURNED * self.spec.start {
-                return Some(match self.is_elsewhere(seen) {
-                    true => self.trial(Verdict::Escaped, None, seen),
-                    false => self.trial(Verdict::Stable, self.confirmed(steps), seen),
-                });
-            }
-            self.amplitude = [0.0, self.amplitude[0]];
+        if steps.is_multiple_of(INTERVAL * self.spec.unit)
+            && let Some(trial) = self.end_interval(seen)
+        {
+            return Some(trial);
         }
         if steps == self.next_check {
             self.next_check *= 2;
-            let now = self.record.growth(steps);
-            let before = std::mem::replace(&mut self.before, now);
-            if let Some(growth) = self.agreed(before, now) {
-                if growth.projection > 0.0 {
-                    let highest = self.amplitude[0].max(self.amplitude[1]);
-                    if highest >= GROWING * self.spec.start {
-                        return Some(self.trial(Verdict::Escaped, Some(growth.projection), seen));
-                    }
-                    return (steps >= self.spec.horizon).then(|| self.trial(Verdict::Undecided, None, seen));
-                }
-                if self.is_elsewhere(seen) {
-                    return Some(self.trial(Verdict::Escaped, None, seen));
-                }
-                if growth.distance <= growth.projection.abs() {
-                    return Some(self.trial(Verdict::Stable, Some(growth.projection), seen));
-                }
+            if let Some(trial) = self.check(seen) {
+                return Some(trial);
             }
         }
-        (steps >= self.spec.horizon).then(|| self.trial(Verdict::Undecided, None, seen))
+        (steps >= self.spec.horizon).then(|| self.doubtful(Doubt::Horizon, seen))
+    }
+
+    fn end_interval(&mut self, seen: &Observation) -> Option<Trial> {
+        let steps = self.record.steps();
+        let highest = self.amplitude[0].max(self.amplitude[1]);
+        let first = steps == INTERVAL * self.spec.unit;
+        if first && highest >= RETURNED * self.spec.distance && !self.record.level().is_above(self.spec.floor) {
+            return Some(self.doubtful(Doubt::Rounding, seen));
+        }
+        if !first && highest < RETURNED * self.spec.distance {
+            return Some(match self.is_elsewhere(seen) {
+                true => self.trial(Verdict::Escaped, None, seen),
+                false => self.trial(Verdict::Stable, self.confirmed(steps).map(|growth| growth.projection), seen),
+            });
+        }
+        if !first && self.settled.is_none() {
+            self.settled = Some(self.amplitude[0]);
+        }
+        self.amplitude = [0.0, self.amplitude[0]];
+        None
+    }
+
+    fn check(&mut self, seen: &Observation) -> Option<Trial> {
+        let steps = self.record.steps();
+        let now = self.record.growth(steps);
+        let before = std::mem::replace(&mut self.before, now);
+        if now.is_some_and(|now| !now.least.is_above(self.spec.floor)) {
+            // What it showed before it sank to the rounding of its numbers still counts.
+            return Some(match self.confirmed(steps / 2) {
+                Some(growth) if growth.projection < 0.0 && !self.is_elsewhere(seen) => {
+                    self.trial(Verdict::Stable, Some(growth.projection), seen)
+                }
+                _ => self.doubtful(Doubt::Rounding, seen),
+            });
+        }
+        let Some(growth) = self.agreed(before, now) else {
+            let still = |now: Growth| steps >= STILL * self.spec.unit && !self.is_resolved(now);
+            return now.is_some_and(still).then(|| self.doubtful(Doubt::Held, seen));
+        };
+        let highest = self.amplitude[0].max(self.amplitude[1]);
+        if growth.projection > 0.0 {
+            let grows = highest >= GROWING * self.spec.distance;
+            return Some(match grows {
+                true => self.trial(Verdict::Escaped, Some(growth.projection), seen),
+                false => self.doubtful(Doubt::Rounding, seen),
+            });
+        }
+        if self.is_elsewhere(seen) {
+            return Some(self.trial(Verdict::Escaped, None, seen));
+        }
+        if self.settled.is_some_and(|settled| highest > HELD * settled) {
+            return Some(self.doubtful(Doubt::Held, seen));
+        }
+        (growth.distance <= growth.projection.abs()).then(|| self.trial(Verdict::Stable, Some(growth.projection), seen))
     }
 
     /// Whether the weights have moved away perpendicular to the top eigenvector.
     fn is_elsewhere(&self, seen: &Observation) -> bool {
         let across = seen.distance_squared - seen.projection * seen.projection;
-        across > (ELSEWHERE * self.spec.start).powi(2)
+        across > (ELSEWHERE.max(self.spec.transient) * self.spec.distance).powi(2)
     }
 
-    /// Returns the growth rate over all steps so far, if the first half gives the same.
-    fn confirmed(&self, steps: u64) -> Option<f64> {
-        self.agreed(self.record.growth(steps / 2), self.record.growth(steps)).map(|growth| growth.projection)
+    /// Returns the growth over all of the first `steps` steps, if their first half gives the same.
+    fn confirmed(&self, steps: u64) -> Option<Growth> {
+        let growth = self.agreed(self.record.growth(steps / 2), self.record.growth(steps))?;
+        growth.least.is_above(self.spec.floor).then_some(growth)
     }
 
     fn agreed(&self, before: Option<Growth>, now: Option<Growth>) -> Option<Growth> {
         let (before, now) = (before?, now?);
         let close = (now.projection - before.projection).abs() <= self.spec.agreement * now.projection.abs();
-        close.then_some(now)
+        (close && self.is_resolved(now)).then_some(now)
+    }
+
+    /// Whether the displacement has grown or decayed by more than what else could have changed it.
+    fn is_resolved(&self, growth: Growth) -> bool {
+        growth.projection.abs() * growth.between >= RESOLVED
+    }
+
+    fn doubtful(&self, doubt: Doubt, seen: &Observation) -> Trial {
+        Trial { doubt: Some(doubt), ..self.trial(Verdict::Undecided, None, seen) }
     }
 
     fn trial(&self, verdict: Verdict, growth: Option<f64>, seen: &Observation) -> Trial {
-        Trial { lr: self.lr, verdict, growth, error: None, members: 1, steps: self.record.steps(), last: *seen }
+        Trial {
+            lr: self.lr,
+            start: Some(self.spec.start),
+            verdict,
+            doubt: None,
+            growth,
+            error: None,
+            members: 1,
+            steps: self.record.steps(),
+            last: *seen,
+        }
     }
 }
 
@@ -187,8 +275,18 @@ impl RunMonitor {
 mod tests {
     use super::*;
 
-    const SPEC: RunMonitorSpec =
-        RunMonitorSpec { criterion: Criterion::Mean, unit: 1, horizon: 4096, start: 1.0, radius: 3.0, agreement: 0.02 };
+    const SPEC: RunMonitorSpec = RunMonitorSpec {
+        criterion: Criterion::Mean,
+        unit: 1,
+        horizon: 4096,
+        start: StartPoint::Near,
+        distance: 1.0,
+        radius: 3.0,
+        linear: f64::INFINITY,
+        transient: 1.0,
+        floor: Level { projection: 0.0, change: 0.0 },
+        agreement: 0.02,
+    };
 
     /// Observation of a run with this projection and this distance perpendicular to the top eigenvector.
     fn seen(projection: f64, across: f64) -> Observation {

@@ -1,9 +1,10 @@
 //! Search for a cell's threshold: narrows a bracket by asking for runs at several learning rates at once.
 
-use super::Criterion;
 use super::close;
 use super::monitor::Trial;
+use super::opinion::{Opinion, second_opinion};
 use super::zero::{Zero, zero};
+use super::{Criterion, Doubt, StartPoint};
 use crate::threshold::Verdict;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,10 @@ const CLOSE_BY: f64 = 4.0;
 /// Half width, in units of the tolerance, of the bracket that is placed around the interpolated zero.
 const HALF_WIDTH: f64 = 0.4;
 
+/// Distance from the zero, in units of the tolerance, within which a growth rate is not taken for an end of a bracket: its sign
+/// is that of whatever has moved the zero a little.
+const EDGE: f64 = 0.15;
+
 /// Rounds of learning rates after which a search ends without a result.
 const ROUNDS: u32 = 16;
 
@@ -38,6 +43,8 @@ const SIGN: f64 = 0.25;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     pub lr: f64,
+    /// Where the run begins, where it is a single one.
+    pub start: StartPoint,
     /// See [`super::RunMonitorSpec::agreement`].
     pub agreement: f64,
     /// See [`super::EnsembleSpec::steps`].
@@ -61,8 +68,10 @@ pub struct Bracket {
 pub struct SearchOutcome {
     pub bracket: Bracket,
     /// Whether the relative width of the bracket, or that of the confidence interval in a bracket close by, is within the
-    /// tolerance.
+    /// tolerance, and in the mean, whether runs from both starts say so.
     pub measured: bool,
+    /// Why not, where single runs know.
+    pub doubt: Option<Doubt>,
 }
 
 /// Next action of a search.
@@ -119,8 +128,29 @@ impl Search {
         let known = zero.and_then(|zero| zero.spread).map_or(0.0, |spread| KNOWN * self.tolerance * spread.slope);
         let lost = |trial: &&Trial| trial.verdict.is_open() && trial.error.is_none_or(|error| error > known);
         let undecided = self.trials.iter().filter(lost).count();
-        if measured || self.rounds == ROUNDS || undecided >= UNDECIDED {
-            return SearchStep::Done(SearchOutcome { bracket, measured });
+        let opinion = match (bracket.stable, bracket.unstable) {
+            (Some(low), Some(high)) if measured && self.criterion == Criterion::Mean => {
+                second_opinion(&self.trials, low, high, self.tolerance)
+            }
+            _ => Opinion::Agreed,
+        };
+        let is_rounded = |trial: &Trial| trial.doubt == Some(Doubt::Rounding);
+        if self.criterion == Criterion::Mean && self.trials.iter().any(is_rounded) {
+            return Self::done(bracket, Some(Doubt::Rounding));
+        }
+        if let Opinion::Doubted(doubt) = opinion {
+            return Self::done(bracket, Some(doubt));
+        }
+        if measured && opinion == Opinion::Agreed {
+            return SearchStep::Done(SearchOutcome { bracket, measured, doubt: None });
+        }
+        if self.rounds == ROUNDS || undecided >= UNDECIDED {
+            return Self::done(bracket, self.trials.iter().find_map(|trial| trial.doubt));
+        }
+        if let Opinion::Open(runs) = opinion {
+            self.rounds += 1;
+            let requests = runs.into_iter().map(|(lr, start)| Request { lr, start, agreement: SIGN, steps: None });
+            return SearchStep::Ask(requests.collect());
         }
         self.rounds += 1;
         if let Some(zero) = zero
@@ -129,12 +159,13 @@ impl Search {
         {
             return SearchStep::Ask(close::requests(&self.trials, zero.lr, &spread, self.tolerance));
         }
-        let wanted: Vec<f64> = match (bracket.stable, bracket.unstable) {
-            _ if self.trials.is_empty() => self.first().map(|factor| factor * self.guess).to_vec(),
+        let near = |lrs: Vec<f64>| (StartPoint::Near, lrs);
+        let (start, wanted) = match (bracket.stable, bracket.unstable) {
+            _ if self.trials.is_empty() => near(self.first().map(|factor| factor * self.guess).to_vec()),
             (Some(stable), Some(unstable)) => self.inside(stable, unstable),
-            (None, Some(unstable)) => [0.8, 0.5, 0.25].map(|factor| factor * unstable).to_vec(),
-            (Some(stable), None) => [1.2, 1.6, 2.5].map(|factor| factor * stable).to_vec(),
-            (None, None) => [0.1, 0.5, 2.0, 10.0].map(|factor| factor * self.guess).to_vec(),
+            (None, Some(unstable)) => near([0.8, 0.5, 0.25].map(|factor| factor * unstable).to_vec()),
+            (Some(stable), None) => near([1.2, 1.6, 2.5].map(|factor| factor * stable).to_vec()),
+            (None, None) => near([0.1, 0.5, 2.0, 10.0].map(|factor| factor * self.guess).to_vec()),
         };
         let agreement = match self.criterion {
             // A growth rate off by this fraction at the survey's 3 % moves the zero by less than the half width.
@@ -143,11 +174,16 @@ impl Search {
         };
         let fresh = |lr: &f64| lr.is_finite() && *lr > 0.0 && self.trials.iter().all(|trial| trial.lr != *lr);
         let requests: Vec<Request> =
-            wanted.into_iter().filter(fresh).map(|lr| Request { lr, agreement, steps: None }).collect();
+            wanted.into_iter().filter(fresh).map(|lr| Request { lr, start, agreement, steps: None }).collect();
         if requests.is_empty() {
-            return SearchStep::Done(SearchOutcome { bracket, measured });
+            return Self::done(bracket, self.trials.iter().find_map(|trial| trial.doubt));
         }
         SearchStep::Ask(requests)
+    }
+
+    /// The end of a search that has not measured its threshold.
+    fn done(bracket: Bracket, doubt: Option<Doubt>) -> SearchStep {
+        SearchStep::Done(SearchOutcome { bracket, measured: false, doubt })
     }
 
     fn first(&self) -> [f64; 4] {
@@ -160,14 +196,20 @@ impl Search {
 
     /// Returns the bracket of all trials: the smallest unstable learning rate, and the largest stable one below it.
     fn bracket(&self) -> Bracket {
-        let lrs = |wanted: fn(Verdict) -> bool| self.trials.iter().filter(move |t| wanted(t.verdict)).map(|t| t.lr);
+        let found = zero(&self.trials);
+        let is_edge = |trial: &Trial| {
+            let off = |zero: Zero| (trial.lr / zero.lr - 1.0).abs();
+            self.criterion == Criterion::Mean && found.is_some_and(|zero| off(zero) < EDGE * self.tolerance)
+        };
+        let known = self.trials.iter().filter(|trial| !is_edge(trial));
+        let lrs = |wanted: fn(Verdict) -> bool| known.clone().filter(move |t| wanted(t.verdict)).map(|t| t.lr);
         let unstable = lrs(|v| matches!(v, Verdict::Escaped | Verdict::Diverged)).min_by(f64::total_cmp);
         let below = unstable.unwrap_or(f64::INFINITY);
         let stable = lrs(|v| v == Verdict::Stable).filter(|lr| *lr < below).max_by(f64::total_cmp);
         let (Some(low), Some(high)) = (stable, unstable) else {
             return Bracket { stable, unstable, ..Bracket::default() };
         };
-        let zero = zero(&self.trials).filter(|zero| (low..=high).contains(&zero.lr));
+        let zero = found.filter(|zero| (low..=high).contains(&zero.lr));
         let threshold = Some(zero.map_or_else(|| middle(low, high), |zero| zero.lr));
         let within = |(from, to): (f64, f64)| (from.max(low), to.min(high));
         Bracket { stable, unstable, threshold, interval: zero.and_then(|zero| zero.spread).map(|s| within(s.interval)) }
@@ -188,8 +230,9 @@ impl Search {
     }
 
     /// Returns learning rates inside a bracket that is still too wide: both ends of a narrow one around the interpolated
-    /// zero, or evenly spaced ones where there are no growth rates or interpolation no longer helps.
-    fn inside(&self, stable: f64, unstable: f64) -> Vec<f64> {
+    /// zero, or evenly spaced ones where there are no growth rates or interpolation no longer helps. The former start elsewhere
+    /// than the survey that the zero comes from, so that runs from both starts are heard without more of them.
+    fn inside(&self, stable: f64, unstable: f64) -> (StartPoint, Vec<f64>) {
         let inside = |lr: &f64| *lr > stable && *lr < unstable;
         if let Some(Zero { lr: zero, .. }) = zero(&self.trials).filter(|zero| inside(&zero.lr))
             && self.rounds < ROUNDS / 2
@@ -197,11 +240,12 @@ impl Search {
             let half = HALF_WIDTH * self.tolerance;
             let narrow: Vec<f64> = [zero * (1.0 - half), zero * (1.0 + half)].into_iter().filter(inside).collect();
             if !narrow.is_empty() {
-                return narrow;
+                return (StartPoint::Far, narrow);
             }
         }
         let ratio = unstable / stable;
-        (1..=4).map(|i| stable * ratio.powf(f64::from(i) / 5.0)).filter(inside).collect()
+        let spaced = (1..=4).map(|i| stable * ratio.powf(f64::from(i) / 5.0)).filter(inside);
+        (StartPoint::Near, spaced.collect())
     }
 }
 
@@ -225,12 +269,11 @@ mod tests {
             match search.step() {
                 SearchStep::Done(outcome) => return (outcome, search.trials().len()),
                 SearchStep::Ask(requests) => {
-                    for Request { lr, .. } in requests {
+                    for Request { lr, start, .. } in requests {
                         let growth = gamma(lr);
                         let verdict = if growth > 0.0 { Verdict::Escaped } else { Verdict::Stable };
                         let growth = shown.then_some(growth);
-                        let last = Default::default();
-                        search.record(Trial { lr, verdict, growth, error: None, members: 1, steps: 1, last });
+                        search.record(Trial { start: Some(start), verdict, growth, steps: 1, ..Trial::failed(lr) });
                     }
                 }
             }
@@ -294,7 +337,7 @@ mod tests {
                     };
                     let last = Default::default();
                     let (growth, error) = (Some(growth), Some(error));
-                    search.record(Trial { lr, verdict, growth, error, members: 256, steps, last });
+                    search.record(Trial { verdict, growth, error, members: 256, steps, last, ..Trial::failed(lr) });
                 }
             };
             let Bracket { stable, unstable, threshold, interval } = outcome.bracket;

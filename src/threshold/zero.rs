@@ -49,6 +49,14 @@ pub fn zero(trials: &[Trial]) -> Option<Zero> {
     known.sort_by(|a, b| a.gamma.abs().total_cmp(&b.gamma.abs()));
     let exact = known.iter().all(|point| point.error == 0.0);
     if exact {
+        // Runs from two starts have the same growth rate at the same learning rate, through which no polynomial goes.
+        let mut tried: Vec<f64> = Vec::new();
+        known.retain(|point| {
+            !tried.contains(&point.ln_lr) && {
+                tried.push(point.ln_lr);
+                true
+            }
+        });
         known.truncate(NEAREST);
     }
     let both = known.iter().any(|p| p.gamma < 0.0) && known.iter().any(|p| p.gamma > 0.0);
@@ -158,7 +166,7 @@ mod tests {
 
     fn trial(lr: f64, growth: f64, error: Option<f64>) -> Trial {
         let verdict = if growth > 0.0 { Verdict::Escaped } else { Verdict::Stable };
-        Trial { lr, verdict, growth: Some(growth), error, members: 1, steps: 1, last: Default::default() }
+        Trial { verdict, growth: Some(growth), error, steps: 1, ..Trial::failed(lr) }
     }
 
     /// A growth rate that is bent, with its zero at 0.3.
