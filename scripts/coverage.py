@@ -161,6 +161,7 @@ def main():
     parser.add_argument("binary")
     parser.add_argument("out", type=Path)
     parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--only", nargs="*", help="names of cells")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -168,7 +169,7 @@ def main():
     if path.exists():
         with open(path, newline="") as table:
             known = {(row["cell"], int(row["seed"])): row for row in csv.DictReader(table)}
-    summaries, exacts, fresh = [], {cell.name: cell for cell in cells()}, not known
+    summaries, exacts, fresh = [], {cell.name: cell for cell in cells() if not given.only or cell.name in given.only}, not known
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(given.jobs) as pool, open(path, "a", newline="") as table:
         writer = None
         # Seed by seed, so that a study that is cut short has equally many of every cell.

@@ -13,7 +13,7 @@
 const UNSETTLED: usize = 8;
 
 /// Length of a span in units of memory, where there is time for [`FEWEST`].
-const SPAN: u64 = 12;
+const SPAN: u64 = 24;
 
 /// Fewest spans that a standard error is computed from.
 const FEWEST: usize = 12;

@@ -10,9 +10,9 @@ const NEAREST: usize = 3;
 /// slope x distance^2, with the distance from the zero in ln(lr). In mean square the terms are about 1, almost surely up to 3.
 const LEFT_OUT: [f64; 2] = [2.0, 4.0];
 
-/// Half the width of a 95 % interval, in standard errors: Student's t of 60 degrees of freedom, about as many as the spans of
-/// time have that the standard errors of two ensembles are taken from.
-const INTERVAL: f64 = 2.0;
+/// Half the width of a 95 % interval, in standard errors: Student's t of 25 degrees of freedom, about as many as the spans of
+/// time have, at least, that the standard errors of two ensembles are taken from.
+const INTERVAL: f64 = 2.06;
 
 /// Distance in ln(lr) from the zero up to which ensembles are taken to be equally noisy: a standard error is uncertain itself,
 /// and smaller where the rare members that grow for long are missing, so that one ensemble must not outweigh its like.
