@@ -4,7 +4,7 @@
 
 mod noise;
 
-pub use noise::curvature_noise;
+pub use noise::{curvature_noise, sample_hessians};
 
 use crate::math::ordered_sum;
 use nalgebra::{DMatrix, SymmetricEigen};

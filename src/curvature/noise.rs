@@ -44,7 +44,7 @@ pub fn curvature_noise(problem: &Problem, parameters: &[f64], largest: &Eigenpai
     }
     let hessian = |vectors: &[Vec<f64>]| problem.hessian_products(parameters, vectors);
     let basis = if size <= WHOLE {
-        (0..size).map(|i| (0..size).map(|j| f64::from(u8::from(i == j))).collect()).collect()
+        unit_vectors(size)
     } else {
         let mut basis = vec![largest.vector.clone()];
         let noise = noise_directions(problem, parameters, largest);
@@ -72,6 +72,20 @@ pub fn curvature_noise(problem: &Problem, parameters: &[f64], largest: &Eigenpai
     };
     let samples = problem.sample_products(parameters, &directions[..leading], compressed)?;
     Some(CurvatureNoise::new(curvatures, samples))
+}
+
+/// The Hessians of all samples at `parameters`, of a problem of few parameters; none where [`curvature_noise`] has none.
+pub fn sample_hessians(problem: &Problem, parameters: &[f64]) -> Option<Vec<DMatrix<f64>>> {
+    let size = problem.dimension();
+    if size > WHOLE || !problem.is_mean_of_samples() {
+        return None;
+    }
+    let dense = |products: Vec<Vec<f64>>| DMatrix::from_fn(size, size, |i, j| 0.5 * (products[i][j] + products[j][i]));
+    problem.sample_products(parameters, &unit_vectors(size), dense)
+}
+
+fn unit_vectors(size: usize) -> Vec<Vec<f64>> {
+    (0..size).map(|i| (0..size).map(|j| f64::from(u8::from(i == j))).collect()).collect()
 }
 
 /// Multiplications that the Hessians of all samples take.

@@ -4,12 +4,13 @@
 
 use super::{PreparedSweep, RESTLESS_GUESS};
 use crate::batch::Sampling;
-use crate::curvature::curvature_noise;
+use crate::curvature::{curvature_noise, sample_hessians};
 use crate::plan::Cell;
 use crate::rule::{Locality, Rule};
 use crate::table::TheorySource;
 use crate::theory::{self, CurvatureNoise, DelayLaw, Equation, TheoryError};
 use crate::threshold::Criterion;
+use nalgebra::DMatrix;
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -37,6 +38,8 @@ impl Prediction {
 #[derive(Debug, Default)]
 pub(super) struct NoiseTheory {
     noise: OnceLock<Option<CurvatureNoise>>,
+    /// Of all samples, where there are few parameters.
+    hessians: OnceLock<Option<Vec<DMatrix<f64>>>>,
     /// By the id of a cell.
     predictions: OnceLock<HashMap<String, Prediction>>,
 }
@@ -104,12 +107,28 @@ impl PreparedSweep {
         });
         let Some(noise) = noise else { return Prediction::NONE };
         let Ok(threshold) = theory::second_moment_threshold(&equation, noise, share) else { return Prediction::NONE };
-        let known = cell.rule.is_linear() && self.is_drawn_afresh(cell);
-        if known && threshold.error.is_none_or(|error| error <= MOST_ERROR) {
-            let (lr, error) = (Some(threshold.lr), threshold.error);
-            return Prediction { lr, source: TheorySource::SecondMoment, error, near: None };
+        let near = Prediction { near: Some(threshold.lr), ..Prediction::NONE };
+        if !cell.rule.is_linear() {
+            return near;
         }
-        Prediction { near: Some(threshold.lr), ..Prediction::NONE }
+        if !self.is_drawn_afresh(cell) {
+            let lr = self.over_epochs(cell, &equation, threshold.lr);
+            return lr.map_or(near, |lr| Prediction { lr: Some(lr), source: TheorySource::EpochSecondMoment, ..near });
+        }
+        if threshold.error.is_some_and(|error| error > MOST_ERROR) {
+            return near;
+        }
+        Prediction { lr: Some(threshold.lr), source: TheorySource::SecondMoment, error: threshold.error, ..near }
+    }
+
+    /// The threshold for epochs without repetition, close to that of independent batches, where it can be followed.
+    fn over_epochs(&self, cell: &Cell, equation: &Equation, near: f64) -> Option<f64> {
+        // A rule that averages gradients drops others, whose batches are visited all the same.
+        if equation.averaged != 1.0 {
+            return None;
+        }
+        let hessians = self.noisy.hessians.get_or_init(|| sample_hessians(&self.problem, &self.minimum.weights));
+        theory::epoch_threshold(equation, hessians.as_ref()?, self.plan.rows(cell)?, near).ok()
     }
 
     /// Whether a batch does not depend on those before it. An epoch of a single batch is a draw of its own.

@@ -99,6 +99,8 @@ pub enum TheorySource {
     ClosedForm,
     /// Spectral radius of the map of second moments, with the Hessians of all samples.
     SecondMoment,
+    /// Spectral radius of the map of second moments over an epoch, split by the samples that it has visited.
+    EpochSecondMoment,
     /// No theory is known, or it would be off by too much.
     None,
 }

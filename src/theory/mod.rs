@@ -9,7 +9,7 @@
 //! | the threshold of an equation, for any law of delays and criterion | [`threshold()`] |
 //! | the same with weight decay, at a fixed delay in the mean | [`margin_with_decay`] |
 //! | how fast a run grows or decays at a gain | [`dominant_root`] |
-//! | the threshold under minibatches, from the Hessians of samples | [`second_moment_threshold`] |
+//! | the threshold under minibatches, from the Hessians of samples | [`second_moment_threshold`], [`epoch_threshold`] |
 //!
 //! Rules are not known here: each states its [`Equation`] in its own file ([`crate::rule`]).
 //!
@@ -86,9 +86,10 @@
 //! comes from powers of the map. With one direction alone it is `r K^2 ||N/(D + K N)||^2 < 1` again.
 //!
 //! Where a problem has more than 64 parameters the map is known on 48 leading directions of curvature; a half step of the map
-//! carries it into 129 in all, and the difference to the same from 24 is the error that is told. Nothing is said of
-//! networks whose samples are joined by a batch norm, of batches that depend on each other (epochs without repetition), of
-//! delays that vary under minibatches, and of rules that are not linear in the gradient: their equations hold for full batches,
+//! carries it into 129 in all, and the difference to the same from 24 is the error that is told. Batches of
+//! an epoch without repetition depend on the samples that it has visited; where those, the parameters and the delay are few
+//! ([`epoch_threshold`]) second moments are carried through an epoch set by set. Nothing is said of networks whose samples are
+//! joined by a batch norm, of delays that vary under minibatches, and of rules that are not linear in the gradient: their equations hold for full batches,
 //! whose gradients vanish at the minimum.
 //!
 //! # Random delays
@@ -133,6 +134,7 @@
 
 mod binomial;
 mod characteristic;
+mod epochs;
 mod equation;
 mod error;
 mod growth;
@@ -147,6 +149,7 @@ mod second_moment;
 mod threshold;
 mod workers;
 
+pub use epochs::epoch_threshold;
 pub use equation::{DAMPENINGS, Equation, MOMENTA, Velocity, WeightDecay};
 pub use error::TheoryError;
 pub use growth::{DominantRoot, dominant_root};
