@@ -157,3 +157,67 @@ fn combined(basis: &[Vec<f64>], weights: &DVector<f64>) -> Vec<f64> {
     }
     sum
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::curvature::{Effort, extremes};
+    use crate::problem::DenseQuadratic;
+    use crate::rule::Rule;
+    use crate::theory::{DelayLaw, second_moment_threshold};
+
+    /// Sgd without delay in all directions: L_jk = lr^2 / (1 - (1 - lr lambda_j) (1 - lr lambda_k)).
+    fn radius(lr: f64, share: f64, hessians: &[DMatrix<f64>]) -> f64 {
+        let mean = hessians.iter().sum::<DMatrix<f64>>() / hessians.len() as f64;
+        let SymmetricEigen { eigenvalues, eigenvectors } = SymmetricEigen::new(mean.clone());
+        let within = |hessian: &DMatrix<f64>| eigenvectors.transpose() * (hessian - &mean) * &eigenvectors;
+        let deviations: Vec<_> = hessians.iter().map(within).collect();
+        let size = mean.nrows();
+        let kept = |j: usize| 1.0 - lr * eigenvalues[j];
+        let answer = DMatrix::from_fn(size, size, |j, k| share * lr * lr / (1.0 - kept(j) * kept(k)));
+        let (mut moment, mut radius) = (DMatrix::identity(size, size), 0.0);
+        for _ in 0..25 {
+            let noise = deviations.iter().map(|d| d * &moment * d).sum::<DMatrix<f64>>() / hessians.len() as f64;
+            let next = noise.component_mul(&answer);
+            radius = noise.dot(&next) / noise.dot(&moment);
+            moment = &next / next.norm();
+        }
+        radius
+    }
+
+    #[test]
+    fn a_subspace_gives_the_threshold_of_all_directions_within_the_error_that_is_told() {
+        let (size, count, rows) = (110, 10, 2);
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let sample = |_| {
+            let factor = DMatrix::from_fn(size, 4, |i, _| rng.random_range(-1.0..1.0) / (1.0 + i as f64 / 8.0));
+            &factor * factor.transpose() + DMatrix::identity(size, size) * 0.02
+        };
+        let hessians: Vec<DMatrix<f64>> = (0..count).map(sample).collect();
+        let entries = hessians.iter().flat_map(|hessian| hessian.iter().copied()).collect();
+        let quadratic = DenseQuadratic::new(size, Some(count), entries).unwrap();
+        let effort = Effort::default();
+        let largest = extremes(size, effort, |v, hv| quadratic.hessian_product(v, hv)).unwrap().largest;
+        let problem = Problem::Dense(quadratic);
+        let noise = curvature_noise(&problem, &vec![0.0; size], &largest).unwrap();
+        let share = (count - rows) as f64 / (rows * (count - 1)) as f64;
+        let equation = Rule::SGD.equation(&DelayLaw::Fixed(0)).unwrap();
+        let found = second_moment_threshold(&equation, &noise, share).unwrap();
+        let told = found.error.unwrap();
+        assert!(told < 5e-3, "{told}");
+        let [below, above] = [-1.0, 1.0].map(|side| radius(found.lr * (1.0 + side * told.max(1e-5)), share, &hessians));
+        assert!(below < 1.0 && above > 1.0, "radius {below} to {above} around {found:?}");
+    }
+
+    #[test]
+    fn few_parameters_are_taken_whole_and_a_problem_without_samples_has_no_noise() {
+        let entries = vec![2.0, 0.5, 0.5, 1.0, 1.0, 0.0, 0.0, 3.0];
+        let quadratic = |samples| {
+            let count = samples.map_or(4, |_| 8);
+            Problem::Dense(DenseQuadratic::new(2, samples, entries[..count].to_vec()).unwrap())
+        };
+        let found = sample_hessians(&quadratic(Some(2)), &[0.0; 2]).unwrap();
+        assert_eq!(found, [DMatrix::from_row_slice(2, 2, &entries[..4]), DMatrix::from_row_slice(2, 2, &entries[4..])]);
+        assert!(sample_hessians(&quadratic(None), &[0.0; 2]).is_none());
+    }
+}

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use strum::IntoEnumIterator;
 use tauscope::rule::{Locality, RuleKind};
-use tauscope::table::{DelayRow, RunRow, Status, ThresholdRow, read_csv};
+use tauscope::table::{DelayRow, RunRow, Status, TheorySource, ThresholdRow, read_csv};
 
 fn tauscope(folder: &Path, out: &str, flags: &[&str]) -> assert_cmd::assert::Assert {
     let mut command = Command::cargo_bin("tauscope").unwrap();
@@ -220,6 +220,38 @@ fn minibatches_meet_the_theory_of_mean_square_at_their_measured_variance() {
     assert!(noisy.lr_theory.unwrap() < 0.95 * full.lr_theory.unwrap());
     let ratio = noisy.ratio.unwrap();
     assert!((ratio - 1.0).abs() <= 0.06, "measured / theory is {ratio}");
+}
+
+#[test]
+fn a_row_says_which_theory_its_prediction_is_of_and_predicts_nothing_without_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let problem =
+        ["--data", "synthetic:clusters:spread=2:classes=2:shape=1x1x5:samples=6", "--samples", "all", "--model"];
+    let cells = ["linear", "--delays", "1", "--ensemble", "2", "--horizon", "64", "--tolerance", "0.5"];
+    let rows = |out: &str, flags: &[&str]| rows(folder.path(), out, &[&problem[..], &cells, flags].concat());
+    let theory = |row: &ThresholdRow| {
+        assert_eq!(row.lr_theory.is_none(), row.theory == Some(TheorySource::None), "{row:?}");
+        assert_eq!(row.theory_error, None, "few parameters are taken whole");
+        row.theory.unwrap()
+    };
+    let epochs = rows("epochs", &["--rules", "sgd,dc-asgd,clipped", "--batch", "full,2"]);
+    let expected = [
+        TheorySource::ClosedForm,
+        TheorySource::EpochSecondMoment,
+        TheorySource::ClosedForm,
+        TheorySource::None,
+        TheorySource::ClosedForm,
+        TheorySource::None,
+    ];
+    assert_eq!(epochs.iter().map(theory).collect::<Vec<_>>(), expected);
+    let criteria = ["--criterion", "mean-square,almost-sure,escape", "--sampling", "independent"];
+    let afresh = rows("afresh", &[&["--rules", "sgd", "--batch", "2"], &criteria[..]].concat());
+    let expected = [TheorySource::SecondMoment, TheorySource::None, TheorySource::None];
+    assert_eq!(afresh.iter().map(theory).collect::<Vec<_>>(), expected);
+    let [full, of_epochs, independent] = [&epochs[0], &epochs[1], &afresh[0]].map(|row| row.lr_theory.unwrap());
+    assert!(independent < of_epochs && independent < full, "{independent}, {of_epochs}, {full}");
+    let random = rows("random", &["--rules", "sgd", "--schedule", "random", "--batch", "full,2"]);
+    assert_eq!(random.iter().map(theory).collect::<Vec<_>>(), [TheorySource::ClosedForm, TheorySource::None]);
 }
 
 #[test]
