@@ -33,7 +33,7 @@ const LEADING: usize = 48;
 const DEPENDENT: f64 = 1e-7;
 
 /// Most multiplications that are spent.
-const BUDGET: f64 = 6e10;
+const BUDGET: f64 = 4e10;
 
 /// Noise of minibatches around the minimum at `parameters`, of which `largest` is the top eigenpair. None where there are
 /// no samples, where gradients of batches are no means over samples, or where it would take too long.

@@ -98,15 +98,20 @@ impl PreparedSweep {
         let Some(equation) = cell.rule.equation(&law).filter(|_| cell.criterion == Criterion::MeanSquare) else {
             return Prediction::NONE;
         };
+        // That of the top eigenvector alone is at hand for every problem and every law.
+        let relative_variance = self.relative_variance(cell).unwrap_or(0.0);
+        let alone = theory::threshold(&equation, theory::Criterion::MeanSquare { relative_variance });
+        let near = alone.ok().map(|threshold| threshold.gain / self.minimum.largest.value);
+        let near = Prediction { near, ..Prediction::NONE };
         if !equation.law.is_fixed() {
-            return Prediction::NONE;
+            return near;
         }
         let noise = self.noisy.noise.get_or_init(|| {
             let minimum = &self.minimum;
             curvature_noise(&self.problem, &minimum.weights, &minimum.largest)
         });
-        let Some(noise) = noise else { return Prediction::NONE };
-        let Ok(threshold) = theory::second_moment_threshold(&equation, noise, share) else { return Prediction::NONE };
+        let Some(noise) = noise else { return near };
+        let Ok(threshold) = theory::second_moment_threshold(&equation, noise, share) else { return near };
         let near = Prediction { near: Some(threshold.lr), ..Prediction::NONE };
         if !cell.rule.is_linear() {
             return near;
@@ -137,8 +142,8 @@ impl PreparedSweep {
         self.plan.sampling == Sampling::Independent || rows.is_none_or(|(rows, samples)| samples / rows < 2)
     }
 
-    /// Where the search for a cell's threshold starts: theory, else that of independent batches, else that of a fixed delay as
-    /// long as the mean one.
+    /// Where the search for a cell's threshold starts: theory, else what is near it, else the mean's threshold at a fixed delay
+    /// as long as the mean one.
     ///
     /// # Errors
     /// As [`Self::prediction`].
