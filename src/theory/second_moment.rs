@@ -60,8 +60,8 @@ const ACCURACY: f64 = 1e-9;
 /// The same where not all directions lead.
 const ROUGH: f64 = 1e-5;
 
-/// Relative accuracy of a spectral radius.
-const RADIUS: f64 = 1e-10;
+/// Accuracy of a spectral radius, in units of that of the threshold.
+const RADIUS: f64 = 0.05;
 
 /// Applications of the map until it counts as not converging.
 const APPLICATIONS: usize = 20_000;
@@ -106,7 +106,7 @@ impl CurvatureNoise {
         let SymmetricEigen { eigenvalues, eigenvectors } = SymmetricEigen::new(moment.clone());
         let largest = eigenvalues.amax();
         // What rounding leaves of the others.
-        let kept: Vec<usize> = (0..eigenvalues.len()).filter(|i| eigenvalues[*i] > 1e-12 * largest).collect();
+        let kept: Vec<usize> = (0..eigenvalues.len()).filter(|i| eigenvalues[*i] > 1e-9 * largest).collect();
         let root = DMatrix::from_fn(self.leading, kept.len(), |row, column| {
             eigenvectors[(row, kept[column])] * eigenvalues[kept[column]].sqrt()
         });
@@ -201,12 +201,13 @@ impl Feedback<'_> {
         };
         let high = (0..*leading).map(alone).fold(end, f64::min);
         let mut moment = DVector::zeros(map.nrows());
-        let lr = root(high, end, ACCURACY, |lr| self.radius(lr, &mut moment))?;
+        let accuracy = if *leading == curvatures.len() { ACCURACY } else { ROUGH };
+        let lr = root(high, end, accuracy, |lr| self.radius(lr, accuracy, &mut moment))?;
         if *leading == curvatures.len() {
             return Ok(lr);
         }
         root(lr, end, ROUGH, |lr| {
-            self.radius(lr, &mut moment)?;
+            self.radius(lr, ROUGH, &mut moment)?;
             Ok(self.with_the_others(lr, &moment))
         })
     }
@@ -223,7 +224,7 @@ impl Feedback<'_> {
     }
 
     /// Spectral radius of the map among leading directions. `moment` is where the iteration starts, zero for anywhere, and where it ends.
-    fn radius(&self, lr: f64, moment: &mut DVector<f64>) -> Result<f64, TheoryError> {
+    fn radius(&self, lr: f64, accuracy: f64, moment: &mut DVector<f64>) -> Result<f64, TheoryError> {
         let leading = self.noise.leading;
         let responses = self.responses(lr, leading);
         let scales = DVector::from_iterator(moment.len(), pairs(leading).map(|(a, b)| self.share * responses[(a, b)]));
@@ -251,7 +252,7 @@ impl Feedback<'_> {
             let moved = (found - radius).abs() / found;
             let shrinks = (moved / change).min(1.0 - 1e-3);
             (radius, change) = (found, moved);
-            if moved * shrinks / (1.0 - shrinks) < RADIUS && moved < 1e-6 {
+            if moved * shrinks / (1.0 - shrinks) < RADIUS * accuracy && moved < 1e-2 * accuracy.sqrt() {
                 moment.copy_from(&now);
                 return Ok(radius);
             }
