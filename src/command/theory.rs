@@ -107,7 +107,7 @@ fn blame(rule: &Rule, rules: &[Rule], error: TheoryError) -> anyhow::Error {
             let known = rule::names_with_equation().join(", ");
             anyhow!("--rules {error}; accepted: {known}")
         }
-        TheoryError::Unsupported(_) if others(rule, rules) != "" => {
+        TheoryError::Unsupported(_) if !others(rule, rules).is_empty() => {
             anyhow!("--rules {}: {error}, or --rules without it: {}", rule.name(), others(rule, rules))
         }
         _ => anyhow!("--rules {}: {error}", rule.name()),

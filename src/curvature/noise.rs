@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn few_parameters_are_taken_whole_and_a_problem_without_samples_has_no_noise() {
-        let entries = vec![2.0, 0.5, 0.5, 1.0, 1.0, 0.0, 0.0, 3.0];
+        let entries = [2.0, 0.5, 0.5, 1.0, 1.0, 0.0, 0.0, 3.0];
         let quadratic = |samples: Option<usize>| {
             let count = samples.map_or(4, |_| 8);
             Problem::Dense(DenseQuadratic::new(2, samples, entries[..count].to_vec()).unwrap())

@@ -3,10 +3,9 @@
 //! Their length is chosen before they start, from what the trials so far say of noise and slope. An ensemble that ended as
 //! soon as its growth rate looked clear would be one whose growth rate was overestimated. Not here: the fit ([`super::zero`]).
 
-use super::StartPoint;
 use super::monitor::Trial;
-use super::search::Request;
 use super::zero::Spread;
+use super::{Request, StartPoint};
 
 /// Standard error of the threshold that a pair of ensembles aims at, in units of the tolerance: the confidence interval,
 /// four of them wide, is then within the tolerance in almost every case.

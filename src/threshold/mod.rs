@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use ensemble::{Change, Ensemble, EnsembleSpec, WindowEnd};
 pub use growth::Level;
 pub use monitor::{RunMonitor, RunMonitorSpec, Trial};
-pub use search::{Bracket, Request, Search, SearchOutcome, SearchStep};
+pub use search::{Bracket, Search, SearchOutcome, SearchStep};
 
 /// Meaning of "stays at the minimum".
 #[derive(
@@ -99,6 +99,18 @@ pub enum Doubt {
     Held,
     #[strum(to_string = "runs that began closer to the minimum and farther from it ended differently")]
     Starts,
+}
+
+/// Run that the search asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    pub lr: f64,
+    /// Where the run begins, where it is a single one.
+    pub start: StartPoint,
+    /// See [`RunMonitorSpec::agreement`].
+    pub agreement: f64,
+    /// See [`EnsembleSpec::steps`].
+    pub steps: Option<u64>,
 }
 
 /// Combines two seeds into one.

@@ -4,7 +4,7 @@ use super::close;
 use super::monitor::Trial;
 use super::opinion::{Opinion, second_opinion};
 use super::zero::{Zero, zero};
-use super::{Criterion, Doubt, StartPoint};
+use super::{Criterion, Doubt, Request, StartPoint};
 use crate::threshold::Verdict;
 use serde::{Deserialize, Serialize};
 
@@ -38,18 +38,6 @@ const KNOWN: f64 = 0.6;
 
 /// Relative difference up to which two growth rates agree, where only the sign is needed.
 const SIGN: f64 = 0.25;
-
-/// Run that the search asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Request {
-    pub lr: f64,
-    /// Where the run begins, where it is a single one.
-    pub start: StartPoint,
-    /// See [`super::RunMonitorSpec::agreement`].
-    pub agreement: f64,
-    /// See [`super::EnsembleSpec::steps`].
-    pub steps: Option<u64>,
-}
 
 /// Largest learning rate known stable and smallest known unstable, with the estimate between them.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]

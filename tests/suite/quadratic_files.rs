@@ -129,7 +129,7 @@ fn a_file_that_is_no_quadratic_is_one_line_with_its_array_entry_or_eigenvalue() 
 fn a_hessian_with_its_axes_turned_meets_the_closed_form_in_either_precision() {
     let folder = tempfile::tempdir().unwrap();
     let v = [2.0 / 3.0, 1.0 / 3.0, 2.0 / 3.0];
-    let entry = |place: usize| 0.7 * v[place / 3] * v[place % 3] + if place % 4 == 0 { 0.3 } else { 0.0 };
+    let entry = |place: usize| 0.7 * v[place / 3] * v[place % 3] + if place.is_multiple_of(4) { 0.3 } else { 0.0 };
     let h: Vec<f64> = (0..9).map(entry).collect();
     npz(&folder.path().join("h.npz"), &[("h", npy("<f8", "(3, 3)", &doubles(&h)))]);
     for precision in ["f32", "f64"] {

@@ -211,7 +211,7 @@ impl Target {
             || law.as_ref().map_or_else(|_| schedule.as_ref().map_or(0.0, Schedule::mean_delay), DelayLaw::mean_delay);
         let delay = args.to_delay.map_or_else(mean, |delay| delay as f64);
         let is_trace = recorded.is_some();
-        Ok(Self { delay, law, is_trace, schedule })
+        Ok(Self { delay, law, schedule, is_trace })
     }
 
     fn is_random(&self) -> bool {
