@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 /// Largest relative error with which a threshold is told.
-const MOST_ERROR: f64 = 5e-3;
+const MOST_ERROR: f64 = 1e-2;
 
 /// What theory says of a cell's threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,7 +24,7 @@ pub struct Prediction {
     /// Learning rate; none where no theory is known.
     pub lr: Option<f64>,
     pub source: TheorySource,
-    /// Relative error to be expected of it, where it is not exact.
+    /// Relative error that it is unlikely to exceed, where it is not exact.
     pub error: Option<f64>,
     /// A learning rate near it that is none of theory's.
     near: Option<f64>,

@@ -85,8 +85,8 @@
 //! this map is below 1 ([`second_moment_threshold`]). `L` has a closed form, a sum of two residues whatever the delay; the radius
 //! comes from powers of the map. With one direction alone it is `r K^2 ||N/(D + K N)||^2 < 1` again.
 //!
-//! Where a problem has more than 64 parameters the map is known on 48 leading directions of curvature; a half step of the map
-//! carries it into 129 in all, and the difference to the same from 24 is the error that is told. Batches of
+//! Where a problem has more than 64 parameters the map is known on 64 leading directions of curvature; a half step of the map
+//! carries it into 129 in all, and three times the difference to the same from 32 is the error that is told. Batches of
 //! an epoch without repetition depend on the samples that it has visited; where those, the parameters and the delay are few
 //! ([`epoch_threshold`]) second moments are carried through an epoch set by set. Nothing is said of networks whose samples are
 //! joined by a batch norm, of delays that vary under minibatches, and of rules that are not linear in the gradient: their equations hold for full batches,

@@ -18,7 +18,7 @@
 //! Rutman), to which powers of the map converge. It is symmetric once its entries are scaled by `L`, so that the Rayleigh
 //! quotient of an estimate is off by the square of what the estimate is off by. Two things follow. Where there are too many
 //! directions, `S` is found on the leading ones alone, and a half step of the map from there into all the others
-//! gives the radius with them. And the difference to the same from half as many leading ones tells how far to trust it.
+//! gives the radius with them. And three times the difference to the same from half as many leading ones tells how far to trust it.
 //!
 //! Not here: where curvatures and Hessians of samples come from ([`crate::curvature`]).
 
@@ -50,9 +50,13 @@ pub struct CurvatureNoise {
 pub struct SecondMomentThreshold {
     /// Stable for learning rates from 0 up to this.
     pub lr: f64,
-    /// Relative error that is to be expected; none where all directions were taken in.
+    /// Relative error that it is unlikely to exceed; none where all directions were taken in.
     pub error: Option<f64>,
 }
+
+/// Error that is told, in units of the difference that half of the leading directions make: where many directions carry the
+/// noise alike, those that do not lead still make up to twice that difference.
+const UNSEEN: f64 = 3.0;
 
 /// Relative accuracy of a threshold.
 const ACCURACY: f64 = 1e-9;
@@ -173,7 +177,7 @@ pub fn second_moment_threshold(
     let error = if noise.deviations.is_empty() || share == 0.0 {
         None
     } else {
-        Some((threshold(&noise.led_by(noise.leading / 2))? / lr - 1.0).abs())
+        Some(UNSEEN * (threshold(&noise.led_by(noise.leading / 2))? / lr - 1.0).abs())
     };
     Ok(SecondMomentThreshold { lr, error })
 }

@@ -27,6 +27,10 @@ const RETURNED: f64 = 1e-2;
 /// has shrunk further and then grows by nothing has met the rounding of its weights.
 const GROWING: f64 = 0.1;
 
+/// A run that meets the rounding of its numbers when its projection has shrunk to this fraction of the initial distance has
+/// returned, though the growth rate was not seen.
+const SUNK: f64 = 0.05;
+
 /// A growth rate of 0 or less says that a run returns only if its displacement has not grown this many times since
 /// velocities have settled; otherwise it has met a bend of the loss that holds it.
 const HELD: f64 = 2.0;
@@ -201,11 +205,12 @@ impl RunMonitor {
         let before = std::mem::replace(&mut self.before, now);
         if now.is_some_and(|now| !now.least.is_above(self.spec.floor)) {
             // What it showed before it sank to the rounding of its numbers still counts.
-            return Some(match self.confirmed(steps / 2) {
-                Some(growth) if growth.projection < 0.0 && !self.is_elsewhere(seen) => {
-                    self.trial(Verdict::Stable, Some(growth.projection), seen)
-                }
-                _ => self.doubtful(Doubt::Rounding, seen),
+            let growth = self.confirmed(steps / 2).map(|growth| growth.projection);
+            let sunk = self.amplitude[0].max(self.amplitude[1]) <= SUNK * self.spec.distance;
+            let returned = growth.map_or(sunk, |growth| growth < 0.0) && !self.is_elsewhere(seen);
+            return Some(match returned {
+                true => self.trial(Verdict::Stable, growth, seen),
+                false => self.doubtful(Doubt::Rounding, seen),
             });
         }
         let Some(growth) = self.agreed(before, now) else {
@@ -317,6 +322,15 @@ mod tests {
             assert!((trial.growth.unwrap() / gamma - 1.0).abs() < 0.05, "{:?}", trial.growth);
             assert!(trial.steps <= 256, "{} steps", trial.steps);
         }
+    }
+
+    #[test]
+    fn a_run_that_sinks_to_the_rounding_of_its_numbers_has_returned_only_from_far_above_it() {
+        let spec = |projection| RunMonitorSpec { floor: Level { projection, change: 0.0 }, ..SPEC };
+        let returned = observe(spec(0.008), |t| (swing(-0.16)(t), 0.0));
+        assert_eq!((returned.verdict, returned.growth, returned.steps), (Verdict::Stable, None, 32));
+        let hidden = observe(spec(0.08), |t| (swing(-0.08)(t), 0.0));
+        assert_eq!((hidden.verdict, hidden.doubt), (Verdict::Undecided, Some(Doubt::Rounding)));
     }
 
     #[test]
