@@ -66,7 +66,8 @@ impl MeasuredThresholds {
             let dampening = row.dampening == rule.dampening || rescales && row.dampening < 1.0;
             // Without chance the mean and the mean square are one, and the row says mean.
             let sense = row.criterion == criterion.name() || row.criterion == "mean";
-            same_rule && dampening && process && row.delay.map(|delay| delay as usize) == delay && sense
+            let cell = same_rule && dampening && process && row.delay.map(|delay| delay as usize) == delay && sense;
+            cell && row.is_measured()
         };
         let found: Vec<&ThresholdRow> = self.rows.iter().filter(matches).collect();
         let scale = |row: &ThresholdRow| if rescales { (1.0 - row.dampening) / (1.0 - rule.dampening) } else { 1.0 };
