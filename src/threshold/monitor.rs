@@ -328,7 +328,7 @@ mod tests {
     fn a_run_that_sinks_to_the_rounding_of_its_numbers_has_returned_only_from_far_above_it() {
         let spec = |projection| RunMonitorSpec { floor: Level { projection, change: 0.0 }, ..SPEC };
         let flipping = |gamma: f64| move |t: f64| ((gamma * t).exp() * (1.0 - 2.0 * (t % 2.0)), 0.0);
-        let returned = observe(spec(0.008), flipping(-0.16));
+        let returned = observe(spec(0.0095), flipping(-0.16));
         assert_eq!((returned.verdict, returned.growth, returned.steps), (Verdict::Stable, None, 32));
         let hidden = observe(spec(0.1), flipping(-0.08));
         assert_eq!((hidden.verdict, hidden.doubt), (Verdict::Undecided, Some(Doubt::Rounding)));
