@@ -1,7 +1,7 @@
 //! `tauscope advise`: "my recipe is this; what should I run at that delay?"
 //!
-//! Here: the flags, and the report as it is written with `--json`. Not here: its words ([`words`]), measured thresholds
-//! ([`measured`]), or which option is best ([`crate::rule::advise()`]).
+//! Here: the flags, and the report as it is written with `--json`. Not here: its words (`words`), measured thresholds
+//! (`measured`), or which option is best ([`crate::rule::advise()`]).
 
 mod measured;
 mod words;
