@@ -38,7 +38,7 @@ impl Prediction {
 #[derive(Debug, Default)]
 pub(super) struct NoiseTheory {
     noise: OnceLock<Option<CurvatureNoise>>,
-    /// Of all samples, where there are few parameters.
+    /// Hessians of all samples, where there are few parameters.
     hessians: OnceLock<Option<Vec<DMatrix<f64>>>>,
     /// By the id of a cell.
     predictions: OnceLock<HashMap<String, Prediction>>,

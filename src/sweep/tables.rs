@@ -54,6 +54,7 @@ impl Entry for CellEntry {
             lr_low,
             lr_high,
             ratio,
+            lr_effective,
             status,
             reason,
             ..
@@ -70,6 +71,7 @@ impl Entry for CellEntry {
             lr_low,
             lr_high,
             ratio,
+            lr_effective,
         ];
         numbers.into_iter().chain([relative_variance]).for_each(keep_finite);
         for run in &mut failed.runs {

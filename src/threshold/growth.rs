@@ -21,7 +21,7 @@ const PARTS: usize = PERIODS as usize;
 struct Bin {
     projection: f64,
     distance: f64,
-    /// Of the projection's change from step to step.
+    /// Squares of the projection's change from step to step.
     change: f64,
     crossings: u32,
 }

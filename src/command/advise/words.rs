@@ -79,6 +79,11 @@ pub fn why(advice: &Advice, choice: &Choice, setting: &Setting) -> String {
     let keeps = "of the options that keep the same minima";
     match (setting.progress, advice.choices.iter().filter(|choice| choice.setting.is_ok()).count()) {
         (_, 1) => "it is the only option with a known threshold.".to_owned(),
+        (None, _) if setting.effective_lr.is_some() => {
+            format!(
+                "{keeps} none moves the weights farther along flat directions; your own rule has no effective learning rate."
+            )
+        }
         (None, _) => format!("it is your own rule; {keeps} none has an effective learning rate to be ranked by."),
         (Some(progress), _) => {
             let change = if choice.kind == ChoiceKind::SameRule { ", and it is your own rule" } else { "" };
@@ -96,10 +101,11 @@ impl Asked<'_> {
         let kept = short(advice.accessible_curvature);
         match (setting.share, self.curvature) {
             (Some(fraction), Some(curvature)) => format!(
-                "at curvature {} the learning rate is {} of its threshold ({}); minima of curvature below {kept} are kept",
+                "at curvature {} the learning rate is {} of its threshold ({}){}; minima of curvature below {kept} are kept",
                 short(curvature),
                 share(fraction),
-                source(setting.source)
+                source(setting.source),
+                if fraction < 1.0 { "" } else { ": runs leave, as those of your recipe do" }
             ),
             _ => format!(
                 "that of your recipe: minima of curvature below {kept} are kept (--lambda CURVATURE tells how far yours is from \
