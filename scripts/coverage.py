@@ -35,6 +35,15 @@ def hessians(seed, samples, dimension, spread):
     return h / np.linalg.eigvalsh(h.mean(0))[-1]
 
 
+def few(seed):
+    """Of six samples of three parameters, of rank two: noise that returns from across the top eigenvector as much as along it."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(6, 3, 2)) * np.exp(rng.uniform(-1.5, 0, 3))[:, None]
+    h = z @ z.transpose(0, 2, 1)
+    h = h + 0.05 * np.eye(3) * np.trace(h.mean(0)) / 3
+    return h / np.linalg.eigvalsh(h.mean(0))[-1]
+
+
 def zero(excess, low, high):
     """From below: where the function first rises through 0."""
     while excess(low) >= 0:
@@ -121,6 +130,8 @@ class Cell:
 
 def cells():
     yield Cell("sgd", hessians(11, 12, 6, 1.0))
+    yield Cell("sgd of 6 samples", few(2))
+    yield Cell("heavy-ball of 6 samples", few(2), "heavy-ball", 0.9, 0.0, batch=2)
     yield Cell("sgd delay 4", hessians(13, 6, 3, 1.0), delay=4)
     yield Cell("sgd heavy tails", hessians(19, 10, 4, 1.5))
     yield Cell("heavy-ball delay 1", hessians(14, 20, 4, 1.0), "heavy-ball", 0.9, 0.0, 1, 5)

@@ -28,10 +28,12 @@ pub struct Prediction {
     pub error: Option<f64>,
     /// A learning rate near it that is none of theory's.
     near: Option<f64>,
+    /// See [`theory::SecondMomentThreshold::across`]; zero where it is not known.
+    pub across: f64,
 }
 
 impl Prediction {
-    pub const NONE: Self = Self { lr: None, source: TheorySource::None, error: None, near: None };
+    pub const NONE: Self = Self { lr: None, source: TheorySource::None, error: None, near: None, across: 0.0 };
 }
 
 /// What the cells of a sweep with noise of minibatches share, each made when it is first asked for.
@@ -112,7 +114,7 @@ impl PreparedSweep {
         });
         let Some(noise) = noise else { return near };
         let Ok(threshold) = theory::second_moment_threshold(&equation, noise, share) else { return near };
-        let near = Prediction { near: Some(threshold.lr), ..Prediction::NONE };
+        let near = Prediction { near: Some(threshold.lr), across: threshold.across, ..Prediction::NONE };
         if !cell.rule.is_linear() {
             return near;
         }

@@ -255,17 +255,30 @@ impl PreparedSweep {
     /// The ensemble that measures a cell at this learning rate, where runs differ by chance.
     pub(super) fn ensemble(&self, cell: &Cell, lr: f64, steps: Option<u64>) -> Option<Ensemble> {
         let (members, memory) = (self.plan.members(cell), self.memory(cell));
+        if members == 1 {
+            return None;
+        }
+        // Without velocities the weights of one unit of time are all that a run goes on from, and the square of the slowest
+        // oscillation at a threshold repeats after 2 delay + 1 steps. So short a window needs a measure of all that returns as
+        // noise. A long one does not, and directions that hardly decay would outweigh the others in it.
+        let has_velocity = cell.rule.momentum != 0.0;
+        let across = self.prediction(cell).map_or(0.0, |prediction| prediction.across);
+        let (window, across) = match across > 0.0 && !has_velocity {
+            true => (memory.max(2 * Self::unit(cell) - 1), across),
+            false => ((WINDOW.0 * Self::unit(cell)).max(WINDOW.1).max(memory), 0.0),
+        };
         let spec = EnsembleSpec {
             criterion: cell.criterion,
             members,
-            window: (WINDOW.0 * Self::unit(cell)).max(WINDOW.1).max(memory),
+            across,
+            window,
             memory,
             steps,
             horizon: self.horizon(cell),
             scale: self.distances.near,
             seed: self.ensemble_seed(lr),
         };
-        (members > 1).then(|| Ensemble::new(spec, lr))
+        Some(Ensemble::new(spec, lr))
     }
 
     /// Ensembles at different learning rates are independent: errors that they shared would not show in the interval.

@@ -52,6 +52,9 @@ pub struct SecondMomentThreshold {
     pub lr: f64,
     /// Relative error that it is unlikely to exceed; none where all directions were taken in.
     pub error: Option<f64>,
+    /// Noise that a unit of the second moment returns as across the top eigenvector, relative to a unit along it: of the second
+    /// moment that grows there, among leading directions. Zero where noise decides nothing.
+    pub across: f64,
 }
 
 /// Error that is told, in units of the difference that half of the leading directions make: where many directions carry the
@@ -66,6 +69,9 @@ const ROUGH: f64 = 1e-5;
 
 /// Accuracy of a spectral radius, in units of that of the threshold.
 const RADIUS: f64 = 0.05;
+
+/// Largest weight of what is across the top eigenvector, and 1 / the smallest.
+const MOST_ACROSS: f64 = 1e3;
 
 /// Applications of the map until it counts as not converging.
 const APPLICATIONS: usize = 20_000;
@@ -103,6 +109,23 @@ impl CurvatureNoise {
         let places: Vec<usize> = pairs(leading).map(|(a, b)| place(a, b)).collect();
         let map = DMatrix::from_fn(places.len(), places.len(), |c, a| self.map[(places[c], places[a])]);
         Self { curvatures: self.curvatures.clone(), leading, map, deviations }
+    }
+
+    /// See [`SecondMomentThreshold::across`].
+    fn across(&self, moment: &DVector<f64>) -> f64 {
+        let noise = &self.map * moment;
+        let returned = |(a, b): (usize, usize)| {
+            let both = noise[place(a, b)] * moment[place(a, b)];
+            if a == b { both } else { 2.0 * both }
+        };
+        let (all, size) = (pairs(self.leading).map(returned).sum::<f64>(), |a| moment[place(a, a)]);
+        let (along, outside) = (returned((0, 0)), (1..self.leading).map(size).sum::<f64>());
+        let ratio = (all - along) * size(0) / (along * outside);
+        match ratio.is_finite() {
+            true => ratio.clamp(MOST_ACROSS.recip(), MOST_ACROSS),
+            // Nothing is across, or nothing returns.
+            false => f64::from(u8::from(along > 0.0)),
+        }
     }
 
     /// C of a second moment of the leading directions, in all directions.
@@ -173,13 +196,13 @@ pub fn second_moment_threshold(
     let mean = first_crossing(&equation.characteristic(delay, WeightDecay::None)?)?.gain;
     let share = share / equation.averaged;
     let threshold = |noise: &CurvatureNoise| Feedback { equation, delay, noise, share }.threshold(mean);
-    let lr = threshold(noise)?;
+    let (lr, moment) = threshold(noise)?;
     let error = if noise.deviations.is_empty() || share == 0.0 {
         None
     } else {
-        Some(UNSEEN * (threshold(&noise.led_by(noise.leading / 2))? / lr - 1.0).abs())
+        Some(UNSEEN * (threshold(&noise.led_by(noise.leading / 2))?.0 / lr - 1.0).abs())
     };
-    Ok(SecondMomentThreshold { lr, error })
+    Ok(SecondMomentThreshold { lr, error, across: noise.across(&moment) })
 }
 
 /// The loop from noise to weights and back, at any learning rate.
@@ -191,12 +214,13 @@ struct Feedback<'a> {
 }
 
 impl Feedback<'_> {
-    /// Where the radius is 1, below the threshold `mean` of the gain in the mean.
-    fn threshold(&self, mean: f64) -> Result<f64, TheoryError> {
+    /// Where the radius is 1, below the threshold `mean` of the gain in the mean, and the second moment of leading directions that
+    /// grows there; zero where there is no noise.
+    fn threshold(&self, mean: f64) -> Result<(f64, DVector<f64>), TheoryError> {
         let CurvatureNoise { curvatures, leading, map, .. } = self.noise;
         let end = mean / curvatures.iter().copied().fold(0.0, f64::max);
         if self.share == 0.0 || map.amax() == 0.0 {
-            return Ok(end);
+            return Ok((end, DVector::zeros(map.nrows())));
         }
         // What returns along one direction alone is a lower bound of the radius, so that its threshold is an upper one.
         let alone = |j: usize| {
@@ -208,12 +232,13 @@ impl Feedback<'_> {
         let accuracy = if *leading == curvatures.len() { ACCURACY } else { ROUGH };
         let lr = root(high, end, accuracy, |lr| self.radius(lr, accuracy, &mut moment))?;
         if *leading == curvatures.len() {
-            return Ok(lr);
+            return Ok((lr, moment));
         }
-        root(lr, end, ROUGH, |lr| {
+        let lr = root(lr, end, ROUGH, |lr| {
             self.radius(lr, ROUGH, &mut moment)?;
             Ok(self.with_the_others(lr, &moment))
-        })
+        })?;
+        Ok((lr, moment))
     }
 
     /// L between the first `size` directions.

@@ -22,6 +22,12 @@ const CLEAR: f64 = 0.36;
 /// apart, at most so far, and aims at a standard error so many times smaller.
 const FARTHER: (f64, f64, f64) = (2.0, 0.2, 4.0);
 
+/// Distance where growth rates above the threshold alone say where it is: they bend towards it.
+const NEAR_BEND: f64 = 0.5;
+
+/// Where growth rates above the threshold alone say where it is, a third one stands so many times as far above it.
+const ABOVE: f64 = 3.0;
+
 /// Share of an ensemble's steps that its growth rate is measured in.
 const SETTLED: f64 = 0.875;
 
@@ -30,16 +36,24 @@ const ALIKE: f64 = 0.3;
 
 /// Returns the next requests of a search that expects the threshold at `zero`.
 pub fn requests(trials: &[Trial], zero: f64, spread: &Spread, tolerance: f64) -> Vec<Request> {
-    let Spread { error, slope, .. } = *spread;
+    let Spread { error, slope, from_above, .. } = *spread;
     let pair = |half: f64, steps| {
         let of = |lr| Request { lr, start: StartPoint::Near, agreement: 1.0, steps };
-        vec![of(zero * (1.0 - half)), of(zero * (1.0 + half))]
+        let mut lrs = vec![1.0 - half, 1.0 + half];
+        lrs.extend(from_above.then_some(1.0 + ABOVE * half));
+        lrs.into_iter().map(|factor| of(zero * factor)).collect()
     };
-    let half = (FARTHER.0 * error).clamp(DISTANCE * tolerance, FARTHER.1.max(DISTANCE * tolerance));
+    let half = match from_above {
+        true => NEAR_BEND * tolerance,
+        false => (FARTHER.0 * error).clamp(DISTANCE * tolerance, FARTHER.1.max(DISTANCE * tolerance)),
+    };
     let Some(noise) = noise(trials, zero) else { return pair(half, None) };
     // Information adds up: what is missing is shared by two.
     let missing = (AIM * tolerance).powi(-2) - error.powi(-2);
-    let each = (0.5 * missing).powf(-0.5).min(CLEAR * tolerance).max(error / FARTHER.2);
+    let each = match from_above {
+        true => CLEAR / DISTANCE * half,
+        false => (0.5 * missing).powf(-0.5).min(CLEAR * tolerance).max(error / FARTHER.2),
+    };
     let steps = noise / (each * slope).powi(2) / SETTLED;
     pair(half, Some(steps.ceil() as u64))
 }

@@ -26,6 +26,9 @@ use serde::{Deserialize, Serialize};
 /// time.
 const FIRST_CHECK: (u64, u64) = (32, 24);
 
+/// Steps that any ensemble lasts at least: directions of little curvature take their time, whatever the delay.
+const FEWEST_STEPS: u64 = 256;
+
 /// Windows, and units of memory, that an ensemble of given length lasts at least, so that its standard error is well known.
 const LEAST: (u64, u64) = (28, 80);
 
@@ -33,7 +36,7 @@ const LEAST: (u64, u64) = (28, 80);
 /// and in one that is checked only once: more than two, because a search makes several of them.
 const SIGNIFICANCE: [f64; 2] = [3.5, 3.0];
 
-/// Energy in other directions, in units of the energy along the top eigenvector, beyond which rounding hides the latter.
+/// Squared distance, in units of the weighted square, beyond which rounding hides the latter.
 const LOST_RATIO: f64 = 1e4;
 
 /// Settings of an [`Ensemble`].
@@ -42,6 +45,9 @@ pub struct EnsembleSpec {
     /// [`Criterion::MeanSquare`] or [`Criterion::AlmostSure`].
     pub criterion: Criterion,
     pub members: usize,
+    /// Weight of a displacement across the top eigenvector, relative to one along it: as much as gradients make noise of it,
+    /// zero where that is not known. Members are measured, scaled back and resampled by the weighted square.
+    pub across: f64,
     /// Steps of an observation window.
     pub window: u64,
     /// Steps within which a run forgets its past, at least.
@@ -52,7 +58,7 @@ pub struct EnsembleSpec {
     pub steps: Option<u64>,
     /// Steps after which the ensemble ends undecided.
     pub horizon: u64,
-    /// Root mean square projection to which members are scaled back after a window.
+    /// Root of the mean weighted square to which members are scaled back after a window.
     pub scale: f64,
     /// Seed of the resampling.
     pub seed: u64,
@@ -78,7 +84,7 @@ pub enum WindowEnd {
 /// Sums of squares over a window, of one member.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Energy {
-    projection: f64,
+    weighted: f64,
     distance: f64,
 }
 
@@ -104,8 +110,8 @@ impl Ensemble {
         let last = Observation::default();
         let windows = |steps: u64| steps.div_ceil(spec.window);
         let next_check = match spec.steps {
-            Some(steps) => windows(steps.max(LEAST.1 * spec.memory)).max(LEAST.0),
-            None => FIRST_CHECK.0.max(windows(FIRST_CHECK.1 * spec.memory)),
+            Some(steps) => windows(steps.max(LEAST.1 * spec.memory).max(FEWEST_STEPS)).max(LEAST.0),
+            None => FIRST_CHECK.0.max(windows((FIRST_CHECK.1 * spec.memory).max(FEWEST_STEPS))),
         };
         Self { spec, lr, energies, finite: true, steps: 0, rates: Vec::new(), next_check, last }
     }
@@ -123,7 +129,8 @@ impl Ensemble {
     /// Takes one observation of every member, in their order. Returns an action at the end of each window.
     pub fn push<'a>(&mut self, seen: impl Iterator<Item = &'a Observation>) -> Option<WindowEnd> {
         for (energy, seen) in self.energies.iter_mut().zip(seen) {
-            energy.projection += seen.projection * seen.projection;
+            let along = seen.projection * seen.projection;
+            energy.weighted += along + self.spec.across * (seen.distance_squared - along).max(0.0);
             energy.distance += seen.distance_squared;
             self.finite &= seen.finite;
             self.last = *seen;
@@ -134,7 +141,7 @@ impl Ensemble {
 
     fn end_window(&mut self) -> WindowEnd {
         let scale = self.spec.scale * self.spec.scale * self.spec.window as f64;
-        let growth: Vec<f64> = self.energies.iter().map(|energy| energy.projection / scale).collect();
+        let growth: Vec<f64> = self.energies.iter().map(|energy| energy.weighted / scale).collect();
         let total = growth.iter().sum::<f64>();
         if !(self.finite && total.is_finite()) {
             return WindowEnd::Done(self.trial(Verdict::Diverged, None));
@@ -241,6 +248,7 @@ mod tests {
     const SPEC: EnsembleSpec = EnsembleSpec {
         criterion: Criterion::AlmostSure,
         members: 64,
+        across: 0.0,
         window: 4,
         memory: 1,
         steps: None,

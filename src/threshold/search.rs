@@ -27,6 +27,9 @@ const HALF_WIDTH: f64 = 0.4;
 /// is that of whatever has moved the zero a little.
 const EDGE: f64 = 0.15;
 
+/// Width of a bracket, in units of the tolerance, up to which it is halved where growth rates above it alone say where the zero is.
+const BENT: f64 = 3.0;
+
 /// Rounds of learning rates after which a search ends without a result.
 const ROUNDS: u32 = 16;
 
@@ -49,6 +52,16 @@ pub struct Bracket {
     /// 95 % confidence interval of the zero, where growth rates are averages of ensembles; never beyond the bracket's ends,
     /// whose verdicts are surer.
     pub interval: Option<(f64, f64)>,
+}
+
+impl Bracket {
+    /// Relative width.
+    fn width(&self) -> f64 {
+        match (self.stable, self.unstable, self.threshold) {
+            (Some(stable), Some(unstable), Some(threshold)) => (unstable - stable) / threshold,
+            _ => f64::INFINITY,
+        }
+    }
 }
 
 /// Result of a search.
@@ -144,6 +157,7 @@ impl Search {
         if let Some(zero) = zero
             && let (Some(spread), Some(threshold)) = (zero.spread, bracket.threshold)
             && zero.lr == threshold
+            && !(spread.from_above && bracket.width() > BENT * self.tolerance)
         {
             return SearchStep::Ask(close::requests(&self.trials, zero.lr, &spread, self.tolerance));
         }
@@ -204,16 +218,12 @@ impl Search {
     }
 
     fn width(&self, bracket: &Bracket) -> f64 {
-        match (bracket.stable, bracket.unstable, bracket.threshold) {
-            (Some(stable), Some(unstable), Some(threshold)) => {
-                let bracket_width = (unstable - stable) / threshold;
-                match bracket.interval {
-                    // An interval is trusted only if gamma(lr) was measured close to the zero, where it is nearly straight.
-                    Some((low, high)) => bracket_width.min((high - low) / threshold).max(bracket_width / CLOSE_BY),
-                    None => bracket_width,
-                }
+        match (bracket.interval, bracket.threshold) {
+            // An interval is trusted only if gamma(lr) was measured close to the zero, where it is nearly straight.
+            (Some((low, high)), Some(threshold)) => {
+                bracket.width().min((high - low) / threshold).max(bracket.width() / CLOSE_BY)
             }
-            _ => f64::INFINITY,
+            _ => bracket.width(),
         }
     }
 
@@ -222,7 +232,7 @@ impl Search {
     /// than the survey that the zero comes from, so that runs from both starts are heard without more of them.
     fn inside(&self, stable: f64, unstable: f64) -> (StartPoint, Vec<f64>) {
         let inside = |lr: &f64| *lr > stable && *lr < unstable;
-        if let Some(Zero { lr: zero, .. }) = zero(&self.trials).filter(|zero| inside(&zero.lr))
+        if let Some(Zero { lr: zero, spread: None }) = zero(&self.trials).filter(|zero| inside(&zero.lr))
             && self.rounds < ROUNDS / 2
         {
             let half = HALF_WIDTH * self.tolerance;

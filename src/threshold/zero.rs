@@ -18,6 +18,20 @@ const INTERVAL: f64 = 2.06;
 /// and smaller where the rare members that grow for long are missing, so that one ensemble must not outweigh its like.
 const ALIKE: f64 = 0.1;
 
+/// Share of the growth rate that the curve from above leads one to expect at a learning rate below the zero, beneath which a
+/// measured one belongs to something else; and the distance in ln(lr) up to which that curve leads to expectations.
+const FLAT: (f64, f64) = (0.5, 0.2);
+
+/// Standard errors by which it must be beneath.
+const CLEARLY: f64 = 4.0;
+
+/// Standard errors by which a growth rate is clearly above zero.
+const SIGN: f64 = 2.5;
+
+/// Share of the distance from the zero, in ln(lr), by which any curve from above may miss it: the branches do not cross but bend
+/// into each other.
+const BEND: f64 = 0.5;
+
 /// Times that a regression is repeated with the weights that follow from its zero.
 const REPEATS: usize = 4;
 
@@ -41,6 +55,9 @@ pub struct Spread {
     pub error: f64,
     /// Change of the growth rate with ln(lr).
     pub slope: f64,
+    /// Whether the zero follows from the growth rates above it alone: those below it belong to flat directions, whose
+    /// displacements hardly decay, while all that makes the threshold has died out.
+    pub from_above: bool,
 }
 
 /// Returns the zero of gamma(lr), or `None` unless trials lie on both sides of it.
@@ -93,22 +110,42 @@ fn interpolated(points: &[GrowthPoint]) -> Option<Zero> {
     lr.is_finite().then_some(Zero { lr, spread: None })
 }
 
+/// Zero of gamma(lr) by [`regression`] over all points, or over those above the zero alone, where points below it lie on another
+/// branch. There is one such where curvatures differ by orders of magnitude: the growth rate in mean square of minibatches then
+/// rises to almost zero far below the threshold, stays there, and rises steeply from the threshold on.
+fn regressed(points: &[GrowthPoint]) -> Option<Zero> {
+    let all = regression(points, false)?;
+    let above: Vec<GrowthPoint> = points.iter().copied().filter(|point| point.gamma > SIGN * point.error).collect();
+    let Some(from_above) = regression(&above, true) else { return Some(all) };
+    let (origin, slope) = (from_above.lr.ln(), from_above.spread?.slope);
+    let is_flat = |point: &GrowthPoint| {
+        let expected = slope * (point.ln_lr - origin);
+        let near = point.ln_lr < origin && origin - point.ln_lr < FLAT.1;
+        near && point.gamma > FLAT.0 * expected + CLEARLY * point.error
+    };
+    Some(if slope > 0.0 && points.iter().any(is_flat) { from_above } else { all })
+}
+
 /// Fits gamma as a parabola in ln(lr) (a line with fewer than four points) by least squares, weighted by the standard errors
 /// and by what the parabola leaves out. Returns its zero, with the zero's standard error by the delta method.
-fn regressed(points: &[GrowthPoint]) -> Option<Zero> {
-    let nearest = |sign: f64| points.iter().find(|point| point.gamma * sign > 0.0);
-    let (below, above) = (nearest(-1.0)?, nearest(1.0)?);
-    let mut slope = (above.gamma - below.gamma) / (above.ln_lr - below.ln_lr);
-    let mut origin = below.ln_lr - below.gamma / slope;
+fn regression(points: &[GrowthPoint], from_above: bool) -> Option<Zero> {
+    let [first, second] = if from_above {
+        [points.first()?, points.get(1)?]
+    } else {
+        let nearest = |sign: f64| points.iter().find(|point| point.gamma * sign > 0.0);
+        [nearest(-1.0)?, nearest(1.0)?]
+    };
+    let mut slope = (second.gamma - first.gamma) / (second.ln_lr - first.ln_lr);
+    let mut origin = first.ln_lr - first.gamma / slope;
     let mut error = f64::NAN;
     for _ in 0..REPEATS {
-        let fit = fit(points, origin, slope)?;
+        let fit = fit(points, origin, slope, if from_above { BEND } else { 0.0 })?;
         (origin, slope, error) = (origin + fit.at, fit.slope, fit.error);
     }
     let interval = ((origin - INTERVAL * error).exp(), (origin + INTERVAL * error).exp());
     // An interval that reaches beyond all numbers says nothing.
     let says = interval.0 > 0.0 && interval.1.is_finite();
-    let spread = says.then_some(Spread { interval, error, slope });
+    let spread = says.then_some(Spread { interval, error, slope, from_above });
     (origin.is_finite() && error.is_finite()).then_some(Zero { lr: origin.exp(), spread })
 }
 
@@ -119,8 +156,8 @@ struct Fit {
     error: f64,
 }
 
-/// Fits a curve whose zero is expected at `origin` with this slope.
-fn fit(points: &[GrowthPoint], origin: f64, slope: f64) -> Option<Fit> {
+/// Fits a curve whose zero is expected at `origin` with this slope, and which may miss it by the share `bend` of the distance.
+fn fit(points: &[GrowthPoint], origin: f64, slope: f64, bend: f64) -> Option<Fit> {
     let order = if points.len() < 4 { 2 } else { 3 };
     let scale = points.iter().map(|p| (p.ln_lr - origin).abs()).fold(0.0, f64::max);
     let design =
@@ -129,7 +166,8 @@ fn fit(points: &[GrowthPoint], origin: f64, slope: f64) -> Option<Fit> {
     let sum = |of: fn(&GrowthPoint) -> f64| points.iter().filter(|p| alike(p)).map(of).sum::<f64>();
     let noise = sum(|p| p.steps * p.noise()) / sum(|p| p.steps);
     let weight = |p: &GrowthPoint| {
-        let left_out = LEFT_OUT[order - 2] * (p.ln_lr - origin).abs().powi(order as i32);
+        let distance = (p.ln_lr - origin).abs();
+        let left_out = LEFT_OUT[order - 2] * distance.powi(order as i32) + bend * distance;
         let error = if alike(p) { noise } else { p.noise() } / p.steps;
         (error + slope * slope * (left_out * left_out + ROUNDING * ROUNDING)).recip()
     };
@@ -170,7 +208,7 @@ mod tests {
     }
 
     /// A growth rate that is bent, with its zero at 0.3.
-    fn gamma(lr: f64) -> f64 {
+    fn curve(lr: f64) -> f64 {
         let s = (lr / 0.3f64).ln();
         0.02 * s + 0.01 * s * s
     }
@@ -179,7 +217,7 @@ mod tests {
 
     #[test]
     fn exact_growth_rates_are_interpolated_without_an_interval() {
-        let zero = zero(&RATES.map(|lr| trial(lr, gamma(lr), None))).unwrap();
+        let zero = zero(&RATES.map(|lr| trial(lr, curve(lr), None))).unwrap();
         assert!((zero.lr - 0.3).abs() < 1e-4 && zero.spread.is_none(), "{zero:?}");
     }
 
@@ -195,13 +233,36 @@ mod tests {
             };
             let noises: Vec<f64> = std::iter::repeat_with(noise).take(RATES.len()).collect();
             let trials: Vec<Trial> =
-                RATES.iter().zip(noises).map(|(lr, noise)| trial(*lr, gamma(*lr) + noise, Some(error))).collect();
+                RATES.iter().zip(noises).map(|(lr, noise)| trial(*lr, curve(*lr) + noise, Some(error))).collect();
             let (low, high) = zero(&trials).unwrap().spread.unwrap().interval;
             held += u32::from(low <= 0.3 && 0.3 <= high);
             widths += high - low;
         }
         assert!(held >= rounds * 92 / 100, "{held} of {rounds}");
         assert!(widths / f64::from(rounds) < 0.02, "mean width {}", widths / f64::from(rounds));
+    }
+
+    #[test]
+    fn growth_rates_that_flat_directions_hold_up_below_the_threshold_do_not_move_it() {
+        let (threshold, error) = (0.3f64, 2e-4);
+        // Two branches that bend into each other: that of flat directions, and one that is steep.
+        let gamma = |lr: f64| {
+            let (flat, steep) = (-3e-3, 0.6 * (lr / threshold).ln());
+            let middle = |flat: f64, steep: f64| 0.5 * (flat + steep) + (0.25 * (flat - steep).powi(2) + 1e-6).sqrt();
+            middle(flat, steep) - middle(flat, 0.0)
+        };
+        let trials =
+            [0.21, 0.27, 0.29, 0.297, 0.302, 0.305, 0.312, 0.33, 0.4].map(|lr| trial(lr, gamma(lr), Some(error)));
+        let Zero { lr, spread } = zero(&trials).unwrap();
+        let Spread { interval: (low, high), from_above, .. } = spread.unwrap();
+        assert!(
+            from_above && (lr / threshold - 1.0).abs() < 2e-3 && low < threshold && threshold < high,
+            "{lr} {low} {high}"
+        );
+        assert!((high - low) / threshold < 0.025, "{low} to {high}");
+        // A curve that is merely bent is fitted whole.
+        let bent = RATES.map(|lr| trial(lr, curve(lr), Some(1e-5)));
+        assert!(!zero(&bent).unwrap().spread.unwrap().from_above);
     }
 
     #[test]

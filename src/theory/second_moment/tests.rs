@@ -150,6 +150,24 @@ fn the_full_state_grows_above_the_threshold_and_decays_below_it() {
     }
 }
 
+#[test]
+fn noise_that_returns_from_every_direction_alike_counts_alike_across_the_top_eigenvector() {
+    // z z^T with |z|^2 = 2 and z at angles all around: C(1) = 1 in two dimensions.
+    let around = |i: i32| {
+        let angle = f64::from(i) * std::f64::consts::PI / 5.0;
+        let z = DVector::from_vec(vec![2f64.sqrt() * angle.cos(), 2f64.sqrt() * angle.sin()]);
+        &z * z.transpose()
+    };
+    let round: Vec<DMatrix<f64>> = (0..5).map(around).collect();
+    let across = |samples: &[DMatrix<f64>], size, share| {
+        second_moment_threshold(&HEAVY_BALL.equation(0), &noise(samples, size), share).unwrap().across
+    };
+    assert!((across(&round, 2, 0.5) - 1.0).abs() < 1e-6);
+    assert_eq!(across(&round, 2, 0.0), 0.0, "without noise");
+    let one = [0.5, 1.5].map(|h| DMatrix::from_element(1, 1, h));
+    assert_eq!(across(&one, 1, 1.0), 1.0, "nothing is across a single direction");
+}
+
 /// `2 / lambda_max(C^-1 D)`, `C = (H x I + I x H)/2`, `D = (1-p) H x H + p mean H_i x H_i`: arXiv:2306.07850.
 #[test]
 fn without_delay_and_momentum_it_is_the_threshold_of_mulayoff_and_michaeli() {
