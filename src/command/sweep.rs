@@ -52,7 +52,11 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     let failed = rows.iter().filter(|row| row.status == Status::Failed).count();
     let counts =
         json!({"cells": cells, "measured": measured, "failed": failed, "runs": runs, "config_steps": config_steps});
-    let answer = format!("{}\n{}", table(&rows), verdict(&rows, Duration::from_secs_f64(finished.seconds)));
+    let mut answer = vec![table(&rows).to_string()];
+    answer.extend(reasons(&rows));
+    answer.extend(again(&rows, &session.engine().info().precision));
+    answer.push(verdict(&rows, Duration::from_secs_f64(finished.seconds)));
+    let answer = answer.join("\n");
     let traces = if args.job.trace_runs { ", traces/" } else { "" };
     session.end(
         as_map(counts),
@@ -116,6 +120,32 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
     table
 }
 
+/// Why cells have no threshold, each reason once.
+fn reasons(rows: &[ThresholdRow]) -> Vec<String> {
+    let mut counts: Vec<(Status, &str, usize)> = Vec::new();
+    for row in rows.iter().filter(|row| row.status != Status::Measured) {
+        let reason = row.reason.as_deref().unwrap_or("no reason is known");
+        match counts.iter_mut().find(|(status, known, _)| (*status, *known) == (row.status, reason)) {
+            Some((.., count)) => *count += 1,
+            None => counts.push((row.status, reason, 1)),
+        }
+    }
+    counts.into_iter().map(|(status, reason, count)| format!("{} {status}: {reason}", cells(count))).collect()
+}
+
+/// How many cells f64 has decided, where the engine's numbers are f32.
+fn again(rows: &[ThresholdRow], precision: &str) -> Option<String> {
+    let count = rows.iter().filter(|row| row.precision.as_deref() == Some("f64")).count();
+    let note = || {
+        format!("{} measured in f64 on the processor, for f32 does not decide them (column precision)", cells(count))
+    };
+    (precision == "f32" && count > 0).then(note)
+}
+
+fn cells(count: usize) -> String {
+    if count == 1 { "1 cell".to_owned() } else { format!("{count} cells") }
+}
+
 /// The answer in a sentence.
 fn verdict(rows: &[ThresholdRow], elapsed: Duration) -> String {
     let measured: Vec<&ThresholdRow> = rows.iter().filter(|row| row.status == Status::Measured).collect();
@@ -128,7 +158,6 @@ fn beside_theory(measured: &[&ThresholdRow]) -> String {
     let ratios: Vec<f64> = measured.iter().filter_map(|row| row.ratio).collect();
     let worst = ratios.iter().map(|ratio| (ratio - 1.0).abs()).fold(0.0, f64::max);
     let without = measured.len() - ratios.len();
-    let cells = |count: usize| if count == 1 { "1 cell".to_owned() } else { format!("{count} cells") };
     match (ratios.len(), without) {
         (0, 0) => "none to set beside theory".to_owned(),
         (0, _) => "none of them has a theory to be set beside".to_owned(),

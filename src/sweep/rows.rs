@@ -93,10 +93,26 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
         precision: Some(info.precision),
         reason: unmade
             .map(|trial| format!("the search came to learning rate {:e}; {NO_NUMBER}", trial.lr))
-            .or(result.outcome.doubt.map(|doubt| doubt.to_string())),
+            .or(result.outcome.doubt.map(|doubt| doubt.to_string()))
+            .or_else(|| (!result.outcome.measured).then(|| unfinished(cell.criterion, result))),
     };
     let delays = delays.iter().map(|(delay, count)| DelayRow { cell_id: cell_id.clone(), delay, count }).collect();
     CellEntry { cell: index, threshold, runs, delays }
+}
+
+/// Why a search that no single run has stopped has not come to its end.
+fn unfinished(criterion: Criterion, result: &CellResult) -> String {
+    let tried = || result.trials.iter().map(|trial| trial.lr);
+    let Bracket { stable, unstable, .. } = result.outcome.bracket;
+    match (stable, unstable) {
+        (None, None) => "no learning rate was found stable, and none unstable".into(),
+        (Some(_), None) => format!("every learning rate was stable, up to {:e}", tried().fold(0.0, f64::max)),
+        (None, Some(_)) => format!("every learning rate was unstable, down to {:e}", tried().fold(f64::INFINITY, f64::min)),
+        (Some(_), Some(_)) if criterion.is_statistical() => {
+            "growth rates are known too inexactly for the tolerance; it takes a larger --ensemble, --horizon or --tolerance".into()
+        }
+        (Some(_), Some(_)) => "the bracket is still wider than the tolerance; it takes a larger --horizon or --tolerance".into(),
+    }
 }
 
 fn run(criterion: Criterion, cell_id: &str, place: usize, trial: &Trial) -> RunRow {

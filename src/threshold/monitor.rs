@@ -213,11 +213,18 @@ impl RunMonitor {
                 false => self.doubtful(Doubt::Rounding, seen),
             });
         }
-        let Some(growth) = self.agreed(before, now) else {
-            let still = |now: Growth| steps >= STILL * self.spec.unit && !self.is_resolved(now);
-            return now.is_some_and(still).then(|| self.doubtful(Doubt::Held, seen));
-        };
         let highest = self.amplitude[0].max(self.amplitude[1]);
+        let Some(growth) = self.agreed(before, now) else {
+            if steps < STILL * self.spec.unit || now.is_none_or(|now| self.is_resolved(now)) {
+                return None;
+            }
+            // It stays where slow velocities alone could not have taken it: a bend holds a run that had left.
+            let has_left = highest > self.spec.transient * self.spec.distance;
+            return Some(match has_left {
+                true => self.trial(Verdict::Escaped, None, seen),
+                false => self.doubtful(Doubt::Held, seen),
+            });
+        };
         if growth.projection > 0.0 {
             let grows = highest >= GROWING * self.spec.distance;
             return Some(match grows {
@@ -357,6 +364,15 @@ mod tests {
         let floor = |t: f64| (swing(-0.2)(t) + 0.012 * (1e-9 * t).exp() * (1.3 * t).cos(), 0.1);
         let trial = observe(SPEC, floor);
         assert_eq!((trial.verdict, trial.growth), (Verdict::Undecided, None));
+    }
+
+    #[test]
+    fn a_run_that_a_bend_holds_has_left_only_where_velocities_alone_could_not_have_taken_it() {
+        let spec = RunMonitorSpec { transient: 40.0, ..SPEC };
+        let held = |size: f64| move |t: f64| ((0.5 * t).exp().min(size) * (1.0 - 2.0 * (t % 2.0)), 0.0);
+        assert_eq!(observe(spec, held(60.0)).verdict, Verdict::Escaped);
+        let doubted = observe(spec, held(30.0));
+        assert_eq!((doubted.verdict, doubted.doubt), (Verdict::Undecided, Some(Doubt::Held)));
     }
 
     #[test]
