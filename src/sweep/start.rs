@@ -18,7 +18,7 @@ use rand_chacha::rand_core::SeedableRng;
 fn displacement(format: FloatFormat) -> f64 {
     match format {
         FloatFormat::F32 => 1e-4,
-        FloatFormat::F64 => 1e-6,
+        FloatFormat::F64 => 1e-7,
     }
 }
 
