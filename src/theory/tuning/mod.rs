@@ -15,7 +15,7 @@ mod search;
 use std::cell::Cell;
 
 use formula::{Formula, recipe};
-use rate::Effort;
+use rate::RateEffort;
 pub use rate::bound;
 pub use rule::LinearRule;
 use search::Family;
@@ -111,7 +111,7 @@ pub fn tune(rule: TunedRule, delay: usize, condition: f64, lr_factor: f64) -> Op
 /// there is nothing to search.
 fn synchronous(rule: TunedRule, condition: f64, lr_factor: f64) -> Option<(LinearRule, f64, f64)> {
     let (gain, mixing) = recipe(Formula::Mixing { share: 1.0 }, 0, condition, lr_factor)?;
-    let rate = rate::rate(&mixing, 0, gain, condition, Effort { precision: 0.0, hint: None })?;
+    let rate = rate::rate(&mixing, 0, gain, condition, RateEffort { precision: 0.0, hint: None })?;
     let momentum = mixing.momentum();
     let rule = match rule {
         TunedRule::Shifted => LinearRule::PerWorker { momentum },
@@ -135,7 +135,7 @@ pub fn tune_by_formula(rule: TunedRule, delay: usize, condition: f64, lr_factor:
 
 /// Updates per e-fold of the slowest direction at a gain (that of the largest curvature); none where one does not decay.
 pub fn updates_per_efold(rule: &LinearRule, delay: usize, gain: f64, condition: f64) -> Option<f64> {
-    rate::rate(rule, delay, gain, condition, Effort { precision: 1e-9, hint: None }).map(f64::recip)
+    rate::rate(rule, delay, gain, condition, RateEffort { precision: 1e-9, hint: None }).map(f64::recip)
 }
 
 /// Momenta from which a search starts, as numbers: closer and closer to 1.

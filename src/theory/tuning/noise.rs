@@ -4,7 +4,7 @@
 //! `lr^2 ||B/A||^2`, where `A = D + K N` and `||.||` is the H2 norm. The floor is the mean of `lambda` times that over
 //! logarithmically spaced curvatures up to `lambda_max = 1`: twice the mean loss above the minimum, for a direction.
 //!
-//! Not here: noise of the curvature, which multiplies ([`crate::theory::threshold`]).
+//! Not here: noise of the curvature, which multiplies ([`crate::theory::threshold()`]).
 
 use dashu_float::FBig;
 use dashu_float::round::mode::Zero;

@@ -24,7 +24,7 @@ pub fn bound(delay: usize, condition: f64) -> f64 {
 }
 
 /// The rate over gains from `gain / condition` to `gain`; none where the rule is not stable on all of them.
-pub(super) fn rate(rule: &LinearRule, delay: usize, gain: f64, condition: f64, effort: Effort) -> Option<f64> {
+pub(super) fn rate(rule: &LinearRule, delay: usize, gain: f64, condition: f64, effort: RateEffort) -> Option<f64> {
     let range = [gain / condition, gain];
     if let LinearRule::Mixing { momentum, share } = *rule {
         return mixing::slowest(momentum, share, delay, range);
@@ -39,7 +39,7 @@ pub(super) fn rate(rule: &LinearRule, delay: usize, gain: f64, condition: f64, e
 
 /// The gain that makes the slowest direction fastest, and its rate; none where no gain does, and for mixing, whose gain is
 /// searched with its momentum.
-pub(super) fn best_gain(rule: &LinearRule, delay: usize, condition: f64, effort: Effort) -> Option<(f64, f64)> {
+pub(super) fn best_gain(rule: &LinearRule, delay: usize, condition: f64, effort: RateEffort) -> Option<(f64, f64)> {
     let needed = condition.ln();
     let widest = |rate: f64| {
         let ranges = rule.locus(delay, rate)?.inside();
@@ -57,7 +57,7 @@ const HIGHEST: f64 = 300.0;
 
 /// How much is done for a rate.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Effort {
+pub(super) struct RateEffort {
     /// Relative precision.
     pub precision: f64,
     /// Where to look first.
@@ -65,7 +65,7 @@ pub(super) struct Effort {
 }
 
 /// The largest rate at which there is room, to a relative precision, and never one at which there is none.
-fn largest(room: impl Fn(f64) -> Option<f64>, fastest: f64, Effort { precision, hint }: Effort) -> Option<f64> {
+fn largest(room: impl Fn(f64) -> Option<f64>, fastest: f64, RateEffort { precision, hint }: RateEffort) -> Option<f64> {
     // Below 0, or none, without room; `None` stands for any amount.
     let lacks = |room: Option<f64>| room.is_none_or(|room| room < 0.0);
     let hint = hint.map_or(fastest, |hint| hint.min(fastest));
@@ -83,7 +83,7 @@ fn largest(room: impl Fn(f64) -> Option<f64>, fastest: f64, Effort { precision, 
             }
             at = (at * step).min(fastest);
         }
-        step = step * step;
+        step *= step;
         if at < SLOWEST * fastest {
             return None;
         }

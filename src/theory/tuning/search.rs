@@ -8,7 +8,7 @@ use std::cell::Cell;
 use argmin::core::{CostFunction, Error, Executor, State};
 use argmin::solver::neldermead::NelderMead;
 
-use super::rate::{Effort, best_gain, rate};
+use super::rate::{RateEffort, best_gain, rate};
 use super::rule::LinearRule;
 
 /// Relative precision of a rate while searching, and of the one that is told.
@@ -22,6 +22,8 @@ const RENEWALS: usize = 5;
 /// Iterations of one simplex.
 const ITERATIONS: u64 = 120;
 
+type RuleOfNumbers = dyn Fn(&[f64]) -> Option<LinearRule>;
+
 /// What is searched: parameters of unbounded numbers, all of about the size 1.
 pub(super) struct Family {
     pub delay: usize,
@@ -29,7 +31,7 @@ pub(super) struct Family {
     /// The gain, where it is given.
     pub gain: Option<f64>,
     /// The rule of some numbers; none outside what it accepts.
-    pub rule: Box<dyn Fn(&[f64]) -> Option<LinearRule>>,
+    pub rule: Box<RuleOfNumbers>,
     /// Mixing's gain is one of the numbers, the last.
     pub gain_is_last: bool,
     pub starts: Vec<Vec<f64>>,
@@ -38,7 +40,7 @@ pub(super) struct Family {
 }
 
 impl Family {
-    fn at(&self, numbers: &[f64], effort: Effort) -> Option<(LinearRule, f64, f64)> {
+    fn at(&self, numbers: &[f64], effort: RateEffort) -> Option<(LinearRule, f64, f64)> {
         let rule = (self.rule)(numbers)?;
         let given = self.gain.or_else(|| self.gain_is_last.then(|| numbers[numbers.len() - 1].exp()));
         let (gain, rate) = match given {
@@ -51,7 +53,7 @@ impl Family {
     /// The logarithm of updates per e-fold; far above any where there is no rate.
     fn cost_at(&self, numbers: &[f64]) -> f64 {
         let hint = Some(self.latest.get()).filter(|rate| *rate > 0.0);
-        let found = self.at(numbers, Effort { precision: SEARCHING, hint });
+        let found = self.at(numbers, RateEffort { precision: SEARCHING, hint });
         found.map_or(NOWHERE, |(_, _, rate)| {
             self.latest.set(rate);
             -rate.ln()
@@ -69,7 +71,7 @@ impl Family {
                 best = found;
             }
         }
-        self.at(&best.1, Effort { precision: TOLD, hint: Some((-best.0).exp()) })
+        self.at(&best.1, RateEffort { precision: TOLD, hint: Some((-best.0).exp()) })
     }
 
     fn descend(&self, mut best: (f64, Vec<f64>)) -> (f64, Vec<f64>) {
