@@ -31,6 +31,8 @@ pub enum Command {
     Init(command::init::Args),
     /// Print closed-form thresholds as CSV
     Theory(command::theory::Args),
+    /// Print the fastest parameters of every rule under delay as CSV, beside what nothing can beat
+    Tune(command::tune::Args),
     /// What to run at another delay, given a recipe that works
     Advise(command::advise::Args),
     /// Put the folders of all shards of a sweep or a training together

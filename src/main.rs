@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         }
         Command::Init(args) => command::init::run(&args),
         Command::Theory(args) => command::theory::run(&args),
+        Command::Tune(args) => command::tune::run(&args),
         Command::Advise(args) => command::advise::run(&args),
         Command::Merge(args) => command::merge::run(&args),
         Command::Submit(args) => command::submit::run(&args),

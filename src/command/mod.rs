@@ -14,5 +14,6 @@ pub mod submit;
 pub mod sweep;
 pub mod theory;
 pub mod train;
+pub mod tune;
 
 use crate::streams::{tell, to_stdout};

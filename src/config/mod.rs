@@ -19,6 +19,7 @@ mod spaced;
 mod spec;
 mod sweep;
 mod train;
+mod tuned;
 mod usage;
 
 pub use axis::{Delays, Momenta, Rates, Seeds, non_negative, positive};
@@ -31,4 +32,5 @@ pub use shared::{GridArgs, JobArgs, ProblemArgs};
 pub use spec::{Batch, ModelSpec, Samples};
 pub use sweep::SweepArgs;
 pub use train::{Track, TrainArgs};
+pub use tuned::TunedRuleSpec;
 pub use usage::{one_line, plain};

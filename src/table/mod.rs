@@ -20,6 +20,7 @@ mod thresholds;
 mod trace;
 mod training;
 mod trainings;
+mod tune;
 mod write;
 
 pub use comparison::{ComparisonRow, ComparisonStatus, PairingStatus, TrainComparisonRow};
@@ -34,6 +35,7 @@ pub use thresholds::{Measurement, circumstances, engines_matter, series, setting
 pub use trace::TraceRow;
 pub use training::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus};
 pub use trainings::{TrainedGroup, TrainedRun, delay_lines, line_names, synchronous, trained_groups, training_setting};
+pub use tune::TuneRow;
 pub use write::{CsvWriter, write_csv};
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! | the threshold of an equation, for any law of delays and criterion | [`threshold()`] |
 //! | the same with weight decay, at a fixed delay in the mean | [`margin_with_decay`] |
 //! | how fast a run grows or decays at a gain | [`dominant_root`] |
+//! | the fastest parameters of a rule, and the bound on all rules | [`tuning`] |
 //! | the threshold under minibatches, from the Hessians of samples | [`second_moment_threshold`], [`epoch_threshold`] |
 //!
 //! Rules are not known here: each states its [`Equation`] in its own file ([`crate::rule`]).
@@ -147,6 +148,7 @@ mod range;
 mod response;
 mod second_moment;
 mod threshold;
+pub mod tuning;
 mod workers;
 
 pub use epochs::epoch_threshold;

@@ -46,4 +46,5 @@ mod train;
 mod training_plan;
 mod training_tables;
 mod trajectory;
+mod tuning;
 mod weights;

@@ -1,0 +1,125 @@
+//! `tauscope tune`: the fastest parameters of every rule under delay as CSV, beside the bound on all rules.
+
+use anyhow::{Result, anyhow, bail};
+use rayon::prelude::*;
+
+use super::to_stdout;
+use crate::config::{Delays, TunedRuleSpec, non_negative};
+use crate::table::TuneRow;
+use crate::theory::tuning::{
+    LARGEST_CONDITION, LONGEST_TUNED_DELAY, LinearRule, TunedRule, Tuning, TuningSource, bound, tune, tune_by_formula,
+};
+
+/// Print, as CSV, the parameters of every rule with which the slowest direction of a quadratic decays fastest, and how far that is
+/// from what any rule can reach. Lists are separated by commas.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Delays, in updates: numbers up to 64, 0..10, 0..=10, logspace:FIRST:LAST:COUNT
+    #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, default_value = "1,4,8")]
+    pub delays: Vec<Delays>,
+    /// Condition numbers, above 1: the largest curvature over the smallest one that matters
+    #[arg(
+        long,
+        value_delimiter = ',',
+        num_args = 1,
+        allow_negative_numbers = true,
+        value_parser = condition,
+        default_value = "100,1000"
+    )]
+    pub condition: Vec<f64>,
+    #[arg(
+        long,
+        value_delimiter = ',',
+        num_args = 1,
+        allow_negative_numbers = true,
+        default_value = "sgd,heavy-ball,nesterov,shifted,weight-prediction:delay,weight-prediction,prediction-2,mixing:0.5,\
+                         mixing:1/T",
+        help = format!("Update rules; what stands behind a colon is held, and all else is free: {}", TunedRuleSpec::grammar())
+    )]
+    pub rules: Vec<TunedRuleSpec>,
+    /// Variance of additive gradient noise, with the largest curvature 1: multiplies the noise floors
+    #[arg(long, allow_negative_numbers = true, value_parser = non_negative, default_value = "1")]
+    pub noise: f64,
+    /// Part of the best gain to take, for a largest curvature that is not known well; what else is free is best for that
+    #[arg(long, allow_negative_numbers = true, value_parser = part, default_value = "1")]
+    pub lr_factor: f64,
+}
+
+fn condition(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse().ok().filter(|number| *number > 1.0 && *number <= LARGEST_CONDITION);
+    number.ok_or_else(|| format!("accepted: numbers above 1, up to {LARGEST_CONDITION:e}"))
+}
+
+fn part(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse().ok().filter(|number| (0.01..=1.0).contains(number));
+    number.ok_or_else(|| "accepted: numbers from 0.01 to 1".to_owned())
+}
+
+/// Writes the table to stdout.
+///
+/// # Errors
+/// A delay beyond those that are answered, or a rule that is stable with no parameters.
+pub fn run(args: &Args) -> Result<()> {
+    let mut cases = vec![];
+    for delay in args.delays.iter().flat_map(|delays| &delays.0).copied() {
+        if delay > LONGEST_TUNED_DELAY {
+            bail!("--delays {delay}: too long to tune for; accepted: 0 to {LONGEST_TUNED_DELAY}");
+        }
+        for condition in &args.condition {
+            cases.extend(args.rules.iter().map(|rule| (rule, delay, *condition)));
+        }
+    }
+    let rows: Result<Vec<Vec<TuneRow>>> = cases.par_iter().map(|case| rows(args, *case)).collect();
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    rows?.iter().flatten().try_for_each(|row| writer.serialize(row))?;
+    to_stdout(&String::from_utf8(writer.into_inner()?)?)
+}
+
+/// The optimum, and what the formula gives where there is one.
+fn rows(args: &Args, (spec, delay, condition): (&TunedRuleSpec, usize, f64)) -> Result<Vec<TuneRow>> {
+    let rule = spec.at(delay);
+    let optimum = tune(rule, delay, condition, args.lr_factor).ok_or_else(|| {
+        anyhow!(
+            "--rules {spec} at delay {delay} and condition {condition}: no parameters found with which every direction decays; \
+             accepted: shorter horizons, or without a number"
+        )
+    })?;
+    let formula = tune_by_formula(rule, delay, condition, args.lr_factor);
+    let row = |tuning: Tuning| {
+        let bound = bound(delay, condition);
+        let floors = tuning.noise_floors(delay, condition).map(|floors| floors.map(|floor| args.noise * floor));
+        let [horizon, horizon_2, mixing] = match (rule, tuning.rule) {
+            (TunedRule::WeightPrediction(_), LinearRule::Predicting { horizons, .. }) => {
+                [Some(horizons[0]), None, None]
+            }
+            (TunedRule::SecondPrediction(_), LinearRule::Predicting { horizons, .. }) => {
+                [Some(horizons[0]), Some(horizons[1]), None]
+            }
+            (_, LinearRule::Mixing { share, .. }) => [None, None, Some(share)],
+            _ => [None; 3],
+        };
+        TuneRow {
+            rule: spec.to_string(),
+            delay,
+            condition,
+            gain: tuning.gain,
+            momentum: tuning.rule.momentum(),
+            dampening: 0.0,
+            horizon,
+            horizon_2,
+            mixing,
+            updates_per_efold: tuning.updates_per_efold,
+            bound,
+            factor: tuning.updates_per_efold.map(|updates| updates / bound),
+            noise_floor: floors.map(|floors| floors[0]),
+            noise_floor_read: floors.map(|floors| floors[1]),
+            extra_vectors: rule.extra_vectors(delay),
+            gradients_per_update: 1,
+            source: match tuning.source {
+                TuningSource::Optimised => "optimised",
+                TuningSource::Formula => "formula",
+            },
+        }
+    };
+    Ok(std::iter::once(optimum).chain(formula).map(row).collect())
+}

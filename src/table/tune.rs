@@ -1,0 +1,42 @@
+//! The row that `tauscope tune` prints.
+
+use serde::Serialize;
+
+/// One rule with its parameters at a delay and a condition number, as `tauscope tune` prints it.
+#[derive(Clone, Debug, Serialize)]
+pub struct TuneRow {
+    /// As typed; a number behind it was held.
+    pub rule: String,
+    /// Updates between reading the weights and applying their gradient.
+    pub delay: usize,
+    /// Largest curvature over the smallest one that matters.
+    pub condition: f64,
+    /// Learning rate times the largest curvature.
+    pub gain: f64,
+    /// 0 for a rule without momentum.
+    pub momentum: f64,
+    /// PyTorch's dampening, 0 throughout: another one divides the learning rate, and changes nothing else.
+    pub dampening: f64,
+    /// Updates by which the read point runs ahead along the last step; empty for rules that predict nothing.
+    pub horizon: Option<f64>,
+    /// Weight of the change of the last step in the prediction; empty for rules without it.
+    pub horizon_2: Option<f64>,
+    /// Share of a worker's result that the server takes in; empty for rules that mix nothing.
+    pub mixing: Option<f64>,
+    /// Updates in which the slowest direction shrinks by e; empty where one does not shrink, as a formula may have it.
+    pub updates_per_efold: Option<f64>,
+    /// Updates per e-fold that no stationary linear rule gets below.
+    pub bound: f64,
+    /// `updates_per_efold / bound`.
+    pub factor: Option<f64>,
+    /// Curvature times stationary variance of the server's weights under gradient noise, on the mean of logarithmically spaced
+    /// curvatures, with the largest curvature 1.
+    pub noise_floor: Option<f64>,
+    /// The same of the weights at which gradients are taken.
+    pub noise_floor_read: Option<f64>,
+    /// Vectors as long as the weights that are kept beside them, those of the ring apart.
+    pub extra_vectors: usize,
+    pub gradients_per_update: u32,
+    /// `optimised` or `formula`.
+    pub source: &'static str,
+}
