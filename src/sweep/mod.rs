@@ -33,7 +33,7 @@ use crate::problem::Problem;
 use crate::rule::steps::StepSource;
 use crate::threshold::{Criterion, Level, SearchOutcome, Trial};
 use prediction::NoiseTheory;
-use start::{aligned, displaced};
+use start::displaced;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
@@ -96,8 +96,6 @@ pub struct PreparedSweep {
     /// Format of the numbers that its runs are made of.
     pub format: FloatFormat,
     start: [Arc<Vec<f64>>; 2],
-    /// A start along the top eigenvector alone, for ensembles.
-    aligned: Arc<Vec<f64>>,
     pub distances: Distances,
     floor: Level,
     /// Variance over samples of v^T H_i v / lambda_max, with v the top eigenvector; where some cell has minibatches.
@@ -133,11 +131,10 @@ impl PreparedSweep {
         let seed = plan.problem.seed_init;
         let distances = Distances::choose(&problem, &minimum, format, seed);
         let start = [distances.near, distances.far].map(|distance| Arc::new(displaced(&minimum, distance, seed)));
-        let aligned = Arc::new(aligned(&minimum, distances.near));
         let tolerance = plan.limits.values().map(|limits| limits.tolerance).fold(f64::INFINITY, f64::min);
         let floor = floor::floor(&minimum, format, distances.near, distances.clear_projection(), tolerance);
         let double = OnceLock::new();
-        Self { plan, problem, minimum, format, start, aligned, distances, floor, spread, noisy, double }
+        Self { plan, problem, minimum, format, start, distances, floor, spread, noisy, double }
     }
 
     /// Where the search for a cell's threshold starts, or why the cell cannot be measured.

@@ -30,10 +30,13 @@ pub struct Prediction {
     near: Option<f64>,
     /// See [`theory::SecondMomentThreshold::across`]; zero where it is not known.
     pub across: f64,
+    /// See [`theory::SecondMomentThreshold::along`].
+    pub along: f64,
 }
 
 impl Prediction {
-    pub const NONE: Self = Self { lr: None, source: TheorySource::None, error: None, near: None, across: 0.0 };
+    pub const NONE: Self =
+        Self { lr: None, source: TheorySource::None, error: None, near: None, across: 0.0, along: 0.0 };
 }
 
 /// What the cells of a sweep with noise of minibatches share, each made when it is first asked for.
@@ -114,7 +117,12 @@ impl PreparedSweep {
         });
         let Some(noise) = noise else { return near };
         let Ok(threshold) = theory::second_moment_threshold(&equation, noise, share) else { return near };
-        let near = Prediction { near: Some(threshold.lr), across: threshold.across, ..Prediction::NONE };
+        let near = Prediction {
+            near: Some(threshold.lr),
+            across: threshold.across,
+            along: threshold.along,
+            ..Prediction::NONE
+        };
         if !cell.rule.is_linear() {
             return near;
         }

@@ -7,6 +7,7 @@
 //! Not here: which cells share a wave, nor what happens after the device has failed ([`crate::session::recovery`]).
 
 use super::checkpoint::{SearchCheckpoints, TrialSection, read_monitor, write_monitor};
+use super::prediction::Prediction;
 use super::queue::{Queue, Ticket};
 use super::{CellResult, PreparedSweep, RAISED, StartedCell, is_centred};
 use crate::batch::Sampling;
@@ -28,6 +29,9 @@ const WINDOW: (u64, u64) = (4, 8);
 
 /// Part of the horizon, 1 / this, up to which an ensemble's windows and spans of time follow the memory of its runs.
 const MEMORY: u64 = 96;
+
+/// Share of the noise from along the top eigenvector from which on a long window shows by the projection on it what grows.
+const LED: f64 = 0.05;
 
 /// How far a wave has come.
 pub(super) struct SearchProgress<'a> {
@@ -237,7 +241,7 @@ impl PreparedSweep {
             lr: lr.into(),
             schedule: cell.schedule.clone(),
             seed: if ensemble { mix(self.ensemble_seed(lr), member as u64) } else { self.plan.seed_order },
-            start: Arc::clone(if ensemble { &self.aligned } else { &self.start[start as usize] }),
+            start: Arc::clone(&self.start[start as usize]),
             centred: is_centred(cell),
             undamped_start: false,
             statistics: None,
@@ -261,11 +265,13 @@ impl PreparedSweep {
         // Without velocities the weights of one unit of time are all that a run goes on from, and the square of the slowest
         // oscillation at a threshold repeats after 2 delay + 1 steps. So short a window needs a measure of all that returns as
         // noise. A long one does not, and directions that hardly decay would outweigh the others in it.
-        let has_velocity = cell.rule.momentum != 0.0;
-        let across = self.prediction(cell).map_or(0.0, |prediction| prediction.across);
-        let (window, across) = match across > 0.0 && !has_velocity {
-            true => (memory.max(2 * Self::unit(cell) - 1), across),
-            false => ((WINDOW.0 * Self::unit(cell)).max(WINDOW.1).max(memory), 0.0),
+        let prediction = self.prediction(cell).unwrap_or(Prediction::NONE);
+        let long = (WINDOW.0 * Self::unit(cell)).max(WINDOW.1).max(memory);
+        let (window, across) = match (cell.rule.momentum == 0.0, prediction) {
+            (true, Prediction { across, .. }) if across > 0.0 => (memory.max(2 * Self::unit(cell) - 1), across),
+            // The top eigenvector has no part in what grows.
+            (false, Prediction { across, along, .. }) if along < LED => (long, across),
+            _ => (long, 0.0),
         };
         let spec = EnsembleSpec {
             criterion: cell.criterion,

@@ -186,7 +186,7 @@ pub fn displaced(minimum: &Minimum, distance: f64, seed: u64) -> Vec<f64> {
 }
 
 /// A point at `distance` from the minimum along the top eigenvector.
-pub fn aligned(minimum: &Minimum, distance: f64) -> Vec<f64> {
+fn aligned(minimum: &Minimum, distance: f64) -> Vec<f64> {
     minimum.weights.iter().zip(&minimum.largest.vector).map(|(x, v)| x + distance * v).collect()
 }
 

@@ -23,7 +23,6 @@ use std::sync::Arc;
 /// In the folder of traces: where runs and the members of ensembles start, and what displacements are projected on.
 const START: &str = "start.safetensors";
 const FAR_START: &str = "far-start.safetensors";
-const ENSEMBLE_START: &str = "ensemble-start.safetensors";
 const DIRECTION: &str = "direction.safetensors";
 
 /// Whoever watches a sweep, told of traces between two blocks of the measurement.
@@ -69,7 +68,6 @@ impl PreparedSweep {
         let [near, far] = &self.start;
         write(START, near)?;
         write(FAR_START, far)?;
-        write(ENSEMBLE_START, &self.aligned)?;
         write(DIRECTION, &self.minimum.largest.vector)?;
         if self.falls_back(engine) {
             let [near, far] = &self.in_f64().start;

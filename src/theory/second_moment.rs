@@ -55,6 +55,8 @@ pub struct SecondMomentThreshold {
     /// Noise that a unit of the second moment returns as across the top eigenvector, relative to a unit along it: of the second
     /// moment that grows there, among leading directions. Zero where noise decides nothing.
     pub across: f64,
+    /// Share of that noise which comes from along the top eigenvector.
+    pub along: f64,
 }
 
 /// Error that is told, in units of the difference that half of the leading directions make: where many directions carry the
@@ -111,21 +113,23 @@ impl CurvatureNoise {
         Self { curvatures: self.curvatures.clone(), leading, map, deviations }
     }
 
-    /// See [`SecondMomentThreshold::across`].
-    fn across(&self, moment: &DVector<f64>) -> f64 {
+    /// [`SecondMomentThreshold::along`] and [`SecondMomentThreshold::across`].
+    fn origins(&self, moment: &DVector<f64>) -> (f64, f64) {
         let noise = &self.map * moment;
         let returned = |(a, b): (usize, usize)| {
             let both = noise[place(a, b)] * moment[place(a, b)];
             if a == b { both } else { 2.0 * both }
         };
-        let (all, size) = (pairs(self.leading).map(returned).sum::<f64>(), |a| moment[place(a, a)]);
-        let (along, outside) = (returned((0, 0)), (1..self.leading).map(size).sum::<f64>());
-        let ratio = (all - along) * size(0) / (along * outside);
-        match ratio.is_finite() {
-            true => ratio.clamp(MOST_ACROSS.recip(), MOST_ACROSS),
-            // Nothing is across, or nothing returns.
-            false => f64::from(u8::from(along > 0.0)),
+        let all = pairs(self.leading).map(returned).sum::<f64>();
+        if all <= 0.0 {
+            return (0.0, 0.0);
         }
+        let size = |a| moment[place(a, a)];
+        let (along, outside) = (returned((0, 0)).clamp(0.0, all), (1..self.leading).map(size).sum::<f64>());
+        let across = (all - along) * size(0) / (along * outside);
+        let nothing = if outside > 0.0 { MOST_ACROSS } else { 1.0 };
+        let across = if across.is_finite() { across } else { nothing };
+        (along / all, across.clamp(MOST_ACROSS.recip(), MOST_ACROSS))
     }
 
     /// C of a second moment of the leading directions, in all directions.
@@ -202,7 +206,8 @@ pub fn second_moment_threshold(
     } else {
         Some(UNSEEN * (threshold(&noise.led_by(noise.leading / 2))?.0 / lr - 1.0).abs())
     };
-    Ok(SecondMomentThreshold { lr, error, across: noise.across(&moment) })
+    let (along, across) = noise.origins(&moment);
+    Ok(SecondMomentThreshold { lr, error, across, along })
 }
 
 /// The loop from noise to weights and back, at any learning rate.

@@ -56,7 +56,7 @@ fn a_run_is_replayed_from_its_trace_and_its_start_alone() {
     ));
     let traces = folder.join("out/traces");
     let direction = vector(&traces.join("direction.safetensors"));
-    let starts = ["start", "ensemble-start"].map(|name| vector(&traces.join(format!("{name}.safetensors"))));
+    let start = vector(&traces.join("start.safetensors"));
     let runs: Vec<RunRow> = read_csv(&folder.join("out/runs.csv")).unwrap();
     let cells: Vec<ThresholdRow> = read_csv(&folder.join("out/thresholds.csv")).unwrap();
     assert!(runs.iter().any(|run| run.members == 1) && runs.iter().any(|run| run.members == 4));
@@ -69,7 +69,6 @@ fn a_run_is_replayed_from_its_trace_and_its_start_alone() {
         assert_eq!(rows.len() as u64, run.steps * u64::from(run.members));
         let last = rows.last().unwrap();
         assert_eq!((last.distance, last.projection, last.loss), (run.distance, run.projection, run.loss));
-        let start = &starts[usize::from(members > 1)];
         let fresh = Member {
             server: start.clone(),
             workers: vec![start.clone(); 4],

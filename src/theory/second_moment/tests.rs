@@ -166,6 +166,10 @@ fn noise_that_returns_from_every_direction_alike_counts_alike_across_the_top_eig
     assert_eq!(across(&round, 2, 0.0), 0.0, "without noise");
     let one = [0.5, 1.5].map(|h| DMatrix::from_element(1, 1, h));
     assert_eq!(across(&one, 1, 1.0), 1.0, "nothing is across a single direction");
+    let apart = [1.5, 0.3].map(|h| DMatrix::from_diagonal(&DVector::from_vec(vec![1.0, h])));
+    let found = second_moment_threshold(&HEAVY_BALL.equation(0), &noise(&apart, 2), 1.0).unwrap();
+    // 2 mean / mean square along the second axis, which has all the noise.
+    assert!((found.lr - 1.8 / 1.17).abs() < 1e-6 && found.across > 100.0 && found.along < 1e-3, "{found:?}");
 }
 
 /// `2 / lambda_max(C^-1 D)`, `C = (H x I + I x H)/2`, `D = (1-p) H x H + p mean H_i x H_i`: arXiv:2306.07850.
