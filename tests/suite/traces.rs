@@ -126,7 +126,7 @@ fn tables_are_the_same_with_traces_and_traces_with_shards_and_after_an_interrupt
     let whole = traces(folder, "whole");
     let runs: Vec<RunRow> = read_csv(&folder.join("whole/runs.csv")).unwrap();
     assert!(runs.iter().all(|run| whole.contains_key(&format!("{}.csv", run.run_id))));
-    assert_eq!(whole.len(), runs.len() + 4, "no file but those of runs, starts and direction");
+    assert_eq!(whole.len(), runs.len() + 3, "no file but those of runs, starts and direction");
 
     for shard in ["1/2", "2/2"] {
         succeed(&mut sweep(folder, &format!("s{}", &shard[..1]), &[&traced[..], &["--shard", shard]].concat()));
