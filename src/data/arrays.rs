@@ -25,9 +25,14 @@ pub struct Archive {
 impl Archive {
     pub fn open(file: &Path) -> Result<Self, DataError> {
         let path = file.display().to_string();
+        if file.is_dir() {
+            return Err(DataError::file(&path, "a folder; accepted: a file that numpy.savez wrote".into()));
+        }
         let file = open_input(file).map_err(|error| DataError::file(&path, format!("cannot be read: {error}")))?;
         let zip = ZipArchive::new(BufReader::new(file));
-        let zip = zip.map_err(|error| DataError::file(&path, format!("not an npz file: {error}")))?;
+        let zip = zip.map_err(|error| {
+            DataError::file(&path, format!("not an npz file ({error}); accepted: a file that numpy.savez wrote"))
+        })?;
         let array = |name: &str| name.strip_suffix(".npy").map(String::from);
         let arrays = zip.file_names().filter_map(|name| array(&name.ok()?)).collect();
         Ok(Self { path, arrays, zip })

@@ -107,7 +107,7 @@ fn a_file_that_is_no_quadratic_is_one_line_with_its_array_entry_or_eigenvalue() 
         refused(&[], &parts);
     }
     fs::write(&path, "text").unwrap();
-    refused(&[], &["quadratic:npz:h.npz: not an npz file"]);
+    refused(&[], &["quadratic:npz:h.npz: not an npz file", "accepted: a file that numpy.savez wrote"]);
     samples(&path);
     refused(&["--samples", "2"], &["--samples 2: the samples of quadratic:npz:h.npz", "without --samples"]);
     refused(&["--batch", "4"], &["--batch 4: more than the 3 samples; accepted: 1 to 3, or full"]);
