@@ -5,7 +5,7 @@
 
 use super::monitor::Trial;
 use super::zero::Spread;
-use super::{Request, StartPoint};
+use super::{Request, StartPoint, Verdict};
 
 /// Standard error of the threshold that a pair of ensembles aims at, in units of the tolerance: the confidence interval,
 /// four of them wide, is then within the tolerance in almost every case.
@@ -34,6 +34,12 @@ const SETTLED: f64 = 0.875;
 /// Distance from the threshold in ln(lr) up to which an ensemble says how noisy others will be.
 const ALIKE: f64 = 0.3;
 
+/// Learning rates, in units of the threshold, whose growth rate is that of whatever decays slowest.
+const SLOWEST: (f64, f64) = (0.5, 0.95);
+
+/// Length of an ensemble, in units of the time in which an e-th of that is left.
+const SETTLING: f64 = 8.0;
+
 /// Returns the next requests of a search that expects the threshold at `zero`.
 pub fn requests(trials: &[Trial], zero: f64, spread: &Spread, tolerance: f64) -> Vec<Request> {
     let Spread { error, slope, from_above, .. } = *spread;
@@ -55,7 +61,15 @@ pub fn requests(trials: &[Trial], zero: f64, spread: &Spread, tolerance: f64) ->
         false => (0.5 * missing).powf(-0.5).min(CLEAR * tolerance).max(error / FARTHER.2),
     };
     let steps = noise / (each * slope).powi(2) / SETTLED;
-    pair(half, Some(steps.ceil() as u64))
+    pair(half, Some(steps.max(settling(trials, zero)).ceil() as u64))
+}
+
+/// Steps until what an ensemble starts with matters no more: what decays slowest at learning rates below the threshold does so at
+/// the threshold too.
+fn settling(trials: &[Trial], zero: f64) -> f64 {
+    let below = trials.iter().filter(|trial| (SLOWEST.0..SLOWEST.1).contains(&(trial.lr / zero)));
+    let rates = below.filter(|trial| trial.verdict == Verdict::Stable).filter_map(|trial| trial.growth);
+    SETTLING / rates.map(f64::abs).fold(f64::INFINITY, f64::min)
 }
 
 /// Variance of the growth rate times the steps that it is measured in: the mean of the ensembles nearby, or of all.

@@ -3,7 +3,7 @@
 use super::close;
 use super::monitor::Trial;
 use super::opinion::{Opinion, second_opinion};
-use super::zero::{Zero, zero};
+use super::zero::{Spread, Zero, zero};
 use super::{Criterion, Doubt, Request, StartPoint};
 use crate::threshold::Verdict;
 use serde::{Deserialize, Serialize};
@@ -155,8 +155,7 @@ impl Search {
         }
         self.rounds += 1;
         if let Some(zero) = zero
-            && let (Some(spread), Some(threshold)) = (zero.spread, bracket.threshold)
-            && zero.lr == threshold
+            && let (Some(spread), Some(_)) = (zero.spread, bracket.interval)
             && !(spread.from_above && bracket.width() > BENT * self.tolerance)
         {
             return SearchStep::Ask(close::requests(&self.trials, zero.lr, &spread, self.tolerance));
@@ -211,8 +210,13 @@ impl Search {
         let (Some(low), Some(high)) = (stable, unstable) else {
             return Bracket { stable, unstable, ..Bracket::default() };
         };
-        let zero = found.filter(|zero| (low..=high).contains(&zero.lr));
-        let threshold = Some(zero.map_or_else(|| middle(low, high), |zero| zero.lr));
+        let inside = |zero: &Zero| match zero.spread {
+            // Its estimate may lie a little beyond a verdict.
+            Some(Spread { interval: (from, to), .. }) => from < high && to > low,
+            None => (low..=high).contains(&zero.lr),
+        };
+        let zero = found.filter(inside);
+        let threshold = Some(zero.map_or_else(|| middle(low, high), |zero| zero.lr.clamp(low, high)));
         let within = |(from, to): (f64, f64)| (from.max(low), to.min(high));
         Bracket { stable, unstable, threshold, interval: zero.and_then(|zero| zero.spread).map(|s| within(s.interval)) }
     }

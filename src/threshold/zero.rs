@@ -32,6 +32,9 @@ const SIGN: f64 = 2.5;
 /// into each other.
 const BEND: f64 = 0.5;
 
+/// What the start of an ensemble leaves in ln of its displacement: its directions do not have their final shares yet.
+const START: f64 = 0.15;
+
 /// Times that a regression is repeated with the weights that follow from its zero.
 const REPEATS: usize = 4;
 
@@ -90,8 +93,9 @@ struct GrowthPoint {
 
 impl GrowthPoint {
     fn of(trial: &Trial) -> Option<Self> {
-        let (gamma, error) = (trial.growth?, trial.error.unwrap_or(0.0));
-        Some(Self { ln_lr: trial.lr.ln(), gamma, error, steps: trial.steps as f64 })
+        let (gamma, steps) = (trial.growth?, trial.steps as f64);
+        let error = trial.error.map_or(0.0, |error| error.hypot(START / steps));
+        Some(Self { ln_lr: trial.lr.ln(), gamma, error, steps })
     }
 
     /// Variance of gamma in one step.
@@ -116,14 +120,20 @@ fn interpolated(points: &[GrowthPoint]) -> Option<Zero> {
 fn regressed(points: &[GrowthPoint]) -> Option<Zero> {
     let all = regression(points, false)?;
     let above: Vec<GrowthPoint> = points.iter().copied().filter(|point| point.gamma > SIGN * point.error).collect();
-    let Some(from_above) = regression(&above, true) else { return Some(all) };
-    let (origin, slope) = (from_above.lr.ln(), from_above.spread?.slope);
-    let is_flat = |point: &GrowthPoint| {
-        let expected = slope * (point.ln_lr - origin);
-        let near = point.ln_lr < origin && origin - point.ln_lr < FLAT.1;
-        near && point.gamma > FLAT.0 * expected + CLEARLY * point.error
+    let Some((from_above, spread)) = regression(&above, true).and_then(|zero| Some((zero, zero.spread?))) else {
+        return Some(all);
     };
-    Some(if slope > 0.0 && points.iter().any(is_flat) { from_above } else { all })
+    let (origin, slope) = (from_above.lr.ln(), spread.slope);
+    let mut below: Vec<&GrowthPoint> =
+        points.iter().filter(|point| point.ln_lr < origin && origin - point.ln_lr < FLAT.1).collect();
+    below.sort_by(|a, b| b.ln_lr.total_cmp(&a.ln_lr));
+    // From afar a curve that is merely bent looks flat as well: the closest one that tells the two apart decides.
+    let is_flat = |point: &&GrowthPoint| {
+        let excess = point.gamma - FLAT.0 * slope * (point.ln_lr - origin);
+        (excess.abs() > CLEARLY * point.error).then_some(excess > 0.0)
+    };
+    let flat = slope > 0.0 && below.iter().find_map(is_flat).unwrap_or(false);
+    Some(if flat { from_above } else { all })
 }
 
 /// Fits gamma as a parabola in ln(lr) (a line with fewer than four points) by least squares, weighted by the standard errors
@@ -204,7 +214,7 @@ mod tests {
 
     fn trial(lr: f64, growth: f64, error: Option<f64>) -> Trial {
         let verdict = if growth > 0.0 { Verdict::Escaped } else { Verdict::Stable };
-        Trial { verdict, growth: Some(growth), error, steps: 1, ..Trial::failed(lr) }
+        Trial { verdict, growth: Some(growth), error, steps: 1 << 20, ..Trial::failed(lr) }
     }
 
     /// A growth rate that is bent, with its zero at 0.3.
