@@ -8,7 +8,7 @@ macro_rules! shared_settings {
         impl $builder {
             /// Sets the data set.
             pub fn data(mut self, data: $crate::data::DataSource) -> Self {
-                self.args.problem.data = data;
+                self.args.problem.data = Some(data);
                 self
             }
 
@@ -26,7 +26,7 @@ macro_rules! shared_settings {
 
             /// Sets the weight decay, which is part of the objective.
             pub fn weight_decay(mut self, weight_decay: f64) -> Self {
-                self.args.problem.weight_decay = weight_decay;
+                self.args.problem.weight_decay = Some(weight_decay);
                 self
             }
 

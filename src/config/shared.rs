@@ -13,43 +13,91 @@ use crate::rule::{self, Dampening, RuleSpec};
 use clap::Args;
 use std::path::PathBuf;
 
+/// Weight decay without `--weight-decay`.
+const USUAL_WEIGHT_DECAY: f64 = 0.001;
+
 /// Data, model and objective.
 #[derive(Clone, Debug, Args)]
 pub struct ProblemArgs {
     /// digits; mnist, fashion-mnist, cifar10 or cifar100, with :DIR for where the files are (else below $DATASETS);
     /// npz:FILE (arrays x and y, for training also x_test and y_test; #nhwc behind it for images with their channels last);
     /// synthetic:clusters or synthetic:teacher, with
-    /// options like :classes=10:shape=3x32x32:samples=4096
-    #[arg(long, value_name = "DATA", default_value_t = DataSource::Digits, help_heading = "Problem")]
-    pub data: DataSource,
+    /// options like :classes=10:shape=3x32x32:samples=4096 [default: digits]
+    #[arg(long, value_name = "DATA", help_heading = "Problem")]
+    pub data: Option<DataSource>,
     /// How many training samples, chosen by a seed: a number or 'all'
     #[arg(long, help_heading = "Problem")]
     pub samples: Option<Samples>,
     /// mlp:WIDTH-WIDTH-..., linear, lenet, cifar-shallow, vgg11, vgg11-bn, resnet20, or layers:LAYER,LAYER,...
     #[arg(long, default_value = "mlp:16", help_heading = "Problem")]
     pub model: ModelSpec,
-    /// Activation of mlp models; the other models bring their own
-    #[arg(long, value_enum, default_value_t = Activation::Tanh, help_heading = "Problem")]
-    pub activation: Activation,
-    /// ce: cross-entropy; mse: mean over samples of 1/2 ||f - onehot||^2
-    #[arg(long, value_enum, default_value_t = Loss::Ce, help_heading = "Problem")]
-    pub loss: Loss,
-    /// L2 weight decay on every parameter, part of the objective
-    #[arg(long, default_value = "0.001", allow_negative_numbers = true, help_heading = "Problem")]
-    pub weight_decay: f64,
+    /// Activation of mlp models; the other models bring their own [default: tanh]
+    #[arg(long, value_enum, help_heading = "Problem")]
+    pub activation: Option<Activation>,
+    /// ce: cross-entropy; mse: mean over samples of 1/2 ||f - onehot||^2 [default: ce]
+    #[arg(long, value_enum, help_heading = "Problem")]
+    pub loss: Option<Loss>,
+    /// L2 weight decay on every parameter, part of the objective [default: 0.001]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Problem")]
+    pub weight_decay: Option<f64>,
 }
 
 impl ProblemArgs {
-    /// Checks the numbers.
+    /// Checks the weight decay, and that every flag that was given says something about the model.
     ///
     /// # Errors
-    /// A weight decay that is none.
+    /// A weight decay that is none, or a flag that changes nothing.
     pub fn check(&self) -> Result<(), String> {
-        let weight_decay = self.weight_decay;
-        if weight_decay >= 0.0 && weight_decay.is_finite() {
+        let Self { data, samples, model, activation, loss, weight_decay } = self;
+        if let Some(weight_decay) = weight_decay
+            && !(*weight_decay >= 0.0 && weight_decay.is_finite())
+        {
+            return Err(format!("--weight-decay {weight_decay}: accepted: 0 or a positive number"));
+        }
+        if let (Some(activation), false) = (activation, model.takes_activation()) {
+            return Err(format!(
+                "--activation {activation}: {model} brings its own; accepted: without --activation, or with --model mlp:..."
+            ));
+        }
+        if !model.is_quadratic() {
             return Ok(());
         }
-        Err(format!("--weight-decay {weight_decay}: accepted: 0 or a positive number"))
+        let given = [
+            data.as_ref().map(|data| format!("--data {data}")),
+            loss.map(|loss| format!("--loss {loss}")),
+            weight_decay.filter(|decay| *decay != 0.0).map(|decay| format!("--weight-decay {decay}")),
+            samples.map(|samples| format!("--samples {samples}")),
+        ];
+        match (given.into_iter().flatten().next(), model) {
+            (None, _) => Ok(()),
+            (Some(flag), ModelSpec::QuadraticFile(_)) if flag.starts_with("--samples") => {
+                Err(format!("{flag}: the samples of {model} are those of its array h; accepted: without --samples"))
+            }
+            (Some(flag), _) => {
+                let name = flag.split(' ').next().expect("a text has a first part");
+                Err(format!("{flag}: {model} is its own objective; accepted: without {name}"))
+            }
+        }
+    }
+
+    /// Returns `--data`, or its default.
+    pub fn data(&self) -> DataSource {
+        self.data.clone().unwrap_or(DataSource::Digits)
+    }
+
+    /// Returns `--activation`, or its default, where the model takes one.
+    pub fn activation(&self) -> Option<Activation> {
+        self.model.takes_activation().then(|| self.activation.unwrap_or(Activation::Tanh))
+    }
+
+    /// Returns `--loss`, or its default.
+    pub fn loss(&self) -> Loss {
+        self.loss.unwrap_or(Loss::Ce)
+    }
+
+    /// Returns `--weight-decay`, or its default.
+    pub fn weight_decay(&self) -> f64 {
+        self.weight_decay.unwrap_or(USUAL_WEIGHT_DECAY)
     }
 }
 

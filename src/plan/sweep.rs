@@ -348,14 +348,15 @@ impl SweepProblem {
         if !(args.gradient_tolerance > 0.0 && args.gradient_tolerance.is_finite()) {
             refuse!("--gradient-tolerance {}: accepted: a positive number", args.gradient_tolerance);
         }
-        let ProblemArgs { data, samples, model, activation, loss, weight_decay } = &args.problem;
+        let problem = &args.problem;
+        let ProblemArgs { samples, model, .. } = problem;
         let shared = Self {
             data: None,
             samples: None,
             model: model.clone(),
             activation: None,
             loss: None,
-            weight_decay: *weight_decay,
+            weight_decay: problem.weight_decay(),
             seed_data: args.grid.seed_data,
             seed_init: args.seed_init,
             minimum: args.minimum.clone(),
@@ -370,16 +371,11 @@ impl SweepProblem {
             if let Some(flag) = given {
                 refuse!("{flag}: the minimum of a quadratic is 0; accepted: with mlp or linear models");
             }
-            if let (ModelSpec::QuadraticFile(_), Some(samples)) = (model, samples) {
-                refuse!(
-                    "--samples {samples}: the samples of {model} are those of its array h; accepted: without --samples"
-                );
-            }
             return Ok(Self { weight_decay: 0.0, ..shared });
         }
-        let activation = model.takes_activation().then_some(*activation);
         let samples = Some(samples.unwrap_or(USUAL_SAMPLES));
-        Ok(Self { data: Some(data.clone()), samples, activation, loss: Some(*loss), ..shared })
+        let activation = problem.activation();
+        Ok(Self { data: Some(problem.data()), samples, activation, loss: Some(problem.loss()), ..shared })
     }
 
     /// Loads the data and lays out the model.

@@ -181,20 +181,21 @@ impl TrainPlan {
 
 impl TrainProblem {
     fn resolve(args: &TrainArgs) -> Result<Self, PlanError> {
-        args.problem.check()?;
-        let ProblemArgs { data, samples, model, activation, loss, weight_decay } = &args.problem;
+        let problem = &args.problem;
+        let ProblemArgs { samples, model, .. } = problem;
         let TrainArgs { flip, crop, .. } = args;
         if model.is_quadratic() {
             refuse!("--model {model}: it has no data to train on; accepted: mlp:WIDTHS, linear, a name, layers:...");
         }
+        problem.check()?;
         Ok(Self {
-            data: data.clone(),
+            data: problem.data(),
             samples: samples.unwrap_or(Samples::All),
             test: args.test.map(|test| test as usize),
             model: model.clone(),
-            activation: model.takes_activation().then_some(*activation),
-            loss: *loss,
-            weight_decay: *weight_decay,
+            activation: problem.activation(),
+            loss: problem.loss(),
+            weight_decay: problem.weight_decay(),
             augmentation: Augmentation { flip: *flip, crop: (*crop).into() },
             seed_data: args.grid.seed_data,
             init: args.init.clone(),

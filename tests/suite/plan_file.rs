@@ -58,7 +58,7 @@ fn without_tables_the_file_is_a_command_line() {
         (&rules[..], sweep.problem.samples),
         (&["sgd".into(), "heavy-ball".into()][..], Some(Samples::Count(128)))
     );
-    assert_eq!((&sweep.problem.model, sweep.problem.weight_decay), (&ModelSpec::Mlp(vec![4, 4]), 1e-2));
+    assert_eq!((&sweep.problem.model, sweep.problem.weight_decay), (&ModelSpec::Mlp(vec![4, 4]), Some(1e-2)));
     assert_eq!((sweep.seed_order, sweep.job.force, sweep.job.resume), (1000, true, false));
     let delays: Vec<u32> = cells(std::slice::from_ref(sweep)).iter().filter_map(|cell| cell.delay).collect();
     assert_eq!(delays[..11], [0, 1, 2, 3, 4, 8, 16, 32, 64, 128, 256]);

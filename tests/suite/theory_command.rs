@@ -231,7 +231,15 @@ fn wrong_input_is_refused_in_one_line() {
     refused("advise --lr 0.1 --schedule iid:uniform:0..=3 --to-delay 1", &["iid:uniform:0..=3", "its own delays"]);
     refused("advise --lr 0.1 --schedule normal --to-delay 1", &["--schedule normal", "does not know its delays"]);
     refused("advise --lr 0.1 --rule lion --to-delay 1", &["--rule lion", "accepted: sgd, heavy-ball,"]);
-    refused("advise --to-delay 1", &["--lr"]);
+    refused("advise --to-delay 1", &["accepted: --lr", "--lambda CURVATURE", "--folder DIR"]);
+    refused(
+        "advise --rule adam --dampening 0 --lr 1 --to-delay 1",
+        &["--dampening 0: the first moment of adam is an EMA", "without --dampening"],
+    );
+    for (flag, value) in [("--data", "mnist"), ("--loss", "mse"), ("--weight-decay", "0.1"), ("--samples", "5")] {
+        refused(&format!("sweep --model quadratic:1 {flag} {value}"), &[&format!("{flag} {value}: quadratic:1 is")]);
+    }
+    refused("train --model linear --activation relu", &["--activation relu: linear brings its own"]);
     refused("advise --lambda 1 --folder here --to-delay 1", &["--lambda", "--folder"]);
     refused("advise --folder missing --to-delay 1", &["--folder", "needs a results folder with a thresholds.csv"]);
     refused("advise --rule adam --folder missing --to-delay 1", &["--folder with --rule adam", "accepted: --lambda"]);

@@ -25,14 +25,14 @@ pub struct Args {
     #[arg(long, default_value = "heavy-ball", help = rule_help())]
     pub rule: RuleSpec,
     /// The recipe's learning rate; without one, half the threshold at the curvature of --lambda or --folder is recommended
-    #[arg(long, allow_negative_numbers = true, value_parser = positive, required_unless_present_any = ["lambda", "folder"])]
+    #[arg(long, allow_negative_numbers = true, value_parser = positive)]
     pub lr: Option<f64>,
-    /// Momentum of the recipe, and of the options with momentum
+    /// Momentum of the recipe (beta1 of adam and adamw), and of the options with momentum
     #[arg(long, allow_negative_numbers = true, default_value = "0.9", value_parser = momentum)]
     pub momentum: f64,
-    /// The recipe's dampening: a number, or 'ema' (equal to the momentum)
-    #[arg(long, allow_negative_numbers = true, default_value = "0")]
-    pub dampening: Dampening,
+    /// The recipe's dampening: a number, or 'ema' (equal to the momentum) [default: 0; ema for adam and adamw]
+    #[arg(long, allow_negative_numbers = true)]
+    pub dampening: Option<Dampening>,
     /// Delay of the recipe, in updates, always the same
     #[arg(long, allow_negative_numbers = true, default_value = "0", value_parser = delay)]
     pub from_delay: usize,
@@ -170,7 +170,7 @@ pub fn run(args: &Args) -> Result<()> {
     to_stdout(&if args.json {
         format!("{}\n", serde_json::to_string_pretty(&report)?)
     } else {
-        words::as_text(&report, args.lr.is_some())
+        words::as_text(&report, args)
     })
 }
 
@@ -235,12 +235,22 @@ fn of_trace(delays: &[u32]) -> Result<DelayLaw, TheoryError> {
 
 fn report(args: &Args) -> Result<Report> {
     let RuleSpec { kind, number } = args.rule;
+    if args.lr.is_none() && args.lambda.is_none() && args.folder.is_none() {
+        bail!(
+            "no recipe to start from; accepted: --lr with its learning rate, or the curvature to keep by --lambda CURVATURE or \
+             --folder DIR"
+        );
+    }
+    let adaptive = is_adaptive(kind);
+    let usual = if adaptive { Dampening::Ema } else { Dampening::Value(0.0) };
     let (momentum, dampening) = match kind.definition().momentum {
-        Some(_) => (args.momentum, args.dampening.beside(args.momentum)),
+        Some(_) => (args.momentum, args.dampening.unwrap_or(usual).beside(args.momentum)),
         None => (0.0, 0.0),
     };
-    let adaptive = matches!(kind, RuleKind::Adam | RuleKind::AdamW);
-    let rule = Rule { kind, momentum, dampening: if adaptive { momentum } else { dampening }, number };
+    if adaptive && dampening != momentum {
+        bail!("--dampening {dampening}: the first moment of {kind} is an EMA; accepted: ema, or without --dampening");
+    }
+    let rule = Rule { kind, momentum, dampening, number };
     let from = DelayLaw::Fixed(args.from_delay);
     let target = Target::of(args)?;
     let measured = match &args.folder {
@@ -318,6 +328,11 @@ fn criterion(args: &Args, random: bool) -> Result<Criterion> {
         None if !random => Ok(Criterion::Mean),
         Some(Sense::MeanSquare) | None => Ok(Criterion::MeanSquare { relative_variance }),
     }
+}
+
+/// Whether it divides gradients by their second moment; its momentum is then called beta1 and is always an EMA.
+fn is_adaptive(kind: RuleKind) -> bool {
+    matches!(kind, RuleKind::Adam | RuleKind::AdamW)
 }
 
 /// Names the flag behind a theory error.

@@ -2,7 +2,7 @@
 //!
 //! Not here: any decision.
 
-use super::{Args, Report, Target};
+use super::{Args, Report, Target, is_adaptive};
 use crate::rule::{Advice, Choice, ChoiceKind, Rule, RuleKind, Setting, ThresholdSource, by_theory};
 use crate::table::number::{percent, significant};
 use crate::theory::{Criterion, DelayLaw, TheoryError};
@@ -152,7 +152,7 @@ impl Asked<'_> {
     /// What the answer takes for granted, and what is worth knowing.
     pub fn notes(&self, advice: &Advice) -> Vec<String> {
         let mut notes = Vec::new();
-        if matches!(self.rule.kind, RuleKind::Adam | RuleKind::AdamW) {
+        if is_adaptive(self.rule.kind) {
             notes.push(format!(
                 "{} is taken as heavy-ball in EMA form with momentum beta1, on gradients divided by sqrt(second moment). This \
                  assumes that the second moment changes little within a delay and is the same at both delays; curvatures are \
@@ -209,18 +209,22 @@ fn rescaled(advice: &Advice) -> Option<String> {
     ))
 }
 
-/// The report for people. `has_recipe` is whether a learning rate was given.
-pub fn as_text(report: &Report, has_recipe: bool) -> String {
+/// The report for people.
+pub fn as_text(report: &Report, args: &Args) -> String {
+    let (has_recipe, adaptive) = (args.lr.is_some(), is_adaptive(args.rule.kind));
+    let form = |momentum: f64, dampening: f64| match adaptive {
+        true => format!("beta1 {momentum}"),
+        false => format!("momentum {momentum}, dampening {dampening}"),
+    };
     let mut text = String::new();
     let where_to = format!("at delay {} ({})", short(report.to_delay), report.to_schedule);
     let _ = match &report.recommendation {
         Some(best) => writeln!(
             text,
-            "Recommended {where_to}: {}, lr {}, momentum {}, dampening {}.\n  margin: {}.\n  why: {}\n",
+            "Recommended {where_to}: {}, lr {}, {}.\n  margin: {}.\n  why: {}\n",
             best.rule,
             short(best.lr),
-            best.momentum,
-            best.dampening,
+            form(best.momentum, best.dampening),
             best.margin,
             best.why
         ),
@@ -230,12 +234,11 @@ pub fn as_text(report: &Report, has_recipe: bool) -> String {
     let effective = from.effective_lr.map_or_else(String::new, |lr| format!(" (effective {})", short(lr)));
     let _ = writeln!(
         text,
-        "{}: {}, momentum {}, dampening {}, lr {}{effective} at delay {} ({}). Its threshold gain is {} ({}, {}): it keeps \
+        "{}: {}, {}, lr {}{effective} at delay {} ({}). Its threshold gain is {} ({}, {}): it keeps \
          minima of curvature below {}.",
         if has_recipe { "Your recipe" } else { "Your recipe, without --lr at half its threshold" },
         from.rule,
-        from.momentum,
-        from.dampening,
+        form(from.momentum, from.dampening),
         short(from.lr),
         from.delay,
         from.schedule,
@@ -252,7 +255,7 @@ pub fn as_text(report: &Report, has_recipe: bool) -> String {
             short(from.accessible_curvature)
         );
     }
-    let _ = writeln!(text, "\n{}\n", options(report));
+    let _ = writeln!(text, "\n{}\n", options(report, adaptive));
     for line in &report.choices {
         let _ = writeln!(text, "{}: {}", line.choice, line.cost);
     }
@@ -265,13 +268,13 @@ pub fn as_text(report: &Report, has_recipe: bool) -> String {
     text
 }
 
-fn options(report: &Report) -> Table {
+fn options(report: &Report, adaptive: bool) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header([
         "option",
         "rule",
-        "momentum",
+        if adaptive { "beta1" } else { "momentum" },
         "dampening",
         "lr",
         "effective_lr",
@@ -285,7 +288,7 @@ fn options(report: &Report) -> Table {
             line.choice.to_owned(),
             line.rule.clone(),
             line.momentum.to_string(),
-            line.dampening.to_string(),
+            if adaptive { "-".to_owned() } else { line.dampening.to_string() },
             number(line.lr),
             number(line.effective_lr),
             line.progress.map_or_else(|| "-".to_owned(), share),

@@ -7,6 +7,7 @@ use crate::bench::{Spread, export};
 use crate::command::to_stdout;
 use crate::config::{Batch, EngineArgs, ProblemArgs, Samples};
 use crate::engine::EngineInfo;
+use crate::math::Activation;
 use crate::problem::Problem;
 use crate::rule::{Locality, Rule, RuleSpec};
 use crate::session::ChosenEngine;
@@ -70,13 +71,26 @@ pub struct StepArgs {
 
 impl StepArgs {
     fn workload(&self) -> Result<Workload> {
-        self.problem.check().map_err(Error::msg)?;
-        let ProblemArgs { ref data, samples, ref model, activation, loss, weight_decay } = self.problem;
+        // A quadratic is refused whatever stands beside it.
+        if !self.problem.model.is_quadratic() {
+            self.problem.check().map_err(Error::msg)?;
+        }
+        let ProblemArgs { samples, ref model, .. } = self.problem;
         let samples = match samples {
             Some(Samples::All) | None => None,
             Some(Samples::Count(count)) => Some(count),
         };
-        let network = NetworkSpec { data, samples, model, activation, loss, weight_decay }.build(self.seed)?;
+        let problem = &self.problem;
+        let (activation, loss) = (problem.activation().unwrap_or(Activation::Tanh), problem.loss());
+        let network = NetworkSpec {
+            data: &problem.data(),
+            samples,
+            model,
+            activation,
+            loss,
+            weight_decay: problem.weight_decay(),
+        }
+        .build(self.seed)?;
         if self.export.is_some() && network.model.perceptron().is_none() {
             bail!(
                 "--export: --model {model} is no perceptron; accepted: mlp:WIDTHS, linear, and layers: of dense layers with one \
@@ -189,7 +203,7 @@ pub fn run(args: &StepArgs) -> Result<()> {
         path,
         waves,
         parameters: network.dimension(),
-        data: args.problem.data.to_string(),
+        data: args.problem.data().to_string(),
         model: args.problem.model.to_string(),
         activation: network.model.perceptron().map(|model| model.activation.to_string()).unwrap_or_default(),
         loss: network.loss.to_string(),
