@@ -6,8 +6,8 @@ use nalgebra::{DMatrix, DVector};
 /// Trials that exact growth rates are interpolated through: those of smallest |gamma|.
 const NEAREST: usize = 3;
 
-/// Standard deviations assumed of what a parabola leaves out of gamma(lr), or a line: so much of slope x distance^3, or
-/// slope x distance^2, with the distance from the zero in ln(lr). In mean square the terms are about 1, almost surely up to 3.
+/// Standard deviations assumed of what a line leaves out of gamma(lr), times slope x distance^2, and a parabola, times
+/// slope x distance^3, with the distance from the zero in ln(lr). In mean square the terms are about 1, almost surely up to 3.
 const LEFT_OUT: [f64; 2] = [2.0, 4.0];
 
 /// Half the width of a 95 % interval, in standard errors: Student's t of 25 degrees of freedom, about as many as the spans of
