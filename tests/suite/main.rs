@@ -28,6 +28,7 @@ mod networks;
 mod outputs;
 mod plan_file;
 mod plot;
+mod printed;
 mod problem;
 mod quadratic_files;
 mod recovery;

@@ -1,32 +1,9 @@
 //! `tauscope theory` and `tauscope advise` as a user runs them.
 
-use assert_cmd::Command;
+use crate::printed::{number, rows, stdout, tauscope};
 use predicates::prelude::*;
 use predicates::str::contains;
-use std::collections::HashMap;
 use std::f64::consts::PI;
-
-fn tauscope(arguments: &str) -> Command {
-    let mut command = Command::cargo_bin("tauscope").unwrap();
-    command.args(arguments.split_whitespace());
-    command
-}
-
-fn stdout(arguments: &str) -> String {
-    let output = tauscope(arguments).assert().success().get_output().clone();
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The rows of a table, by column.
-fn rows(arguments: &str) -> Vec<HashMap<String, String>> {
-    let text = stdout(arguments);
-    let rows: Result<Vec<_>, _> = csv::Reader::from_reader(text.as_bytes()).deserialize().collect();
-    rows.unwrap()
-}
-
-fn number(row: &HashMap<String, String>, column: &str) -> f64 {
-    row[column].parse().unwrap()
-}
 
 fn assert_close(value: f64, expected: f64) {
     // Written so that NaN fails.

@@ -3,7 +3,7 @@
 //! The oracle is the step of each rule as its definition says it, made into a matrix column by column; its eigenvalues are
 //! nalgebra's. It shares no formula with what it tests.
 
-use assert_cmd::Command;
+use crate::printed::{number, rows, stdout, tauscope};
 use nalgebra::{DMatrix, DVector};
 use predicates::prelude::*;
 use predicates::str::contains;
@@ -254,27 +254,6 @@ fn noise_floors_are_the_stationary_variances_of_the_recurrence() {
         assert_within("server", found[0], expected[0], 1e-9);
         assert_within("read point", found[1], expected[1], 1e-9);
     }
-}
-
-fn tauscope(arguments: &str) -> Command {
-    let mut command = Command::cargo_bin("tauscope").unwrap();
-    command.args(arguments.split_whitespace());
-    command
-}
-
-fn stdout(arguments: &str) -> String {
-    let output = tauscope(arguments).assert().success().get_output().clone();
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn rows(arguments: &str) -> Vec<HashMap<String, String>> {
-    let text = stdout(arguments);
-    let rows: Result<Vec<_>, _> = csv::Reader::from_reader(text.as_bytes()).deserialize().collect();
-    rows.unwrap()
-}
-
-fn number(row: &HashMap<String, String>, column: &str) -> f64 {
-    row[column].parse().unwrap()
 }
 
 /// The rule that a row tells to run.
