@@ -1,0 +1,16 @@
+//! `tauscope._core`: what the Python package asks of the crate.
+//!
+//! *What it is:* arguments from Python in, numbers and texts out, errors as Python exceptions of fitting types. *What it is
+//! not:* anything that a user sees: signatures, tables and pictures are in `tauscope/*.py`, whose docstrings say what the
+//! numbers mean.
+
+mod delays;
+mod failure;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _core(module: &Bound<PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<delays::DelayProcess>()
+}

@@ -1,0 +1,87 @@
+"""Types of the extension module. Users take these names from `tauscope`."""
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+__version__: str
+
+@final
+class DelayProcess:
+    """Slots of one run, step by step: which stored version of the weights each step reads, and which it replaces.
+
+    A run keeps a ring of `slots` versions, which all start as the first weights. Step t takes its gradient at the version
+    in slot `read` and puts the new weights into slot `write`. The draws are those of the engines: a `tauscope train` run
+    of the same process and seed reads and writes the same slots at the same steps.
+
+    Args:
+        schedule: A process as typed after `--schedule`: "round-robin" (default), "random", "workers:...", "iid:...",
+            "trace:FILE", ...
+        delay: Delay of the process in updates, where it takes one: N workers have a delay of N - 1.
+        trace: Recorded delays, in updates: a path, or the numbers themselves. They start again at their end.
+        pmf: Probabilities of the delays 0, 1, 2, ..., drawn independently at every update.
+        seed: Seed of the draws; `tauscope train --seeds` has the same numbers.
+
+    Raises:
+        ValueError: A process or a delay that cannot be had; the message says what would be accepted.
+    """
+
+    def __new__(
+        cls,
+        schedule: str | None = None,
+        delay: int | None = None,
+        *,
+        trace: str | PathLike[str] | Sequence[int] | npt.NDArray[np.integer[Any]] | None = None,
+        pmf: Sequence[float] | npt.NDArray[np.floating[Any]] | None = None,
+        seed: int = 0,
+    ) -> DelayProcess: ...
+    def next(self) -> tuple[int, int, int]:
+        """The next step as `(read, write, delay)`.
+
+        `delay` counts the updates between the weights in `read` and now, where every step is an update. A slot that no step
+        has written holds the first weights, from before step 0.
+        """
+
+    def take(self, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The next `count` steps as arrays of shape (count,): slots read, slots written, delays in updates."""
+
+    def skip(self, count: int) -> None:
+        """Draws `count` steps and forgets them: how a resumed training finds its place."""
+
+    def restart(self, seed: int | None = None) -> DelayProcess:
+        """The same process from its first step on, from another seed where one is given."""
+
+    @property
+    def step(self) -> int:
+        """Number of steps drawn so far."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of the draws."""
+
+    @property
+    def schedule(self) -> str:
+        """Name of the process, as in the column `schedule` of tables."""
+
+    @property
+    def slots(self) -> int:
+        """Number of stored versions of the weights."""
+
+    @property
+    def workers(self) -> int | None:
+        """Number of workers; None where the delays do not come from any."""
+
+    @property
+    def group(self) -> int:
+        """Number of gradients that one update averages; 1 but for "hybrid"."""
+
+    @property
+    def mean_delay(self) -> float:
+        """Mean delay in the long run, updates."""
+
+    @property
+    def is_random(self) -> bool:
+        """Whether different seeds give different delays."""
