@@ -1,0 +1,374 @@
+"""`Delayed`: an optimizer whose gradients arrive late.
+
+Not here: the weight versions (`tauscope.torch._ring`) and the draws of slots (`tauscope.DelayProcess`).
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from typing import Any, Dict, List, Optional, Union
+
+import torch
+
+from tauscope import DelayProcess
+from tauscope.torch._decay import check_decay, decay_where_read
+from tauscope.torch._ring import WeightRing
+
+#: Key of a state dict under which the ring stands.
+_KEY = "delayed"
+
+
+class Delayed(torch.optim.Optimizer):
+    """Wraps an optimizer: gradients are taken at the weights that a delay process says, and applied to the newest ones.
+
+    Between two steps the parameters hold the weights that the next gradient is to be taken at, so forward and backward need
+    no change. `step()` puts the newest weights in their place, lets the wrapped optimizer update them, and then loads the
+    weights of the next gradient. The slots are those of `tauscope train` with the same process and seed.
+
+    A ring holds as many copies of the trained weights as the process has slots, beside the parameters: delay + 1 for a fixed
+    delay or so many workers, the longest delay + 1 for a trace. With `stages` each parameter group has its own delay + 1.
+
+    Args:
+        optimizer: Any `torch.optim.Optimizer` whose `step()` needs no closure. Its parameter groups and its state stay its
+            own; learning rate schedulers may be given either of the two optimizers.
+        delay: Delay in updates, where the process takes one; 0 is synchronous.
+        schedule: Process as typed after `--schedule` ("round-robin" by default, "random", "workers:exponential",
+            "iid:geometric", ...), or a `tauscope.DelayProcess`, which is followed from its first step.
+        trace: Recorded delays, one per update, over and over: numbers or a file.
+        stages: Delay of each parameter group, in updates, instead of one for all.
+        seed: Seed of the draws.
+        device: Where the ring is; by default beside each parameter. "cpu" spares the memory of a GPU for copies at each step.
+        decay_at: Weights that the optimizer's `weight_decay` is taken at, where it is part of the gradient: "newest", as the
+            wrapped optimizer does it, or "read", those of the gradient, as the engines of tauscope do it. Decoupled decay
+            (AdamW) acts on the newest weights always.
+
+    Raises:
+        ValueError, TypeError: Arguments that do not go together; the message says what would be accepted.
+        MemoryError: A ring that is larger than the free memory, before any of it is allocated.
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        delay: Optional[int] = None,
+        *,
+        schedule: Union[str, DelayProcess, None] = None,
+        trace: Union[str, PathLike[str], Sequence[int], None] = None,
+        stages: Optional[Sequence[int]] = None,
+        seed: int = 0,
+        device: Union[str, torch.device, None] = None,
+        decay_at: str = "newest",
+    ) -> None:
+        _check_optimizer(optimizer)
+        check_decay(decay_at, optimizer)
+        self._decay_at = decay_at
+        self._seed = seed
+        self._device = None if device is None else torch.device(device)
+        if self._device is not None and self._device.type == "meta":
+            raise ValueError("device meta has no numbers; accepted: a device that has, or None")
+        if stages is None:
+            self._strands = [_Strand(_process(delay, schedule, trace, seed), self._device)]
+        else:
+            self._strands = [_Strand(process, self._device) for process in _stages(stages, optimizer, delay, schedule, trace)]
+        self._staged = stages is not None
+        self._steps = 0
+        self._at_newest = 0
+        # What the base class does with groups is left to the wrapped optimizer, whose own they are.
+        super().__init__(optimizer.param_groups, optimizer.defaults)
+        self.optimizer = optimizer
+        self._adopt()
+
+    @property
+    def param_groups(self) -> List[Dict[str, Any]]:  # type: ignore[override]
+        """Parameter groups of the wrapped optimizer."""
+        return self.optimizer.param_groups if "optimizer" in self.__dict__ else []
+
+    @param_groups.setter
+    def param_groups(self, groups: List[Dict[str, Any]]) -> None:
+        if "optimizer" in self.__dict__:
+            self.optimizer.param_groups = groups
+
+    @property
+    def state(self) -> Any:  # type: ignore[override]
+        """State of the wrapped optimizer."""
+        return self.optimizer.state
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        if "optimizer" in self.__dict__:
+            self.optimizer.state = state
+
+    @property
+    def delays(self) -> List[int]:
+        """Updates made since the weights that the parameters hold now; one number, or one for each stage."""
+        return [strand.delay for strand in self._strands]
+
+    @property
+    def steps(self) -> int:
+        """Number of updates made."""
+        return self._steps
+
+    @property
+    def ring_bytes(self) -> int:
+        """Bytes of all stored versions of the weights."""
+        return sum(strand.ring.bytes for strand in self._strands)
+
+    def __repr__(self) -> str:
+        processes = ", ".join(strand.process.schedule for strand in self._strands)
+        return f"Delayed({processes}; {self._steps} steps, delays {self.delays} now) of {self.optimizer!r}"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("Delayed cannot be copied or pickled; accepted: its state_dict()")
+
+    def zero_grad(self, *args: Any, **kwargs: Any) -> None:
+        """As of the wrapped optimizer."""
+        self.optimizer.zero_grad(*args, **kwargs)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Applies the gradients to the newest weights, and loads those that the next gradient is to be taken at.
+
+        Raises:
+            TypeError: A closure, which would take gradients at the newest weights.
+            RuntimeError: Inside `server()`, or parameters that were written since the latest step, a change that would be
+                lost.
+        """
+        if closure is not None:
+            raise TypeError(
+                "Delayed.step takes no closure, which would take its gradient at the newest weights; "
+                "accepted: loss.backward(), then step()"
+            )
+        if self._at_newest:
+            raise RuntimeError("Delayed.step inside server(), where there are no gradients to wait for; accepted: outside it")
+        self._adopt()
+        for strand in self._strands:
+            strand.check_untouched()
+        with decay_where_read(self.optimizer, self._decay_at, self._newest_and_read):
+            for strand in self._strands:
+                strand.load_newest()
+            try:
+                result = self.optimizer.step(**kwargs)
+            except BaseException:
+                for strand in self._strands:
+                    strand.load_read()
+                raise
+        for strand in self._strands:
+            strand.write()
+        self._steps += 1
+        return result
+
+    @contextmanager
+    def server(self) -> Iterator[None]:
+        """Puts the newest weights into the parameters, for an evaluation or to save the model.
+
+        What is written to the parameters inside becomes part of the newest weights.
+        """
+        self._adopt()
+        if not self._at_newest:
+            for strand in self._strands:
+                strand.check_untouched()
+                strand.load_newest()
+        self._at_newest += 1
+        try:
+            yield
+        finally:
+            self._at_newest -= 1
+            if not self._at_newest:
+                for strand in self._strands:
+                    strand.keep_changes()
+                    strand.load_read()
+
+    def add_param_group(self, param_group: Dict[str, Any], delay: Optional[int] = None) -> None:
+        """Adds a group to the wrapped optimizer; all its versions begin as what its parameters are now.
+
+        Args:
+            param_group: As for any optimizer.
+            delay: Delay of its stage in updates, with `stages`.
+        """
+        if "optimizer" not in self.__dict__:
+            return
+        if self._staged != (delay is not None):
+            accepted = "with the delay of its stage" if self._staged else "without delay, which stages alone have"
+            raise ValueError(f"add_param_group with delay {delay}; accepted: {accepted}")
+        strand = None if delay is None else _Strand(_process(delay, None, None, 0), self._device)
+        if strand is not None:
+            strand.skip(self._steps)
+        self.optimizer.add_param_group(param_group)
+        if strand is not None:
+            self._strands.append(strand)
+        self._adopt()
+
+    def state_dict(self) -> Dict[str, Any]:  # type: ignore[override]
+        """State of the wrapped optimizer, and under "delayed" the whole ring and the place in the process.
+
+        With it a training goes on as if it had never stopped, whatever weights the model holds when it is loaded. As in
+        PyTorch its tensors are no copies.
+        """
+        self._adopt()
+        return {
+            **self.optimizer.state_dict(),
+            _KEY: {"steps": self._steps, "strands": [strand.state() for strand in self._strands]},
+        }
+
+    def load_state_dict(self, state_dict: Dict[str, Any]) -> None:  # type: ignore[override]
+        """Goes on from a state that `state_dict` gave, and puts the weights of the next gradient into the parameters.
+
+        Raises:
+            ValueError: A state without a ring, of another process, or of other parameters. Nothing is changed then.
+        """
+        self._adopt()
+        state = state_dict.get(_KEY)
+        if not isinstance(state, dict):
+            raise ValueError("the state has no ring; accepted: what Delayed.state_dict() gave")
+        saved, steps = state["strands"], state["steps"]
+        if len(saved) != len(self._strands):
+            raise ValueError(f"the state has {len(saved)} stages; accepted: {len(self._strands)}, as here")
+        moved = [strand.moved_to(found, steps) for strand, found in zip(self._strands, saved)]
+        self.optimizer.load_state_dict({key: value for key, value in state_dict.items() if key != _KEY})
+        for strand, found, process in zip(self._strands, saved, moved):
+            strand.restore(found, process)
+        self._steps = steps
+
+    def _adopt(self) -> None:
+        """Takes in parameters that are trained and have no versions yet: new ones, and those that were frozen before."""
+        for index, group in enumerate(self.optimizer.param_groups):
+            strand = self._strands[index if self._staged else 0]
+            new = [p for p in group["params"] if p not in strand.ring and (p.requires_grad or p.grad is not None)]
+            if new:
+                strand.ring.add(new)
+
+    def _newest_and_read(self, parameter: torch.Tensor) -> Optional["tuple[torch.Tensor, torch.Tensor]"]:
+        for strand in self._strands:
+            if parameter in strand.ring:
+                return strand.ring.version(parameter, strand.newest), strand.ring.version(parameter, strand.read)
+        return None
+
+
+class _Strand:
+    """A ring with the process that it follows: that of all parameters, or that of one stage."""
+
+    def __init__(self, process: DelayProcess, device: Optional[torch.device]) -> None:
+        self.process = process
+        self.ring = WeightRing(process.slots, device)
+        self.newest = 0
+        self.read, self._write, self.delay = process.next()
+
+    def check_untouched(self) -> None:
+        changed = self.ring.changed(self.read)
+        if changed is not None:
+            raise RuntimeError(
+                f"{changed} since the latest step, which would be lost; "
+                "accepted: changes inside server(), or before Delayed is made"
+            )
+
+    def skip(self, steps: int) -> None:
+        """Goes on by so many steps that wrote nothing."""
+        for _ in range(steps):
+            self.newest = self._write
+            self.read, self._write, self.delay = self.process.next()
+
+    def load_newest(self) -> None:
+        if self.newest != self.read:
+            self.ring.load(self.newest)
+
+    def load_read(self) -> None:
+        if self.newest != self.read:
+            self.ring.load(self.read)
+
+    def write(self) -> None:
+        """Stores what the parameters hold as the newest version, and loads the one that is read next."""
+        self.ring.store(self._write)
+        self.skip(1)
+        self.load_read()
+
+    def keep_changes(self) -> None:
+        """Stores what the parameters hold, where it is no longer the newest version."""
+        if self.ring.changed(self.newest) is not None:
+            self.ring.store(self.newest)
+
+    def state(self) -> Dict[str, Any]:
+        place = {"read": self.read, "write": self._write, "newest": self.newest, "delay": self.delay}
+        of_process = {"schedule": self.process.schedule, "slots": self.process.slots, "seed": self.process.seed}
+        return {**of_process, **place, "versions": self.ring.tensors()}
+
+    def moved_to(self, state: Dict[str, Any], steps: int) -> DelayProcess:
+        """The process where a state was saved, if it is that of this strand."""
+        for name in ("slots", "seed"):
+            if state[name] != getattr(self.process, name):
+                here = f"{self.process.schedule} with {name} {getattr(self.process, name)}"
+                raise ValueError(f"the state is that of {state['schedule']} with {name} {state[name]}; accepted: {here}")
+        self.ring.check_shapes(state["versions"])
+        process = self.process.restart()
+        process.skip(steps)
+        read, write, delay = process.next()
+        if (read, write, delay) != (state["read"], state["write"], state["delay"]):
+            raise ValueError(f"the state is of other delays than {self.process.schedule} has; accepted: the same process")
+        return process
+
+    def restore(self, state: Dict[str, Any], process: DelayProcess) -> None:
+        self.process, self.newest = process, state["newest"]
+        self.read, self._write, self.delay = state["read"], state["write"], state["delay"]
+        self.ring.restore(state["versions"])
+        self.ring.load(self.read)
+
+
+def _process(
+    delay: Optional[int],
+    schedule: Union[str, DelayProcess, None],
+    trace: Union[str, PathLike[str], Sequence[int], None],
+    seed: int,
+) -> DelayProcess:
+    if isinstance(schedule, DelayProcess):
+        if delay is not None or trace is not None:
+            raise ValueError("delay or trace beside a DelayProcess, which has its own; accepted: one of them")
+        return schedule.restart()
+    if delay is None and schedule is None and trace is None:
+        raise ValueError("no delays; accepted: one of delay=, schedule=, trace= and stages=")
+    return DelayProcess(schedule, None if delay is None else _whole(delay), trace=trace, seed=seed)
+
+
+def _whole(delay: int) -> int:
+    if isinstance(delay, bool):
+        raise TypeError(f"delay {delay}; accepted: a whole number of updates from 0 on")
+    try:
+        number = operator.index(delay)
+    except TypeError:
+        raise TypeError(f"delay {delay!r}; accepted: a whole number of updates from 0 on") from None
+    if not 0 <= number < 2**32:
+        raise ValueError(f"delay {number}; accepted: a whole number of updates from 0 on")
+    return number
+
+
+def _stages(
+    stages: Sequence[int], optimizer: torch.optim.Optimizer, *others: Any
+) -> List[DelayProcess]:
+    if any(other is not None for other in others):
+        raise ValueError("delay, schedule or trace beside stages, which say the delays; accepted: one of them")
+    if len(stages) != len(optimizer.param_groups):
+        groups = len(optimizer.param_groups)
+        raise ValueError(f"{len(stages)} stages for {groups} parameter groups; accepted: a delay for each group")
+    return [_process(delay, None, None, 0) for delay in stages]
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
+    if isinstance(optimizer, Delayed):
+        raise TypeError("optimizer: already Delayed; accepted: the optimizer that it wraps")
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"optimizer: {type(optimizer).__name__}; accepted: a torch.optim.Optimizer")
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        name = type(optimizer).__name__
+        raise TypeError(f"{name} takes its gradients in a closure, several a step; accepted: optimizers whose step() needs none")
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    if not parameters:
+        raise ValueError("optimizer: it has no parameters; accepted: at least one")
+    for parameter in parameters:
+        if parameter.device.type == "meta":
+            raise ValueError(
+                f"optimizer: a parameter of shape {tuple(parameter.shape)} on the device meta, which has no numbers; "
+                "accepted: parameters with numbers"
+            )
