@@ -1,0 +1,6 @@
+"""Curvature of your own model, and what it means for a training with late gradients."""
+
+from tauscope.probe._result import Sharpness
+from tauscope.probe._sharpness import sharpness
+
+__all__ = ["Sharpness", "sharpness"]

@@ -1,0 +1,115 @@
+"""Lanczos for the largest eigenvalues of a symmetric operator, with residuals.
+
+Written with `@`, `-` and `*` alone, so that vectors may be PyTorch's or JAX's and stay on their device. A basis that
+reaches its limit is replaced by its best Ritz vectors (thick restart; Wu and Simon, SIAM J. Matrix Anal. Appl. 22, 2000).
+Not here: operators, nor what their eigenvalues mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, List
+
+import numpy as np
+
+#: A new direction shorter than this, relative to the operator's norm so far, is rounding.
+_ROUNDING = 1e-14
+
+#: Most Ritz vectors that a restart keeps beyond those that are asked for.
+_KEPT = 10
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Eigenvalues, largest first, with their vectors of length 1."""
+
+    values: List[float]
+    #: ||A v - value v||: an eigenvalue is within this of each value.
+    residuals: List[float]
+    vectors: List[Any]
+    #: Largest absolute eigenvalue that was seen.
+    scale: float
+    #: Products with the operator that were made.
+    products: int
+
+
+def largest(
+    apply: Callable[[Any], Any],
+    random: Callable[[], Any],
+    dimension: int,
+    k: int,
+    tolerance: float,
+    products: int,
+    limit: int,
+) -> Pairs:
+    """The `k` largest eigenpairs of `apply`.
+
+    Args:
+        apply: The operator: a vector of length `dimension` to another.
+        random: A new random vector.
+        dimension: Length of vectors.
+        k: Number of pairs, at most `dimension`.
+        tolerance: Largest residual, relative to the largest absolute eigenvalue seen.
+        products: Most products with the operator, before those that take the final residuals.
+        limit: Most vectors that are kept at a time; at least k + 2.
+    """
+    basis: List[Any] = [_unit(random(), [])]
+    small = np.zeros((limit, limit))
+    made, values, mixes = 0, np.zeros(0), np.zeros((0, 0))
+    while True:
+        last = len(basis) - 1
+        image = apply(basis[last])
+        made += 1
+        rest = image
+        column = np.zeros(last + 1)
+        # Twice is enough (Parlett): what the first pass leaves is rounding.
+        for _ in range(2):
+            for index, vector in enumerate(basis):
+                part = float(vector @ rest)
+                rest = rest - part * vector
+                column[index] += part
+        small[: last + 1, last] = small[last, : last + 1] = column
+        length = float(rest @ rest) ** 0.5
+        values, mixes = np.linalg.eigh(small[: last + 1, : last + 1])
+        values, mixes = values[::-1], mixes[:, ::-1]
+        scale = float(np.abs(values).max())
+        wanted = min(k, len(values))
+        residuals = length * np.abs(mixes[last, :wanted])
+        whole = last + 1 == dimension
+        if whole or made == products or (wanted == k and bool((residuals <= tolerance * scale).all())):
+            break
+        # Nothing new in the operator's image: it has further eigenvectors only outside what was seen.
+        fresh = rest * (1 / length) if length > _ROUNDING * scale else _unit(random(), basis)
+        if len(basis) == limit:
+            kept = min(k + _KEPT, limit - 2)
+            basis = [_mix(basis, mixes[:, index]) for index in range(kept)]
+            small = np.zeros((limit, limit))
+            small[range(kept), range(kept)] = values[:kept]
+            fresh = _unit(fresh, basis)
+        basis.append(fresh)
+    vectors = [_unit(_mix(basis, mixes[:, index]), []) for index in range(min(k, len(values)))]
+    # Once more, of the vectors that are handed out: residuals as they are, not as the recurrence has them.
+    images = [apply(vector) for vector in vectors]
+    found = [float(vector @ image) for vector, image in zip(vectors, images)]
+    differences = [image - value * vector for vector, image, value in zip(vectors, images, found)]
+    return Pairs(
+        values=found,
+        residuals=[float(difference @ difference) ** 0.5 for difference in differences],
+        vectors=vectors,
+        scale=scale,
+        products=made + len(vectors),
+    )
+
+
+def _mix(basis: List[Any], weights: Any) -> Any:
+    total = basis[0] * float(weights[0])
+    for vector, weight in zip(basis[1:], weights[1:]):
+        total = total + vector * float(weight)
+    return total
+
+
+def _unit(vector: Any, against: List[Any]) -> Any:
+    for _ in range(2):
+        for other in against:
+            vector = vector - float(other @ vector) * other
+    return vector * (1 / float(vector @ vector) ** 0.5)
