@@ -1,6 +1,7 @@
 """Curvature of your own model, and what it means for a training with late gradients."""
 
+from tauscope.probe._judge import Judgement, Option, judge
 from tauscope.probe._result import Sharpness
 from tauscope.probe._sharpness import sharpness
 
-__all__ = ["Sharpness", "sharpness"]
+__all__ = ["Judgement", "Option", "Sharpness", "judge", "sharpness"]

@@ -1,0 +1,162 @@
+"""`judge`: whether a training keeps the minimum that was probed, by how much, and what to set instead.
+
+Not here: thresholds (`tauscope.threshold`) and curvature (`tauscope.probe.sharpness`).
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass
+from os import PathLike
+from typing import List, Optional, Sequence, Union
+
+import tauscope
+from tauscope.probe._result import Sharpness
+
+#: Part of the largest stable learning rate that is proposed: curvature moves while a network trains.
+_PROPOSED = 0.8
+
+#: Adaptive rules by what they are where their second moments stand still: a rule in P^-1 H, whose moment is an average.
+_ADAPTIVE = {"adam": "heavy-ball", "adamw": "heavy-ball"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting that keeps the minimum."""
+
+    rule: str
+    momentum: float
+    dampening: float
+    #: Proposed learning rate, a fifth below the largest stable one.
+    lr: float
+    #: Learning rate that a constant gradient feels: lr (1 - dampening) / (1 - momentum).
+    effective_lr: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Whether a training keeps a minimum, and what would."""
+
+    stable: bool
+    #: Largest stable learning rate over the one judged; below 1 is unstable.
+    margin: float
+    #: Largest stable learning rate.
+    lr_threshold: float
+    #: Learning rate times curvature, and the largest that is stable. No units.
+    gain: float
+    threshold_gain: float
+    #: Whether the verdict holds at both ends of what the probe's residual leaves open.
+    certain: bool
+    #: What to set instead, the largest effective learning rate first; settings of the same rule and of plain SGD.
+    instead: List[Option]
+    #: The verdict and its reason in one sentence.
+    why: str
+
+    def __repr__(self) -> str:
+        best = self.instead[0]
+        momentum = f", momentum {best.momentum:g}, dampening {best.dampening:g}" if best.momentum else ""
+        return f"<{self.why}; keeps it: {best.rule}{momentum}, lr {best.lr:.3g}>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(o.rule)}</td><td>{o.momentum:g}</td><td>{o.dampening:g}</td><td>{o.lr:.3g}</td></tr>"
+            for o in self.instead
+        )
+        head = "<tr><th>rule</th><th>momentum</th><th>dampening</th><th>lr</th></tr>"
+        return f"<p>{html.escape(self.why)}</p><table>{head}{rows}</table>"
+
+
+def judge(
+    probe: Union[Sharpness, float],
+    rule: str,
+    lr: float,
+    momentum: float = 0.0,
+    delay: Optional[int] = None,
+    *,
+    dampening: Optional[float] = None,
+    schedule: Optional[str] = None,
+    trace: Union[str, PathLike[str], Sequence[int], None] = None,
+    relative_variance: Optional[float] = None,
+) -> Judgement:
+    """Judges a training with late gradients by the curvature of its minimum.
+
+    Args:
+        probe: What `sharpness` found, or the largest curvature itself, in units of loss / weight^2.
+        rule: "sgd", "heavy-ball", "nesterov", "shifted", ...; "adam" and "adamw" need a probe with the optimizer as
+            `preconditioner`, and are judged as if its second moments stood still.
+        lr: Learning rate of the training under delay.
+        momentum: Momentum of the rule; beta1 of Adam.
+        delay: Delay in updates, where the process takes one.
+        dampening: Share of the gradient kept out of the velocity; 0 by default, as in PyTorch, and the momentum for Adam.
+        schedule: Process as typed after `--schedule`; "round-robin" by default, always the same delay.
+        trace: Recorded staleness, as numbers or a file, taken as drawn independently.
+        relative_variance: Variance of the curvature that a minibatch sees, over its mean squared. That of the probe by
+            default, where it is over several batches; stability is then that of the mean square.
+
+    Raises:
+        ValueError: A curvature, a learning rate or a rule that cannot be judged.
+    """
+    curvature, doubt = (probe.value, probe.residual) if isinstance(probe, Sharpness) else (float(probe), 0.0)
+    if isinstance(probe, Sharpness):
+        _check_preconditioner(probe, rule)
+        if relative_variance is None:
+            relative_variance = probe.relative_variance
+    if not (curvature > 0 and math.isfinite(curvature)):
+        raise ValueError(f"curvature {curvature}; accepted: numbers above 0, for others bound no learning rate")
+    if not (lr > 0 and math.isfinite(lr)):
+        raise ValueError(f"lr {lr}; accepted: numbers above 0")
+    adaptive = rule in _ADAPTIVE
+    if adaptive and dampening not in (None, momentum):
+        raise ValueError(f"dampening {dampening} with {rule}, whose moments are averages; accepted: None")
+    kept = (momentum if adaptive else 0.0) if dampening is None else dampening
+
+    def limit(rule: str, momentum: float, dampening: float) -> float:
+        found = tauscope.threshold(
+            _ADAPTIVE.get(rule, rule),
+            delay,
+            momentum=momentum,
+            dampening=dampening,
+            schedule=schedule,
+            trace=trace,
+            relative_variance=relative_variance or 0.0,
+        )
+        return float(found)
+
+    largest = limit(rule, momentum, kept)
+    gain = lr * curvature
+    settings = [(rule, momentum, kept, largest)]
+    if momentum:
+        plain = rule if adaptive else "sgd"
+        settings.append((plain, 0.0, 0.0, limit(plain, 0.0, 0.0)))
+    options = [
+        Option(name, m, d, _PROPOSED * gain_limit / curvature, _PROPOSED * gain_limit / curvature * (1 - d) / (1 - m))
+        for name, m, d, gain_limit in settings
+    ]
+    stable = gain < largest
+    ends = [lr * (curvature + sign * doubt) < largest for sign in (-1, 1)]
+    late = f"at delay {delay}" if trace is None and delay is not None else "under these delays"
+    how = f"momentum {momentum:g}, dampening {kept:g}" if momentum else "no momentum"
+    verdict = "stable" if stable else "unstable"
+    relation = "below" if stable else "not below"
+    why = (
+        f"{verdict}: lr {lr:g} x curvature {curvature:.4g} = {gain:.4g} is {relation} {largest:.4g}, "
+        f"the threshold of {rule} ({how}) {late}"
+    )
+    return Judgement(
+        stable=stable,
+        margin=largest / gain,
+        lr_threshold=largest / curvature,
+        gain=gain,
+        threshold_gain=largest,
+        certain=ends[0] == ends[1],
+        instead=sorted(options, key=lambda option: -option.effective_lr),
+        why=why,
+    )
+
+
+def _check_preconditioner(probe: Sharpness, rule: str) -> None:
+    if rule in _ADAPTIVE and probe.preconditioner is None:
+        raise ValueError(f"rule {rule} with a probe of the plain Hessian; accepted: sharpness(..., preconditioner=optimizer)")
+    if rule not in _ADAPTIVE and probe.preconditioner is not None:
+        raise ValueError(f"rule {rule} with a probe preconditioned by {probe.preconditioner}; accepted: one without")
