@@ -201,7 +201,8 @@ def test_a_probe_leaves_model_random_numbers_and_gradients_as_they_were() -> Non
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
     first = sharpness(lambda: loss_of(model, BATCHES[0]), model)
-    many = sharpness(lambda batch: loss_of(model, batch), model, batches=BATCHES)
+    with torch.no_grad():
+        many = sharpness(lambda batch: loss_of(model, batch), model, batches=BATCHES)
     assert first.converged and many.converged
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -35,9 +35,12 @@ class Run:
         return " ".join(self.row[key] for key in ("rule", "momentum", "dampening", "schedule", "delay", "seed"))
 
 
-def train(out: Path, *flags: str) -> List[Run]:
-    """Runs `tauscope train` in f64 on a small network, 200 steps unless `flags` say otherwise."""
-    problem = "--data synthetic:clusters:classes=3:shape=1x2x3:samples=64 --model mlp:5 --batch 16 --epochs 50"
+#: A small network for 200 steps.
+SMALL = "--data synthetic:clusters:classes=3:shape=1x2x3:samples=64 --model mlp:5 --batch 16 --epochs 50"
+
+
+def train(out: Path, *flags: str, problem: str = SMALL) -> List[Run]:
+    """Runs `tauscope train` in f64, with a trace of each step."""
     kept = "--engine cpu --precision f64 --quiet --save-weights --trace-runs --lr-scaling none"
     command = [sys.executable, "-m", "tauscope", "train", *problem.split(), *kept.split()]
     command += ["--weight-decay", str(WEIGHT_DECAY), "--out", str(out), *flags]

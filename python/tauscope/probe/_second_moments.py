@@ -10,29 +10,29 @@ from typing import Any, Callable, Dict, List
 import torch
 
 
-def _adam(group: Dict[str, Any], state: Dict[str, Any]) -> torch.Tensor:
+def _adam(group: Dict[str, Any], state: Dict[str, torch.Tensor]) -> torch.Tensor:
     # sqrt(v / (1 - beta2^t)) + eps
     second = state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"]
-    correction = 1 - group["betas"][1] ** float(state["step"])
+    correction: float = 1 - group["betas"][1] ** float(state["step"])
     return (second / correction).sqrt() + float(group["eps"])
 
 
-def _adamax(group: Dict[str, Any], state: Dict[str, Any]) -> torch.Tensor:
+def _adamax(group: Dict[str, Any], state: Dict[str, torch.Tensor]) -> torch.Tensor:
     return state["exp_inf"].clone()
 
 
-def _rmsprop(group: Dict[str, Any], state: Dict[str, Any]) -> torch.Tensor:
+def _rmsprop(group: Dict[str, Any], state: Dict[str, torch.Tensor]) -> torch.Tensor:
     second = state["square_avg"]
     if group.get("centered"):
         second = second - state["grad_avg"].square()
     return second.sqrt() + float(group["eps"])
 
 
-def _adagrad(group: Dict[str, Any], state: Dict[str, Any]) -> torch.Tensor:
+def _adagrad(group: Dict[str, Any], state: Dict[str, torch.Tensor]) -> torch.Tensor:
     return state["sum"].sqrt() + float(group["eps"])
 
 
-_SCALES: Dict[str, Callable[[Dict[str, Any], Dict[str, Any]], torch.Tensor]] = {
+_SCALES: Dict[str, Callable[[Dict[str, Any], Dict[str, torch.Tensor]], torch.Tensor]] = {
     "Adagrad": _adagrad,
     "Adam": _adam,
     "AdamW": _adam,

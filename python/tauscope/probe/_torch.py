@@ -32,6 +32,7 @@ _DOUBLE_BACKWARD = re.compile(
 def trained(model_or_params: Any) -> Tuple[Dict[str, torch.Tensor], Optional[torch.nn.Module]]:
     """The parameters with a gradient by name, and the model where there is one."""
     module = model_or_params if isinstance(model_or_params, torch.nn.Module) else None
+    named: Dict[str, torch.Tensor]
     if module is not None:
         named = dict(module.named_parameters())
     elif isinstance(model_or_params, torch.Tensor):
@@ -105,12 +106,11 @@ class Hessian:
         """The product of one loss's Hessian with a vector."""
         gradient = self._gradient if self._gradient is not None else self._differentiate(self._losses[index])
         direction = vector if self._root is None else vector * self._root
-        weighted = [
-            (g * part).sum() for g, part in zip(gradient, self._parts(direction)) if g is not None and g.requires_grad
-        ]
-        if not weighted:
+        pairs = [(g, part) for g, part in zip(gradient, self._parts(direction)) if g is not None and g.requires_grad]
+        if not pairs:
             return torch.zeros_like(vector)
-        with _double_backward():
+        with _double_backward(), torch.enable_grad():
+            weighted = [(g * part).sum() for g, part in pairs]
             product = torch.autograd.grad(
                 sum(weighted[1:], weighted[0]), self._list, retain_graph=self._gradient is not None, allow_unused=True
             )
@@ -169,7 +169,7 @@ class Hessian:
         return {name: float(part.double().square().sum()) for name, part in zip(self._parameters, self._split(vector))}
 
     def _split(self, vector: torch.Tensor) -> List[torch.Tensor]:
-        return list(vector.split([parameter.numel() for parameter in self._list]))
+        return list(torch.split(vector, [parameter.numel() for parameter in self._list]))
 
     def _parts(self, vector: torch.Tensor) -> List[torch.Tensor]:
         return [part.reshape(p.shape).to(p.dtype) for part, p in zip(self._split(vector), self._list)]
@@ -195,7 +195,8 @@ class Hessian:
                             buffer.data = content
             check_loss(value)
             with _double_backward():
-                gradient = list(torch.autograd.grad(value, self._list, create_graph=True, allow_unused=True))
+                found = torch.autograd.grad(value, self._list, create_graph=True, allow_unused=True)
+            gradient: List[Optional[torch.Tensor]] = list(found)
             if all(part is None for part in gradient):
                 raise ValueError(f"loss {_OF_OTHERS}")
             self._own |= own_functions(value)

@@ -83,7 +83,7 @@ class Delayed(torch.optim.Optimizer):
         self._adopt()
 
     @property
-    def param_groups(self) -> List[Dict[str, Any]]:  # type: ignore[override]
+    def param_groups(self) -> List[Dict[str, Any]]:
         """Parameter groups of the wrapped optimizer."""
         return self.optimizer.param_groups if "optimizer" in self.__dict__ else []
 
@@ -93,7 +93,7 @@ class Delayed(torch.optim.Optimizer):
             self.optimizer.param_groups = groups
 
     @property
-    def state(self) -> Any:  # type: ignore[override]
+    def state(self) -> Any:
         """State of the wrapped optimizer."""
         return self.optimizer.state
 
@@ -129,7 +129,7 @@ class Delayed(torch.optim.Optimizer):
         self.optimizer.zero_grad(*args, **kwargs)
 
     @torch.no_grad()
-    def step(self, closure: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
+    def step(self, closure: Any = None, **kwargs: Any) -> Any:
         """Applies the gradients to the newest weights, and loads those that the next gradient is to be taken at.
 
         Raises:
@@ -202,7 +202,7 @@ class Delayed(torch.optim.Optimizer):
             self._strands.append(strand)
         self._adopt()
 
-    def state_dict(self) -> Dict[str, Any]:  # type: ignore[override]
+    def state_dict(self) -> Dict[str, Any]:
         """State of the wrapped optimizer, and under "delayed" the whole ring and the place in the process.
 
         With it a training goes on as if it had never stopped, whatever weights the model holds when it is loaded. As in
@@ -214,7 +214,7 @@ class Delayed(torch.optim.Optimizer):
             _KEY: {"steps": self._steps, "strands": [strand.state() for strand in self._strands]},
         }
 
-    def load_state_dict(self, state_dict: Dict[str, Any]) -> None:  # type: ignore[override]
+    def load_state_dict(self, state_dict: Dict[str, Any]) -> None:
         """Goes on from a state that `state_dict` gave, and puts the weights of the next gradient into the parameters.
 
         Raises:
