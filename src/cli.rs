@@ -1,9 +1,20 @@
-//! The command line: subcommands and their flags. What the flags of a sweep mean is resolved in [`crate::plan`], those
-//! of a training in [`crate::train`].
+//! The command line: subcommands and their flags, from words to an exit code. What the flags of a sweep mean is resolved in
+//! [`crate::plan`], those of a training in [`crate::train`].
+//!
+//! Errors go to stderr as one line, with exit code 2 for what the user can mend, 1 for what broke or failed in part, and 130
+//! or 143 for what was interrupted. A program that wants them otherwise calls [`perform`].
 
 use crate::command;
-use crate::config::{SweepArgs, TrainArgs};
-use clap::{Parser, Subcommand};
+use crate::config::{SweepArgs, TrainArgs, one_line};
+use crate::engine::EngineError;
+use crate::plan::file;
+use crate::session::SomeFailed;
+use crate::session::signals::Interrupted;
+use crate::streams::{to_stderr, to_stdout};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+use std::io::IsTerminal;
 
 /// What a shell sees of the end.
 const EXIT_CODES: &str = "Exit codes:
@@ -53,4 +64,126 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Why a command did not go to its end.
+#[derive(Debug)]
+pub enum Failure {
+    /// Words that are no command.
+    Words(String),
+    Command(anyhow::Error),
+}
+
+impl Failure {
+    /// The exit code that tells of it.
+    pub fn code(&self) -> u8 {
+        match (self, self.interrupted()) {
+            (_, Some(interrupted)) => interrupted.code(),
+            _ if self.is_no_fault_of_the_user() => 1,
+            _ => 2,
+        }
+    }
+
+    /// The signal that ended the command, where one did.
+    pub fn interrupted(&self) -> Option<&Interrupted> {
+        match self {
+            Self::Words(_) => None,
+            Self::Command(error) => error.downcast_ref(),
+        }
+    }
+
+    /// Whether a device broke, or units failed for reasons of their own.
+    pub fn is_no_fault_of_the_user(&self) -> bool {
+        match self {
+            Self::Words(_) => false,
+            Self::Command(error) => {
+                let broke = error.downcast_ref::<EngineError>().is_some_and(EngineError::is_of_the_device);
+                broke || error.is::<SomeFailed>()
+            }
+        }
+    }
+
+    /// What is to be told of it, in one line.
+    pub fn message(&self) -> String {
+        match (self, self.interrupted()) {
+            (_, Some(interrupted)) => interrupted.to_string(),
+            (Self::Words(message), _) => message.clone(),
+            // What a library says may have lines of its own.
+            (Self::Command(error), _) => {
+                let told = format!("{error:#}");
+                told.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+            }
+        }
+    }
+}
+
+/// Does what the words say, the first of which is the program's name, and returns the exit code.
+pub fn run(words: &[OsString]) -> u8 {
+    let Err(failure) = perform(words) else { return 0 };
+    let message = failure.message();
+    to_stderr(&if failure.interrupted().is_some() { message } else { format!("error: {message}") });
+    failure.code()
+}
+
+/// Does what the words say, the first of which is the program's name.
+///
+/// # Errors
+/// Words that are no command, and whatever ends the command early.
+pub fn perform(words: &[OsString]) -> Result<(), Failure> {
+    let parsed =
+        Cli::command().try_get_matches_from(words).and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            let text = error.render();
+            let shown = if std::io::stdout().is_terminal() { text.ansi().to_string() } else { text.to_string() };
+            return to_stdout(&shown).map_err(Failure::Command);
+        }
+        Err(error) => return Err(Failure::Words(one_line(&error, &spoken_to(words)))),
+    };
+    let done = match cli.command {
+        Command::Sweep(args) => {
+            let matches = matches.subcommand_matches("sweep").expect("these are the arguments of a sweep");
+            file::complete(*args, matches).map_err(Into::into).and_then(|sweeps| command::sweep::run(&sweeps))
+        }
+        Command::Train(args) => {
+            let matches = matches.subcommand_matches("train").expect("these are the arguments of a training");
+            file::complete(*args, matches).map_err(Into::into).and_then(|trainings| command::train::run(&trainings))
+        }
+        Command::Init(args) => command::init::run(&args),
+        Command::Theory(args) => command::theory::run(&args),
+        Command::Tune(args) => command::tune::run(&args),
+        Command::Advise(args) => command::advise::run(&args),
+        Command::Merge(args) => command::merge::run(&args),
+        Command::Submit(args) => command::submit::run(&args),
+        Command::Plot(args) => command::plot::run(&args),
+        Command::Compare(args) => command::compare::run(&args),
+        Command::Report(args) => command::report::run(&args),
+        Command::Bench(args) => command::bench::run(&args),
+        Command::Devices { json } => command::devices::run(json),
+    };
+    done.map_err(Failure::Command)
+}
+
+/// The command that the words were for, as far as they tell: `tauscope sweep`.
+fn spoken_to(words: &[OsString]) -> String {
+    let command = Cli::command();
+    let word =
+        words.iter().skip(1).find(|word| command.get_subcommands().any(|sub| sub.get_name() == word.as_os_str()));
+    word.map_or("tauscope".into(), |word| format!("tauscope {}", word.display()))
+}
+
+/// The long flags of a command, without their dashes, each with its default and its help; None where there is no such
+/// command.
+pub fn flags(command: &str) -> Option<Vec<(String, Option<String>, String)>> {
+    let cli = Cli::command();
+    let found = cli.find_subcommand(command)?;
+    let told = |flag: &clap::Arg| {
+        let defaults: Vec<_> = flag.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+        let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
+        let is_switch = !flag.get_action().takes_values();
+        let default = (!defaults.is_empty() && !is_switch).then(|| defaults.join(","));
+        Some((flag.get_long()?.to_owned(), default, help))
+    };
+    Some(found.get_arguments().filter_map(told).collect())
 }

@@ -47,6 +47,7 @@
 //! delay                        delay processes
 //! update  math                 the numbers of an update; shapes, sums, activations, losses
 //! theory  files  streams  text pure mathematics, imports nothing; whole files, stdout and stderr, short texts
+//! host                         the program around a command, where that is another one
 //! ```
 //!
 //! Modules that are not listed under "Modules" below are public only for the crate's own tests and benchmarks, and may change
@@ -98,6 +99,8 @@ pub mod data;
 pub mod drift;
 #[doc(hidden)]
 pub mod engine;
+#[doc(hidden)]
+pub mod host;
 #[doc(hidden)]
 pub mod kernels;
 #[doc(hidden)]

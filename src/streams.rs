@@ -1,14 +1,17 @@
 //! Stdout and stderr: the only place that writes to them.
 //!
 //! Text on stderr (progress, warnings, notes) is never worth a run: where it cannot be written it is lost. Text on stdout
-//! that a command is asked for is its product: where it cannot be written, the command fails.
+//! that a command is asked for is its product: where it cannot be written, the command fails. Both go to the
+//! [host](crate::host), where there is one that takes them.
 
+use crate::host::{Host, Stream};
 use anyhow::{Context, Result};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 /// A line on stderr, as far as it can be written.
 pub fn to_stderr(line: &str) {
-    let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+    let line = format!("{line}\n");
+    let _ = write_to_host(Stream::Err, &line).unwrap_or_else(|| io::stderr().lock().write_all(line.as_bytes()));
 }
 
 /// A line on stderr that begins with `warning`.
@@ -39,6 +42,18 @@ pub fn tell(text: &str) {
 /// # Errors
 /// Where it cannot be written, also for lack of a reader.
 pub fn write(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+    write_to_host(Stream::Out, text).unwrap_or_else(|| {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+    })
+}
+
+/// Whether stderr is a terminal, where a bar can move.
+pub fn stderr_is_terminal() -> bool {
+    Host::current().is_none_or(|host| host.write.is_none()) && io::stderr().is_terminal()
+}
+
+/// None where no host takes texts.
+fn write_to_host(stream: Stream, text: &str) -> Option<io::Result<()>> {
+    Host::current()?.write.as_ref().map(|write| write(stream, text))
 }

@@ -4,13 +4,21 @@
 //! not:* anything that a user sees: signatures, tables and pictures are in `tauscope/*.py`, whose docstrings say what the
 //! numbers mean.
 
+mod command;
 mod delays;
 mod failure;
+mod theory;
 
 use pyo3::prelude::*;
 
 #[pymodule]
 fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add_class::<delays::DelayProcess>()
+    module.add_class::<delays::DelayProcess>()?;
+    module.add_function(wrap_pyfunction!(command::main, module)?)?;
+    module.add_function(wrap_pyfunction!(command::call, module)?)?;
+    module.add_function(wrap_pyfunction!(command::flags, module)?)?;
+    module.add_function(wrap_pyfunction!(theory::threshold, module)?)?;
+    module.add_function(wrap_pyfunction!(theory::growth, module)?)?;
+    module.add_function(wrap_pyfunction!(theory::equation, module)?)
 }

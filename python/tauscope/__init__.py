@@ -1,9 +1,38 @@
 """Which learning rate and momentum keep a minimum reachable when gradients arrive late?
 
-The delay of a gradient is the number of updates between reading the weights and applying the gradient that was taken at
-them; 0 is synchronous training.
+The *delay* of a gradient is the number of updates between reading the weights and applying the gradient that was taken at
+them; 0 is synchronous training. The *gain* is the learning rate times the curvature, the number that thresholds are stated
+in.
+
+- `threshold`, `growth`, `characteristic`: closed forms, over numpy arrays
+- `advise`, `tune`: what to run under delay
+- `sweep`, `train`: measurements, with keywords named as the flags of the command line
+- `open`: tables of a results folder
+- `DelayProcess`: the delays of a run, step by step
 """
 
 from ._core import DelayProcess, __version__
+from ._jobs import sweep, train
+from ._results import Results
+from ._results import open_folder as open  # noqa: A004
+from ._table import Table
+from ._theory import Advice, Characteristic, Choice, Recommendation, advise, characteristic, growth, threshold, tune
 
-__all__ = ["DelayProcess", "__version__"]
+__all__ = [
+    "Advice",
+    "Characteristic",
+    "Choice",
+    "DelayProcess",
+    "Recommendation",
+    "Results",
+    "Table",
+    "__version__",
+    "advise",
+    "characteristic",
+    "growth",
+    "open",
+    "sweep",
+    "threshold",
+    "train",
+    "tune",
+]

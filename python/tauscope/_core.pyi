@@ -1,6 +1,6 @@
 """Types of the extension module. Users take these names from `tauscope`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, final
 
@@ -85,3 +85,25 @@ class DelayProcess:
     @property
     def is_random(self) -> bool:
         """Whether different seeds give different delays."""
+
+Points = tuple[list[str], list[float], list[float], list[float], list[float]]
+Given = tuple[str | None, object, list[float] | None]
+_Pair = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+def threshold(points: Points, criterion: str | None, delays: Given) -> _Pair:
+    """Threshold gains and angles of points: rules, momenta, dampenings, delays, relative variances."""
+
+def growth(points: Points, delays: Given) -> _Pair:
+    """Growth rates and angles of points: rules, momenta, dampenings, delays, gains."""
+
+def equation(points: Points) -> tuple[str, float, float, list[float], float]:
+    """Where the velocity is kept, momentum, dampening, `[n0, n1]` of `n0 + n1 (z-1)`, effective factor."""
+
+def main(words: Sequence[str], program: str) -> int:
+    """The command line as a program; returns its exit code."""
+
+def call(words: Sequence[str], take: Callable[[bool, str], None]) -> None:
+    """A command within this process; `take(is_stderr, text)` gets its text."""
+
+def flags(command: str) -> list[tuple[str, str | None, str]]:
+    """Long flags of a command: name, default, help."""

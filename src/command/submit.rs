@@ -2,6 +2,7 @@
 
 use super::to_stdout;
 use crate::config::{JobArgs, SweepArgs, TrainArgs};
+use crate::host::Host;
 use crate::plan::file;
 use crate::plan::{SweepPlan, TrainPlan};
 use crate::session;
@@ -63,6 +64,14 @@ fn option(text: &str) -> Result<String, String> {
     script::check_option(text).map(|()| text.into())
 }
 
+/// What a job of the scheduler starts: this program, or what its host says.
+fn program() -> Result<PathBuf> {
+    match Host::current().and_then(|host| host.program.clone()) {
+        Some(program) => Ok(program),
+        None => std::env::current_exe().context("cannot tell where this program is"),
+    }
+}
+
 /// # Errors
 /// Bad flags of the sweep, folders that are in the way, a scheduler that is not there or refuses.
 pub fn run(args: &Args) -> Result<()> {
@@ -79,7 +88,7 @@ pub fn run(args: &Args) -> Result<()> {
     check_out(out)?;
     let mut submission = Submission {
         version: env!("CARGO_PKG_VERSION").into(),
-        program: std::env::current_exe().context("cannot tell where this program is")?,
+        program: program()?,
         directory: std::env::current_dir().context("cannot tell the working directory")?,
         out: std::path::absolute(out).with_context(|| format!("--out {}", out.display()))?,
         shards,

@@ -4,12 +4,11 @@
 //! argument, never from a clock. Not here: how many steps are left ([`Progress::left`] asks the job), or any result.
 
 use super::kind::Kind;
-use crate::streams::{to_stderr, warn};
+use crate::streams::{stderr_is_terminal, to_stderr, warn};
 use indicatif::{BinaryBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{IsTerminal, stderr};
 use std::ops::Add;
 use std::time::Duration;
 
@@ -249,7 +248,7 @@ impl Display {
         let tracker = Tracker::new(kind, units, done);
         let show = if quiet {
             Show::Nothing
-        } else if stderr().is_terminal() {
+        } else if stderr_is_terminal() {
             let style = ProgressStyle::with_template("{bar:30} {msg}").expect("the template is well-formed");
             Show::Bar(ProgressBar::new(1000).with_style(style), Every::new(DRAWINGS))
         } else {

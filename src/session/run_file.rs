@@ -3,6 +3,7 @@
 use super::kind::JobName;
 use crate::config::Shard;
 use crate::engine::EngineInfo;
+use crate::host::Host;
 use crate::table::Row;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -112,8 +113,11 @@ impl RunFile {
     }
 }
 
-/// The command line of this process, its program as `tauscope`.
+/// The command line of this process, its program as `tauscope`, or what its host says.
 pub fn command_line() -> Vec<String> {
+    if let Some(command) = Host::current().and_then(|host| host.command.clone()) {
+        return command;
+    }
     let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
     std::iter::once("tauscope".into()).chain(arguments).collect()
 }

@@ -9,13 +9,12 @@ use super::progress::duration;
 use super::signals::{Interrupt, Interrupted};
 use super::{Session, as_map};
 use crate::minimum::{MinimumError, Seen};
-use crate::streams::to_stderr;
+use crate::streams::{stderr_is_terminal, to_stderr};
 use crate::table::number::aligned;
 use anyhow::Result;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::cell::RefCell;
-use std::io::{IsTerminal, stderr};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -46,7 +45,7 @@ impl Session {
         interrupt: &Interrupt,
     ) -> Result<Folder<EntryOf<J>>> {
         let since = Instant::now();
-        let bar = (!self.quiet && stderr().is_terminal()).then(|| {
+        let bar = (!self.quiet && stderr_is_terminal()).then(|| {
             ProgressBar::new_spinner()
                 .with_style(ProgressStyle::with_template("{msg}").expect("the template is well-formed"))
         });

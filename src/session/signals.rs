@@ -1,15 +1,26 @@
 //! Ctrl-C and SIGTERM: the first asks for a halt at the next safe place, a second one ends the process at once.
+//!
+//! A process that is another program than `tauscope` handles signals itself, and is asked whether to halt
+//! ([`crate::host`]).
 
+use crate::host::Host;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Time between two questions to a host.
+const QUESTIONS: Duration = Duration::from_millis(50);
 
 /// Notes signals from its making on; until then, and for any other signal, the system's default holds.
 #[derive(Clone, Debug)]
 pub struct Interrupt {
     received: Arc<AtomicUsize>,
+    /// When the host was asked last.
+    asked: Cell<Option<Instant>>,
 }
 
 impl Interrupt {
@@ -17,6 +28,10 @@ impl Interrupt {
     /// Where the system does not let signals be handled.
     pub fn watch() -> io::Result<Self> {
         let (received, again) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let interrupt = Self { received: Arc::clone(&received), asked: Cell::new(None) };
+        if Host::current().is_some_and(|host| host.stop.is_some()) {
+            return Ok(interrupt);
+        }
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal arms the second's exit after it was asked whether to exit.
             flag::register_conditional_shutdown(signal, code(signal as usize).into(), Arc::clone(&again))?;
@@ -26,11 +41,18 @@ impl Interrupt {
         // A file that may not grow (`ulimit -f`) is an error of the write, with a message, and not the end of the process.
         #[cfg(unix)]
         flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
-        Ok(Self { received })
+        Ok(interrupt)
     }
 
     /// The signal that arrived.
     pub fn received(&self) -> Option<usize> {
+        if self.asked.get().is_none_or(|asked| asked.elapsed() >= QUESTIONS) {
+            let host = Host::current();
+            if host.is_some_and(|host| host.stop.as_ref().is_some_and(|stop| stop())) {
+                self.received.store(SIGINT as usize, Ordering::Relaxed);
+            }
+            self.asked.set(Some(Instant::now()));
+        }
         Some(self.received.load(Ordering::Relaxed)).filter(|signal| *signal != 0)
     }
 }

@@ -30,7 +30,7 @@ const FLOORS: [&[&str]; 21] = [
     &["batch", "rule"],
     &["delay"],
     &["update", "math"],
-    &["theory", "text", "files", "memory", "streams"],
+    &["theory", "text", "files", "memory", "streams", "host"],
 ];
 
 /// A source file: the modules that lead to it (`["engine", "cpu"]`), and its text.

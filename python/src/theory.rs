@@ -1,0 +1,225 @@
+//! Closed forms over many points at once. Arrays come flat and of one length: broadcasting is Python's.
+//!
+//! Not here: the mathematics ([`tauscope::theory`]).
+
+use crate::delays::Delays;
+use crate::failure::{guarded, value};
+use numpy::{IntoPyArray, PyArray1};
+use pyo3::prelude::*;
+use std::time::{Duration, Instant};
+use tauscope::delay::{Process, Schedule};
+use tauscope::rule::Rule;
+use tauscope::theory::{self, Criterion, DelayLaw, DelayPmf, Equation, TheoryError, Velocity, dominant_root};
+use tauscope::{RuleSpec, ScheduleSpec};
+
+/// Time between two questions whether a signal has arrived.
+const QUESTIONS: Duration = Duration::from_millis(100);
+
+/// Rules, momenta, dampenings, delays, and a number for each.
+type Points = (Vec<String>, Vec<f64>, Vec<f64>, Vec<f64>, Vec<f64>);
+
+/// A process as typed, recorded delays, or probabilities.
+type DelaysGiven<'py> = (Option<String>, Option<Bound<'py, PyAny>>, Option<Vec<f64>>);
+
+/// Two arrays, of one number for each point.
+type Pair<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
+
+/// One point: a rule at a delay. What is NaN is the rule's own: the momentum, the dampening as well.
+#[derive(Clone, Debug)]
+struct Point {
+    spec: RuleSpec,
+    momentum: f64,
+    dampening: f64,
+    /// In updates; NaN where the process brings its own.
+    delay: f64,
+    /// A relative variance or a gain.
+    number: f64,
+}
+
+impl Point {
+    fn rule(&self) -> Rule {
+        let RuleSpec { kind, number } = self.spec;
+        let Some(usual) = kind.definition().momentum else {
+            return Rule { kind, momentum: 0.0, dampening: 0.0, number };
+        };
+        let momentum = if self.momentum.is_nan() { usual.momentum } else { self.momentum };
+        let dampening = if self.dampening.is_nan() { momentum } else { self.dampening };
+        Rule { kind, momentum, dampening, number }
+    }
+
+    fn delay(&self) -> PyResult<Option<usize>> {
+        let most = theory::LONGEST_DELAY as f64;
+        match self.delay {
+            delay if delay.is_nan() => Ok(None),
+            delay if (0.0..=most).contains(&delay) && delay.fract() == 0.0 => Ok(Some(delay as usize)),
+            delay => Err(value(format!("delay {delay}: accepted: whole numbers of updates from 0 to {most}"))),
+        }
+    }
+
+    fn equation(&self, laws: &Laws) -> PyResult<Equation> {
+        let law = laws.at(self.delay()?)?;
+        let rule = self.rule();
+        rule.known_equation(&law).map_err(|error| blame(&rule, error))
+    }
+}
+
+/// Names what an error is about.
+fn blame(rule: &Rule, error: TheoryError) -> PyErr {
+    let Rule { momentum, dampening, .. } = rule;
+    value(match error {
+        TheoryError::Momentum(_) => format!("momentum {momentum}: accepted: numbers from 0 to below 1"),
+        TheoryError::Dampening(_) => format!("dampening {dampening}: accepted: numbers from 0 to 1, or 'ema'"),
+        TheoryError::NoEquation(_) => {
+            format!("rule {error}; accepted: {}", tauscope::rule::names_with_equation().join(", "))
+        }
+        error => format!("{} with momentum {momentum} and dampening {dampening}: {error}", rule.name()),
+    })
+}
+
+fn of_arrays((rules, momenta, dampenings, delays, numbers): Points) -> PyResult<Vec<Point>> {
+    let rest = momenta.into_iter().zip(dampenings).zip(delays).zip(numbers);
+    let point = |(text, (((momentum, dampening), delay), number)): (String, (((f64, f64), f64), f64))| {
+        let spec = text.parse().map_err(|reason| value(format!("rule '{text}': {reason}")))?;
+        Ok(Point { spec, momentum, dampening, delay, number })
+    };
+    rules.into_iter().zip(rest).map(point).collect()
+}
+
+/// The laws of the delays of one process.
+enum Laws {
+    Spec(ScheduleSpec),
+    /// Delays of its own, whatever is asked for.
+    Own(DelayLaw),
+}
+
+impl Laws {
+    fn of((schedule, trace, pmf): DelaysGiven) -> PyResult<Self> {
+        if trace.is_some() || pmf.is_some() {
+            let schedule = Delays { schedule, delay: None, trace, pmf }.resolve()?;
+            return as_law(&schedule).map(Self::Own);
+        }
+        let text = schedule.as_deref().unwrap_or("round-robin");
+        let spec: ScheduleSpec = text.parse().map_err(|reason| value(format!("schedule '{text}': {reason}")))?;
+        if let ScheduleSpec::Trace(_) = spec {
+            return as_law(&spec.own().map_err(value)?).map(Self::Own);
+        }
+        if spec.takes_delay() { Ok(Self::Spec(spec)) } else { spec.law(None).map(Self::Own).map_err(value) }
+    }
+
+    fn at(&self, delay: Option<usize>) -> PyResult<DelayLaw> {
+        match (self, delay) {
+            (Self::Own(law), None) => Ok(law.clone()),
+            (Self::Own(_), Some(delay)) => {
+                Err(value(format!("delay {delay} beside delays of its own; accepted: without delay")))
+            }
+            (Self::Spec(_), None) => Err(value("no delay; accepted: updates from 0 on, or a trace, or a pmf")),
+            (Self::Spec(spec), delay) => spec.law(delay).map_err(value),
+        }
+    }
+}
+
+/// The law of delays that a process brings. Recorded ones count as if they were drawn independently, as `tauscope advise`
+/// takes them.
+fn as_law(schedule: &Schedule) -> PyResult<DelayLaw> {
+    if let Some(law) = schedule.theory() {
+        return Ok(law);
+    }
+    let Process::Trace(trace) = schedule.process() else {
+        return Err(value(format!("schedule {}: the theory does not know its delays", schedule.name())));
+    };
+    let mut counts = vec![0.0; schedule.slots() as usize];
+    trace.delays().iter().for_each(|delay| counts[*delay as usize] += 1.0);
+    DelayPmf::from_counts(&counts).map(DelayLaw::Independent).map_err(|error| value(format!("trace: {error}")))
+}
+
+/// Answers for every point, until a signal arrives.
+fn each<T: Send>(
+    py: Python,
+    points: &[Point],
+    answer: impl Fn(&Point) -> PyResult<T> + Send + Sync,
+) -> PyResult<Vec<T>> {
+    guarded(|| {
+        py.detach(|| {
+            let mut asked = Instant::now();
+            let one = |point: &Point| {
+                if asked.elapsed() >= QUESTIONS {
+                    Python::attach(|py| py.check_signals())?;
+                    asked = Instant::now();
+                }
+                answer(point)
+            };
+            points.iter().map(one).collect()
+        })
+    })
+}
+
+/// Threshold gains, and the angles of the crossings: NaN in mean square. The number of a point is its relative variance.
+#[pyfunction]
+pub fn threshold<'py>(
+    py: Python<'py>,
+    points: Points,
+    criterion: Option<&str>,
+    delays: DelaysGiven<'py>,
+) -> PyResult<Pair<'py>> {
+    let laws = Laws::of(delays)?;
+    let points = of_arrays(points)?;
+    let asked = match criterion {
+        None => None,
+        Some("mean") => Some(false),
+        Some("mean-square") => Some(true),
+        Some(other) => return Err(value(format!("criterion '{other}': accepted: mean, mean-square"))),
+    };
+    let found = each(py, &points, |point| {
+        let relative_variance = point.number;
+        if !(relative_variance >= 0.0 && relative_variance.is_finite()) {
+            return Err(value(format!("relative_variance {relative_variance}: accepted: numbers from 0 on")));
+        }
+        let equation = point.equation(&laws)?;
+        let in_square = asked.unwrap_or(relative_variance > 0.0 || !equation.law.is_fixed());
+        let criterion = if in_square { Criterion::MeanSquare { relative_variance } } else { Criterion::Mean };
+        theory::threshold(&equation, criterion)
+            .and_then(|found| TheoryError::in_range(found.gain).map(|_| found))
+            .map_err(|error| blame(&point.rule(), error))
+    })?;
+    Ok(pair(py, found.iter().map(|found| (found.gain, found.angle.unwrap_or(f64::NAN)))))
+}
+
+/// Growth rates per update, and angles in radians per update. The number of a point is its gain.
+#[pyfunction]
+pub fn growth<'py>(py: Python<'py>, points: Points, delays: DelaysGiven<'py>) -> PyResult<Pair<'py>> {
+    let laws = Laws::of(delays)?;
+    let points = of_arrays(points)?;
+    let found = each(py, &points, |point| {
+        let gain = point.number;
+        if !(gain > 0.0 && gain.is_finite()) {
+            return Err(value(format!("gain {gain}: accepted: numbers above 0")));
+        }
+        dominant_root(&point.equation(&laws)?, gain).map_err(|error| blame(&point.rule(), error))
+    })?;
+    Ok(pair(py, found.iter().map(|root| (root.rate, root.angle))))
+}
+
+/// What an equation at a fixed delay is made of: where the velocity is kept, the momentum and the dampening, `N` as `[n0, n1]`
+/// of `n0 + n1 (z-1)`, and the effective factor.
+#[pyfunction]
+pub fn equation(points: Points) -> PyResult<(&'static str, f64, f64, [f64; 2], f64)> {
+    guarded(|| {
+        let points = of_arrays(points)?;
+        let point = points.first().ok_or_else(|| value("no rule; accepted: one"))?;
+        let equation = point.equation(&Laws::of((None, None, None))?)?;
+        let rule = point.rule();
+        let divisor = equation.divisor.map_or(1.0, |divisor| divisor(point.delay().ok().flatten().unwrap_or_default()));
+        let kept = match equation.velocity {
+            Velocity::None => "none",
+            Velocity::Server { .. } => "server",
+            Velocity::Worker { .. } => "worker",
+        };
+        let numerator = equation.numerator.map(|n| n / divisor);
+        Ok((kept, rule.momentum, rule.dampening, numerator, equation.effective_factor()))
+    })
+}
+
+fn pair<'py>(py: Python<'py>, found: impl Iterator<Item = (f64, f64)>) -> Pair<'py> {
+    let (first, second): (Vec<f64>, Vec<f64>) = found.unzip();
+    (first.into_pyarray(py), second.into_pyarray(py))
+}

@@ -1,0 +1,73 @@
+"""Pictures of results with matplotlib, in the colours and marks of the program's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ._results import Results
+    from ._table import Table
+
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+MARKS = ("o", "s", "^", "D", "v", "P", "X")
+
+#: Columns that tell one line from another, but for the delay.
+SERIES = ("rule", "momentum", "dampening", "schedule", "batch", "criterion", "lr_scaling", "lr")
+
+
+def plot(results: Results, ax: Axes | None) -> Axes:
+    """Draws the table that answers."""
+    names = results.names
+    if "thresholds" in names:
+        table, value, label = results.thresholds, "lr_threshold", "largest stable learning rate"
+    elif "summary" in names:
+        table, value, label = results.summary, "test_accuracy", "test accuracy"
+    else:
+        raise ValueError(f"{results.folder}: nothing to plot; accepted: a folder of a sweep or a training")
+    value = value if value in table else next(name for name in table if name.startswith(value))
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise ImportError("plot() draws with matplotlib; accepted: pip install matplotlib") from None
+    if ax is None:
+        ax = pyplot.subplots(figsize=(7, 4.5), layout="constrained")[1]
+    delays = _delays(table)
+    lines = _lines(table)
+    for place, (name, rows) in enumerate(lines.items()):
+        order = rows[np.argsort(delays[rows])]
+        color, mark = COLORS[place % len(COLORS)], MARKS[place % len(MARKS)]
+        ax.plot(delays[order], table[value][order].astype(float), marker=mark, color=color, label=name, linewidth=1.5)
+        if "lr_theory" in table:
+            ax.plot(delays[order], table["lr_theory"][order].astype(float), "--", color=color, linewidth=1)
+    if value == "lr_threshold":
+        ax.set_yscale("log")
+        ax.set_xscale("symlog", linthresh=1)
+    ax.set_xlabel("delay (updates)")
+    ax.set_ylabel(label)
+    ax.grid(True, which="major", color="#dddddd", linewidth=0.6)
+    if len(lines) > 1:
+        ax.legend(frameon=False)
+    return ax
+
+
+def _delays(table: Table) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """The delay that was asked for, or the mean."""
+    delay = table["delay"].astype(float)
+    mean = table.get("delay_mean")
+    return delay if mean is None else np.where(np.isnan(delay), mean.astype(float), delay)
+
+
+def _lines(table: Table) -> dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    """Rows of each line, by a name made of what differs between lines."""
+    there = [name for name in SERIES if name in table]
+    differs = [name for name in there if len({str(value) for value in table[name]}) > 1]
+    lines: dict[str, list[int]] = {}
+    for row in range(table.rows):
+        told = [str(table[name][row]) if name in ("rule", "schedule", "criterion", "lr_scaling")
+                else f"{name.replace('_', ' ')} {table[name][row]}" for name in differs]
+        lines.setdefault(", ".join(told) or str(table["rule"][row]), []).append(row)
+    return {name: np.array(rows) for name, rows in lines.items()}

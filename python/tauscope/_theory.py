@@ -1,0 +1,430 @@
+"""Thresholds in closed form, and advice that follows from them."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _call, _core
+from ._table import Table
+
+Floats = npt.NDArray[np.float64]
+#: A number, or an array of them that is broadcast against the others.
+Numbers = Union[float, Sequence[float], npt.NDArray[Any]]
+Names = Union[str, Sequence[str], npt.NDArray[Any]]
+Trace = Union[str, "os.PathLike[str]", Sequence[int], npt.NDArray[Any]]
+
+if TYPE_CHECKING:
+    from ._core import Given, Points
+
+
+def threshold(
+    rule: Names,
+    delay: Numbers | None = None,
+    *,
+    momentum: Numbers | None = None,
+    dampening: Numbers | str = 0.0,
+    criterion: str | None = None,
+    relative_variance: Numbers = 0.0,
+    schedule: str | None = None,
+    trace: Trace | None = None,
+    pmf: Sequence[float] | npt.NDArray[Any] | None = None,
+) -> Any:
+    """Largest gain at which a minimum keeps its runs: stable for `0 < lr * curvature < threshold`.
+
+    All of rule, delay, momentum, dampening and relative_variance may be arrays; they are broadcast as numpy does.
+
+    Args:
+        rule: Update rule, as "sgd", "heavy-ball", "nesterov", "shifted" (one velocity for each worker), or one with its
+            number, "ringmaster:4". Rules without momentum do not look at momentum and dampening.
+        delay: Updates between reading the weights and applying their gradient, 0 or more; N workers in turn have N - 1. The
+            mean, where the process is random. Not with delays of one's own (trace, pmf).
+        momentum: From 0 to below 1; by default the rule's own, 0.9 for most.
+        dampening: PyTorch's dampening, from 0 to below 1, or "ema" for the value of the momentum.
+        criterion: "mean", or "mean-square" where the variance of the weights must return too. By default "mean-square"
+            where delays or gradients are random, else "mean".
+        relative_variance: Variance of the curvature that a minibatch sees, relative to its mean squared.
+        schedule: Delay process, as typed after `--schedule`: "round-robin" (default), "random", "iid:geometric", ...
+        trace: Recorded delays in updates, a file or the numbers; they count as if they were drawn independently.
+        pmf: Probabilities of the delays 0, 1, 2, ..., drawn independently at every update.
+
+    Returns:
+        Threshold gains `lr * curvature` without unit: a float, or an array of the broadcast shape.
+
+    Raises:
+        ValueError: A rule without a characteristic equation, or a number out of its range.
+
+    Source: Giladi, Nacson, Hoffer and Soudry, ICLR 2020, and the formulas in docs/theory.md; for "sgd" it is
+    `2 sin(pi / (2 (2 delay + 1)))`.
+
+    Examples:
+        >>> round(tauscope.threshold("sgd", 1), 12)
+        1.0
+        >>> tauscope.threshold("heavy-ball", [0, 1], momentum=0.9, dampening="ema").round(6)
+        array([38.,  1.])
+    """
+    points, shape = _points(rule, momentum, dampening, delay, relative_variance, "relative_variance")
+    gains, _ = _core.threshold(points, criterion, _given(schedule, trace, pmf))
+    return _shaped(gains, shape)
+
+
+def growth(
+    rule: Names,
+    delay: Numbers,
+    gain: Numbers,
+    *,
+    momentum: Numbers | None = None,
+    dampening: Numbers | str = 0.0,
+) -> Any:
+    """Growth rate per update of the distance from a minimum: it goes as `exp(growth * updates)`.
+
+    Args:
+        rule: Update rule, as in `threshold`.
+        delay: Delay in updates, always the same.
+        gain: Learning rate times curvature, above 0.
+        momentum: As in `threshold`.
+        dampening: As in `threshold`.
+
+    Returns:
+        Logarithm of the modulus of the dominant root: below 0 the run returns to the minimum, above it leaves. A float, or
+        an array of the broadcast shape. Minus infinity where a run ends at the minimum after finitely many updates.
+
+    Raises:
+        ValueError: A rule without a characteristic equation, or a number out of its range.
+
+    Examples:
+        >>> tauscope.growth("sgd", 0, 0.5) == math.log(0.5)
+        True
+    """
+    points, shape = _points(rule, momentum, dampening, delay, gain, "gain")
+    rates, _ = _core.growth(points, _given(None, None, None))
+    return _shaped(rates, shape)
+
+
+@dataclass(frozen=True)
+class Characteristic:
+    """Characteristic equation `D(z) + K N(z) = 0` of a rule at a fixed delay, with the gain `K = lr * curvature`.
+
+    A run returns to the minimum where every root lies inside the unit circle.
+
+    Attributes:
+        rule: Update rule.
+        delay: Delay in updates.
+        momentum: Momentum; 0 where the rule has none.
+        dampening: Dampening; 0 where the rule has none.
+        denominator: Coefficients of D, highest power first, shape (delay + 2,) or (delay + 3,).
+        numerator: Coefficients of N, highest power first, shape (2,).
+        threshold: Smallest gain above 0 at which a root reaches the circle.
+        angle: Where it does, in radians per update: the frequency of the oscillation at the edge.
+        effective_factor: How far a constant gradient moves the weights for each gradient that arrives, in learning rates.
+    """
+
+    rule: str
+    delay: int
+    momentum: float
+    dampening: float
+    denominator: Floats
+    numerator: Floats
+    threshold: float
+    angle: float
+    effective_factor: float
+
+    def polynomial(self, gain: float) -> Floats:
+        """Coefficients of `D + gain N`, highest power first."""
+        whole = self.denominator.copy()
+        whole[-len(self.numerator) :] += gain * self.numerator
+        return whole
+
+    def roots(self, gain: float) -> npt.NDArray[np.complex128]:
+        """All roots at a gain, those of largest modulus first. The work grows with the cube of the delay."""
+        found = np.roots(self.polynomial(gain)).astype(np.complex128)
+        return np.asarray(found[np.argsort(-np.abs(found), kind="stable")])
+
+    def growth(self, gain: float) -> float:
+        """Growth rate per update at a gain, as `tauscope.growth` has it; exact also at long delays."""
+        rate: float = growth(self.rule, self.delay, gain, momentum=self.momentum, dampening=self.dampening)
+        return rate
+
+    def __repr__(self) -> str:
+        numbers = f"momentum {self.momentum:g}, dampening {self.dampening:g}"
+        return f"<{self.rule} at delay {self.delay}, {numbers}: stable for 0 < lr * curvature < {self.threshold:.10g}>"
+
+
+def characteristic(
+    rule: str, delay: int, *, momentum: float | None = None, dampening: float | str = 0.0
+) -> Characteristic:
+    """Characteristic equation of a rule at a fixed delay, with its polynomials, threshold and roots.
+
+    Args:
+        rule: Update rule, as in `threshold`.
+        delay: Delay in updates, up to 1000000: the polynomials have as many coefficients.
+        momentum: As in `threshold`.
+        dampening: As in `threshold`.
+
+    Raises:
+        ValueError: A rule without a characteristic equation, or a number out of its range.
+    """
+    if not isinstance(delay, (int, np.integer)) or not 0 <= delay <= 1_000_000:
+        raise ValueError(f"delay {delay}: accepted: a whole number of updates from 0 to 1000000")
+    points, _ = _points(rule, momentum, dampening, delay, 0.0, "relative_variance")
+    kept, own_momentum, own_dampening, (n0, n1), factor = _core.equation(points)
+    gains, angles = _core.threshold(points, "mean", _given(None, None, None))
+    late = np.zeros(delay + 1)
+    late[0] = 1.0
+    if kept == "server":
+        late = np.convolve([1.0, -own_momentum], late)
+    elif kept == "worker":
+        late = np.append(late, 0.0)
+        late[-1] -= own_momentum
+    numerator = np.array([n1, n0 - n1])
+    denominator = np.convolve([1.0, -1.0], late)
+    return Characteristic(
+        rule, int(delay), own_momentum, own_dampening, denominator, numerator, float(gains[0]), float(angles[0]), factor
+    )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to run at the new delay; what cannot be said is None.
+
+    Attributes:
+        choice: "same rule", "momentum off", ...
+        rule: Update rule.
+        momentum: Momentum.
+        dampening: Dampening.
+        delay: Delay in updates.
+        lr: Learning rate that keeps the same minima.
+        effective_lr: Distance that a constant gradient moves the weights for each gradient that arrives.
+        threshold_gain: Largest stable lr * curvature.
+        threshold_from: "theory" or "measured".
+        gain_ratio: `lr` over that of the recipe.
+        progress: `effective_lr` over that of the recipe: speed along flat directions.
+        cost: What it costs, in a sentence.
+    """
+
+    choice: str
+    rule: str
+    momentum: float
+    dampening: float
+    delay: float
+    lr: float | None
+    effective_lr: float | None
+    threshold_gain: float | None
+    threshold_from: str | None
+    gain_ratio: float | None
+    progress: float | None
+    cost: str
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What to run.
+
+    Attributes:
+        choice: Which of the choices it is.
+        rule: Update rule.
+        lr: Learning rate.
+        momentum: Momentum.
+        dampening: Dampening.
+        share_of_threshold: `lr * curvature` over the threshold, where the curvature is known.
+        accessible_curvature: Minima of curvature below this are kept.
+        margin: The same in words.
+        why: Why this one, in a sentence.
+    """
+
+    choice: str
+    rule: str
+    lr: float
+    momentum: float
+    dampening: float
+    share_of_threshold: float | None
+    accessible_curvature: float
+    margin: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to run at another delay.
+
+    Attributes:
+        recommendation: What to run; None where no choice is stable.
+        choices: All ways that keep the minima of the recipe.
+        criterion: Sense in which a minimum is kept, "mean" or "mean-square".
+        curvature: Largest curvature of the minimum to keep, where it is known.
+        unchanged_curvature: Curvature that the recipe would still reach with its learning rate left as it is.
+        recipe: The recipe with its threshold, as a dict.
+        warnings: What to watch out for.
+        notes: What was assumed.
+        text: The advice as `tauscope advise` prints it.
+    """
+
+    recommendation: Recommendation | None
+    choices: list[Choice]
+    criterion: str
+    curvature: float | None
+    unchanged_curvature: float | None
+    recipe: dict[str, Any]
+    warnings: list[str]
+    notes: list[str]
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text.rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        def cell(value: object) -> str:
+            return "" if value is None else html.escape(f"{value:.5g}" if isinstance(value, float) else str(value))
+
+        shown = ("choice", "rule", "momentum", "dampening", "lr", "effective_lr", "progress", "cost")
+        head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in shown)
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{cell(getattr(choice, name))}</td>" for name in shown) + "</tr>"
+            for choice in self.choices
+        )
+        best = self.recommendation
+        told = f"<p><b>{html.escape(best.rule)}, lr {best.lr:.5g}</b>: {html.escape(best.why)}</p>" if best else ""
+        said = "".join(f"<p>{html.escape(line)}</p>" for line in [*self.warnings, *self.notes])
+        return f"{told}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{said}"
+
+
+def advise(
+    rule: str = "heavy-ball",
+    *,
+    lr: float | None = None,
+    momentum: float | None = None,
+    dampening: float | str | None = None,
+    from_delay: int | None = None,
+    to_delay: int | None = None,
+    schedule: str | None = None,
+    criterion: str | None = None,
+    relative_variance: float | None = None,
+    lambda_: float | None = None,
+    folder: str | os.PathLike[str] | None = None,
+) -> Advice:
+    """Recipe for another delay that keeps the same minima, as `tauscope advise` gives it.
+
+    Keywords are named as its flags (`lambda_` for `--lambda`) and have their defaults; `help()` of the command,
+    `tauscope advise --help`, says more of each.
+
+    Args:
+        rule: The recipe's rule.
+        lr: The recipe's learning rate; without one, half the threshold at the curvature of lambda_ or folder.
+        momentum: Momentum of the recipe and of the choices with momentum.
+        dampening: The recipe's dampening, a number or "ema".
+        from_delay: Delay of the recipe, updates.
+        to_delay: Delay to move to, updates; N workers have a delay of N - 1.
+        schedule: Delay process to move to.
+        criterion: "mean" or "mean-square".
+        relative_variance: Variance of the curvature that a minibatch sees, relative to its mean squared.
+        lambda_: Largest curvature of the minimum to keep.
+        folder: Results folder of a sweep: its curvature and its measured thresholds.
+
+    Raises:
+        ValueError: A recipe without a threshold, or a value out of its range.
+        FileNotFoundError: A folder that is not there.
+    """
+    keywords = _call.given(locals())
+    told = json.loads(_call.output("advise", {**keywords, "json": True}))
+    best = told["recommendation"]
+    return Advice(
+        recommendation=_from(Recommendation, best) if best else None,
+        choices=[_from(Choice, choice) for choice in told["choices"]],
+        criterion=told["criterion"],
+        curvature=told["curvature"],
+        unchanged_curvature=told["unchanged_curvature"],
+        recipe=told["from"],
+        warnings=told["warnings"],
+        notes=told["notes"],
+        text=_call.output("advise", keywords),
+    )
+
+
+def tune(
+    *,
+    delays: Any = None,
+    condition: Any = None,
+    rules: Any = None,
+    noise: float | None = None,
+    lr_factor: float | None = None,
+) -> Table:
+    """Fastest parameters of every rule under delay, beside the bound on all rules, as `tauscope tune` has them.
+
+    Keywords are named as its flags and have their defaults; lists are Python lists, or text as typed.
+
+    Args:
+        delays: Delays in updates, up to 64.
+        condition: Condition numbers: largest curvature over the smallest one that matters.
+        rules: Update rules; what stands behind a colon is held, and all else is free.
+        noise: Variance of additive gradient noise, with the largest curvature 1.
+        lr_factor: Part of the best gain to take, 0.01 to 1.
+
+    Returns:
+        One row for each rule, delay and condition: `gain` (lr times the largest curvature), `momentum`, `horizon`,
+        `updates_per_efold` of the slowest direction, `bound`, ...
+
+    Raises:
+        ValueError: A value out of its range, or a rule that is stable with no parameters.
+    """
+    import io
+
+    return Table.read(io.StringIO(_call.output("tune", _call.given(locals(), "io"))), "tune")
+
+
+def _from(kind: Any, values: dict[str, Any]) -> Any:
+    """A dataclass from those of the values that it knows."""
+    return kind(**{field.name: values[field.name] for field in fields(kind)})
+
+
+def _given(schedule: str | None, trace: Trace | None, pmf: object) -> Given:
+    return schedule, trace, None if pmf is None else np.asarray(pmf, dtype=float).tolist()
+
+
+def _points(
+    rule: Names,
+    momentum: Numbers | None,
+    dampening: Numbers | str,
+    delay: Numbers | None,
+    number: Numbers,
+    called: str,
+) -> tuple[Points, tuple[int, ...]]:
+    """All arguments flat and of one length, and the shape that the answer gets. NaN stands for what is not given."""
+    if isinstance(dampening, str) and dampening != "ema":
+        raise ValueError(f"dampening '{dampening}': accepted: numbers from 0 to 1, or 'ema'")
+    arrays = {
+        "momentum": np.nan if momentum is None else momentum,
+        "dampening": np.nan if isinstance(dampening, str) else dampening,
+        "delay": np.nan if delay is None else delay,
+        called: number,
+    }
+    own = {"momentum": momentum is None, "dampening": isinstance(dampening, str), "delay": delay is None}
+    numbers = []
+    for name, value in arrays.items():
+        try:
+            array = np.asarray(value, dtype=float)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} {value!r}: accepted: a number, or an array of numbers") from None
+        if not own.get(name) and np.isnan(array).any():
+            raise ValueError(f"{name}: nan: accepted: numbers")
+        numbers.append(array)
+    names = np.asarray(rule)
+    if names.dtype.kind not in "UO" or not all(isinstance(name, str) for name in names.ravel().tolist()):
+        raise TypeError(f"rule {rule!r}: accepted: the name of a rule, or an array of names")
+    try:
+        names, *numbers = np.broadcast_arrays(names, *numbers)
+    except ValueError:
+        shapes = ", ".join(str(np.shape(value)) for value in (rule, *arrays.values()))
+        raise ValueError(f"rule, {', '.join(arrays)} have shapes {shapes}; accepted: shapes that broadcast") from None
+    flat = [array.ravel().tolist() for array in numbers]
+    return ([str(name) for name in names.ravel().tolist()], flat[0], flat[1], flat[2], flat[3]), names.shape
+
+
+def _shaped(values: Floats, shape: tuple[int, ...]) -> Any:
+    return values.reshape(shape) if shape else float(values[0])
