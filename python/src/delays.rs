@@ -4,7 +4,7 @@
 
 use crate::failure::{guarded, value};
 use numpy::{IntoPyArray, PyArray1};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use std::ffi::OsString;
@@ -129,20 +129,32 @@ impl DelayProcess {
     }
 
     /// The next `count` steps as three arrays of that length: slots read, slots written, delays.
-    fn take<'py>(&mut self, py: Python<'py>, count: usize) -> Drawn<'py> {
+    fn take<'py>(&mut self, py: Python<'py>, count: usize) -> PyResult<Drawn<'py>> {
         let (mut reads, mut writes, mut delays) = (vec![], vec![], vec![]);
+        for array in [&mut reads, &mut writes, &mut delays] {
+            array.try_reserve_exact(count).map_err(|_| {
+                PyMemoryError::new_err(format!("count {count}: no memory for as many steps; accepted: fewer at a time"))
+            })?;
+        }
         for _ in 0..count {
             let (read, write, delay) = self.draw();
             reads.push(i64::from(read));
             writes.push(i64::from(write));
             delays.push(delay.cast_signed());
         }
-        (reads.into_pyarray(py), writes.into_pyarray(py), delays.into_pyarray(py))
+        Ok((reads.into_pyarray(py), writes.into_pyarray(py), delays.into_pyarray(py)))
     }
 
     /// Draws `count` steps and forgets them.
-    fn skip(&mut self, py: Python, count: u64) {
-        py.detach(|| (0..count).for_each(|_| _ = self.draw()));
+    fn skip(&mut self, py: Python, count: u64) -> PyResult<()> {
+        let mut left = count;
+        while left > 0 {
+            let some = left.min(1 << 20);
+            py.detach(|| (0..some).for_each(|_| _ = self.draw()));
+            py.check_signals()?;
+            left -= some;
+        }
+        Ok(())
     }
 
     /// The same process from its first step on; with another seed where one is given.

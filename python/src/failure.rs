@@ -10,9 +10,9 @@ use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tauscope::cli::Failure;
 
-/// A value that cannot be used.
+/// A value that cannot be used, or a file that it names.
 pub fn value(error: impl Display) -> PyErr {
-    PyValueError::new_err(as_keywords(&error.to_string()))
+    of_message(as_keywords(&error.to_string()))
 }
 
 /// What ended a command early: an exception of the type that Python has for it.
@@ -24,6 +24,10 @@ pub fn of_command(failure: &Failure) -> PyErr {
     if failure.is_no_fault_of_the_user() {
         return PyRuntimeError::new_err(message);
     }
+    of_message(message)
+}
+
+fn of_message(message: String) -> PyErr {
     // Errors of the system end in its number, wherever they come from.
     let number = message.split_once("(os error ").and_then(|(_, rest)| rest.split(')').next()?.parse::<u32>().ok());
     match number.map(|number| io::Error::from_raw_os_error(number.cast_signed()).kind()) {
@@ -90,6 +94,13 @@ pub fn guarded<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
         let said = said.unwrap_or("no reason is known").replace(char::is_control, " ");
-        Err(PyRuntimeError::new_err(format!("a fault in tauscope: {said}; nothing was changed by this call")))
+        Err(PyRuntimeError::new_err(format!("a fault in tauscope: {said}; please report it with what you called")))
     })
+}
+
+/// Panics, for the tests: wheels that are built for users do not have it.
+#[cfg(debug_assertions)]
+#[pyfunction]
+pub fn planted_panic() -> PyResult<()> {
+    guarded(|| panic!("planted\nhere"))
 }

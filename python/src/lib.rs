@@ -15,6 +15,8 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<delays::DelayProcess>()?;
+    #[cfg(debug_assertions)]
+    module.add_function(wrap_pyfunction!(failure::planted_panic, module)?)?;
     module.add_function(wrap_pyfunction!(command::main, module)?)?;
     module.add_function(wrap_pyfunction!(command::call, module)?)?;
     module.add_function(wrap_pyfunction!(command::flags, module)?)?;

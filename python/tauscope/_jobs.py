@@ -61,7 +61,7 @@ def sweep(
     """Measures the largest stable learning rate of every cell of a grid, as `tauscope sweep` does.
 
     Keywords are named as its flags, with their defaults and checks; values are text as typed, numbers, or lists. What each
-    flag means is in `tauscope sweep --help` and docs/sweep.md.
+    flag means is in `tauscope sweep --help` and docs/measurement.md.
 
     Ctrl-C stops it within a second: the unfinished folder is kept, and the same call with `resume=True` goes on. The
     interpreter's lock is free meanwhile.
@@ -139,7 +139,7 @@ def train(
     """Trains every run of a grid from scratch under delay, as `tauscope train` does.
 
     Keywords are named as its flags, with their defaults and checks; values are text as typed, numbers, or lists. What each
-    flag means is in `tauscope train --help` and docs/train.md. A run that diverges is a result.
+    flag means is in `tauscope train --help` and docs/training.md. A run that diverges is a result.
 
     Ctrl-C stops it within a second: the unfinished folder is kept, and the same call with `resume=True` goes on. The
     interpreter's lock is free meanwhile.

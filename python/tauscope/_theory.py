@@ -61,8 +61,8 @@ def threshold(
     Raises:
         ValueError: A rule without a characteristic equation, or a number out of its range.
 
-    Source: Giladi, Nacson, Hoffer and Soudry, ICLR 2020, and the formulas in docs/theory.md; for "sgd" it is
-    `2 sin(pi / (2 (2 delay + 1)))`.
+    Source: Giladi, Nacson, Hoffer and Soudry, ICLR 2020; for "sgd" it is `2 sin(pi / (2 (2 delay + 1)))`. The
+    documentation of the crate's module `theory` derives them all.
 
     Examples:
         >>> round(tauscope.threshold("sgd", 1), 12)

@@ -1,0 +1,142 @@
+"""Closed forms from Python beside formulas worked by hand, roots of polynomials, and the command line."""
+
+import csv
+import io
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tauscope
+
+
+def command(*words: str) -> str:
+    return subprocess.run([sys.executable, "-m", "tauscope", *words], check=True, capture_output=True, text=True).stdout
+
+
+def test_thresholds_of_sgd_are_the_closed_form_at_every_delay():
+    delays = np.array([[0, 1, 2], [7, 100, 12345]])
+    found = tauscope.threshold("sgd", delays)
+    assert found.shape == (2, 3)
+    np.testing.assert_allclose(found, 2 * np.sin(np.pi / (2 * (2 * delays + 1))), rtol=1e-12)
+
+
+def test_arguments_broadcast_and_scalars_give_a_float():
+    momentum = np.array([0.0, 0.5, 0.9])
+    found = tauscope.threshold(["heavy-ball", "shifted"], 1, momentum=momentum[:, None], dampening="ema")
+    expected = np.stack([np.ones(3), 1 + momentum], axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    one = tauscope.threshold("heavy-ball", 0, momentum=0.5)
+    assert isinstance(one, float) and one == pytest.approx(3.0, rel=1e-12)
+    # The rule's own momentum, 0.9.
+    assert tauscope.threshold("heavy-ball", 0) == pytest.approx(3.8, rel=1e-12)
+
+
+def test_noise_and_random_delays_are_judged_in_mean_square():
+    # K (1 + r) = 2 without delay; N (1+r) K^2 - (1-r) K - 2 = 0 for N workers that report at random.
+    assert tauscope.threshold("sgd", 0, relative_variance=3.0) == pytest.approx(0.5, rel=1e-6)
+    workers = 5
+    random = (1 + math.sqrt(1 + 8 * workers)) / (2 * workers)
+    assert tauscope.threshold("sgd", workers - 1, schedule="random") == pytest.approx(random, rel=1e-6)
+    assert tauscope.threshold("sgd", 4, schedule="random", criterion="mean") == pytest.approx(2 * workers - 1, rel=1e-9)
+
+
+def test_a_trace_counts_as_its_histogram(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("delay\n3\n0\n1\n0\n")
+    pmf = [0.5, 0.25, 0.0, 0.25]
+    found = [tauscope.threshold("sgd", trace=given) for given in ([3, 0, 1, 0], np.array([0, 0, 1, 3]), log, str(log))]
+    found += [tauscope.threshold("sgd", schedule=f"trace:{log}"), tauscope.threshold("sgd", pmf=np.array(pmf))]
+    assert len(set(found)) == 1
+    assert tauscope.threshold("sgd", trace=[2, 2]) == tauscope.threshold("sgd", 2)
+
+
+@pytest.mark.parametrize("rule", ["sgd", "heavy-ball", "nesterov", "shifted", "delayed-nesterov", "weight-prediction"])
+@pytest.mark.parametrize("delay", [0, 1, 5])
+def test_the_dominant_root_is_that_of_the_polynomial(rule, delay):
+    equation = tauscope.characteristic(rule, delay, momentum=0.6, dampening=0.25)
+    for gain in (0.3 * equation.threshold, 1.4 * equation.threshold):
+        largest = abs(equation.roots(gain)[0])
+        assert equation.growth(gain) == pytest.approx(math.log(largest), rel=1e-6)
+    assert abs(equation.roots(equation.threshold)[0]) == pytest.approx(1.0, rel=1e-6)
+    assert np.polyval(equation.denominator, 1.0) == pytest.approx(0.0, abs=1e-12)
+    slope = np.polyval(np.polyder(equation.denominator), 1.0)
+    assert equation.effective_factor == pytest.approx(np.polyval(equation.numerator, 1.0) / slope, rel=1e-12)
+
+
+def test_growth_of_synchronous_sgd_is_known():
+    gains = np.array([0.5, 1.5, 3.0])
+    np.testing.assert_allclose(tauscope.growth("sgd", 0, gains), np.log(np.abs(1 - gains)), atol=1e-12)
+
+
+def test_advice_is_that_of_the_command_line():
+    advice = tauscope.advise("heavy-ball", lr=0.1, momentum=0.9, to_delay=31)
+    words = ["advise", "--rule", "heavy-ball", "--lr", "0.1", "--momentum", "0.9", "--to-delay", "31"]
+    told = json.loads(command(*words, "--json"))
+    assert advice.recommendation is not None
+    assert advice.recommendation.lr == told["recommendation"]["lr"]
+    assert [choice.lr for choice in advice.choices] == [choice["lr"] for choice in told["choices"]]
+    assert repr(advice) + "\n" == command(*words)
+    html = advice._repr_html_()
+    assert html.count("<tr>") == len(advice.choices) + 1 and advice.recommendation.rule in html
+    assert tauscope.advise(lambda_=2.0, to_delay=3).curvature == 2.0
+
+
+def test_tuning_is_that_of_the_command_line():
+    table = tauscope.tune(delays=[0, 2], condition=50, rules=["sgd", "mixing:0.5"])
+    rows = list(csv.DictReader(io.StringIO(command("tune", "--delays=0,2", "--condition=50", "--rules=sgd,mixing:0.5"))))
+    assert table["gain"].tolist() == [float(row["gain"]) for row in rows]
+    assert table["rule"].tolist() == [row["rule"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "part"),
+    [
+        ({"rule": "sgd"}, ValueError, "no delay; accepted"),
+        ({"rule": "sgd", "delay": -1}, ValueError, "delay -1: accepted"),
+        ({"rule": "sgd", "delay": [1, 2.5]}, ValueError, "delay 2.5: accepted"),
+        ({"rule": "sgd", "delay": math.nan}, ValueError, "delay: nan: accepted"),
+        ({"rule": "sgd", "delay": "many"}, ValueError, "delay 'many': accepted"),
+        ({"rule": "adam", "delay": 1}, ValueError, "accepted: sgd, heavy-ball"),
+        ({"rule": "sdg", "delay": 1}, ValueError, "rule 'sdg': accepted: sgd"),
+        ({"rule": None, "delay": 1}, TypeError, "rule None: accepted"),
+        ({"rule": "heavy-ball", "delay": 1, "momentum": 1.0}, ValueError, "momentum 1: accepted"),
+        ({"rule": "heavy-ball", "delay": 1, "dampening": "emma"}, ValueError, "dampening 'emma': accepted"),
+        ({"rule": "heavy-ball", "delay": 1, "dampening": 1.0}, ValueError, "dampening is 1"),
+        ({"rule": "sgd", "delay": 1, "relative_variance": -1.0}, ValueError, "relative_variance -1: accepted"),
+        ({"rule": "sgd", "delay": 1, "criterion": "median"}, ValueError, "criterion 'median': accepted: mean"),
+        ({"rule": "sgd", "delay": 1, "trace": [1, 2]}, ValueError, "delay 1 beside"),
+        ({"rule": "sgd", "trace": [1, 2], "pmf": [1.0]}, ValueError, "trace and pmf"),
+        ({"rule": "sgd", "pmf": [0.5, 0.4]}, ValueError, "sum to 0.9"),
+        ({"rule": "sgd", "trace": "no/such/file"}, FileNotFoundError, "no/such/file"),
+        ({"rule": ["sgd", "shifted"], "delay": [1, 2, 3]}, ValueError, "shapes (2,)"),
+        ({"rule": "sgd", "delay": 1e300}, ValueError, "delay 1e300"),
+    ],
+)
+def test_what_cannot_be_answered_is_one_sentence_about_the_keyword(arguments, error, part):
+    with pytest.raises(error) as raised:
+        tauscope.threshold(**arguments)
+    said = str(raised.value)
+    assert part in said and "\n" not in said and "--" not in said
+
+
+def test_extremes_are_answers_or_errors_and_never_a_panic():
+    for gain in (5e-324, 1e-300, 1e300, 1.7e308):
+        for delay in (0, 1, 10**9):
+            for momentum in (0.0, 5e-324, math.nextafter(1.0, 0.0)):
+                for call in (
+                    lambda: tauscope.growth("shifted", delay, gain, momentum=momentum),
+                    lambda: tauscope.threshold("nesterov", delay, momentum=momentum, relative_variance=gain),
+                ):
+                    try:
+                        assert isinstance(call(), float)
+                    except ValueError as error:
+                        assert "\n" not in str(error)
+
+
+def test_a_panic_is_a_runtime_error_of_one_sentence():
+    with pytest.raises(RuntimeError, match="a fault in tauscope: planted here; please report it"):
+        tauscope._core.planted_panic()
