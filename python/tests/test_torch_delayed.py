@@ -391,7 +391,7 @@ def test_this_machine_says_how_much_memory_is_free() -> None:
         ({"schedule": "rondom", "delay": 1}, ValueError, "no process 'rondom'; accepted"),
         ({"trace": []}, ValueError, "it has no delays; accepted: at least one"),
         ({"trace": [1, -1]}, TypeError, "accepted: a path, or whole numbers of updates"),
-        ({"trace": Path("no/such/file")}, ValueError, "cannot read it as a file"),
+        ({"trace": Path("no/such/file")}, FileNotFoundError, "no/such/file"),
         ({"stages": [1, 2]}, ValueError, "2 stages for 1 parameter groups; accepted: a delay for each group"),
         ({"stages": [-1]}, ValueError, "delay -1; accepted"),
         ({"stages": [1], "delay": 1}, ValueError, "beside stages, which say the delays; accepted: one of them"),
