@@ -86,7 +86,8 @@ def sweep(
         >>> results.thresholds["lr_threshold"].round(1)
         array([2., 1.])
     """
-    return _run("sweep", _call.given(locals(), "progress"), progress)
+    results: Results = _run("sweep", _call.given(locals(), "progress"), progress)
+    return results
 
 
 def train(
@@ -161,7 +162,8 @@ def train(
         FileExistsError: A results folder that is there already.
         RuntimeError: Runs that failed, or a device that broke.
     """
-    return _run("train", _call.given(locals(), "progress"), progress)
+    results: Results = _run("train", _call.given(locals(), "progress"), progress)
+    return results
 
 
 def _run(command: str, keywords: Mapping[str, Any], progress: bool) -> Any:

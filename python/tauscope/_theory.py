@@ -138,7 +138,7 @@ class Characteristic:
 
     def polynomial(self, gain: float) -> Floats:
         """Coefficients of `D + gain N`, highest power first."""
-        whole = self.denominator.copy()
+        whole: Floats = self.denominator.copy()
         whole[-len(self.numerator) :] += gain * self.numerator
         return whole
 
