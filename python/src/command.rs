@@ -38,13 +38,14 @@ pub fn call(py: Python, words: Vec<OsString>, take: Py<PyAny>) -> PyResult<()> {
     })?;
     let raised = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (done, raised) {
-        (done, Some(error)) => {
-            let told = done.err().filter(|failure| failure.interrupted().is_some());
-            match told.filter(|_| error.is_instance_of::<PyKeyboardInterrupt>(py)) {
-                Some(failure) => Err(PyKeyboardInterrupt::new_err(failure::as_keywords(&failure.message()))),
-                None => Err(error),
-            }
+        (done, Some(error)) if error.is_instance_of::<PyKeyboardInterrupt>(py) => {
+            let told = match done {
+                Ok(()) => "interrupted as it ended; all of it is done".to_owned(),
+                Err(failure) => failure::as_keywords(&failure.message()),
+            };
+            Err(PyKeyboardInterrupt::new_err(told))
         }
+        (_, Some(error)) => Err(error),
         (Err(failure), None) => Err(failure::of_command(&failure)),
         (Ok(()), None) => Ok(()),
     }

@@ -77,12 +77,14 @@ fn blame(rule: &Rule, error: TheoryError) -> PyErr {
 }
 
 fn of_arrays((rules, momenta, dampenings, delays, numbers): Points) -> PyResult<Vec<Point>> {
-    let rest = momenta.into_iter().zip(dampenings).zip(delays).zip(numbers);
-    let point = |(text, (((momentum, dampening), delay), number)): (String, (((f64, f64), f64), f64))| {
+    let mut points = Vec::with_capacity(rules.len());
+    for ((text, (momentum, dampening)), (delay, number)) in
+        rules.iter().zip(momenta.into_iter().zip(dampenings)).zip(delays.into_iter().zip(numbers))
+    {
         let spec = text.parse().map_err(|reason| value(format!("rule '{text}': {reason}")))?;
-        Ok(Point { spec, momentum, dampening, delay, number })
-    };
-    rules.into_iter().zip(rest).map(point).collect()
+        points.push(Point { spec, momentum, dampening, delay, number });
+    }
+    Ok(points)
 }
 
 /// The laws of the delays of one process.
