@@ -27,7 +27,7 @@ pub struct Prediction {
     /// Relative error that it is unlikely to exceed, where it is not exact.
     pub error: Option<f64>,
     /// A learning rate near it that is none of theory's.
-    near: Option<f64>,
+    pub(super) near: Option<f64>,
     /// See [`theory::SecondMomentThreshold::across`]; zero where it is not known.
     pub across: f64,
     /// See [`theory::SecondMomentThreshold::along`].

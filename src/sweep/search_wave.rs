@@ -15,6 +15,7 @@ use crate::engine::pump::{BLOCK, Pump};
 use crate::engine::{Engine, EngineError, Observations, Renewal, Run, StateError, Wave, WaveSpec};
 use crate::plan::Cell;
 use crate::session::progress::StepsLeft;
+use crate::theory::dominant_root;
 use crate::threshold::{
     Ensemble, EnsembleSpec, Request, RunMonitor, RunMonitorSpec, StartPoint, Trial, WindowEnd, mix,
 };
@@ -267,8 +268,12 @@ impl PreparedSweep {
         // noise. A long one does not, and directions that hardly decay would outweigh the others in it.
         let prediction = self.prediction(cell).unwrap_or(Prediction::NONE);
         let long = (WINDOW.0 * Self::unit(cell)).max(WINDOW.1).max(memory);
+        let short = 2 * Self::unit(cell) - 1;
+        let turnover = self.turnover(cell, prediction).map(|steps| steps.max(short)).filter(|steps| *steps < long);
         let (window, across) = match (cell.rule.momentum == 0.0, prediction) {
-            (true, Prediction { across, .. }) if across > 0.0 => (memory.max(2 * Self::unit(cell) - 1), across),
+            (true, Prediction { across, .. }) if across > 0.0 => (memory.max(short), across),
+            // A displacement that comes of noise and is gone again within a long window would not be drawn anew in time.
+            (false, Prediction { across, .. }) if let Some(steps) = turnover => (steps, across),
             // The top eigenvector has no part in what grows.
             (false, Prediction { across, along, .. }) if along < LED => (long, across),
             _ => (long, 0.0),
@@ -285,6 +290,15 @@ impl PreparedSweep {
             seed: self.ensemble_seed(lr),
         };
         Some(Ensemble::new(spec, lr))
+    }
+
+    /// Steps within which the mean of a displacement along the top eigenvector has decayed to an e-th where the threshold is
+    /// expected, as far as the rule's equation tells. Without delay that can be far less than its velocity's memory.
+    fn turnover(&self, cell: &Cell, prediction: Prediction) -> Option<u64> {
+        let equation = cell.rule.equation(&cell.schedule.theory()?)?;
+        let gain = prediction.near? * self.minimum.largest.value;
+        let rate = dominant_root(&equation, gain).ok()?.rate;
+        (rate < 0.0).then(|| (-rate).recip().ceil().max(1.0) as u64)
     }
 
     /// Ensembles at different learning rates are independent: errors that they shared would not show in the interval.

@@ -169,13 +169,36 @@ fn few_samples_without_delay_are_measured_to_what_their_intervals_say() {
     let rows =
         rows(folder.path(), "out", &[&flags[..], &["--sampling", "independent", "--tolerance", "0.01"]].concat());
     assert_eq!(rows.len(), 2);
-    for row in &rows {
-        let (exact, low, high) = (row.lr_theory.unwrap(), row.lr_low.unwrap(), row.lr_high.unwrap());
-        // Twice as wide as a 95 % interval: one in ten thousand leaves it.
-        let beyond = 0.5 * (high - low);
-        assert!(row.status == Status::Measured && low - beyond <= exact && exact <= high + beyond, "{row:?}");
-        assert!((row.lr_threshold.unwrap() / exact - 1.0).abs() < 0.003, "{row:?}");
-    }
+    rows.iter().for_each(|row| assert_holds(row, 0.003));
+}
+
+/// Measured, near theory, which is exact here, and with an interval that holds it.
+fn assert_holds(row: &ThresholdRow, within: f64) {
+    let (exact, low, high) = (row.lr_theory.unwrap(), row.lr_low.unwrap(), row.lr_high.unwrap());
+    // Twice as wide as a 95 % interval: one in ten thousand leaves it.
+    let beyond = 0.5 * (high - low);
+    assert!(row.status == Status::Measured && low - beyond <= exact && exact <= high + beyond, "{row:?}");
+    assert!((row.lr_threshold.unwrap() / exact - 1.0).abs() < within, "{row:?}");
+}
+
+/// Without delay a displacement is gone after two steps under nesterov, and after a few under little momentum: members that
+/// were drawn anew after eight steps or more lacked those that decide the variance, and gave thresholds 4 % too high here.
+#[test]
+fn velocities_whose_displacements_are_gone_within_a_few_steps_are_measured_to_what_their_intervals_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let curvatures = [
+        1.4232, 1.5703, 1.9666, 1.2855, 0.3722, 0.3787, 0.9358, 0.8849, 1.1086, 1.2599, 0.9685, 0.9181, 0.0654, 1.5339,
+        0.3283,
+    ];
+    npz(&folder.path().join("h.npz"), &[("h", npy("<f8", "(15, 1, 1)", &doubles(&curvatures)))]);
+    let flags = ["--model", "quadratic:npz:h.npz", "--delays", "0", "--batch", "2", "--sampling", "independent"];
+    let rules = ["--rules", "nesterov,heavy-ball", "--momentum", "0.3,0.9", "--dampening", "0", "--tolerance", "0.01"];
+    let rows = rows(folder.path(), "out", &[flags, rules].concat());
+    assert_eq!(rows.len(), 4);
+    rows.iter().for_each(|row| assert_holds(row, 0.006));
+    // Of nesterov with momentum 0.9: the spectral radius of the map of second moments, computed elsewhere, is 1 here.
+    let nesterov = rows.iter().find(|row| row.rule == "nesterov" && row.momentum == 0.9).unwrap();
+    assert!((nesterov.lr_theory.unwrap() / 1.14239 - 1.0).abs() < 1e-5, "{nesterov:?}");
 }
 
 #[test]
