@@ -22,5 +22,6 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(command::flags, module)?)?;
     module.add_function(wrap_pyfunction!(theory::threshold, module)?)?;
     module.add_function(wrap_pyfunction!(theory::growth, module)?)?;
+    module.add_function(wrap_pyfunction!(theory::effective_factor, module)?)?;
     module.add_function(wrap_pyfunction!(theory::equation, module)?)
 }

@@ -21,8 +21,11 @@ type Points = (Vec<String>, Vec<f64>, Vec<f64>, Vec<f64>, Vec<f64>);
 /// A process as typed, recorded delays, or probabilities.
 type DelaysGiven<'py> = (Option<String>, Option<Bound<'py, PyAny>>, Option<Vec<f64>>);
 
-/// Two arrays, of one number for each point.
-type Pair<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
+/// One number for each point.
+type Array<'py> = Bound<'py, PyArray1<f64>>;
+
+/// Two of them.
+type Pair<'py> = (Array<'py>, Array<'py>);
 
 /// One point: a rule at a delay. What is NaN is the rule's own: the momentum, the dampening as well.
 #[derive(Clone, Debug)]
@@ -201,23 +204,39 @@ pub fn growth<'py>(py: Python<'py>, points: Points, delays: DelaysGiven<'py>) ->
     Ok(pair(py, found.iter().map(|root| (root.rate, root.angle))))
 }
 
-/// What an equation at a fixed delay is made of: where the velocity is kept, the momentum and the dampening, `N` as `[n0, n1]`
-/// of `n0 + n1 (z-1)`, and the effective factor.
+/// Distance that a constant gradient moves the weights for each gradient that arrives, in learning rates: NaN where it
+/// depends on the size of the gradient. The number of a point is not looked at.
 #[pyfunction]
-pub fn equation(points: Points) -> PyResult<(&'static str, f64, f64, [f64; 2], f64)> {
+pub fn effective_factor<'py>(py: Python<'py>, points: Points, delays: DelaysGiven<'py>) -> PyResult<Array<'py>> {
+    let laws = Laws::of(delays)?;
+    let points = of_arrays(points)?;
+    let found = each(py, &points, |point| {
+        let equation = point.equation(&laws)?;
+        Ok(point.rule().effective_factor(&equation).unwrap_or(f64::NAN))
+    })?;
+    Ok(found.into_pyarray(py))
+}
+
+/// What an equation at a fixed delay is made of: its delay, which is shorter than the one asked for where a rule takes it
+/// away, where the velocity is kept, the momentum and the dampening, `N` as `[n0, n1]` of `n0 + n1 (z-1)`.
+#[pyfunction]
+pub fn equation(points: Points) -> PyResult<(usize, &'static str, f64, f64, [f64; 2])> {
     guarded(|| {
         let points = of_arrays(points)?;
         let point = points.first().ok_or_else(|| value("no rule; accepted: one"))?;
         let equation = point.equation(&Laws::of((None, None, None))?)?;
         let rule = point.rule();
-        let divisor = equation.divisor.map_or(1.0, |divisor| divisor(point.delay().ok().flatten().unwrap_or_default()));
+        let DelayLaw::Fixed(delay) = equation.law else {
+            return Err(value(format!("{}: its equation is that of random delays", rule.name())));
+        };
+        let divisor = equation.divisor.map_or(1.0, |divisor| divisor(delay));
         let kept = match equation.velocity {
             Velocity::None => "none",
             Velocity::Server { .. } => "server",
             Velocity::Worker { .. } => "worker",
         };
         let numerator = equation.numerator.map(|n| n / divisor);
-        Ok((kept, rule.momentum, rule.dampening, numerator, equation.effective_factor()))
+        Ok((delay, kept, rule.momentum, rule.dampening, numerator))
     })
 }
 

@@ -4,7 +4,7 @@ The *delay* of a gradient is the number of updates between reading the weights a
 them; 0 is synchronous training. The *gain* is the learning rate times the curvature, the number that thresholds are stated
 in.
 
-- `threshold`, `growth`, `characteristic`: closed forms, over numpy arrays
+- `threshold`, `growth`, `effective_factor`, `characteristic`: closed forms, over numpy arrays
 - `advise`, `tune`: what to run under delay
 - `sweep`, `train`: measurements, with keywords named as the flags of the command line
 - `open`: tables of a results folder
@@ -16,7 +16,18 @@ from ._jobs import sweep, train
 from ._results import Results
 from ._results import open_folder as open  # noqa: A004
 from ._table import Table
-from ._theory import Advice, Characteristic, Choice, Recommendation, advise, characteristic, growth, threshold, tune
+from ._theory import (
+    Advice,
+    Characteristic,
+    Choice,
+    Recommendation,
+    advise,
+    characteristic,
+    effective_factor,
+    growth,
+    threshold,
+    tune,
+)
 
 __all__ = [
     "Advice",
@@ -29,6 +40,7 @@ __all__ = [
     "__version__",
     "advise",
     "characteristic",
+    "effective_factor",
     "growth",
     "open",
     "sweep",

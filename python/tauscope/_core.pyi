@@ -96,8 +96,11 @@ def threshold(points: Points, criterion: str | None, delays: Given) -> _Pair:
 def growth(points: Points, delays: Given) -> _Pair:
     """Growth rates and angles of points: rules, momenta, dampenings, delays, gains."""
 
-def equation(points: Points) -> tuple[str, float, float, list[float], float]:
-    """Where the velocity is kept, momentum, dampening, `[n0, n1]` of `n0 + n1 (z-1)`, effective factor."""
+def effective_factor(points: Points, delays: Given) -> npt.NDArray[np.float64]:
+    """Effective learning rates in learning rates, of points: rules, momenta, dampenings, delays; their numbers are not used."""
+
+def equation(points: Points) -> tuple[int, str, float, float, list[float]]:
+    """Delay of the equation, where the velocity is kept, momentum, dampening, `[n0, n1]` of `n0 + n1 (z-1)`."""
 
 def main(words: Sequence[str], program: str) -> int:
     """The command line as a program; returns its exit code."""

@@ -63,8 +63,8 @@ def sweep(
     Keywords are named as its flags, with their defaults and checks; values are text as typed, numbers, or lists. What each
     flag means is in `tauscope sweep --help` and docs/measurement.md.
 
-    Ctrl-C stops it within a second: the unfinished folder is kept, and the same call with `resume=True` goes on. The
-    interpreter's lock is free meanwhile.
+    Ctrl-C stops it at the next safe place, within a second unless a step of all its runs takes longer: the unfinished folder
+    is kept, and the same call with `resume=True` goes on. The interpreter's lock is free meanwhile.
 
     Args:
         plan: A TOML file with any of the flags as keys; keywords win over it.
@@ -142,8 +142,8 @@ def train(
     Keywords are named as its flags, with their defaults and checks; values are text as typed, numbers, or lists. What each
     flag means is in `tauscope train --help` and docs/training.md. A run that diverges is a result.
 
-    Ctrl-C stops it within a second: the unfinished folder is kept, and the same call with `resume=True` goes on. The
-    interpreter's lock is free meanwhile.
+    Ctrl-C stops it at the next safe place, within a second unless a step of all its runs takes longer: the unfinished folder
+    is kept, and the same call with `resume=True` goes on. The interpreter's lock is free meanwhile.
 
     Args:
         plan: A TOML file with any of the flags as keys; keywords win over it.

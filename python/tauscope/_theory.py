@@ -108,6 +108,45 @@ def growth(
     return _shaped(rates, shape)
 
 
+def effective_factor(
+    rule: Names,
+    delay: Numbers | None = None,
+    *,
+    momentum: Numbers | None = None,
+    dampening: Numbers | str = 0.0,
+    schedule: str | None = None,
+    trace: Trace | None = None,
+    pmf: Sequence[float] | npt.NDArray[Any] | None = None,
+) -> Any:
+    """Distance that a constant gradient moves the weights for each gradient that arrives, in learning rates.
+
+    Times the learning rate it is the effective learning rate, by which rules are compared: 1 / (1 - momentum) for
+    "heavy-ball" without dampening.
+
+    Args:
+        rule: Update rule, as in `threshold`.
+        delay: As in `threshold`.
+        momentum: As in `threshold`.
+        dampening: As in `threshold`.
+        schedule: As in `threshold`.
+        trace: As in `threshold`.
+        pmf: As in `threshold`.
+
+    Returns:
+        N(1) / D'(1) of the rule's equation, without unit: a float, or an array of the broadcast shape; NaN where it depends
+        on the size of the gradient.
+
+    Raises:
+        ValueError: A rule without a characteristic equation, or a number out of its range.
+
+    Examples:
+        >>> tauscope.effective_factor(["heavy-ball", "staleness-scaled"], 4, momentum=0.5).tolist()
+        [2.0, 0.5]
+    """
+    points, shape = _points(rule, momentum, dampening, delay, 0.0, "relative_variance")
+    return _shaped(_core.effective_factor(points, _given(schedule, trace, pmf)), shape)
+
+
 @dataclass(frozen=True)
 class Characteristic:
     """Characteristic equation `D(z) + K N(z) = 0` of a rule at a fixed delay, with the gain `K = lr * curvature`.
@@ -119,11 +158,12 @@ class Characteristic:
         delay: Delay in updates.
         momentum: Momentum; 0 where the rule has none.
         dampening: Dampening; 0 where the rule has none.
-        denominator: Coefficients of D, highest power first, shape (delay + 2,) or (delay + 3,).
+        denominator: Coefficients of D, highest power first, shape (delay + 2,) or (delay + 3,); fewer where the rule takes the
+            delay away ("rennala:4").
         numerator: Coefficients of N, highest power first, shape (2,).
         threshold: Smallest gain above 0 at which a root reaches the circle.
         angle: Where it does, in radians per update: the frequency of the oscillation at the edge.
-        effective_factor: How far a constant gradient moves the weights for each gradient that arrives, in learning rates.
+        effective_factor: As `tauscope.effective_factor` has it.
     """
 
     rule: str
@@ -174,9 +214,10 @@ def characteristic(
     if not isinstance(delay, (int, np.integer)) or not 0 <= delay <= 1_000_000:
         raise ValueError(f"delay {delay}: accepted: a whole number of updates from 0 to 1000000")
     points, _ = _points(rule, momentum, dampening, delay, 0.0, "relative_variance")
-    kept, own_momentum, own_dampening, (n0, n1), factor = _core.equation(points)
+    own_delay, kept, own_momentum, own_dampening, (n0, n1) = _core.equation(points)
     gains, angles = _core.threshold(points, "mean", _given(None, None, None))
-    late = np.zeros(delay + 1)
+    factor = _core.effective_factor(points, _given(None, None, None))[0]
+    late = np.zeros(own_delay + 1)
     late[0] = 1.0
     if kept == "server":
         late = np.convolve([1.0, -own_momentum], late)
@@ -186,7 +227,7 @@ def characteristic(
     numerator = np.array([n1, n0 - n1])
     denominator = np.convolve([1.0, -1.0], late)
     return Characteristic(
-        rule, int(delay), own_momentum, own_dampening, denominator, numerator, float(gains[0]), float(angles[0]), factor
+        rule, int(delay), own_momentum, own_dampening, denominator, numerator, float(gains[0]), float(angles[0]), float(factor)
     )
 
 

@@ -115,3 +115,11 @@ def test_what_cannot_be_judged_is_told_in_one_line() -> None:
         with pytest.raises(ValueError) as refused:
             judge(probe, rule, **{"lr": 0.1, "delay": 1, **arguments})
         assert part in str(refused.value) and "\n" not in str(refused.value), str(refused.value)
+
+
+def test_options_are_ranked_by_the_drift_of_their_own_rule():
+    verdict = judge(2.0, "nesterov", lr=0.1, momentum=0.9, delay=3, dampening=0.9)
+    by_rule = {option.rule: option for option in verdict.instead}
+    assert by_rule["nesterov"].effective_lr == pytest.approx(1.9 * by_rule["nesterov"].lr)
+    assert by_rule["sgd"].effective_lr == by_rule["sgd"].lr
+    assert verdict.instead[0].effective_lr >= verdict.instead[1].effective_lr

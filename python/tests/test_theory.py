@@ -54,7 +54,10 @@ def test_a_trace_counts_as_its_histogram(tmp_path):
     assert tauscope.threshold("sgd", trace=[2, 2]) == tauscope.threshold("sgd", 2)
 
 
-@pytest.mark.parametrize("rule", ["sgd", "heavy-ball", "nesterov", "shifted", "delayed-nesterov", "weight-prediction"])
+RULES = ["sgd", "heavy-ball", "nesterov", "shifted", "delayed-nesterov", "weight-prediction", "staleness-scaled"]
+
+
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("delay", [0, 1, 5])
 def test_the_dominant_root_is_that_of_the_polynomial(rule, delay):
     equation = tauscope.characteristic(rule, delay, momentum=0.6, dampening=0.25)
@@ -65,6 +68,20 @@ def test_the_dominant_root_is_that_of_the_polynomial(rule, delay):
     assert np.polyval(equation.denominator, 1.0) == pytest.approx(0.0, abs=1e-12)
     slope = np.polyval(np.polyder(equation.denominator), 1.0)
     assert equation.effective_factor == pytest.approx(np.polyval(equation.numerator, 1.0) / slope, rel=1e-12)
+
+
+@pytest.mark.parametrize("rule", ["rennala:4", "dc-asgd-exact:1"])
+def test_rules_that_take_the_delay_away_have_polynomials_without_it(rule):
+    equation = tauscope.characteristic(rule, 7, momentum=0.0)
+    assert abs(equation.roots(1.5)[0]) == pytest.approx(0.5)
+    assert equation.growth(1.5) == pytest.approx(math.log(0.5))
+
+
+def test_effective_factors_are_the_drift_under_a_constant_gradient():
+    assert tauscope.effective_factor("nesterov", 3, momentum=0.9, dampening=0.9) == pytest.approx(1.9)
+    assert tauscope.effective_factor("staleness-scaled", [0, 1, 4]).tolist() == [1.0, 1.0, 0.25]
+    assert tauscope.effective_factor("staleness-scaled", pmf=[0.5, 0.0, 0.5]) == pytest.approx(0.75)
+    assert math.isnan(tauscope.effective_factor("clipped", 1, momentum=0.5))
 
 
 def test_growth_of_synchronous_sgd_is_known():
@@ -123,7 +140,7 @@ def test_what_cannot_be_answered_is_one_sentence_about_the_keyword(arguments, er
     assert part in said and "\n" not in said and "--" not in said
 
 
-def test_extremes_are_answers_or_errors_and_never_a_panic():
+def test_gains_and_noise_of_any_size_are_answers_or_errors_and_never_a_panic():
     for gain in (1e-12, 1e-3, 1e3, 1e12):
         for delay in (0, 1, 1000):
             for momentum in (0.0, 5e-324, 0.9999):

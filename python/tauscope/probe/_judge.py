@@ -9,7 +9,7 @@ import html
 import math
 from dataclasses import dataclass
 from os import PathLike
-from typing import List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import tauscope
 from tauscope.probe._result import Sharpness
@@ -30,7 +30,8 @@ class Option:
     dampening: float
     #: Proposed learning rate, a fifth below the largest stable one.
     lr: float
-    #: Learning rate that a constant gradient feels: lr (1 - dampening) / (1 - momentum).
+    #: Distance that a constant gradient moves the weights for each gradient that arrives
+    #: (`tauscope.effective_factor`); NaN where that depends on the size of the gradient.
     effective_lr: float
 
 
@@ -111,28 +112,22 @@ def judge(
         raise ValueError(f"dampening {dampening} with {rule}, whose moments are averages; accepted: None")
     kept = (momentum if adaptive else 0.0) if dampening is None else dampening
 
-    def limit(rule: str, momentum: float, dampening: float) -> float:
-        found = tauscope.threshold(
-            _ADAPTIVE.get(rule, rule),
-            delay,
-            momentum=momentum,
-            dampening=dampening,
-            schedule=schedule,
-            trace=trace,
-            relative_variance=relative_variance or 0.0,
+    def limit(rule: str, momentum: float, dampening: float) -> Tuple[float, Option]:
+        """Largest stable gain, and the setting a little below it."""
+        known, numbers = _ADAPTIVE.get(rule, rule), {"momentum": momentum, "dampening": dampening}
+        process: Dict[str, Any] = {"schedule": schedule, "trace": trace}
+        largest = float(
+            tauscope.threshold(known, delay, **numbers, **process, relative_variance=relative_variance or 0.0)
         )
-        return float(found)
+        proposed = _PROPOSED * largest / curvature
+        effective = proposed * float(tauscope.effective_factor(known, delay, **numbers, **process))
+        return largest, Option(rule, momentum, dampening, proposed, effective)
 
-    largest = limit(rule, momentum, kept)
+    largest, same = limit(rule, momentum, kept)
     gain = lr * curvature
-    settings = [(rule, momentum, kept, largest)]
+    options = [same]
     if momentum:
-        plain = rule if adaptive else "sgd"
-        settings.append((plain, 0.0, 0.0, limit(plain, 0.0, 0.0)))
-    options = [
-        Option(name, m, d, _PROPOSED * gain_limit / curvature, _PROPOSED * gain_limit / curvature * (1 - d) / (1 - m))
-        for name, m, d, gain_limit in settings
-    ]
+        options.append(limit(rule if adaptive else "sgd", 0.0, 0.0)[1])
     stable = gain < largest
     ends = [lr * (curvature + sign * doubt) < largest for sign in (-1, 1)]
     late = f"at delay {delay}" if trace is None and delay is not None else "under these delays"
@@ -150,7 +145,7 @@ def judge(
         gain=gain,
         threshold_gain=largest,
         certain=ends[0] == ends[1],
-        instead=sorted(options, key=lambda option: -option.effective_lr),
+        instead=sorted(options, key=lambda option: math.inf if math.isnan(option.effective_lr) else -option.effective_lr),
         why=why,
     )
 
