@@ -8,7 +8,7 @@ import struct
 import zipfile
 
 RULES = [
-    "sgd", "heavy-ball", "nesterov", "shifted", "delayed-nesterov", "weight-prediction", "staleness-scaled",
+    "sgd", "heavy-ball", "nesterov", "shifted", "delayed-nesterov", "weight-prediction", "prediction-2", "mixing", "staleness-scaled",
     "delay-adaptive", "gap-aware", "dc-asgd", "dc-asgd-adaptive:1", "dc-asgd-exact", "clipped:0.5", "ringmaster:2",
     "rennala:2", "ormo", "adam", "adamw", "lion",
 ]

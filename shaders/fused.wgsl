@@ -393,7 +393,15 @@ fn advance(lane: u32, lane_step: LaneStep, read: u32, update: Update, scale: f32
             let typical = update.lr * sqrt(square * update.bias_correction);
             g = select(g, g / (1.0 + abs(before - weights) / typical), typical > vec4f());
         }
-        let v = update.momentum * old + update.gradient_to_velocity * g;
+        var v = update.momentum * old + update.gradient_to_velocity * g;
+        var x = before;
+        if form == MIXING {
+            let velocities = lane * params.state_stride + i;
+            let late = update.momentum * state[velocities + lane_step.read * params.parameters];
+            let pull = late + update.lr * update.gradient_to_velocity * g;
+            v = (1.0 - update.share) * state[velocities + lane_step.newest * params.parameters] + update.share * pull;
+            x -= update.share * (before - weights + pull);
+        }
         state[kept + i] = v;
         var u = update.gradient_to_weights * g + update.velocity_to_weights * v;
         if form == ADAM {
@@ -404,11 +412,12 @@ fn advance(lane: u32, lane_step: LaneStep, read: u32, update: Update, scale: f32
             u = direction_of(update.gradient_to_weights * g + update.velocity_to_weights * old);
         }
 
-        let x = before - update.lr * u - update.decoupled_decay * before;
+        if form != MIXING { x = before - update.lr * u - update.decoupled_decay * before; }
         server[own + i] = x;
-        history[write + i] = x + update.lookahead * (x - before);
+        let stored = x + update.lookahead * (x - before) + update.lookback * old;
+        history[write + i] = stored;
 
-        let displacement = x - landmarks[i];
+        let displacement = select(stored, x, update.lookback == 0.0) - landmarks[i];
         let projection = dot(displacement, landmarks[params.parameters + i]);
         moments += vec4f(dot(displacement, displacement), projection, dot(weights, weights), not_finite(x));
     }

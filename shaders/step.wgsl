@@ -67,7 +67,15 @@ fn advance(lane: u32, lane_step: LaneStep, update: Update, i: u32) -> vec4f {
     }
 
     let old = state[kept];
-    let v = update.momentum * old + update.gradient_to_velocity * g;
+    var v = update.momentum * old + update.gradient_to_velocity * g;
+    var x = before;
+    if form == MIXING {
+        let velocities = lane * params.state_stride + i;
+        let late = update.momentum * state[velocities + lane_step.read * params.parameters];
+        let pull = late + update.lr * update.gradient_to_velocity * g;
+        v = (1.0 - update.share) * state[velocities + lane_step.newest * params.parameters] + update.share * pull;
+        x -= update.share * (before - read + pull);
+    }
     state[kept] = v;
     var u = update.gradient_to_weights * g + update.velocity_to_weights * v;
     if form == ADAM {
@@ -78,11 +86,12 @@ fn advance(lane: u32, lane_step: LaneStep, update: Update, i: u32) -> vec4f {
         u = direction_of(update.gradient_to_weights * g + update.velocity_to_weights * old);
     }
 
-    let x = before - update.lr * u - update.decoupled_decay * before;
+    if form != MIXING { x = before - update.lr * u - update.decoupled_decay * before; }
     server[own] = x;
-    history[ring + lane_step.write * params.parameters] = x + update.lookahead * (x - before);
+    let stored = x + update.lookahead * (x - before) + update.lookback * old;
+    history[ring + lane_step.write * params.parameters] = stored;
 
-    let displacement = x - landmarks[i];
+    let displacement = select(stored, x, update.lookback == 0.0) - landmarks[i];
     let projection = displacement * landmarks[params.parameters + i];
     return vec4f(displacement * displacement, projection, read * read, f32(!is_finite(x)));
 }

@@ -13,12 +13,13 @@ pub const COMPENSATION_EPSILON: f64 = 1e-7;
 /// Added to the norm that a gradient is clipped by, as in PyTorch's `clip_grad_norm_`.
 pub const CLIPPING_EPSILON: f64 = 1e-6;
 
-/// The slots that a step reads, writes and keeps its velocity in.
+/// The slots that a step reads, writes and keeps its velocity in, and the one that was written last before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepSlots {
     pub read: usize,
     pub write: usize,
     pub velocity: usize,
+    pub newest: usize,
 }
 
 /// What a step does beyond linear combination, parameter by parameter: x the server's weights, y those that were read, x'
@@ -42,6 +43,9 @@ pub enum Form {
     Adam { second_moment_decay: f64, bias_correction: f64 },
     /// u = sign(gradient_to_weights g + velocity_to_weights v) with v as it was before this step
     Sign,
+    /// v = (1 - share) v_n + share (momentum v_r + lr gradient_to_velocity g), x' = x + share (y - x - momentum v_r -
+    /// lr gradient_to_velocity g), with v_n and v_r the velocities of the newest slot and of the one that was read
+    Mixing { share: f64 },
 }
 
 impl Form {
@@ -55,16 +59,19 @@ impl Form {
         matches!(self, Self::Compensated { .. } | Self::CompensatedAdaptively { .. } | Self::CompensatedExactly { .. })
     }
 
-    /// compensation, second_moment_decay, bias_correction; 0 where the form has none.
-    pub const fn numbers(&self) -> [f64; 3] {
+    /// compensation, second_moment_decay, bias_correction, share; 0 where the form has none.
+    pub const fn numbers(&self) -> [f64; 4] {
         match *self {
-            Self::Linear | Self::Sign => [0.0; 3],
-            Self::Compensated { compensation } | Self::CompensatedExactly { compensation } => [compensation, 0.0, 0.0],
+            Self::Linear | Self::Sign => [0.0; 4],
+            Self::Compensated { compensation } | Self::CompensatedExactly { compensation } => {
+                [compensation, 0.0, 0.0, 0.0]
+            }
             Self::CompensatedAdaptively { compensation, second_moment_decay } => {
-                [compensation, second_moment_decay, 0.0]
+                [compensation, second_moment_decay, 0.0, 0.0]
             }
             Self::GapAware { second_moment_decay, bias_correction }
-            | Self::Adam { second_moment_decay, bias_correction } => [0.0, second_moment_decay, bias_correction],
+            | Self::Adam { second_moment_decay, bias_correction } => [0.0, second_moment_decay, bias_correction, 0.0],
+            Self::Mixing { share } => [0.0, 0.0, 0.0, share],
         }
     }
 }
@@ -82,6 +89,8 @@ pub struct UpdateCoefficients {
     pub velocity_to_weights: f64,
     /// Displacements by which the stored version runs ahead of the server's weights.
     pub lookahead: f64,
+    /// Displacements of the step before, -lr v as it was before this one, that the stored version runs behind.
+    pub lookback: f64,
     /// Weight decay that is part of the gradient.
     pub decay: f64,
     /// Share of the weights that an update takes away (AdamW's decay, with the learning rate in it).
@@ -97,7 +106,7 @@ impl UpdateCoefficients {
     /// Whether twice the gradient moves the weights twice as far.
     pub fn is_homogeneous(&self) -> bool {
         let by_form = match self.form {
-            Form::Linear | Form::CompensatedExactly { .. } | Form::GapAware { .. } => true,
+            Form::Linear | Form::CompensatedExactly { .. } | Form::GapAware { .. } | Form::Mixing { .. } => true,
             Form::Compensated { compensation } | Form::CompensatedAdaptively { compensation, .. } => {
                 compensation == 0.0
             }

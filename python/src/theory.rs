@@ -41,13 +41,12 @@ struct Point {
 
 impl Point {
     fn rule(&self) -> Rule {
-        let RuleSpec { kind, number } = self.spec;
-        let Some(usual) = kind.definition().momentum else {
-            return Rule { kind, momentum: 0.0, dampening: 0.0, number };
+        let Some(usual) = self.spec.kind.definition().momentum else {
+            return self.spec.with(0.0, 0.0);
         };
         let momentum = if self.momentum.is_nan() { usual.momentum } else { self.momentum };
         let dampening = if self.dampening.is_nan() { momentum } else { self.dampening };
-        Rule { kind, momentum, dampening, number }
+        self.spec.with(momentum, dampening)
     }
 
     fn delay(&self) -> PyResult<Option<usize>> {
@@ -217,10 +216,14 @@ pub fn effective_factor<'py>(py: Python<'py>, points: Points, delays: DelaysGive
     Ok(found.into_pyarray(py))
 }
 
-/// What an equation at a fixed delay is made of: its delay, which is shorter than the one asked for where a rule takes it
-/// away, where the velocity is kept, the momentum and the dampening, `N` as `[n0, n1]` of `n0 + n1 (z-1)`.
+/// Power of `z`, where the velocity is kept, momentum and dampening, `N`, share.
+type Parts = (usize, &'static str, [f64; 2], Vec<f64>, Option<f64>);
+
+/// What an equation at a fixed delay is made of: the power of `z` in `D`, which is shorter than the delay asked for where a rule takes
+/// it away, where the velocity is kept, the momentum and the dampening, the coefficients of `N` from the highest power on, and
+/// the share of a rule that mixes results.
 #[pyfunction]
-pub fn equation(points: Points) -> PyResult<(usize, &'static str, f64, f64, [f64; 2])> {
+pub fn equation(points: Points) -> PyResult<Parts> {
     guarded(|| {
         let points = of_arrays(points)?;
         let point = points.first().ok_or_else(|| value("no rule; accepted: one"))?;
@@ -235,8 +238,13 @@ pub fn equation(points: Points) -> PyResult<(usize, &'static str, f64, f64, [f64
             Velocity::Server { .. } => "server",
             Velocity::Worker { .. } => "worker",
         };
-        let numerator = equation.numerator.map(|n| n / divisor);
-        Ok((delay, kept, rule.momentum, rule.dampening, numerator))
+        let [n0, n1, n2] = [equation.numerator[0], equation.numerator[1], equation.bend].map(|n| n / divisor);
+        let (delay, numerator) = match equation.share {
+            Some(_) => (delay, vec![n0]),
+            None if n2 == 0.0 => (delay, vec![n1, n0 - n1]),
+            None => (delay + 1, vec![n1 + n2, n0 - n1 - 2.0 * n2, n2]),
+        };
+        Ok((delay, kept, [rule.momentum, rule.dampening], numerator, equation.share))
     })
 }
 

@@ -99,8 +99,8 @@ def growth(points: Points, delays: Given) -> _Pair:
 def effective_factor(points: Points, delays: Given) -> npt.NDArray[np.float64]:
     """Effective learning rates in learning rates, of points: rules, momenta, dampenings, delays; their numbers are not used."""
 
-def equation(points: Points) -> tuple[int, str, float, float, list[float]]:
-    """Delay of the equation, where the velocity is kept, momentum, dampening, `[n0, n1]` of `n0 + n1 (z-1)`."""
+def equation(points: Points) -> tuple[int, str, list[float], list[float], float | None]:
+    """Power of `z` in `D`, where the velocity is kept, [momentum, dampening], coefficients of `N`, share of what is mixed in."""
 
 def main(words: Sequence[str], program: str) -> int:
     """The command line as a program; returns its exit code."""

@@ -214,18 +214,25 @@ def characteristic(
     if not isinstance(delay, (int, np.integer)) or not 0 <= delay <= 1_000_000:
         raise ValueError(f"delay {delay}: accepted: a whole number of updates from 0 to 1000000")
     points, _ = _points(rule, momentum, dampening, delay, 0.0, "relative_variance")
-    own_delay, kept, own_momentum, own_dampening, (n0, n1) = _core.equation(points)
+    own_delay, kept, (own_momentum, own_dampening), coefficients, share = _core.equation(points)
+    numerator = np.array(coefficients)
     gains, angles = _core.threshold(points, "mean", _given(None, None, None))
     factor = _core.effective_factor(points, _given(None, None, None))[0]
     late = np.zeros(own_delay + 1)
     late[0] = 1.0
-    if kept == "server":
-        late = np.convolve([1.0, -own_momentum], late)
-    elif kept == "worker":
-        late = np.append(late, 0.0)
-        late[-1] -= own_momentum
-    numerator = np.array([n1, n0 - n1])
-    denominator = np.convolve([1.0, -1.0], late)
+    if share is not None:
+        # Of a rule that mixes results, with q = z^delay (z - 1 + share): D = (q - share) (q - share momentum), N a number times
+        # share q.
+        mixed = np.convolve([1.0, share - 1.0], late)
+        ends = [np.append(mixed[:-1], mixed[-1] - share * root) for root in (1.0, own_momentum)]
+        denominator, numerator = np.convolve(*ends), share * np.convolve(numerator, mixed)
+    else:
+        if kept == "server":
+            late = np.convolve([1.0, -own_momentum], late)
+        elif kept == "worker":
+            late = np.append(late, 0.0)
+            late[-1] -= own_momentum
+        denominator = np.convolve([1.0, -1.0], late)
     return Characteristic(
         rule, int(delay), own_momentum, own_dampening, denominator, numerator, float(gains[0]), float(angles[0]), float(factor)
     )

@@ -55,6 +55,7 @@ def test_a_trace_counts_as_its_histogram(tmp_path):
 
 
 RULES = ["sgd", "heavy-ball", "nesterov", "shifted", "delayed-nesterov", "weight-prediction", "staleness-scaled"]
+RULES += ["weight-prediction:3", "mixing", "mixing:0.3", "prediction-2:2/1.5"]
 
 
 @pytest.mark.parametrize("rule", RULES)

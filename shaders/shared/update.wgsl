@@ -2,7 +2,7 @@
 
 struct Update {
     lr: f32, momentum: f32, gradient_to_velocity: f32, gradient_to_weights: f32, velocity_to_weights: f32,
-    lookahead: f32, decay: f32, decoupled_decay: f32,
-    form: u32, compensation: f32, second_moment_decay: f32, bias_correction: f32,
+    lookahead: f32, lookback: f32, decay: f32, decoupled_decay: f32,
+    form: u32, compensation: f32, second_moment_decay: f32, bias_correction: f32, share: f32,
     clip_norm: f32, centred: u32,
 }

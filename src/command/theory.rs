@@ -122,13 +122,13 @@ fn others(rule: &Rule, rules: &[Rule]) -> String {
 
 fn rules(args: &Args) -> Vec<Rule> {
     let mut rules: Vec<Rule> = vec![];
-    for RuleSpec { kind, number } in args.rules.iter().copied() {
-        let has_momentum = kind.definition().momentum.is_some();
+    for spec in args.rules.iter().copied() {
+        let has_momentum = spec.kind.definition().momentum.is_some();
         for momentum in args.momentum.iter().flat_map(|m| &m.0) {
             for dampening in &args.dampening {
                 let rule = match has_momentum {
-                    true => Rule { kind, momentum: *momentum, dampening: dampening.beside(*momentum), number },
-                    false => Rule { kind, momentum: 0.0, dampening: 0.0, number },
+                    true => spec.with(*momentum, dampening.beside(*momentum)),
+                    false => spec.with(0.0, 0.0),
                 };
                 // Rules without momentum, and ema beside its own value, repeat themselves.
                 if !rules.contains(&rule) {

@@ -8,7 +8,7 @@
 
 use crate::delay::ScheduleSpec;
 use crate::drift;
-use crate::rule::{Rule, RuleSpec};
+use crate::rule::RuleSpec;
 use crate::table::number::rounded;
 use crate::table::{ComparisonRow, ComparisonStatus, Status, ThresholdRow, engines_matter, median};
 use anyhow::{Result, bail};
@@ -100,8 +100,8 @@ impl Effects {
         let key =
             (&row.rule, row.momentum.to_bits(), row.dampening.to_bits(), &row.schedule, row.delay, row.seed_order);
         *self.0.entry(format!("{key:?}")).or_insert_with(|| {
-            let RuleSpec { kind, number } = row.rule.parse().ok()?;
-            let rule = Rule { kind, momentum: row.momentum, dampening: row.dampening, number };
+            let spec: RuleSpec = row.rule.parse().ok()?;
+            let rule = spec.with(row.momentum, row.dampening);
             if let Some(constant) = rule.constant_factor() {
                 return Some(constant);
             }

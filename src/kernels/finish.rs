@@ -90,7 +90,7 @@ pub fn cpu<T: Real>(
     let State { server, history, second, .. } = state;
     let weights = &history[slots.read * gradient.len()..][..gradient.len()];
     let Landmarks { minimum, curvature, .. } = landmarks;
-    let [strength, second_moment_decay, _] = coefficients.form.numbers().map(T::of);
+    let [strength, second_moment_decay, ..] = coefficients.form.numbers().map(T::of);
     let mut over = |compensation: &mut dyn FnMut(usize, T, T) -> T| {
         for (i, gradient) in gradient.iter_mut().enumerate() {
             let g = *gradient + weight_decay * weights[i];
@@ -106,7 +106,7 @@ pub fn cpu<T: Real>(
         }),
         Form::CompensatedExactly { .. } => over(&mut |i, _, behind| strength * curvature[i] * behind),
         // Spelled out: centred minibatches are the inner loop of every ensemble.
-        Form::Linear | Form::GapAware { .. } | Form::Adam { .. } | Form::Sign => match anchor {
+        Form::Linear | Form::GapAware { .. } | Form::Adam { .. } | Form::Sign | Form::Mixing { .. } => match anchor {
             Some(anchor) => {
                 for (((g, y), anchor), minimum) in gradient.iter_mut().zip(weights).zip(anchor).zip(minimum) {
                     *g = *g + weight_decay * *y - (*anchor + weight_decay * *minimum);

@@ -194,14 +194,14 @@ macro_rules! shared_struct {
 use shared_struct;
 
 shared_struct! {
-    /// Where one lane stands at one step: whether it moves at all, the slots it reads, writes and keeps its velocity in,
-    /// and the rows that it sees.
+    /// Where one lane stands at one step: whether it moves at all, its slots ([`StepSlots`]), and the rows that it sees.
     pub struct LaneStep {
         /// 0 where the lane is idle: no kernel touches anything of it.
         pub busy: u32,
         pub read: u32,
         pub write: u32,
         pub velocity: u32,
+        pub newest: u32,
         /// Index of its minibatch's first row number among those of the portion, where they lie one after the other; 0
         /// where the batch is full.
         pub rows: u32,
@@ -252,7 +252,8 @@ fn spread(elements: usize, workgroup: usize) -> usize {
 
 impl From<StepSlots> for LaneStep {
     fn from(slots: StepSlots) -> Self {
-        let StepSlots { read, write, velocity } = slots;
-        Self { busy: 1, read: read as u32, write: write as u32, velocity: velocity as u32, rows: 0 }
+        let [read, write, velocity, newest] =
+            [slots.read, slots.write, slots.velocity, slots.newest].map(|slot| slot as u32);
+        Self { busy: 1, read, write, velocity, newest, rows: 0 }
     }
 }

@@ -6,12 +6,13 @@
 //! ```text
 //! g += decay * history[r]
 //! v  = momentum * v + gradient_to_velocity * g              v: one velocity, or the one of slot w
-//! u  = gradient_to_weights * g + velocity_to_weights * v   or another Form, where the rule has one
-//! x' = x - lr * u - decoupled_decay * x
-//! history[w] = x' + lookahead * (x' - x)
+//! u  = gradient_to_weights * g + velocity_to_weights * v
+//! x' = x - lr * u - decoupled_decay * x                    or another Form, where the rule has one
+//! history[w] = x' + lookahead * (x' - x) + lr * lookback * v_before
 //! ```
 //!
-//! Every number of it may change from step to step: what a rule does with a gradient is decided on the host, by its age
+//! Observed is the displacement of x' from the minimum; of a rule with a lookback that of what is stored, in which oscillations
+//! show that move x' by a hundredth of it and yet grow. Every number of the step may change from step to step: what a rule does with a gradient is decided on the host, by its age
 //! ([`crate::rule`]), and followed by every engine.
 //!
 //! Bindings of `step.wgsl`, one invocation per parameter:
@@ -121,7 +122,7 @@ pub struct Landmarks<'a, T> {
     pub curvature: &'a [T],
 }
 
-/// What is seen of the server weights after a step.
+/// What is observed after a step: of the server weights x, or of what is stored where a rule has a lookback.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moments<T> {
     /// ||x - minimum||^2
@@ -149,7 +150,7 @@ pub fn cpu<T: Real>(
         coefficients.velocity_to_weights,
     ]
     .map(T::of);
-    let [_, second_moment_decay, bias_correction] = coefficients.form.numbers().map(T::of);
+    let [_, second_moment_decay, bias_correction, share] = coefficients.form.numbers().map(T::of);
     let (zero, one, epsilon) = (T::zero(), T::one(), T::of(ADAM_EPSILON));
     let combine = |g: T, v: &mut T| {
         *v = momentum * *v + gradient_to_velocity * g;
@@ -161,50 +162,77 @@ pub fn cpu<T: Real>(
         | Form::Compensated { .. }
         | Form::CompensatedAdaptively { .. }
         | Form::CompensatedExactly { .. } => {
-            advance::<T, false>(coefficients, slots, gradient, landmarks, state, |_, _, g, v, _| combine(g, v))
+            advance::<T, false, false>(coefficients, slots, gradient, landmarks, state, |seen, v, _| {
+                lr * combine(seen.g, v)
+            })
         }
         Form::GapAware { .. } => {
-            advance::<T, true>(coefficients, slots, gradient, landmarks, state, |x, y, g, v, s| {
+            advance::<T, true, false>(coefficients, slots, gradient, landmarks, state, |Seen { x, y, g, .. }, v, s| {
                 let moving = if coefficients.momentum == 0.0 { g } else { *v };
                 *s = second_moment_decay * *s + (one - second_moment_decay) * moving * moving;
                 let typical = lr * Number::sqrt(*s * bias_correction);
                 let gap = if typical > zero { (x - y).abs() / typical } else { zero };
-                combine(g / (one + gap), v)
+                lr * combine(g / (one + gap), v)
             })
         }
-        Form::Adam { .. } => advance::<T, true>(coefficients, slots, gradient, landmarks, state, |_, _, g, v, s| {
-            *s = second_moment_decay * *s + (one - second_moment_decay) * g * g;
-            *v = momentum * *v + gradient_to_velocity * g;
-            velocity_to_weights * *v / (Number::sqrt(*s * bias_correction) + epsilon)
-        }),
-        Form::Sign => advance::<T, false>(coefficients, slots, gradient, landmarks, state, |_, _, g, v, _| {
-            let pull = gradient_to_weights * g + velocity_to_weights * *v;
-            *v = momentum * *v + gradient_to_velocity * g;
-            if pull > zero {
-                one
-            } else if pull < zero {
-                -one
-            } else {
-                pull // Zero, or not a number: neither is to be hidden.
-            }
-        }),
+        Form::Adam { .. } => {
+            advance::<T, true, false>(coefficients, slots, gradient, landmarks, state, |Seen { g, .. }, v, s| {
+                *s = second_moment_decay * *s + (one - second_moment_decay) * g * g;
+                *v = momentum * *v + gradient_to_velocity * g;
+                lr * (velocity_to_weights * *v / (Number::sqrt(*s * bias_correction) + epsilon))
+            })
+        }
+        Form::Sign => {
+            advance::<T, false, false>(coefficients, slots, gradient, landmarks, state, |Seen { g, .. }, v, _| {
+                let pull = gradient_to_weights * g + velocity_to_weights * *v;
+                *v = momentum * *v + gradient_to_velocity * g;
+                let direction = if pull > zero {
+                    one
+                } else if pull < zero {
+                    -one
+                } else {
+                    pull // Zero, or not a number: neither is to be hidden.
+                };
+                lr * direction
+            })
+        }
+        Form::Mixing { .. } => {
+            advance::<T, false, true>(coefficients, slots, gradient, landmarks, state, |seen, v, _| {
+                let Seen { x, y, g, velocities: [newest, read] } = seen;
+                let pull = momentum * read + lr * gradient_to_velocity * g;
+                *v = (one - share) * newest + share * pull;
+                share * (x - y + pull)
+            })
+        }
     }
 }
 
-/// Moves every parameter by what `form` makes of x, y, g, v and s, which is kept where SECOND. Sums run as in
+/// What a form sees of one parameter.
+struct Seen<T> {
+    /// The server's.
+    x: T,
+    /// As it was read.
+    y: T,
+    g: T,
+    /// Velocities of the newest slot and of the one that was read, of a form that MIXES; else zeros.
+    velocities: [T; 2],
+}
+
+/// Moves every parameter by minus what `form` makes of what it sees, v, and s, which is kept where SECOND. Sums run as in
 /// [`crate::math::ordered_sum`].
 #[inline(always)]
-fn advance<T: Real, const SECOND: bool>(
+fn advance<T: Real, const SECOND: bool, const MIXES: bool>(
     coefficients: &UpdateCoefficients,
     slots: StepSlots,
     gradient: &[T],
     landmarks: Landmarks<T>,
     state: &mut State<T>,
-    mut form: impl FnMut(T, T, T, &mut T, &mut T) -> T,
+    mut form: impl FnMut(Seen<T>, &mut T, &mut T) -> T,
 ) -> Moments<T> {
     let parameters = gradient.len();
     let State { server, history, velocity, second } = state;
     let (read, write, kept) = (slots.read * parameters, slots.write * parameters, slots.velocity * parameters);
+    let others = [slots.newest * parameters, read];
     let mut sums = [[T::zero(); WIDTH]; 3];
     // Blocks of a length that the compiler knows become vector code, whatever the instruction set.
     let whole = parameters - parameters % WIDTH;
@@ -213,7 +241,9 @@ fn advance<T: Real, const SECOND: bool>(
         if SECOND {
             s = *fixed(second, at);
         }
-        let seen = Block { x: *fixed(server, at), y: *fixed(history, read + at), g: *fixed(gradient, at) };
+        let velocities = others.map(|from| if MIXES { *fixed(velocity, from + at) } else { [T::zero(); WIDTH] });
+        let (x, y) = (*fixed(server, at), *fixed(history, read + at));
+        let seen = Block { x, y, g: *fixed(gradient, at), velocities };
         let landmarks = [*fixed(landmarks.minimum, at), *fixed(landmarks.direction, at)];
         let [moved, written] = seen.advance(coefficients, &mut v, &mut s, landmarks, &mut sums, &mut form);
         *fixed_mut(server, at) = moved;
@@ -230,7 +260,9 @@ fn advance<T: Real, const SECOND: bool>(
             s = padded(&second[whole..], rest);
         }
         let (x, y) = (padded(&server[whole..], rest), padded(&history[read + whole..], rest));
-        let seen = Block { x, y, g: padded(&gradient[whole..], rest) };
+        let velocities =
+            others.map(|from| if MIXES { padded(&velocity[from + whole..], rest) } else { [T::zero(); WIDTH] });
+        let seen = Block { x, y, g: padded(&gradient[whole..], rest), velocities };
         let landmarks = [padded(&landmarks.minimum[whole..], rest), padded(&landmarks.direction[whole..], rest)];
         let [moved, written] = seen.advance(coefficients, &mut v, &mut s, landmarks, &mut sums, &mut form);
         server[whole..].copy_from_slice(&moved[..rest]);
@@ -244,11 +276,12 @@ fn advance<T: Real, const SECOND: bool>(
     Moments { distance_squared, projection, read_squared }
 }
 
-/// [`WIDTH`] parameters: the server's, those that were read, and the gradient there.
+/// [`WIDTH`] parameters, each as in [`Seen`].
 struct Block<T> {
     x: [T; WIDTH],
     y: [T; WIDTH],
     g: [T; WIDTH],
+    velocities: [[T; WIDTH]; 2],
 }
 
 impl<T: Real> Block<T> {
@@ -261,17 +294,24 @@ impl<T: Real> Block<T> {
         s: &mut [T; WIDTH],
         [minimum, direction]: [[T; WIDTH]; 2],
         [distance, projection, square]: &mut [[T; WIDTH]; 3],
-        form: &mut impl FnMut(T, T, T, &mut T, &mut T) -> T,
+        form: &mut impl FnMut(Seen<T>, &mut T, &mut T) -> T,
     ) -> [[T; WIDTH]; 2] {
-        let Self { x, y, g } = self;
-        let [lr, lookahead, decay, decoupled_decay] =
-            [coefficients.lr, coefficients.lookahead, coefficients.decay, coefficients.decoupled_decay].map(T::of);
+        let Self { x, y, g, velocities: [newest, read] } = self;
+        let [lookahead, lookback, decay, decoupled_decay] = [
+            coefficients.lookahead,
+            coefficients.lr * coefficients.lookback,
+            coefficients.decay,
+            coefficients.decoupled_decay,
+        ]
+        .map(T::of);
         let [mut moved, mut written] = [[T::zero(); WIDTH]; 2];
+        let before = *v;
         for i in 0..WIDTH {
-            let u = form(x[i], y[i], g[i] + decay * y[i], &mut v[i], &mut s[i]);
-            moved[i] = x[i] - lr * u - decoupled_decay * x[i];
-            written[i] = moved[i] + lookahead * (moved[i] - x[i]);
-            let displacement = moved[i] - minimum[i];
+            let seen = Seen { x: x[i], y: y[i], g: g[i] + decay * y[i], velocities: [newest[i], read[i]] };
+            moved[i] = x[i] - form(seen, &mut v[i], &mut s[i]) - decoupled_decay * x[i];
+            written[i] = moved[i] + lookahead * (moved[i] - x[i]) + lookback * before[i];
+            let observed = if coefficients.lookback == 0.0 { moved[i] } else { written[i] };
+            let displacement = observed - minimum[i];
             distance[i] += displacement * displacement;
             projection[i] += displacement * direction[i];
             square[i] += y[i] * y[i];

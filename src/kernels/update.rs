@@ -14,6 +14,8 @@ shared_struct! {
         pub gradient_to_weights: f32,
         pub velocity_to_weights: f32,
         pub lookahead: f32,
+        /// With the learning rate in it.
+        pub lookback: f32,
         pub decay: f32,
         pub decoupled_decay: f32,
         /// [`crate::update::Form::code`].
@@ -21,6 +23,8 @@ shared_struct! {
         pub compensation: f32,
         pub second_moment_decay: f32,
         pub bias_correction: f32,
+        /// Share of a result that is mixed in.
+        pub share: f32,
         /// Largest norm of a gradient; 0 where there is no limit.
         pub clip_norm: f32,
         /// 1 where the gradient at the minimum is subtracted.
@@ -36,11 +40,12 @@ codes!(Form {
     GAP_AWARE: Self::GapAware { .. },
     ADAM: Self::Adam { .. },
     SIGN: Self::Sign,
+    MIXING: Self::Mixing { .. },
 });
 
 impl From<&UpdateCoefficients> for Update {
     fn from(coefficients: &UpdateCoefficients) -> Self {
-        let [compensation, second_moment_decay, bias_correction] = coefficients.form.numbers();
+        let [compensation, second_moment_decay, bias_correction, share] = coefficients.form.numbers();
         Self {
             lr: coefficients.lr as f32,
             momentum: coefficients.momentum as f32,
@@ -48,12 +53,14 @@ impl From<&UpdateCoefficients> for Update {
             gradient_to_weights: coefficients.gradient_to_weights as f32,
             velocity_to_weights: coefficients.velocity_to_weights as f32,
             lookahead: coefficients.lookahead as f32,
+            lookback: (coefficients.lr * coefficients.lookback) as f32,
             decay: coefficients.decay as f32,
             decoupled_decay: coefficients.decoupled_decay as f32,
             form: coefficients.form.code(),
             compensation: compensation as f32,
             second_moment_decay: second_moment_decay as f32,
             bias_correction: bias_correction as f32,
+            share: share as f32,
             clip_norm: coefficients.clip_norm.unwrap_or(0.0) as f32,
             centred: u32::from(coefficients.centred),
         }

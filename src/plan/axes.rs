@@ -38,9 +38,9 @@ pub fn rules(specs: &[RuleSpec], momenta: &[Momenta], dampenings: &[Dampening]) 
         specs.len() * momenta.len().max(1).saturating_mul(dampenings.len().max(1)),
     )?;
     let (mut rules, mut seen) = (Vec::new(), HashSet::new());
-    for RuleSpec { kind, number } in specs.iter().copied() {
-        let Some(usual) = kind.definition().momentum else {
-            rules.push(Rule { kind, momentum: 0.0, dampening: 0.0, number });
+    for spec in specs.iter().copied() {
+        let Some(usual) = spec.kind.definition().momentum else {
+            rules.push(spec.with(0.0, 0.0));
             continue;
         };
         let usual_momentum = [usual.momentum];
@@ -49,7 +49,7 @@ pub fn rules(specs: &[RuleSpec], momenta: &[Momenta], dampenings: &[Dampening]) 
         for momentum in momenta {
             for dampening in dampenings {
                 let dampening = dampening.beside(*momentum);
-                let rule = Rule { kind, momentum: *momentum, dampening, number };
+                let rule = spec.with(*momentum, dampening);
                 if !DAMPENINGS.contains(&dampening) {
                     refuse!("--dampening {dampening}: accepted: 0 or more and less than 1, or ema (the momentum)");
                 }

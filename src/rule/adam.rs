@@ -5,11 +5,8 @@
 use super::{Action, Arrival, Dampening, Definition, Locality, MomentumDefaults, Rule, RuleNumber};
 use crate::update::{Form, UpdateCoefficients};
 
-pub(super) const BETA_2: RuleNumber = RuleNumber {
-    usual: 0.999,
-    meaning: "beta2, from 0 to below 1 [default: 0.999]",
-    accepts: |beta| (0.0..1.0).contains(&beta),
-};
+pub(super) const BETA_2: RuleNumber =
+    RuleNumber::one(0.999, "beta2, from 0 to below 1 [default: 0.999]", |beta| (0.0..1.0).contains(&beta));
 
 /// beta1; the gradient enters the velocity with 1 - beta1 whatever the dampening.
 pub(super) const BETA_1: MomentumDefaults = MomentumDefaults { momentum: 0.9, dampenings: &[Dampening::Ema] };

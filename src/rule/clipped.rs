@@ -11,7 +11,7 @@ use crate::update::UpdateCoefficients;
 pub const DEFINITION: Definition = Definition {
     name: "clipped",
     summary: "gradients longer than c are shortened to length c",
-    number: Some(RuleNumber { usual: 1.0, meaning: "c, above 0 [default: 1]", accepts: |c| c > 0.0 }),
+    number: Some(RuleNumber::one(1.0, "c, above 0 [default: 1]", |c| c > 0.0)),
     momentum: Some(MomentumDefaults { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,

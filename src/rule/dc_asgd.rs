@@ -11,11 +11,7 @@ use crate::update::{Form, UpdateCoefficients};
 pub const DEFINITION: Definition = Definition {
     name: "dc-asgd",
     summary: "g + lambda g^2 (x - y), y the weights that were read: delay-compensated",
-    number: Some(RuleNumber {
-        usual: 0.04,
-        meaning: "lambda, at least 0 [default: 0.04]",
-        accepts: |lambda| lambda >= 0.0,
-    }),
+    number: Some(RuleNumber::one(0.04, "lambda, at least 0 [default: 0.04]", |lambda| lambda >= 0.0)),
     momentum: Some(MomentumDefaults { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,

@@ -12,11 +12,7 @@ const MEMORY: f64 = 0.95;
 pub const DEFINITION: Definition = Definition {
     name: "dc-asgd-adaptive",
     summary: "dc-asgd with lambda divided by the root mean square of the gradient",
-    number: Some(RuleNumber {
-        usual: 2.0,
-        meaning: "lambda, at least 0 [default: 2]",
-        accepts: |lambda| lambda >= 0.0,
-    }),
+    number: Some(RuleNumber::one(2.0, "lambda, at least 0 [default: 2]", |lambda| lambda >= 0.0)),
     momentum: Some(MomentumDefaults { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,

@@ -10,11 +10,7 @@ use crate::update::{Form, UpdateCoefficients};
 pub const DEFINITION: Definition = Definition {
     name: "dc-asgd-exact",
     summary: "g + lambda H (x - y) with the true Hessian, on quadratic:EIGENVALUES",
-    number: Some(RuleNumber {
-        usual: 1.0,
-        meaning: "lambda, at least 0 [default: 1]",
-        accepts: |lambda| lambda >= 0.0,
-    }),
+    number: Some(RuleNumber::one(1.0, "lambda, at least 0 [default: 1]", |lambda| lambda >= 0.0)),
     momentum: Some(MomentumDefaults { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,

@@ -8,11 +8,7 @@ use crate::update::{Form, UpdateCoefficients};
 pub const DEFINITION: Definition = Definition {
     name: "lion",
     summary: "the sign of an interpolated velocity; the momentum is beta1",
-    number: Some(RuleNumber {
-        usual: 0.99,
-        meaning: "beta2, from 0 to below 1 [default: 0.99]",
-        accepts: |beta| (0.0..1.0).contains(&beta),
-    }),
+    number: Some(RuleNumber::one(0.99, "beta2, from 0 to below 1 [default: 0.99]", |beta| (0.0..1.0).contains(&beta))),
     momentum: Some(BETA_1),
     workers: false,
     slot_velocity: false,

@@ -55,6 +55,8 @@ registry! {
     Shifted => shifted,
     DelayedNesterov => delayed_nesterov,
     WeightPrediction => weight_prediction,
+    SecondPrediction => second_prediction,
+    Mixing => mixing,
     StalenessScaled => staleness_scaled,
     DelayAdaptive => delay_adaptive,
     GapAware => gap_aware,
@@ -109,6 +111,30 @@ pub struct RuleNumber {
     /// What it is and which values are accepted, for help and errors.
     pub meaning: &'static str,
     pub accepts: fn(f64) -> bool,
+    /// Words that may be typed instead, each kept as a number that `accepts` refuses.
+    pub words: &'static [(&'static str, f64)],
+    /// Which values a second number may have that is typed behind a slash, where the rule has one. Words stand for both.
+    pub second: Option<fn(f64) -> bool>,
+}
+
+impl RuleNumber {
+    /// One number without words.
+    pub const fn one(usual: f64, meaning: &'static str, accepts: fn(f64) -> bool) -> Self {
+        Self { usual, meaning, accepts, words: &[], second: None }
+    }
+
+    /// The number that was typed, and the second one.
+    fn parse(&self, text: &str) -> Option<(f64, Option<f64>)> {
+        if let Some((_, number)) = self.words.iter().find(|(word, _)| *word == text) {
+            return Some((*number, None));
+        }
+        let typed = |text: &str, accepts: fn(f64) -> bool| {
+            text.parse().ok().filter(|number: &f64| number.is_finite() && accepts(*number))
+        };
+        let Some(second) = self.second else { return Some((typed(text, self.accepts)?, None)) };
+        let (one, other) = text.split_once('/')?;
+        Some((typed(one, self.accepts)?, Some(typed(other, second)?)))
+    }
 }
 
 /// Dampening: a number, or `ema` for the value of the momentum.
@@ -187,14 +213,18 @@ pub struct Rule {
     pub dampening: f64,
     /// The rule's own number, where it has one.
     pub number: Option<f64>,
+    /// The second one, where it has two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_number: Option<f64>,
 }
 
 impl Rule {
-    pub const SGD: Self = Self { kind: RuleKind::Sgd, momentum: 0.0, dampening: 0.0, number: None };
+    pub const SGD: Self =
+        Self { kind: RuleKind::Sgd, momentum: 0.0, dampening: 0.0, number: None, second_number: None };
 
     /// With the rule's usual number, if it has one.
     pub fn new(kind: RuleKind, momentum: f64, dampening: f64) -> Self {
-        Self { kind, momentum, dampening, number: kind.definition().number.map(|number| number.usual) }
+        RuleSpec::from(kind).with(momentum, dampening)
     }
 
     pub fn definition(&self) -> &'static Definition {
@@ -203,7 +233,8 @@ impl Rule {
 
     /// Name and number, as typed.
     pub fn name(&self) -> String {
-        RuleSpec { kind: self.kind, number: self.number }.to_string()
+        let Self { kind, number, second_number, .. } = *self;
+        RuleSpec { kind, number, second_number }.to_string()
     }
 
     fn number(&self) -> f64 {
@@ -245,9 +276,11 @@ impl Rule {
             let arrival = Arrival { age, updates, workers: 2, mean_delay, undamped: false };
             let action = (self.definition().update)(self, &arrival, &mut 0);
             // What is stored for reading moves no weights.
-            action.moves_weights.then_some(UpdateCoefficients { lookahead: 0.0, ..action.coefficients })
+            let still = UpdateCoefficients { lookahead: 0.0, lookback: 0.0, ..action.coefficients };
+            action.moves_weights.then_some(still)
         };
-        let first = at(0, 0, 0.0).filter(UpdateCoefficients::is_homogeneous)?;
+        let is_mixed = |first: &UpdateCoefficients| matches!(first.form, Form::Mixing { .. });
+        let first = at(0, 0, 0.0).filter(UpdateCoefficients::is_homogeneous).filter(|first| !is_mixed(first))?;
         let alike = [at(0, 10, 0.0), at(1, 11, 1.0), at(long, long + 7, 5.0)].iter().all(|other| *other == Some(first));
         let by_velocity = first.velocity_to_weights * first.gradient_to_velocity / (1.0 - first.momentum);
         alike.then_some(first.gradient_to_weights + by_velocity)
@@ -268,7 +301,7 @@ impl Rule {
     /// well. The equation of any other rule describes full batches alone, whose gradients vanish at a minimum.
     pub fn is_linear(&self) -> bool {
         let probe = self.probe();
-        probe.form == Form::Linear && probe.clip_norm.is_none()
+        matches!(probe.form, Form::Linear | Form::Mixing { .. }) && probe.clip_norm.is_none()
     }
 
     /// The coefficients of one update: forms do not change from step to step, only their numbers do.
@@ -325,6 +358,15 @@ fn synchronous_heavy_ball(rule: &Rule) -> f64 {
 pub struct RuleSpec {
     pub kind: RuleKind,
     pub number: Option<f64>,
+    pub second_number: Option<f64>,
+}
+
+impl RuleSpec {
+    /// The rule with this momentum and dampening, as they are.
+    pub fn with(self, momentum: f64, dampening: f64) -> Rule {
+        let Self { kind, number, second_number } = self;
+        Rule { kind, momentum, dampening, number, second_number }
+    }
 }
 
 impl FromStr for RuleSpec {
@@ -336,26 +378,29 @@ impl FromStr for RuleSpec {
             None => (text.trim(), None),
         };
         let kind: RuleKind = name.parse()?;
-        let number = match (kind.definition().number, number) {
-            (None, None) => None,
-            (None, Some(number)) => return Err(format!("'{number}': {name} has no number; accepted: {name}")),
-            (Some(own), None) => Some(own.usual),
-            (Some(own), Some(text)) => Some(
-                text.parse()
-                    .ok()
-                    .filter(|number: &f64| number.is_finite() && (own.accepts)(*number))
-                    .ok_or_else(|| format!("'{text}'; accepted: {name}:NUMBER, {}", own.meaning))?,
-            ),
-        };
-        Ok(Self { kind, number })
+        match (kind.definition().number, number) {
+            (_, None) => Ok(Self::from(kind)),
+            (None, Some(number)) => Err(format!("'{number}': {name} has no number; accepted: {name}")),
+            (Some(own), Some(text)) => {
+                let form = if own.second.is_some() { "NUMBER/NUMBER" } else { "NUMBER" };
+                let accepted = || format!("'{text}'; accepted: {name}:{form}, {}", own.meaning);
+                let (number, second_number) = own.parse(text).ok_or_else(accepted)?;
+                Ok(Self { kind, number: Some(number), second_number })
+            }
+        }
     }
 }
 
 impl fmt::Display for RuleSpec {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self.number {
-            None => self.kind.fmt(f),
-            Some(number) => write!(f, "{}:{number}", self.kind),
+        let Some(number) = self.number else { return self.kind.fmt(f) };
+        let words = self.kind.definition().number.map_or(&[][..], |own| own.words);
+        match words.iter().find(|(_, meant)| *meant == number) {
+            Some((word, _)) => write!(f, "{}:{word}", self.kind),
+            None => {
+                write!(f, "{}:{number}", self.kind)?;
+                self.second_number.map_or(Ok(()), |second| write!(f, "/{second}"))
+            }
         }
     }
 }
@@ -363,7 +408,7 @@ impl fmt::Display for RuleSpec {
 impl From<RuleKind> for RuleSpec {
     /// The rule with its usual number, if it has one.
     fn from(kind: RuleKind) -> Self {
-        Self { kind, number: kind.definition().number.map(|number| number.usual) }
+        Self { kind, number: kind.definition().number.map(|number| number.usual), second_number: None }
     }
 }
 

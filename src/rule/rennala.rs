@@ -9,11 +9,9 @@ use crate::update::UpdateCoefficients;
 pub const DEFINITION: Definition = Definition {
     name: "rennala",
     summary: "B gradients of the same weights are averaged; others are dropped",
-    number: Some(RuleNumber {
-        usual: 4.0,
-        meaning: "B, a whole number of at least 1 [default: 4]",
-        accepts: |b| b >= 1.0 && b.fract() == 0.0 && b <= 1e9,
-    }),
+    number: Some(RuleNumber::one(4.0, "B, a whole number of at least 1 [default: 4]", |b| {
+        b >= 1.0 && b.fract() == 0.0 && b <= 1e9
+    })),
     momentum: None,
     workers: false,
     slot_velocity: false,

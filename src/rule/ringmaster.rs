@@ -9,11 +9,9 @@ use crate::theory::DelayLaw;
 pub const DEFINITION: Definition = Definition {
     name: "ringmaster",
     summary: "gradients of age R or more are dropped",
-    number: Some(RuleNumber {
-        usual: 4.0,
-        meaning: "R, a whole number of at least 1 [default: 4]",
-        accepts: |r| r >= 1.0 && r.fract() == 0.0 && r <= 1e9,
-    }),
+    number: Some(RuleNumber::one(4.0, "R, a whole number of at least 1 [default: 4]", |r| {
+        r >= 1.0 && r.fract() == 0.0 && r <= 1e9
+    })),
     momentum: Some(MomentumDefaults { momentum: 0.0, dampenings: &[Dampening::Value(0.0)] }),
     workers: false,
     slot_velocity: false,

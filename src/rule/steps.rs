@@ -39,6 +39,8 @@ pub struct StepSource {
     mean_delay: f64,
     /// Updates that the server had made when it wrote each slot.
     versions: Vec<u64>,
+    /// Slot that was written last.
+    newest: usize,
     updates: u64,
     tally: u64,
 }
@@ -58,6 +60,7 @@ impl StepSource {
             workers: schedule.workers().unwrap_or(slots),
             mean_delay: schedule.mean_delay(),
             versions: vec![0; slots as usize],
+            newest: 0,
             updates: 0,
             tally: 0,
         }
@@ -101,7 +104,8 @@ impl StepSource {
         let decoupled = coefficients.decoupled_decay > 0.0;
         coefficients.decoupled_decay *= coefficients.lr * self.weight_decay;
         coefficients.decay = if decoupled || coefficients.wants_finish() { 0.0 } else { self.weight_decay };
-        RunStep { slots: StepSlots { read, write, velocity }, coefficients, age }
+        let newest = std::mem::replace(&mut self.newest, write);
+        RunStep { slots: StepSlots { read, write, velocity, newest }, coefficients, age }
     }
 
     /// The same past, another future: later draws come from `seed`.

@@ -32,6 +32,7 @@ use crate::plan::{Cell, SweepPlan};
 use crate::problem::Problem;
 use crate::rule::steps::StepSource;
 use crate::threshold::{Criterion, Level, SearchOutcome, Trial};
+use crate::update::UpdateCoefficients;
 use prediction::NoiseTheory;
 use start::displaced;
 use std::collections::BTreeMap;
@@ -189,7 +190,8 @@ impl PreparedSweep {
     /// that its distance from 1 is not a number of this format any more.
     fn floor(&self, cell: &Cell) -> Level {
         let mut source = StepSource::new(cell.rule, 1.0.into(), &cell.schedule, self.plan.seed_order, 0.0, false);
-        let factor = if source.advance().coefficients.lookahead.fract() == 0.0 { 1.0 } else { LOOKAHEAD };
+        let UpdateCoefficients { lookahead, lookback, .. } = source.advance().coefficients;
+        let factor = if lookahead.fract() == 0.0 && lookback == 0.0 { 1.0 } else { LOOKAHEAD };
         let coarse = self.format.epsilon() / (1.0 - cell.rule.momentum);
         match coarse > ROUNDED_MOMENTUM * self.plan.limits(cell.criterion).tolerance {
             true => Level { change: f64::INFINITY, ..self.floor },

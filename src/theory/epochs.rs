@@ -46,6 +46,7 @@ pub fn epoch_threshold(
     near: f64,
 ) -> Result<f64, TheoryError> {
     equation.validate()?;
+    equation.takes_noise()?;
     let DelayLaw::Fixed(delay) = equation.law else {
         return Err(TheoryError::unsupported("an epoch of minibatches", &equation.law));
     };

@@ -26,8 +26,15 @@ pub struct Equation {
     pub numerator: [f64; 2],
     /// The same from a gradient to the weights that a server's weight decay acts on, where those are others.
     pub decay_numerator: Option<[f64; 2]>,
+    /// Coefficient `n2` of a rule whose workers read weights predicted by two differences: `N` is then
+    /// `z (n0 + n1 (z-1)) + n2 (z-1)^2` behind one power of `z` more. 0 elsewhere.
+    pub bend: f64,
     /// What `N` is divided by for a gradient of this age, where the age matters.
     pub divisor: Option<fn(usize) -> f64>,
+    /// Share `a` of a worker's result that the server takes in, where it mixes results instead of adding gradients; `velocity`
+    /// and `numerator` are then those of the worker's own step, and with `q = z^tau (z - 1 + a)` the equation is
+    /// `(q - a)(q - a m) + K n0 a q = 0` ([`super::mixed`]).
+    pub share: Option<f64>,
     /// Gradients that one update averages, which divides the variance of their noise.
     pub averaged: f64,
     /// Gradients that arrive for each update, those that are thrown away included.
@@ -88,7 +95,9 @@ impl Equation {
             velocity,
             numerator,
             decay_numerator: None,
+            bend: 0.0,
             divisor: None,
+            share: None,
             averaged: 1.0,
             arrivals: 1.0,
         }
@@ -98,6 +107,10 @@ impl Equation {
     /// gradient that arrives, in learning rates. Where `N` depends on the age of a gradient this is the mean over the ages.
     pub fn effective_factor(&self) -> f64 {
         let factor = self.numerator[0] / (1.0 - self.velocity.momentum()) / self.arrivals;
+        if let (Some(share), DelayLaw::Fixed(delay)) = (self.share, &self.law) {
+            // q'(1) = tau a + 1.
+            return factor / (*delay as f64 + 1.0 / share);
+        }
         match (self.divisor, &self.law) {
             (None, _) => factor,
             (Some(divisor), DelayLaw::Fixed(delay)) => factor / divisor(*delay),
@@ -135,6 +148,19 @@ impl Equation {
         }
     }
 
+    /// That noise of the gradients is followed: a rule that adds gradients, and whose read point is at most one difference
+    /// ahead.
+    ///
+    /// # Errors
+    /// Another.
+    pub(super) fn takes_noise(&self) -> Result<(), TheoryError> {
+        match (self.share, self.bend) {
+            (None, 0.0) => Ok(()),
+            (Some(_), _) => Err(TheoryError::Unsupported("mixing has no theory of minibatches".into())),
+            (None, _) => Err(TheoryError::Unsupported("two horizons have no theory of minibatches".into())),
+        }
+    }
+
     /// `[n0, n1]` for gradients of this age.
     pub(super) fn numerator_at(&self, delay: usize) -> [f64; 2] {
         match self.divisor {
@@ -147,6 +173,9 @@ impl Equation {
     pub(super) fn characteristic(&self, delay: usize, decay: WeightDecay) -> Result<Characteristic, TheoryError> {
         self.validate()?;
         decay.validate()?;
+        if self.share.is_some() {
+            return Err(TheoryError::Unsupported("mixing has no theory of weight decay apart from the loss".into()));
+        }
         if delay > LONGEST_DELAY {
             return Err(TheoryError::Delay(delay));
         }
@@ -157,6 +186,23 @@ impl Equation {
             Velocity::Server { momentum } => poles.extend([Binomial::root(momentum), Binomial::delay(delay)]),
         }
         let numerator = self.numerator_at(delay);
+        if self.bend != 0.0 {
+            let [n0, n1] = numerator;
+            poles.push(Binomial::delay(1));
+            let mut terms = vec![(0, self.bend), (1, n0 - n1 - 2.0 * self.bend), (2, n1 + self.bend)];
+            match (decay, self.decay_numerator) {
+                (WeightDecay::None, _) => {}
+                (WeightDecay::Delayed { ratio }, _) => terms.iter_mut().for_each(|(_, c)| *c *= 1.0 + ratio),
+                (WeightDecay::Current { ratio }, own) => {
+                    let [c0, c1] = own.unwrap_or(numerator);
+                    terms.extend([(delay + 1, ratio * (c0 - c1)), (delay + 2, ratio * c1)]);
+                }
+            }
+            return Ok(Characteristic {
+                mixture: Some(Mixture::new(terms)),
+                ..Characteristic::new(poles, vec![], 1.0)
+            });
+        }
         let (mut zeros, mut scale) = linear_factor(numerator);
         let mixture = match (decay, self.decay_numerator) {
             (WeightDecay::None, _) => None,

@@ -15,6 +15,7 @@ use super::TheoryError;
 use super::characteristic::Characteristic;
 use super::equation::{Equation, WeightDecay};
 use super::margin::{crossings_below, first_crossing};
+use super::mixed::mixed_root;
 
 /// The characteristic root of largest modulus.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,11 +33,16 @@ pub struct DominantRoot {
 /// Coefficients out of range, a delay that varies, a gain that is not positive and finite, or a dominant root that rounding does not
 /// separate from another of the same modulus.
 pub fn dominant_root(equation: &Equation, gain: f64) -> Result<DominantRoot, TheoryError> {
-    let equation = equation.characteristic(equation.fixed_delay()?, WeightDecay::None)?;
+    let delay = equation.fixed_delay()?;
     if !(gain > 0.0 && gain.is_finite()) {
         return Err(TheoryError::Gain(gain));
     }
-    find(&equation, gain)
+    if let Some(share) = equation.share {
+        equation.validate()?;
+        let root = mixed_root(equation.velocity.momentum(), share, delay, gain * equation.numerator[0]);
+        return Ok(DominantRoot { rate: root.re, angle: root.im });
+    }
+    find(&equation.characteristic(delay, WeightDecay::None)?, gain)
 }
 
 /// Radii below `e^-SMALLEST` count as zero.

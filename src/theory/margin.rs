@@ -13,6 +13,7 @@ use num_complex::Complex64;
 use super::TheoryError;
 use super::characteristic::{Arc, Characteristic};
 use super::equation::{Equation, WeightDecay};
+use super::mixed::mixed_margin;
 
 /// Where the first root reaches the unit circle.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,6 +32,11 @@ pub struct Margin {
 /// # Errors
 /// Coefficients or delay out of range, or no crossing at any gain.
 pub(super) fn gain_margin(equation: &Equation, delay: usize) -> Result<Margin, TheoryError> {
+    if let Some(share) = equation.share {
+        equation.validate()?;
+        let (gain, angle) = mixed_margin(equation.velocity.momentum(), share, delay);
+        return Ok(Margin { gain: gain / equation.numerator[0], angle });
+    }
     first_crossing(&equation.characteristic(delay, WeightDecay::None)?)
 }
 

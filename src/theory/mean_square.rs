@@ -25,6 +25,7 @@ pub(super) fn mean_square_margin(
     if !(relative_variance >= 0.0 && relative_variance.is_finite()) {
         return Err(TheoryError::RelativeVariance(relative_variance));
     }
+    equation.takes_noise()?;
     let mean = first_crossing(&equation.characteristic(delay, WeightDecay::None)?)?.gain;
     let stable = |gain: f64| {
         let variance = relative_variance * gain * gain * response(equation, delay, [gain; 2]);

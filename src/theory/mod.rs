@@ -142,6 +142,7 @@ mod growth;
 mod law;
 mod margin;
 mod mean_square;
+mod mixed;
 mod mixture;
 mod random_delay;
 mod range;

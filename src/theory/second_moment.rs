@@ -197,6 +197,7 @@ pub fn second_moment_threshold(
     if let Some(flat) = noise.curvatures.iter().find(|curvature| !(**curvature > 0.0 && curvature.is_finite())) {
         return Err(TheoryError::Curvature(*flat));
     }
+    equation.takes_noise()?;
     let mean = first_crossing(&equation.characteristic(delay, WeightDecay::None)?)?.gain;
     let share = share / equation.averaged;
     let threshold = |noise: &CurvatureNoise| Feedback { equation, delay, noise, share }.threshold(mean);

@@ -41,6 +41,9 @@ pub(super) struct EnergyRecord {
 pub(super) struct Growth {
     /// gamma of the projection on the top eigenvector, per step.
     pub projection: f64,
+    /// gamma of its change from step to step, in which fast oscillations weigh more: another one as long as several oscillations that
+    /// grow at rates of their own are in the record.
+    pub change: f64,
     /// gamma of the whole distance from the minimum, per step.
     pub distance: f64,
     /// Steps between the two windows that gamma is computed from.
@@ -58,6 +61,11 @@ pub struct Level {
 }
 
 impl Level {
+    /// So many times as large.
+    pub fn times(self, factor: f64) -> Self {
+        Self { projection: factor * self.projection, change: factor * self.change }
+    }
+
     /// Whether both stand above those of `floor`.
     pub fn is_above(self, floor: Self) -> bool {
         self.projection >= floor.projection && self.change >= floor.change
@@ -133,6 +141,7 @@ impl EnergyRecord {
         };
         let growth = Growth {
             projection: rate(|bin| bin.projection),
+            change: rate(|bin| bin.change),
             distance: rate(|bin| bin.distance),
             between,
             least: Level { projection: least(|bin| bin.projection), change: least(|bin| bin.change) },

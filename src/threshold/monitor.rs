@@ -27,6 +27,9 @@ const RETURNED: f64 = 1e-2;
 /// has shrunk further and then grows by nothing has met the rounding of its weights.
 const GROWING: f64 = 0.1;
 
+/// How many times the smallest displacement on which rounding has no say a run must have kept that grows again.
+const CLEAR: f64 = 100.0;
+
 /// A run that meets the rounding of its numbers when its projection has shrunk to this fraction of the initial distance has
 /// returned, though the growth rate was not seen.
 const SUNK: f64 = 0.05;
@@ -34,6 +37,9 @@ const SUNK: f64 = 0.05;
 /// A growth rate of 0 or less says that a run returns only if its displacement has not grown this many times since
 /// velocities have settled; otherwise it has met a bend of the loss that holds it.
 const HELD: f64 = 2.0;
+
+/// Relative difference up to which the growth rates of the projection and of its change per step are those of one oscillation.
+const ALONE: f64 = 0.25;
 
 /// Change of ln |p| between two windows from which on a growth rate is believed.
 const RESOLVED: f64 = 1e-3;
@@ -226,11 +232,12 @@ impl RunMonitor {
         };
         let highest = self.amplitude[0].max(self.amplitude[1]);
         if growth.projection > 0.0 {
-            let grows = highest >= GROWING * self.spec.distance;
-            return Some(match grows {
-                true => self.trial(Verdict::Escaped, Some(growth.projection), seen),
-                false => self.doubtful(Doubt::Rounding, seen),
-            });
+            if highest >= GROWING * self.spec.distance {
+                return Some(self.trial(Verdict::Escaped, Some(growth.projection), seen));
+            }
+            // A direction in which the start hardly lies takes its time.
+            let clear = growth.least.is_above(self.spec.floor.times(CLEAR));
+            return (!clear).then(|| self.doubtful(Doubt::Rounding, seen));
         }
         if self.is_elsewhere(seen) {
             return Some(self.trial(Verdict::Escaped, None, seen));
@@ -256,7 +263,8 @@ impl RunMonitor {
     fn agreed(&self, before: Option<Growth>, now: Option<Growth>) -> Option<Growth> {
         let (before, now) = (before?, now?);
         let close = (now.projection - before.projection).abs() <= self.spec.agreement * now.projection.abs();
-        (close && self.is_resolved(now)).then_some(now)
+        let alone = (now.projection - now.change).abs() <= ALONE * now.projection.abs();
+        (close && alone && self.is_resolved(now)).then_some(now)
     }
 
     /// Whether the displacement has grown or decayed by more than what else could have changed it.

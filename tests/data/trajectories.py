@@ -84,6 +84,21 @@ def look_ahead(s):
     return make
 
 
+def look_ahead_twice(h1, h2):
+    """Weights predicted from those of the last two updates."""
+
+    def make(m, d):
+        def rule(g, y, x, age, updates, memory):
+            before = memory.get("x", x)
+            memory["x"] = x
+            new = heavy_ball(g, x, memory, m, d)
+            return new, new + h1 * (new - x) + h2 * (new - 2 * x + before), True
+
+        return rule
+
+    return make
+
+
 def nesterov(m, d):
     def rule(g, y, x, age, updates, memory):
         memory["v"] = velocity(memory.get("v"), g, m, d, memory["whole"])
@@ -103,6 +118,23 @@ def shifted(m, d):
         return x, x, True
 
     return rule
+
+
+def mixing(share):
+    """The server's X and P; a worker reads both and returns where its own step led."""
+
+    def make(m, d):
+        def rule(g, y, x, age, updates, memory):
+            others = memory.setdefault("P", [F(1)])
+            a = share(age)
+            result = y + m * (y - others[updates - age]) - LR * (1 - d) * g
+            others.append((1 - a) * others[updates] + a * y)
+            x = (1 - a) * x + a * result
+            return x, x, True
+
+        return rule
+
+    return make
 
 
 def ringmaster(limit):
@@ -207,6 +239,11 @@ def cases():
         yield "shifted", m, d, shifted(m, d)
         yield "delayed-nesterov", m, d, look_ahead(None)(m, d)
         yield "weight-prediction", m, d, lambda mean, m=m, d=d: look_ahead(mean)(m, d)
+        yield "prediction-2:1.5/0.75", m, d, look_ahead_twice(F(3, 2), F(3, 4))(m, d)
+        yield "prediction-2", m, d, lambda mean, m=m, d=d: look_ahead_twice(mean, mean * (mean + 1) / 2)(m, d)
+        yield "mixing:0.5", m, d, mixing(lambda age: F(1, 2))(m, d)
+        yield "mixing:age", m, d, mixing(lambda age: F(1, age + 1))(m, d)
+        yield "mixing:1/T", m, d, lambda mean, m=m, d=d: mixing(lambda age: 1 / (mean + 1))(m, d)
         yield "staleness-scaled", m, d, plain(scaled, m, d)
         yield "delay-adaptive", m, d, lambda mean, m=m, d=d: plain(adaptive(mean + 1), m, d)
         yield "gap-aware", m, d, plain(gap(m), m, d)
@@ -229,7 +266,7 @@ def main():
         for schedule, process, mean in [("round-robin", in_turn, F(2)), ("trace", recorded, F(1))]:
             if schedule == "trace" and name in ("shifted", "ormo"):
                 continue  # they keep something for each worker, and a recorded process has none
-            by_mean = name in ("weight-prediction", "delay-adaptive")
+            by_mean = name in ("weight-prediction", "delay-adaptive", "mixing:1/T", "prediction-2")
             for first in ["dampened", "whole"] if d else ["dampened"]:
                 xs = run(process, rule(mean) if by_mean else rule, first == "whole")
                 table.writerow([name, float(m), float(d), first, schedule] + [repr(float(x)) for x in xs])

@@ -6,6 +6,7 @@
 //! the zero of the Lyapunov exponent of the `normal` schedule of 8 workers at 0.2195.
 
 use assert_cmd::Command;
+use nalgebra::{DMatrix, DVector};
 use std::fs;
 use std::path::Path;
 use strum::IntoEnumIterator;
@@ -306,5 +307,58 @@ fn what_does_not_go_together_is_refused_before_work_starts() {
             assert!(message.contains(part), "{flags:?}: `{part}` is not in: {message}");
         }
         assert!(!folder.path().join("out").exists() && !folder.path().join("out.partial").exists(), "{flags:?}");
+    }
+}
+
+/// Growth of the second moments of mixing with three workers, of which any may report next, on a curvature of 1: the spectral
+/// radius of M -> mean of A M A' over the workers, from the definition of X and P. The state is what the server has, then what
+/// each worker has read.
+fn growth_of_mixing(share: f64, momentum: f64, lr: f64) -> f64 {
+    let workers = 3;
+    let size = 2 + 2 * workers;
+    let step = |worker: usize| {
+        let columns: Vec<DVector<f64>> = (0..size)
+            .map(|i| {
+                let mut state = DVector::zeros(size);
+                state[i] = 1.0;
+                let (read, other) = (state[2 + 2 * worker], state[3 + 2 * worker]);
+                let result = read + momentum * (read - other) - lr * read;
+                let x = (1.0 - share) * state[0] + share * result;
+                let p = (1.0 - share) * state[1] + share * read;
+                let mut next = state;
+                for (at, value) in [(0, x), (1, p), (2 + 2 * worker, x), (3 + 2 * worker, p)] {
+                    next[at] = value;
+                }
+                next
+            })
+            .collect();
+        DMatrix::from_columns(&columns)
+    };
+    let steps: Vec<DMatrix<f64>> = (0..workers).map(step).collect();
+    let (mut moments, mut growth) = (DMatrix::identity(size, size), 0.0);
+    for _ in 0..5000 {
+        let next: DMatrix<f64> = steps.iter().map(|a| a * &moments * a.transpose()).sum();
+        growth = next.trace() / workers as f64;
+        moments = next / (workers as f64 * growth);
+    }
+    growth
+}
+
+#[test]
+fn mixing_meets_the_lifted_operator_of_random_workers_and_no_trace_takes_it_below_the_synchronous_threshold() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("delays.csv"), "delay\n0\n5\n1\n1\n7\n2\n0\n3\n").unwrap();
+    let flags = ["--momentum", "0,0.8", "--model", "quadratic:1.0,0.3"];
+    let random = ["--rules", "mixing:0.5", "--schedule", "random", "--delays", "2", "--tolerance", "0.02"];
+    for row in rows(folder.path(), "random", &[&flags[..], &random].concat()) {
+        let measured = row.lr_threshold.unwrap();
+        assert_eq!((row.status, row.criterion.as_str()), (Status::Measured, "mean-square"));
+        let growth = |factor: f64| growth_of_mixing(0.5, row.momentum, factor * measured);
+        assert!(growth(0.99) < 1.0 && growth(1.01) > 1.0, "{measured}: {} {}", growth(0.99), growth(1.01));
+    }
+    let trace = ["--rules", "mixing:1,mixing:0.5,mixing:age", "--schedule", "trace:delays.csv"];
+    for row in rows(folder.path(), "trace", &[&flags[..], &trace].concat()) {
+        let (measured, synchronous) = (row.lr_threshold.unwrap(), 2.0 * (1.0 + row.momentum));
+        assert!(measured > 0.995 * synchronous, "{} m {}: {measured}", row.rule, row.momentum);
     }
 }

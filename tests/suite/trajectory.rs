@@ -49,8 +49,8 @@ fn cases() -> Vec<Case> {
 
 impl Case {
     fn rule(&self) -> Rule {
-        let RuleSpec { kind, number } = self.rule.parse().unwrap();
-        Rule { kind, momentum: self.momentum, dampening: self.dampening, number }
+        let spec: RuleSpec = self.rule.parse().unwrap();
+        spec.with(self.momentum, self.dampening)
     }
 
     /// Whether f64 holds every number that enters: no roots, no quotients, no powers beyond its digits.
@@ -58,7 +58,11 @@ impl Case {
         let arrival = Arrival { age: 0, updates: 0, workers: 3, mean_delay: 2.0, undamped: false };
         let rule = self.rule();
         let coefficients = (rule.definition().update)(&rule, &arrival, &mut 0).coefficients;
-        let exact = matches!(coefficients.form, Form::Linear | Form::CompensatedExactly { .. });
+        let exact = match coefficients.form {
+            Form::Linear | Form::CompensatedExactly { .. } => true,
+            Form::Mixing { share } => share == 0.5 && self.rule != "mixing:age",
+            _ => false,
+        };
         exact && coefficients.clip_norm.is_none()
     }
 }
@@ -101,7 +105,10 @@ fn check(engine: &dyn Engine, exact: f64, inexact: f64) {
         let what = format!("{}, momentum {momentum}, dampening {dampening}, whole {whole}, {schedule}", case.rule);
         let tolerance = if case.is_dyadic() { exact } else { inexact };
         assert_close(&what, &seen, &case.iterates, tolerance);
-        assert_close(&format!("projections of {what}"), &projections, &case.iterates, tolerance);
+        // Of a rule with a lookback that of what is stored is observed.
+        if rule.kind != RuleKind::SecondPrediction {
+            assert_close(&format!("projections of {what}"), &projections, &case.iterates, tolerance);
+        }
     }
     let all: BTreeSet<String> = RuleKind::iter().map(|kind| kind.to_string()).collect();
     assert_eq!(seen_rules, all, "every rule has a trajectory");

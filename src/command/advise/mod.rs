@@ -234,7 +234,7 @@ fn of_trace(delays: &[u32]) -> Result<DelayLaw, TheoryError> {
 }
 
 fn report(args: &Args) -> Result<Report> {
-    let RuleSpec { kind, number } = args.rule;
+    let kind = args.rule.kind;
     if args.lr.is_none() && args.lambda.is_none() && args.folder.is_none() {
         bail!(
             "no recipe to start from; accepted: --lr with its learning rate, or the curvature to keep by --lambda CURVATURE or \
@@ -250,7 +250,7 @@ fn report(args: &Args) -> Result<Report> {
     if adaptive && dampening != momentum {
         bail!("--dampening {dampening}: the first moment of {kind} is an EMA; accepted: ema, or without --dampening");
     }
-    let rule = Rule { kind, momentum, dampening, number };
+    let rule = args.rule.with(momentum, dampening);
     let from = DelayLaw::Fixed(args.from_delay);
     let target = Target::of(args)?;
     let measured = match &args.folder {

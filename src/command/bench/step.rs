@@ -107,8 +107,7 @@ impl StepArgs {
     }
 
     fn rule(&self) -> Result<Rule> {
-        let RuleSpec { kind, number } = self.rule;
-        let definition = kind.definition();
+        let definition = self.rule.kind.definition();
         if definition.locality == Locality::ScalesWithHessian {
             bail!(
                 "--rule {}: it needs the true Hessian, which networks do not have; accepted: the other rules",
@@ -128,7 +127,7 @@ impl StepArgs {
                 (momentum, usual.dampenings.first().map_or(0.0, |dampening| dampening.beside(momentum)))
             }
         };
-        Ok(Rule { kind, momentum, dampening, number })
+        Ok(self.rule.with(momentum, dampening))
     }
 }
 

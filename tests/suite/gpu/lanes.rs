@@ -15,9 +15,9 @@ pub const BUSY: [usize; 2] = [0, 2];
 pub const SLOTS: usize = 3;
 /// A slot of its own for everything, so that no mix-up passes.
 pub const STEP_SLOTS: [StepSlots; LANES] = [
-    StepSlots { read: 1, write: 2, velocity: 0 },
-    StepSlots { read: 0, write: 0, velocity: 0 },
-    StepSlots { read: 2, write: 0, velocity: 1 },
+    StepSlots { read: 1, write: 2, velocity: 0, newest: 0 },
+    StepSlots { read: 0, write: 0, velocity: 0, newest: 0 },
+    StepSlots { read: 2, write: 0, velocity: 1, newest: 1 },
 ];
 
 /// 1, W-1, W, W+1, 3W+7.
