@@ -1,4 +1,4 @@
-//! Pictures: `thresholds` of a results folder, what was measured beside theory, a `theory` table alone, rules beside one of
+//! Pictures: `thresholds` of a results folder, what was measured beside theory, a `theory` table alone, a `tuning`, rules beside one of
 //! them ([`compare()`]), and those of a `training`.
 //!
 //! All are laid out from the same parts, so that they look alike: an axis says where a value falls, a panel has an axis
@@ -15,12 +15,14 @@ mod scene;
 mod theory;
 mod thresholds;
 mod training;
+mod tuning;
 
 pub use compare::{Drawing, compare};
 pub use compare_training::compare_training;
 pub use theory::theory;
 pub use thresholds::thresholds;
 pub use training::training;
+pub use tuning::tuning;
 
 use crate::files::write_whole;
 use crate::session::{RUN, UNFINISHED};

@@ -1,10 +1,13 @@
 //! `tauscope tune`: the fastest parameters of every rule under delay as CSV, beside the bound on all rules.
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use rayon::prelude::*;
+use std::path::PathBuf;
 
 use super::to_stdout;
 use crate::config::{Delays, TunedRuleSpec, non_negative};
+use crate::files::write_whole;
+use crate::plot;
 use crate::table::TuneRow;
 use crate::theory::tuning::{
     LARGEST_CONDITION, LONGEST_TUNED_DELAY, LinearRule, TunedRule, Tuning, TuningSource, bound, tune, tune_by_formula,
@@ -43,7 +46,13 @@ pub struct Args {
     /// Part of the best gain to take, for a largest curvature that is not known well; what else is free is best for that
     #[arg(long, allow_negative_numbers = true, value_parser = part, default_value = "1")]
     pub lr_factor: f64,
+    /// Also draw the factors against the delay, and what speed costs in noise, into this file
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
 }
+
+/// Parts of the best gain at which the picture shows what speed costs in noise.
+const FRONT: [f64; 7] = [1.0, 0.7, 0.5, 0.35, 0.2, 0.1, 0.05];
 
 fn condition(text: &str) -> Result<f64, String> {
     let number = text.trim().parse().ok().filter(|number| *number > 1.0 && *number <= LARGEST_CONDITION);
@@ -55,10 +64,10 @@ fn part(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "accepted: numbers from 0.01 to 1".to_owned())
 }
 
-/// Writes the table to stdout.
+/// Writes the table to stdout, and the picture where one is asked for.
 ///
 /// # Errors
-/// A delay beyond those that are answered, or a rule that is stable with no parameters.
+/// A delay beyond those that are answered, a rule that is stable with no parameters, or a file that cannot be written.
 pub fn run(args: &Args) -> Result<()> {
     let mut cases = vec![];
     for delay in args.delays.iter().flat_map(|delays| &delays.0).copied() {
@@ -69,22 +78,45 @@ pub fn run(args: &Args) -> Result<()> {
             cases.extend(args.rules.iter().map(|rule| (rule, delay, *condition)));
         }
     }
-    let rows: Result<Vec<Vec<TuneRow>>> = cases.par_iter().map(|case| rows(args, *case)).collect();
+    let found: Result<Vec<Vec<TuneRow>>> = cases.par_iter().map(|case| rows(args, *case, args.lr_factor)).collect();
+    let found: Vec<TuneRow> = found?.into_iter().flatten().collect();
+    if let Some(path) = &args.svg {
+        let text = plot::tuning(&found, &front(args, &cases)?).context("--svg")?;
+        write_whole(path, text.as_bytes()).with_context(|| format!("--svg {}: cannot be written", path.display()))?;
+    }
     let mut writer = csv::Writer::from_writer(Vec::new());
-    rows?.iter().flatten().try_for_each(|row| writer.serialize(row))?;
+    found.iter().try_for_each(|row| writer.serialize(row))?;
     to_stdout(&String::from_utf8(writer.into_inner()?)?)
 }
 
+type Case<'a> = (&'a TunedRuleSpec, usize, f64);
+
+/// The optima of every rule at the longest delay and the first condition number, from the fastest gain down.
+fn front(args: &Args, cases: &[Case]) -> Result<Vec<TuneRow>> {
+    let delay = cases.iter().map(|(_, delay, _)| *delay).max();
+    let condition = args.condition.first().copied();
+    let here = cases.iter().filter(|(_, at, with)| Some(*at) == delay && Some(*with) == condition);
+    let slower: Vec<(Case, f64)> = here.flat_map(|case| FRONT.map(|part| (*case, part))).collect();
+    // The fastest alone must be there.
+    let row = |(case, part): &(Case, f64)| match rows(args, *case, part * args.lr_factor) {
+        Ok(found) => Ok(found.into_iter().next()),
+        Err(error) if *part == 1.0 => Err(error),
+        Err(_) => Ok(None),
+    };
+    let found: Result<Vec<Option<TuneRow>>> = slower.par_iter().map(row).collect();
+    Ok(found?.into_iter().flatten().collect())
+}
+
 /// The optimum, and what the formula gives where there is one.
-fn rows(args: &Args, (spec, delay, condition): (&TunedRuleSpec, usize, f64)) -> Result<Vec<TuneRow>> {
+fn rows(args: &Args, (spec, delay, condition): Case, lr_factor: f64) -> Result<Vec<TuneRow>> {
     let rule = spec.at(delay);
-    let optimum = tune(rule, delay, condition, args.lr_factor).ok_or_else(|| {
+    let optimum = tune(rule, delay, condition, lr_factor).ok_or_else(|| {
         anyhow!(
             "--rules {spec} at delay {delay} and condition {condition}: no parameters found with which every direction decays; \
              accepted: shorter horizons, or without a number"
         )
     })?;
-    let formula = tune_by_formula(rule, delay, condition, args.lr_factor);
+    let formula = tune_by_formula(rule, delay, condition, lr_factor);
     let row = |tuning: Tuning| {
         let bound = bound(delay, condition);
         let floors = tuning.noise_floors(delay, condition).map(|floors| floors.map(|floor| args.noise * floor));

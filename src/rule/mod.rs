@@ -211,7 +211,7 @@ pub struct Rule {
     pub kind: RuleKind,
     pub momentum: f64,
     pub dampening: f64,
-    /// The rule's own number, where it has one.
+    /// The rule's own number, where it has one. None also where the usual one is a word.
     pub number: Option<f64>,
     /// The second one, where it has two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -238,7 +238,8 @@ impl Rule {
     }
 
     fn number(&self) -> f64 {
-        self.number.expect("a rule asks for a number only where its definition has one")
+        let usual = || self.definition().number.map(|own| own.usual);
+        self.number.or_else(usual).expect("a rule asks for a number only where its definition has one")
     }
 
     /// v = m v + (1-d) g; x -= lr v: what most rules start from.
@@ -385,7 +386,10 @@ impl FromStr for RuleSpec {
                 let form = if own.second.is_some() { "NUMBER/NUMBER" } else { "NUMBER" };
                 let accepted = || format!("'{text}'; accepted: {name}:{form}, {}", own.meaning);
                 let (number, second_number) = own.parse(text).ok_or_else(accepted)?;
-                Ok(Self { kind, number: Some(number), second_number })
+                let usual = Self::from(kind);
+                // A word is not written where it is the usual one.
+                let named = number == own.usual && usual.number.is_none();
+                Ok(if named { usual } else { Self { kind, number: Some(number), second_number } })
             }
         }
     }
@@ -408,7 +412,9 @@ impl fmt::Display for RuleSpec {
 impl From<RuleKind> for RuleSpec {
     /// The rule with its usual number, if it has one.
     fn from(kind: RuleKind) -> Self {
-        Self { kind, number: kind.definition().number.map(|number| number.usual), second_number: None }
+        let own = kind.definition().number;
+        let usual = own.filter(|own| own.words.iter().all(|(_, meant)| *meant != own.usual)).map(|own| own.usual);
+        Self { kind, number: usual, second_number: None }
     }
 }
 

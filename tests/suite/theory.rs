@@ -1,5 +1,6 @@
 //! The theory against independent references: stored vectors, companion matrices and known limits.
 
+use crate::common::spectral_radius;
 use nalgebra::{DMatrix, DVector};
 use proptest::prelude::*;
 use std::f64::consts::PI;
@@ -265,24 +266,6 @@ fn any_decay() -> impl Strategy<Value = WeightDecay> {
         (0.0..2.0).prop_map(|ratio| WeightDecay::Delayed { ratio }),
         (0.0..2.0).prop_map(|ratio| WeightDecay::Current { ratio }),
     ]
-}
-
-/// `lim ||A^n||^(1/n)` at `n = 2^36`, by repeated squaring: unlike a QR iteration it does not mind the many zero
-/// eigenvalues of a history.
-fn spectral_radius(matrix: DMatrix<f64>) -> f64 {
-    const SQUARINGS: i32 = 36;
-    let mut power = matrix;
-    let mut log_norm = 0.0;
-    for _ in 0..SQUARINGS {
-        let norm = power.norm();
-        if norm == 0.0 {
-            return 0.0;
-        }
-        power /= norm;
-        log_norm = 2.0 * (log_norm + norm.ln());
-        power = &power * &power;
-    }
-    ((log_norm + power.norm().ln()) / 2_f64.powi(SQUARINGS)).exp()
 }
 
 proptest! {

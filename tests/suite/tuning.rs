@@ -1,14 +1,16 @@
 //! Tuning under delay: rates, bound and noise against the recurrences themselves, and `tauscope tune` as a user runs it.
 //!
-//! The oracle is the step of each rule as its definition says it, made into a matrix column by column; its eigenvalues are
-//! nalgebra's. It shares no formula with what it tests.
+//! The oracle is the step of each rule as its definition says it, made into a matrix column by column, whose powers tell how fast
+//! it decays. It shares no formula with what it tests.
 
+use crate::common::spectral_radius;
 use crate::printed::{number, rows, stdout, tauscope};
 use nalgebra::{DMatrix, DVector};
 use predicates::prelude::*;
 use predicates::str::contains;
 use proptest::prelude::*;
 use std::collections::HashMap;
+use std::fs;
 use tauscope::theory::tuning::{LinearRule, TunedRule, Tuning, bound, tune, tune_by_formula, updates_per_efold};
 
 /// One update of a run on the curvature whose gain is `k`, with `noise` added to its gradient. The state holds the newest of each
@@ -58,7 +60,7 @@ fn system(rule: LinearRule, late: usize, k: f64) -> (DMatrix<f64>, DVector<f64>)
 fn radius(rule: LinearRule, late: usize, gain: f64, condition: f64, curvatures: usize) -> f64 {
     let at = |index: usize| {
         let k = gain * condition.powf(-(index as f64) / (curvatures - 1) as f64);
-        system(rule, late, k).0.complex_eigenvalues().iter().map(|z| z.norm()).fold(0.0, f64::max)
+        spectral_radius(system(rule, late, k).0)
     };
     (0..curvatures).map(at).fold(0.0, f64::max)
 }
@@ -322,6 +324,24 @@ fn noise_multiplies_the_floors_and_the_factor_the_gain() {
     let curvatures = (0..60).map(|index| 4.0_f64.powf(-f64::from(index) / 59.0));
     let floor = curvatures.map(|c| gain / (2.0 - gain * c)).sum::<f64>() / 60.0;
     assert_within("floor", number(&less, "noise_floor"), floor, 1e-9);
+}
+
+#[test]
+fn the_picture_names_every_rule_twice_and_says_where_it_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tune.svg");
+    let flags = "tune --rules sgd,weight-prediction:delay,mixing:0.5 --delays 0,3 --condition 10";
+    let table = tauscope(flags).assert().success().get_output().stdout.clone();
+    tauscope(&format!("{flags} --svg")).arg(&file).assert().success().stdout(table);
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("<svg") && !text.contains("NaN") && !text.contains("inf"));
+    for name in ["sgd", "weight-prediction:delay", "mixing:0.5"] {
+        // Once for each panel.
+        assert_eq!(text.lines().filter(|line| *line == name).count(), 2, "{name}");
+    }
+    assert!(text.contains("At delay 3 and condition number 10"), "{text}");
+    let nowhere = folder.path().join("missing/tune.svg");
+    tauscope(&format!("{flags} --svg")).arg(&nowhere).assert().failure().stdout("").stderr(contains("--svg"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the integration tests share: the one comparator, and the GPU they run on.
 #![allow(dead_code, reason = "every test binary compiles this module and uses a part of it")]
 
+use nalgebra::DMatrix;
 use std::sync::OnceLock;
 use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options};
 
@@ -83,4 +84,22 @@ pub fn gpu() -> &'static Gpu {
             panic!("{error}\nGPU tests need an adapter: scripts/test sets up software Vulkan where there is none")
         })
     })
+}
+
+/// `lim ||A^n||^(1/n)` at `n = 2^36`, by repeated squaring: unlike a QR iteration it does not mind the many zero
+/// eigenvalues of a history.
+pub fn spectral_radius(matrix: DMatrix<f64>) -> f64 {
+    const SQUARINGS: i32 = 36;
+    let mut power = matrix;
+    let mut log_norm = 0.0;
+    for _ in 0..SQUARINGS {
+        let norm = power.norm();
+        if norm == 0.0 {
+            return 0.0;
+        }
+        power /= norm;
+        log_norm = 2.0 * (log_norm + norm.ln());
+        power = &power * &power;
+    }
+    ((log_norm + power.norm().ln()) / 2_f64.powi(SQUARINGS)).exp()
 }
