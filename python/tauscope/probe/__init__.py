@@ -3,5 +3,6 @@
 from tauscope.probe._judge import Judgement, Option, judge
 from tauscope.probe._result import Sharpness
 from tauscope.probe._sharpness import sharpness
+from tauscope.probe._staleness import staleness
 
-__all__ = ["Judgement", "Option", "Sharpness", "judge", "sharpness"]
+__all__ = ["Judgement", "Option", "Sharpness", "judge", "sharpness", "staleness"]

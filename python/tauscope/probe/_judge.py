@@ -91,7 +91,7 @@ def judge(
         delay: Delay in updates, where the process takes one.
         dampening: Share of the gradient kept out of the velocity; 0 by default, as in PyTorch, and the momentum for Adam.
         schedule: Process as typed after `--schedule`; "round-robin" by default, always the same delay.
-        trace: Recorded staleness, as numbers or a file, taken as drawn independently.
+        trace: Recorded delays in updates, as numbers or a file, taken as drawn independently; `staleness` has those of logs.
         relative_variance: Variance of the curvature that a minibatch sees, over its mean squared. That of the probe by
             default, where it is over several batches; stability is then that of the mean square.
 
