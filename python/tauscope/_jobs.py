@@ -6,53 +6,70 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Union
+
+import numpy.typing as npt
 
 from . import _call, _core
 from ._results import Results
 
-#: A value as typed, a number, or a list of them.
-Value = Any
+if TYPE_CHECKING:
+    import numpy as np
+
+#: One number, or text as typed.
+Number = Union[int, float, str, "np.integer[Any]", "np.floating[Any]"]
+#: Numbers, or text as typed: `[0, 1, 4]`, `range(5)`, `"0..=4"`.
+Numbers = Union[Number, Sequence[Number], npt.NDArray[Any]]
+#: Names, or text as typed: `["sgd", "shifted"]`, `"sgd,shifted"`.
+Names = Union[str, Sequence[str]]
+File = Union[str, "os.PathLike[str]"]
+Activation = Literal["tanh", "relu", "leaky-relu", "gelu"]
+Loss = Literal["ce", "mse"]
+Sampling = Literal["epochs", "independent"]
+LrReference = Literal["same", "sgd"]
+Engine = Literal["auto", "cpu", "gpu"]
+Precision = Literal["auto", "f32", "f64"]
+Track = Literal["sharpness"]
 
 
 def sweep(
     plan: str | os.PathLike[str] | None = None,
     *,
-    data: Value = None,
-    samples: Value = None,
-    model: Value = None,
-    activation: Value = None,
-    loss: Value = None,
-    weight_decay: Value = None,
-    minimum: Value = None,
-    minimum_from: Value = None,
-    minimum_evaluations: Value = None,
-    map: Value = None,  # noqa: A002
-    gradient_tolerance: Value = None,
-    rules: Value = None,
-    momentum: Value = None,
-    dampening: Value = None,
-    delays: Value = None,
-    schedule: Value = None,
-    batch: Value = None,
-    sampling: Value = None,
-    seed_data: Value = None,
-    criterion: Value = None,
-    seed_order: Value = None,
-    seed_init: Value = None,
-    tolerance: Value = None,
-    horizon: Value = None,
-    ensemble: Value = None,
-    top: Value = None,
-    engine: Value = None,
-    adapter: Value = None,
-    precision: Value = None,
+    data: File | None = None,
+    samples: Number | None = None,
+    model: str | None = None,
+    activation: Activation | None = None,
+    loss: Loss | None = None,
+    weight_decay: Number | None = None,
+    minimum: File | None = None,
+    minimum_from: File | None = None,
+    minimum_evaluations: Number | None = None,
+    map: Names | None = None,  # noqa: A002
+    gradient_tolerance: Number | None = None,
+    rules: Names | None = None,
+    momentum: Numbers | None = None,
+    dampening: Numbers | None = None,
+    delays: Numbers | None = None,
+    schedule: Names | None = None,
+    batch: Numbers | None = None,
+    sampling: Sampling | None = None,
+    seed_data: Number | None = None,
+    criterion: Names | None = None,
+    seed_order: Number | None = None,
+    seed_init: Number | None = None,
+    tolerance: Number | None = None,
+    horizon: Number | None = None,
+    ensemble: Number | None = None,
+    top: Number | None = None,
+    engine: Engine | None = None,
+    adapter: Number | None = None,
+    precision: Precision | None = None,
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
     resume: bool = False,
-    checkpoint_every: Value = None,
-    shard: Value = None,
+    checkpoint_every: str | None = None,
+    shard: str | None = None,
     trace_runs: bool = False,
     dry_run: bool = False,
     extend: str | os.PathLike[str] | None = None,
@@ -93,45 +110,45 @@ def sweep(
 def train(
     plan: str | os.PathLike[str] | None = None,
     *,
-    data: Value = None,
-    samples: Value = None,
-    model: Value = None,
-    activation: Value = None,
-    loss: Value = None,
-    weight_decay: Value = None,
-    test: Value = None,
+    data: File | None = None,
+    samples: Number | None = None,
+    model: str | None = None,
+    activation: Activation | None = None,
+    loss: Loss | None = None,
+    weight_decay: Number | None = None,
+    test: Number | None = None,
     flip: bool = False,
-    crop: Value = None,
-    init: Value = None,
-    map: Value = None,  # noqa: A002
-    rules: Value = None,
-    momentum: Value = None,
-    dampening: Value = None,
-    delays: Value = None,
-    schedule: Value = None,
-    batch: Value = None,
-    sampling: Value = None,
-    seed_data: Value = None,
-    lr: Value = None,
-    lr_scaling: Value = None,
-    lr_reference: Value = None,
-    relative_variance: Value = None,
-    seeds: Value = None,
-    epochs: Value = None,
-    regime: Value = None,
-    warm_up: Value = None,
-    evaluate_every: Value = None,
-    sharpness: Value = None,
-    track: Value = None,
-    track_every: Value = None,
-    engine: Value = None,
-    adapter: Value = None,
-    precision: Value = None,
+    crop: Number | None = None,
+    init: File | None = None,
+    map: Names | None = None,  # noqa: A002
+    rules: Names | None = None,
+    momentum: Numbers | None = None,
+    dampening: Numbers | None = None,
+    delays: Numbers | None = None,
+    schedule: Names | None = None,
+    batch: Numbers | None = None,
+    sampling: Sampling | None = None,
+    seed_data: Number | None = None,
+    lr: Numbers | None = None,
+    lr_scaling: Names | None = None,
+    lr_reference: LrReference | None = None,
+    relative_variance: Number | None = None,
+    seeds: Numbers | None = None,
+    epochs: Number | None = None,
+    regime: str | None = None,
+    warm_up: Number | None = None,
+    evaluate_every: Number | None = None,
+    sharpness: Number | bool | None = None,
+    track: Track | None = None,
+    track_every: Number | None = None,
+    engine: Engine | None = None,
+    adapter: Number | None = None,
+    precision: Precision | None = None,
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
     resume: bool = False,
-    checkpoint_every: Value = None,
-    shard: Value = None,
+    checkpoint_every: str | None = None,
+    shard: str | None = None,
     trace_runs: bool = False,
     dry_run: bool = False,
     save_weights: bool = False,

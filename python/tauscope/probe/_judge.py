@@ -114,7 +114,8 @@ def judge(
 
     def limit(rule: str, momentum: float, dampening: float) -> Tuple[float, Option]:
         """Largest stable gain, and the setting a little below it."""
-        known, numbers = _ADAPTIVE.get(rule, rule), {"momentum": momentum, "dampening": dampening}
+        known = _ADAPTIVE.get(rule, rule)
+        numbers: Dict[str, Any] = {"momentum": momentum, "dampening": dampening}
         process: Dict[str, Any] = {"schedule": schedule, "trace": trace}
         largest = float(
             tauscope.threshold(known, delay, **numbers, **process, relative_variance=relative_variance or 0.0)
