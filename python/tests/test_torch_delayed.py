@@ -106,7 +106,17 @@ def test_there_are_optimizers_to_wrap() -> None:
 
 @pytest.mark.parametrize("device", [None, "cpu"])
 @pytest.mark.parametrize("make", [sgd, adam], ids=["sgd", "adam"])
-@pytest.mark.parametrize("process", [{"delay": 3}, {"schedule": "random", "delay": 4}, {"trace": RECORDED}], ids=str)
+@pytest.mark.parametrize(
+    "process",
+    [
+        {"delay": 3},
+        {"schedule": "random", "delay": 4},
+        {"trace": RECORDED},
+        {"schedule": "random", "delay": 4, "mixing": "age"},
+        {"delay": 3, "horizon": 4.5},
+    ],
+    ids=str,
+)
 def test_a_training_that_is_saved_in_the_middle_of_a_ring_goes_on_with_the_same_bits(
     make: Make, process: Dict[str, Any], device: Optional[str]
 ) -> None:
@@ -133,6 +143,50 @@ def test_a_training_that_is_saved_in_the_middle_of_a_ring_goes_on_with_the_same_
     assert same(weights(second.parameters()), weights(whole.parameters()))
 
 
+@pytest.mark.parametrize("make", [sgd, adam], ids=["sgd", "adam"])
+def test_mixing_with_a_share_of_1_is_a_training_of_its_own_for_each_worker(make: Make) -> None:
+    model = network()
+    optimizer = Delayed(make(model.parameters()), 2, mixing=1.0)
+    alone = [network() for _ in range(3)]
+    optimizers = [make(one.parameters()) for one in alone]
+    for step in range(25):
+        assert same(weights(model.parameters()), weights(alone[step % 3].parameters()))
+        optimizers[step % 3].zero_grad()
+        loss(alone[step % 3], step).backward()
+        optimizers[step % 3].step()
+        go_on(model, optimizer, step, step + 1)
+        assert same(newest(model, optimizer), weights(alone[step % 3].parameters()))
+
+
+def test_mixing_around_adam_is_the_mean_of_weights_and_moments_written_out() -> None:
+    lr, (beta1, beta2), share, delay = 0.01, (0.9, 0.99), 0.3, 2
+    model = network()
+    inner = torch.optim.Adam(model.parameters(), lr, betas=(beta1, beta2))
+    optimizer = Delayed(inner, delay, mixing=share)
+    other = network()
+    zeros = [torch.zeros_like(p) for p in other.parameters()]
+    # By version: weights, both moments, count of steps.
+    versions = [(weights(other.parameters()), zeros, zeros, 0.0)]
+    for step in range(30):
+        x, first, second, count = versions[max(0, step - delay)]
+        put(other.parameters(), x)
+        other.zero_grad()
+        loss(other, step).backward()
+        gradients = [p.grad for p in other.parameters()]
+        first = [beta1 * m + (1 - beta1) * g for m, g in zip(first, gradients)]
+        second = [beta2 * s + (1 - beta2) * g * g for s, g in zip(second, gradients)]
+        count += 1.0
+        moves = [
+            lr * m / (1 - beta1**count) / ((s / (1 - beta2**count)).sqrt() + 1e-8) for m, s in zip(first, second)
+        ]
+        result = ([w - move for w, move in zip(x, moves)], first, second, count)
+        mixed = [[o + share * (n - o) for o, n in zip(old, new)] for old, new in zip(versions[-1][:3], result[:3])]
+        versions.append((*mixed, versions[-1][3] + share * (count - versions[-1][3])))
+        go_on(model, optimizer, step, step + 1)
+    for found, expected in zip(newest(model, optimizer), versions[-1][0]):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_a_state_of_another_process_or_model_is_refused_and_changes_nothing() -> None:
     model = network()
     optimizer = Delayed(sgd(model.parameters()), 3)
@@ -145,6 +199,8 @@ def test_a_state_of_another_process_or_model_is_refused_and_changes_nothing() ->
         (Delayed(sgd(network().parameters()), 3, seed=1).state_dict(), "with seed 1; accepted"),
         (sgd(network().parameters()).state_dict(), "no ring; accepted: what Delayed.state_dict() gave"),
         (of_other_shape, "versions of 2 parameters; accepted: 4"),
+        (Delayed(sgd(network().parameters()), 3, mixing=0.5).state_dict(), "of mixing 0.5; accepted: late gradients that are added"),
+        (Delayed(sgd(network().parameters()), 3, horizon=2).state_dict(), "of horizon 2; accepted: late gradients"),
     ]:
         with pytest.raises(ValueError, match="accepted") as refused:
             optimizer.load_state_dict(state)
@@ -395,6 +451,13 @@ def test_this_machine_says_how_much_memory_is_free() -> None:
         ({"stages": [1, 2]}, ValueError, "2 stages for 1 parameter groups; accepted: a delay for each group"),
         ({"stages": [-1]}, ValueError, "delay -1; accepted"),
         ({"stages": [1], "delay": 1}, ValueError, "beside stages, which say the delays; accepted: one of them"),
+        ({"delay": 1, "mixing": 0}, ValueError, "mixing 0; accepted: a share above 0 and at most 1, '1/T' or 'age'"),
+        ({"delay": 1, "mixing": 1.5}, ValueError, "mixing 1.5; accepted"),
+        ({"delay": 1, "mixing": "half"}, ValueError, "mixing 'half'; accepted"),
+        ({"delay": 1, "horizon": -1}, ValueError, "horizon -1; accepted: updates from 0 on, or 'delay'"),
+        ({"delay": 1, "horizon": float("nan")}, ValueError, "horizon nan; accepted"),
+        ({"delay": 1, "horizon": 2, "mixing": 0.5}, ValueError, "mixing beside horizon; accepted: one of them"),
+        ({"stages": [1], "mixing": 0.5}, ValueError, "mixing beside stages; accepted: one delay process"),
         ({"delay": 1, "decay_at": "late"}, ValueError, "decay_at 'late'; accepted: 'newest', 'read'"),
         ({"delay": 1, "device": "meta"}, ValueError, "device meta has no numbers; accepted"),
         ({"delay": 1, "device": "nowhere"}, RuntimeError, "nowhere"),

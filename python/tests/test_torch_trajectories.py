@@ -59,6 +59,22 @@ def test_a_delayed_optimizer_makes_the_trajectory_of_tauscope_train(tmp_path: Pa
         check(run, delay=int(run.row["delay"]), schedule=schedule)
 
 
+REMEDIES = ["mixing:0.5", "mixing", "mixing:age", "weight-prediction", "weight-prediction:2.5"]
+
+
+@pytest.mark.parametrize("schedule", ["round-robin", "random"])
+@pytest.mark.parametrize("rule", REMEDIES)
+def test_mixing_and_prediction_make_the_trajectory_of_tauscope_train(tmp_path: Path, rule: str, schedule: str) -> None:
+    flags = f"--rules {rule} --momentum 0,0.9 --dampening 0 --schedule {schedule} --delays 0,1,4,16 --lr 0.02 --seeds 1"
+    name, _, number = rule.partition(":")
+    usual, keyword = ("1/T", "mixing") if name == "mixing" else ("delay", "horizon")
+    given = number if number == "age" else float(number) if number else usual
+    runs = replay.train(tmp_path / "out", *flags.split())
+    assert len(runs) == 8
+    for run in runs:
+        check(run, delay=int(run.row["delay"]), schedule=schedule, **{keyword: given})
+
+
 def test_a_recorded_trace_makes_the_trajectory_of_tauscope_train_from_its_file_and_from_its_numbers(tmp_path: Path) -> None:
     recorded = [0, 3, 1, 1, 7, 2]
     file = tmp_path / "trace.csv"

@@ -16,6 +16,7 @@ import torch
 
 from tauscope import DelayProcess
 from tauscope.torch._decay import check_decay, decay_where_read
+from tauscope.torch._mixing import Share, StateRing, horizon_of, mix
 from tauscope.torch._ring import WeightRing
 
 #: Key of a state dict under which the ring stands.
@@ -40,6 +41,12 @@ class Delayed(torch.optim.Optimizer):
             "iid:geometric", ...), or a `tauscope.DelayProcess`, which is followed from its first step.
         trace: Recorded delays, one per update, over and over: numbers or a file.
         stages: Delay of each parameter group, in updates, instead of one for all.
+        mixing: Mixes late results instead of adding late gradients: the wrapped optimizer steps at the weights that were read, with
+            the state that belongs to them, and the newest weights and state take in this share of where that led. A number above
+            0 and at most 1, "1/T" (one over the mean delay plus one) or "age" (one over the delay of each result plus one).
+            The ring then holds the optimizer's state too. Its counts of steps are mixed as well.
+        horizon: Weight prediction: gradients are taken at `x + horizon (x - x_before)`, the weights expected so many updates later. A
+            number from 0 on, or "delay", the mean delay. The ring has one copy more.
         seed: Seed of the draws.
         device: Where the ring is; by default beside each parameter. "cpu" spares the memory of a GPU for copies at each step.
         decay_at: Weights that the optimizer's `weight_decay` is taken at, where it is part of the gradient: "newest", as the
@@ -59,11 +66,14 @@ class Delayed(torch.optim.Optimizer):
         schedule: Union[str, DelayProcess, None] = None,
         trace: Union[str, PathLike[str], Sequence[int], None] = None,
         stages: Optional[Sequence[int]] = None,
+        mixing: Union[float, str, None] = None,
+        horizon: Union[float, str, None] = None,
         seed: int = 0,
         device: Union[str, torch.device, None] = None,
         decay_at: str = "newest",
     ) -> None:
         _check_optimizer(optimizer)
+        _check_remedies(mixing, horizon, stages)
         check_decay(decay_at, optimizer)
         self._decay_at = decay_at
         self._seed = seed
@@ -71,7 +81,8 @@ class Delayed(torch.optim.Optimizer):
         if self._device is not None and self._device.type == "meta":
             raise ValueError("device meta has no numbers; accepted: a device that has, or None")
         if stages is None:
-            self._strands = [_Strand(_process(delay, schedule, trace, seed), self._device)]
+            process = _process(delay, schedule, trace, seed)
+            self._strands = [_strand(process, self._device, optimizer, mixing, horizon)]
         else:
             self._strands = [_Strand(process, self._device) for process in _stages(stages, optimizer, delay, schedule, trace)]
         self._staged = stages is not None
@@ -147,14 +158,16 @@ class Delayed(torch.optim.Optimizer):
         self._adopt()
         for strand in self._strands:
             strand.check_untouched()
-        with decay_where_read(self.optimizer, self._decay_at, self._newest_and_read):
+        # What mixes steps at the weights that were read.
+        decay_at = "newest" if isinstance(self._strands[0], _Mixed) else self._decay_at
+        with decay_where_read(self.optimizer, decay_at, self._newest_and_read):
             for strand in self._strands:
-                strand.load_newest()
+                strand.load_for_update()
             try:
                 result = self.optimizer.step(**kwargs)
             except BaseException:
                 for strand in self._strands:
-                    strand.load_read()
+                    strand.load_read(always=True)
                 raise
         for strand in self._strands:
             strand.write()
@@ -251,6 +264,9 @@ class Delayed(torch.optim.Optimizer):
 class _Strand:
     """A ring with the process that it follows: that of all parameters, or that of one stage."""
 
+    #: What is made of late gradients other than adding them, as it was given.
+    remedy: Dict[str, Union[float, str]] = {}
+
     def __init__(self, process: DelayProcess, device: Optional[torch.device]) -> None:
         self.process = process
         self.ring = WeightRing(process.slots, device)
@@ -275,8 +291,12 @@ class _Strand:
         if self.newest != self.read:
             self.ring.load(self.newest)
 
-    def load_read(self) -> None:
-        if self.newest != self.read:
+    def load_for_update(self) -> None:
+        """Loads what the optimizer is to step from."""
+        self.load_newest()
+
+    def load_read(self, always: bool = False) -> None:
+        if always or self.newest != self.read:
             self.ring.load(self.read)
 
     def write(self) -> None:
@@ -293,7 +313,7 @@ class _Strand:
     def state(self) -> Dict[str, Any]:
         place = {"read": self.read, "write": self._write, "newest": self.newest, "delay": self.delay}
         of_process = {"schedule": self.process.schedule, "slots": self.process.slots, "seed": self.process.seed}
-        return {**of_process, **place, "versions": self.ring.tensors()}
+        return {**of_process, **place, "remedy": dict(self.remedy), "versions": self.ring.tensors()}
 
     def moved_to(self, state: Dict[str, Any], steps: int) -> DelayProcess:
         """The process where a state was saved, if it is that of this strand."""
@@ -301,6 +321,9 @@ class _Strand:
             if state[name] != getattr(self.process, name):
                 here = f"{self.process.schedule} with {name} {getattr(self.process, name)}"
                 raise ValueError(f"the state is that of {state['schedule']} with {name} {state[name]}; accepted: {here}")
+        remedy = state.get("remedy", {})
+        if remedy != self.remedy:
+            raise ValueError(f"the state is of {_words(remedy)}; accepted: {_words(self.remedy)}, as here")
         self.ring.check_shapes(state["versions"])
         process = self.process.restart()
         process.skip(steps)
@@ -314,6 +337,96 @@ class _Strand:
         self.read, self._write, self.delay = state["read"], state["write"], state["delay"]
         self.ring.restore(state["versions"])
         self.ring.load(self.read)
+
+
+class _Predicting(_Strand):
+    """A ring whose versions run ahead of the newest weights, which have a slot of their own behind the others."""
+
+    def __init__(self, process: DelayProcess, device: Optional[torch.device], horizon: Union[float, str]) -> None:
+        super().__init__(process, device)
+        self.ring = WeightRing(process.slots + 1, device)
+        self.remedy = {"horizon": horizon}
+        self._horizon = horizon_of(horizon, process.mean_delay)
+        self.newest = process.slots
+
+    def skip(self, steps: int) -> None:
+        super().skip(steps)
+        self.newest = self.process.slots
+
+    def write(self) -> None:
+        before = [self.ring.version(parameter, self.newest).clone() for parameter in self.ring.parameters]
+        self.ring.store(self.newest)
+        for parameter, old in zip(self.ring.parameters, before):
+            new = self.ring.version(parameter, self.newest)
+            self.ring.version(parameter, self._write).copy_(new + self._horizon * (new - old))
+        self.skip(1)
+        self.load_read(always=True)
+
+    def restore(self, state: Dict[str, Any], process: DelayProcess) -> None:
+        super().restore(state, process)
+        self.newest = process.slots
+
+
+class _Mixed(_Strand):
+    """A ring whose newest version takes in a share of where the optimizer got to from the version that was read."""
+
+    def __init__(
+        self,
+        process: DelayProcess,
+        device: Optional[torch.device],
+        optimizer: torch.optim.Optimizer,
+        mixing: Union[float, str],
+    ) -> None:
+        super().__init__(process, device)
+        self.remedy = {"mixing": mixing}
+        self._share = Share(mixing, process.mean_delay)
+        self._states = StateRing(optimizer, process.slots, device)
+
+    def load_for_update(self) -> None:
+        """Leaves the weights that were read, and loads the state that belongs to them."""
+        self._states.load(self.read, self.ring.parameters)
+
+    def write(self) -> None:
+        share, parameters = self._share.at(self.delay), self.ring.parameters
+        for parameter in parameters:
+            version = self.ring.version(parameter, self._write)
+            version.copy_(mix(self.ring.version(parameter, self.newest), parameter.detach(), share))
+        self._states.store_mixed(self._write, self.newest, share, parameters)
+        self.skip(1)
+        self.load_read(always=True)
+
+    def state(self) -> Dict[str, Any]:
+        return {**super().state(), "states": self._states.states()}
+
+    def restore(self, state: Dict[str, Any], process: DelayProcess) -> None:
+        super().restore(state, process)
+        self._states.restore(state["states"])
+
+
+def _strand(
+    process: DelayProcess,
+    device: Optional[torch.device],
+    optimizer: torch.optim.Optimizer,
+    mixing: Union[float, str, None],
+    horizon: Union[float, str, None],
+) -> _Strand:
+    if mixing is not None:
+        return _Mixed(process, device, optimizer, mixing)
+    if horizon is not None:
+        return _Predicting(process, device, horizon)
+    return _Strand(process, device)
+
+
+def _words(remedy: Dict[str, Union[float, str]]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in remedy.items()) or "late gradients that are added"
+
+
+def _check_remedies(mixing: object, horizon: object, stages: object) -> None:
+    given = [name for name, value in (("mixing", mixing), ("horizon", horizon)) if value is not None]
+    if len(given) == 2:
+        raise ValueError("mixing beside horizon; accepted: one of them")
+    if given and stages is not None:
+        raise ValueError(f"{given[0]} beside stages; accepted: one delay process for all parameters")
 
 
 def _process(

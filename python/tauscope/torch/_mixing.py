@@ -1,0 +1,133 @@
+"""Mixing late results: the state of an optimizer beside every version of the weights, and the mean of two states.
+
+Not here: the weight versions (`tauscope.torch._ring`), and when a worker reads or reports (`tauscope.torch._delayed`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+import torch
+
+#: State of the optimizer for one parameter; a tensor that is not there counts as zeros.
+State = Dict[str, Any]
+
+
+class Share:
+    """Share of a worker's result that the server takes in.
+
+    Args:
+        given: A number above 0 and at most 1; "1/T", one over the mean delay plus one; or "age", one over the delay of each
+            result plus one.
+        mean_delay: Mean delay of the process, in updates.
+
+    Raises:
+        ValueError, TypeError: Anything else.
+    """
+
+    def __init__(self, given: Union[float, str], mean_delay: float) -> None:
+        accepted = "accepted: a share above 0 and at most 1, '1/T' or 'age'"
+        self._fixed: Optional[float] = None
+        if given == "1/T":
+            self._fixed = 1.0 / (mean_delay + 1.0)
+        elif given != "age":
+            if isinstance(given, (str, bool)):
+                raise ValueError(f"mixing {given!r}; {accepted}")
+            try:
+                self._fixed = float(given)
+            except TypeError:
+                raise TypeError(f"mixing {given!r}; {accepted}") from None
+            if not 0.0 < self._fixed <= 1.0:
+                raise ValueError(f"mixing {given}; {accepted}")
+
+    def at(self, delay: int) -> float:
+        return 1.0 / (delay + 1.0) if self._fixed is None else self._fixed
+
+
+def horizon_of(given: Union[float, str], mean_delay: float) -> float:
+    """Number of updates by which read weights run ahead.
+
+    Raises:
+        ValueError, TypeError: Neither "delay" nor a number from 0 on.
+    """
+    if given == "delay":
+        return mean_delay
+    accepted = "accepted: updates from 0 on, or 'delay'"
+    if isinstance(given, (str, bool)):
+        raise ValueError(f"horizon {given!r}; {accepted}")
+    try:
+        number = float(given)
+    except TypeError:
+        raise TypeError(f"horizon {given!r}; {accepted}") from None
+    if not 0.0 <= number < math.inf:
+        raise ValueError(f"horizon {given}; {accepted}")
+    return number
+
+
+class StateRing:
+    """The state of an optimizer in each slot. At first there is none anywhere."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, slots: int, device: Optional[torch.device]) -> None:
+        self._optimizer = optimizer
+        self._device = device
+        self._slots: List[Dict[int, State]] = [{} for _ in range(slots)]
+
+    def load(self, slot: int, parameters: Sequence[torch.Tensor]) -> None:
+        """Gives the optimizer the state of a slot."""
+        for index, parameter in enumerate(parameters):
+            kept = self._slots[slot].get(index)
+            if kept is None:
+                self._optimizer.state.pop(parameter, None)
+            else:
+                self._optimizer.state[parameter] = {name: _copied(part, parameter) for name, part in kept.items()}
+
+    def store_mixed(self, slot: int, newest: int, share: float, parameters: Sequence[torch.Tensor]) -> None:
+        """Puts into a slot what the newest state becomes with a share of the optimizer's present one, and gives it that."""
+        mixed = {}
+        for index, parameter in enumerate(parameters):
+            result = self._optimizer.state.get(parameter)
+            if not result:
+                continue
+            before = self._slots[newest].get(index, {})
+            mixed[index] = {name: self._placed(_mixed(before.get(name), part, share)) for name, part in result.items()}
+        self._slots[slot] = mixed
+
+    def states(self) -> List[Dict[int, State]]:
+        """All states, by slot and by parameter. Not copies."""
+        return [dict(states) for states in self._slots]
+
+    def restore(self, states: Sequence[Dict[int, State]]) -> None:
+        """Takes over all states. They are copied."""
+        self._slots = [
+            {index: {name: self._placed(_copied(part, None)) for name, part in state.items()} for index, state in kept.items()}
+            for kept in states
+        ]
+
+    def _placed(self, part: Any) -> Any:
+        if self._device is not None and isinstance(part, torch.Tensor) and part.dim() > 0:
+            return part.to(self._device)
+        return part
+
+
+def mix(newest: torch.Tensor, result: torch.Tensor, share: float) -> torch.Tensor:
+    """`newest` with a share of `result` in its place."""
+    newest = newest.to(result.device)
+    return (1.0 - share) * newest + share * result
+
+
+def _mixed(before: Any, result: Any, share: float) -> Any:
+    if isinstance(result, torch.Tensor) and (result.is_floating_point() or result.is_complex()):
+        zeros = torch.zeros_like(result) if before is None else before
+        return mix(zeros, result, share)
+    # Counts of steps as plain numbers, as older optimizers keep them.
+    if isinstance(result, (int, float)) and not isinstance(result, bool):
+        return (before or 0) + share * (result - (before or 0))
+    return result
+
+
+def _copied(part: Any, like: Optional[torch.Tensor]) -> Any:
+    if not isinstance(part, torch.Tensor):
+        return part
+    # Scalars, as counts of steps, stay where the optimizer keeps them.
+    return part.clone() if like is None or part.dim() == 0 else part.to(like.device, copy=True)
