@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Dict, List, Optional, Union
 
@@ -27,21 +28,24 @@ def sharpness(
 ) -> Sharpness:
     """Largest eigenvalues of the Hessian of a loss at the model's weights, by Lanczos with exact products.
 
-    The model is not changed: buffers, such as running statistics, are put back, and random numbers, such as those of
-    dropout, are the same in every product and not taken from the global generator. Weight decay counts where it is in
-    `loss`; that of an optimizer is not.
+    For PyTorch and for JAX. A model of PyTorch is not changed: buffers, such as running statistics, are put back, and random
+    numbers, such as those of dropout, are the same in every product and not taken from the global generator. Weight decay
+    counts where it is in `loss`; that of an optimizer is not.
 
     Args:
-        loss: A function without arguments that returns the loss, a tensor of one number; several of them in a list, one for
-            each batch, whose mean is probed; or, with `batches`, a function of a batch.
-        model_or_params: A `torch.nn.Module`, or parameters by name or in a list. Those that require no gradient stay out.
+        loss: PyTorch: a function without arguments that returns the loss, a tensor of one number; several of them in a list,
+            one for each batch, whose mean is probed; or, with `batches`, a function of a batch. JAX: the same, with the
+            weights as first argument.
+        model_or_params: A `torch.nn.Module`, or parameters by name or in a list, of which those that require no gradient stay
+            out; or weights of JAX, any tree of arrays.
         k: Number of eigenvalues.
         batches: What `loss` is called with, one after the other. With batches as large as those of the training, `variance`
             is what minibatches do to the curvature.
         groups: What `share` is given for: "layer" (the module that has the parameter), "parameter", a function from a
             parameter's name to that of its group, or a dict of groups with the names of their parameters, as stages.
         preconditioner: An Adam, AdamW, NAdam, Adamax, RMSprop or Adagrad of PyTorch after its first step, also inside
-            `tauscope.torch.Delayed`: eigenvalues are then those of P^-1 H with P what it divides gradients by.
+            `tauscope.torch.Delayed`; for JAX `tauscope.optax.second_moments(state)`. Eigenvalues are then those of P^-1 H with
+            P what gradients are divided by.
         tolerance: Largest residual of a converged eigenvalue, relative to the largest absolute one. The eigenvalue itself is mostly known
             to about the square of that. Weights in f32 reach 1e-5 or so.
         products: Most products with the Hessian; each costs about two gradients of all batches.
@@ -52,23 +56,19 @@ def sharpness(
         NotImplementedError: An operation without second derivative; the message names it and says what to do. Functions of
             your own whose backward is not differentiable are found by a difference of gradients.
     """
-    from tauscope.probe import _torch
-
-    losses = _losses(loss, batches)
     for name, number in (("k", k), ("products", products)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ValueError(f"{name} {number!r}; accepted: a whole number from 1 on")
     if not 0 < tolerance < 1:
         raise ValueError(f"tolerance {tolerance}; accepted: a number between 0 and 1")
-    parameters, module = _torch.trained(model_or_params)
-    grouped = _grouped(groups, list(parameters))
-    hessian = _torch.Hessian(losses, parameters, module, preconditioner)
+    hessian = _hessian(loss, batches, model_or_params, preconditioner)
+    grouped = _grouped(groups, hessian.names)
     if k > hessian.dimension:
         raise ValueError(f"k {k} of a Hessian of {hessian.dimension} parameters; accepted: at most as many")
     limit = max(2 * k + 12, min(products + 1, _BASIS_BYTES // (8 * hessian.dimension)))
     hessian.check(hessian.random())
     pairs = largest(hessian.apply, hessian.random, hessian.dimension, k, tolerance, max(products, k), limit)
-    curvatures = [float(pairs.vectors[0] @ hessian.of_batch(index, pairs.vectors[0])) for index in range(len(losses))]
+    curvatures = [float(pairs.vectors[0] @ hessian.of_batch(index, pairs.vectors[0])) for index in range(hessian.batches)]
     mean = sum(curvatures) / len(curvatures)
     spread = [(curvature - mean) ** 2 for curvature in curvatures]
     vectors = [hessian.by_name(vector) for vector in pairs.vectors]
@@ -84,10 +84,28 @@ def sharpness(
         vectors=vectors,
         shares=shares,
         variance=sum(spread) / (len(spread) - 1) if len(spread) > 1 else None,
-        batches=len(losses),
+        batches=hessian.batches,
         products=pairs.products,
-        preconditioner=None if preconditioner is None else _torch.name_of(preconditioner),
+        preconditioner=hessian.preconditioner,
     )
+
+
+def _hessian(loss: Any, batches: Optional[Sequence[Any]], model_or_params: Any, preconditioner: Any) -> Any:
+    """The Hessian as an operator, of the framework that the weights are of."""
+    # Weights of JAX are there only where it is imported.
+    if "jax" in sys.modules:
+        from tauscope.probe import _jax
+
+        if _jax.are_weights(model_or_params):
+            return _jax.Hessian(_jax.losses_of(loss, batches), model_or_params, preconditioner)
+    try:
+        from tauscope.probe import _torch
+    except ModuleNotFoundError as error:
+        kind = type(model_or_params).__name__
+        raise TypeError(f"model_or_params: {kind}; accepted: a model of PyTorch, which is not installed, or arrays of JAX") from error
+    losses = _losses(loss, batches)
+    parameters, module = _torch.trained(model_or_params)
+    return _torch.Hessian(losses, parameters, module, preconditioner)
 
 
 def _losses(loss: Any, batches: Optional[Sequence[Any]]) -> List[Callable[[], Any]]:

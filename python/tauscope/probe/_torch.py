@@ -75,6 +75,9 @@ class Hessian:
         module: Optional[torch.nn.Module],
         preconditioner: Optional[torch.optim.Optimizer],
     ) -> None:
+        self.names = list(parameters)
+        self.batches = len(losses)
+        self.preconditioner = None if preconditioner is None else type(unwrapped(preconditioner)).__name__
         self._losses = losses
         self._parameters = parameters
         self._module = module
@@ -252,8 +255,3 @@ def _way_out(operation: str) -> str:
     if "rnn" in operation or "lstm" in operation or "gru" in operation:
         return "the loss under torch.backends.cudnn.flags(enabled=False), or its cells written out"
     return "the same operation from others that PyTorch can differentiate twice"
-
-
-def name_of(optimizer: Any) -> str:
-    """The optimizer's name, as a probe shows it."""
-    return type(unwrapped(optimizer)).__name__

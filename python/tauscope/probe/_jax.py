@@ -1,0 +1,165 @@
+"""Hessians of JAX losses as operators: products by forward mode over reverse mode (jvp of grad).
+
+Not here: eigenvalues (`tauscope.probe._lanczos`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+#: A loss as a function of the weights and of what follows it: nothing, or a batch.
+Losses = List[Tuple[Callable[..., Any], Tuple[Any, ...]]]
+
+
+def are_weights(params: Any) -> bool:
+    """Whether these are weights of JAX: a tree with one of its arrays in it."""
+    return any(isinstance(leaf, jax.Array) for leaf in jax.tree_util.tree_leaves(params))
+
+
+def losses_of(loss: Any, batches: Optional[Sequence[Any]]) -> Losses:
+    """A function of the weights, several in a list, or a function of the weights and a batch."""
+    if batches is not None:
+        if not callable(loss):
+            raise TypeError("batches beside a list of losses; accepted: a function of the weights and a batch")
+        found: Losses = [(loss, (batch,)) for batch in batches]
+        if not found:
+            raise ValueError("batches: none; accepted: at least one")
+        return found
+    if callable(loss):
+        return [(loss, ())]
+    if isinstance(loss, Sequence) and loss and all(callable(one) for one in loss):
+        return [(one, ()) for one in loss]
+    raise TypeError(f"loss: {type(loss).__name__}; accepted: a function of the weights, or several in a list")
+
+
+class Hessian:
+    """Hessian of the mean of some losses, as an operator on vectors of all weights, one after the other.
+
+    With a preconditioner P, the positive scale of each weight, it is P^-1/2 H P^-1/2, which has the eigenvalues of P^-1 H.
+    """
+
+    def __init__(self, losses: Losses, params: Any, preconditioner: Any) -> None:
+        paths, _ = jax.tree_util.tree_flatten_with_path(params)
+        names = [jax.tree_util.keystr(path, simple=True, separator=".") or "weights" for path, _ in paths]
+        self._shapes = {name: jnp.shape(leaf) for name, (_, leaf) in zip(names, paths)}
+        for name, (_, leaf) in zip(names, paths):
+            kind = jnp.result_type(leaf) if isinstance(leaf, (jax.Array, np.ndarray, float)) else type(leaf).__name__
+            if not (isinstance(kind, np.dtype) and jnp.issubdtype(kind, jnp.floating)):
+                raise TypeError(f"weights {name}: {kind}; accepted: arrays of real numbers")
+        self.names = names
+        self.batches = len(losses)
+        self._losses, self._params = losses, params
+        self._weights, self._as_tree = ravel_pytree(params)
+        self.dimension = int(self._weights.size)
+        self.preconditioner: Optional[str] = None
+        self._root: Optional[jax.Array] = None
+        if preconditioner is not None:
+            self.preconditioner, self._root = self._preconditioned(preconditioner)
+        self._key = jax.random.PRNGKey(0)
+        # Compiled once for each function, however many batches it sees.
+        self._products: Dict[Any, Callable[..., Any]] = {loss: jax.jit(_product_of(loss)) for loss, _ in losses}
+        for loss, arguments in losses:
+            _check_loss(loss, params, arguments)
+
+    def random(self) -> jax.Array:
+        """A vector with independent normal entries; the same ones in every probe."""
+        self._key, own = jax.random.split(self._key)
+        return jax.random.normal(own, (self.dimension,), self._weights.dtype)
+
+    def apply(self, vector: jax.Array) -> jax.Array:
+        """The mean over losses of their products with a vector."""
+        total = self.of_batch(0, vector)
+        for index in range(1, len(self._losses)):
+            total = total + self.of_batch(index, vector)
+        return total / len(self._losses)
+
+    def of_batch(self, index: int, vector: jax.Array) -> jax.Array:
+        """The product of one loss's Hessian with a vector."""
+        loss, arguments = self._losses[index]
+        direction = vector if self._root is None else vector * self._root
+        displacement = self._as_tree(direction)
+        with _differentiated():
+            try:
+                product = self._products[loss](self._params, displacement, *arguments)
+            except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError, TypeError):
+                # A loss that looks at its numbers, or a batch that is no array, cannot be compiled; it can be differentiated.
+                self._products[loss] = _product_of(loss)
+                product = self._products[loss](self._params, displacement, *arguments)
+        flat = ravel_pytree(product)[0]
+        if not bool(jnp.isfinite(flat).all()):
+            raise ValueError("the Hessian has entries that are not finite; accepted: weights where it is finite")
+        return flat if self._root is None else flat * self._root
+
+    def check(self, vector: jax.Array) -> None:
+        """Nothing: JAX refuses what has no derivative in its own words, at the first product."""
+
+    def by_name(self, vector: jax.Array) -> Dict[str, jax.Array]:
+        """An eigenvector as displacements of the weights."""
+        displacement = vector if self._root is None else vector * self._root
+        return {name: part.reshape(self._shapes[name]) for name, part in self._split(displacement)}
+
+    def squares(self, vector: jax.Array) -> Dict[str, float]:
+        """Share of each array in the squared length of a vector."""
+        return {name: float((np.asarray(part, np.float64) ** 2).sum()) for name, part in self._split(vector)}
+
+    def _split(self, vector: jax.Array) -> Iterator[Tuple[str, jax.Array]]:
+        start = 0
+        for name in self.names:
+            size = int(np.prod(self._shapes[name]))
+            yield name, vector[start : start + size]
+            start += size
+
+    def _preconditioned(self, preconditioner: Any) -> Tuple[str, jax.Array]:
+        from tauscope.optax import SecondMoments
+
+        if not isinstance(preconditioner, SecondMoments):
+            kind = type(preconditioner).__name__
+            raise TypeError(f"preconditioner: {kind}; accepted: tauscope.optax.second_moments(state), or None")
+        weights = [jnp.shape(leaf) for leaf in jax.tree_util.tree_leaves(self._params)]
+        if [jnp.shape(leaf) for leaf in jax.tree_util.tree_leaves(preconditioner.scale)] != weights:
+            raise ValueError("preconditioner: second moments of other weights; accepted: those of the weights that are probed")
+        scale = ravel_pytree(preconditioner.scale)[0]
+        if not bool((scale > 0).all()):
+            raise ValueError("preconditioner: a scale that is not positive everywhere; accepted: eps above 0")
+        return preconditioner.name, scale**-0.5
+
+
+def _product_of(loss: Callable[..., Any]) -> Callable[..., Any]:
+    def product(params: Any, displacement: Any, *arguments: Any) -> Any:
+        return jax.jvp(jax.grad(lambda weights: loss(weights, *arguments)), (params,), (displacement,))[1]
+
+    return product
+
+
+def _check_loss(loss: Callable[..., Any], params: Any, arguments: Tuple[Any, ...]) -> None:
+    value = loss(params, *arguments)
+    if not isinstance(value, (jax.Array, np.ndarray, np.floating, float)):
+        raise TypeError(f"loss: {type(value).__name__}; accepted: a function that returns one number")
+    if jnp.shape(value) != ():
+        raise ValueError(f"loss of shape {jnp.shape(value)}; accepted: one number, as its mean")
+    if not bool(jnp.isfinite(value)):
+        raise ValueError(f"loss {float(value)}; accepted: a finite number")
+
+
+class _differentiated:
+    """Says in one sentence what JAX cannot differentiate twice."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        text = str(error)
+        if isinstance(error, jax.errors.ConcretizationTypeError):
+            raise TypeError("loss: a function that looks at its numbers as Python's; accepted: one that jax.grad takes") from error
+        if isinstance(error, (ValueError, TypeError, NotImplementedError)) and ("JVP" in text or "ifferentiation" in text):
+            [first, *_] = text.splitlines()
+            raise NotImplementedError(
+                f"the Hessian needs derivatives that JAX does not have ({first.rstrip('.')}); "
+                "accepted: the same operation from others that it can differentiate twice"
+            ) from error
