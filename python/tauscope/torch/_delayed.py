@@ -119,6 +119,11 @@ class Delayed(torch.optim.Optimizer):
         return [strand.delay for strand in self._strands]
 
     @property
+    def process(self) -> Optional[DelayProcess]:
+        """The process that the delays come from, as far as it is drawn; None with stages, which have one each."""
+        return None if self._staged else self._strands[0].process
+
+    @property
     def steps(self) -> int:
         """Number of updates made."""
         return self._steps
