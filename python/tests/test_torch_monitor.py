@@ -151,6 +151,16 @@ def test_weights_that_do_not_move_tell_nothing(precision: torch.dtype) -> None:
     assert reading is not None and math.isnan(reading.gain) and math.isnan(reading.margin) and not reading.unstable
 
 
+def test_a_curvature_that_is_rounding_is_none() -> None:
+    weights = torch.zeros(6, requires_grad=True)
+    watch = Monitor(torch.optim.SGD([weights], 0.1, momentum=0.9), every=100)
+    for _ in range(100):
+        weights.grad = 1e-30 * weights.detach()
+        weights.data += torch.randn(6)
+        reading = watch.step()
+    assert reading is not None and math.isnan(reading.margin) and math.isnan(reading.growth)
+
+
 def monitored(**arguments: Any) -> Monitor:
     return Monitor(torch.optim.SGD([torch.ones(2, requires_grad=True)], 0.1), **arguments)
 

@@ -28,6 +28,9 @@ _UNSTABLE, _IN_A_ROW = 0.97, 2
 #: Largest standard error, in thresholds, that a gain is believed with.
 _BELIEVED = 0.2
 
+#: Smallest gain, in thresholds, that is more than rounding.
+_VISIBLE = 1e-6
+
 #: Most parameters that coordinates are taken of: each costs some calls a step.
 _PARAMETERS = 24
 
@@ -149,7 +152,7 @@ class Monitor:
             if lr * error < _BELIEVED * largest
         ]
         gain, error = max(found, key=lambda pair: pair[0] - pair[1], default=(math.nan, math.nan))
-        known = gain > 0
+        known = gain > _VISIBLE * largest
         self._in_a_row = self._in_a_row + 1 if gain - error > _UNSTABLE * largest else 0
         return Reading(
             step=self._steps,
