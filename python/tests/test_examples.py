@@ -35,6 +35,15 @@ def test_the_notebook_sweeps_prints_and_draws(tmp_path):
     assert run("sweep.py", "swept", folder=tmp_path) == told
 
 
+def test_a_jax_training_fails_under_delay_and_does_not_at_what_is_advised(tmp_path):
+    told = run("jax_training.py", folder=tmp_path).splitlines()
+    losses = {line[:18].strip(): [float(word) for word in line[18:].split()] for line in told[-3:]}
+    assert "delay 0: stable" in told[2] and "delay 4: unstable" in told[3], told
+    start = float(told[0].split()[-1])
+    assert max(losses["no delay"]) <= start and max(losses["delay 4, advised"]) <= start + 1e-4
+    assert losses["delay 4"][-1] > 10 * start
+
+
 def test_shards_on_hyperqueue_outlive_a_killed_worker_and_merge_to_the_same_bytes(tmp_path):
     told = run("hyperqueue_shards.py", "shards", folder=tmp_path)
     assert "thresholds.csv: the same bytes" in told and "DIFFERENT" not in told

@@ -124,6 +124,11 @@ class Delayed(torch.optim.Optimizer):
         return None if self._staged else self._strands[0].process
 
     @property
+    def remedy(self) -> Dict[str, Union[float, str]]:
+        """`mixing` or `horizon` as they were given; empty where late gradients are added as they are."""
+        return dict(self._strands[0].remedy)
+
+    @property
     def steps(self) -> int:
         """Number of updates made."""
         return self._steps

@@ -216,6 +216,8 @@ class _Threshold:
             process = optimizer.process
             if process is None:
                 raise ValueError("optimizer: Delayed with stages, whose threshold is not known; accepted: one delay for all")
+            if optimizer.remedy:
+                raise ValueError("optimizer: Delayed with mixing or horizon; accepted: late gradients that are added as they are")
             self._delay = process.slots - 1
             if process.schedule == "random":
                 self._process = {"schedule": "random"}
