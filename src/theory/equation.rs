@@ -33,7 +33,7 @@ pub struct Equation {
     pub divisor: Option<fn(usize) -> f64>,
     /// Share `a` of a worker's result that the server takes in, where it mixes results instead of adding gradients; `velocity`
     /// and `numerator` are then those of the worker's own step, and with `q = z^tau (z - 1 + a)` the equation is
-    /// `(q - a)(q - a m) + K n0 a q = 0` ([`super::mixed`]).
+    /// `(q - a)(q - a m) + K n0 a q = 0` (`theory::mixed`).
     pub share: Option<f64>,
     /// Gradients that one update averages, which divides the variance of their noise.
     pub averaged: f64,
