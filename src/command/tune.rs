@@ -54,7 +54,7 @@ pub struct Args {
 /// Parts of the best gain at which the picture shows what speed costs in noise.
 const FRONT: [f64; 7] = [1.0, 0.7, 0.5, 0.35, 0.2, 0.1, 0.05];
 
-fn condition(text: &str) -> Result<f64, String> {
+pub(super) fn condition(text: &str) -> Result<f64, String> {
     let number = text.trim().parse().ok().filter(|number| *number > 1.0 && *number <= LARGEST_CONDITION);
     number.ok_or_else(|| format!("accepted: numbers above 1, up to {LARGEST_CONDITION:e}"))
 }

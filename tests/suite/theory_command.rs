@@ -213,6 +213,17 @@ fn wrong_input_is_refused_in_one_line() {
         "advise --rule adam --dampening 0 --lr 1 --to-delay 1",
         &["--dampening 0: the first moment of adam is an EMA", "without --dampening"],
     );
+    refused("advise --to-delay 8 --lambda 1 --condition 1", &["--condition", "accepted: numbers above 1, up to 1e6"]);
+    refused("advise --to-delay 8 --lr 1 --condition 100", &["--condition 100 without a largest curvature", "--lambda"]);
+    refused("advise --to-delay 65 --lambda 1 --condition 100", &["a delay of 65", "accepted: delays from 0 to 64"]);
+    refused(
+        "advise --to-delay 8 --lambda 1 --condition 100 --schedule random",
+        &["--condition with --schedule random", "accepted: --schedule round-robin"],
+    );
+    refused(
+        "advise --rule adam --to-delay 8 --lambda 1 --condition 100",
+        &["--condition with --rule adam", "without --condition"],
+    );
     for (flag, value) in [("--data", "mnist"), ("--loss", "mse"), ("--weight-decay", "0.1"), ("--samples", "5")] {
         refused(&format!("sweep --model quadratic:1 {flag} {value}"), &[&format!("{flag} {value}: quadratic:1 is")]);
     }
@@ -334,6 +345,32 @@ fn advice_for_one_step_of_delay_is_the_hand_calculation() {
     assert_close(best["accessible_curvature"].as_f64().unwrap(), 38.0);
     let notes = report["notes"].to_string();
     assert!(notes.contains("lr 0.05 with dampening 0.9 and lr 0.005 with dampening 0 are the same run"), "{notes}");
+}
+
+/// The recipe of mixing at 0.8 of its best learning rate is that of `tune`. The 53.1 updates with a slow worker come from the eigenvalues of
+/// the matrix of a period, in numpy.
+#[test]
+fn advice_with_a_condition_number_is_the_fastest_rule_of_tune_and_says_what_it_bears() {
+    let text = stdout("advise --to-delay 4 --lambda 5 --condition 100 --json");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let tuned = report["tuned"].as_array().unwrap();
+    let of_tune = rows("tune --rules mixing:0.5 --delays 4 --condition 100 --lr-factor 0.8").remove(0);
+    let best = &tuned[0];
+    assert_eq!(best["rule"], "mixing:0.5");
+    let float = |value: &serde_json::Value| value.as_f64().unwrap();
+    assert_close(float(&best["lr"]), number(&of_tune, "gain") / 5.0);
+    assert_close(float(&best["momentum"]), number(&of_tune, "momentum"));
+    assert_close(float(&best["updates_per_efold"]), number(&of_tune, "updates_per_efold"));
+    assert!((float(&best["updates_per_efold"]) - 34.0).abs() < 1.5, "{best}");
+    let borne: Vec<f64> = best["bears"].as_array().unwrap().iter().map(|pair| float(&pair[1])).collect();
+    assert_eq!(borne.len(), 5);
+    assert!((borne[0] / 53.08 - 1.0).abs() < 0.01, "one slow worker: {borne:?}");
+    assert!(borne.iter().all(|updates| *updates >= float(&best["bound"])), "{borne:?}");
+    // Two horizons do not bear a delay that is longer than they were tuned for.
+    let second = tuned.iter().find(|one| one["rule"].as_str().unwrap().starts_with("prediction-2:")).unwrap();
+    assert!(second["bears"].as_array().unwrap().iter().any(|pair| pair[1].is_null()), "{second}");
+    let told = stdout("advise --to-delay 4 --lambda 5 --condition 100");
+    assert!(told.starts_with("Fastest at delay 4 (round-robin) at condition number 100: mixing:0.5, lr "), "{told}");
 }
 
 /// At a delay of 31 sgd's threshold is 2 sin(pi/126) = 0.0498614, so its learning rate is 0.1 * 0.0498614 / 3.8 =

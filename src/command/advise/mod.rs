@@ -4,6 +4,7 @@
 //! (`measured`), or which option is best ([`crate::rule::advise()`]).
 
 mod measured;
+mod tuned;
 mod words;
 
 use anyhow::{Result, anyhow, bail};
@@ -53,6 +54,10 @@ pub struct Args {
     /// Results folder of a sweep: its lambda_max, and its measured thresholds where it has the rule and the delay
     #[arg(long, value_name = "DIR", conflicts_with_all = ["lambda", "relative_variance"])]
     pub folder: Option<PathBuf>,
+    /// Condition number, above 1: the largest curvature over the smallest one that matters; then the fastest rule at the delay is
+    /// recommended, as by `tauscope tune`, at 0.8 of its best learning rate
+    #[arg(long, allow_negative_numbers = true, value_parser = super::tune::condition)]
+    pub condition: Option<f64>,
     /// Write JSON
     #[arg(long)]
     pub json: bool,
@@ -103,6 +108,8 @@ struct Report {
     relative_variance: Option<f64>,
     /// Largest curvature of the minimum to keep, where it is known.
     curvature: Option<f64>,
+    /// The fastest rules, the recommended one first, where the condition number is known.
+    tuned: Vec<tuned::Tuned>,
     recommendation: Option<Recommendation>,
     from: Given,
     to_schedule: String,
@@ -293,6 +300,7 @@ fn report(args: &Args) -> Result<Report> {
         criterion: criterion.name(),
         relative_variance: args.relative_variance,
         curvature,
+        tuned: tuned::tuned(args, &target, curvature)?,
         recommendation: recommendation(&asked, &advice),
         from: Given {
             rule: rule.name(),

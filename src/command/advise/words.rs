@@ -2,7 +2,7 @@
 //!
 //! Not here: any decision.
 
-use super::{Args, Report, Target, is_adaptive};
+use super::{Args, Report, Target, is_adaptive, tuned};
 use crate::rule::{Advice, Choice, ChoiceKind, Rule, RuleKind, Setting, ThresholdSource, by_theory};
 use crate::table::number::{percent, significant};
 use crate::theory::{Criterion, DelayLaw, TheoryError};
@@ -218,10 +218,12 @@ pub fn as_text(report: &Report, args: &Args) -> String {
     };
     let mut text = String::new();
     let where_to = format!("at delay {} ({})", short(report.to_delay), report.to_schedule);
+    text.push_str(&tuned::as_text(&report.tuned, &where_to, args.condition.unwrap_or_default()));
+    let keeping = if report.tuned.is_empty() { "Recommended" } else { "To keep the minima of your recipe" };
     let _ = match &report.recommendation {
         Some(best) => writeln!(
             text,
-            "Recommended {where_to}: {}, lr {}, {}.\n  margin: {}.\n  why: {}\n",
+            "{keeping} {where_to}: {}, lr {}, {}.\n  margin: {}.\n  why: {}\n",
             best.rule,
             short(best.lr),
             form(best.momentum, best.dampening),

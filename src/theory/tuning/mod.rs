@@ -9,6 +9,7 @@ mod locus;
 mod mixing;
 mod noise;
 mod rate;
+mod robustness;
 mod rule;
 mod search;
 
@@ -17,6 +18,7 @@ use std::cell::Cell;
 use formula::{Formula, recipe};
 use rate::RateEffort;
 pub use rate::bound;
+pub use robustness::with_a_slow_worker;
 pub use rule::LinearRule;
 use search::Family;
 

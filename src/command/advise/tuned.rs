@@ -1,0 +1,185 @@
+//! The fastest rules where the condition number is known: what `tauscope tune` finds, and what they bear.
+//!
+//! Not here: the search and its mathematics ([`crate::theory::tuning`]).
+
+use super::{Args, Target, is_adaptive};
+use crate::config::TunedRuleSpec;
+use crate::table::number::significant;
+use crate::theory::DelayLaw;
+use crate::theory::tuning::{
+    LONGEST_TUNED_DELAY, LinearRule, Tuning, bound, tune, updates_per_efold, with_a_slow_worker,
+};
+use anyhow::{Result, bail};
+use comfy_table::{CellAlignment, Table, presets};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// Rules that are compared.
+const RULES: [&str; 6] = ["heavy-ball", "shifted", "weight-prediction", "prediction-2", "mixing:0.5", "mixing:1/T"];
+
+/// Part of the best gain that is taken: a largest curvature is rarely known better than to some 20 %.
+const LR_FACTOR: f64 = 0.8;
+
+/// How many times as long the slow worker takes.
+const SLOWNESS: usize = 10;
+
+/// A rule with its parameters, and what it reaches.
+#[derive(Debug, Serialize)]
+pub struct Tuned {
+    /// As typed after `--rules`, with its numbers.
+    rule: String,
+    lr: f64,
+    gain: f64,
+    momentum: f64,
+    updates_per_efold: f64,
+    bound: f64,
+    factor: f64,
+    /// Under gradient noise of variance 1, with the largest curvature 1: at the server, and where gradients are taken.
+    noise_floor: f64,
+    noise_floor_read: f64,
+    extra_vectors: usize,
+    costs: &'static str,
+    /// Updates per e-fold where something is other than it was tuned for; none where a direction does not decay.
+    bears: Vec<(String, Option<f64>)>,
+}
+
+/// The fastest rules at the delay to move to, those first that bear everything that is asked; empty without `--condition`.
+///
+/// # Errors
+/// Delays that vary or are too long, no curvature, or a rule that divides gradients by their second moment.
+pub fn tuned(args: &Args, target: &Target, curvature: Option<f64>) -> Result<Vec<Tuned>> {
+    let Some(condition) = args.condition else { return Ok(vec![]) };
+    if is_adaptive(args.rule.kind) {
+        bail!(
+            "--condition with --rule {}: the fastest rules are those of SGD; accepted: without --condition",
+            args.rule
+        );
+    }
+    let Some(curvature) = curvature else {
+        bail!(
+            "--condition {condition} without a largest curvature; accepted: --lambda CURVATURE or --folder DIR beside it"
+        );
+    };
+    let delay = match target.law {
+        Ok(DelayLaw::Fixed(delay)) if delay <= LONGEST_TUNED_DELAY => delay,
+        Ok(DelayLaw::Fixed(delay)) => bail!(
+            "--condition with a delay of {delay}: too long to tune for; accepted: delays from 0 to {LONGEST_TUNED_DELAY}"
+        ),
+        _ => bail!(
+            "--condition with --schedule {}: rules are tuned for one delay; accepted: --schedule round-robin with the mean delay",
+            args.schedule
+        ),
+    };
+    let one = |text: &&str| {
+        let spec: TunedRuleSpec = text.parse().expect("the rules are written as they are typed");
+        let tuning = tune(spec.at(delay), delay, condition, LR_FACTOR)?;
+        let extra_vectors = spec.at(delay).extra_vectors(delay);
+        Tuned::of(text, &tuning, extra_vectors, (delay, condition, curvature))
+    };
+    let mut found: Vec<Tuned> = RULES.par_iter().filter_map(one).collect();
+    let all = |tuned: &Tuned| tuned.bears.iter().all(|(_, updates)| updates.is_some());
+    found.sort_by(|a, b| (all(b).cmp(&all(a))).then(a.updates_per_efold.total_cmp(&b.updates_per_efold)));
+    Ok(found)
+}
+
+impl Tuned {
+    fn of(
+        name: &str,
+        tuning: &Tuning,
+        extra_vectors: usize,
+        (delay, condition, curvature): (usize, f64, f64),
+    ) -> Option<Self> {
+        let Tuning { rule, gain, updates_per_efold: reached, .. } = *tuning;
+        let [noise_floor, noise_floor_read] = tuning.noise_floors(delay, condition)?;
+        let (updates, bound) = (reached?, bound(delay, condition));
+        let rule_name = match rule {
+            LinearRule::Predicting { horizons: [first, _], .. } if name == "weight-prediction" => {
+                format!("{name}:{}", significant(first, 3))
+            }
+            LinearRule::Predicting { horizons: [first, second], .. } if name == "prediction-2" => {
+                format!("{name}:{}/{}", significant(first, 3), significant(second, 3))
+            }
+            _ => name.to_owned(),
+        };
+        let at = |delay, gain, condition| updates_per_efold(&rule, delay, gain, condition);
+        let mut bears = vec![];
+        if delay > 0 {
+            bears.push((
+                format!("one worker of {} takes {SLOWNESS} times as long", delay + 1),
+                with_a_slow_worker(&rule, delay, gain, condition, SLOWNESS),
+            ));
+        }
+        bears.push((format!("delay {}", delay + 1), at(delay + 1, gain, condition)));
+        if delay > 1 {
+            bears.push((format!("delay {}", 2 * delay), at(2 * delay, gain, condition)));
+        }
+        bears.push(("largest curvature 20 % larger".to_owned(), at(delay, 1.2 * gain, 1.2 * condition)));
+        bears.push(("smallest curvature 4 times smaller".to_owned(), at(delay, gain, 4.0 * condition)));
+        let costs = match rule {
+            LinearRule::Mixing { .. } => {
+                "one vector beside the weights in every slot; a worker reads two vectors and returns two"
+            }
+            LinearRule::PerWorker { .. } => "a velocity for each worker",
+            LinearRule::Predicting { horizons: [_, second], .. } if second > 0.0 => "two vectors beside the weights",
+            LinearRule::Predicting { .. } => "one vector beside the weights",
+        };
+        Some(Self {
+            rule: rule_name,
+            lr: gain / curvature,
+            gain,
+            momentum: rule.momentum(),
+            updates_per_efold: updates,
+            bound,
+            factor: updates / bound,
+            noise_floor,
+            noise_floor_read,
+            extra_vectors,
+            costs,
+            bears,
+        })
+    }
+}
+
+fn short(number: f64) -> String {
+    significant(number, 3)
+}
+
+/// The recommended rule in words, and all of them as a table.
+pub fn as_text(tuned: &[Tuned], where_to: &str, condition: f64) -> String {
+    let Some(best) = tuned.first() else { return String::new() };
+    let mut text = format!(
+        "Fastest {where_to} at condition number {}: {}, lr {}, momentum {}, dampening 0.\n  reaches: an e-fold in {} updates, {} times the \
+         fewest that any stationary linear rule needs ({}), at {LR_FACTOR} of its best learning rate.\n  costs: {}; gradient noise of \
+         variance 1 leaves a floor of {} at the server and {} where gradients are taken.\n",
+        short(condition),
+        best.rule,
+        short(best.lr),
+        short(best.momentum),
+        short(best.updates_per_efold),
+        short(best.factor),
+        short(best.bound),
+        best.costs,
+        short(best.noise_floor),
+        short(best.noise_floor_read),
+    );
+    let updates = |updates: Option<f64>| updates.map_or_else(|| "leaves".to_owned(), short);
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let named = tuned.iter().map(|one| one.rule.clone());
+    table.set_header(std::iter::once("updates per e-fold".to_owned()).chain(named));
+    let row = |name: &str, cells: Vec<String>| std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>();
+    table.add_row(row("as tuned", tuned.iter().map(|one| short(one.updates_per_efold)).collect()));
+    for (place, (name, _)) in best.bears.iter().enumerate() {
+        table.add_row(row(name, tuned.iter().map(|one| updates(one.bears[place].1)).collect()));
+    }
+    table.add_row(row("noise floor", tuned.iter().map(|one| short(one.noise_floor)).collect()));
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let _ = writeln!(text, "\n{table}\n");
+    text.push_str(
+        "This is linear theory: one delay, additive noise. With minibatches or far from a minimum the order may be another.\n\n",
+    );
+    text
+}
