@@ -224,8 +224,8 @@ def characteristic(
         # Of a rule that mixes results, with q = z^delay (z - 1 + share): D = (q - share) (q - share momentum), N a number times
         # share q.
         mixed = np.convolve([1.0, share - 1.0], late)
-        ends = [np.append(mixed[:-1], mixed[-1] - share * root) for root in (1.0, own_momentum)]
-        denominator, numerator = np.convolve(*ends), share * np.convolve(numerator, mixed)
+        chain, velocity = (np.append(mixed[:-1], mixed[-1] - share * root) for root in (1.0, own_momentum))
+        denominator, numerator = np.convolve(chain, velocity), share * np.convolve(numerator, mixed)
     else:
         if kept == "server":
             late = np.convolve([1.0, -own_momentum], late)
@@ -299,10 +299,44 @@ class Recommendation:
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """A rule at 0.8 of its best learning rate where the condition number is known.
+
+    Attributes:
+        rule: As typed after `--rules`, with its numbers.
+        lr: Learning rate.
+        gain: `lr` times the largest curvature.
+        momentum: Momentum; the dampening is 0.
+        updates_per_efold: Updates in which the slowest direction shrinks by e.
+        bound: The fewest that any stationary linear rule needs.
+        factor: `updates_per_efold / bound`.
+        noise_floor: What gradient noise of variance 1 leaves at the server, with the largest curvature 1.
+        noise_floor_read: The same where gradients are taken.
+        extra_vectors: Vectors kept beside the weights.
+        costs: What is kept and sent, in words.
+        bears: Updates per e-fold where something is other than it was tuned for; None where a direction leaves.
+    """
+
+    rule: str
+    lr: float
+    gain: float
+    momentum: float
+    updates_per_efold: float
+    bound: float
+    factor: float
+    noise_floor: float
+    noise_floor_read: float
+    extra_vectors: int
+    costs: str
+    bears: dict[str, float | None]
+
+
+@dataclass(frozen=True)
 class Advice:
     """What to run at another delay.
 
     Attributes:
+        tuned: The fastest rules, the recommended one first, where the condition number is known.
         recommendation: What to run; None where no choice is stable.
         choices: All ways that keep the minima of the recipe.
         criterion: Sense in which a minimum is kept, "mean" or "mean-square".
@@ -314,6 +348,7 @@ class Advice:
         text: The advice as `tauscope advise` prints it.
     """
 
+    tuned: list[Tuned]
     recommendation: Recommendation | None
     choices: list[Choice]
     criterion: str
@@ -337,8 +372,13 @@ class Advice:
             "<tr>" + "".join(f"<td>{cell(getattr(choice, name))}</td>" for name in shown) + "</tr>"
             for choice in self.choices
         )
+        fastest = "".join(
+            f"<p><b>{html.escape(one.rule)}, lr {one.lr:.5g}, momentum {one.momentum:.5g}</b>: an e-fold in "
+            f"{one.updates_per_efold:.4g} updates, {one.factor:.3g} times the bound</p>"
+            for one in self.tuned[:1]
+        )
         best = self.recommendation
-        told = f"<p><b>{html.escape(best.rule)}, lr {best.lr:.5g}</b>: {html.escape(best.why)}</p>" if best else ""
+        told = f"{fastest}<p><b>{html.escape(best.rule)}, lr {best.lr:.5g}</b>: {html.escape(best.why)}</p>" if best else fastest
         said = "".join(f"<p>{html.escape(line)}</p>" for line in [*self.warnings, *self.notes])
         return f"{told}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{said}"
 
@@ -356,6 +396,7 @@ def advise(
     relative_variance: float | None = None,
     lambda_: float | None = None,
     folder: str | os.PathLike[str] | None = None,
+    condition: float | None = None,
 ) -> Advice:
     """Recipe for another delay that keeps the same minima, as `tauscope advise` gives it.
 
@@ -374,6 +415,7 @@ def advise(
         relative_variance: Variance of the curvature that a minibatch sees, relative to its mean squared.
         lambda_: Largest curvature of the minimum to keep.
         folder: Results folder of a sweep: its curvature and its measured thresholds.
+        condition: Largest curvature over the smallest one that matters, above 1: then the fastest rules at the delay are told too.
 
     Raises:
         ValueError: A recipe without a threshold, or a value out of its range.
@@ -383,6 +425,7 @@ def advise(
     told = json.loads(_call.output("advise", {**keywords, "json": True}))
     best = told["recommendation"]
     return Advice(
+        tuned=[_from(Tuned, {**one, "bears": dict(one["bears"])}) for one in told["tuned"]],
         recommendation=_from(Recommendation, best) if best else None,
         choices=[_from(Choice, choice) for choice in told["choices"]],
         criterion=told["criterion"],
@@ -402,6 +445,7 @@ def tune(
     rules: Any = None,
     noise: float | None = None,
     lr_factor: float | None = None,
+    svg: str | os.PathLike[str] | None = None,
 ) -> Table:
     """Fastest parameters of every rule under delay, beside the bound on all rules, as `tauscope tune` has them.
 
@@ -413,6 +457,7 @@ def tune(
         rules: Update rules; what stands behind a colon is held, and all else is free.
         noise: Variance of additive gradient noise, with the largest curvature 1.
         lr_factor: Part of the best gain to take, 0.01 to 1.
+        svg: File to draw the factors against the delay into, and what speed costs in noise.
 
     Returns:
         One row for each rule, delay and condition: `gain` (lr times the largest curvature), `momentum`, `horizon`,

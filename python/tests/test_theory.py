@@ -103,6 +103,21 @@ def test_advice_is_that_of_the_command_line():
     assert tauscope.advise(lambda_=2.0, to_delay=3).curvature == 2.0
 
 
+def test_advice_with_a_condition_number_has_the_fastest_rules():
+    advice = tauscope.advise(lambda_=2.0, to_delay=4, condition=100)
+    told = json.loads(command("advise", "--lambda", "2", "--to-delay", "4", "--condition", "100", "--json"))
+    assert [one.rule for one in advice.tuned] == [one["rule"] for one in told["tuned"]]
+    best = advice.tuned[0]
+    assert best.lr == told["tuned"][0]["lr"] and best.bears == dict(told["tuned"][0]["bears"])
+    assert best.rule in advice._repr_html_()
+    assert tauscope.advise(lambda_=2.0, to_delay=4).tuned == []
+
+
+def test_tuning_draws_its_picture(tmp_path):
+    tauscope.tune(delays=[0, 2], condition=50, rules=["sgd", "mixing:0.5"], svg=tmp_path / "tune.svg")
+    assert (tmp_path / "tune.svg").read_text().startswith("<svg")
+
+
 def test_tuning_is_that_of_the_command_line():
     table = tauscope.tune(delays=[0, 2], condition=50, rules=["sgd", "mixing:0.5"])
     rows = list(csv.DictReader(io.StringIO(command("tune", "--delays=0,2", "--condition=50", "--rules=sgd,mixing:0.5"))))
