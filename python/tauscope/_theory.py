@@ -211,7 +211,9 @@ def characteristic(
     Raises:
         ValueError: A rule without a characteristic equation, or a number out of its range.
     """
-    if not isinstance(delay, (int, np.integer)) or not 0 <= delay <= 1_000_000:
+    if not isinstance(rule, str):
+        raise TypeError(f"rule {rule!r}: accepted: the name of one rule")
+    if isinstance(delay, bool) or not isinstance(delay, (int, np.integer)) or not 0 <= delay <= 1_000_000:
         raise ValueError(f"delay {delay}: accepted: a whole number of updates from 0 to 1000000")
     points, _ = _points(rule, momentum, dampening, delay, 0.0, "relative_variance")
     own_delay, kept, (own_momentum, own_dampening), coefficients, share = _core.equation(points)
@@ -222,10 +224,13 @@ def characteristic(
     late[0] = 1.0
     if share is not None:
         # Of a rule that mixes results, with q = z^delay (z - 1 + share): D = (q - share) (q - share momentum), N a number times
-        # share q.
+        # share q. Without momentum a factor q of both does not act.
         mixed = np.convolve([1.0, share - 1.0], late)
         chain, velocity = (np.append(mixed[:-1], mixed[-1] - share * root) for root in (1.0, own_momentum))
-        denominator, numerator = np.convolve(chain, velocity), share * np.convolve(numerator, mixed)
+        if own_momentum == 0.0:
+            denominator, numerator = chain, share * numerator
+        else:
+            denominator, numerator = np.convolve(chain, velocity), share * np.convolve(numerator, mixed)
     else:
         if kept == "server":
             late = np.convolve([1.0, -own_momentum], late)

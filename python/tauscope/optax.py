@@ -83,12 +83,17 @@ def delayed(
             raise ValueError("params: no weights; accepted: at least one array")
         first = slots.at(jnp.zeros((), jnp.int32))
         ring = jax.tree_util.tree_map(lambda p: jnp.broadcast_to(p, (process.slots, *jnp.shape(p))), params)
-        return DelayedState(jnp.zeros((), jnp.int32), first[0], jnp.zeros_like(first[0]), first[1], first[2], ring, inner.init(params))
+        # Arrays of their own: what is donated may stand in one place alone.
+        place, newest, to_write, late = (jnp.array(part, copy=True) for part in (first[0], jnp.zeros_like(first[0]), *first[1:]))
+        return DelayedState(jnp.zeros((), jnp.int32), place, newest, to_write, late, ring, inner.init(params))
 
     def update(updates: Any, state: DelayedState, params: Any = None, **extra: Any) -> Tuple[Any, DelayedState]:
         if params is None:
             raise ValueError("params: None; accepted: the newest weights, update(gradient, state, params)")
         # Not what this update makes of them, but what the training made: another transformation may come after this one.
+        lengths = {jnp.shape(versions)[0] for versions in jax.tree_util.tree_leaves(state.ring)}
+        if lengths != {process.slots}:
+            raise ValueError(f"state: of {max(lengths)} slots; accepted: of {process.slots}, as {process.schedule} has")
         ring = jax.tree_util.tree_map(lambda versions, p: versions.at[state.newest].set(p), state.ring, params)
         updates, kept = wrapped.update(updates, state.inner, params, **extra)
         step = state.step + 1
@@ -207,6 +212,8 @@ def _process(
         return schedule.restart()
     if delay is None and schedule is None and trace is None:
         raise ValueError("no delays; accepted: one of delay=, schedule= and trace=")
+    if isinstance(delay, bool):
+        raise TypeError(f"delay {delay}; accepted: a whole number of updates from 0 on")
     if delay is not None:
         try:
             delay = operator.index(delay)

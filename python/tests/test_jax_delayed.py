@@ -119,3 +119,19 @@ def test_an_update_without_the_newest_weights_is_refused() -> None:
     transform = delayed(optax.sgd(0.1), 1)
     with pytest.raises(ValueError, match="params: None; accepted: the newest weights"):
         transform.update(START, transform.init(START))
+
+
+def test_a_state_can_be_donated_and_that_of_another_ring_is_refused():
+    params = {"w": jnp.arange(3.0)}
+    optimizer = delayed(optax.sgd(0.1), 2)
+
+    def step(params, state):
+        updates, state = optimizer.update(read(state, params), state, params)
+        return optax.apply_updates(params, updates), state
+
+    donating = jax.jit(step, donate_argnums=(1,))
+    state = optimizer.init(params)
+    for _ in range(5):
+        params, state = donating(params, state)
+    with pytest.raises(ValueError, match="of 3 slots; accepted: of 5"):
+        delayed(optax.sgd(0.1), 4).update(params, state, params)

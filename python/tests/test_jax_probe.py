@@ -1,5 +1,7 @@
 """`sharpness` of JAX losses beside dense Hessians, in f64, and `judge` on what it found."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -144,3 +146,15 @@ def test_what_cannot_be_probed_is_named(call, kind, told) -> None:
     with pytest.raises(kind, match=told) as raised:
         call()
     assert "\n" not in str(raised.value)
+
+
+def test_a_loss_that_does_not_use_its_argument_is_refused() -> None:
+    params = {"w": jnp.arange(3.0)}
+    for loss in (lambda p: (params["w"] ** 2).sum(), lambda p: jnp.float32(1.0)):
+        with pytest.raises(ValueError, match="does not depend on the weights"):
+            sharpness(loss, params)
+
+
+def test_without_curvature_the_relative_variance_is_no_error() -> None:
+    found = sharpness(lambda p, b: (p["w"] * b).sum(), {"w": jnp.arange(3.0)}, batches=[1.0, 2.0])
+    assert math.isnan(found.relative_variance or 0.0) and "nan" in repr(found)

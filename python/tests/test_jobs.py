@@ -67,7 +67,7 @@ def test_a_plan_shards_and_merges_to_the_same_bytes(swept, tmp_path):
 
 def test_an_interrupted_sweep_is_kept_and_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
     # Cells that take much longer than others, so that some are to come when the first is done.
-    keywords = {**SMALL, "delays": [0, 500]}
+    keywords = {**SMALL, "delays": [0, 2000]}
     whole = tauscope.sweep(**keywords, out=tmp_path / "whole").folder
     taken = _jobs.Watcher._event
 

@@ -198,9 +198,9 @@ def test_a_state_of_another_process_or_model_is_refused_and_changes_nothing() ->
         (Delayed(sgd(network().parameters()), 4).state_dict(), "with slots 5; accepted: round-robin with slots 4"),
         (Delayed(sgd(network().parameters()), 3, seed=1).state_dict(), "with seed 1; accepted"),
         (sgd(network().parameters()).state_dict(), "no ring; accepted: what Delayed.state_dict() gave"),
-        (of_other_shape, "versions of 2 parameters; accepted: 4"),
+        (of_other_shape, "versions of the parameters [0, 1], counted through the groups; accepted: [0, 1, 2, 3]"),
         (Delayed(sgd(network().parameters()), 3, mixing=0.5).state_dict(), "of mixing 0.5; accepted: late gradients that are added"),
-        (Delayed(sgd(network().parameters()), 3, horizon=2).state_dict(), "of horizon 2; accepted: late gradients"),
+        (Delayed(sgd(network().parameters()), 3, horizon=2).state_dict(), "of horizon 2.0; accepted: late gradients"),
     ]:
         with pytest.raises(ValueError, match="accepted") as refused:
             optimizer.load_state_dict(state)
@@ -211,12 +211,97 @@ def test_a_state_of_another_process_or_model_is_refused_and_changes_nothing() ->
     assert same(newest(model, optimizer), written_out(sgd, [3], 20))
 
 
+def test_a_state_finds_its_parameters_by_their_places_and_not_by_when_they_were_unfrozen() -> None:
+    def pair() -> List[torch.nn.Parameter]:
+        return [torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.full((3,), -2.0))]
+
+    def step(parameters: List[torch.nn.Parameter], optimizer: Delayed) -> None:
+        optimizer.zero_grad()
+        sum(((p - 5) ** 2).sum() for p in parameters if p.requires_grad).backward()  # type: ignore[union-attr]
+        optimizer.step()
+
+    for remedy in ({}, {"mixing": 0.5}, {"horizon": 3}):
+        first = pair()
+        first[0].requires_grad_(False)
+        saved = Delayed(sgd(first), 2, **remedy)
+        for _ in range(3):
+            step(first, saved)
+        first[0].requires_grad_(True)
+        for _ in range(3):
+            step(first, saved)
+        second = pair()
+        resumed = Delayed(sgd(second), 2, **remedy)
+        resumed.load_state_dict(copy.deepcopy(saved.state_dict()))
+        for _ in range(4):
+            step(first, saved)
+            step(second, resumed)
+        assert same(weights(second), weights(first)), remedy
+
+
+def test_mixing_begins_with_the_state_that_the_optimizer_has() -> None:
+    model, other = network(), network()
+    inner, alone = sgd(model.parameters()), sgd(other.parameters())
+    for step in range(9):
+        for net, optimizer in ((model, inner), (other, alone)):
+            optimizer.zero_grad()
+            loss(net, step).backward()
+            optimizer.step()
+        if step == 4:
+            inner = Delayed(inner, 0, mixing=1.0)  # type: ignore[assignment]
+    assert same(weights(model.parameters()), weights(other.parameters()))
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adagrad, torch.optim.ASGD, torch.optim.Rprop, torch.optim.NAdam])
+def test_mixing_alone_without_delay_is_the_optimizer_itself_whatever_its_state_begins_with(kind: Any) -> None:
+    model, other = network(), network()
+    optimizer, alone = Delayed(kind(model.parameters()), 0, mixing=1.0), kind(other.parameters())
+    go_on(model, optimizer, 0, 12)
+    for step in range(12):
+        alone.zero_grad()
+        loss(other, step).backward()
+        alone.step()
+    assert same(newest(model, optimizer), weights(other.parameters()))
+
+
+def test_what_is_written_in_server_is_read_also_where_weights_are_predicted() -> None:
+    model, other = network(), network()
+    optimizer, plain = Delayed(sgd(model.parameters()), 2, horizon=0.0), Delayed(sgd(other.parameters()), 2)
+    for net, late in ((model, optimizer), (other, plain)):
+        go_on(net, late, 0, 5)
+        with late.server():
+            put(net.parameters(), [torch.full_like(p, 0.3) for p in net.parameters()])
+            inside = copy.deepcopy(late.state_dict())
+            with pytest.raises(RuntimeError, match="inside server"):
+                late.load_state_dict(inside)
+        go_on(net, late, 5, 12)
+    assert same(newest(model, optimizer), newest(other, plain))
+    # What was saved inside has what was written there.
+    again = network()
+    resumed = Delayed(sgd(again.parameters()), 2)
+    resumed.load_state_dict(inside)
+    assert all(bool((p == 0.3).all()) for p in newest(again, resumed))
+
+
+def test_a_frozen_parameter_stays_where_it_is_under_mixing() -> None:
+    model = network()
+    optimizer = Delayed(adam(model.parameters()), 3, mixing=0.5)
+    go_on(model, optimizer, 0, 8)
+    model[0].weight.requires_grad_(False)
+    model[0].weight.grad = None
+    before = newest(model, optimizer)[0].clone()
+    go_on(model, optimizer, 8, 20)
+    assert torch.equal(newest(model, optimizer)[0], before)
+
+
 def test_a_state_of_other_recorded_delays_is_refused() -> None:
     model, other = network(), network()
     optimizer = Delayed(sgd(model.parameters()), trace=[0, 2, 1])
     go_on(model, optimizer, 0, 4)
     with pytest.raises(ValueError, match="of other delays than trace has"):
         Delayed(sgd(other.parameters()), trace=[0, 1, 2]).load_state_dict(optimizer.state_dict())
+    # Also where the delays until then were the same.
+    with pytest.raises(ValueError, match="of other delays than trace has"):
+        Delayed(sgd(other.parameters()), trace=[0, 2, 1, 0, 2]).load_state_dict(optimizer.state_dict())
 
 
 def test_gradients_accumulate_at_the_weights_of_one_read() -> None:

@@ -172,6 +172,8 @@ def test_what_cannot_be_watched_is_named() -> None:
         (lambda: Monitor(torch.optim.Adam([one])), TypeError, "optimizer: Adam; accepted: torch.optim.SGD, also inside Delayed"),
         (lambda: Monitor(groups), ValueError, "lr 0.1 and 0.2 in groups of one optimizer; accepted: the same in all"),
         (lambda: Monitor(Delayed(torch.optim.SGD([one], 0.1), stages=[2])), ValueError, "Delayed with stages"),
+        (lambda: Monitor(torch.optim.SGD([one], 0.1, maximize=True)), ValueError, "accepted: without maximize"),
+        (lambda: Monitor(Delayed(torch.optim.SGD([one], 0.1), 2).optimizer), ValueError, "accepted: the Delayed"),
         (lambda: Monitor(Delayed(torch.optim.SGD([one], 0.1), 2, mixing=0.5)), ValueError, "Delayed with mixing or horizon"),
         (lambda: Monitor(torch.optim.SGD([torch.ones(2)], 0.1)), ValueError, "no parameters that require a gradient"),
         (lambda: monitored(every=0), ValueError, "every 0; accepted: a whole number from 1 on"),

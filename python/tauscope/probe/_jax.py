@@ -145,6 +145,13 @@ def _check_loss(loss: Callable[..., Any], params: Any, arguments: Tuple[Any, ...
         raise ValueError(f"loss of shape {jnp.shape(value)}; accepted: one number, as its mean")
     if not bool(jnp.isfinite(value)):
         raise ValueError(f"loss {float(value)}; accepted: a finite number")
+    try:
+        traced = jax.make_jaxpr(lambda weights: loss(weights, *arguments))(params).jaxpr
+    except Exception:  # What cannot be traced is told by the first product.
+        return
+    used = {id(variable) for equation in traced.eqns for variable in equation.invars} | {id(variable) for variable in traced.outvars}
+    if used.isdisjoint(id(variable) for variable in traced.invars):
+        raise ValueError("loss: it does not depend on the weights that it is given; accepted: a function of its first argument")
 
 
 class _differentiated:

@@ -75,7 +75,7 @@ def judge(
     momentum: float = 0.0,
     delay: Optional[int] = None,
     *,
-    dampening: Optional[float] = None,
+    dampening: Union[float, str, None] = None,
     schedule: Optional[str] = None,
     trace: Union[str, PathLike[str], Sequence[int], None] = None,
     relative_variance: Optional[float] = None,
@@ -89,7 +89,7 @@ def judge(
         lr: Learning rate of the training under delay.
         momentum: Momentum of the rule; beta1 of Adam.
         delay: Delay in updates, where the process takes one.
-        dampening: Share of the gradient kept out of the velocity; 0 by default, as in PyTorch, and the momentum for Adam.
+        dampening: Share of the gradient kept out of the velocity, or "ema" for the momentum; 0 by default, as in PyTorch, and the momentum for Adam.
         schedule: Process as typed after `--schedule`; "round-robin" by default, always the same delay.
         trace: Recorded delays in updates, as numbers or a file, taken as drawn independently; `staleness` has those of logs.
         relative_variance: Variance of the curvature that a minibatch sees, over its mean squared. That of the probe by
@@ -98,6 +98,14 @@ def judge(
     Raises:
         ValueError: A curvature, a learning rate or a rule that cannot be judged.
     """
+    for name, number in (("lr", lr), ("momentum", momentum), ("probe", 1.0 if isinstance(probe, Sharpness) else probe)):
+        if isinstance(number, bool) or not hasattr(number, "__float__"):
+            of = "a number" if name != "probe" else "what sharpness() found, or a curvature"
+            raise TypeError(f"{name} {number!r}; accepted: {of}")
+    if isinstance(dampening, str):
+        if dampening != "ema":
+            raise ValueError(f"dampening {dampening!r}; accepted: a number from 0 to 1, or 'ema'")
+        dampening = momentum
     curvature, doubt = (probe.value, probe.residual) if isinstance(probe, Sharpness) else (float(probe), 0.0)
     if isinstance(probe, Sharpness):
         _check_preconditioner(probe, rule)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
@@ -38,8 +39,11 @@ class Sharpness:
 
     @property
     def relative_variance(self) -> Optional[float]:
-        """`variance` over `value` squared, as thresholds in mean square take it; None for a single batch."""
-        return None if self.variance is None else self.variance / self.value**2
+        """`variance` over `value` squared, as thresholds in mean square take it; None for a single batch, infinite or NaN without curvature."""
+        if self.variance is None:
+            return None
+        square = self.value**2
+        return self.variance / square if square else math.inf if self.variance else math.nan
 
     def __repr__(self) -> str:
         found = f"{self.value:.6g} +- {self.residual:.1g}"

@@ -38,7 +38,7 @@ def sharpness(
             weights as first argument.
         model_or_params: A `torch.nn.Module`, or parameters by name or in a list, of which those that require no gradient stay
             out; or weights of JAX, any tree of arrays.
-        k: Number of eigenvalues.
+        k: Number of eigenvalues. An eigenvalue of several directions is found once, as Lanczos from one start cannot tell them apart.
         batches: What `loss` is called with, one after the other. With batches as large as those of the training, `variance`
             is what minibatches do to the curvature.
         groups: What `share` is given for: "layer" (the module that has the parameter), "parameter", a function from a
@@ -57,7 +57,7 @@ def sharpness(
             your own whose backward is not differentiable are found by a difference of gradients.
     """
     for name, number in (("k", k), ("products", products)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        if isinstance(number, bool) or not hasattr(number, "__index__") or number < 1:
             raise ValueError(f"{name} {number!r}; accepted: a whole number from 1 on")
     if not 0 < tolerance < 1:
         raise ValueError(f"tolerance {tolerance}; accepted: a number between 0 and 1")

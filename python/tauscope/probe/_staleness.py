@@ -50,7 +50,10 @@ def staleness(log: Union[str, "os.PathLike[str]"], metric: Optional[str] = None,
     if isinstance(updates, bool) or not hasattr(updates, "__index__") or operator.index(updates) < 1:
         raise ValueError(f"updates {updates!r}; accepted: a whole number from 1 on, the optimizer's steps for each version")
     is_events = path.is_dir() or ".tfevents." in path.name
-    records = list(_events(path) if is_events else _lines(path))
+    try:
+        records = list(_events(path) if is_events else _lines(path))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"log {path}: no text in UTF-8 ({error}); accepted: JSON lines, CSV, or events of TensorBoard") from None
     names = list(dict.fromkeys(name for _, record in records for name in record))
     if metric is None:
         metric = next((known for known in _KNOWN if known in names), None)
@@ -58,7 +61,10 @@ def staleness(log: Union[str, "os.PathLike[str]"], metric: Optional[str] = None,
             raise ValueError(f"log {path}: none of {', '.join(_KNOWN)}; accepted: metric=, {_shown(names)}")
     if metric not in names:
         raise ValueError(f"metric {metric!r} is not in {path}; accepted: {_shown(names)}")
-    return [_delay(record[metric], where, metric, updates) for where, record in records if record.get(metric) not in (None, "")]
+    found = [_delay(record[metric], where, metric, updates) for where, record in records if record.get(metric) not in (None, "")]
+    if not found:
+        raise ValueError(f"log {path}: {metric} has no values; accepted: a number at least in one record")
+    return found
 
 
 def _delay(value: Any, where: str, metric: str, updates: int) -> int:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import inspect
 import operator
+import weakref
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
@@ -21,6 +23,15 @@ from tauscope.torch._ring import WeightRing
 
 #: Key of a state dict under which the ring stands.
 _KEY = "delayed"
+
+
+#: Optimizers inside a `Delayed`.
+_WRAPPED: "weakref.WeakSet[torch.optim.Optimizer]" = weakref.WeakSet()
+
+
+def is_wrapped(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a `Delayed` has this optimizer inside."""
+    return optimizer in _WRAPPED
 
 
 class Delayed(torch.optim.Optimizer):
@@ -92,6 +103,7 @@ class Delayed(torch.optim.Optimizer):
         super().__init__(optimizer.param_groups, optimizer.defaults)
         self.optimizer = optimizer
         self._adopt()
+        _WRAPPED.add(optimizer)
 
     @property
     def param_groups(self) -> List[Dict[str, Any]]:
@@ -135,11 +147,12 @@ class Delayed(torch.optim.Optimizer):
 
     @property
     def ring_bytes(self) -> int:
-        """Bytes of all stored versions of the weights."""
-        return sum(strand.ring.bytes for strand in self._strands)
+        """Bytes of all stored versions: of the weights, and with `mixing` of the optimizer's state."""
+        return sum(strand.bytes for strand in self._strands)
 
     def __repr__(self) -> str:
         processes = ", ".join(strand.process.schedule for strand in self._strands)
+        processes += "".join(f", {name} {value}" for name, value in self.remedy.items())
         return f"Delayed({processes}; {self._steps} steps, delays {self.delays} now) of {self.optimizer!r}"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -232,28 +245,43 @@ class Delayed(torch.optim.Optimizer):
         PyTorch its tensors are no copies.
         """
         self._adopt()
+        if self._at_newest:
+            for strand in self._strands:
+                strand.keep_changes()
+        places = self._places()
         return {
             **self.optimizer.state_dict(),
-            _KEY: {"steps": self._steps, "strands": [strand.state() for strand in self._strands]},
+            _KEY: {"steps": self._steps, "strands": [strand.state(places) for strand in self._strands]},
         }
+
+    def _places(self) -> Dict[int, int]:
+        """Place of each parameter among those of all groups, by its id."""
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        places: Dict[int, int] = {}
+        for place, parameter in enumerate(parameters):
+            places.setdefault(id(parameter), place)
+        return places
 
     def load_state_dict(self, state_dict: Dict[str, Any]) -> None:
         """Goes on from a state that `state_dict` gave, and puts the weights of the next gradient into the parameters.
 
         Raises:
             ValueError: A state without a ring, of another process, or of other parameters. Nothing is changed then.
+            RuntimeError: Inside `server()`.
         """
+        if self._at_newest:
+            raise RuntimeError("Delayed.load_state_dict inside server(), which would put late weights there; accepted: outside it")
         self._adopt()
-        state = state_dict.get(_KEY)
-        if not isinstance(state, dict):
+        state = state_dict.get(_KEY) if isinstance(state_dict, dict) else None
+        if not isinstance(state, dict) or "strands" not in state or "steps" not in state:
             raise ValueError("the state has no ring; accepted: what Delayed.state_dict() gave")
-        saved, steps = state["strands"], state["steps"]
+        saved, steps, places = state["strands"], state["steps"], self._places()
         if len(saved) != len(self._strands):
             raise ValueError(f"the state has {len(saved)} stages; accepted: {len(self._strands)}, as here")
-        moved = [strand.moved_to(found, steps) for strand, found in zip(self._strands, saved)]
+        moved = [strand.moved_to(found, steps, places) for strand, found in zip(self._strands, saved)]
         self.optimizer.load_state_dict({key: value for key, value in state_dict.items() if key != _KEY})
-        for strand, found, process in zip(self._strands, saved, moved):
-            strand.restore(found, process)
+        for strand, found, (process, order) in zip(self._strands, saved, moved):
+            strand.restore(found, process, order)
         self._steps = steps
 
     def _adopt(self) -> None:
@@ -262,7 +290,7 @@ class Delayed(torch.optim.Optimizer):
             strand = self._strands[index if self._staged else 0]
             new = [p for p in group["params"] if p not in strand.ring and (p.requires_grad or p.grad is not None)]
             if new:
-                strand.ring.add(new)
+                strand.add(new)
 
     def _newest_and_read(self, parameter: torch.Tensor) -> Optional["tuple[torch.Tensor, torch.Tensor]"]:
         for strand in self._strands:
@@ -282,6 +310,14 @@ class _Strand:
         self.ring = WeightRing(process.slots, device)
         self.newest = 0
         self.read, self._write, self.delay = process.next()
+
+    @property
+    def bytes(self) -> int:
+        return self.ring.bytes
+
+    def add(self, parameters: List[torch.Tensor]) -> None:
+        """Takes parameters in, with what they are."""
+        self.ring.add(parameters)
 
     def check_untouched(self) -> None:
         changed = self.ring.changed(self.read)
@@ -320,13 +356,24 @@ class _Strand:
         if self.ring.changed(self.newest) is not None:
             self.ring.store(self.newest)
 
-    def state(self) -> Dict[str, Any]:
+    def state(self, places: Dict[int, int]) -> Dict[str, Any]:
         place = {"read": self.read, "write": self._write, "newest": self.newest, "delay": self.delay}
         of_process = {"schedule": self.process.schedule, "slots": self.process.slots, "seed": self.process.seed}
-        return {**of_process, **place, "remedy": dict(self.remedy), "versions": self.ring.tensors()}
+        parameters = [places[id(parameter)] for parameter in self.ring.parameters]
+        return {
+            **of_process,
+            **place,
+            "draws": _draws(self.process),
+            "remedy": dict(self.remedy),
+            "parameters": parameters,
+            "versions": self.ring.tensors(),
+        }
 
-    def moved_to(self, state: Dict[str, Any], steps: int) -> DelayProcess:
-        """The process where a state was saved, if it is that of this strand."""
+    def moved_to(self, state: Dict[str, Any], steps: int, places: Dict[int, int]) -> "tuple[DelayProcess, List[int]]":
+        """The process where a state was saved, if it is that of this strand, and where its parameters stand in the state."""
+        missing = [name for name in self.state(places) if name not in state]
+        if missing:
+            raise ValueError(f"the state has no {', '.join(missing)}; accepted: what Delayed.state_dict() gave")
         for name in ("slots", "seed"):
             if state[name] != getattr(self.process, name):
                 here = f"{self.process.schedule} with {name} {getattr(self.process, name)}"
@@ -334,18 +381,19 @@ class _Strand:
         remedy = state.get("remedy", {})
         if remedy != self.remedy:
             raise ValueError(f"the state is of {_words(remedy)}; accepted: {_words(self.remedy)}, as here")
-        self.ring.check_shapes(state["versions"])
+        order = self.ring.arrange(places, state["parameters"])
+        self.ring.check_shapes([state["versions"][index] for index in order])
         process = self.process.restart()
         process.skip(steps)
         read, write, delay = process.next()
-        if (read, write, delay) != (state["read"], state["write"], state["delay"]):
+        if (read, write, delay) != (state["read"], state["write"], state["delay"]) or state["draws"] != _draws(self.process):
             raise ValueError(f"the state is of other delays than {self.process.schedule} has; accepted: the same process")
-        return process
+        return process, order
 
-    def restore(self, state: Dict[str, Any], process: DelayProcess) -> None:
+    def restore(self, state: Dict[str, Any], process: DelayProcess, order: List[int]) -> None:
         self.process, self.newest = process, state["newest"]
         self.read, self._write, self.delay = state["read"], state["write"], state["delay"]
-        self.ring.restore(state["versions"])
+        self.ring.restore([state["versions"][index] for index in order])
         self.ring.load(self.read)
 
 
@@ -355,8 +403,10 @@ class _Predicting(_Strand):
     def __init__(self, process: DelayProcess, device: Optional[torch.device], horizon: Union[float, str]) -> None:
         super().__init__(process, device)
         self.ring = WeightRing(process.slots + 1, device)
-        self.remedy = {"horizon": horizon}
         self._horizon = horizon_of(horizon, process.mean_delay)
+        self.remedy = {"horizon": horizon if isinstance(horizon, str) else float(horizon)}
+        # Slot with what was predicted last.
+        self._latest = 0
         self.newest = process.slots
 
     def skip(self, steps: int) -> None:
@@ -369,12 +419,25 @@ class _Predicting(_Strand):
         for parameter, old in zip(self.ring.parameters, before):
             new = self.ring.version(parameter, self.newest)
             self.ring.version(parameter, self._write).copy_(new + self._horizon * (new - old))
+        self._latest = self._write
         self.skip(1)
         self.load_read(always=True)
 
-    def restore(self, state: Dict[str, Any], process: DelayProcess) -> None:
-        super().restore(state, process)
-        self.newest = process.slots
+    def keep_changes(self) -> None:
+        """Moves what was predicted last by what the newest weights were changed."""
+        if self.ring.changed(self.newest) is None:
+            return
+        for parameter in self.ring.parameters:
+            latest, newest = (self.ring.version(parameter, slot) for slot in (self._latest, self.newest))
+            latest.copy_(parameter.detach().to(newest.device) + (latest - newest))
+        super().keep_changes()
+
+    def state(self, places: Dict[int, int]) -> Dict[str, Any]:
+        return {**super().state(places), "latest": self._latest}
+
+    def restore(self, state: Dict[str, Any], process: DelayProcess, order: List[int]) -> None:
+        super().restore(state, process, order)
+        self.newest, self._latest = process.slots, state["latest"]
 
 
 class _Mixed(_Strand):
@@ -388,9 +451,18 @@ class _Mixed(_Strand):
         mixing: Union[float, str],
     ) -> None:
         super().__init__(process, device)
-        self.remedy = {"mixing": mixing}
         self._share = Share(mixing, process.mean_delay)
+        self.remedy = {"mixing": mixing if isinstance(mixing, str) else float(mixing)}
         self._states = StateRing(optimizer, process.slots, device)
+
+    @property
+    def bytes(self) -> int:
+        return self.ring.bytes + self._states.bytes
+
+    def add(self, parameters: List[torch.Tensor]) -> None:
+        first = len(self.ring.parameters)
+        super().add(parameters)
+        self._states.add(first, self.ring.parameters)
 
     def load_for_update(self) -> None:
         """Leaves the weights that were read, and loads the state that belongs to them."""
@@ -399,18 +471,25 @@ class _Mixed(_Strand):
     def write(self) -> None:
         share, parameters = self._share.at(self.delay), self.ring.parameters
         for parameter in parameters:
-            version = self.ring.version(parameter, self._write)
-            version.copy_(mix(self.ring.version(parameter, self.newest), parameter.detach(), share))
+            version, newest = (self.ring.version(parameter, slot) for slot in (self._write, self.newest))
+            # A parameter without gradient, as a frozen one, stays where it is.
+            version.copy_(newest if parameter.grad is None else mix(newest, parameter.detach(), share))
         self._states.store_mixed(self._write, self.newest, share, parameters)
         self.skip(1)
         self.load_read(always=True)
 
-    def state(self) -> Dict[str, Any]:
-        return {**super().state(), "states": self._states.states()}
+    def state(self, places: Dict[int, int]) -> Dict[str, Any]:
+        return {**super().state(places), "states": self._states.states()}
 
-    def restore(self, state: Dict[str, Any], process: DelayProcess) -> None:
-        super().restore(state, process)
-        self._states.restore(state["states"])
+    def moved_to(self, state: Dict[str, Any], steps: int, places: Dict[int, int]) -> "tuple[DelayProcess, List[int]]":
+        moved = super().moved_to(state, steps, places)
+        self._states.check(state["states"])
+        return moved
+
+    def restore(self, state: Dict[str, Any], process: DelayProcess, order: List[int]) -> None:
+        super().restore(state, process, order)
+        slots = state["states"]
+        self._states.restore([{here: slot[there] for here, there in enumerate(order) if there in slot} for slot in slots])
 
 
 def _strand(
@@ -425,6 +504,11 @@ def _strand(
     if horizon is not None:
         return _Predicting(process, device, horizon)
     return _Strand(process, device)
+
+
+def _draws(process: DelayProcess) -> int:
+    """A number that tells processes apart by their first delays."""
+    return zlib.crc32(b"".join(part.astype("<i8").tobytes() for part in process.restart().take(1000)))
 
 
 def _words(remedy: Dict[str, Union[float, str]]) -> str:

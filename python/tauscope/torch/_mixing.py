@@ -29,9 +29,9 @@ class Share:
     def __init__(self, given: Union[float, str], mean_delay: float) -> None:
         accepted = "accepted: a share above 0 and at most 1, '1/T' or 'age'"
         self._fixed: Optional[float] = None
-        if given == "1/T":
+        if isinstance(given, str) and given == "1/T":
             self._fixed = 1.0 / (mean_delay + 1.0)
-        elif given != "age":
+        elif not (isinstance(given, str) and given == "age"):
             if isinstance(given, (str, bool)):
                 raise ValueError(f"mixing {given!r}; {accepted}")
             try:
@@ -66,12 +66,25 @@ def horizon_of(given: Union[float, str], mean_delay: float) -> float:
 
 
 class StateRing:
-    """The state of an optimizer in each slot. At first there is none anywhere."""
+    """The state of an optimizer in each slot. At first all have what the optimizer has."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, slots: int, device: Optional[torch.device]) -> None:
         self._optimizer = optimizer
         self._device = device
         self._slots: List[Dict[int, State]] = [{} for _ in range(slots)]
+
+    @property
+    def bytes(self) -> int:
+        parts = [part for slot in self._slots for state in slot.values() for part in state.values()]
+        return sum(part.numel() * part.element_size() for part in parts if isinstance(part, torch.Tensor))
+
+    def add(self, first: int, parameters: Sequence[torch.Tensor]) -> None:
+        """Takes in the parameters from place `first` on; every slot begins with the state that they have."""
+        for index, parameter in enumerate(parameters[first:], start=first):
+            state = self._optimizer.state.get(parameter)
+            if state:
+                for slot in self._slots:
+                    slot[index] = {name: self._placed(_copied(part, None)) for name, part in state.items()}
 
     def load(self, slot: int, parameters: Sequence[torch.Tensor]) -> None:
         """Gives the optimizer the state of a slot."""
@@ -86,19 +99,24 @@ class StateRing:
         """Puts into a slot what the newest state becomes with a share of the optimizer's present one, and gives it that."""
         mixed = {}
         for index, parameter in enumerate(parameters):
-            result = self._optimizer.state.get(parameter)
+            before = self._slots[newest].get(index, {})
+            result = before if parameter.grad is None else self._optimizer.state.get(parameter)
             if not result:
                 continue
-            before = self._slots[newest].get(index, {})
-            mixed[index] = {name: self._placed(_mixed(before.get(name), part, share)) for name, part in result.items()}
+            mixed[index] = {name: self._placed(_mixed(name, before.get(name), part, share)) for name, part in result.items()}
         self._slots[slot] = mixed
 
     def states(self) -> List[Dict[int, State]]:
         """All states, by slot and by parameter. Not copies."""
         return [dict(states) for states in self._slots]
 
+    def check(self, states: Any) -> None:
+        """Refuses what is no state of these slots."""
+        if not isinstance(states, list) or len(states) != len(self._slots) or not all(isinstance(one, dict) for one in states):
+            raise ValueError(f"the state has no optimizer's state for each of {len(self._slots)} slots; accepted: what Delayed.state_dict() gave")
+
     def restore(self, states: Sequence[Dict[int, State]]) -> None:
-        """Takes over all states. They are copied."""
+        """Takes over all states, by parameter. They are copied."""
         self._slots = [
             {index: {name: self._placed(_copied(part, None)) for name, part in state.items()} for index, state in kept.items()}
             for kept in states
@@ -116,7 +134,16 @@ def mix(newest: torch.Tensor, result: torch.Tensor, share: float) -> torch.Tenso
     return (1.0 - share) * newest + share * result
 
 
-def _mixed(before: Any, result: Any, share: float) -> Any:
+#: Parts of states that begin at zero. Others begin with what the optimizer makes of them at its first step.
+_FROM_ZERO = (
+    "step", "momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg", "acc_delta", "exp_inf", "ax",
+    "prev",
+)
+
+
+def _mixed(name: str, before: Any, result: Any, share: float) -> Any:
+    if before is None and name not in _FROM_ZERO:
+        return _copied(result, None)
     if isinstance(result, torch.Tensor) and (result.is_floating_point() or result.is_complex()):
         zeros = torch.zeros_like(result) if before is None else before
         return mix(zeros, result, share)

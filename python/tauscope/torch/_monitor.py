@@ -16,7 +16,7 @@ import torch
 
 import tauscope
 from tauscope.torch._curvature import curvatures
-from tauscope.torch._delayed import Delayed
+from tauscope.torch._delayed import Delayed, is_wrapped
 
 #: Lengths of the windows that are looked at, in updates: a short one sees changes early, a long one sees through noise.
 _WINDOWS = (60, 200)
@@ -74,7 +74,8 @@ class Monitor:
         optimizer: A `torch.optim.SGD`, with any momentum, dampening and Nesterov, or a `Delayed` one without stages. All its
             parameter groups have the same of these and the same learning rate, which may change.
         every: Updates from one reading to the next.
-        coordinates: Number of weights that are read, at random places; fixed from then on.
+        coordinates: Number of weights that are read, at random places; fixed from then on, so that parameters which are unfrozen or
+            added later are not watched.
         writer: Where readings go as well: an object with `add_scalar` (TensorBoard's SummaryWriter) or with `log` (a run of
             Weights & Biases), or several in a list.
         tag: What their names begin with there.
@@ -95,11 +96,15 @@ class Monitor:
         seed: int = 0,
     ) -> None:
         for name, number, least in (("every", every, 1), ("coordinates", coordinates, 4)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            if isinstance(number, bool) or not hasattr(number, "__index__") or number < least:
                 raise ValueError(f"{name} {number!r}; accepted: a whole number from {least} on")
         inner = optimizer.optimizer if isinstance(optimizer, Delayed) else optimizer
         if type(inner) is not torch.optim.SGD:
             raise TypeError(f"optimizer: {type(inner).__name__}; accepted: torch.optim.SGD, also inside Delayed")
+        if inner is optimizer and is_wrapped(inner):
+            raise ValueError("optimizer: SGD that a Delayed has inside; accepted: the Delayed, whose delays count")
+        if any(group.get("maximize") for group in inner.param_groups):
+            raise ValueError("optimizer: SGD with maximize, which climbs; accepted: without maximize")
         self._optimizer: torch.optim.Optimizer = inner
         self._threshold = _Threshold(optimizer)
         self._writers = _writers(writer)
@@ -122,7 +127,7 @@ class Monitor:
             A reading every so many updates, from 60 on; None else.
 
         Raises:
-            RuntimeError: No gradients.
+            RuntimeError: No gradients, or none but zeros while the weights move, as after `zero_grad()`.
         """
         gradients = self._gradients()
         self._rows.append(torch.stack([self._next, gradients]))
@@ -132,6 +137,8 @@ class Monitor:
             return None
         rows = torch.stack(self._rows).double().cpu().numpy()
         self._rows.clear()
+        if not rows[:, 1].any() and (rows[1:, 0] != rows[:-1, 0]).any():
+            raise RuntimeError("gradients of zero while the weights move; accepted: Monitor.step() before zero_grad()")
         # A step that a scaler of mixed precision skipped has no finite gradient and is no update.
         rows = rows[np.isfinite(rows).all((1, 2))]
         self._seen = np.concatenate([self._seen, rows])[-max(_WINDOWS) :]

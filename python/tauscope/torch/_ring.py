@@ -82,6 +82,24 @@ class WeightRing:
         for version, tensor in zip(self._versions, tensors):
             version.copy_(tensor)
 
+    def arrange(self, places: Dict[int, int], saved: Sequence[int]) -> List[int]:
+        """Where each parameter here stands in a state, by their places among all parameters.
+
+        Args:
+            places: Place of each parameter, by its id.
+            saved: Places of the state's parameters.
+
+        Raises:
+            ValueError: A state of other parameters.
+        """
+        here = [places[id(parameter)] for parameter in self.parameters]
+        if sorted(here) != sorted(saved):
+            raise ValueError(
+                f"the state has versions of the parameters {sorted(saved)}, counted through the groups; accepted: "
+                f"{sorted(here)}, as are trained here"
+            )
+        return [list(saved).index(place) for place in here]
+
     def check_shapes(self, tensors: Sequence[torch.Tensor]) -> None:
         """Refuses versions that are not of these parameters."""
         if len(tensors) != len(self._versions):
