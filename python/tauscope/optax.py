@@ -91,6 +91,9 @@ def delayed(
         if params is None:
             raise ValueError("params: None; accepted: the newest weights, update(gradient, state, params)")
         # Not what this update makes of them, but what the training made: another transformation may come after this one.
+        if not isinstance(state, DelayedState):
+            raise TypeError(f"state: {type(state).__name__}; accepted: the state of delayed, as update(gradient, state, params)")
+        _check_weights(state.ring, params)
         lengths = {jnp.shape(versions)[0] for versions in jax.tree_util.tree_leaves(state.ring)}
         if lengths != {process.slots}:
             raise ValueError(f"state: of {max(lengths)} slots; accepted: of {process.slots}, as {process.schedule} has")
@@ -121,10 +124,35 @@ def read(state: Any, params: Any) -> Any:
         raise ValueError(f"state: {len(found)} of delayed() in it; accepted: a state with one")
     [late] = found
 
-    def version(versions: jax.Array, newest: jax.Array) -> jax.Array:
-        return jnp.where(late.read == late.newest, newest, versions[late.read])
+    _check_weights(late.ring, params)
 
-    return jax.tree_util.tree_map(version, late.ring, params)
+    def version(versions: Any, newest: Any) -> Any:
+        # What `optax.masked` keeps from delayed() is not late.
+        return newest if _is_masked(versions) else jnp.where(late.read == late.newest, newest, versions[late.read])
+
+    return jax.tree_util.tree_map(version, late.ring, params, is_leaf=_is_masked)
+
+
+def _is_masked(node: Any) -> bool:
+    return isinstance(node, optax.MaskedNode)
+
+
+def _check_weights(ring: Any, params: Any) -> None:
+    """Refuses weights that are not those of a ring."""
+
+    def shapes(versions: Any, weights: Any) -> None:
+        if not _is_masked(versions) and jnp.shape(versions)[1:] != jnp.shape(weights):
+            shape = jnp.shape(weights)
+            raise ValueError(f"params: an array of shape {shape}; accepted: {jnp.shape(versions)[1:]}, as the state has it")
+
+    try:
+        jax.tree_util.tree_map(shapes, ring, params, is_leaf=_is_masked)
+    except ValueError as error:
+        if str(error).startswith("params: "):
+            raise
+        raise ValueError("params: another tree than that of the state; accepted: the weights that it was made for") from None
+    except TypeError:
+        raise ValueError("params: another tree than that of the state; accepted: the weights that it was made for") from None
 
 
 @dataclass(frozen=True)
@@ -219,4 +247,6 @@ def _process(
             delay = operator.index(delay)
         except TypeError:
             raise TypeError(f"delay {delay!r}; accepted: a whole number of updates from 0 on") from None
-    return DelayProcess(schedule, delay, trace=trace, seed=seed)
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= operator.index(seed) < 2**64:
+        raise ValueError(f"seed {seed!r}; accepted: a whole number from 0 on")
+    return DelayProcess(schedule, delay, trace=trace, seed=operator.index(seed))

@@ -135,3 +135,33 @@ def test_a_state_can_be_donated_and_that_of_another_ring_is_refused():
         params, state = donating(params, state)
     with pytest.raises(ValueError, match="of 3 slots; accepted: of 5"):
         delayed(optax.sgd(0.1), 4).update(params, state, params)
+
+
+def test_what_is_masked_from_delayed_is_read_at_the_newest_weights():
+    params = {"w": jnp.arange(3.0), "b": jnp.ones(2)}
+    optimizer = optax.masked(delayed(optax.sgd(0.1), 2), {"w": True, "b": False})
+    state = optimizer.init(params)
+    for _ in range(4):
+        late = read(state, params)
+        assert late["b"] is params["b"] or bool((late["b"] == params["b"]).all())
+        updates, state = optimizer.update(late, state, params)
+        params = optax.apply_updates(params, updates)
+    assert not bool((read(state, params)["w"] == params["w"]).all())
+
+
+def test_weights_of_another_tree_or_shape_are_refused_in_one_sentence():
+    params = {"w": jnp.arange(3.0), "b": jnp.ones(2)}
+    optimizer = delayed(optax.sgd(0.1), 2)
+    state = optimizer.init(params)
+    for wrong, part in [
+        ({"w": jnp.ones((1, 3)), "b": jnp.ones(2)}, r"shape \(1, 3\); accepted: \(3,\)"),
+        ({"w": jnp.arange(3.0)}, "another tree"),
+        (None, "another tree"),
+    ]:
+        with pytest.raises(ValueError, match=part) as refused:
+            read(state, wrong)
+        assert "\n" not in str(refused.value)
+    with pytest.raises(TypeError, match="accepted: the state of delayed"):
+        optimizer.update(params, params, params)
+    with pytest.raises(ValueError, match="seed -1; accepted"):
+        delayed(optax.sgd(0.1), 2, seed=-1)

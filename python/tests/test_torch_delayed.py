@@ -545,7 +545,9 @@ def test_this_machine_says_how_much_memory_is_free() -> None:
         ({"stages": [1], "mixing": 0.5}, ValueError, "mixing beside stages; accepted: one delay process"),
         ({"delay": 1, "decay_at": "late"}, ValueError, "decay_at 'late'; accepted: 'newest', 'read'"),
         ({"delay": 1, "device": "meta"}, ValueError, "device meta has no numbers; accepted"),
-        ({"delay": 1, "device": "nowhere"}, RuntimeError, "nowhere"),
+        ({"delay": 1, "device": "nowhere"}, ValueError, "device 'nowhere'; accepted: a device of torch that is here"),
+        ({"delay": 1, "seed": -1}, ValueError, "seed -1; accepted: a whole number from 0 on"),
+        ({"stages": 2}, TypeError, "stages 2; accepted: a delay for each parameter group"),
     ],
     ids=str,
 )

@@ -121,8 +121,8 @@ class Hessian:
         if not isinstance(preconditioner, SecondMoments):
             kind = type(preconditioner).__name__
             raise TypeError(f"preconditioner: {kind}; accepted: tauscope.optax.second_moments(state), or None")
-        weights = [jnp.shape(leaf) for leaf in jax.tree_util.tree_leaves(self._params)]
-        if [jnp.shape(leaf) for leaf in jax.tree_util.tree_leaves(preconditioner.scale)] != weights:
+        shapes = [jax.tree_util.tree_map(jnp.shape, tree) for tree in (preconditioner.scale, self._params)]
+        if shapes[0] != shapes[1]:
             raise ValueError("preconditioner: second moments of other weights; accepted: those of the weights that are probed")
         scale = ravel_pytree(preconditioner.scale)[0]
         if not bool((scale > 0).all()):

@@ -88,9 +88,7 @@ class Delayed(torch.optim.Optimizer):
         check_decay(decay_at, optimizer)
         self._decay_at = decay_at
         self._seed = seed
-        self._device = None if device is None else torch.device(device)
-        if self._device is not None and self._device.type == "meta":
-            raise ValueError("device meta has no numbers; accepted: a device that has, or None")
+        self._device = _device(device)
         if stages is None:
             process = _process(delay, schedule, trace, seed)
             self._strands = [_strand(process, self._device, optimizer, mixing, horizon)]
@@ -515,6 +513,21 @@ def _words(remedy: Dict[str, Union[float, str]]) -> str:
     return ", ".join(f"{name} {value}" for name, value in remedy.items()) or "late gradients that are added"
 
 
+def _device(given: Union[str, torch.device, None]) -> Optional[torch.device]:
+    if given is None:
+        return None
+    accepted = "accepted: a device of torch that is here, as 'cpu', or None"
+    try:
+        device = torch.device(given)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"device {given!r}; {accepted}") from None
+    if device.type == "meta":
+        raise ValueError("device meta has no numbers; accepted: a device that has, or None")
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise ValueError(f"device {given!r}, which this machine does not have; {accepted}")
+    return device
+
+
 def _check_remedies(mixing: object, horizon: object, stages: object) -> None:
     given = [name for name, value in (("mixing", mixing), ("horizon", horizon)) if value is not None]
     if len(given) == 2:
@@ -535,7 +548,9 @@ def _process(
         return schedule.restart()
     if delay is None and schedule is None and trace is None:
         raise ValueError("no delays; accepted: one of delay=, schedule=, trace= and stages=")
-    return DelayProcess(schedule, None if delay is None else _whole(delay), trace=trace, seed=seed)
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= operator.index(seed) < 2**64:
+        raise ValueError(f"seed {seed!r}; accepted: a whole number from 0 on")
+    return DelayProcess(schedule, None if delay is None else _whole(delay), trace=trace, seed=operator.index(seed))
 
 
 def _whole(delay: int) -> int:
@@ -555,6 +570,8 @@ def _stages(
 ) -> List[DelayProcess]:
     if any(other is not None for other in others):
         raise ValueError("delay, schedule or trace beside stages, which say the delays; accepted: one of them")
+    if not hasattr(stages, "__len__"):
+        raise TypeError(f"stages {stages!r}; accepted: a delay for each parameter group, in a list")
     if len(stages) != len(optimizer.param_groups):
         groups = len(optimizer.param_groups)
         raise ValueError(f"{len(stages)} stages for {groups} parameter groups; accepted: a delay for each group")
