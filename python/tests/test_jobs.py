@@ -67,7 +67,7 @@ def test_a_plan_shards_and_merges_to_the_same_bytes(swept, tmp_path):
 
 def test_an_interrupted_sweep_is_kept_and_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
     # Cells that take much longer than others, so that some are to come when the first is done.
-    keywords = {**SMALL, "delays": [0, 2000]}
+    keywords = {**SMALL, "delays": [0, 500]}
     whole = tauscope.sweep(**keywords, out=tmp_path / "whole").folder
     taken = _jobs.Watcher._event
 
@@ -77,10 +77,13 @@ def test_an_interrupted_sweep_is_kept_and_goes_on_to_the_same_bytes(tmp_path, mo
         taken(self, event)
 
     monkeypatch.setattr(_jobs.Watcher, "_event", interrupt)
+    # A shell that runs the tests in the background has them ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt, match="of 4 cells are safe in .*; the same call with resume=True and out = .* goes on"):
         tauscope.sweep(**keywords, out=out)
     monkeypatch.undo()
+    signal.signal(signal.SIGINT, before)
     assert not out.exists() and (tmp_path / "out.partial" / "journal.jsonl").exists()
     with pytest.raises(FileNotFoundError, match="out.partial is unfinished, resume=True goes on"):
         tauscope.open(out)
