@@ -65,12 +65,12 @@ class Results:
 
     @property
     def thresholds(self) -> Table:
-        """Of a sweep, one row for each cell: `lr_stable`, `lr_unstable`, `lr_threshold` beside `lr_theory`."""
+        """Thresholds of a sweep, one row for each cell: `lr_stable`, `lr_unstable`, `lr_threshold` beside `lr_theory`."""
         return self["thresholds"]
 
     @property
     def summary(self) -> Table:
-        """Of a training, one row for each group of runs that differ in their seed alone."""
+        """Summary of a training, one row for each group of runs that differ in their seed alone."""
         return self["summary"]
 
     @property

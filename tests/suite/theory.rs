@@ -255,7 +255,7 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         .prop_map(|(kind, momentum, dampening)| Rule::new(kind, momentum, dampening))
 }
 
-/// Of those whose noise has a theory.
+/// A rule whose noise has a theory.
 fn any_noisy_rule() -> impl Strategy<Value = Rule> {
     any_rule().prop_filter("two horizons", |rule| rule.kind != RuleKind::SecondPrediction)
 }
