@@ -8,7 +8,6 @@ delay (`tauscope.probe`, `tauscope.threshold`).
 from __future__ import annotations
 
 import math
-import operator
 import threading
 from dataclasses import dataclass
 from os import PathLike
@@ -20,6 +19,7 @@ import numpy as np
 import optax
 
 from tauscope import DelayProcess
+from tauscope._process import process_of
 
 __all__ = ["DelayedState", "SecondMoments", "delayed", "read", "second_moments"]
 
@@ -74,7 +74,7 @@ def delayed(
     """
     if not (hasattr(inner, "init") and hasattr(inner, "update")):
         raise TypeError(f"inner: {type(inner).__name__}; accepted: a transformation of optax")
-    process = _process(delay, schedule, trace, seed)
+    process = process_of(delay, schedule, trace, seed, "delay=, schedule= and trace=")
     slots = _Slots(process)
     wrapped = optax.with_extra_args_support(inner)
 
@@ -226,27 +226,3 @@ class _Slots:
                 self._drawn = np.concatenate([self._drawn, block])
             slots: np.ndarray[Any, np.dtype[np.int32]] = self._drawn[index]
             return slots
-
-
-def _process(
-    delay: Optional[int],
-    schedule: Union[str, DelayProcess, None],
-    trace: Union[str, PathLike[str], Sequence[int], None],
-    seed: int,
-) -> DelayProcess:
-    if isinstance(schedule, DelayProcess):
-        if delay is not None or trace is not None:
-            raise ValueError("delay or trace beside a DelayProcess, which has its own; accepted: one of them")
-        return schedule.restart()
-    if delay is None and schedule is None and trace is None:
-        raise ValueError("no delays; accepted: one of delay=, schedule= and trace=")
-    if isinstance(delay, bool):
-        raise TypeError(f"delay {delay}; accepted: a whole number of updates from 0 on")
-    if delay is not None:
-        try:
-            delay = operator.index(delay)
-        except TypeError:
-            raise TypeError(f"delay {delay!r}; accepted: a whole number of updates from 0 on") from None
-    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= operator.index(seed) < 2**64:
-        raise ValueError(f"seed {seed!r}; accepted: a whole number from 0 on")
-    return DelayProcess(schedule, delay, trace=trace, seed=operator.index(seed))

@@ -1,14 +1,12 @@
 """`Delayed`: an optimizer whose gradients arrive late.
 
-Not here: the weight versions (`tauscope.torch._ring`) and the draws of slots (`tauscope.DelayProcess`).
+Not here: the weight versions and the process that they follow (`tauscope.torch._strand`).
 """
 
 from __future__ import annotations
 
 import inspect
-import operator
 import weakref
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
@@ -17,13 +15,15 @@ from typing import Any, Dict, List, Optional, Union
 import torch
 
 from tauscope import DelayProcess
+from tauscope._process import process_of
 from tauscope.torch._decay import check_decay, decay_where_read
-from tauscope.torch._mixing import Share, StateRing, horizon_of, mix
-from tauscope.torch._ring import WeightRing
+from tauscope.torch._strand import Mixed, Strand, strand_of
 
 #: Key of a state dict under which the ring stands.
 _KEY = "delayed"
 
+#: Arguments that say the delays.
+_DELAYS = "delay=, schedule=, trace= and stages="
 
 #: Optimizers inside a `Delayed`.
 _WRAPPED: "weakref.WeakSet[torch.optim.Optimizer]" = weakref.WeakSet()
@@ -90,10 +90,10 @@ class Delayed(torch.optim.Optimizer):
         self._seed = seed
         self._device = _device(device)
         if stages is None:
-            process = _process(delay, schedule, trace, seed)
-            self._strands = [_strand(process, self._device, optimizer, mixing, horizon)]
+            process = process_of(delay, schedule, trace, seed, _DELAYS)
+            self._strands = [strand_of(process, self._device, optimizer, mixing, horizon)]
         else:
-            self._strands = [_Strand(process, self._device) for process in _stages(stages, optimizer, delay, schedule, trace)]
+            self._strands = [Strand(process, self._device) for process in _stages(stages, optimizer, delay, schedule, trace)]
         self._staged = stages is not None
         self._steps = 0
         self._at_newest = 0
@@ -180,7 +180,7 @@ class Delayed(torch.optim.Optimizer):
         for strand in self._strands:
             strand.check_untouched()
         # What mixes steps at the weights that were read.
-        decay_at = "newest" if isinstance(self._strands[0], _Mixed) else self._decay_at
+        decay_at = "newest" if isinstance(self._strands[0], Mixed) else self._decay_at
         with decay_where_read(self.optimizer, decay_at, self._newest_and_read):
             for strand in self._strands:
                 strand.load_for_update()
@@ -228,7 +228,7 @@ class Delayed(torch.optim.Optimizer):
         if self._staged != (delay is not None):
             accepted = "with the delay of its stage" if self._staged else "without delay, which stages alone have"
             raise ValueError(f"add_param_group with delay {delay}; accepted: {accepted}")
-        strand = None if delay is None else _Strand(_process(delay, None, None, 0), self._device)
+        strand = None if delay is None else Strand(process_of(delay, None, None, 0, _DELAYS), self._device)
         if strand is not None:
             strand.skip(self._steps)
         self.optimizer.add_param_group(param_group)
@@ -297,222 +297,6 @@ class Delayed(torch.optim.Optimizer):
         return None
 
 
-class _Strand:
-    """A ring with the process that it follows: that of all parameters, or that of one stage."""
-
-    #: What is made of late gradients other than adding them, as it was given.
-    remedy: Dict[str, Union[float, str]] = {}
-
-    def __init__(self, process: DelayProcess, device: Optional[torch.device]) -> None:
-        self.process = process
-        self.ring = WeightRing(process.slots, device)
-        self.newest = 0
-        self.read, self._write, self.delay = process.next()
-
-    @property
-    def bytes(self) -> int:
-        return self.ring.bytes
-
-    def add(self, parameters: List[torch.Tensor]) -> None:
-        """Takes parameters in, with what they are."""
-        self.ring.add(parameters)
-
-    def check_untouched(self) -> None:
-        changed = self.ring.changed(self.read)
-        if changed is not None:
-            raise RuntimeError(
-                f"{changed} since the latest step, which would be lost; "
-                "accepted: changes inside server(), or before Delayed is made"
-            )
-
-    def skip(self, steps: int) -> None:
-        """Goes on by so many steps that wrote nothing."""
-        for _ in range(steps):
-            self.newest = self._write
-            self.read, self._write, self.delay = self.process.next()
-
-    def load_newest(self) -> None:
-        if self.newest != self.read:
-            self.ring.load(self.newest)
-
-    def load_for_update(self) -> None:
-        """Loads what the optimizer is to step from."""
-        self.load_newest()
-
-    def load_read(self, always: bool = False) -> None:
-        if always or self.newest != self.read:
-            self.ring.load(self.read)
-
-    def write(self) -> None:
-        """Stores what the parameters hold as the newest version, and loads the one that is read next."""
-        self.ring.store(self._write)
-        self.skip(1)
-        self.load_read()
-
-    def keep_changes(self) -> None:
-        """Stores what the parameters hold, where it is no longer the newest version."""
-        if self.ring.changed(self.newest) is not None:
-            self.ring.store(self.newest)
-
-    def state(self, places: Dict[int, int]) -> Dict[str, Any]:
-        place = {"read": self.read, "write": self._write, "newest": self.newest, "delay": self.delay}
-        of_process = {"schedule": self.process.schedule, "slots": self.process.slots, "seed": self.process.seed}
-        parameters = [places[id(parameter)] for parameter in self.ring.parameters]
-        return {
-            **of_process,
-            **place,
-            "draws": _draws(self.process),
-            "remedy": dict(self.remedy),
-            "parameters": parameters,
-            "versions": self.ring.tensors(),
-        }
-
-    def moved_to(self, state: Dict[str, Any], steps: int, places: Dict[int, int]) -> "tuple[DelayProcess, List[int]]":
-        """The process where a state was saved, if it is that of this strand, and where its parameters stand in the state."""
-        missing = [name for name in self.state(places) if name not in state]
-        if missing:
-            raise ValueError(f"the state has no {', '.join(missing)}; accepted: what Delayed.state_dict() gave")
-        for name in ("slots", "seed"):
-            if state[name] != getattr(self.process, name):
-                here = f"{self.process.schedule} with {name} {getattr(self.process, name)}"
-                raise ValueError(f"the state is that of {state['schedule']} with {name} {state[name]}; accepted: {here}")
-        remedy = state.get("remedy", {})
-        if remedy != self.remedy:
-            raise ValueError(f"the state is of {_words(remedy)}; accepted: {_words(self.remedy)}, as here")
-        order = self.ring.arrange(places, state["parameters"])
-        self.ring.check_shapes([state["versions"][index] for index in order])
-        process = self.process.restart()
-        process.skip(steps)
-        read, write, delay = process.next()
-        if (read, write, delay) != (state["read"], state["write"], state["delay"]) or state["draws"] != _draws(self.process):
-            raise ValueError(f"the state is of other delays than {self.process.schedule} has; accepted: the same process")
-        return process, order
-
-    def restore(self, state: Dict[str, Any], process: DelayProcess, order: List[int]) -> None:
-        self.process, self.newest = process, state["newest"]
-        self.read, self._write, self.delay = state["read"], state["write"], state["delay"]
-        self.ring.restore([state["versions"][index] for index in order])
-        self.ring.load(self.read)
-
-
-class _Predicting(_Strand):
-    """A ring whose versions run ahead of the newest weights, which have a slot of their own behind the others."""
-
-    def __init__(self, process: DelayProcess, device: Optional[torch.device], horizon: Union[float, str]) -> None:
-        super().__init__(process, device)
-        self.ring = WeightRing(process.slots + 1, device)
-        self._horizon = horizon_of(horizon, process.mean_delay)
-        self.remedy = {"horizon": horizon if isinstance(horizon, str) else float(horizon)}
-        # Slot with what was predicted last.
-        self._latest = 0
-        self.newest = process.slots
-
-    def skip(self, steps: int) -> None:
-        super().skip(steps)
-        self.newest = self.process.slots
-
-    def write(self) -> None:
-        before = [self.ring.version(parameter, self.newest).clone() for parameter in self.ring.parameters]
-        self.ring.store(self.newest)
-        for parameter, old in zip(self.ring.parameters, before):
-            new = self.ring.version(parameter, self.newest)
-            self.ring.version(parameter, self._write).copy_(new + self._horizon * (new - old))
-        self._latest = self._write
-        self.skip(1)
-        self.load_read(always=True)
-
-    def keep_changes(self) -> None:
-        """Moves what was predicted last by what the newest weights were changed."""
-        if self.ring.changed(self.newest) is None:
-            return
-        for parameter in self.ring.parameters:
-            latest, newest = (self.ring.version(parameter, slot) for slot in (self._latest, self.newest))
-            latest.copy_(parameter.detach().to(newest.device) + (latest - newest))
-        super().keep_changes()
-
-    def state(self, places: Dict[int, int]) -> Dict[str, Any]:
-        return {**super().state(places), "latest": self._latest}
-
-    def restore(self, state: Dict[str, Any], process: DelayProcess, order: List[int]) -> None:
-        super().restore(state, process, order)
-        self.newest, self._latest = process.slots, state["latest"]
-
-
-class _Mixed(_Strand):
-    """A ring whose newest version takes in a share of where the optimizer got to from the version that was read."""
-
-    def __init__(
-        self,
-        process: DelayProcess,
-        device: Optional[torch.device],
-        optimizer: torch.optim.Optimizer,
-        mixing: Union[float, str],
-    ) -> None:
-        super().__init__(process, device)
-        self._share = Share(mixing, process.mean_delay)
-        self.remedy = {"mixing": mixing if isinstance(mixing, str) else float(mixing)}
-        self._states = StateRing(optimizer, process.slots, device)
-
-    @property
-    def bytes(self) -> int:
-        return self.ring.bytes + self._states.bytes
-
-    def add(self, parameters: List[torch.Tensor]) -> None:
-        first = len(self.ring.parameters)
-        super().add(parameters)
-        self._states.add(first, self.ring.parameters)
-
-    def load_for_update(self) -> None:
-        """Leaves the weights that were read, and loads the state that belongs to them."""
-        self._states.load(self.read, self.ring.parameters)
-
-    def write(self) -> None:
-        share, parameters = self._share.at(self.delay), self.ring.parameters
-        for parameter in parameters:
-            version, newest = (self.ring.version(parameter, slot) for slot in (self._write, self.newest))
-            # A parameter without gradient, as a frozen one, stays where it is.
-            version.copy_(newest if parameter.grad is None else mix(newest, parameter.detach(), share))
-        self._states.store_mixed(self._write, self.newest, share, parameters)
-        self.skip(1)
-        self.load_read(always=True)
-
-    def state(self, places: Dict[int, int]) -> Dict[str, Any]:
-        return {**super().state(places), "states": self._states.states()}
-
-    def moved_to(self, state: Dict[str, Any], steps: int, places: Dict[int, int]) -> "tuple[DelayProcess, List[int]]":
-        moved = super().moved_to(state, steps, places)
-        self._states.check(state["states"])
-        return moved
-
-    def restore(self, state: Dict[str, Any], process: DelayProcess, order: List[int]) -> None:
-        super().restore(state, process, order)
-        slots = state["states"]
-        self._states.restore([{here: slot[there] for here, there in enumerate(order) if there in slot} for slot in slots])
-
-
-def _strand(
-    process: DelayProcess,
-    device: Optional[torch.device],
-    optimizer: torch.optim.Optimizer,
-    mixing: Union[float, str, None],
-    horizon: Union[float, str, None],
-) -> _Strand:
-    if mixing is not None:
-        return _Mixed(process, device, optimizer, mixing)
-    if horizon is not None:
-        return _Predicting(process, device, horizon)
-    return _Strand(process, device)
-
-
-def _draws(process: DelayProcess) -> int:
-    """A number that tells processes apart by their first delays."""
-    return zlib.crc32(b"".join(part.astype("<i8").tobytes() for part in process.restart().take(1000)))
-
-
-def _words(remedy: Dict[str, Union[float, str]]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in remedy.items()) or "late gradients that are added"
-
-
 def _device(given: Union[str, torch.device, None]) -> Optional[torch.device]:
     if given is None:
         return None
@@ -536,35 +320,6 @@ def _check_remedies(mixing: object, horizon: object, stages: object) -> None:
         raise ValueError(f"{given[0]} beside stages; accepted: one delay process for all parameters")
 
 
-def _process(
-    delay: Optional[int],
-    schedule: Union[str, DelayProcess, None],
-    trace: Union[str, PathLike[str], Sequence[int], None],
-    seed: int,
-) -> DelayProcess:
-    if isinstance(schedule, DelayProcess):
-        if delay is not None or trace is not None:
-            raise ValueError("delay or trace beside a DelayProcess, which has its own; accepted: one of them")
-        return schedule.restart()
-    if delay is None and schedule is None and trace is None:
-        raise ValueError("no delays; accepted: one of delay=, schedule=, trace= and stages=")
-    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= operator.index(seed) < 2**64:
-        raise ValueError(f"seed {seed!r}; accepted: a whole number from 0 on")
-    return DelayProcess(schedule, None if delay is None else _whole(delay), trace=trace, seed=operator.index(seed))
-
-
-def _whole(delay: int) -> int:
-    if isinstance(delay, bool):
-        raise TypeError(f"delay {delay}; accepted: a whole number of updates from 0 on")
-    try:
-        number = operator.index(delay)
-    except TypeError:
-        raise TypeError(f"delay {delay!r}; accepted: a whole number of updates from 0 on") from None
-    if not 0 <= number < 2**32:
-        raise ValueError(f"delay {number}; accepted: a whole number of updates from 0 on")
-    return number
-
-
 def _stages(
     stages: Sequence[int], optimizer: torch.optim.Optimizer, *others: Any
 ) -> List[DelayProcess]:
@@ -575,7 +330,7 @@ def _stages(
     if len(stages) != len(optimizer.param_groups):
         groups = len(optimizer.param_groups)
         raise ValueError(f"{len(stages)} stages for {groups} parameter groups; accepted: a delay for each group")
-    return [_process(delay, None, None, 0) for delay in stages]
+    return [process_of(delay, None, None, 0, _DELAYS) for delay in stages]
 
 
 def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:

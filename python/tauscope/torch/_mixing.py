@@ -1,6 +1,6 @@
 """Mixing late results: the state of an optimizer beside every version of the weights, and the mean of two states.
 
-Not here: the weight versions (`tauscope.torch._ring`), and when a worker reads or reports (`tauscope.torch._delayed`).
+Not here: the weight versions (`tauscope.torch._ring`), and when a worker reads or reports (`tauscope.torch._strand`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The weight versions of a set of parameters, one in each slot.
 
-Not here: which slot is read or written when (`tauscope.torch._slots`).
+Not here: which slot is read or written when (`tauscope.torch._strand`).
 """
 
 from __future__ import annotations
