@@ -37,9 +37,13 @@ pub fn trials_to_come(criterion: Criterion, round: u32) -> f64 {
     }
 }
 
+/// Times (delay + 1) steps of a run whose rate is measured, about: 75 e-folds where curvatures span a factor of a hundred.
+const RATE: f64 = 4096.0;
+
 /// Runs of a cell.
 pub fn runs(plan: &SweepPlan, cell: &Cell) -> usize {
-    trials(cell.criterion) * plan.members(cell)
+    let trials = if plan.rates.is_empty() { trials(cell.criterion) } else { plan.rates.len() };
+    trials * plan.members(cell)
 }
 
 /// Looks of 32 and 64 times (delay + 1) steps must agree before a growth rate is believed.
@@ -71,11 +75,17 @@ pub fn steps_of_trial(plan: &SweepPlan, cell: &Cell, first: bool) -> f64 {
 
 /// Steps of one run of a cell, on average over its rounds.
 pub fn steps_of_run(plan: &SweepPlan, cell: &Cell) -> f64 {
+    if !plan.rates.is_empty() {
+        return RATE * (cell.schedule.mean_delay() + 1.0);
+    }
     0.5 * (steps_of_trial(plan, cell, true) + steps_of_trial(plan, cell, false))
 }
 
 /// Config-steps of a cell.
 pub fn of_cell(plan: &SweepPlan, cell: &Cell) -> f64 {
+    if !plan.rates.is_empty() {
+        return runs(plan, cell) as f64 * steps_of_run(plan, cell);
+    }
     let first = FIRST * steps_of_trial(plan, cell, true);
     let later = trials_to_come(cell.criterion, 1) * steps_of_trial(plan, cell, false);
     plan.members(cell) as f64 * (first + later)

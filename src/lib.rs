@@ -118,6 +118,8 @@ pub mod plot;
 #[doc(hidden)]
 pub mod problem;
 #[doc(hidden)]
+pub mod rates;
+#[doc(hidden)]
 pub mod report;
 #[doc(hidden)]
 pub mod session;

@@ -61,6 +61,7 @@ def sweep(
     tolerance: Number | None = None,
     horizon: Number | None = None,
     ensemble: Number | None = None,
+    rates: Numbers | None = None,
     top: Number | None = None,
     engine: Engine | None = None,
     adapter: Number | None = None,
@@ -90,7 +91,7 @@ def sweep(
 
     Returns:
         The results folder: `results.thresholds` has a row for each cell, with `lr_stable`, `lr_unstable` and
-        `lr_threshold` beside `lr_theory`. With `dry_run=True` a dict of what would be run.
+        `lr_threshold` beside `lr_theory`; with `rates=` it is `results["rates"]`, with `updates_per_efold` beside `updates_theory`. With `dry_run=True` a dict of what would be run.
 
     Raises:
         ValueError: A value out of its range, or one that contradicts another.
@@ -228,11 +229,11 @@ class Watcher:
     def _event(self, event: dict[str, Any]) -> None:
         kind = event["event"]
         if kind == "start":
-            unit = "cell" if "cells" in event else "run"
+            unit = next(unit for unit in ("cell", "rate", "run") if f"{unit}s" in event)
             self._begin(unit, event[f"{unit}s"], event[f"{unit}s_done"])
         elif kind == "end":
             self.folder = event["folder"]
-        elif self._bar is not None and kind in ("cell", "run"):
+        elif self._bar is not None and kind in ("cell", "rate", "run"):
             self._bar.update(1)
         elif self._bar is not None and kind == "progress":
             self._bar.set_postfix_str(f"{event['runs_alive']} runs alive")

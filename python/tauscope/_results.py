@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: The table that answers, by what wrote the folder.
-ANSWERS = ("thresholds", "summary", "compare", "runs")
+ANSWERS = ("thresholds", "rates", "summary", "compare", "runs")
 
 
 class Results:

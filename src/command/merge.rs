@@ -2,6 +2,7 @@
 
 use super::tell;
 use crate::plot;
+use crate::rates::RatesTables;
 use crate::session::{self, Existing, JobName, Merged};
 use crate::sweep::SweepTables;
 use crate::table::{SummaryRow, ThresholdRow};
@@ -40,6 +41,7 @@ pub fn run(args: &Args) -> Result<()> {
             let pictures = |rows: &Vec<ThresholdRow>, dir: &Path| plot::thresholds(rows, dir);
             session::merge::<SweepTables>(merged, target, existing, command, &pictures)?.to_string()
         }
+        JobName::Rates => session::merge::<RatesTables>(merged, target, existing, command, &|_, _| Ok(()))?.to_string(),
         JobName::Training => {
             let pictures = |_: &Vec<SummaryRow>, dir: &Path| plot::training(dir).map(drop);
             session::merge::<TrainTables>(merged, target, existing, command, &pictures)?.to_string()

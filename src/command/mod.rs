@@ -8,6 +8,7 @@ mod dry_run;
 pub mod init;
 pub mod merge;
 pub mod plot;
+mod rates;
 pub mod report;
 mod results;
 pub mod submit;

@@ -3,6 +3,7 @@
 //! Not here: what is made of them.
 
 use crate::files::write_whole;
+use crate::rates::RatesTables;
 use crate::session::{JobName, SoFar};
 use crate::sweep::SweepTables;
 use crate::train::TrainTables;
@@ -31,6 +32,7 @@ impl Results {
         let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
         let unfinished = match so_far.job()? {
             JobName::Sweep => so_far.write::<SweepTables>(scratch.path())?,
+            JobName::Rates => so_far.write::<RatesTables>(scratch.path())?,
             JobName::Training => so_far.write::<TrainTables>(scratch.path())?,
         };
         Ok(Self { named: so_far.dir, unfinished: Some(unfinished), scratch: Some(scratch) })

@@ -33,6 +33,9 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
         args.job.out.iter().try_for_each(|out| session::beside(out, "partial").map(drop))?;
         return dry_run::sweep::run(&plan, &args.job);
     }
+    if !plan.rates.is_empty() {
+        return super::rates::run(plan, args);
+    }
     let mut session = Session::begin(&plan.engine, &args.job)?;
     let mut job = SweepJob::prepare(plan, Some(args.job.checkpoint_every.0), session.engine())?;
     session.say(&format!("problem  {}", job.describe_problem()));

@@ -1,6 +1,6 @@
 //! The flags of `tauscope sweep`, as typed.
 
-use super::{EngineArgs, GridArgs, JobArgs, ProblemArgs};
+use super::{EngineArgs, GridArgs, JobArgs, ProblemArgs, Rates};
 use crate::minimum;
 use crate::problem::weights::WeightMap;
 use crate::threshold::Criterion;
@@ -53,6 +53,20 @@ pub struct SweepArgs {
     /// Runs of an ensemble, for mean-square and almost-sure
     #[arg(long, default_value_t = 256, help_heading = "Measurement")]
     pub ensemble: usize,
+
+    /// Measure no thresholds but rates at these learning rates, into rates.csv: updates that the slowest direction takes for an e-fold, with
+    /// their error, beside theory. Numbers, linspace:FIRST:LAST:COUNT, logspace:FIRST:LAST:COUNT; --tolerance is then the relative error [default:
+    /// 0.02; 0.05 for mean-square and almost-sure] and --horizon 1048576 by default (65536)
+    #[arg(
+        long,
+        value_name = "LR,...",
+        value_delimiter = ',',
+        num_args = 1,
+        allow_negative_numbers = true,
+        conflicts_with = "trace_runs",
+        help_heading = "Measurement"
+    )]
+    pub rates: Vec<Rates>,
 
     /// Write so many of the largest Hessian eigenvalues at the minimum, with residuals and the energy of their eigenvectors in each
     /// layer, to eigenvalues.csv and energies.csv

@@ -44,6 +44,9 @@ pub struct SweepPlan {
     /// Number of Hessian eigenvalues written of the minimum, where they are asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top: Option<u16>,
+    /// Learning rates at which rates of approach are measured, in the place of thresholds; empty for thresholds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<f64>,
     /// Whether the steps of runs are written down.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub trace_runs: bool,
@@ -81,6 +84,14 @@ impl Limits {
             Criterion::Escape => (0.01, 1_024),
         };
         Self { tolerance, horizon }
+    }
+
+    /// The same of rates: a relative error, and the time until which the slowest direction has to have shown it.
+    fn usual_of_rates(criterion: Criterion) -> Self {
+        match criterion {
+            Criterion::Mean | Criterion::Escape => Self { tolerance: 0.02, horizon: 1 << 20 },
+            Criterion::MeanSquare | Criterion::AlmostSure => Self { tolerance: 0.05, horizon: 1 << 16 },
+        }
     }
 }
 
@@ -135,7 +146,9 @@ impl SweepPlan {
         }
         first.engine.check()?;
         let grids = args.iter().map(Grid::resolve).collect::<Result<Vec<_>, _>>()?;
+        let rates = rates(first)?;
         let cells = grids.iter().fold(0, |cells: usize, grid| cells.saturating_add(grid.size()));
+        let cells = cells.saturating_mul(rates.len().max(1));
         few("--rules, --momentum, --dampening, --delays, --schedule, --batch, --criterion", cells)?;
         let mut plan = Self {
             problem,
@@ -144,6 +157,7 @@ impl SweepPlan {
             seed_order: first.seed_order,
             ensemble: first.ensemble,
             top: first.top,
+            rates,
             trace_runs: first.job.trace_runs,
             limits: BTreeMap::new(),
             engine: first.engine.clone(),
@@ -159,7 +173,9 @@ impl SweepPlan {
         for cell in cells {
             plan.check(&cell)?;
             plan.limits.entry(cell.criterion).or_insert_with(|| {
-                let usual = Limits::usual(cell.criterion);
+                let of_rates = !plan.rates.is_empty();
+                let usual =
+                    if of_rates { Limits::usual_of_rates(cell.criterion) } else { Limits::usual(cell.criterion) };
                 Limits {
                     tolerance: first.tolerance.unwrap_or(usual.tolerance),
                     horizon: first.horizon.unwrap_or(usual.horizon),
@@ -217,6 +233,11 @@ impl SweepPlan {
                  growth rate; accepted: escape"
             );
         }
+        if *criterion == Criterion::Escape && !self.rates.is_empty() {
+            refuse!(
+                "--rates with --criterion escape and --rules {name}: it has no rate; accepted: mean, mean-square, almost-sure"
+            );
+        }
         if *criterion == Criterion::Mean && is_random(schedule, *batch) {
             let process = schedule.name();
             refuse!(
@@ -255,6 +276,11 @@ impl SweepPlan {
     /// Rows of an update's gradient, where they are not all.
     pub fn rows(&self, cell: &Cell) -> Option<usize> {
         axes::rows(cell.batch, &cell.schedule)
+    }
+
+    /// Short content hash of a cell at a learning rate.
+    pub fn rate_id(&self, cell: &Cell, lr: f64) -> String {
+        short_hash('r', &(self.cell_id(cell), lr))
     }
 
     /// Runs that one learning rate of this cell takes.
@@ -320,6 +346,15 @@ fn fitting(rule: &Rule, schedule: &Schedule, batch: Batch) -> Criterion {
         _ if is_random(schedule, batch) => Criterion::MeanSquare,
         _ => Criterion::Mean,
     }
+}
+
+/// The learning rates of `--rates`.
+fn rates(args: &SweepArgs) -> Result<Vec<f64>, PlanError> {
+    let rates: Vec<f64> = args.rates.iter().flat_map(|rates| &rates.0).copied().collect();
+    if let Some(twice) = first_repeated(&rates.iter().map(ToString::to_string).collect::<Vec<_>>()) {
+        refuse!("--rates {twice} stands there twice; accepted: each learning rate once");
+    }
+    Ok(rates)
 }
 
 impl Grid {

@@ -12,6 +12,7 @@ pub enum JobName {
     #[default]
     Sweep,
     Training,
+    Rates,
 }
 
 /// The words for a kind of job in messages.
@@ -39,6 +40,14 @@ impl Kind {
         job: "sweep",
         unit: "cell",
         units: "cells",
+        again: "measured",
+        unfinished: UNFINISHED,
+    };
+    pub const RATES: Self = Self {
+        name: JobName::Rates,
+        job: "sweep of rates",
+        unit: "rate",
+        units: "rates",
         again: "measured",
         unfinished: UNFINISHED,
     };

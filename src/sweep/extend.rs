@@ -8,7 +8,7 @@ use super::tables::{CellEntry, MINIMUM, SweepTables};
 use crate::engine::{EngineInfo, Observation};
 use crate::math::FloatFormat;
 use crate::plan::{Cell, Limits, SweepPlan};
-use crate::session::{JobName, RunFile, Tables, Unit, differences};
+use crate::session::{Build, JobName, RunFile, Tables, Unit, differences};
 use crate::table::RunRow;
 use crate::threshold::{Criterion, Trial, Verdict};
 use anyhow::{Context, Result, anyhow, bail};
@@ -48,15 +48,7 @@ impl Extended {
                 "--extend {shown}: it holds no whole sweep; accepted: the folder of a sweep, or of its merged shards"
             );
         }
-        let shared = |plan: &Value, version: &str, engine: &EngineInfo, data: Option<&str>| {
-            let of_plan = ["problem", "sampling", "seed_order"].map(|key| (key, plan[key].clone()));
-            let mut shared = json!({"version": version, "engine": engine, "data": data});
-            of_plan.into_iter().for_each(|(key, value)| shared[key] = value);
-            shared
-        };
-        let there = shared(&run.plan, &run.build.version, &run.engine, run.data_hash.as_deref());
-        let here = shared(&serde_json::to_value(plan)?, crate::session::Build::this().version.as_str(), info, data);
-        let differences = differences(&there, &here);
+        let differences = differs_from(&run, plan, info, data)?;
         if !differences.is_empty() {
             bail!(
                 "--extend {shown}: it is of another problem or engine: {}; accepted: the flags of that sweep with other rules, \
@@ -152,6 +144,24 @@ impl Extended {
             dir.display()
         )
     }
+}
+
+/// What of a finished sweep is other than here of all that its rows depend on beside their cells.
+pub(crate) fn differs_from(
+    run: &RunFile,
+    plan: &SweepPlan,
+    info: &EngineInfo,
+    data: Option<&str>,
+) -> Result<Vec<String>> {
+    let shared = |plan: &Value, version: &str, engine: &EngineInfo, data: Option<&str>| {
+        let of_plan = ["problem", "sampling", "seed_order"].map(|key| (key, plan[key].clone()));
+        let mut shared = json!({"version": version, "engine": engine, "data": data});
+        of_plan.into_iter().for_each(|(key, value)| shared[key] = value);
+        shared
+    };
+    let there = shared(&run.plan, &run.build.version, &run.engine, run.data_hash.as_deref());
+    let here = shared(&serde_json::to_value(plan)?, Build::this().version.as_str(), info, data);
+    Ok(differences(&there, &here))
 }
 
 /// The id that a cell has where the tolerance is that of another sweep; none where it was measured to another horizon.

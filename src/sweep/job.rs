@@ -117,6 +117,11 @@ impl SweepJob {
         }
     }
 
+    /// The sweep around its minimum, once the job is settled.
+    pub(crate) fn prepared(&self) -> &PreparedSweep {
+        &self.settled().sweep
+    }
+
     fn settled(&self) -> &Settled {
         self.settled.get().expect("a session settles a job before it works on it")
     }

@@ -171,12 +171,12 @@ impl PreparedSweep {
     }
 
     /// Whether cells that this engine leaves undecided are measured again in f64.
-    pub(super) fn falls_back(&self, engine: &EngineInfo) -> bool {
+    pub(crate) fn falls_back(&self, engine: &EngineInfo) -> bool {
         self.plan.engine.falls_back() && self.format == FloatFormat::F32 && engine.precision == "f32"
     }
 
     /// Whether the runs are made on the processor in f64, whatever engine there is.
-    pub(super) fn is_on_processor(&self, engine: &EngineInfo) -> bool {
+    pub(crate) fn is_on_processor(&self, engine: &EngineInfo) -> bool {
         self.plan.engine.falls_back() && self.format == FloatFormat::F64 && engine.precision == "f32"
     }
 

@@ -19,9 +19,13 @@ mod tables;
 mod tests;
 mod trace;
 
+pub(crate) use checkpoint::{read_monitor, write_monitor};
+pub(crate) use extend::differs_from;
 pub use job::SweepJob;
+pub(crate) use start::displaced;
 pub use start::{Distances, HiddenStart};
 pub use tables::{CellEntry, SweepTables, SweepTotals};
+pub(crate) use tables::{MINIMUM, copy_eigenvalues};
 
 use crate::delay::Delays;
 use crate::engine::pump::BLOCK;
@@ -34,7 +38,6 @@ use crate::rule::steps::StepSource;
 use crate::threshold::{Criterion, Level, SearchOutcome, Trial};
 use crate::update::UpdateCoefficients;
 use prediction::NoiseTheory;
-use start::displaced;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
@@ -162,7 +165,7 @@ impl PreparedSweep {
     }
 
     /// Unit of time of a cell, steps: mean delay + 1.
-    fn unit(cell: &Cell) -> u64 {
+    pub(crate) fn unit(cell: &Cell) -> u64 {
         cell.schedule.mean_delay().ceil() as u64 + 1
     }
 
@@ -241,7 +244,7 @@ fn by_rows<'a>(plan: &SweepPlan, cells: impl Iterator<Item = &'a Cell>) -> BTree
 
 /// What an engine must be able to hold for these cells, whose gradients all have `rows` rows. Its minimum and direction are
 /// still empty: whether a plan fits a device is asked before hours go into finding a minimum.
-fn wave_spec<'a>(
+pub(crate) fn wave_spec<'a>(
     plan: &SweepPlan,
     problem: &Arc<Problem>,
     rows: Option<usize>,
@@ -293,7 +296,7 @@ pub fn paths(waves: &[WaveSpec], engine: &dyn Engine) -> Result<Vec<String>, Eng
 }
 
 /// Lanes of a wave of this kind, enough for its largest ensemble.
-fn lanes(engine: &dyn Engine, spec: &WaveSpec) -> Result<usize, EngineError> {
+pub(crate) fn lanes(engine: &dyn Engine, spec: &WaveSpec) -> Result<usize, EngineError> {
     let lanes = engine.capacity(spec)?;
     if lanes < spec.together {
         return Err(EngineError::TooLarge(format!(

@@ -235,7 +235,7 @@ impl PreparedSweep {
         })
     }
 
-    pub(super) fn run(&self, cell: &Cell, lr: f64, start: StartPoint, member: usize) -> Run {
+    pub(crate) fn run(&self, cell: &Cell, lr: f64, start: StartPoint, member: usize) -> Run {
         let ensemble = self.plan.members(cell) > 1;
         Run {
             rule: cell.rule,
@@ -302,12 +302,12 @@ impl PreparedSweep {
     }
 
     /// Ensembles at different learning rates are independent: errors that they shared would not show in the interval.
-    fn ensemble_seed(&self, lr: f64) -> u64 {
+    pub(crate) fn ensemble_seed(&self, lr: f64) -> u64 {
         mix(self.plan.seed_order, lr.to_bits())
     }
 
     /// Steps within which a run of this cell forgets its past, by its delay, its momentum and its epochs.
-    fn memory(&self, cell: &Cell) -> u64 {
+    pub(crate) fn memory(&self, cell: &Cell) -> u64 {
         let (unit, momentum) = (Self::unit(cell), cell.rule.momentum);
         let forgetting = (1.0 - momentum).recip();
         let memory = match cell.rule.definition().slot_velocity {

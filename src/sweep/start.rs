@@ -111,6 +111,11 @@ impl Distances {
         }
     }
 
+    /// Size of the weights on which the objective changes its shape.
+    pub(crate) fn scale(&self) -> f64 {
+        self.escape / ESCAPE_RADIUS
+    }
+
     /// Displacement at which the gradient is that of the displacement, and not its error.
     pub fn clear_projection(&self) -> f64 {
         HIDDEN * self.error / self.curvature

@@ -158,14 +158,19 @@ impl Tables for SweepTables {
     }
 
     fn copy_own_files(from: &Path, to: &Path) -> Result<()> {
-        // Where --top asked for them; they are those of the same minimum.
-        for name in [EIGENVALUES, ENERGIES].iter().filter(|name| from.join(name).is_file()) {
-            let (from, to) = (from.join(name), to.join(name));
-            let bytes = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
-            write_whole(&to, &bytes).with_context(|| format!("cannot write {}", to.display()))?;
-        }
+        copy_eigenvalues(from, to)?;
         copy_files(TRACES, from, to)
     }
+}
+
+/// Copies what --top has asked for; all shards have the same of it.
+pub(crate) fn copy_eigenvalues(from: &Path, to: &Path) -> Result<()> {
+    for name in [EIGENVALUES, ENERGIES].iter().filter(|name| from.join(name).is_file()) {
+        let (from, to) = (from.join(name), to.join(name));
+        let bytes = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
+        write_whole(&to, &bytes).with_context(|| format!("cannot write {}", to.display()))?;
+    }
+    Ok(())
 }
 
 /// The tables of one folder, read side by side.

@@ -9,6 +9,7 @@
 mod cells;
 mod comparison;
 pub mod number;
+mod rates;
 mod read;
 mod row;
 mod series;
@@ -24,6 +25,7 @@ mod tune;
 mod write;
 
 pub use comparison::{ComparisonRow, ComparisonStatus, PairingStatus, TrainComparisonRow};
+pub use rates::RateRow;
 pub use read::{CsvReader, FileRow, FileTable, read_csv, read_csv_from};
 pub use row::{Refusal, Row, keep_finite, not_finite};
 pub use series::{Series, distinct, evenly, grouped, rule_name};

@@ -142,3 +142,30 @@ fn newton(equation: &Characteristic, gain: f64, start: Complex64) -> Option<Comp
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::theory::{DelayLaw, Velocity};
+
+    /// On circles so small that `-D/N` is one number to the last digit no crossing can be told from another.
+    #[test]
+    fn roots_at_zero_and_momenta_next_to_one_have_an_answer_or_a_refusal() {
+        let nearly_one = 1.0 - 0.5 * f64::EPSILON;
+        for (velocity, delay, gain) in [
+            (Velocity::None, 0, 1.0),
+            (Velocity::None, 0, 1.0 + 1e-15),
+            (Velocity::Server { momentum: 0.0 }, 0, 1.0),
+            (Velocity::Worker { momentum: nearly_one }, 0, 1e3),
+            (Velocity::Worker { momentum: nearly_one }, 3, 1e3),
+            (Velocity::Server { momentum: nearly_one }, 2, 1e-9),
+        ] {
+            let numerator = if velocity == Velocity::None { [1.0, 0.0] } else { [1.0, 1.0] };
+            let equation = Equation::new(&DelayLaw::Fixed(delay), velocity, numerator);
+            match dominant_root(&equation, gain) {
+                Ok(root) => assert!(!root.rate.is_nan(), "{velocity:?} {gain}: {root:?}"),
+                Err(error) => assert!(matches!(error, TheoryError::NotSeparated(_)), "{velocity:?} {gain}: {error}"),
+            }
+        }
+    }
+}

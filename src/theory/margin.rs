@@ -119,7 +119,7 @@ fn visit_crossings(equation: &Characteristic, mut limit: f64, found: &mut dyn Fn
                 let angle = polish(equation, (a, b), target, outward, arc.branch);
                 limit = found(Crossing { angle, gain: equation.gain(angle), outward: Some(outward) });
             }
-            Crossings::Unresolved if b - a <= NARROWEST * b => {
+            Crossings::Unresolved if b - a <= NARROWEST * b || is_flat(&arc, b - a) => {
                 let phase = equation.phase(middle, arc.branch);
                 if (phase - (phase / TAU).round() * TAU).abs() < TOUCHING {
                     limit = found(Crossing { angle: middle, gain: equation.gain(middle), outward: None });
@@ -132,6 +132,12 @@ fn visit_crossings(equation: &Characteristic, mut limit: f64, found: &mut dyn Fn
             }
         }
     }
+}
+
+/// Whether the phase does not change on an arc of this width by more than rounding: no half of it would tell more.
+fn is_flat(arc: &Arc, width: f64) -> bool {
+    let reach = arc.slope.scaled(width);
+    reach.low.abs().max(reach.high.abs()) <= PHASE_SLACK * (1.0 + arc.start.abs())
 }
 
 /// What the phases at the ends and the slope between them prove about an arc.

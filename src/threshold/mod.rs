@@ -2,12 +2,14 @@
 //!
 //! - [`RunMonitor`] observes one run and returns a [`Trial`]: its growth rate gamma and a verdict.
 //! - [`Ensemble`] does so for runs that differ in their random numbers alone.
+//! - [`DecayMonitor`] measures how fast one run decays or grows.
 //! - [`Search`] asks for learning rates, several at once, and narrows a bracket around the zero of gamma(lr).
 //!
 //! Pure logic over observations: no engine, no files, no clock. A search sees the trials of its own cell alone, so its
 //! result does not depend on the other runs of the batch.
 
 mod close;
+mod decay;
 mod ensemble;
 mod growth;
 mod monitor;
@@ -18,6 +20,7 @@ mod zero;
 
 use serde::{Deserialize, Serialize};
 
+pub use decay::{Decay, DecayAction, DecayEnd, DecayMonitor, DecaySpec};
 pub use ensemble::{Change, Ensemble, EnsembleSpec, WindowEnd};
 pub use growth::Level;
 pub use monitor::{RunMonitor, RunMonitorSpec, Trial};

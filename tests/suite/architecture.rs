@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 21] = [
     &["command"],
     &["api"],
     &["report", "plot", "compare"],
-    &["submit", "sweep", "train", "bench"],
+    &["submit", "rates", "sweep", "train", "bench"],
     &["session"],
     &["cost", "plan"],
     &["config"],

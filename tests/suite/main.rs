@@ -31,6 +31,7 @@ mod plot;
 mod printed;
 mod problem;
 mod quadratic_files;
+mod rates;
 mod recovery;
 mod report;
 #[cfg(unix)]

@@ -121,7 +121,8 @@ fn kind(plan: &SweepPlan, info: &EngineInfo, spec: WaveSpec, cells: &[&Cell]) ->
     // The rounds of a cell follow each other, however many runs advance at once.
     let alone = |cell: &&Cell| {
         let together = if is_hardware(info) { lanes } else { plan.members(cell) };
-        cost::rounds(cell.criterion) as f64 * cost::steps_of_run(plan, cell) * together as f64
+        let rounds = if plan.rates.is_empty() { cost::rounds(cell.criterion) } else { 1 };
+        rounds as f64 * cost::steps_of_run(plan, cell) * together as f64
     };
     // Cells try a few learning rates at once, as long as there is room.
     let held = cells.iter().flat_map(|cell| vec![needs(cell); cost::runs(plan, cell).min(lanes)]);
@@ -159,6 +160,10 @@ fn text(report: &Report, problem: &Problem, cells: &[Cell]) -> Result<String> {
         .shard
         .map_or(String::new(), |shard| format!(" of {}, shard {shard} of the plan", count(report.cells_of_plan)));
     writeln!(text, "\ncells    {}{part}{}", count(report.cells), axes(cells))?;
+    if !plan.rates.is_empty() {
+        let shown: Vec<String> = plan.rates.iter().map(ToString::to_string).collect();
+        writeln!(text, "rates    at the learning rates {} in each cell, no thresholds", shown.join(", "))?;
+    }
     writeln!(text, "engine   {} {} on {} ({})", engine.engine, engine.precision, engine.adapter, report.engine_choice)?;
     report.batches.iter().take(SHOWN.1).for_each(|batch| text += &batch.text());
     if report.batches.len() > SHOWN.1 {
