@@ -16,6 +16,7 @@ use tauscope::cli::{Cli, Command};
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::{Engine, Needs, Run, Wave, WaveSpec};
 use tauscope::minimum;
+use tauscope::outer::OuterLoop;
 use tauscope::plan::{Cell, SweepPlan};
 use tauscope::sweep::rows::entry;
 use tauscope::sweep::{PreparedSweep, StartedCell};
@@ -173,6 +174,7 @@ fn follow(
         start: Arc::new(start),
         centred: false,
         undamped_start: false,
+        outer: OuterLoop::default(),
         statistics: None,
     };
     for (lane, lr) in rates.iter().enumerate() {

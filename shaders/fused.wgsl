@@ -110,6 +110,8 @@ fn fused(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
             }
         }
         let scale = finish(lane, read, update, local);
+        if lane_step.part != 0u { make_part(lane, lane_step, read, update, local); }
+        if !ends_update(lane_step) { continue; }
         let moments = advance(lane, lane_step, read, update, scale, local);
         let seen = total(moments + vec4f(0.0, 0.0, params.scale * loss, 0.0), local);
         if local == 0u {
@@ -371,21 +373,60 @@ fn finish(lane: u32, read: u32, update: Update, local: u32) -> f32 {
     return min(update.clip_norm / (norm + CLIPPING_EPSILON), 1.0);
 }
 
+// What src/kernels/local.rs says of the gradient in the arena.
+fn make_part(lane: u32, lane_step: LaneStep, read: u32, update: Update, local: u32) {
+    let ring = lane * params.history_stride;
+    let base = ring + lane_step.base * params.parameters;
+    let place = ring + local_slot(lane_step) * params.parameters;
+    let role = role_of(lane_step);
+    for (var i = local; i < params.parameters; i += WORKGROUP) {
+        let y = history[read + i];
+        let g = arena[i] + update.decay * y;
+        let went = y - update.local_lr * g;
+        if role == LOCAL {
+            var stays = went;
+            if update.merged != 0.0 {
+                stays = (1.0 - update.merged) * went + update.merged * server[lane * params.parameters + i];
+            }
+            history[place + i] = stays;
+            continue;
+        }
+        var sent = g;
+        if update.local_lr != 0.0 { sent = history[base + i] - went; }
+        var part = update.part_share * sent;
+        if joins(lane_step) { part += history[place + params.parameters + i]; }
+        if role == ADD {
+            history[place + params.parameters + i] = part;
+            continue;
+        }
+        if keeps_local(lane_step) { history[place + i] = went; }
+        arena[i] = part;
+    }
+}
+
 // Moves the parameters of this invocation (src/kernels/step.rs); returns their share of distance^2, projection,
 // weight_decay / 2 ||x_read||^2 and the count of weights that are not finite.
 fn advance(lane: u32, lane_step: LaneStep, read: u32, update: Update, scale: f32, local: u32) -> vec4f {
     let own = lane * params.parameters;
     let write = lane * params.history_stride + lane_step.write * params.parameters;
+    let base = lane * params.history_stride + lane_step.base * params.parameters;
     let kept = lane * params.state_stride + lane_step.velocity * params.parameters;
     let second = lane * params.state_stride + params.second_offset;
     let form = update.form;
     var moments = vec4f();
     for (var i = local; i < params.parameters; i += WORKGROUP) {
         // Read before the write below: at every delay but a recorded one it is the same slot.
-        let weights = history[read + i];
+        let seen = history[read + i];
+        // Of an outer loop the weights that the worker began with; `make_part` has already put the decay in.
+        var weights = seen;
+        var decay = update.decay;
+        if lane_step.part != 0u {
+            weights = history[base + i];
+            decay = 0.0;
+        }
         let before = server[own + i];
         let old = state[kept + i];
-        var g = scale * arena[i] + update.decay * weights;
+        var g = scale * arena[i] + decay * weights;
         if form == GAP_AWARE {
             let moving = select(old, g, update.momentum == 0.0);
             let square = update.second_moment_decay * state[second + i] + (1.0 - update.second_moment_decay) * moving * moving;
@@ -397,7 +438,7 @@ fn advance(lane: u32, lane_step: LaneStep, read: u32, update: Update, scale: f32
         var x = before;
         if form == MIXING {
             let velocities = lane * params.state_stride + i;
-            let late = update.momentum * state[velocities + lane_step.read * params.parameters];
+            let late = update.momentum * state[velocities + lane_step.base * params.parameters];
             let pull = late + update.lr * update.gradient_to_velocity * g;
             v = (1.0 - update.share) * state[velocities + lane_step.newest * params.parameters] + update.share * pull;
             x -= update.share * (before - weights + pull);
@@ -419,7 +460,7 @@ fn advance(lane: u32, lane_step: LaneStep, read: u32, update: Update, scale: f32
 
         let displacement = select(stored, x, update.lookback == 0.0) - landmarks[i];
         let projection = dot(displacement, landmarks[params.parameters + i]);
-        moments += vec4f(dot(displacement, displacement), projection, dot(weights, weights), not_finite(x));
+        moments += vec4f(dot(displacement, displacement), projection, dot(seen, seen), not_finite(x));
     }
     return moments * vec4f(1.0, 1.0, 0.5 * params.weight_decay, 1.0);
 }

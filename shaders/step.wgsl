@@ -30,7 +30,7 @@ fn step(
     let lane = group.y;
     let at = params.step * params.lanes + lane;
     let lane_step = lane_steps[at];
-    if lane_step.busy == 0u { return; }
+    if lane_step.busy == 0u || !ends_update(lane_step) { return; }
     let number = group.z * groups.x + group.x;
     if number >= params.partials { return; }
 
@@ -49,7 +49,14 @@ fn step(
 fn advance(lane: u32, lane_step: LaneStep, update: Update, i: u32) -> vec4f {
     let ring = lane * params.history_stride + i;
     // Read before the write below: at every delay but a recorded one it is the same slot.
-    let read = history[ring + lane_step.read * params.parameters];
+    let seen = history[ring + lane_step.read * params.parameters];
+    // Of an outer loop the weights that the worker began with; `local` has already put the decay in.
+    var read = seen;
+    var decay = update.decay;
+    if lane_step.part != 0u {
+        read = history[ring + lane_step.base * params.parameters];
+        decay = 0.0;
+    }
     let own = lane * params.parameters + i;
     let kept = lane * params.state_stride + lane_step.velocity * params.parameters + i;
     let second = lane * params.state_stride + params.second_offset + i;
@@ -57,7 +64,7 @@ fn advance(lane: u32, lane_step: LaneStep, update: Update, i: u32) -> vec4f {
 
     // One lane is one workgroup's, so that no branch on the form parts the invocations of a workgroup.
     let form = update.form;
-    var g = gradient[own] + update.decay * read;
+    var g = gradient[own] + decay * read;
     if form == GAP_AWARE {
         let moving = select(state[kept], g, update.momentum == 0.0);
         let square = update.second_moment_decay * state[second] + (1.0 - update.second_moment_decay) * moving * moving;
@@ -71,7 +78,7 @@ fn advance(lane: u32, lane_step: LaneStep, update: Update, i: u32) -> vec4f {
     var x = before;
     if form == MIXING {
         let velocities = lane * params.state_stride + i;
-        let late = update.momentum * state[velocities + lane_step.read * params.parameters];
+        let late = update.momentum * state[velocities + lane_step.base * params.parameters];
         let pull = late + update.lr * update.gradient_to_velocity * g;
         v = (1.0 - update.share) * state[velocities + lane_step.newest * params.parameters] + update.share * pull;
         x -= update.share * (before - read + pull);
@@ -93,7 +100,7 @@ fn advance(lane: u32, lane_step: LaneStep, update: Update, i: u32) -> vec4f {
 
     let displacement = select(stored, x, update.lookback == 0.0) - landmarks[i];
     let projection = displacement * landmarks[params.parameters + i];
-    return vec4f(displacement * displacement, projection, read * read, f32(!is_finite(x)));
+    return vec4f(displacement * displacement, projection, seen * seen, f32(!is_finite(x)));
 }
 
 // 1, -1, or what is neither, which must not be hidden: zero, or not a number.

@@ -81,12 +81,12 @@ pub fn steps_of_run(plan: &SweepPlan, cell: &Cell) -> f64 {
     0.5 * (steps_of_trial(plan, cell, true) + steps_of_trial(plan, cell, false))
 }
 
-/// Config-steps of a cell.
+/// Config-steps of a cell, one for each gradient.
 pub fn of_cell(plan: &SweepPlan, cell: &Cell) -> f64 {
     if !plan.rates.is_empty() {
         return runs(plan, cell) as f64 * steps_of_run(plan, cell);
     }
     let first = FIRST * steps_of_trial(plan, cell, true);
     let later = trials_to_come(cell.criterion, 1) * steps_of_trial(plan, cell, false);
-    plan.members(cell) as f64 * (first + later)
+    (plan.members(cell) * cell.work().pieces.len()) as f64 * (first + later)
 }

@@ -43,7 +43,7 @@
 //! layer                        one file for each layer
 //! drift                        effective learning rates
 //! kernels                      one file for each shader: formula, bindings, processor's version
-//! batch  rule                  the order of rows; one file for each update rule
+//! batch  rule  outer           the order of rows; one file for each update rule; local steps and replicas
 //! delay                        delay processes
 //! update  math                 the numbers of an update; shapes, sums, activations, losses
 //! theory  files  streams  text pure mathematics, imports nothing; whole files, stdout and stderr, short texts
@@ -111,6 +111,8 @@ pub mod math;
 pub mod minimum;
 #[doc(hidden)]
 pub mod model;
+#[doc(hidden)]
+pub mod outer;
 #[doc(hidden)]
 pub mod plan;
 #[doc(hidden)]

@@ -6,6 +6,7 @@
 use super::RowTables;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// How minibatches are drawn.
@@ -31,14 +32,24 @@ pub struct BatchOrder {
     seed: u64,
     /// The step after the latest one asked for.
     next: u64,
-    /// The table of the latest step, with its number: shared by all runs of a seed, its own after a change of seed.
-    present: Option<(u64, Arc<[u32]>)>,
+    /// The tables of the latest steps, with their numbers, newest last: shared by all runs of a seed, its own after a change of
+    /// seed.
+    recent: VecDeque<(u64, Arc<[u32]>)>,
+    /// How many of them are kept.
+    kept: usize,
 }
 
 impl BatchOrder {
     /// Runs that share `tables` share what is drawn of them.
     pub fn new(tables: &Arc<RowTables>, seed: u64) -> Self {
-        Self { tables: Arc::clone(tables), seed, next: 0, present: None }
+        Self { tables: Arc::clone(tables), seed, next: 0, recent: VecDeque::new(), kept: 1 }
+    }
+
+    /// The same for a run that may ask for any of its last `steps` steps again.
+    #[must_use]
+    pub fn going_back(self, steps: u64) -> Self {
+        let kept = if steps > 1 { steps.div_ceil(self.tables.batches()) as usize + 1 } else { 1 };
+        Self { kept, ..self }
     }
 
     /// The rows of step `step`, as many as a batch has.
@@ -52,9 +63,14 @@ impl BatchOrder {
     pub fn table(&mut self, step: u64) -> (&Arc<[u32]>, usize) {
         self.next = step + 1;
         let (number, batch) = (step / self.tables.batches(), step % self.tables.batches());
-        let present = self.present.take().filter(|(present, _)| *present == number);
-        let present = present.unwrap_or_else(|| (number, self.tables.table(self.seed, number)));
-        (&self.present.insert(present).1, batch as usize * self.tables.batch())
+        let place = self.recent.iter().position(|(present, _)| *present == number).unwrap_or_else(|| {
+            if self.recent.len() == self.kept {
+                self.recent.pop_front();
+            }
+            self.recent.push_back((number, self.tables.table(self.seed, number)));
+            self.recent.len() - 1
+        });
+        (&self.recent[place].1, batch as usize * self.tables.batch())
     }
 
     /// Draws from a new seed from the step after the latest one asked for: the rest of its epoch is reshuffled, and later
@@ -62,11 +78,13 @@ impl BatchOrder {
     pub fn reseed(&mut self, seed: u64) {
         self.seed = seed;
         let (number, first) = (self.next / self.tables.batches(), self.next % self.tables.batches());
-        if let Some((present, table)) = &mut self.present
-            && *present == number
-        {
-            *table = self.tables.redraw(table, number, first, seed);
+        for (present, table) in &mut self.recent {
+            if *present == number {
+                *table = self.tables.redraw(table, number, first, seed);
+            }
         }
+        // Later ones, if any, were drawn from the old seed.
+        self.recent.retain(|(present, _)| *present <= number);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::delay::Schedule;
 use crate::engine::{Needs, Run, WaveSpec};
 use crate::math::{Activation, Loss};
 use crate::memory;
+use crate::outer::OuterLoop;
 use crate::problem::{Network, Problem};
 use crate::rule::Rule;
 use std::sync::Arc;
@@ -131,6 +132,7 @@ impl Workload {
             start: Arc::clone(&start),
             centred: false,
             undamped_start: false,
+            outer: OuterLoop::default(),
             statistics: None,
         })
     }

@@ -11,6 +11,7 @@
 mod axis;
 mod engine;
 mod interval;
+mod outer;
 mod regime;
 mod scaling;
 mod shard;
@@ -25,6 +26,7 @@ mod usage;
 pub use axis::{Delays, Momenta, Rates, Seeds, non_negative, positive};
 pub use engine::{EngineArgs, EngineChoice, Precision};
 pub use interval::Interval;
+pub use outer::OuterArgs;
 pub use regime::RegimeSpec;
 pub use scaling::{Reference, Scaling};
 pub use shard::{Shard, ShardFlag};

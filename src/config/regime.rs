@@ -46,17 +46,18 @@ impl RegimeSpec {
         }
     }
 
-    /// The learning rate of a run of `epochs` epochs of `steps` steps each, that rises for `warm_up` of them.
-    pub fn learning_rate(&self, base: f64, epochs: u64, warm_up: u64, steps: u64) -> LearningRate {
+    /// The learning rate of a run of `epochs` epochs that rises for `warm_up` of them; `steps`: those after which so many epochs
+    /// are over.
+    pub fn learning_rate(&self, base: f64, epochs: u64, warm_up: u64, steps: impl Fn(u64) -> u64) -> LearningRate {
         let regime = match self {
             Self::Constant => Regime::Constant,
             Self::Steps { factor, after, .. } => {
-                Regime::Steps { factor: *factor, at: after.iter().map(|epoch| epoch * steps).collect() }
+                Regime::Steps { factor: *factor, at: after.iter().map(|epoch| steps(*epoch)).collect() }
             }
-            Self::Cosine { clock: RegimeClock::Start } => Regime::Cosine { steps: epochs * steps },
-            Self::Cosine { clock: RegimeClock::WarmUp } => Regime::Cosine { steps: (epochs - warm_up) * steps },
+            Self::Cosine { clock: RegimeClock::Start } => Regime::Cosine { steps: steps(epochs) },
+            Self::Cosine { clock: RegimeClock::WarmUp } => Regime::Cosine { steps: steps(epochs) - steps(warm_up) },
         };
-        LearningRate { base, regime, warm_up: warm_up * steps, clock: self.clock().unwrap_or_default() }
+        LearningRate { base, regime, warm_up: steps(warm_up), clock: self.clock().unwrap_or_default() }
     }
 }
 
@@ -134,10 +135,10 @@ mod tests {
         }
         // Four epochs of three steps: after the second the factor holds, and the first warms up.
         let regime: RegimeSpec = "steps:0.5@2".parse().unwrap();
-        let rate = regime.learning_rate(0.6, 4, 1, 3);
+        let rate = regime.learning_rate(0.6, 4, 1, |epochs| 3 * epochs);
         let seen: Vec<f64> = (0..8).map(|step| (rate.at(step) * 1e9).round() / 1e9).collect();
         assert_eq!(seen, [0.2, 0.4, 0.6, 0.6, 0.6, 0.6, 0.3, 0.3]);
-        let rate = "cosine".parse::<RegimeSpec>().unwrap().learning_rate(1.0, 4, 0, 3);
+        let rate = "cosine".parse::<RegimeSpec>().unwrap().learning_rate(1.0, 4, 0, |epochs| 3 * epochs);
         assert_eq!((rate.at(0), (rate.at(6) * 1e9).round(), rate.at(12)), (1.0, 0.5e9, 0.0));
     }
 
@@ -150,7 +151,7 @@ mod tests {
             let [regime, base, epochs, warm_up, steps, rates] = cells[..] else { panic!("{line}") };
             let [epochs, warm_up, steps] = [epochs, warm_up, steps].map(|number| number.parse().unwrap());
             let regime: RegimeSpec = regime.parse().unwrap();
-            let rate = regime.learning_rate(base.parse().unwrap(), epochs, warm_up, steps);
+            let rate = regime.learning_rate(base.parse().unwrap(), epochs, warm_up, |epochs| epochs * steps);
             let expected: Vec<f64> = rates.split(' ').map(|rate| rate.parse().unwrap()).collect();
             assert_eq!(expected.len() as u64, epochs * steps, "{line}");
             for (step, expected) in expected.into_iter().enumerate() {

@@ -4,7 +4,7 @@
 //! here: flags of one command alone ([`super::sweep`], [`super::train`]).
 
 use super::shard::{Shard, ShardFlag};
-use super::{Batch, Delays, Interval, ModelSpec, Momenta, Samples};
+use super::{Batch, Delays, Interval, ModelSpec, Momenta, OuterArgs, Samples};
 use crate::batch::Sampling;
 use crate::data::DataSource;
 use crate::delay::ScheduleSpec;
@@ -151,6 +151,8 @@ pub struct GridArgs {
     /// Chooses the samples, the same for all runs
     #[arg(long, default_value_t = 0, help_heading = "Grid")]
     pub seed_data: u64,
+    #[command(flatten)]
+    pub outer: OuterArgs,
 }
 
 /// What every long job takes: its plan file, its results folder, its part of the work, and what it prints.

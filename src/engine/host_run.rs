@@ -10,7 +10,9 @@
 
 use super::{Needs, Run, WaveSpec};
 use crate::batch::{BatchOrder, RowTables};
+use crate::outer::{Place, PlacedPiece, Role, Work};
 use crate::rule::steps::{RunStep, StepSource};
+use crate::update::{StepSlots, UpdateCoefficients};
 use std::sync::Arc;
 
 /// A run's steps, one after the other.
@@ -20,9 +22,33 @@ pub struct HostRun {
     needs: Needs,
     made: u64,
     source: StepSource,
+    work: Work,
+    /// The update under way, and its gradients so far; none before the first.
+    present: Option<(RunStep, usize)>,
     /// Order of the minibatches; none where the batch is full.
     order: Option<BatchOrder>,
     reseeds: Vec<Reseed>,
+}
+
+/// One gradient of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct GradientStep {
+    /// Those of its update; what it reads is where its worker began.
+    pub slots: StepSlots,
+    pub coefficients: UpdateCoefficients,
+    /// Updates made between reading the weights and now.
+    pub age: u64,
+    /// The slot that the gradient is taken at.
+    pub at: usize,
+    /// What it is for, where it is not an update by itself.
+    pub placed: Option<PlacedPiece>,
+}
+
+impl GradientStep {
+    /// Whether the server moves after it.
+    pub fn ends_update(&self) -> bool {
+        self.placed.is_none_or(|placed| placed.piece.role == Role::Apply)
+    }
 }
 
 /// Table that the rows of a minibatch lie in, with the index of the first of them.
@@ -31,7 +57,7 @@ pub type RowsInTable<'a> = (&'a Arc<[u32]>, usize);
 /// A change of the seed that later draws come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reseed {
-    /// Steps made before it.
+    /// Updates made before it.
     pub made: u64,
     pub seed: u64,
 }
@@ -39,11 +65,15 @@ pub struct Reseed {
 impl HostRun {
     /// `rows` are those of the wave.
     pub fn new(run: &Run, spec: &WaveSpec, rows: Option<&Arc<RowTables>>) -> Self {
+        let work = run.work(spec.batch.is_some());
+        let batches = work.batches;
         Self {
-            needs: Needs::of(&run.rule, &run.schedule, run.centred),
+            needs: run.needs(spec.batch.is_some()),
             made: 0,
             source: run.steps(spec),
-            order: rows.map(|rows| BatchOrder::new(rows, run.seed)),
+            work,
+            present: None,
+            order: rows.map(|rows| BatchOrder::new(rows, run.seed).going_back(batches)),
             reseeds: Vec::new(),
         }
     }
@@ -52,7 +82,7 @@ impl HostRun {
         &self.needs
     }
 
-    /// Number of steps made.
+    /// Number of updates made.
     pub fn made(&self) -> u64 {
         self.made
     }
@@ -62,18 +92,46 @@ impl HostRun {
         &self.reseeds
     }
 
-    /// The next step, and the rows of its minibatch.
-    pub fn next_with_rows(&mut self) -> (RunStep, Option<&[u32]>) {
-        let rows = self.order.as_mut().map(|order| order.rows(self.made));
-        self.made += 1;
-        (self.source.advance(), rows)
+    /// Gradients of an update.
+    pub fn gradients(&self) -> usize {
+        self.work.pieces.len()
     }
 
-    /// Returns the next step, and where the rows of its minibatch lie.
-    pub fn next_with_table(&mut self) -> (RunStep, Option<RowsInTable<'_>>) {
-        let table = self.order.as_mut().map(|order| order.table(self.made));
-        self.made += 1;
-        (self.source.advance(), table)
+    /// The next gradient, and the rows of its minibatch.
+    pub fn next_with_rows(&mut self) -> (GradientStep, Option<&[u32]>) {
+        let (step, batch) = self.next();
+        (step, self.order.as_mut().map(|order| order.rows(batch)))
+    }
+
+    /// Returns the next gradient, and where the rows of its minibatch lie.
+    pub fn next_with_table(&mut self) -> (GradientStep, Option<RowsInTable<'_>>) {
+        let (step, batch) = self.next();
+        (step, self.order.as_mut().map(|order| order.table(batch)))
+    }
+
+    /// The next gradient, and the number of its minibatch.
+    fn next(&mut self) -> (GradientStep, u64) {
+        let (step, done) = self.present.take().unwrap_or_else(|| (self.source.advance(), 0));
+        let piece = self.work.pieces[done];
+        let batch = self.made * self.work.batches + piece.batch;
+        if done + 1 < self.work.pieces.len() {
+            self.present = Some((step, done + 1));
+        } else {
+            self.made += 1;
+        }
+        let RunStep { slots, coefficients, age } = step;
+        if piece.role == Role::Plain {
+            return (GradientStep { slots, coefficients, age, at: slots.read, placed: None }, batch);
+        }
+        let local = self.needs.slots;
+        let slot = |place: Place| match place {
+            Place::Read => slots.read,
+            Place::Newest => slots.newest,
+            Place::Local => local,
+        };
+        let (at, base) = (slot(piece.at), slot(piece.base));
+        let placed = PlacedPiece { piece, at, base, local };
+        (GradientStep { slots: StepSlots { read: base, ..slots }, coefficients, age, at, placed: Some(placed) }, batch)
     }
 
     /// The same past, another future: later draws come from `seed`.
@@ -88,8 +146,8 @@ impl HostRun {
     pub fn replay(&mut self, made: u64, reseeds: &[Reseed]) {
         for Reseed { made, seed } in reseeds {
             self.pass(*made);
-            if let (Some(order), Some(latest)) = (&mut self.order, made.checked_sub(1)) {
-                // A new seed shuffles what the latest step has left of its table.
+            if let (Some(order), Some(latest)) = (&mut self.order, (made * self.work.batches).checked_sub(1)) {
+                // A new seed shuffles what the latest batch has left of its table.
                 order.table(latest);
             }
             self.reseed(*seed);

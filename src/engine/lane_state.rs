@@ -61,7 +61,7 @@ impl StateShape {
         Self {
             width,
             parameters: problem.dimension(),
-            slots: needs.slots,
+            slots: needs.versions(),
             velocities: needs.velocities(),
             seconds: usize::from(needs.second_moment),
             statistics: problem.fresh_statistics().len(),

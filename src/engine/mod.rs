@@ -17,6 +17,7 @@ pub use observation::{Evaluation, Observation, Observations};
 use crate::batch::{RowTables, Sampling};
 pub use crate::data::Part;
 use crate::delay::Schedule;
+use crate::outer::{OuterLoop, Work, WorkShape};
 use crate::problem::Problem;
 use crate::rule::Rule;
 use crate::rule::regime::LearningRate;
@@ -82,6 +83,8 @@ pub struct Needs {
     pub centred: bool,
     /// Loss and accuracy over the whole data, of which [`Wave::evaluate`] tells.
     pub evaluation: bool,
+    /// The gradients of an update; the same for all runs of a wave.
+    pub work: WorkShape,
 }
 
 impl Needs {
@@ -93,7 +96,14 @@ impl Needs {
             finish: centred || rule.wants_finish(),
             centred,
             evaluation: false,
+            work: WorkShape::default(),
         }
+    }
+
+    /// The same for updates of several gradients.
+    #[must_use]
+    pub fn with(self, work: WorkShape) -> Self {
+        Self { work, ..self }
     }
 
     /// Room for both.
@@ -105,7 +115,13 @@ impl Needs {
             finish: self.finish || other.finish,
             centred: self.centred || other.centred,
             evaluation: self.evaluation || other.evaluation,
+            work: self.work.and(other.work),
         }
+    }
+
+    /// Versions of the weights that a lane keeps: the slots of its ring, and behind them its local weights and a sum.
+    pub fn versions(&self) -> usize {
+        self.slots + self.work.extra_slots
     }
 
     /// Velocities that a lane keeps.
@@ -125,8 +141,8 @@ impl WaveSpec {
     /// # Errors
     /// Where it needs room that was not announced.
     pub fn admits(&self, run: &Run) -> Result<(), EngineError> {
-        let needs = Needs::of(&run.rule, &run.schedule, run.centred);
-        if self.needs.and(needs) != self.needs {
+        let needs = run.needs(self.batch.is_some());
+        if self.needs.and(needs) != self.needs || needs.work.gradients != self.needs.work.gradients {
             let (rule, room) = (run.rule.name(), self.needs);
             return Err(EngineError::TooLarge(format!(
                 "a run of {rule} that needs {needs:?} does not fit a wave of {room:?}"
@@ -159,9 +175,20 @@ pub struct Run {
     /// Whether the first gradient of every velocity enters it undamped ([`crate::rule::Arrival::undamped`]), as a training does
     /// that follows PyTorch. Stability does not depend on it.
     pub undamped_start: bool,
+    /// What stands between a worker's read and the gradient that is applied.
+    pub outer: OuterLoop,
 }
 
 impl Run {
+    /// The gradients of an update; `minibatch`: whether they are taken of some rows alone.
+    fn work(&self, minibatch: bool) -> Work {
+        self.outer.work(minibatch, self.schedule.workers().unwrap_or(self.schedule.slots()))
+    }
+
+    fn needs(&self, minibatch: bool) -> Needs {
+        Needs::of(&self.rule, &self.schedule, self.centred).with(self.work(minibatch).shape())
+    }
+
     /// Running statistics at the start.
     fn statistics(&self, spec: &WaveSpec) -> Vec<f64> {
         self.statistics.as_ref().map_or_else(|| spec.problem.fresh_statistics(), |statistics| statistics.to_vec())

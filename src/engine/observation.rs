@@ -49,6 +49,16 @@ impl Observations {
         Self { steps, values }
     }
 
+    /// Those after whole updates alone, of which each takes so many gradients.
+    #[must_use]
+    pub fn of_updates(self, gradients: usize) -> Self {
+        if gradients == 1 {
+            return self;
+        }
+        let values = self.values.iter().skip(gradients - 1).step_by(gradients).copied().collect();
+        Self { steps: self.steps / gradients, values }
+    }
+
     pub fn steps(&self) -> usize {
         self.steps
     }

@@ -7,6 +7,11 @@ use std::collections::VecDeque;
 /// Most steps of a block: how often the host looks at the observations. No result may depend on it.
 pub const BLOCK: usize = 64;
 
+/// Updates of a block, at most, where each takes so many gradients.
+pub fn block(gradients: usize) -> usize {
+    (BLOCK / gradients).max(1)
+}
+
 /// Blocks that were submitted and not looked at yet, each with what its owner must know of it.
 #[derive(Debug)]
 pub struct Pump<B> {

@@ -29,6 +29,7 @@ use super::update::Update;
 use super::{ACTIVATION, Call, Kernel, LANE_STEP, LaneStep, NUMBERS, UPDATE, read, read_write, shader, shared_struct};
 use crate::kernels::perceptron::Perceptron;
 use crate::math::{Activation, LEAKY_SLOPE, Loss};
+use crate::outer::Role;
 use crate::update::{ADAM_EPSILON, CLIPPING_EPSILON, COMPENSATION_EPSILON, Form};
 
 shared_struct! {
@@ -96,7 +97,7 @@ pub const KERNEL: Kernel = Kernel {
         read_write("observations"),
     ],
     structs: &[LaneStep::LAYOUT, Update::LAYOUT, Layer::LAYOUT, Params::LAYOUT],
-    codes: &[Activation::CODES, Loss::CODES, Form::CODES],
+    codes: &[Role::CODES, Activation::CODES, Loss::CODES, Form::CODES],
     constants: &[
         ("LEAKY_SLOPE", LEAKY_SLOPE),
         ("EPSILON", ADAM_EPSILON),
@@ -193,8 +194,8 @@ impl Shape {
             + 1;
         let pass = vector + rows.div_ceil(self.rows) * chunk + 1;
         let total = self.workgroup.ilog2() as usize + 1;
-        // The passes, the gradient at the minimum put away, finish and advance with their sums, and the step itself.
-        (1 + usize::from(centred)) * (pass + 1) + 3 * vector + 2 * total + 2
+        // The passes, the gradient at the minimum put away, finish, the part of an outer loop and advance with their sums, and the step itself.
+        (1 + usize::from(centred)) * (pass + 1) + 4 * vector + 2 * total + 2
     }
 
     /// The values of [`KERNEL`]'s variants.

@@ -20,6 +20,7 @@ pub mod finish;
 pub mod fused;
 pub mod gather;
 pub mod hessian;
+pub mod local;
 pub mod loss;
 pub mod matmul;
 pub mod norm;
@@ -117,6 +118,7 @@ pub const ALL: &[&Kernel] = &[
     &fused::KERNEL,
     &gather::KERNEL,
     &hessian::KERNEL,
+    &local::KERNEL,
     &loss::KERNEL,
     &matmul::KERNEL,
     &norm::KERNEL,
@@ -205,6 +207,10 @@ shared_struct! {
         /// Index of its minibatch's first row number among those of the portion, where they lie one after the other; 0
         /// where the batch is full.
         pub rows: u32,
+        /// The slot that the worker began with: the one that it reads, but in an outer loop.
+        pub base: u32,
+        /// What the gradient is for in an outer loop ([`crate::outer::PlacedPiece::packed`]); 0 where it is an update by itself.
+        pub part: u32,
     }
 }
 
@@ -254,6 +260,6 @@ impl From<StepSlots> for LaneStep {
     fn from(slots: StepSlots) -> Self {
         let [read, write, velocity, newest] =
             [slots.read, slots.write, slots.velocity, slots.newest].map(|slot| slot as u32);
-        Self { busy: 1, read, write, velocity, newest, rows: 0 }
+        Self { busy: 1, read, write, velocity, newest, rows: 0, base: read, part: 0 }
     }
 }

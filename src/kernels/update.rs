@@ -3,6 +3,7 @@
 //! Not here: their meaning and their values in f64 ([`crate::update`]).
 
 use super::{codes, shared_struct};
+use crate::outer::PlacedPiece;
 use crate::update::{Form, UpdateCoefficients};
 
 shared_struct! {
@@ -29,6 +30,12 @@ shared_struct! {
         pub clip_norm: f32,
         /// 1 where the gradient at the minimum is subtracted.
         pub centred: u32,
+        /// Learning rate of a local step ([`crate::outer::Piece`]).
+        pub local_lr: f32,
+        /// Weight of what a worker sends.
+        pub part_share: f32,
+        /// Share of the server's weights that local ones take in.
+        pub merged: f32,
     }
 }
 
@@ -42,6 +49,15 @@ codes!(Form {
     SIGN: Self::Sign,
     MIXING: Self::Mixing { .. },
 });
+
+impl Update {
+    /// Puts in what a gradient is for in an outer loop.
+    pub fn join(&mut self, PlacedPiece { piece, .. }: &PlacedPiece) {
+        self.local_lr = piece.local_lr as f32;
+        self.part_share = piece.share as f32;
+        self.merged = piece.merged as f32;
+    }
+}
 
 impl From<&UpdateCoefficients> for Update {
     fn from(coefficients: &UpdateCoefficients) -> Self {
@@ -63,6 +79,9 @@ impl From<&UpdateCoefficients> for Update {
             share: share as f32,
             clip_norm: coefficients.clip_norm.unwrap_or(0.0) as f32,
             centred: u32::from(coefficients.centred),
+            local_lr: 0.0,
+            part_share: 0.0,
+            merged: 0.0,
         }
     }
 }

@@ -6,6 +6,7 @@
 use super::{PlanError, refuse};
 use crate::config::{Batch, Delays, Momenta};
 use crate::delay::{LONGEST, Schedule, ScheduleError, ScheduleSpec};
+use crate::outer::{Arrivals, OuterLoop, Overlap};
 use crate::rule::{Dampening, Rule, RuleSpec};
 use crate::theory::DAMPENINGS;
 use serde::Serialize;
@@ -109,6 +110,45 @@ pub fn suits(rule: &Rule, schedule: &Schedule) -> Result<(), PlanError> {
             "--rules {name} with --schedule {process}: the rule keeps something for each worker, and this process has no \
              workers; accepted: --rules without {name}, as --rules sgd,heavy-ball, or --schedule round-robin, random, \
              normal, workers, hybrid"
+        );
+    }
+    Ok(())
+}
+
+/// Whether a rule and a delay process have a meaning in an outer loop.
+///
+/// # Errors
+/// Where they have not.
+pub fn suits_outer(rule: &Rule, schedule: &Schedule, delay: Option<u32>, outer: &OuterLoop) -> Result<(), PlanError> {
+    if outer.is_plain() {
+        return Ok(());
+    }
+    let name = rule.name();
+    if rule.wants_finish() {
+        refuse!(
+            "--rules {name}: it changes each gradient by itself, of which an update of an outer loop has several; accepted: \
+             without {name}, or without --local-steps, --replicas, --fresh-share, --arrivals"
+        );
+    }
+    if let Some(Overlap { steps, .. }) = outer.overlap {
+        if delay != Some(0) || schedule.slots() != 1 {
+            let process =
+                delay.map_or_else(|| format!("--schedule {}", schedule.name()), |delay| format!("--delays {delay}"));
+            refuse!("--overlap {steps} with {process}: the overlap is the delay; accepted: --delays 0");
+        }
+        if rule.reads_ahead() {
+            refuse!(
+                "--overlap {steps} with --rules {name}: it reads other weights than the server's, which a round that goes on \
+                 does not; accepted: sgd, heavy-ball, nesterov"
+            );
+        }
+    }
+    if outer.arrivals != Arrivals::Mean && schedule.workers().is_none() {
+        refuse!(
+            "--arrivals {} with --schedule {}: this process has no workers; accepted: --schedule round-robin, random, normal, \
+             workers, or --arrivals mean",
+            outer.arrivals,
+            schedule.name()
         );
     }
     Ok(())

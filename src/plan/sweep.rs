@@ -11,6 +11,7 @@ use crate::delay::Schedule;
 use crate::math::{Activation, Loss};
 use crate::memory;
 use crate::minimum;
+use crate::outer::{OuterLoop, Work};
 use crate::problem::weights::WeightMap;
 use crate::problem::{DenseQuadratic, Network, Problem, Quadratic};
 use crate::rule::{Locality, Rule};
@@ -63,8 +64,15 @@ pub struct Grid {
     pub rules: Vec<Rule>,
     pub settings: Vec<Setting>,
     pub batches: Vec<Batch>,
+    /// One, which is plain, where there are no outer loops.
+    #[serde(skip_serializing_if = "are_plain")]
+    pub outers: Vec<OuterLoop>,
     /// Where empty, each cell has the strictest that it admits.
     pub criteria: Vec<Criterion>,
+}
+
+fn are_plain(outers: &[OuterLoop]) -> bool {
+    outers.iter().all(OuterLoop::is_plain)
 }
 
 /// When a measurement ends.
@@ -149,7 +157,10 @@ impl SweepPlan {
         let rates = rates(first)?;
         let cells = grids.iter().fold(0, |cells: usize, grid| cells.saturating_add(grid.size()));
         let cells = cells.saturating_mul(rates.len().max(1));
-        few("--rules, --momentum, --dampening, --delays, --schedule, --batch, --criterion", cells)?;
+        few(
+            "--rules, --momentum, --dampening, --delays, --schedule, --batch, --criterion, --local-steps, --local-lr",
+            cells,
+        )?;
         let mut plan = Self {
             problem,
             grids,
@@ -188,19 +199,22 @@ impl SweepPlan {
     /// Every cell, grid by grid; in a grid rule by rule, then by schedule, delay, batch and criterion, in the order given.
     pub fn cells(&self) -> Vec<Cell> {
         let mut cells = Vec::new();
-        for Grid { rules, settings, batches, criteria } in &self.grids {
+        for Grid { rules, settings, batches, outers, criteria } in &self.grids {
             for rule in rules {
                 for Setting { schedule, delay } in settings {
                     for batch in batches {
                         let fitting = [fitting(rule, schedule, *batch)];
                         let criteria = if criteria.is_empty() { &fitting[..] } else { criteria };
-                        cells.extend(criteria.iter().map(|criterion| Cell {
-                            rule: *rule,
-                            schedule: schedule.clone(),
-                            delay: *delay,
-                            batch: *batch,
-                            criterion: *criterion,
-                        }));
+                        for outer in outers {
+                            cells.extend(criteria.iter().map(|criterion| Cell {
+                                rule: *rule,
+                                schedule: schedule.clone(),
+                                delay: *delay,
+                                batch: *batch,
+                                criterion: *criterion,
+                                outer: *outer,
+                            }));
+                        }
                     }
                 }
             }
@@ -224,6 +238,7 @@ impl SweepPlan {
             }
         }
         axes::suits(rule, schedule)?;
+        axes::suits_outer(rule, schedule, cell.delay, &cell.outer)?;
         if definition.locality == Locality::ScalesWithHessian && !matches!(model, ModelSpec::Quadratic(_)) {
             refuse!("--rules {name}: it needs a diagonal Hessian; accepted: with --model quadratic:EIGENVALUES");
         }
@@ -319,18 +334,31 @@ pub struct Cell {
     pub delay: Option<u32>,
     pub batch: Batch,
     pub criterion: Criterion,
+    #[serde(skip_serializing_if = "OuterLoop::is_plain")]
+    pub outer: OuterLoop,
 }
 
 impl Cell {
     /// As a person would say it; another cell has another name.
     pub fn name(&self) -> String {
-        let Self { rule: Rule { momentum, dampening, .. }, schedule, delay, batch, criterion } = self;
+        let Self { rule: Rule { momentum, dampening, .. }, schedule, delay, batch, criterion, outer } = self;
         let delay = delay.map_or(String::new(), |delay| format!(" at delay {delay}"));
         format!(
-            "{} with momentum {momentum} and dampening {dampening}, {}{delay}, batch {batch}, {criterion}",
+            "{} with momentum {momentum} and dampening {dampening}, {}{delay}, batch {batch}, {criterion}{}",
             self.rule.name(),
-            schedule.name()
+            schedule.name(),
+            outer.name()
         )
+    }
+
+    /// The gradients of its updates.
+    pub fn work(&self) -> Work {
+        self.outer.work(self.batch != Batch::Full, self.workers())
+    }
+
+    /// Workers of its delay process; slots where it has none.
+    pub fn workers(&self) -> u32 {
+        self.schedule.workers().unwrap_or(self.schedule.slots())
     }
 }
 
@@ -360,8 +388,10 @@ fn rates(args: &SweepArgs) -> Result<Vec<f64>, PlanError> {
 impl Grid {
     /// Number of cells.
     fn size(&self) -> usize {
-        let Self { rules, settings, batches, criteria } = self;
-        [settings.len(), batches.len(), criteria.len().max(1)].iter().fold(rules.len(), |a, b| a.saturating_mul(*b))
+        let Self { rules, settings, batches, outers, criteria } = self;
+        [settings.len(), batches.len(), outers.len(), criteria.len().max(1)]
+            .iter()
+            .fold(rules.len(), |a, b| a.saturating_mul(*b))
     }
 
     fn resolve(args: &SweepArgs) -> Result<Self, PlanError> {
@@ -372,6 +402,7 @@ impl Grid {
             rules: axes::rules(rules, momentum, dampening)?,
             settings: axes::settings(delays, schedule)?,
             batches: batch.clone(),
+            outers: args.grid.outer.loops()?,
             criteria: args.criterion.clone(),
         })
     }

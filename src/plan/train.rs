@@ -12,6 +12,7 @@ use crate::data::DataSource;
 use crate::delay::Schedule;
 use crate::drift;
 use crate::math::{Activation, Loss};
+use crate::outer::{OuterLoop, Work};
 use crate::problem::weights::WeightMap;
 use crate::rule::regime::RegimeClock;
 use crate::rule::{Locality, Rule};
@@ -99,6 +100,8 @@ pub struct Group {
     /// As asked for; none for a process that brings its own delays.
     pub delay: Option<u32>,
     pub batch: Batch,
+    #[serde(skip_serializing_if = "OuterLoop::is_plain")]
+    pub outer: OuterLoop,
     /// `none` wherever it changes nothing.
     pub scaling: Scaling,
     /// As asked for.
@@ -251,7 +254,8 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
     }
     let reference = args.lr_reference.unwrap_or(Reference::Same);
     let noise = args.relative_variance;
-    let factors = [settings.len(), batch.len(), rates.len(), args.lr_scaling.len()];
+    let outers = args.grid.outer.loops()?;
+    let factors = [settings.len(), batch.len(), rates.len(), args.lr_scaling.len(), outers.len()];
     let size = factors.iter().fold(rules.len(), |a, b| a.saturating_mul(*b));
     axes::few("--rules, --momentum, --delays, --schedule, --batch, --lr, --lr-scaling", size)?;
     let mut groups: Vec<Group> = Vec::new();
@@ -264,13 +268,14 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
             let factor =
                 |scaling: &Scaling| Ok((*scaling, scaling::factor(*scaling, rule, schedule, reference, noise)?));
             let factors: Vec<(Scaling, f64)> = args.lr_scaling.iter().map(factor).collect::<Result<_, PlanError>>()?;
-            for batch in batch {
+            for (batch, outer) in batch.iter().flat_map(|batch| outers.iter().map(move |outer| (*batch, *outer))) {
+                axes::suits_outer(rule, schedule, *delay, &outer)?;
                 for lr in &rates {
                     let first = groups.len();
                     for (scaling, factor) in &factors {
-                        let (rule, schedule, delay, batch, lr) = (*rule, schedule.clone(), *delay, *batch, *lr);
+                        let (rule, schedule, delay, lr) = (*rule, schedule.clone(), *delay, *lr);
                         let scaling = if *factor == 1.0 { Scaling::None } else { *scaling };
-                        let group = Group { rule, schedule, delay, batch, scaling, lr, lr_scaled: lr * factor };
+                        let group = Group { rule, schedule, delay, batch, outer, scaling, lr, lr_scaled: lr * factor };
                         if !groups[first..].contains(&group) {
                             groups.push(group);
                         }
@@ -285,21 +290,34 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
 impl Group {
     /// Describes the group for people; another group has another name.
     pub fn name(&self) -> String {
-        let Self { rule: Rule { momentum, dampening, .. }, schedule, delay, batch, scaling, lr, lr_scaled } = self;
+        let Self { rule: Rule { momentum, dampening, .. }, schedule, delay, batch, outer, scaling, lr, lr_scaled } =
+            self;
         let delay = delay.map_or(String::new(), |delay| format!(" at delay {delay}"));
         let scaled = match scaling {
             Scaling::None => String::new(),
             scaling => format!(" scaled to {lr_scaled} ({scaling})"),
         };
         format!(
-            "{} with momentum {momentum} and dampening {dampening}, {}{delay}, batch {batch}, lr {lr}{scaled}",
+            "{} with momentum {momentum} and dampening {dampening}, {}{delay}, batch {batch}, lr {lr}{scaled}{}",
             self.rule.name(),
-            schedule.name()
+            schedule.name(),
+            outer.name()
         )
+    }
+
+    /// The gradients of its updates.
+    pub fn work(&self) -> Work {
+        self.outer.work(self.batch != Batch::Full, self.workers())
+    }
+
+    /// Workers of its delay process; slots where it has none.
+    pub fn workers(&self) -> u32 {
+        self.schedule.workers().unwrap_or(self.schedule.slots())
     }
 
     /// How far a constant gradient moves the weights for each gradient that arrives; none where that depends on its size.
     pub fn effective_lr(&self) -> Option<f64> {
-        drift::effective_factor(&self.rule, &self.schedule, 0).map(|factor| self.lr_scaled * factor)
+        let factor = drift::effective_factor(&self.rule, &self.schedule, 0)?;
+        Some(self.lr_scaled * factor * self.outer.weight(self.workers()))
     }
 }

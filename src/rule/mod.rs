@@ -54,6 +54,7 @@ registry! {
     Nesterov => nesterov,
     Shifted => shifted,
     DelayedNesterov => delayed_nesterov,
+    NesterovEvery => nesterov_every,
     WeightPrediction => weight_prediction,
     SecondPrediction => second_prediction,
     Mixing => mixing,
@@ -66,6 +67,7 @@ registry! {
     Clipped => clipped,
     Ringmaster => ringmaster,
     Rennala => rennala,
+    Buffer => buffer,
     OrMo => ormo,
     Adam => adam,
     AdamW => adamw,
@@ -275,16 +277,24 @@ impl Rule {
         let long = u64::MAX / 4;
         let at = |age: u64, updates: u64, mean_delay: f64| {
             let arrival = Arrival { age, updates, workers: 2, mean_delay, undamped: false };
-            let action = (self.definition().update)(self, &arrival, &mut 0);
+            let mut tally = 0;
+            let action = (self.definition().update)(self, &arrival, &mut tally);
             // What is stored for reading moves no weights.
             let still = UpdateCoefficients { lookahead: 0.0, lookback: 0.0, ..action.coefficients };
-            action.moves_weights.then_some(still)
+            // A rule that counts treats the next gradient otherwise.
+            (action.moves_weights && tally == 0).then_some(still)
         };
         let is_mixed = |first: &UpdateCoefficients| matches!(first.form, Form::Mixing { .. });
         let first = at(0, 0, 0.0).filter(UpdateCoefficients::is_homogeneous).filter(|first| !is_mixed(first))?;
         let alike = [at(0, 10, 0.0), at(1, 11, 1.0), at(long, long + 7, 5.0)].iter().all(|other| *other == Some(first));
         let by_velocity = first.velocity_to_weights * first.gradient_to_velocity / (1.0 - first.momentum);
         alike.then_some(first.gradient_to_weights + by_velocity)
+    }
+
+    /// Whether workers read other weights than the server's, or mix what they find there.
+    pub fn reads_ahead(&self) -> bool {
+        let probe = self.probe();
+        probe.lookahead != 0.0 || probe.lookback != 0.0 || matches!(probe.form, Form::Mixing { .. })
     }
 
     /// Whether twice the gradient moves the weights twice as far, also far from a minimum.

@@ -123,8 +123,17 @@ impl Retraced {
     /// The next step of a member, and what was seen of it.
     pub fn next(&mut self, member: usize, seen: Option<&Observation>) -> TraceRow {
         let augmented = !self.augmentation.is_none();
-        let (step, rows) = self.members[member].next_with_rows();
-        let rows = rows.map_or_else(String::new, |rows| text(rows, augmented));
+        let mut rows = String::new();
+        let step = loop {
+            let (step, batch) = self.members[member].next_with_rows();
+            if let Some(batch) = batch {
+                rows += if rows.is_empty() { "" } else { ";" };
+                rows += &text(batch, augmented);
+            }
+            if step.ends_update() {
+                break step;
+            }
+        };
         let (slot_read, slot_write) = (step.slots.read as u32, step.slots.write as u32);
         let renewed = self.renewed[member].take();
         let number = |of: fn(&Observation) -> f64| seen.map(of).filter(|value| value.is_finite());

@@ -1,4 +1,4 @@
-//! Steps that a sweep is expected to take still: what is left of the runs in flight, the runs in waiting, the rounds that each
+//! Gradients, or steps of one gradient, that a sweep is expected to take still: what is left of the runs in flight, the runs in waiting, the rounds that each
 //! search has before it, and the cells that no search has begun.
 //!
 //! The expectations of [`crate::cost`] are corrected by how much the runs that have ended differed from theirs. Not here:
@@ -57,7 +57,7 @@ impl<'a> Estimate<'a> {
     }
 
     fn add(&mut self, cell: &Cell, trials: f64, steps: f64) {
-        let members = self.plan.members(cell) as f64;
+        let members = self.plan.members(cell) as f64 * cell.work().pieces.len() as f64;
         self.mean += trials * members * steps;
         let spread = SPREAD[usize::from(cell.criterion.is_statistical())] * members * steps;
         self.variance += trials * spread * spread;

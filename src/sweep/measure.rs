@@ -6,7 +6,7 @@
 use super::checkpoint::SearchCheckpoints;
 use super::estimate::{Estimate, Experience};
 use super::queue::{Queue, SearchState};
-use super::{CellResult, PreparedSweep, StartedCell, by_rows, lanes, search_wave, wave_spec};
+use super::{CellResult, PreparedSweep, StartedCell, by_kind, lanes, search_wave, wave_spec};
 use crate::engine::cpu::Cpu;
 use crate::engine::{Engine, EngineInfo, WaveSpec};
 use crate::math::FloatFormat;
@@ -104,8 +104,8 @@ impl PreparedSweep {
         let mut recovery = Recovery::new(engine);
         let falls_back = self.falls_back(engine.info());
         let ids: BTreeSet<String> = cells.iter().map(|started| self.search_id(&started.cell)).collect();
-        let mut groups = by_rows(&self.plan, indices.iter().map(|index| &cells[*index].cell));
-        while let Some((rows, members)) = groups.pop_first() {
+        let mut groups = by_kind(&self.plan, indices.iter().map(|index| &cells[*index].cell));
+        while let Some(((rows, _), members)) = groups.pop_first() {
             let members: Vec<usize> = members.into_iter().map(|place| indices[place]).collect();
             let asked: Vec<StartedCell> = members.iter().map(|index| self.of_this_format(&cells[*index])).collect();
             let spec = wave_spec(&self.plan, &self.problem, rows, asked.iter().map(|started| &started.cell));
@@ -122,8 +122,9 @@ impl PreparedSweep {
                 let (minimum, direction) = (&self.minimum.weights, &self.minimum.largest.vector);
                 let (minimum, direction) = (Arc::new(minimum.clone()), Arc::new(direction.clone()));
                 let spec = WaveSpec { minimum, direction, lanes, ..spec.clone() };
+                let gradients = spec.needs.work.gradients as u64;
                 let mut watched = |now: search_wave::SearchProgress<'_>| {
-                    listener.config_steps += now.steps;
+                    listener.config_steps += now.steps * gradients;
                     let mended = [&listener.mended, recovery.mended()].concat();
                     (listener.watched)(Progress {
                         alive: now.lanes,

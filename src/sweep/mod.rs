@@ -28,10 +28,11 @@ pub use tables::{CellEntry, SweepTables, SweepTotals};
 pub(crate) use tables::{MINIMUM, copy_eigenvalues};
 
 use crate::delay::Delays;
-use crate::engine::pump::BLOCK;
+use crate::engine::pump::block;
 use crate::engine::{Engine, EngineError, Needs, WaveSpec};
 use crate::math::FloatFormat;
 use crate::minimum::Minimum;
+use crate::outer::WorkShape;
 use crate::plan::{Cell, SweepPlan};
 use crate::problem::Problem;
 use crate::rule::steps::StepSource;
@@ -233,16 +234,19 @@ fn is_centred(cell: &Cell) -> bool {
     cell.criterion.is_statistical() && cell.batch.size().is_some()
 }
 
-/// Indices of cells by the rows of their gradients: those of one entry can share a wave.
-fn by_rows<'a>(plan: &SweepPlan, cells: impl Iterator<Item = &'a Cell>) -> BTreeMap<Option<usize>, Vec<usize>> {
-    let mut groups: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
+/// What the cells of a wave have in common: the rows of their gradients, and which gradients make up an update.
+type Kind = (Option<usize>, WorkShape);
+
+/// Indices of cells by what a wave has in common: those of one entry can share one.
+fn by_kind<'a>(plan: &SweepPlan, cells: impl Iterator<Item = &'a Cell>) -> BTreeMap<Kind, Vec<usize>> {
+    let mut groups: BTreeMap<Kind, Vec<usize>> = BTreeMap::new();
     for (index, cell) in cells.enumerate() {
-        groups.entry(plan.rows(cell)).or_default().push(index);
+        groups.entry((plan.rows(cell), cell.work().shape())).or_default().push(index);
     }
     groups
 }
 
-/// What an engine must be able to hold for these cells, whose gradients all have `rows` rows. Its minimum and direction are
+/// What an engine must be able to hold for these cells, which are all of one [`Kind`] with `rows` rows. Its minimum and direction are
 /// still empty: whether a plan fits a device is asked before hours go into finding a minimum.
 pub(crate) fn wave_spec<'a>(
     plan: &SweepPlan,
@@ -259,14 +263,16 @@ pub(crate) fn wave_spec<'a>(
         lanes: 0,
         together: 1,
         needs: Needs::default(),
-        block: BLOCK,
+        block: 1,
     };
     for cell in cells {
         let members = plan.members(cell);
         spec.lanes += TRIALS_PER_CELL * members;
         spec.together = spec.together.max(members);
-        spec.needs = spec.needs.and(Needs::of(&cell.rule, &cell.schedule, is_centred(cell)));
+        let needs = Needs::of(&cell.rule, &cell.schedule, is_centred(cell)).with(cell.work().shape());
+        spec.needs = spec.needs.and(needs);
     }
+    spec.block = block(spec.needs.work.gradients);
     spec
 }
 
@@ -276,8 +282,8 @@ pub(crate) fn wave_spec<'a>(
 /// [`EngineError::TooLarge`], with the numbers, where one does not fit.
 pub fn waves(plan: &SweepPlan, problem: &Arc<Problem>, engine: &dyn Engine) -> Result<Vec<WaveSpec>, EngineError> {
     let cells = plan.cells();
-    let groups = by_rows(plan, cells.iter());
-    let specs = groups.into_iter().map(|(rows, members)| {
+    let groups = by_kind(plan, cells.iter());
+    let specs = groups.into_iter().map(|((rows, _), members)| {
         let spec = wave_spec(plan, problem, rows, members.iter().map(|index| &cells[*index]));
         Ok(WaveSpec { lanes: lanes(engine, &spec)?, ..spec })
     });

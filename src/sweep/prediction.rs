@@ -18,6 +18,12 @@ use std::sync::OnceLock;
 /// Largest relative error with which a threshold is told.
 const MOST_ERROR: f64 = 1e-2;
 
+/// Curvatures up to the largest at which an outer loop's limit is compared with that at the largest.
+const CURVATURES: u32 = 256;
+
+/// Relative difference below which two limits are the same.
+const ALIKE: f64 = 1e-9;
+
 /// What theory says of a cell's threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prediction {
@@ -69,6 +75,9 @@ impl PreparedSweep {
     /// # Errors
     /// Where the theory refuses the rule's numbers.
     pub fn prediction(&self, cell: &Cell) -> Result<Prediction, TheoryError> {
+        if !cell.outer.is_plain() {
+            return self.of_outer_loop(cell);
+        }
         if self.share(cell).is_some() {
             let all = self.noisy.predictions.get_or_init(|| {
                 let cells = self.plan.cells();
@@ -162,6 +171,14 @@ impl PreparedSweep {
             return Ok(RESTLESS_GUESS);
         }
         let prediction = self.prediction(cell)?;
+        if prediction.source == TheorySource::LeastOverCurvatures {
+            let curvature = self.minimum.largest.value;
+            return Err(TheoryError::Unsupported(format!(
+                "an even number of local steps that pass the minimum (local lr x {curvature} is above 1) is not measured, as not \
+                 the largest curvature is the first to grow; accepted: --local-lr up to {}, or an odd --local-steps",
+                1.0 / curvature
+            )));
+        }
         if let Some(lr) = prediction.lr.or(prediction.near) {
             return Ok(lr);
         }
@@ -171,6 +188,75 @@ impl PreparedSweep {
             Some(Ok(threshold)) => threshold,
             Some(Err(_)) | None => Rule::SGD.threshold(&fixed, theory::Criterion::Mean)?,
         };
-        Ok(threshold.gain / self.minimum.largest.value)
+        // Through the local steps at the largest curvature, where there are some.
+        let round = cell.outer.round();
+        let local_gain = cell.outer.local.map(|local| local.lr * self.minimum.largest.value);
+        let covered = local_gain.map_or(Ok(self.minimum.largest.value), |gain| round.coverage(gain))?;
+        Ok(threshold.gain / covered / cell.outer.weight(cell.workers()))
+    }
+
+    /// What theory says of a cell with an outer loop. Under minibatches it is what is near, for their noise has no theory here.
+    fn of_outer_loop(&self, cell: &Cell) -> Result<Prediction, TheoryError> {
+        let largest = self.minimum.largest.value;
+        let local_gain = |curvature: f64| cell.outer.local.map_or(curvature, |local| local.lr * curvature);
+        if cell.outer.local.is_some() {
+            // Whatever the rule, local steps that diverge are told.
+            cell.outer.round().coverage(local_gain(largest))?;
+        }
+        let Some(equation) = outer_equation(cell) else { return Ok(Prediction::NONE) };
+        let criterion = match cell.criterion {
+            _ if equation.law.is_fixed() => theory::Criterion::Mean,
+            Criterion::Mean => theory::Criterion::Mean,
+            Criterion::MeanSquare => theory::Criterion::MeanSquare { relative_variance: 0.0 },
+            Criterion::AlmostSure | Criterion::Escape => return Ok(Prediction::NONE),
+        };
+        let weight = cell.outer.weight(cell.workers());
+        let limit = |curvature: f64| {
+            let limit = match cell.outer.local {
+                None => theory::threshold(&equation, criterion)?.gain / curvature,
+                Some(_) => cell.outer.round().limit(&equation, criterion, local_gain(curvature))?,
+            };
+            Ok::<f64, TheoryError>(limit / weight)
+        };
+        let found = limit(largest).and_then(|at_largest| {
+            let least = (1..CURVATURES).try_fold(at_largest, |least, place| {
+                let curvature = largest * f64::from(place) / f64::from(CURVATURES);
+                Ok::<f64, TheoryError>(if cell.outer.local.is_some() { least.min(limit(curvature)?) } else { least })
+            })?;
+            Ok((at_largest, least))
+        });
+        let (at_largest, least) = match found {
+            Ok(found) => found,
+            Err(TheoryError::Unsupported(_) | TheoryError::LongPmf(_) | TheoryError::Unbounded) => {
+                return Ok(Prediction::NONE);
+            }
+            Err(error) => return Err(error),
+        };
+        if self.share(cell).is_some() {
+            return Ok(Prediction { near: Some(least), ..Prediction::NONE });
+        }
+        let excess = at_largest / least - 1.0;
+        if excess <= ALIKE {
+            return Ok(Prediction { lr: Some(at_largest), source: TheorySource::ClosedForm, ..Prediction::NONE });
+        }
+        let source = TheorySource::LeastOverCurvatures;
+        Ok(Prediction { lr: Some(least), source, error: Some(excess), ..Prediction::NONE })
+    }
+}
+
+/// The rule's equation in an outer loop, where it has one under the cell's delays.
+fn outer_equation(cell: &Cell) -> Option<Equation> {
+    let law = cell.schedule.theory()?;
+    let equation = cell.rule.equation(&law)?;
+    let share = cell.outer.fresh_share;
+    if share == 0.0 {
+        return Some(equation);
+    }
+    match (&equation.law, &law) {
+        (DelayLaw::Fixed(delay), DelayLaw::Fixed(asked)) if delay == asked && equation.ages.is_empty() => {
+            let ages = vec![(0, share), (*delay, 1.0 - share)];
+            Some(Equation { ages, ..equation })
+        }
+        _ => None,
     }
 }

@@ -7,6 +7,7 @@ use crate::config::Batch;
 use crate::data::DataSource;
 use crate::drift;
 use crate::engine::EngineInfo;
+use crate::outer::Arrivals;
 use crate::plan::Cell;
 use crate::session::Entry;
 use crate::table::{DelayRow, RunRow, Status, ThresholdRow};
@@ -61,6 +62,16 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
         batch: cell.batch.to_string(),
         sampling: sampling.filter(|_| cell.batch != Batch::Full),
         relative_variance: sweep.relative_variance(cell),
+        local_steps: cell.outer.local.map(|local| local.steps),
+        local_lr: cell.outer.local.map(|local| local.lr),
+        local_rule: cell.outer.local.map(|_| "sgd".to_owned()),
+        replicas: Some(cell.outer.replicas).filter(|replicas| *replicas > 1),
+        fresh_share: Some(cell.outer.fresh_share).filter(|share| *share > 0.0),
+        overlap: cell.outer.overlap.map(|overlap| overlap.steps),
+        overlap_weight: cell.outer.overlap.map(|overlap| overlap.weight),
+        arrivals: Some(cell.outer.arrivals)
+            .filter(|arrivals| *arrivals != Arrivals::Mean)
+            .map(|arrivals| arrivals.to_string()),
         seed_data: problem.seed_data,
         seed_order: plan.seed_order,
         seed_init: problem.seed_init,
@@ -78,7 +89,7 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
         lr_high: bracket.interval.map(|(_, high)| high),
         lr_effective: bracket.threshold.and_then(|lr| {
             let factor = drift::effective_factor(&cell.rule, &cell.schedule, plan.seed_order)?;
-            Some(lr * factor)
+            Some(lr * factor * cell.outer.weight(cell.workers()))
         }),
         ratio: bracket.threshold.zip(lr_theory).map(|(lr, theory)| lr / theory),
         horizon_steps: sweep.horizon(cell),

@@ -11,7 +11,7 @@ use super::prediction::Prediction;
 use super::queue::{Queue, Ticket};
 use super::{CellResult, PreparedSweep, RAISED, StartedCell, is_centred};
 use crate::batch::Sampling;
-use crate::engine::pump::{BLOCK, Pump};
+use crate::engine::pump::Pump;
 use crate::engine::{Engine, EngineError, Observations, Renewal, Run, StateError, Wave, WaveSpec};
 use crate::plan::Cell;
 use crate::session::progress::StepsLeft;
@@ -124,7 +124,7 @@ impl PreparedSweep {
         finished: &mut dyn FnMut(usize, CellResult) -> anyhow::Result<()>,
         watched: &mut dyn FnMut(SearchProgress) -> ControlFlow<()>,
     ) -> anyhow::Result<ControlFlow<()>> {
-        let lanes = spec.lanes;
+        let (lanes, block) = (spec.lanes, spec.block);
         let mut wave = engine.open(spec)?;
         let mut free: BTreeSet<usize> = (0..lanes).collect();
         let mut active: Vec<ActiveRun> = Vec::new();
@@ -150,7 +150,7 @@ impl PreparedSweep {
             if active.is_empty() {
                 return Ok(ControlFlow::Continue(()));
             }
-            submit(&mut *wave, &active, &mut pump)?;
+            submit(&mut *wave, block, &active, &mut pump)?;
             let (mut stops, mut saves) = (false, false);
             loop {
                 let busy = lanes - free.len();
@@ -246,6 +246,7 @@ impl PreparedSweep {
             centred: is_centred(cell),
             undamped_start: false,
             statistics: None,
+            outer: cell.outer,
         }
     }
 
@@ -349,11 +350,11 @@ impl PreparedSweep {
 }
 
 /// Keeps the wave busy: submits the blocks that pay, none of which goes past a step at which something must be done.
-fn submit(wave: &mut dyn Wave, active: &[ActiveRun], pump: &mut Pump<usize>) -> Result<(), EngineError> {
+fn submit(wave: &mut dyn Wave, block: usize, active: &[ActiveRun], pump: &mut Pump<usize>) -> Result<(), EngineError> {
     pump.fill(wave.ahead(), |pump| {
         let ahead_of = |run: &ActiveRun| pump.since(run.since).map(|steps| *steps as u64).sum::<u64>();
         let due = active.iter().map(|run| run.due() - ahead_of(run)).min().unwrap_or(0);
-        let steps = due.min(BLOCK as u64) as usize;
+        let steps = due.min(block as u64) as usize;
         if steps == 0 {
             return Ok(None);
         }

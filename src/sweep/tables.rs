@@ -83,9 +83,10 @@ impl Entry for CellEntry {
 }
 
 impl CellEntry {
-    /// Steps of single runs that the cell took.
+    /// Gradients of single runs that the cell took.
     fn steps(&self) -> u64 {
-        self.runs.iter().map(|run| run.steps * u64::from(run.members)).sum()
+        let updates: u64 = self.runs.iter().map(|run| run.steps * u64::from(run.members)).sum();
+        updates * self.threshold.gradients()
     }
 }
 
@@ -95,7 +96,7 @@ pub struct SweepTotals {
     pub cells: usize,
     /// Rows of runs.csv.
     pub runs: usize,
-    /// Steps that the runs in runs.csv took, every member of an ensemble counted.
+    /// Gradients that the runs in runs.csv took, every member of an ensemble counted.
     pub config_steps: u64,
 }
 

@@ -6,7 +6,6 @@
 
 use super::{CellResult, PreparedSweep, wave_spec};
 use crate::engine::cpu::Cpu;
-use crate::engine::pump::BLOCK;
 use crate::engine::{Engine, EngineError, EngineInfo, Renewal, Run, Wave, WaveSpec};
 use crate::files::write_whole;
 use crate::plan::Cell;
@@ -119,7 +118,7 @@ impl PreparedSweep {
             let mut made = 0;
             while made < trial.steps {
                 let due = ensemble.as_ref().map_or(u64::MAX, |ensemble| ensemble.due());
-                let steps = due.min(trial.steps - made).min(BLOCK as u64) as usize;
+                let steps = due.min(trial.steps - made).min(spec.block as u64) as usize;
                 let seen = wave.advance(steps).map_err(device)?;
                 for step in 0..steps {
                     for member in 0..members {

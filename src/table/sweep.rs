@@ -37,6 +37,22 @@ row! {
         /// Variance of the curvature along the top eigenvector over the gradients of single updates, relative to its square, at
         /// the minimum; empty where the batch is full.
         pub relative_variance: Option<f64>,
+        /// Local steps of a worker between reading and sending; empty, as all columns to `arrivals`, where workers send gradients.
+        pub local_steps: Option<u32>,
+        /// Their learning rate.
+        pub local_lr: Option<f64>,
+        /// Their rule.
+        pub local_rule: Option<String>,
+        /// Workers that read together, whose mean is one update; empty where it is one.
+        pub replicas: Option<u32>,
+        /// Share of an applied gradient that is taken at the newest weights; empty where there is none.
+        pub fresh_share: Option<f64>,
+        /// Local steps that the result of a round comes late; empty where it does not.
+        pub overlap: Option<u32>,
+        /// Share that the local weights then keep of themselves.
+        pub overlap_weight: Option<f64>,
+        /// `each` or `each-over-n`; empty where an update is the mean over replicas.
+        pub arrivals: Option<String>,
         pub seed_data: u64,
         pub seed_order: u64,
         pub seed_init: u64,
@@ -101,6 +117,9 @@ pub enum TheorySource {
     SecondMoment,
     /// Spectral radius of the map of second moments over an epoch, split by the samples that it has visited.
     EpochSecondMoment,
+    /// Least limit over all curvatures up to `lambda_max`, where another than the largest may be the first to grow: local steps that
+    /// pass the minimum. `theory_error` is how much more the largest one alone would bear.
+    LeastOverCurvatures,
     /// No theory is known, or it would be off by too much.
     None,
 }
@@ -164,6 +183,15 @@ row! {
 /// What a count was before tables had it.
 fn one() -> u32 {
     1
+}
+
+impl ThresholdRow {
+    /// Gradients of one update.
+    pub fn gradients(&self) -> u64 {
+        let replicas = if self.batch == "full" { 1 } else { self.replicas.unwrap_or(1) };
+        let parts = if self.fresh_share.is_some_and(|share| share < 1.0) { 2 } else { 1 };
+        u64::from(self.local_steps.unwrap_or(1)) * u64::from(replicas) * parts
+    }
 }
 
 impl Row for ThresholdRow {

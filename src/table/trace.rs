@@ -17,7 +17,8 @@ row! {
         pub worker: Option<u32>,
         /// Updates made between reading the weights and this step.
         pub delay: u64,
-        /// Rows of the gradient, separated by spaces; empty where it has all. An augmented row is ROW:FLIP:DOWN:RIGHT.
+        /// Rows of the gradient, separated by spaces; empty where it has all. An augmented row is ROW:FLIP:DOWN:RIGHT. Where an
+        /// update has several gradients, theirs are separated by semicolons.
         pub rows: String,
         /// Learning rate of the step, in f64.
         pub lr: f64,

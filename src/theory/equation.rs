@@ -35,6 +35,13 @@ pub struct Equation {
     /// and `numerator` are then those of the worker's own step, and with `q = z^tau (z - 1 + a)` the equation is
     /// `(q - a)(q - a m) + K n0 a q = 0` (`theory::mixed`).
     pub share: Option<f64>,
+    /// Ages of the gradients that one update applies together, with their weights, which sum to 1: `N` is then multiplied by
+    /// `sum_j w_j z^(tau - age_j)`. Empty where all are as old as the law says.
+    pub ages: Vec<(usize, f64)>,
+    /// What an overlap of rounds does to `N` and `D`.
+    pub lag: Option<Lag>,
+    /// Arrivals from one step of the momentum to the next, where it does not act on each of them (`theory::periodic`).
+    pub momentum_every: Option<usize>,
     /// Gradients that one update averages, which divides the variance of their noise.
     pub averaged: f64,
     /// Gradients that arrive for each update, those that are thrown away included.
@@ -50,6 +57,16 @@ pub enum Velocity {
     Server { momentum: f64 },
     /// One for each worker, so that it is as old as the gradient: `D = (z-1)(z^(tau+1) - m)`.
     Worker { momentum: f64 },
+}
+
+/// Local weights that go on while the result of their round is on its way ([`super::outer`]): `N` is multiplied by
+/// `seen z - kept`, `D` by `z - kept`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lag {
+    /// What a local weight keeps of itself from one round to the next.
+    pub kept: f64,
+    /// What a round's difference sees of the server's weights.
+    pub seen: f64,
 }
 
 /// A weight decay in the equation: `ratio` is the decay coefficient over the curvature of the loss.
@@ -98,6 +115,9 @@ impl Equation {
             bend: 0.0,
             divisor: None,
             share: None,
+            ages: Vec::new(),
+            lag: None,
+            momentum_every: None,
             averaged: 1.0,
             arrivals: 1.0,
         }
@@ -154,6 +174,9 @@ impl Equation {
     /// # Errors
     /// Another.
     pub(super) fn takes_noise(&self) -> Result<(), TheoryError> {
+        if !self.ages.is_empty() || self.lag.is_some() || self.momentum_every.is_some() {
+            return Err(TheoryError::Unsupported("updates of several ages have no theory of minibatches".into()));
+        }
         match (self.share, self.bend) {
             (None, 0.0) => Ok(()),
             (Some(_), _) => Err(TheoryError::Unsupported("mixing has no theory of minibatches".into())),
@@ -179,6 +202,40 @@ impl Equation {
         if delay > LONGEST_DELAY {
             return Err(TheoryError::Delay(delay));
         }
+        if self.momentum_every.is_some() {
+            return Err(TheoryError::Unsupported(
+                "a momentum that acts at some arrivals alone has no growth rate".into(),
+            ));
+        }
+        let plain = self.factors(delay, decay)?;
+        if self.ages.is_empty() && self.lag.is_none() {
+            return Ok(plain);
+        }
+        if plain.mixture.is_some() {
+            let what = "two horizons, or a weight decay apart from the loss, in updates of several ages";
+            return Err(TheoryError::Unsupported(format!("{what} have no theory")));
+        }
+        self.with_ages(delay, plain)
+    }
+
+    /// Puts ages and lag into an equation that has neither.
+    fn with_ages(&self, delay: usize, mut plain: Characteristic) -> Result<Characteristic, TheoryError> {
+        if let Some(Lag { kept, seen }) = self.lag {
+            // Also negative ones, where local steps overshoot.
+            let terms = [(1, seen), (0, -kept)];
+            plain.mixture = Some(Mixture::new(terms));
+            plain.poles.push(Binomial::root(kept));
+        }
+        if !self.ages.is_empty() {
+            if plain.mixture.is_some() || self.ages.iter().any(|(age, _)| *age > delay) {
+                return Err(TheoryError::Unsupported("an overlap of rounds has no theory beside a fresh share".into()));
+            }
+            plain.mixture = Some(Mixture::new(self.ages.iter().map(|(age, weight)| (delay - age, *weight))));
+        }
+        Ok(plain)
+    }
+
+    fn factors(&self, delay: usize, decay: WeightDecay) -> Result<Characteristic, TheoryError> {
         let mut poles = vec![Binomial::root(1.0)];
         match self.velocity {
             Velocity::None => poles.push(Binomial::delay(delay)),

@@ -18,6 +18,11 @@ pub enum TheoryError {
     LongPmf(usize),
     #[error("gain is {0}; it must be positive and finite")]
     Gain(f64),
+    #[error(
+        "the local gain (local learning rate x curvature) is {0}; it must lie between 0 and 2, beyond which the local steps \
+         themselves diverge"
+    )]
+    LocalGain(f64),
     #[error("learning rate is {0}; it must be positive and finite")]
     LearningRate(f64),
     #[error("the ratio of weight decay to curvature is {0}; it must be at least 0 and finite")]

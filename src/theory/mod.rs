@@ -144,6 +144,8 @@ mod margin;
 mod mean_square;
 mod mixed;
 mod mixture;
+pub mod outer;
+mod periodic;
 mod random_delay;
 mod range;
 mod response;
@@ -153,7 +155,7 @@ pub mod tuning;
 mod workers;
 
 pub use epochs::epoch_threshold;
-pub use equation::{DAMPENINGS, Equation, MOMENTA, Velocity, WeightDecay};
+pub use equation::{DAMPENINGS, Equation, Lag, MOMENTA, Velocity, WeightDecay};
 pub use error::TheoryError;
 pub use growth::{DominantRoot, dominant_root};
 pub use law::{DelayLaw, DelayPmf, LONGEST_DELAY, LONGEST_PMF};

@@ -5,6 +5,7 @@ use super::equation::Equation;
 use super::law::DelayLaw;
 use super::margin::gain_margin;
 use super::mean_square::mean_square_margin;
+use super::periodic::periodic_margin;
 use super::random_delay::{random_delay_margin, random_delay_mean_square_margin};
 use super::workers::{random_workers_margin, random_workers_mean_square_margin};
 
@@ -42,6 +43,13 @@ pub struct Threshold {
 /// Coefficients or delays out of range, a relative variance that is negative or not finite, a velocity that the theory does
 /// not know under the law, or no threshold at all.
 pub fn threshold(equation: &Equation, criterion: Criterion) -> Result<Threshold, TheoryError> {
+    if let Some(every) = equation.momentum_every {
+        let gain = periodic_margin(equation, every, criterion)?;
+        return Ok(Threshold { gain, angle: None });
+    }
+    if !equation.law.is_fixed() && (!equation.ages.is_empty() || equation.lag.is_some()) {
+        return Err(TheoryError::unsupported("an update of several ages, or an overlap of rounds,", &equation.law));
+    }
     let margin = match criterion {
         Criterion::Mean => match &equation.law {
             DelayLaw::Fixed(delay) => gain_margin(equation, *delay),

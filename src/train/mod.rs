@@ -24,8 +24,9 @@ pub use sharpness::Sharpness;
 pub use tables::{TrainEntry, TrainTables, TrainTotals};
 pub use task::{Member, Training};
 
-use crate::engine::pump::BLOCK;
+use crate::engine::pump::block;
 use crate::engine::{Engine, EngineError, Needs, WaveSpec};
+use crate::outer::WorkShape;
 use crate::session::checkpoint::Checkpoints;
 use crate::session::progress::{Progress, StepsLeft};
 use crate::session::recovery::Recovery;
@@ -128,7 +129,11 @@ impl Training {
 
     /// Steps to come, if no run diverges.
     fn steps_of<'a>(&self, waves: impl IntoIterator<Item = &'a WaveRuns>) -> u64 {
-        let of = |group: &WaveRuns| group.runs.len() as u64 * (self.steps(group.spec.batch) - group.step);
+        let of = |group: &WaveRuns| {
+            group.runs.len() as u64
+                * group.spec.needs.work.gradients as u64
+                * (self.pace(group.spec.batch, group.spec.needs.work).updates(self.plan.options.epochs) - group.step)
+        };
         waves.into_iter().map(of).fold(0, u64::saturating_add)
     }
 
@@ -155,7 +160,7 @@ impl Training {
 
     /// Steps of these runs, if none diverges.
     pub fn config_steps(&self, runs: &[usize]) -> u64 {
-        runs.iter().map(|run| self.steps(self.rows(*run))).fold(0, u64::saturating_add)
+        runs.iter().map(|run| self.steps(*run)).fold(0, u64::saturating_add)
     }
 
     /// Those of `asked` that can share a wave, with its kind. Those whose gradients have equally many rows do, if the engine has room for
@@ -164,12 +169,12 @@ impl Training {
     /// # Errors
     /// [`EngineError::TooLarge`], with the numbers, where a kind does not fit.
     pub fn groups(&self, engine: &dyn Engine, asked: &[usize]) -> Result<Vec<(WaveSpec, Vec<usize>)>, EngineError> {
-        let mut by_rows: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
+        let mut by_kind: BTreeMap<(Option<usize>, WorkShape), Vec<usize>> = BTreeMap::new();
         for &run in asked {
-            by_rows.entry(self.rows(run)).or_default().push(run);
+            by_kind.entry((self.rows(run), self.group(run).work().shape())).or_default().push(run);
         }
         let mut groups = Vec::new();
-        for (rows, runs) in by_rows {
+        for ((rows, _), runs) in by_kind {
             let all = self.wave_spec(rows, &runs);
             if engine.capacity(&all).is_ok_and(|lanes| lanes == runs.len()) {
                 groups.push((all, runs));
@@ -195,6 +200,7 @@ impl Training {
     /// business, as every seed has a start of its own.
     fn wave_spec(&self, rows: Option<usize>, runs: &[usize]) -> WaveSpec {
         let zeros = Arc::new(vec![0.0; self.problem.dimension()]);
+        let needs = runs.iter().map(|run| self.needs(*run)).fold(Needs::default(), Needs::and);
         WaveSpec {
             problem: Arc::clone(&self.problem),
             batch: rows,
@@ -203,8 +209,8 @@ impl Training {
             direction: zeros,
             lanes: runs.len(),
             together: 1,
-            needs: runs.iter().map(|run| self.needs(*run)).fold(Needs::default(), Needs::and),
-            block: BLOCK,
+            needs,
+            block: block(needs.work.gradients),
         }
     }
 }

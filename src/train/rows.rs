@@ -72,9 +72,9 @@ pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome
 /// What was seen of a run on its way, by step.
 pub fn metrics(training: &Training, run: usize, outcome: &Outcome) -> Vec<MetricRow> {
     let run_id = training.run_id(run);
-    let epoch = training.steps_of_epoch(training.rows(run)) as f64;
+    let pace = training.pace_of(run);
     let row = |step: u64, metric: Metric, value: f64| {
-        let (run_id, epoch) = (run_id.clone(), step as f64 / epoch);
+        let (run_id, epoch) = (run_id.clone(), pace.epochs(step));
         MetricRow { run_id, step, epoch, metric, value }
     };
     let of_evaluation = |EvaluationRecord { step, objective, train, test, .. }: &EvaluationRecord| {

@@ -8,6 +8,7 @@ use crate::data::{DataError, Parts};
 use crate::engine::{Needs, Run};
 use crate::math::Activation;
 use crate::memory;
+use crate::outer::WorkShape;
 use crate::plan::scaling::gain;
 use crate::plan::{Group, PlanError, TrainPlan, TrainProblem, axes, refuse};
 use crate::problem::weights::{self, LoadedWeights, Wanted};
@@ -36,6 +37,27 @@ struct Start {
     weights: Arc<Vec<f64>>,
     /// Running statistics of batch norms, where they were loaded with the weights.
     statistics: Option<Arc<Vec<f64>>>,
+}
+
+/// How updates go through the data. Where an update takes several minibatches, epochs need not end with one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Whole minibatches of an epoch; an epoch of full batches is one.
+    pub of_epoch: u64,
+    /// Minibatches of an update.
+    pub of_update: u64,
+}
+
+impl Pace {
+    /// Updates after which so many epochs are over.
+    pub fn updates(&self, epochs: u64) -> u64 {
+        epochs.saturating_mul(self.of_epoch).div_ceil(self.of_update)
+    }
+
+    /// Epochs after so many updates.
+    pub fn epochs(&self, updates: u64) -> f64 {
+        updates.saturating_mul(self.of_update) as f64 / self.of_epoch as f64
+    }
 }
 
 /// One run: a group with a seed, both by their place in the plan.
@@ -113,35 +135,43 @@ impl Training {
         axes::rows(group.batch, &group.schedule)
     }
 
-    /// Steps of an epoch: whole batches only.
-    pub fn steps_of_epoch(&self, rows: Option<usize>) -> u64 {
-        rows.map_or(1, |rows| (self.network().data.samples() / rows) as u64)
+    /// How updates go through the data, of runs whose gradients have so many rows.
+    pub fn pace(&self, rows: Option<usize>, work: WorkShape) -> Pace {
+        let of_epoch = rows.map_or(1, |rows| (self.network().data.samples() / rows) as u64);
+        Pace { of_epoch, of_update: work.batches }
     }
 
-    /// Steps of a run whose gradients have so many rows.
-    pub fn steps(&self, rows: Option<usize>) -> u64 {
-        self.plan.options.epochs.saturating_mul(self.steps_of_epoch(rows))
+    /// The same of a run.
+    pub fn pace_of(&self, run: usize) -> Pace {
+        self.pace(self.rows(run), self.group(run).work().shape())
+    }
+
+    /// Updates of a run.
+    pub fn steps(&self, run: usize) -> u64 {
+        self.pace_of(run).updates(self.plan.options.epochs)
     }
 
     /// What a run needs room for.
     pub(crate) fn needs(&self, run: usize) -> Needs {
         let group = self.group(run);
-        Needs { evaluation: true, ..Needs::of(&group.rule, &group.schedule, false) }
+        Needs { evaluation: true, ..Needs::of(&group.rule, &group.schedule, false).with(group.work().shape()) }
     }
 
     /// A run as engines take it.
     pub(crate) fn run(&self, run: usize) -> Run {
         let (group, options) = (self.group(run), &self.plan.options);
-        let steps = self.steps_of_epoch(self.rows(run));
+        let pace = self.pace_of(run);
+        let updates = |epochs: u64| pace.updates(epochs);
         Run {
             rule: group.rule,
-            lr: options.regime.learning_rate(group.lr_scaled, options.epochs, options.warm_up, steps),
+            lr: options.regime.learning_rate(group.lr_scaled, options.epochs, options.warm_up, updates),
             schedule: group.schedule.clone(),
             seed: self.seed(run),
             start: Arc::clone(self.start(run)),
             centred: false,
             undamped_start: true,
             statistics: self.starts[self.runs[run].seed].statistics.clone(),
+            outer: group.outer,
         }
     }
 

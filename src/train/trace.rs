@@ -15,7 +15,7 @@ impl Training {
     /// Bytes that the trace of a run is expected to take.
     pub(super) fn trace_bytes(&self, run: usize) -> u64 {
         let rows = self.rows(run);
-        traces::bytes(self.steps(rows), rows, &self.problem)
+        traces::bytes(self.steps(run), rows, &self.problem)
     }
 
     /// Writes the samples and the weights that a replay begins with, these by seed.

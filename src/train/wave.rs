@@ -6,8 +6,8 @@
 use super::checkpoint::{RunCheckpoints, add};
 use super::outcome::{EvaluationRecord, FinalWeights, Outcome, RunInProgress, SharpnessRecord};
 use super::sharpness::Sharpness;
-use super::task::Training;
-use crate::engine::pump::{BLOCK, Pump};
+use super::task::{Pace, Training};
+use crate::engine::pump::Pump;
 use crate::engine::{Engine, EngineError, Part, Wave, WaveSpec};
 use anyhow::Result;
 use rayon::prelude::*;
@@ -54,7 +54,11 @@ struct WaveTraining<'a, 'b> {
     progress: Vec<RunInProgress>,
     /// Steps that every busy lane has made.
     step: u64,
-    steps_of_epoch: u64,
+    pace: Pace,
+    /// Gradients of an update.
+    gradients: u64,
+    /// Updates over which the objective is averaged: those of an epoch.
+    averaged: u64,
     /// Steps of a run.
     end: u64,
     /// Steps from one evaluation to the next.
@@ -63,6 +67,8 @@ struct WaveTraining<'a, 'b> {
     sharpness_period: Option<u64>,
     /// Steps of the next block, at most.
     block: usize,
+    /// The same whatever they take.
+    longest: usize,
 }
 
 /// Trains the runs of `group`, one in each lane of a wave, from where they are to the end. Makes checkpoints where they are
@@ -88,7 +94,8 @@ pub(super) fn train(
         });
     }
     let (options, seed) = (&training.plan.options, training.plan.problem.seed_data);
-    let (steps_of_epoch, end) = (training.steps_of_epoch(rows), training.steps(rows));
+    let pace = training.pace(rows, spec.needs.work);
+    let end = pace.updates(options.epochs);
     let sharpness = options.sharpness.map(|plan| Sharpness::new(training.network(), plan.samples, rows, seed));
     let mut training = WaveTraining {
         training,
@@ -98,11 +105,14 @@ pub(super) fn train(
         wave,
         progress,
         step,
-        steps_of_epoch,
+        pace,
+        gradients: spec.needs.work.gradients as u64,
+        averaged: pace.updates(1),
         end,
-        evaluation_period: options.evaluate_every.saturating_mul(steps_of_epoch),
+        evaluation_period: pace.updates(options.evaluate_every),
         sharpness_period: options.sharpness.and_then(|plan| plan.every(end)),
         block: 1,
+        longest: spec.block,
     };
     // A checkpoint is made before what is due after its last step.
     training.measure()?;
@@ -158,7 +168,7 @@ impl WaveTraining<'_, '_> {
         if taken > BLOCK_TIME {
             self.block = (self.block / 2).max(1);
         } else if taken < BLOCK_TIME / 4 {
-            self.block = (2 * self.block).min(BLOCK);
+            self.block = (2 * self.block).min(self.longest);
         }
     }
 
@@ -168,18 +178,18 @@ impl WaveTraining<'_, '_> {
         let mut lanes = 0;
         for (lane, run) in self.progress.iter_mut().enumerate().filter(|(_, run)| run.goes_on()) {
             lanes += 1;
-            seen.lane(lane).iter().for_each(|observation| run.observe(observation, self.steps_of_epoch));
+            seen.lane(lane).iter().for_each(|observation| run.observe(observation, self.averaged));
             if run.outcome.diverged {
                 self.wave.retire(lane);
             }
         }
         self.step += steps;
-        Ok(watch(self.wave_progress(lanes, lanes as u64 * steps)))
+        Ok(watch(self.wave_progress(lanes, lanes as u64 * steps * self.gradients)))
     }
 
     fn wave_progress(&self, lanes: usize, steps: u64) -> WaveProgress<'_> {
         let busy = self.progress.iter().filter(|run| run.goes_on()).count() as u64;
-        let (epoch, left) = (self.step / self.steps_of_epoch, busy * (self.end - self.step));
+        let (epoch, left) = (self.pace.epochs(self.step) as u64, busy * (self.end - self.step) * self.gradients);
         WaveProgress { lanes, steps, epoch, left, warnings: self.checkpoints.warnings() }
     }
 
@@ -215,7 +225,7 @@ impl WaveTraining<'_, '_> {
 
     fn evaluate(&mut self) -> Result<(), EngineError> {
         let (train, test) = (self.wave.evaluate(Part::Train)?, self.wave.evaluate(Part::Test)?);
-        let (step, epoch) = (self.step, self.step / self.steps_of_epoch);
+        let (step, epoch) = (self.step, self.pace.epochs(self.step) as u64);
         for ((run, train), test) in self.progress.iter_mut().zip(train).zip(test) {
             if let (true, Some(train), Some(test)) = (run.goes_on(), train, test)
                 && train.loss.is_finite()

@@ -27,7 +27,7 @@ const FLOORS: [&[&str]; 21] = [
     &["layer"],
     &["drift"],
     &["kernels"],
-    &["batch", "rule"],
+    &["batch", "rule", "outer"],
     &["delay"],
     &["update", "math"],
     &["theory", "text", "files", "memory", "streams", "host"],

@@ -14,6 +14,7 @@ use tauscope::engine::cpu::{Cpu, Instructions};
 use tauscope::engine::{Engine, Needs, Observation, Run, WaveSpec};
 use tauscope::math::{Activation, Loss};
 use tauscope::model::Model;
+use tauscope::outer::OuterLoop;
 use tauscope::problem::{Network, Problem};
 use tauscope::rule::{Rule, RuleKind};
 
@@ -74,6 +75,7 @@ impl Shape {
             start: Arc::new(network.model.init(1)),
             centred: false,
             undamped_start: false,
+            outer: OuterLoop::default(),
             statistics: None,
         }
     }

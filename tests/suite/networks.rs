@@ -22,6 +22,7 @@ use tauscope::model::Backprop;
 use tauscope::model::Model;
 use tauscope::model::layers::Layers;
 use tauscope::model::zoo::Named;
+use tauscope::outer::OuterLoop;
 use tauscope::problem::Network;
 use tauscope::problem::Problem;
 use tauscope::problem::weights::{self, LoadedWeights, Wanted};
@@ -217,6 +218,7 @@ fn run(problem: &Problem, seed: u64) -> Run {
         start: Arc::new(network(problem).model.init(seed)),
         centred: false,
         undamped_start: false,
+        outer: OuterLoop::default(),
         statistics: None,
     }
 }

@@ -14,6 +14,7 @@ use tauscope::engine::{
     StateError, Wave, WaveSpec,
 };
 use tauscope::minimum;
+use tauscope::outer::OuterLoop;
 use tauscope::plan::SweepPlan;
 use tauscope::sweep::{PreparedSweep, StartedCell};
 use tauscope::threshold::{SearchOutcome, Trial};
@@ -304,6 +305,7 @@ fn what_is_not_finite_never_leaves_its_lane() {
         start: Arc::new(vec![1.0, -1.0, 0.5]),
         centred: false,
         undamped_start: false,
+        outer: OuterLoop::default(),
         statistics: None,
     };
     let wild = |lr: f64| Run { lr: lr.into(), ..calm.clone() };

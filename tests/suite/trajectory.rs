@@ -14,6 +14,7 @@ use tauscope::delay::Schedule;
 use tauscope::delay::ScheduleSpec;
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::{Engine, Needs, Run, WaveSpec};
+use tauscope::outer::OuterLoop;
 use tauscope::problem::{Problem, Quadratic};
 use tauscope::rule::{Arrival, Rule, RuleKind, RuleSpec};
 use tauscope::update::Form;
@@ -95,7 +96,21 @@ fn check(engine: &dyn Engine, exact: f64, inexact: f64) {
         let start = Arc::new(vec![1.0]);
         let (seed, centred, undamped_start) = (0, false, case.whole);
         let lr = 0.5.into();
-        wave.start(0, Run { rule, lr, schedule, seed, start, centred, undamped_start, statistics: None }).unwrap();
+        wave.start(
+            0,
+            Run {
+                rule,
+                lr,
+                schedule,
+                seed,
+                start,
+                centred,
+                undamped_start,
+                statistics: None,
+                outer: OuterLoop::default(),
+            },
+        )
+        .unwrap();
         let (mut seen, mut projections) = (Vec::new(), Vec::new());
         for _ in 0..STEPS {
             projections.push(wave.advance(1).unwrap().get(0, 0).projection);
@@ -158,6 +173,7 @@ fn momentum_at_delay_0_is_that_of_pytorch_from_its_first_step_on() {
                 statistics: None,
                 centred: false,
                 undamped_start: true,
+                outer: OuterLoop::default(),
             };
             wave.start(0, run).unwrap();
             let mut seen = Vec::new();

@@ -172,7 +172,8 @@ impl Speed {
                 portion = (2 * portion).min(block);
             }
         }
-        let config_steps_per_second = (steps * lanes) as f64 / clock.elapsed().as_secs_f64();
+        let config_steps_per_second =
+            (steps * lanes * spec.needs.work.gradients) as f64 / clock.elapsed().as_secs_f64();
         let clock = Instant::now();
         if evaluations > 0.0 {
             wave.evaluate(Part::Train)?;

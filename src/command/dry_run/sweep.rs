@@ -105,7 +105,7 @@ fn kind(plan: &SweepPlan, info: &EngineInfo, spec: WaveSpec, cells: &[&Cell]) ->
         }
     }
     let centred = |cell: &Cell| cell.criterion.is_statistical() && cell.batch.size().is_some();
-    let needs = |cell: &Cell| Needs::of(&cell.rule, &cell.schedule, centred(cell));
+    let needs = |cell: &Cell| Needs::of(&cell.rule, &cell.schedule, centred(cell)).with(cell.work().shape());
     let run = |cell: &&Cell| Run {
         rule: cell.rule,
         lr: 0.0.into(),
@@ -115,6 +115,7 @@ fn kind(plan: &SweepPlan, info: &EngineInfo, spec: WaveSpec, cells: &[&Cell]) ->
         centred: centred(cell),
         undamped_start: false,
         statistics: None,
+        outer: cell.outer,
     };
     let lanes = spec.lanes;
     let runs = cells.iter().map(|cell| cost::runs(plan, cell)).sum::<usize>();
@@ -122,7 +123,7 @@ fn kind(plan: &SweepPlan, info: &EngineInfo, spec: WaveSpec, cells: &[&Cell]) ->
     let alone = |cell: &&Cell| {
         let together = if is_hardware(info) { lanes } else { plan.members(cell) };
         let rounds = if plan.rates.is_empty() { cost::rounds(cell.criterion) } else { 1 };
-        rounds as f64 * cost::steps_of_run(plan, cell) * together as f64
+        rounds as f64 * cost::steps_of_run(plan, cell) * (together * cell.work().pieces.len()) as f64
     };
     // Cells try a few learning rates at once, as long as there is room.
     let held = cells.iter().flat_map(|cell| vec![needs(cell); cost::runs(plan, cell).min(lanes)]);
@@ -179,7 +180,7 @@ fn text(report: &Report, problem: &Problem, cells: &[Cell]) -> Result<String> {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
     table.set_header(["cell", "rule", "momentum", "dampening", "delay", "schedule", "batch", "criterion"]);
-    for Line { cell_id, cell: Cell { rule, schedule, delay, batch, criterion } } in &report.table {
+    for Line { cell_id, cell: Cell { rule, schedule, delay, batch, criterion, .. } } in &report.table {
         table.add_row([
             cell_id.clone(),
             rule.name(),

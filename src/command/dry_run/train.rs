@@ -109,7 +109,8 @@ fn kind(training: &Training, engine: &dyn Engine, spec: WaveSpec, runs: &[usize]
         }
     }
     let (epochs, every) = (training.plan.options.epochs, training.plan.options.evaluate_every);
-    let steps = training.steps(spec.batch) as f64;
+    let pace = training.pace(spec.batch, spec.needs.work);
+    let steps = (pace.updates(epochs) * spec.needs.work.gradients as u64) as f64;
     let lanes = engine.capacity(&spec)?;
     Ok(Kind {
         runs: runs.len(),

@@ -2,12 +2,12 @@
 
 use super::Shared;
 use super::gradient::{CpuPrecision, Gradients};
-use crate::engine::host_run::HostRun;
+use crate::engine::host_run::{GradientStep, HostRun};
 use crate::engine::lane_state::{StateReader, StateShape, StateWriter};
 use crate::engine::{Observation, Run, StateError};
 use crate::kernels::step::{self, Landmarks, State};
-use crate::kernels::{finish, observe, renew};
-use crate::rule::steps::RunStep;
+use crate::kernels::{finish, local, observe, renew};
+use crate::update::{StepSlots, UpdateCoefficients};
 use aligned_vec::AVec;
 use pulp::Simd;
 use std::io::{Read, Write};
@@ -48,7 +48,7 @@ impl<T: CpuPrecision> Lane<T> {
         let start = shared.gradients.pack(&run.start);
         Self {
             centred: run.centred,
-            state: State::at_rest(&start, needs.slots, needs.velocities(), usize::from(needs.second_moment)),
+            state: State::at_rest(&start, needs.versions(), needs.velocities(), usize::from(needs.second_moment)),
             statistics: run.statistics(&shared.spec).into_iter().map(T::of).collect(),
             steps,
         }
@@ -112,31 +112,44 @@ impl<T: CpuPrecision> Lane<T> {
         renew::cpu(factor, minimum, &mut self.state);
     }
 
+    /// One update, of one gradient or of several.
     #[inline(always)]
     pub fn step<S: Simd>(&mut self, simd: S, shared: &Shared<T>, workbench: &mut Workbench<T>) -> Observation {
         let Self { steps, state, statistics, .. } = self;
         let Workbench { gradient, anchor, scratch } = workbench;
         let Shared { gradients, minimum, direction, curvature, .. } = shared;
-        let (RunStep { slots, coefficients, .. }, rows) = steps.next_with_rows();
         let landmarks = Landmarks { minimum, direction, curvature };
-        let anchor = self.centred.then(|| {
-            gradients.loss_and_gradient(simd, minimum, rows, scratch, anchor);
-            &anchor[..]
-        });
-        let weights = &state.history[slots.read * gradient.len()..][..gradient.len()];
-        let loss = gradients.loss_and_gradient(simd, weights, rows, scratch, gradient);
-        gradients.update_statistics(scratch, statistics);
         let weight_decay = T::of(shared.spec.problem.weight_decay());
-        if coefficients.wants_finish() {
-            finish::cpu(&coefficients, weight_decay, slots, landmarks, state, anchor, gradient);
-        }
-        let moments = step::cpu(&coefficients, slots, gradient, landmarks, state);
-        let (objective, finite) = observe::cpu(loss, weight_decay, &moments);
-        Observation {
-            distance_squared: moments.distance_squared.widen(),
-            projection: moments.projection.widen(),
-            loss: objective.widen(),
-            finite,
+        loop {
+            let (step, rows) = steps.next_with_rows();
+            let GradientStep { slots, coefficients, at, placed, .. } = step;
+            let anchor = self.centred.then(|| {
+                gradients.loss_and_gradient(simd, minimum, rows, scratch, anchor);
+                &anchor[..]
+            });
+            let weights = &state.history[at * gradient.len()..][..gradient.len()];
+            let loss = gradients.loss_and_gradient(simd, weights, rows, scratch, gradient);
+            gradients.update_statistics(scratch, statistics);
+            if coefficients.wants_finish() {
+                let taken = StepSlots { read: at, ..slots };
+                finish::cpu(&coefficients, weight_decay, taken, landmarks, state, anchor, gradient);
+            }
+            let square = placed.map(|placed| local::cpu(&placed, coefficients.decay, state, gradient));
+            if !step.ends_update() {
+                continue;
+            }
+            // The decay is in what the workers sent.
+            let decay = if placed.is_some() { 0.0 } else { coefficients.decay };
+            let coefficients = UpdateCoefficients { decay, ..coefficients };
+            let mut moments = step::cpu(&coefficients, slots, gradient, landmarks, state);
+            moments.read_squared = square.unwrap_or(moments.read_squared);
+            let (objective, finite) = observe::cpu(loss, weight_decay, &moments);
+            return Observation {
+                distance_squared: moments.distance_squared.widen(),
+                projection: moments.projection.widen(),
+                loss: objective.widen(),
+                finite,
+            };
         }
     }
 }

@@ -43,7 +43,7 @@ const LANES_PER_THREAD: usize = 64;
 
 /// Bytes that one lane takes: server weights, weight versions, and what its rule remembers.
 fn lane_bytes<T: CpuPrecision>(spec: &WaveSpec) -> u64 {
-    let vectors = 1 + spec.needs.slots + spec.needs.memories();
+    let vectors = 1 + spec.needs.versions() + spec.needs.memories();
     (vectors * T::Gradients::length(&spec.problem) * size_of::<T>()) as u64
 }
 

@@ -17,6 +17,7 @@ use tauscope::engine::gpu::{Gpu, Paths};
 use tauscope::engine::{Engine, EngineError, Needs, Observation, Observations, Renewal, Run, Wave, WaveSpec};
 use tauscope::math::{Activation, Loss, Shape};
 use tauscope::model::Model;
+use tauscope::outer::OuterLoop;
 use tauscope::problem::{DenseQuadratic, Network, Problem, Quadratic};
 use tauscope::rule::{Locality, Rule, RuleKind};
 
@@ -80,6 +81,7 @@ pub fn spec(problem: Problem, batch: Option<usize>, lanes: usize) -> WaveSpec {
             finish: true,
             centred: batch.is_some(),
             evaluation: false,
+            work: Default::default(),
         },
         block: STEPS,
     }
@@ -98,6 +100,7 @@ pub fn run(spec: &WaveSpec, kind: RuleKind, schedule: Schedule, seed: u64) -> Ru
         // Every other one, where there are batches to centre.
         centred: !restless && spec.batch.is_some() && seed.is_multiple_of(2),
         undamped_start: !seed.is_multiple_of(2),
+        outer: OuterLoop::default(),
         statistics: None,
     }
 }

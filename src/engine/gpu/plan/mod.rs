@@ -46,7 +46,7 @@ impl Plan {
         let table_row = lanes * (size_of::<Update>() as u64).max(spec.batch.unwrap_or(0) as u64 * WORD);
         let table_steps = largest_buffer(bounds.limits).min(MOST_TABLE_BYTES) / table_row;
         let most_steps = sizes.path.most_steps(spec, sizes.rows, bounds.iterations);
-        let table_steps = spec.block.min(most_steps).min(table_steps as usize).max(1);
+        let table_steps = (spec.block * spec.needs.work.gradients).min(most_steps).min(table_steps as usize).max(1);
         let first_steps = table_steps.min(sizes.path.first_steps(lanes * work, work, bounds.work)).max(1);
         let pieces = (lanes * work).div_ceil(bounds.work).max(1) as usize;
         let rows = table(&WaveLayout { lanes: capacity, table_steps, ..one });

@@ -162,7 +162,7 @@ pub fn table(layout: &WaveLayout) -> Vec<TableRow> {
     table.per_lane(Name::Updates, update * table_steps);
     table.per_lane(Name::Order, spec.batch.unwrap_or(0) * table_steps);
     table.per_lane(Name::Server, parameters);
-    table.per_lane(Name::History, spec.needs.slots * parameters);
+    table.per_lane(Name::History, spec.needs.versions() * parameters);
     table.per_lane(Name::State, spec.needs.memories() * parameters);
     table.per_lane(Name::Statistics, spec.problem.fresh_statistics().len());
     table.per_lane(Name::Observations, OBSERVATION * table_steps);
@@ -195,7 +195,11 @@ pub fn table(layout: &WaveLayout) -> Vec<TableRow> {
 
 /// The buffer of a block's observations: the host has one for every block in flight.
 pub fn staging(layout: &WaveLayout) -> TableRow {
-    TableRow { name: Name::Staging, shared: 0, per_lane: (OBSERVATION * layout.spec.block) as u64 * WORD }
+    TableRow {
+        name: Name::Staging,
+        shared: 0,
+        per_lane: (OBSERVATION * layout.spec.block * layout.spec.needs.work.gradients) as u64 * WORD,
+    }
 }
 
 fn dataset(table: &mut Table, layout: &WaveLayout, part: Part, data: &Dataset) {

@@ -72,7 +72,7 @@ fn of_hessians(layout: &WaveLayout) -> Vec<Call> {
     };
     // All lanes share the minimum, which has no ring.
     let at_minimum = spec.needs.centred.then(|| call(Name::Landmarks, 0, Name::MinimumGradient));
-    let at_weights = call(Name::History, spec.needs.slots, Name::Gradient);
+    let at_weights = call(Name::History, spec.needs.versions(), Name::Gradient);
     at_minimum.into_iter().chain([at_weights]).collect()
 }
 
@@ -161,7 +161,7 @@ fn of_perceptron(layout: &WaveLayout, network: &Network, model: &Perceptron) -> 
         // All lanes share the minimum, which has no ring.
         add(Name::Landmarks, 0, Name::MinimumGradient);
     }
-    add(Name::History, layout.spec.needs.slots, Name::Gradient);
+    add(Name::History, layout.spec.needs.versions(), Name::Gradient);
     calls
 }
 

@@ -2,13 +2,19 @@
 
 use super::buffers::Name;
 use super::{Call, WaveLayout, gradient};
-use crate::kernels::{observe, step};
+use crate::kernels::{local, observe, step};
 
 /// The calls of one step of the whole wave.
 pub fn calls(layout: &WaveLayout) -> Vec<Call> {
     let WaveLayout { spec, sizes, lanes, .. } = *layout;
     let [history_stride, state_stride, second_offset] = layout.strides(1);
     let mut calls = gradient::calls(layout);
+    if spec.needs.work.is_outer {
+        let (parameters, lanes) = (sizes.parameters as u32, lanes as u32);
+        let params = local::Params { step: 0, lanes, parameters, history_stride };
+        let buffers = [Name::LaneSteps, Name::Updates, Name::Server, Name::History, Name::Gradient];
+        calls.push(local::call(&params, buffers));
+    }
     let update = step::Params {
         step: 0,
         lanes: lanes as u32,

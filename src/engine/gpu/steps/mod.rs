@@ -121,13 +121,13 @@ impl<'a> WaveLayout<'a> {
     /// moment begins; in units of `width` numbers.
     fn strides(&self, width: usize) -> [u32; 3] {
         let (needs, parameters) = (self.spec.needs, self.sizes.parameters / width);
-        [needs.slots, needs.memories(), needs.velocities()].map(|vectors| (vectors * parameters) as u32)
+        [needs.versions(), needs.memories(), needs.velocities()].map(|vectors| (vectors * parameters) as u32)
     }
 
     /// The pass through a graph that makes gradients.
     fn training_pass(&self, network: &'a Network) -> Pass<'a> {
         let Sizes { rows, parameters, .. } = *self.sizes;
-        let batch = Batch { lanes: self.lanes, rows, parameters, slots: self.spec.needs.slots };
+        let batch = Batch { lanes: self.lanes, rows, parameters, slots: self.spec.needs.versions() };
         Pass::new(&network.model, batch, Purpose::Training { updates_statistics: true })
     }
 
@@ -144,7 +144,7 @@ impl<'a> WaveLayout<'a> {
         let params = start::Params {
             step: 0,
             parameters: self.sizes.parameters as u32,
-            slots: self.spec.needs.slots as u32,
+            slots: self.spec.needs.versions() as u32,
             memories: self.spec.needs.memories() as u32,
         };
         let buffers = [Name::Starting, Name::Starts, Name::Server, Name::History, Name::State];
@@ -156,7 +156,7 @@ impl<'a> WaveLayout<'a> {
         let params = renew::Params {
             step: 0,
             parameters: self.sizes.parameters as u32,
-            slots: self.spec.needs.slots as u32,
+            slots: self.spec.needs.versions() as u32,
             velocities: self.spec.needs.velocities() as u32,
             seconds: u32::from(self.spec.needs.second_moment),
         };

@@ -145,6 +145,8 @@ impl Wave for GpuWave {
     fn submit(&mut self, steps: usize) -> Result<(), EngineError> {
         let longest = self.spec.block;
         assert!(steps <= longest, "{steps} steps of a wave of blocks of {longest}");
+        // On the device every gradient is a step.
+        let steps = steps * self.spec.needs.work.gradients;
         let mut block = self.blocks.begin(steps, self.lanes.iter().map(Option::is_some).collect());
         let mut done = 0;
         while block.is_busy() && done < steps {
@@ -165,7 +167,7 @@ impl Wave for GpuWave {
     }
 
     fn collect(&mut self) -> Result<Observations, EngineError> {
-        self.blocks.land()
+        Ok(self.blocks.land()?.of_updates(self.spec.needs.work.gradients))
     }
 
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {

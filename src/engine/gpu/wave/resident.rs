@@ -113,7 +113,7 @@ impl Resident {
         let most = (PORTION / (parameters * size_of::<f32>()).max(1)).max(1);
         let pieces = [
             (&self.server, lane * parameters, 1),
-            (&self.history, lane * self.needs.slots * parameters, shape.slots),
+            (&self.history, lane * self.needs.versions() * parameters, shape.slots),
             (&self.state, memories, shape.velocities),
             (&self.state, second, shape.seconds),
         ];

@@ -3,22 +3,28 @@
 //!
 //! Not here: what the kernels make of them ([`crate::kernels`]).
 
-use crate::engine::host_run::HostRun;
+use crate::engine::host_run::{GradientStep, HostRun};
 use crate::kernels::LaneStep;
 use crate::kernels::update::Update;
-use crate::rule::steps::RunStep;
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// The next `steps` steps of a lane; where their rows lie in the pool is not known yet.
-fn advance(lane: &mut HostRun, steps: usize) -> Part {
+/// The next `steps` gradients of a lane, each a step of the device; where their rows lie in the pool is not known yet.
+fn advance(lane: &mut HostRun, steps: usize, batch: usize) -> Part {
     let mut part = Part { lane_steps: Vec::with_capacity(steps), spans: Vec::new() };
     for step in 0..steps {
-        let (RunStep { slots, coefficients, .. }, table) = lane.next_with_table();
-        part.lane_steps.push((slots.into(), Update::from(&coefficients)));
+        let (GradientStep { slots, coefficients, at, placed, .. }, table) = lane.next_with_table();
+        let (mut lane_step, mut update) = (LaneStep::from(slots), Update::from(&coefficients));
+        if let Some(placed) = placed {
+            (lane_step.read, lane_step.part) = (at as u32, placed.packed());
+            update.join(&placed);
+        }
+        part.lane_steps.push((lane_step, update));
         if let Some((table, first)) = table {
             match part.spans.last_mut() {
-                Some(span) if Arc::ptr_eq(&span.table, table) => span.steps += 1,
+                Some(span) if Arc::ptr_eq(&span.table, table) && first == span.first + span.steps * batch => {
+                    span.steps += 1
+                }
                 _ => part.spans.push(Span { table: Arc::clone(table), first, step, steps: 1, pooled: 0 }),
             }
         }
@@ -57,7 +63,7 @@ pub struct Tables {
 impl Tables {
     /// The next `steps` steps of every lane. Each batch has `batch` rows (0 where the batch is full).
     pub fn next(lanes: &mut [Option<HostRun>], steps: usize, batch: usize) -> Self {
-        let advance = |lane: &mut Option<HostRun>| lane.as_mut().map(|lane| advance(lane, steps));
+        let advance = |lane: &mut Option<HostRun>| lane.as_mut().map(|lane| advance(lane, steps, batch));
         let mut parts: Vec<Option<Part>> = lanes.par_iter_mut().map(advance).collect();
         let order = pool(parts.iter_mut().flatten().flat_map(|part| &mut part.spans).collect(), batch);
         parts.par_iter_mut().flatten().for_each(|Part { lane_steps, spans }| {

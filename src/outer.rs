@@ -1,0 +1,342 @@
+//! Outer loops: what a worker makes of the weights that it reads before the server hears of it, and which gradients make up one
+//! update.
+//!
+//! *What it is:* the settings of a run ([`OuterLoop`]) and the [`Piece`]s that every update consists of, one for each gradient, which
+//! engines follow. *What it is not:* the outer rule ([`crate::rule`]), which takes the pseudo-gradient as it would take a gradient;
+//! nor the threshold ([`crate::theory::outer`]).
+
+use crate::theory::outer::Round;
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumIter, EnumString};
+
+/// Gradients that one update may consist of, at most.
+pub const MOST_GRADIENTS: u64 = 100_000;
+
+/// What stands between a worker's read of the weights and the gradient that the server applies. The default is nothing: the worker
+/// sends its gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OuterLoop {
+    /// Local steps, whose difference the worker sends instead of a gradient.
+    pub local: Option<LocalSteps>,
+    /// Workers that read together, each with minibatches of its own, and whose mean is one update.
+    pub replicas: u32,
+    /// Share of an applied gradient that is taken at the newest weights, on the same rows.
+    pub fresh_share: f64,
+    /// Local steps that the result of a round comes late, and what the local weights then keep of themselves.
+    pub overlap: Option<Overlap>,
+    pub arrivals: Arrivals,
+}
+
+/// Plain gradient descent that a worker does by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LocalSteps {
+    pub steps: u32,
+    pub lr: f64,
+}
+
+/// A round's result that comes while the next one is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// Local steps, fewer than those of a round.
+    pub steps: u32,
+    /// Share of themselves that the local weights keep; 0 where the result replaces them.
+    pub weight: f64,
+}
+
+/// What the server makes of a difference that arrives.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    EnumIter,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Arrivals {
+    /// an update is the mean over --replicas workers that read together; delays count such rounds
+    #[default]
+    Mean,
+    /// an update for each arrival, as the delay process has them; delays count arrivals
+    Each,
+    /// the same, each divided by the number of workers
+    EachOverN,
+}
+
+impl Default for OuterLoop {
+    fn default() -> Self {
+        Self { local: None, replicas: 1, fresh_share: 0.0, overlap: None, arrivals: Arrivals::Mean }
+    }
+}
+
+impl OuterLoop {
+    /// Its local steps as theory takes them; one where gradients are sent.
+    pub fn round(&self) -> Round {
+        let (overlap, weight) = self.overlap.map_or((0, 0.0), |overlap| (overlap.steps.into(), overlap.weight));
+        Round { steps: self.local_steps().max(1).into(), overlap, weight }
+    }
+
+    /// Whether the server applies gradients as they come.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Local steps of a round; 0 where gradients are sent.
+    pub fn local_steps(&self) -> u32 {
+        self.local.map_or(0, |local| local.steps)
+    }
+
+    /// Weight of what is sent in what the server applies.
+    pub fn weight(&self, workers: u32) -> f64 {
+        if self.arrivals == Arrivals::EachOverN { 1.0 / f64::from(workers) } else { 1.0 }
+    }
+
+    /// Whether every worker sends its gradient, one for each update.
+    fn sends_gradients(&self) -> bool {
+        self.local.is_none() && self.replicas == 1 && self.fresh_share == 0.0
+    }
+
+    /// Minibatches of one update.
+    pub fn batches(&self) -> u64 {
+        u64::from(self.replicas) * u64::from(self.local_steps().max(1))
+    }
+
+    /// As a person would say it, with a comma before each part; empty where gradients are applied as they come.
+    pub fn name(&self) -> String {
+        let mut name = String::new();
+        let mut add = |part: String| {
+            name += ", ";
+            name += &part;
+        };
+        if let Some(LocalSteps { steps, lr }) = self.local {
+            add(format!("{steps} local steps of lr {lr}"));
+        }
+        if self.replicas > 1 {
+            add(format!("{} replicas", self.replicas));
+        }
+        if self.fresh_share > 0.0 {
+            add(format!("fresh share {}", self.fresh_share));
+        }
+        if let Some(Overlap { steps, weight }) = self.overlap {
+            add(format!("overlap {steps} of weight {weight}"));
+        }
+        if self.arrivals != Arrivals::Mean {
+            add(format!("arrivals {}", self.arrivals));
+        }
+        name
+    }
+
+    /// How one update is made; `minibatch`: whether replicas see rows of their own, for with full batches one stands for all.
+    /// `workers`: those of the delay process.
+    pub fn work(&self, minibatch: bool, workers: u32) -> Work {
+        let replicas = if minibatch { self.replicas } else { 1 };
+        let steps = self.local_steps().max(1);
+        let share = self.weight(workers) / f64::from(replicas);
+        // The fresh part first, so that the last gradient is the late one, whose slot the update goes by.
+        let fresh = (self.fresh_share > 0.0).then_some((Place::Newest, self.fresh_share));
+        let late = (self.fresh_share < 1.0 || fresh.is_none()).then_some((Place::Read, 1.0 - self.fresh_share));
+        let origins: Vec<(Place, f64)> = fresh.into_iter().chain(late).collect();
+        let parts = replicas as usize * origins.len();
+        let mut pieces = Vec::new();
+        for replica in 0..replicas {
+            for (origin, weight) in &origins {
+                let is_last = pieces.len() + steps as usize == parts * steps as usize;
+                for step in 0..steps {
+                    let last = step + 1 == steps;
+                    let first_part = pieces.len() < steps as usize;
+                    let merge = self.overlap.filter(|overlap| step + 1 == overlap.steps);
+                    pieces.push(Piece {
+                        at: if step > 0 || self.overlap.is_some() { Place::Local } else { *origin },
+                        base: *origin,
+                        role: match (last, is_last) {
+                            _ if self.sends_gradients() && share == 1.0 => Role::Plain,
+                            (false, _) => Role::Local,
+                            (true, false) => Role::Add,
+                            (true, true) => Role::Apply,
+                        },
+                        local_lr: self.local.map_or(0.0, |local| local.lr),
+                        share: share * weight,
+                        joins: !first_part,
+                        keeps_local: self.overlap.is_some(),
+                        merged: merge.map_or(0.0, |overlap| 1.0 - overlap.weight),
+                        batch: u64::from(replica * steps + step),
+                    });
+                }
+            }
+        }
+        Work { pieces, batches: u64::from(replicas) * u64::from(steps) }
+    }
+}
+
+/// The gradients of every update of a run, in their order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Work {
+    pub pieces: Vec<Piece>,
+    /// Minibatches of one update.
+    pub batches: u64,
+}
+
+/// Where the gradients of an update are taken, apart from the numbers in them: runs that agree in it can be made side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkShape {
+    /// Gradients of one update.
+    pub gradients: usize,
+    /// Versions beyond those of the ring: of the local weights, of a sum.
+    pub extra_slots: usize,
+    /// Whether differences are made of the gradients; else they are applied as they are.
+    pub is_outer: bool,
+    /// Minibatches of one update.
+    pub batches: u64,
+}
+
+impl Default for WorkShape {
+    fn default() -> Self {
+        Self { gradients: 1, extra_slots: 0, is_outer: false, batches: 1 }
+    }
+}
+
+impl WorkShape {
+    /// Room for both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            gradients: self.gradients.max(other.gradients),
+            extra_slots: self.extra_slots.max(other.extra_slots),
+            is_outer: self.is_outer || other.is_outer,
+            batches: self.batches.max(other.batches),
+        }
+    }
+}
+
+impl Work {
+    /// Whether every update is one gradient as it is.
+    pub fn is_plain(&self) -> bool {
+        self.pieces[0].role == Role::Plain
+    }
+
+    pub fn shape(&self) -> WorkShape {
+        // A sum lies behind the local weights, also where there are none.
+        let sums = self.pieces.iter().any(|piece| piece.role == Role::Add);
+        let stores = self.pieces.iter().any(|piece| piece.role == Role::Local || piece.keeps_local);
+        let extra_slots = if sums { 2 } else { usize::from(stores) };
+        let (gradients, is_outer, batches) = (self.pieces.len(), !self.is_plain(), self.batches);
+        WorkShape { gradients, extra_slots, is_outer, batches }
+    }
+}
+
+/// What becomes of one gradient of an update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Piece {
+    /// Where it is taken.
+    pub at: Place,
+    /// Where its worker began.
+    pub base: Place,
+    pub role: Role,
+    /// Learning rate of the local step that it makes; 0 where the gradient itself is sent.
+    pub local_lr: f64,
+    /// Weight of what is sent in what the server applies.
+    pub share: f64,
+    /// Whether it is added to what was sent before in this update.
+    pub joins: bool,
+    /// Whether the local weights go on after the update.
+    pub keeps_local: bool,
+    /// Share of the server's weights that the local ones take in after this step.
+    pub merged: f64,
+    /// Number of its minibatch within the update.
+    pub batch: u64,
+}
+
+/// A [`Piece`] with the slots of its step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlacedPiece {
+    pub piece: Piece,
+    pub at: usize,
+    pub base: usize,
+    /// Where local weights are kept; the sum is kept in the slot behind it.
+    pub local: usize,
+}
+
+impl PlacedPiece {
+    /// As shaders read it.
+    pub fn packed(&self) -> u32 {
+        let flag = |is: bool, bit: u32| u32::from(is) << bit;
+        (self.piece.role as u32)
+            | flag(self.piece.joins, 2)
+            | flag(self.piece.keeps_local, 3)
+            | (self.local as u32) << 4
+    }
+}
+
+/// A version of the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The slot that the step reads.
+    Read,
+    /// The slot that was written last.
+    Newest,
+    /// The worker's own, which is no part of the ring.
+    Local,
+}
+
+/// What a gradient is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// An update by itself.
+    Plain,
+    /// A local step.
+    Local,
+    /// Ends a part of an update, to be added to the others.
+    Add,
+    /// Ends the update.
+    Apply,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_has_a_gradient_for_each_local_step_of_each_replica_and_origin() {
+        let local = Some(LocalSteps { steps: 3, lr: 0.1 });
+        let outer = OuterLoop { local, replicas: 2, fresh_share: 0.25, ..OuterLoop::default() };
+        let work = outer.work(true, 1);
+        assert_eq!(work.pieces.len(), 12);
+        assert_eq!((work.batches, outer.batches()), (6, 6));
+        assert_eq!(work.shape(), WorkShape { gradients: 12, extra_slots: 2, is_outer: true, batches: 6 });
+        let ends: Vec<usize> = (0..12).filter(|i| work.pieces[*i].role != Role::Local).collect();
+        assert_eq!(ends, [2, 5, 8, 11]);
+        assert_eq!(work.pieces[11].role, Role::Apply);
+        // Fresh and late parts of a replica see the same rows.
+        assert_eq!(
+            work.pieces.iter().map(|piece| piece.batch).collect::<Vec<_>>(),
+            [0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5]
+        );
+        let shares: f64 = ends.iter().map(|end| work.pieces[*end].share).sum();
+        assert!((shares - 1.0).abs() < 1e-15);
+        assert!(work.pieces[..3].iter().all(|piece| !piece.joins) && work.pieces[3..].iter().all(|piece| piece.joins));
+        // Full batches are the same for all replicas.
+        assert_eq!(outer.work(false, 1).pieces.len(), 6);
+    }
+
+    #[test]
+    fn plain_gradients_are_one_piece() {
+        let plain = OuterLoop::default();
+        assert!(plain.is_plain() && plain.work(true, 7).is_plain());
+        assert_eq!(plain.work(true, 7).shape(), WorkShape::default());
+        let each = OuterLoop { arrivals: Arrivals::Each, ..plain };
+        assert!(!each.is_plain() && each.work(true, 7).is_plain());
+        let over = OuterLoop { arrivals: Arrivals::EachOverN, ..plain }.work(true, 8);
+        assert_eq!((over.pieces[0].share, over.is_plain()), (0.125, false));
+        // All fresh is the gradient at the newest weights.
+        let fresh = OuterLoop { fresh_share: 1.0, ..plain }.work(false, 1);
+        assert_eq!((fresh.pieces.len(), fresh.pieces[0].at), (1, Place::Newest));
+    }
+}
