@@ -5,7 +5,9 @@
 //! engines follow. *What it is not:* the outer rule ([`crate::rule`]), which takes the pseudo-gradient as it would take a gradient;
 //! nor the threshold ([`crate::theory::outer`]).
 
+use crate::rule::Rule;
 use crate::theory::outer::Round;
+use crate::theory::{DelayLaw, Equation};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumIter, EnumString};
 
@@ -25,6 +27,19 @@ pub struct OuterLoop {
     /// Local steps that the result of a round comes late, and what the local weights then keep of themselves.
     pub overlap: Option<Overlap>,
     pub arrivals: Arrivals,
+}
+
+/// The cells that tell of an outer loop in a row of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OuterColumns {
+    pub local_steps: Option<u32>,
+    pub local_lr: Option<f64>,
+    pub local_rule: Option<String>,
+    pub replicas: Option<u32>,
+    pub fresh_share: Option<f64>,
+    pub overlap: Option<u32>,
+    pub overlap_weight: Option<f64>,
+    pub arrivals: Option<String>,
 }
 
 /// Plain gradient descent that a worker does by itself.
@@ -78,6 +93,53 @@ impl Default for OuterLoop {
 }
 
 impl OuterLoop {
+    /// As tables write it: empty cells wherever nothing is said.
+    pub fn columns(&self) -> OuterColumns {
+        OuterColumns {
+            local_steps: self.local.map(|local| local.steps),
+            local_lr: self.local.map(|local| local.lr),
+            local_rule: self.local.map(|_| "sgd".to_owned()),
+            replicas: Some(self.replicas).filter(|replicas| *replicas > 1),
+            fresh_share: Some(self.fresh_share).filter(|share| *share > 0.0),
+            overlap: self.overlap.map(|overlap| overlap.steps),
+            overlap_weight: self.overlap.map(|overlap| overlap.weight),
+            arrivals: Some(self.arrivals)
+                .filter(|arrivals| *arrivals != Arrivals::Mean)
+                .map(|arrivals| arrivals.to_string()),
+        }
+    }
+
+    /// The outer rule's equation under a law of delays, with the fresh share in it, where it has one. It is that of a learning rate
+    /// which [`Self::weight`] is not in yet.
+    pub fn equation(&self, rule: &Rule, law: &DelayLaw) -> Option<Equation> {
+        let equation = rule.equation(law)?;
+        let share = self.fresh_share;
+        if share == 0.0 {
+            return Some(equation);
+        }
+        match (&equation.law, law) {
+            (DelayLaw::Fixed(delay), DelayLaw::Fixed(asked)) if delay == asked && equation.ages.is_empty() => {
+                let ages = vec![(0, share), (*delay, 1.0 - share)];
+                Some(Equation { ages, ..equation })
+            }
+            _ => None,
+        }
+    }
+
+    /// The curvature up to which a minimum is kept by an outer learning rate, at the threshold gain of the outer rule, its weight
+    /// left aside. None where no curvature is too large, or that is not known.
+    pub fn curvature(&self, threshold_gain: f64, lr: f64) -> Option<f64> {
+        let Some(LocalSteps { lr: local_lr, .. }) = self.local else { return Some(threshold_gain / lr) };
+        let covered = threshold_gain / lr;
+        let steps = match self.overlap {
+            None => self.local_steps(),
+            Some(Overlap { steps, weight: 0.0 }) => self.local_steps() - steps,
+            Some(_) => return None,
+        };
+        // 1 - (1 - local gain)^H = covered, for a local gain below 1.
+        (covered < 1.0).then(|| -((-covered).ln_1p() / f64::from(steps)).exp_m1() / local_lr)
+    }
+
     /// Its local steps as theory takes them; one where gradients are sent.
     pub fn round(&self) -> Round {
         let (overlap, weight) = self.overlap.map_or((0, 0.0), |overlap| (overlap.steps.into(), overlap.weight));

@@ -8,9 +8,11 @@ use super::to_stdout;
 use crate::config::{Delays, Momenta, non_negative};
 use crate::delay::ScheduleSpec;
 use crate::files::write_whole;
+use crate::outer::OuterLoop;
 use crate::plot;
 use crate::rule::{self, Dampening, Rule, RuleSpec};
 use crate::table::{self, TheoryRow};
+use crate::theory::outer::Round;
 use crate::theory::{Criterion, DelayLaw, TheoryError, threshold};
 
 /// Print closed-form stability thresholds as CSV. Lists are separated by commas.
@@ -32,9 +34,42 @@ pub struct Args {
     pub relative_variance: Vec<f64>,
     #[arg(long, value_delimiter = ',', num_args = 1, default_value = "round-robin", help = schedule_help())]
     pub schedule: Vec<ScheduleSpec>,
+    /// Share F, from 0 to 1, of an applied gradient that is taken at the newest weights: F g(x_t) + (1-F) g(x_(t-delay)), F = 1/M for
+    /// eager updates of M replicas
+    #[arg(long, value_name = "F", value_delimiter = ',', num_args = 1, allow_negative_numbers = true, value_parser = share, default_value = "0")]
+    pub fresh_share: Vec<f64>,
+    /// Local steps H (sync_every, inner steps) of a round: the rules are then outer rules, and delays count rounds
+    #[arg(long, value_name = "STEPS", value_delimiter = ',', num_args = 1, requires = "local_gain", conflicts_with = "svg", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub local_steps: Vec<u64>,
+    /// Local learning rates x curvature, between 0 and 2
+    #[arg(long, value_name = "GAIN", value_delimiter = ',', num_args = 1, requires = "local_steps", allow_negative_numbers = true, value_parser = local_gain)]
+    pub local_gain: Vec<f64>,
+    /// Local steps V, fewer than --local-steps, that the result of a round comes late, at --delays 0
+    #[arg(long, value_name = "STEPS", value_delimiter = ',', num_args = 1, requires = "local_steps")]
+    pub overlap: Vec<u64>,
+    /// Share A that the local weights keep of themselves when that result comes [default: 0]
+    #[arg(long, value_name = "A", value_delimiter = ',', num_args = 1, requires = "overlap", allow_negative_numbers = true, value_parser = weight)]
+    pub overlap_weight: Vec<f64>,
     /// Also draw the thresholds against the delay and against the momentum into this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse().ok();
+    number.filter(|share: &f64| (0.0..=1.0).contains(share)).ok_or_else(|| "accepted: 0 to 1".to_owned())
+}
+
+fn weight(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse().ok();
+    number.filter(|share: &f64| (0.0..1.0).contains(share)).ok_or_else(|| "accepted: 0 and more, below 1".to_owned())
+}
+
+fn local_gain(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse().ok();
+    number
+        .filter(|gain: &f64| *gain > 0.0 && *gain < 2.0)
+        .ok_or_else(|| "accepted: numbers between 0 and 2, beyond which the local steps themselves diverge".to_owned())
 }
 
 fn schedule_help() -> String {
@@ -67,10 +102,20 @@ pub fn run(args: &Args) -> Result<()> {
 fn thresholds(args: &Args) -> Result<Vec<TheoryRow>> {
     let laws = laws(args)?;
     let mut rows = vec![];
-    let rules = rules(args);
+    let (rules, rounds) = (rules(args), rounds(args)?);
     for rule in &rules {
-        for (schedule, delay, law) in &laws {
-            let equation = rule.known_equation(law).map_err(|error| blame(rule, &rules, error))?;
+        for ((schedule, delay, law), fresh_share) in
+            laws.iter().flat_map(|law| args.fresh_share.iter().map(move |share| (law, *share)))
+        {
+            rule.known_equation(law).map_err(|error| blame(rule, &rules, error))?;
+            let outer = OuterLoop { fresh_share, ..OuterLoop::default() };
+            let equation = outer.equation(rule, law).ok_or_else(|| {
+                let rule = rule.name();
+                anyhow!(
+                    "--fresh-share {fresh_share} with --rules {rule} and --schedule {schedule}: no theory is known; accepted: \
+                     --schedule round-robin, and rules whose gradients are all as late as the delay"
+                )
+            })?;
             for criterion in criteria(args, law) {
                 let found = threshold(&equation, criterion).and_then(|found| {
                     TheoryError::in_range(found.gain)?;
@@ -78,7 +123,7 @@ fn thresholds(args: &Args) -> Result<Vec<TheoryRow>> {
                     effective.map(TheoryError::in_range).transpose().map(|effective| (found, effective))
                 });
                 let (found, effective_gain) = found.map_err(|error| blame(rule, &rules, error))?;
-                rows.push(TheoryRow {
+                let row = TheoryRow {
                     rule: rule.name(),
                     momentum: rule.momentum,
                     dampening: rule.dampening,
@@ -92,11 +137,64 @@ fn thresholds(args: &Args) -> Result<Vec<TheoryRow>> {
                     threshold_gain: found.gain,
                     effective_gain,
                     crossing_angle: found.angle,
-                });
+                    fresh_share: Some(fresh_share).filter(|share| *share > 0.0),
+                    local_steps: None,
+                    local_gain: None,
+                    overlap: None,
+                    overlap_weight: None,
+                    coverage: None,
+                    threshold_outer_gain: None,
+                    threshold_lr: None,
+                };
+                if rounds.is_empty() {
+                    rows.push(row.clone());
+                }
+                for (round, local_gain) in &rounds {
+                    let limit = round.limit(&equation, criterion, *local_gain);
+                    let limit = limit.map_err(|error| blame(rule, &rules, error))?;
+                    let coverage = round.coverage(*local_gain)?;
+                    let is_late = round.overlap > 0;
+                    rows.push(TheoryRow {
+                        local_steps: Some(round.steps),
+                        local_gain: Some(*local_gain),
+                        overlap: is_late.then_some(round.overlap),
+                        overlap_weight: is_late.then_some(round.weight),
+                        coverage: Some(coverage),
+                        threshold_outer_gain: Some(limit * coverage),
+                        threshold_lr: Some(limit),
+                        ..row.clone()
+                    });
+                }
             }
         }
     }
     Ok(rows)
+}
+
+/// Local steps with their gains; none where workers send gradients.
+fn rounds(args: &Args) -> Result<Vec<(Round, f64)>> {
+    let or = |values: &[f64]| if values.is_empty() { vec![0.0] } else { values.to_vec() };
+    let overlaps = if args.overlap.is_empty() { vec![0] } else { args.overlap.clone() };
+    let mut rounds = Vec::new();
+    for steps in &args.local_steps {
+        for gain in &args.local_gain {
+            for overlap in &overlaps {
+                if overlap >= steps && *overlap > 0 {
+                    return Err(anyhow!(
+                        "--overlap {overlap}: not before the {steps} local steps of a round are over; accepted: below --local-steps"
+                    ));
+                }
+                for weight in or(&args.overlap_weight) {
+                    let weight = if *overlap == 0 { 0.0 } else { weight };
+                    let round = (Round { steps: *steps, overlap: *overlap, weight }, *gain);
+                    if !rounds.contains(&round) {
+                        rounds.push(round);
+                    }
+                }
+            }
+        }
+    }
+    Ok(rounds)
 }
 
 /// Names the flag behind a theory error; the flags' own parsers have caught the values that are wrong by themselves.

@@ -83,7 +83,7 @@ fn circumstances(row: &ThresholdRow) -> impl Eq + std::hash::Hash + '_ {
     let problem = (&row.data, &row.model, &row.loss, row.samples, row.weight_decay.to_bits(), row.lambda_max.to_bits());
     let process = (row.delay, &row.schedule, row.workers);
     let gradients = (&row.batch, &row.sampling, row.seed_data, row.seed_order, row.seed_init);
-    (problem, process, gradients, &row.criterion)
+    (problem, process, gradients, row.outer_key(), &row.criterion)
 }
 
 /// Effective learning rates per unit of learning rate, of what rows say of rule and delays: older tables do not have them,

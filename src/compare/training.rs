@@ -99,7 +99,7 @@ fn circumstances(group: &SummaryRow) -> impl Eq + '_ {
     let SummaryRow { data, model, loss, samples, test_samples, weight_decay, .. } = group;
     let SummaryRow { delay, schedule, lr_regime, batch, epochs, engine, adapter, .. } = group;
     let problem = (data, model, loss, samples, test_samples, weight_decay.to_bits());
-    (problem, (delay, schedule), (lr_regime, batch, epochs), (engine, adapter))
+    (problem, (delay, schedule), (lr_regime, batch, epochs), group.outer_key(), (engine, adapter))
 }
 
 /// Differences of a figure between runs with the same seed that both came through.

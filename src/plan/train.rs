@@ -265,11 +265,13 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
         }
         for Setting { schedule, delay } in &settings {
             axes::suits(rule, schedule)?;
-            let factor =
-                |scaling: &Scaling| Ok((*scaling, scaling::factor(*scaling, rule, schedule, reference, noise)?));
-            let factors: Vec<(Scaling, f64)> = args.lr_scaling.iter().map(factor).collect::<Result<_, PlanError>>()?;
             for (batch, outer) in batch.iter().flat_map(|batch| outers.iter().map(move |outer| (*batch, *outer))) {
                 axes::suits_outer(rule, schedule, *delay, &outer)?;
+                let factor = |scaling: &Scaling| {
+                    Ok((*scaling, scaling::factor(*scaling, rule, schedule, &outer, reference, noise)?))
+                };
+                let factors: Vec<(Scaling, f64)> =
+                    args.lr_scaling.iter().map(factor).collect::<Result<_, PlanError>>()?;
                 for lr in &rates {
                     let first = groups.len();
                     for (scaling, factor) in &factors {

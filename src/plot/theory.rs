@@ -191,7 +191,9 @@ fn short(momentum: f64) -> f64 {
 }
 
 fn noise(row: &TheoryRow) -> String {
-    if row.criterion == "mean" { String::new() } else { format!(", r={}", row.relative_variance) }
+    let fresh = row.fresh_share.map_or(String::new(), |share| format!(", fresh share {share}"));
+    let noise = if row.criterion == "mean" { String::new() } else { format!(", r={}", row.relative_variance) };
+    noise + &fresh
 }
 
 /// The schedules and delays to draw, and a note for each schedule of which some are left out.

@@ -203,7 +203,9 @@ impl PreparedSweep {
             // Whatever the rule, local steps that diverge are told.
             cell.outer.round().coverage(local_gain(largest))?;
         }
-        let Some(equation) = outer_equation(cell) else { return Ok(Prediction::NONE) };
+        let Some(equation) = cell.schedule.theory().and_then(|law| cell.outer.equation(&cell.rule, &law)) else {
+            return Ok(Prediction::NONE);
+        };
         let criterion = match cell.criterion {
             _ if equation.law.is_fixed() => theory::Criterion::Mean,
             Criterion::Mean => theory::Criterion::Mean,
@@ -241,22 +243,5 @@ impl PreparedSweep {
         }
         let source = TheorySource::LeastOverCurvatures;
         Ok(Prediction { lr: Some(least), source, error: Some(excess), ..Prediction::NONE })
-    }
-}
-
-/// The rule's equation in an outer loop, where it has one under the cell's delays.
-fn outer_equation(cell: &Cell) -> Option<Equation> {
-    let law = cell.schedule.theory()?;
-    let equation = cell.rule.equation(&law)?;
-    let share = cell.outer.fresh_share;
-    if share == 0.0 {
-        return Some(equation);
-    }
-    match (&equation.law, &law) {
-        (DelayLaw::Fixed(delay), DelayLaw::Fixed(asked)) if delay == asked && equation.ages.is_empty() => {
-            let ages = vec![(0, share), (*delay, 1.0 - share)];
-            Some(Equation { ages, ..equation })
-        }
-        _ => None,
     }
 }

@@ -7,7 +7,6 @@ use crate::config::Batch;
 use crate::data::DataSource;
 use crate::drift;
 use crate::engine::EngineInfo;
-use crate::outer::Arrivals;
 use crate::plan::Cell;
 use crate::session::Entry;
 use crate::table::{DelayRow, RunRow, Status, ThresholdRow};
@@ -37,6 +36,7 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
     let lr_theory = prediction.lr;
     let unmade = result.trials.iter().find(|trial| trial.verdict == Verdict::Failed && !result.outcome.measured);
     let problem = &plan.problem;
+    let outer = cell.outer.columns();
     let sampling = plan.sampling.to_possible_value().map(|value| value.get_name().to_owned());
     let threshold = ThresholdRow {
         cell_id: cell_id.clone(),
@@ -62,16 +62,14 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
         batch: cell.batch.to_string(),
         sampling: sampling.filter(|_| cell.batch != Batch::Full),
         relative_variance: sweep.relative_variance(cell),
-        local_steps: cell.outer.local.map(|local| local.steps),
-        local_lr: cell.outer.local.map(|local| local.lr),
-        local_rule: cell.outer.local.map(|_| "sgd".to_owned()),
-        replicas: Some(cell.outer.replicas).filter(|replicas| *replicas > 1),
-        fresh_share: Some(cell.outer.fresh_share).filter(|share| *share > 0.0),
-        overlap: cell.outer.overlap.map(|overlap| overlap.steps),
-        overlap_weight: cell.outer.overlap.map(|overlap| overlap.weight),
-        arrivals: Some(cell.outer.arrivals)
-            .filter(|arrivals| *arrivals != Arrivals::Mean)
-            .map(|arrivals| arrivals.to_string()),
+        local_steps: outer.local_steps,
+        local_lr: outer.local_lr,
+        local_rule: outer.local_rule,
+        replicas: outer.replicas,
+        fresh_share: outer.fresh_share,
+        overlap: outer.overlap,
+        overlap_weight: outer.overlap_weight,
+        arrivals: outer.arrivals,
         seed_data: problem.seed_data,
         seed_order: plan.seed_order,
         seed_init: problem.seed_init,

@@ -70,7 +70,42 @@ pub fn keep_finite(cell: &mut Option<f64>) {
     *cell = cell.filter(|number| number.is_finite());
 }
 
-/// Defines a row. `..update` stands for the columns that tell how a run updates its weights, which rows of sweeps and of
+/// How an update of a row is made of gradients, as a person would say it; empty where gradients are applied as they come.
+macro_rules! outer_name {
+    ($row:ty) => {
+        impl $row {
+            pub fn outer_name(&self) -> Option<String> {
+                let lr = self
+                    .local_lr
+                    .map_or(String::new(), |lr| format!(" of lr {}", $crate::table::number::significant(lr, 4)));
+                let parts = [
+                    self.local_steps.map(|steps| format!("{steps} local steps{lr}")),
+                    self.replicas.map(|replicas| format!("{replicas} replicas")),
+                    self.fresh_share
+                        .map(|share| format!("fresh share {}", $crate::table::number::significant(share, 4))),
+                    self.overlap.map(|steps| match self.overlap_weight {
+                        Some(weight) if weight > 0.0 => format!("overlap {steps} of weight {weight}"),
+                        _ => format!("overlap {steps}"),
+                    }),
+                    self.arrivals.clone(),
+                ];
+                let parts: Vec<String> = parts.into_iter().flatten().collect();
+                (!parts.is_empty()).then(|| parts.join(", "))
+            }
+
+            /// All of it, to be compared.
+            pub fn outer_key(&self) -> impl Eq + std::hash::Hash + '_ {
+                let bits = |value: Option<f64>| value.map(f64::to_bits);
+                let local = (self.local_steps, bits(self.local_lr), &self.local_rule);
+                let overlap = (self.overlap, bits(self.overlap_weight));
+                (local, self.replicas, bits(self.fresh_share), overlap, &self.arrivals)
+            }
+        }
+    };
+}
+pub(super) use outer_name;
+
+/// Defines a row. `..outer` stands for the columns that tell which gradients make up an update, `..update` stands for the columns that tell how a run updates its weights, which rows of sweeps and of
 /// trainings share, and `..group` for those that a training's run shares with its group.
 macro_rules! row {
     ($(#[$meta:meta])* pub struct $name:ident { $($columns:tt)* }) => {
@@ -93,6 +128,27 @@ macro_rules! row {
             pub delay: Option<u32>,
             /// Name of the delay process, as typed.
             pub schedule: String,
+            $($rest)*
+        );
+    };
+    (@columns $head:tt [$($done:tt)*] ..outer, $($rest:tt)*) => {
+        row!(@columns $head [$($done)*]
+            /// Local steps of a worker between reading and sending; empty, as all columns to `arrivals`, where workers send gradients.
+            pub local_steps: Option<u32>,
+            /// Their learning rate.
+            pub local_lr: Option<f64>,
+            /// Their rule.
+            pub local_rule: Option<String>,
+            /// Workers that read together, whose mean is one update; empty where it is one.
+            pub replicas: Option<u32>,
+            /// Share of an applied gradient that is taken at the newest weights; empty where there is none.
+            pub fresh_share: Option<f64>,
+            /// Local steps that the result of a round comes late; empty where it does not.
+            pub overlap: Option<u32>,
+            /// Share that the local weights then keep of themselves.
+            pub overlap_weight: Option<f64>,
+            /// `each` or `each-over-n`; empty where an update is the mean over replicas.
+            pub arrivals: Option<String>,
             $($rest)*
         );
     };
@@ -125,6 +181,7 @@ macro_rules! row {
             pub lr_regime: String,
             /// `full` or the number of samples per gradient of a worker.
             pub batch: String,
+            ..outer,
             $($rest)*
         );
     };

@@ -1,6 +1,6 @@
 //! The rows of a sweep's results folder.
 
-use super::row::{Refusal, Row, require, require_positive, row};
+use super::row::{Refusal, Row, outer_name, require, require_positive, row};
 use crate::threshold::{StartPoint, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -37,22 +37,7 @@ row! {
         /// Variance of the curvature along the top eigenvector over the gradients of single updates, relative to its square, at
         /// the minimum; empty where the batch is full.
         pub relative_variance: Option<f64>,
-        /// Local steps of a worker between reading and sending; empty, as all columns to `arrivals`, where workers send gradients.
-        pub local_steps: Option<u32>,
-        /// Their learning rate.
-        pub local_lr: Option<f64>,
-        /// Their rule.
-        pub local_rule: Option<String>,
-        /// Workers that read together, whose mean is one update; empty where it is one.
-        pub replicas: Option<u32>,
-        /// Share of an applied gradient that is taken at the newest weights; empty where there is none.
-        pub fresh_share: Option<f64>,
-        /// Local steps that the result of a round comes late; empty where it does not.
-        pub overlap: Option<u32>,
-        /// Share that the local weights then keep of themselves.
-        pub overlap_weight: Option<f64>,
-        /// `each` or `each-over-n`; empty where an update is the mean over replicas.
-        pub arrivals: Option<String>,
+        ..outer,
         pub seed_data: u64,
         pub seed_order: u64,
         pub seed_init: u64,
@@ -184,6 +169,8 @@ row! {
 fn one() -> u32 {
     1
 }
+
+outer_name!(ThresholdRow);
 
 impl ThresholdRow {
     /// Gradients of one update.

@@ -17,4 +17,19 @@ pub struct TheoryRow {
     /// None where the drift of the rule depends on the size of the gradient.
     pub effective_gain: Option<f64>,
     pub crossing_angle: Option<f64>,
+    /// Share of an applied gradient that is taken at the newest weights; empty where there is none.
+    pub fresh_share: Option<f64>,
+    /// Local steps of a round; empty, as all columns behind it, where workers send gradients.
+    pub local_steps: Option<u64>,
+    /// Local learning rate x curvature.
+    pub local_gain: Option<f64>,
+    /// Local steps that the result of a round comes late, and the share that local weights then keep of themselves.
+    pub overlap: Option<u64>,
+    pub overlap_weight: Option<f64>,
+    /// Share of the way to the minimum that the difference of a round covers along that curvature.
+    pub coverage: Option<f64>,
+    /// Limit of the outer learning rate x coverage.
+    pub threshold_outer_gain: Option<f64>,
+    /// Limit of the outer learning rate.
+    pub threshold_lr: Option<f64>,
 }

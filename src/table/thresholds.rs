@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 /// What may tell rows apart besides rule and delay.
-const PROPERTIES: [Property<ThresholdRow>; 13] = [
+const PROPERTIES: [Property<ThresholdRow>; 14] = [
     |row| row.data.clone(),
     |row| row.samples.map(|samples| format!("{samples} samples")),
     |row| Some(row.model.clone()),
@@ -16,6 +16,7 @@ const PROPERTIES: [Property<ThresholdRow>; 13] = [
     |row| Some(if row.batch == "full" { "full batch".into() } else { format!("batch {}", row.batch) }),
     |row| row.sampling.clone().filter(|sampling| sampling != "epochs").map(|sampling| format!("{sampling} batches")),
     |row| Some(row.schedule.clone()),
+    ThresholdRow::outer_name,
     |row| (row.criterion != "mean").then(|| format!("{} stability", row.criterion)),
     |row| (row.seed_data != 0).then(|| format!("data seed {}", row.seed_data)),
     |row| (row.seed_order != 0).then(|| format!("order seed {}", row.seed_order)),
@@ -24,12 +25,12 @@ const PROPERTIES: [Property<ThresholdRow>; 13] = [
 ];
 
 /// Where the seeds stand in [`PROPERTIES`].
-const SEEDS: Range<usize> = 9..12;
+const SEEDS: Range<usize> = 10..13;
 /// Where that of the engine stands. A cell that f32 has left undecided is measured on another engine than its neighbours, and is
 /// still one of them; engines tell rows apart where they have measured the same cell.
-const ENGINE: usize = 12;
+const ENGINE: usize = 13;
 /// Where that of the order of samples stands: rows that differ in it alone are repetitions, and share a line.
-const ORDER: usize = 10;
+const ORDER: usize = 11;
 
 /// Sorts rows into series, in order of first appearance. Rows differ in rule, momentum and dampening, and in whatever
 /// else the table varies.

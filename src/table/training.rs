@@ -1,6 +1,6 @@
 //! The rows of a training's results folder.
 
-use super::row::{Refusal, Row, require, row};
+use super::row::{Refusal, Row, outer_name, require, row};
 use serde::{Deserialize, Serialize};
 
 row! {
@@ -116,6 +116,9 @@ row! {
         pub adapter: String,
     }
 }
+
+outer_name!(TrainRow);
+outer_name!(SummaryRow);
 
 impl Row for TrainRow {}
 impl Row for SummaryRow {}

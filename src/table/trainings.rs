@@ -9,17 +9,18 @@ use anyhow::{Result, bail};
 use std::collections::{BTreeMap, HashMap};
 
 /// What may tell groups apart.
-const OF_GROUP: [Property<SummaryRow>; 6] = [
+const OF_GROUP: [Property<SummaryRow>; 7] = [
     |group| Some(group.rule_name()),
     |group| Some(group.delay.map_or_else(|| group.schedule.clone(), |delay| format!("delay {delay}"))),
     |group| group.delay.map(|_| group.schedule.clone()),
     |group| Some(batch(&group.batch)),
+    SummaryRow::outer_name,
     |group| Some(format!("lr {}", significant(group.lr, 4))),
     |group| (group.lr_scaling != "none").then(|| group.lr_scaling.clone()),
 ];
 
 /// What runs may share, and how it is told.
-const OF_RUN: [Property<TrainRow>; 11] = [
+const OF_RUN: [Property<TrainRow>; 12] = [
     |run| Some(run.data.clone()),
     |run| Some(format!("{} samples", run.samples)),
     |run| Some(run.model.clone()),
@@ -27,6 +28,7 @@ const OF_RUN: [Property<TrainRow>; 11] = [
     |run| (run.weight_decay != 0.0).then(|| format!("weight decay {}", exact(run.weight_decay))),
     |run| Some(rule_name(&run.rule, run.momentum, run.dampening)),
     |run| Some(batch(&run.batch)),
+    TrainRow::outer_name,
     |run| Some(run.schedule.clone()),
     |run| Some(format!("lr {}", significant(run.lr, 4))),
     |run| (run.lr_regime != "constant").then(|| run.lr_regime.clone()),
@@ -145,7 +147,8 @@ fn apart_from_delay(group: &SummaryRow) -> impl Eq + '_ {
     let problem =
         (&group.data, &group.model, &group.loss, group.samples, group.test_samples, group.weight_decay.to_bits());
     let rule = (&group.rule, group.momentum.to_bits(), group.dampening.to_bits(), group.lr.to_bits());
-    (problem, rule, (&group.lr_regime, &group.batch, group.epochs), (&group.engine, &group.adapter))
+    let training = (&group.lr_regime, &group.batch, group.epochs, group.outer_key());
+    (problem, rule, training, (&group.engine, &group.adapter))
 }
 
 /// The place of the same training at delay 0, where the table has it; that of the group itself at delay 0.
@@ -189,7 +192,7 @@ pub fn line_names(groups: &[SummaryRow], lines: &[Vec<usize>]) -> Vec<String> {
         .map(|place| SummaryRow { delay: None, ..groups[*place].clone() })
         .collect();
     let named = |group: &SummaryRow| rule_name(&group.rule, group.momentum, group.dampening);
-    let properties: [Property<SummaryRow>; 4] = [OF_GROUP[1], OF_GROUP[3], OF_GROUP[4], OF_GROUP[5]];
+    let properties: [Property<SummaryRow>; 5] = [OF_GROUP[1], OF_GROUP[3], OF_GROUP[4], OF_GROUP[5], OF_GROUP[6]];
     let varying: Vec<_> = properties.into_iter().filter(|property| !is_constant(&last, *property)).collect();
     let name = |group: &SummaryRow| {
         let others = varying.iter().filter_map(|property| property(group));

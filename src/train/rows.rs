@@ -21,6 +21,7 @@ pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome
     let predicted = training.lambda_predicted(group);
     let tracked = options.sharpness.and_then(|plan| plan.every(u64::MAX)).is_some() && !outcome.diverged;
     let plateau = if tracked { plateau(&outcome.sharpness) } else { None };
+    let outer = group.outer.columns();
     TrainRow {
         run_id: training.run_id(run),
         group_id: plan.group_id(group),
@@ -44,6 +45,14 @@ pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome
         effective_lr: group.effective_lr(),
         lr_regime: options.regime.with_warm_up(options.warm_up),
         batch: group.batch.to_string(),
+        local_steps: outer.local_steps,
+        local_lr: outer.local_lr,
+        local_rule: outer.local_rule,
+        replicas: outer.replicas,
+        fresh_share: outer.fresh_share,
+        overlap: outer.overlap,
+        overlap_weight: outer.overlap_weight,
+        arrivals: outer.arrivals,
         seed: training.seed(run),
         epochs: options.epochs,
         status: if outcome.diverged { TrainStatus::Diverged } else { TrainStatus::Finished },
@@ -134,6 +143,14 @@ fn summary(group: &[TrainRow]) -> SummaryRow {
         effective_lr: first.effective_lr,
         lr_regime: first.lr_regime.clone(),
         batch: first.batch.clone(),
+        local_steps: first.local_steps,
+        local_lr: first.local_lr,
+        local_rule: first.local_rule.clone(),
+        replicas: first.replicas,
+        fresh_share: first.fresh_share,
+        overlap: first.overlap,
+        overlap_weight: first.overlap_weight,
+        arrivals: first.arrivals.clone(),
         epochs: first.epochs,
         runs: group.len() as u64,
         diverged: (group.len() - finished().count()) as u64,

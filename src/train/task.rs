@@ -178,8 +178,8 @@ impl Training {
     /// Where sharpness is expected to settle: K* / lr, where theory knows a threshold and the learning rate stays what it is.
     pub fn lambda_predicted(&self, group: &Group) -> Option<f64> {
         let stays = self.plan.options.regime == RegimeSpec::Constant;
-        let predicted =
-            stays.then(|| gain(&group.rule, &group.schedule).ok()).flatten().map(|gain| gain / group.lr_scaled);
+        let predicted = stays.then(|| gain(&group.rule, &group.schedule, &group.outer).ok()).flatten();
+        let predicted = predicted.and_then(|gain| group.outer.curvature(gain, group.lr_scaled));
         predicted.filter(|sharpness| sharpness.is_finite())
     }
 }

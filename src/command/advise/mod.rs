@@ -4,6 +4,7 @@
 //! (`measured`), or which option is best ([`crate::rule::advise()`]).
 
 mod measured;
+mod outer;
 mod tuned;
 mod words;
 
@@ -58,6 +59,16 @@ pub struct Args {
     /// recommended, as by `tauscope tune`, at 0.8 of its best learning rate
     #[arg(long, allow_negative_numbers = true, value_parser = super::tune::condition)]
     pub condition: Option<f64>,
+    /// The recipe is that of an outer loop (DiLoCo): local steps H (sync_every, inner steps) of a round. --lr, --momentum and --rule are
+    /// then the outer ones, and --to-delay counts stale rounds
+    #[arg(long, value_name = "STEPS", requires = "local_lr", value_parser = clap::value_parser!(u32).range(1..))]
+    pub local_steps: Option<u32>,
+    /// Learning rate of the local steps
+    #[arg(long, value_name = "LR", requires = "local_steps", allow_negative_numbers = true, value_parser = positive)]
+    pub local_lr: Option<f64>,
+    /// Share, from 0 to 1, of an applied gradient or difference that is not late: 1/M for eager updates of M replicas
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = outer::share)]
+    pub fresh_share: Option<f64>,
     /// Write JSON
     #[arg(long)]
     pub json: bool,
@@ -173,6 +184,9 @@ struct Line {
 /// # Errors
 /// A recipe that has no threshold, no delay to move to, or a folder that cannot be read.
 pub fn run(args: &Args) -> Result<()> {
+    if outer::is_asked(args) {
+        return outer::run(args, &recipe(args)?);
+    }
     let report = report(args)?;
     to_stdout(&if args.json {
         format!("{}\n", serde_json::to_string_pretty(&report)?)
@@ -240,14 +254,9 @@ fn of_trace(delays: &[u32]) -> Result<DelayLaw, TheoryError> {
     Ok(DelayLaw::Independent(DelayPmf::from_counts(&counts)?))
 }
 
-fn report(args: &Args) -> Result<Report> {
+/// The rule of the recipe with its numbers.
+fn recipe(args: &Args) -> Result<Rule> {
     let kind = args.rule.kind;
-    if args.lr.is_none() && args.lambda.is_none() && args.folder.is_none() {
-        bail!(
-            "no recipe to start from; accepted: --lr with its learning rate, or the curvature to keep by --lambda CURVATURE or \
-             --folder DIR"
-        );
-    }
     let adaptive = is_adaptive(kind);
     let usual = if adaptive { Dampening::Ema } else { Dampening::Value(0.0) };
     let (momentum, dampening) = match kind.definition().momentum {
@@ -257,7 +266,19 @@ fn report(args: &Args) -> Result<Report> {
     if adaptive && dampening != momentum {
         bail!("--dampening {dampening}: the first moment of {kind} is an EMA; accepted: ema, or without --dampening");
     }
-    let rule = args.rule.with(momentum, dampening);
+    Ok(args.rule.with(momentum, dampening))
+}
+
+fn report(args: &Args) -> Result<Report> {
+    let kind = args.rule.kind;
+    if args.lr.is_none() && args.lambda.is_none() && args.folder.is_none() {
+        bail!(
+            "no recipe to start from; accepted: --lr with its learning rate, or the curvature to keep by --lambda CURVATURE or \
+             --folder DIR"
+        );
+    }
+    let adaptive = is_adaptive(kind);
+    let rule = recipe(args)?;
     let from = DelayLaw::Fixed(args.from_delay);
     let target = Target::of(args)?;
     let measured = match &args.folder {
