@@ -185,7 +185,8 @@ impl Run {
         self.outer.work(minibatch, self.schedule.workers().unwrap_or(self.schedule.slots()))
     }
 
-    fn needs(&self, minibatch: bool) -> Needs {
+    /// What it needs room for; `minibatch`: whether gradients are taken of some rows alone.
+    pub fn needs(&self, minibatch: bool) -> Needs {
         Needs::of(&self.rule, &self.schedule, self.centred).with(self.work(minibatch).shape())
     }
 

@@ -164,6 +164,38 @@ def rennala(batch):
     return rule
 
 
+def buffer(size):
+    """FedBuff: the next gradients are averaged, whatever their age."""
+
+    def rule(g, y, x, age, updates, memory):
+        heap = memory.setdefault("heap", [])
+        heap.append(g)
+        if len(heap) < size:
+            return x, x, False
+        x = x - LR * sum(heap) / size
+        heap.clear()
+        return x, x, True
+
+    return rule
+
+
+def nesterov_every(n, m, d):
+    """Delayed Nesterov: each arrival moves by its share, each n-th also by the momentum with the mean of the last n."""
+
+    def rule(g, y, x, age, updates, memory):
+        last = memory.setdefault("last", [])
+        first = "v" not in memory and not last
+        last.append(g if first and memory["whole"] else (1 - d) * g)
+        x = x - LR * g / n
+        if len(last) == n:
+            memory["v"] = m * memory.get("v", 0) + sum(last) / n
+            x = x - LR * m * memory["v"]
+            last.clear()
+        return x, x, True
+
+    return rule
+
+
 def ormo(m, d):
     """From the sum that ordered momentum keeps, over all gradients so far with their buckets of three."""
 
@@ -253,7 +285,11 @@ def cases():
         yield "clipped:0.25", m, d, plain(clip(0.25), m, d)
         yield "ringmaster:2", m, d, ringmaster(2)(m, d)
         yield "ormo", m, d, ormo(m, d)
+        yield "nesterov-every", m, d, nesterov_every(3, m, d)
+        yield "nesterov-every:2", m, d, nesterov_every(2, m, d)
     yield "rennala:2", F(0), F(0), rennala(2)
+    yield "buffer:2", F(0), F(0), buffer(2)
+    yield "buffer:3", F(0), F(0), buffer(3)
     for name in ("adam", "adamw"):  # without weight decay they are the same
         yield f"{name}:0.75", M, M, adam(0.5, 0.75)
     yield "lion:0.75", M, M, lion(0.5, 0.75)
@@ -264,7 +300,7 @@ def main():
     table.writerow(["rule", "momentum", "dampening", "first", "schedule"] + [f"x{t + 1}" for t in range(STEPS)])
     for name, m, d, rule in cases():
         for schedule, process, mean in [("round-robin", in_turn, F(2)), ("trace", recorded, F(1))]:
-            if schedule == "trace" and name in ("shifted", "ormo"):
+            if schedule == "trace" and name in ("shifted", "ormo", "nesterov-every", "nesterov-every:2"):
                 continue  # they keep something for each worker, and a recorded process has none
             by_mean = name in ("weight-prediction", "delay-adaptive", "mixing:1/T", "prediction-2")
             for first in ["dampened", "whole"] if d else ["dampened"]:

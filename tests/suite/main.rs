@@ -24,6 +24,7 @@ mod kernels;
 mod lanes;
 mod minimum;
 mod networks;
+mod outer_loops;
 #[cfg(unix)]
 mod outputs;
 mod plan_file;

@@ -5,6 +5,7 @@
 //! - `matmul`, `elementwise`, `layers`, `update`: every shader against its CPU twin in f64, at shapes around its workgroup, with several lanes
 //!   of which one is idle, and outputs that hold NaN beforehand
 //! - `graphs`: networks of any layers, with their statistics and evaluations
+//! - `outer`: updates of several gradients
 //! - `saved`: lanes of both engines that go on in another wave from their saved state
 //! - `waves`: the GPU engine against the CPU engine, and what a run's bits may depend on
 //!
@@ -19,6 +20,7 @@ mod graphs;
 mod lanes;
 mod layers;
 mod matmul;
+mod outer;
 mod saved;
 mod update;
 mod waves;

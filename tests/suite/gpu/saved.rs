@@ -67,7 +67,7 @@ fn check(what: &str, engine: &dyn Engine, spec: &WaveSpec, runs: &[Run]) {
     }
     let expected_evaluations = evaluations(&mut *wave, &spec);
     for (lane, run) in runs.iter().enumerate() {
-        let own = Needs { evaluation: spec.needs.evaluation, ..Needs::of(&run.rule, &run.schedule, run.centred) };
+        let own = Needs { evaluation: spec.needs.evaluation, ..run.needs(spec.batch.is_some()) };
         let bytes = engine.checkpoint_bytes(&WaveSpec { needs: own, ..spec.clone() });
         assert!(saved.iter().all(|saved| saved[lane].len() as u64 == bytes), "{what}: {bytes} bytes");
         let ended = last(&mut *wave, lane);
@@ -105,7 +105,7 @@ fn save(wave: &mut dyn Wave, lane: usize) -> Vec<u8> {
 }
 
 /// On every engine and path.
-fn check_all(what: &str, spec: &WaveSpec, runs: &[Run]) {
+pub fn check_all(what: &str, spec: &WaveSpec, runs: &[Run]) {
     check(&format!("cpu f64: {what}"), &Cpu::<f64>::default(), spec, runs);
     check(&format!("cpu f32: {what}"), &Cpu::<f32>::default(), spec, runs);
     for (name, gpu) in paths(spec) {

@@ -153,7 +153,7 @@ fn advance(engine: &dyn Engine, spec: &WaveSpec, runs: &[Run]) -> Vec<(Vec<Obser
 }
 
 /// The GPU waves and the f32 CPU wave against the f64 one.
-fn check_parity(what: &str, spec: &WaveSpec, runs: &[Run]) {
+pub fn check_parity(what: &str, spec: &WaveSpec, runs: &[Run]) {
     let oracle = advance(&Cpu::<f64>::default(), spec, runs);
     let (cpu, paths) = (Cpu::<f32>::default(), paths(spec));
     let gpus = paths.iter().map(|(name, gpu)| (gpu as &dyn Engine, *name));
