@@ -113,17 +113,7 @@ impl OuterLoop {
     /// which [`Self::weight`] is not in yet.
     pub fn equation(&self, rule: &Rule, law: &DelayLaw) -> Option<Equation> {
         let equation = rule.equation(law)?;
-        let share = self.fresh_share;
-        if share == 0.0 {
-            return Some(equation);
-        }
-        match (&equation.law, law) {
-            (DelayLaw::Fixed(delay), DelayLaw::Fixed(asked)) if delay == asked && equation.ages.is_empty() => {
-                let ages = vec![(0, share), (*delay, 1.0 - share)];
-                Some(Equation { ages, ..equation })
-            }
-            _ => None,
-        }
+        if self.fresh_share == 0.0 { Some(equation) } else { equation.with_fresh_share(self.fresh_share, law) }
     }
 
     /// The curvature up to which a minimum is kept by an outer learning rate, at the threshold gain of the outer rule, its weight

@@ -37,6 +37,8 @@ struct Point {
     delay: f64,
     /// A relative variance or a gain.
     number: f64,
+    /// Share of the gradient that is taken at the newest weights.
+    fresh_share: f64,
 }
 
 impl Point {
@@ -56,6 +58,24 @@ impl Point {
             delay if (0.0..=most).contains(&delay) && delay.fract() == 0.0 => Ok(Some(delay as usize)),
             delay => Err(value(format!("delay {delay}: accepted: whole numbers of updates from 0 to {most}"))),
         }
+    }
+
+    /// The same where a share of the gradient is taken at the newest weights.
+    fn fresh_equation(&self, laws: &Laws) -> PyResult<Equation> {
+        let fresh_share = self.fresh_share;
+        if !(0.0..=1.0).contains(&fresh_share) {
+            return Err(value(format!("fresh_share {fresh_share}: accepted: numbers from 0 to 1")));
+        }
+        let equation = self.equation(laws)?;
+        if fresh_share == 0.0 {
+            return Ok(equation);
+        }
+        let rule = self.rule();
+        let equation = equation.with_fresh_share(fresh_share, &laws.at(self.delay()?)?);
+        equation.ok_or_else(|| {
+            let rule = rule.name();
+            value(format!("fresh_share {fresh_share} with {rule}: no theory is known; accepted: a fixed delay, and rules whose gradients are all as late as it"))
+        })
     }
 
     fn equation(&self, laws: &Laws) -> PyResult<Equation> {
@@ -84,7 +104,7 @@ fn of_arrays((rules, momenta, dampenings, delays, numbers): Points) -> PyResult<
         rules.iter().zip(momenta.into_iter().zip(dampenings)).zip(delays.into_iter().zip(numbers))
     {
         let spec = text.parse().map_err(|reason| value(format!("rule '{text}': {reason}")))?;
-        points.push(Point { spec, momentum, dampening, delay, number });
+        points.push(Point { spec, momentum, dampening, delay, number, fresh_share: 0.0 });
     }
     Ok(points)
 }
@@ -164,9 +184,11 @@ pub fn threshold<'py>(
     points: Points,
     criterion: Option<&str>,
     delays: DelaysGiven<'py>,
+    fresh_shares: Vec<f64>,
 ) -> PyResult<Pair<'py>> {
     let laws = Laws::of(delays)?;
-    let points = of_arrays(points)?;
+    let mut points = of_arrays(points)?;
+    points.iter_mut().zip(fresh_shares).for_each(|(point, share)| point.fresh_share = share);
     let asked = match criterion {
         None => None,
         Some("mean") => Some(false),
@@ -178,7 +200,7 @@ pub fn threshold<'py>(
         if !(relative_variance >= 0.0 && relative_variance.is_finite()) {
             return Err(value(format!("relative_variance {relative_variance}: accepted: numbers from 0 on")));
         }
-        let equation = point.equation(&laws)?;
+        let equation = point.fresh_equation(&laws)?;
         let in_square = asked.unwrap_or(relative_variance > 0.0 || !equation.law.is_fixed());
         let criterion = if in_square { Criterion::MeanSquare { relative_variance } } else { Criterion::Mean };
         theory::threshold(&equation, criterion)

@@ -4,7 +4,7 @@ The *delay* of a gradient is the number of updates between reading the weights a
 them; 0 is synchronous training. The *gain* is the learning rate times the curvature, the number that thresholds are stated
 in.
 
-- `threshold`, `growth`, `effective_factor`, `characteristic`: closed forms, over numpy arrays
+- `threshold`, `coverage`, `growth`, `effective_factor`, `characteristic`: closed forms, over numpy arrays
 - `advise`, `tune`: what to run under delay
 - `sweep`, `train`: measurements, with keywords named as the flags of the command line
 - `open`: tables of a results folder
@@ -20,10 +20,12 @@ from ._theory import (
     Advice,
     Characteristic,
     Choice,
+    OuterAdvice,
     Recommendation,
     Tuned,
     advise,
     characteristic,
+    coverage,
     effective_factor,
     growth,
     threshold,
@@ -35,6 +37,7 @@ __all__ = [
     "Characteristic",
     "Choice",
     "DelayProcess",
+    "OuterAdvice",
     "Recommendation",
     "Results",
     "Table",
@@ -42,6 +45,7 @@ __all__ = [
     "__version__",
     "advise",
     "characteristic",
+    "coverage",
     "effective_factor",
     "growth",
     "open",

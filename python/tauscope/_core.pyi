@@ -90,8 +90,8 @@ Points = tuple[list[str], list[float], list[float], list[float], list[float]]
 Given = tuple[str | None, object, list[float] | None]
 _Pair = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
-def threshold(points: Points, criterion: str | None, delays: Given) -> _Pair:
-    """Threshold gains and angles of points: rules, momenta, dampenings, delays, relative variances."""
+def threshold(points: Points, criterion: str | None, delays: Given, fresh_shares: list[float]) -> _Pair:
+    """Threshold gains and angles of points: rules, momenta, dampenings, delays, relative variances; and of fresh shares."""
 
 def growth(points: Points, delays: Given) -> _Pair:
     """Growth rates and angles of points: rules, momenta, dampenings, delays, gains."""

@@ -19,7 +19,23 @@ MARKS = ("o", "s", "^", "D", "v", "P", "X")
 INSIDE = 8
 
 #: Columns that tell one line from another, but for the delay.
-SERIES = ("rule", "momentum", "dampening", "schedule", "batch", "criterion", "lr_scaling", "lr")
+SERIES = (
+    "rule",
+    "momentum",
+    "dampening",
+    "schedule",
+    "batch",
+    "criterion",
+    "lr_scaling",
+    "lr",
+    "local_steps",
+    "local_lr",
+    "replicas",
+    "fresh_share",
+    "overlap",
+    "overlap_weight",
+    "arrivals",
+)
 
 
 def plot(results: Results, ax: Axes | None) -> Axes:

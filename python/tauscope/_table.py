@@ -20,7 +20,7 @@ Column = npt.NDArray[Any]
 
 #: Columns that hold text, whatever it looks like: an id may consist of digits.
 TEXT = frozenset(
-    "adapter baseline baseline_id batch cell_id criterion data engine group_id layer loss lr_reference lr_regime lr_scaling "
+    "adapter arrivals baseline baseline_id batch cell_id criterion data engine group_id layer local_rule loss lr_reference lr_regime lr_scaling "
     "metric model pairing precision reason rows rule run_id sampling schedule shard source status theory theory_from "
     "unit_id verdict version".split()
 )

@@ -33,13 +33,17 @@ def threshold(
     dampening: Numbers | str = 0.0,
     criterion: str | None = None,
     relative_variance: Numbers = 0.0,
+    fresh_share: Numbers = 0.0,
+    local_steps: Numbers | None = None,
+    local_gain: Numbers | None = None,
     schedule: str | None = None,
     trace: Trace | None = None,
     pmf: Sequence[float] | npt.NDArray[Any] | None = None,
 ) -> Any:
     """Largest gain at which a minimum keeps its runs: stable for `0 < lr * curvature < threshold`.
 
-    All of rule, delay, momentum, dampening and relative_variance may be arrays; they are broadcast as numpy does.
+    All of rule, delay, momentum, dampening, relative_variance, fresh_share, local_steps and local_gain may be arrays; they are
+    broadcast as numpy does.
 
     Args:
         rule: Update rule, as "sgd", "heavy-ball", "nesterov", "shifted" (one velocity for each worker), or one with its
@@ -51,12 +55,18 @@ def threshold(
         criterion: "mean", or "mean-square" where the variance of the weights must return too. By default "mean-square"
             where delays or gradients are random, else "mean".
         relative_variance: Variance of the curvature that a minibatch sees, relative to its mean squared.
+        fresh_share: Share, from 0 to 1, of an applied gradient that is taken at the newest weights; 1/M for eager updates of M
+            replicas. Above 0 only at a fixed delay.
+        local_steps: Local steps of a round; the rule is then an outer rule, the delay counts rounds, and the answer is the
+            limit of the outer learning rate (`coverage`).
+        local_gain: Local learning rate times curvature, between 0 and 2, beside local_steps.
         schedule: Delay process, as typed after `--schedule`: "round-robin" (default), "random", "iid:geometric", ...
         trace: Recorded delays in updates, a file or the numbers; they count as if they were drawn independently.
         pmf: Probabilities of the delays 0, 1, 2, ..., drawn independently at every update.
 
     Returns:
-        Threshold gains `lr * curvature` without unit: a float, or an array of the broadcast shape.
+        Threshold gains `lr * curvature` without unit, or limits of the outer learning rate: a float, or an array of the
+        broadcast shape.
 
     Raises:
         ValueError: A rule without a characteristic equation, or a number out of its range.
@@ -70,9 +80,57 @@ def threshold(
         >>> tauscope.threshold("heavy-ball", [0, 1], momentum=0.9, dampening="ema").round(6)
         array([38.,  1.])
     """
-    points, shape = _points(rule, momentum, dampening, delay, relative_variance, "relative_variance")
-    gains, _ = _core.threshold(points, criterion, _given(schedule, trace, pmf))
-    return _shaped(gains, shape)
+    if (local_steps is None) != (local_gain is None):
+        raise ValueError("local_steps and local_gain: accepted: both or neither")
+    points, shape, fresh = _points(
+        rule, momentum, dampening, delay, relative_variance, "relative_variance", fresh_share=fresh_share
+    )
+    gains, _ = _core.threshold(points, criterion, _given(schedule, trace, pmf), fresh)
+    if local_steps is None:
+        return _shaped(gains, shape)
+    covered = coverage(local_steps, local_gain)
+    limits = gains.reshape(shape) / covered
+    return limits if np.ndim(limits) else float(limits)
+
+
+def coverage(local_steps: Numbers, local_gain: Numbers) -> Any:
+    """Share of the way to a minimum that local steps cover along one direction: `1 - (1 - local_gain)**local_steps`.
+
+    A worker that makes local steps of gradient descent sends this share of its distance from the minimum, so the outer rule
+    sees it in the place of the curvature.
+
+    Args:
+        local_steps: Local steps of a round, 1 or more.
+        local_gain: Local learning rate times curvature, between 0 and 2.
+
+    Returns:
+        Coverage without unit: a float, or an array of the broadcast shape.
+
+    Raises:
+        ValueError: A number out of its range; from 2 on the local steps themselves diverge.
+
+    Examples:
+        >>> tauscope.coverage([1, 2], 0.5).tolist()
+        [0.5, 0.75]
+    """
+    numbers = []
+    for name, value in (("local_steps", local_steps), ("local_gain", local_gain)):
+        try:
+            numbers.append(np.asarray(value, dtype=float))
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} {value!r}: accepted: a number, or an array of numbers") from None
+    steps, gain = numbers
+    wrong = ~((steps >= 1) & (steps == np.floor(steps)) & np.isfinite(steps))
+    if wrong.any():
+        raise ValueError(f"local_steps {steps[wrong].flat[0]:g}: accepted: whole numbers from 1 on")
+    wrong = ~((gain > 0) & (gain < 2))
+    if wrong.any():
+        raise ValueError(f"local_gain {gain[wrong].flat[0]:g}: accepted: numbers between 0 and 2, beyond which local steps diverge")
+    steps, gain = np.broadcast_arrays(steps, gain)
+    # Without cancellation where little is covered.
+    near = -np.expm1(steps * np.log1p(-np.minimum(gain, 0.5)))
+    covered = np.where(gain <= 0.5, near, 1 - (1 - gain) ** steps)
+    return covered if covered.shape else float(covered)
 
 
 def growth(
@@ -103,7 +161,7 @@ def growth(
         >>> tauscope.growth("sgd", 0, 0.5) == math.log(0.5)
         True
     """
-    points, shape = _points(rule, momentum, dampening, delay, gain, "gain")
+    points, shape, _ = _points(rule, momentum, dampening, delay, gain, "gain")
     rates, _ = _core.growth(points, _given(None, None, None))
     return _shaped(rates, shape)
 
@@ -143,7 +201,7 @@ def effective_factor(
         >>> tauscope.effective_factor(["heavy-ball", "staleness-scaled"], 4, momentum=0.5).tolist()
         [2.0, 0.5]
     """
-    points, shape = _points(rule, momentum, dampening, delay, 0.0, "relative_variance")
+    points, shape, _ = _points(rule, momentum, dampening, delay, 0.0, "relative_variance")
     return _shaped(_core.effective_factor(points, _given(schedule, trace, pmf)), shape)
 
 
@@ -215,7 +273,7 @@ def characteristic(
         raise TypeError(f"rule {rule!r}: accepted: the name of one rule")
     if isinstance(delay, bool) or not isinstance(delay, (int, np.integer)) or not 0 <= delay <= 1_000_000:
         raise ValueError(f"delay {delay}: accepted: a whole number of updates from 0 to 1000000")
-    points, _ = _points(rule, momentum, dampening, delay, 0.0, "relative_variance")
+    points, _, _ = _points(rule, momentum, dampening, delay, 0.0, "relative_variance")
     own_delay, kept, (own_momentum, own_dampening), coefficients, share = _core.equation(points)
     numerator = np.array(coefficients)
     gains, angles = _core.threshold(points, "mean", _given(None, None, None))
@@ -337,6 +395,37 @@ class Tuned:
 
 
 @dataclass(frozen=True)
+class OuterAdvice:
+    """Whether an outer loop (DiLoCo) stays at a minimum when its rounds come late, and what would.
+
+    Attributes:
+        stable: Whether the outer learning rate is below its limit.
+        coverage: Share of the way to the minimum that a round's difference covers.
+        outer_gain: Outer learning rate times coverage.
+        threshold_outer_gain: Largest that is stable.
+        threshold_lr: Limit of the outer learning rate.
+        share_of_threshold: Outer learning rate over its limit.
+        synchronous_threshold_lr: Limit without stale rounds.
+        advised_lr: 0.8 of the limit.
+        advised_momentum: Largest momentum at which the outer learning rate is at most 0.8 of the limit, if any.
+        advised_fresh_share: Least fresh share at which it is, if any.
+        sentence: The answer in one sentence.
+    """
+
+    stable: bool
+    coverage: float
+    outer_gain: float
+    threshold_outer_gain: float
+    threshold_lr: float
+    share_of_threshold: float
+    synchronous_threshold_lr: float
+    advised_lr: float
+    advised_momentum: float | None
+    advised_fresh_share: float | None
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Advice:
     """What to run at another delay.
 
@@ -351,6 +440,7 @@ class Advice:
         warnings: What to watch out for.
         notes: What was assumed.
         text: The advice as `tauscope advise` prints it.
+        outer: What is said of an outer loop, where the recipe is one; all else is then empty.
     """
 
     tuned: list[Tuned]
@@ -363,6 +453,7 @@ class Advice:
     warnings: list[str]
     notes: list[str]
     text: str
+    outer: OuterAdvice | None = None
 
     def __repr__(self) -> str:
         return self.text.rstrip("\n")
@@ -402,6 +493,9 @@ def advise(
     lambda_: float | None = None,
     folder: str | os.PathLike[str] | None = None,
     condition: float | None = None,
+    local_steps: int | None = None,
+    local_lr: float | None = None,
+    fresh_share: float | None = None,
 ) -> Advice:
     """Recipe for another delay that keeps the same minima, as `tauscope advise` gives it.
 
@@ -421,6 +515,10 @@ def advise(
         lambda_: Largest curvature of the minimum to keep.
         folder: Results folder of a sweep: its curvature and its measured thresholds.
         condition: Largest curvature over the smallest one that matters, above 1: then the fastest rules at the delay are told too.
+        local_steps: The recipe is that of an outer loop (DiLoCo), with so many local steps in a round: rule, lr and momentum are
+            the outer ones, to_delay counts stale rounds, and the answer is `Advice.outer`.
+        local_lr: Learning rate of the local steps.
+        fresh_share: Share, from 0 to 1, of what is applied that is not late; the answer is `Advice.outer`.
 
     Raises:
         ValueError: A recipe without a threshold, or a value out of its range.
@@ -428,6 +526,20 @@ def advise(
     """
     keywords = _call.given(locals())
     told = json.loads(_call.output("advise", {**keywords, "json": True}))
+    if local_steps is not None or fresh_share is not None:
+        return Advice(
+            tuned=[],
+            recommendation=None,
+            choices=[],
+            criterion="mean",
+            curvature=told["curvature"],
+            unchanged_curvature=None,
+            recipe={name: told[name] for name in ("rule", "momentum", "dampening", "lr", "fresh_share")},
+            warnings=[],
+            notes=[told["sentence"]],
+            text=_call.output("advise", keywords),
+            outer=_from(OuterAdvice, told),
+        )
     best = told["recommendation"]
     return Advice(
         tuned=[_from(Tuned, {**one, "bears": dict(one["bears"])}) for one in told["tuned"]],
@@ -492,8 +604,10 @@ def _points(
     delay: Numbers | None,
     number: Numbers,
     called: str,
-) -> tuple[Points, tuple[int, ...]]:
-    """All arguments flat and of one length, and the shape that the answer gets. NaN stands for what is not given."""
+    *,
+    fresh_share: Numbers = 0.0,
+) -> tuple[Points, tuple[int, ...], list[float]]:
+    """All arguments flat and of one length, the shape that the answer gets, and fresh shares. NaN stands for what is not given."""
     if isinstance(dampening, str) and dampening != "ema":
         raise ValueError(f"dampening '{dampening}': accepted: numbers from 0 to 1, or 'ema'")
     arrays = {
@@ -501,6 +615,7 @@ def _points(
         "dampening": np.nan if isinstance(dampening, str) else dampening,
         "delay": np.nan if delay is None else delay,
         called: number,
+        "fresh_share": fresh_share,
     }
     own = {"momentum": momentum is None, "dampening": isinstance(dampening, str), "delay": delay is None}
     numbers = []
@@ -521,7 +636,7 @@ def _points(
         shapes = ", ".join(str(np.shape(value)) for value in (rule, *arrays.values()))
         raise ValueError(f"rule, {', '.join(arrays)} have shapes {shapes}; accepted: shapes that broadcast") from None
     flat = [array.ravel().tolist() for array in numbers]
-    return ([str(name) for name in names.ravel().tolist()], flat[0], flat[1], flat[2], flat[3]), names.shape
+    return ([str(name) for name in names.ravel().tolist()], flat[0], flat[1], flat[2], flat[3]), names.shape, flat[4]
 
 
 def _shaped(values: Floats, shape: tuple[int, ...]) -> Any:

@@ -58,7 +58,8 @@ pub fn call<B>(params: &Params, buffers: [B; 5]) -> Call<B> {
     Call::new(&KERNEL, &[], buffers, params, workgroups, 1)
 }
 
-/// Returns the square of the weights that the gradient was taken at. `gradient` is P long.
+/// Returns the square of the weights that the gradient was taken at; of local weights that go on, where they then are.
+/// `gradient` is P long.
 pub fn cpu<T: Real>(placed: &PlacedPiece, decay: f64, state: &mut State<T>, gradient: &mut [T]) -> T {
     let length = gradient.len();
     let PlacedPiece { piece, at, base, local } = *placed;
@@ -67,7 +68,8 @@ pub fn cpu<T: Real>(placed: &PlacedPiece, decay: f64, state: &mut State<T>, grad
     let place = |slot: usize| slot * length;
     let [at, base, local, sum] = [at, base, local, local + 1].map(place);
     let State { server, history, .. } = state;
-    let square = ordered_sum(length, |i| history[at + i] * history[at + i]);
+    let square = |history: &[T]| ordered_sum(length, |i| history[at + i] * history[at + i]);
+    let before = square(history);
     for (i, gradient) in gradient.iter_mut().enumerate() {
         let y = history[at + i];
         let g = *gradient + decay * y;
@@ -90,5 +92,6 @@ pub fn cpu<T: Real>(placed: &PlacedPiece, decay: f64, state: &mut State<T>, grad
         }
         *gradient = part;
     }
-    square
+    // On a device the step reads them after they went on.
+    if piece.keeps_local { square(history) } else { before }
 }

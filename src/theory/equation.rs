@@ -123,6 +123,18 @@ impl Equation {
         }
     }
 
+    /// The same where the share `fresh` of each gradient under `law` is taken at the newest weights. None where that is not one
+    /// delay, or the equation has ages of its own.
+    pub fn with_fresh_share(self, fresh: f64, law: &DelayLaw) -> Option<Self> {
+        match (&self.law, law) {
+            (DelayLaw::Fixed(delay), DelayLaw::Fixed(asked)) if delay == asked && self.ages.is_empty() => {
+                let ages = vec![(0, fresh), (*delay, 1.0 - fresh)];
+                Some(Self { ages, ..self })
+            }
+            _ => None,
+        }
+    }
+
     /// `N(1) / D'(1)` over the gradients that arrive for each update: how far a constant gradient moves the weights for each
     /// gradient that arrives, in learning rates. Where `N` depends on the age of a gradient this is the mean over the ages.
     pub fn effective_factor(&self) -> f64 {

@@ -9,7 +9,6 @@
 use super::TheoryError;
 use super::equation::Equation;
 use super::mean_square::bisect;
-use super::threshold::Criterion;
 use nalgebra::DMatrix;
 
 /// The longest delay, arrivals: the map has three rows more than that.
@@ -25,13 +24,10 @@ const SQUARINGS: usize = 30;
 /// Threshold of the gain in the mean of such a rule.
 ///
 /// # Errors
-/// A delay that varies or is too long, another criterion, or no threshold.
-pub(super) fn periodic_margin(equation: &Equation, every: usize, criterion: Criterion) -> Result<f64, TheoryError> {
+/// A delay that varies or is too long, or no threshold.
+pub(super) fn periodic_margin(equation: &Equation, every: usize) -> Result<f64, TheoryError> {
     equation.validate()?;
     let delay = equation.fixed_delay()?;
-    if criterion != Criterion::Mean {
-        equation.takes_noise()?;
-    }
     if delay.max(every) > LONGEST {
         return Err(TheoryError::Unsupported(format!(
             "a momentum that acts at each {every}-th arrival has no theory at a delay of {delay}; accepted: up to {LONGEST}"

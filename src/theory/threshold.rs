@@ -44,7 +44,10 @@ pub struct Threshold {
 /// not know under the law, or no threshold at all.
 pub fn threshold(equation: &Equation, criterion: Criterion) -> Result<Threshold, TheoryError> {
     if let Some(every) = equation.momentum_every {
-        let gain = periodic_margin(equation, every, criterion)?;
+        if criterion != Criterion::Mean {
+            equation.takes_noise()?;
+        }
+        let gain = periodic_margin(equation, every)?;
         return Ok(Threshold { gain, angle: None });
     }
     if !equation.law.is_fixed() && (!equation.ages.is_empty() || equation.lag.is_some()) {

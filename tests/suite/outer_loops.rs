@@ -43,13 +43,13 @@ fn local_steps_divide_the_threshold_of_the_outer_rule_by_what_they_cover() {
     for row in &rows {
         let (steps, lr) = (row.local_steps.unwrap(), row.local_lr.unwrap());
         assert_eq!(row.local_rule.as_deref(), Some("sgd"));
-        if lr == 1.5 {
+        if lr == 1.5 && steps == 4 {
             // Past the minimum by every step: the curvature 0.3 is covered more than the curvature 1.
             assert_eq!(row.status, Status::Failed);
             assert!(row.reason.as_deref().unwrap().contains("accepted: --local-lr up to 1"), "{:?}", row.reason);
             continue;
         }
-        let covered = 1.0 - 0.95f64.powi(steps as i32);
+        let covered = 1.0 - (1.0 - lr).powi(steps as i32);
         // Of the outer rules: sgd 2 sin(pi / (4 tau + 2)), Nesterov .9 by two other programs.
         let gain = match (row.rule.as_str(), row.delay.unwrap()) {
             ("sgd", delay) => 2.0 * (std::f64::consts::PI / (4.0 * f64::from(delay) + 2.0)).sin(),
@@ -61,7 +61,7 @@ fn local_steps_divide_the_threshold_of_the_outer_rule_by_what_they_cover() {
         assert!((found - 1.0).abs() < 5e-3, "{} at {:?}, {steps} steps: {found}", row.rule, row.delay);
         assert!((row.ratio.unwrap() - 1.0).abs() < 5e-3);
     }
-    assert!(String::from_utf8(out.stderr).unwrap().contains("12 of 24 cells failed"));
+    assert!(String::from_utf8(out.stderr).unwrap().contains("6 of 24 cells failed"));
 }
 
 #[test]
@@ -94,11 +94,11 @@ fn a_network_has_the_thresholds_of_its_largest_curvature_and_its_shards_merge() 
     for row in &rows {
         assert!((row.ratio.unwrap() - 1.0).abs() < 1e-2, "{:?}: {:?}", row.outer_name(), row.ratio);
     }
-    for shard in ["0/2", "1/2"] {
+    for shard in ["1/2", "2/2"] {
         let out = format!("part{}", &shard[..1]);
         succeed(&mut sweep(folder.path(), &out, &[&flags[..], &["--shard", shard]].concat()));
     }
-    succeed(tauscope(folder.path()).args(["merge", "part0", "part1", "--out", "merged"]));
+    succeed(tauscope(folder.path()).args(["merge", "part1", "part2", "--out", "merged"]));
     crate::folders::assert_same(folder.path(), "whole", "merged");
 }
 
@@ -227,7 +227,7 @@ fn outer_loops_that_mean_nothing_are_refused() {
     let cases: &[(&[&str], &[&str])] = &[
         (&["--local-steps", "4"], &["--local-lr"]),
         (&["--local-lr", "0.1"], &["--local-steps"]),
-        (&["--local-steps", "0", "--local-lr", "0.1"], &["0", "1..=100000"]),
+        (&["--local-steps", "0", "--local-lr", "0.1"], &["0", "accepted: 1 to 100000"]),
         (&["--local-steps", "4", "--local-lr", "-1"], &["-1"]),
         (&["--fresh-share", "1.5"], &["--fresh-share 1.5", "accepted: 0 to 1"]),
         (&["--fresh-share", "nan"], &["--fresh-share NaN", "accepted: 0 to 1"]),
@@ -241,7 +241,7 @@ fn outer_loops_that_mean_nothing_are_refused() {
         (&["--replicas", "2", "--arrivals", "each"], &["--arrivals each with --replicas 2", "accepted: --replicas 1"]),
         (&["--rules", "clipped", "--replicas", "2"], &["clipped", "without clipped"]),
         (&["--rules", "dc-asgd", "--local-steps", "2", "--local-lr", "0.1"], &["dc-asgd", "accepted"]),
-        (&["--schedule", "iid:0.5/0.5", "--arrivals", "each-over-n"], &["--arrivals each-over-n", "no workers"]),
+        (&["--schedule", "iid:uniform:0..=2", "--arrivals", "each-over-n"], &["--arrivals each-over-n", "no workers"]),
         (&["--replicas", "1000", "--local-steps", "1000", "--local-lr", "0.1"], &["1000000 gradients", "up to 100000"]),
     ];
     for (flags, words) in cases {

@@ -79,6 +79,9 @@ def judge(
     schedule: Optional[str] = None,
     trace: Union[str, PathLike[str], Sequence[int], None] = None,
     relative_variance: Optional[float] = None,
+    fresh_share: float = 0.0,
+    local_steps: Optional[int] = None,
+    local_lr: Optional[float] = None,
 ) -> Judgement:
     """Judges a training with late gradients by the curvature of its minimum.
 
@@ -94,6 +97,10 @@ def judge(
         trace: Recorded delays in updates, as numbers or a file, taken as drawn independently; `staleness` has those of logs.
         relative_variance: Variance of the curvature that a minibatch sees, over its mean squared. That of the probe by
             default, where it is over several batches; stability is then that of the mean square.
+        fresh_share: Share, from 0 to 1, of an applied gradient that is taken at the newest weights.
+        local_steps: Local steps of a round of an outer loop (DiLoCo): rule, lr and momentum are then the outer ones, and the
+            delay counts stale rounds. Exact for gradient descent inside.
+        local_lr: Learning rate of the local steps.
 
     Raises:
         ValueError: A curvature, a learning rate or a rule that cannot be judged.
@@ -115,6 +122,17 @@ def judge(
         raise ValueError(f"curvature {curvature}; accepted: numbers above 0, for others bound no learning rate")
     if not (lr > 0 and math.isfinite(lr)):
         raise ValueError(f"lr {lr}; accepted: numbers above 0")
+    if (local_steps is None) != (local_lr is None):
+        raise ValueError("local_steps and local_lr; accepted: both or neither")
+    # What the learning rate is multiplied by on the way to the weights.
+    def seen(curvature: float) -> float:
+        if local_steps is None or local_lr is None:
+            return curvature
+        return float(tauscope.coverage(local_steps, local_lr * curvature))
+
+    if local_steps is not None or fresh_share:
+        relative_variance = 0.0
+    per_lr = seen(curvature)
     adaptive = rule in _ADAPTIVE
     if adaptive and dampening not in (None, momentum):
         raise ValueError(f"dampening {dampening} with {rule}, whose moments are averages; accepted: None")
@@ -125,32 +143,32 @@ def judge(
         known = _ADAPTIVE.get(rule, rule)
         numbers: Dict[str, Any] = {"momentum": momentum, "dampening": dampening}
         process: Dict[str, Any] = {"schedule": schedule, "trace": trace}
-        largest = float(
-            tauscope.threshold(known, delay, **numbers, **process, relative_variance=relative_variance or 0.0)
-        )
-        proposed = _PROPOSED * largest / curvature
+        chance: Dict[str, Any] = {"relative_variance": relative_variance or 0.0, "fresh_share": fresh_share}
+        largest = float(tauscope.threshold(known, delay, **numbers, **process, **chance))
+        proposed = _PROPOSED * largest / per_lr
         effective = proposed * float(tauscope.effective_factor(known, delay, **numbers, **process))
         return largest, Option(rule, momentum, dampening, proposed, effective)
 
     largest, same = limit(rule, momentum, kept)
-    gain = lr * curvature
+    gain = lr * per_lr
     options = [same]
     if momentum:
         options.append(limit(rule if adaptive else "sgd", 0.0, 0.0)[1])
     stable = gain < largest
-    ends = [lr * (curvature + sign * doubt) < largest for sign in (-1, 1)]
+    ends = [lr * seen(curvature + sign * doubt) < largest for sign in (-1, 1)]
     late = f"at delay {delay}" if trace is None and delay is not None else "under these delays"
     how = f"momentum {momentum:g}, dampening {kept:g}" if momentum else "no momentum"
+    of = "curvature" if local_steps is None else "coverage"
     verdict = "stable" if stable else "unstable"
     relation = "below" if stable else "not below"
     why = (
-        f"{verdict}: lr {lr:g} x curvature {curvature:.4g} = {gain:.4g} is {relation} {largest:.4g}, "
+        f"{verdict}: lr {lr:g} x {of} {per_lr:.4g} = {gain:.4g} is {relation} {largest:.4g}, "
         f"the threshold of {rule} ({how}) {late}"
     )
     return Judgement(
         stable=stable,
         margin=largest / gain,
-        lr_threshold=largest / curvature,
+        lr_threshold=largest / per_lr,
         gain=gain,
         threshold_gain=largest,
         certain=ends[0] == ends[1],
