@@ -121,10 +121,7 @@ mod tests {
         for (gain, steps) in [(1e-9f64, 1_000u64), (0.05, 30), (1.0, 3), (1.4, 4), (1.4, 5), (1.999, 1)] {
             let covered = Round::plain(steps).coverage(gain).unwrap();
             let expected = 1.0 - (1.0f64 - gain).powi(steps as i32);
-            assert!(
-                (covered - expected).abs() <= 1e-7 * expected.abs().min(1.0).max(1e-9),
-                "{gain}, {steps}: {covered}"
-            );
+            assert!((covered - expected).abs() <= 1e-7 * expected.abs().clamp(1e-9, 1.0), "{gain}, {steps}: {covered}");
         }
         assert!((Round::plain(1_000).coverage(1e-12).unwrap() / 1e-9 - 1.0).abs() < 1e-8, "no digits are lost");
         for gain in [0.0, -0.1, 2.0, f64::NAN] {

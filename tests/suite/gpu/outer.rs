@@ -96,7 +96,7 @@ fn reference(spec: &WaveSpec, problem: &DenseQuadratic, run: &Run) -> Vec<Vec<f6
         let origins = [(fresh_share, &newest), (1.0 - fresh_share, &late)];
         for replica in 0..replicas {
             for (share, origin) in origins.iter().filter(|(share, _)| *share > 0.0) {
-                let mut w = if overlap.is_some() { streaming.clone() } else { origin.to_vec() };
+                let mut w = if overlap.is_some() { streaming.clone() } else { (*origin).clone() };
                 let mut sent = Vec::new();
                 for step in 0..steps {
                     let g = gradient(&w, (update * replicas + replica) * steps + step);
