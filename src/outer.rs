@@ -11,6 +11,12 @@ use crate::theory::{DelayLaw, Equation};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumIter, EnumString};
 
+/// Decays of the moments of local AdamW, as PyTorch has them.
+pub const LOCAL_BETAS: [f64; 2] = [0.9, 0.999];
+
+/// Slots behind the ring before the first moments: the local weights and a sum.
+pub const MOMENTS: usize = 2;
+
 /// Gradients that one update may consist of, at most.
 pub const MOST_GRADIENTS: u64 = 100_000;
 
@@ -42,11 +48,46 @@ pub struct OuterColumns {
     pub arrivals: Option<String>,
 }
 
-/// Plain gradient descent that a worker does by itself.
+/// Steps that a worker makes by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LocalSteps {
     pub steps: u32,
     pub lr: f64,
+    #[serde(default, skip_serializing_if = "LocalRule::is_sgd")]
+    pub rule: LocalRule,
+}
+
+/// Rule of local steps.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    EnumIter,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum LocalRule {
+    /// plain gradient descent
+    #[default]
+    Sgd,
+    /// AdamW (beta1 .9, beta2 .999), whose moments each worker keeps from round to round; in trainings on the CPU
+    #[value(name = "adamw")]
+    AdamW,
+}
+
+impl LocalRule {
+    fn is_sgd(&self) -> bool {
+        *self == Self::Sgd
+    }
 }
 
 /// A round's result that comes while the next one is under way.
@@ -98,7 +139,7 @@ impl OuterLoop {
         OuterColumns {
             local_steps: self.local.map(|local| local.steps),
             local_lr: self.local.map(|local| local.lr),
-            local_rule: self.local.map(|_| "sgd".to_owned()),
+            local_rule: self.local.map(|local| local.rule.to_string()),
             replicas: Some(self.replicas).filter(|replicas| *replicas > 1),
             fresh_share: Some(self.fresh_share).filter(|share| *share > 0.0),
             overlap: self.overlap.map(|overlap| overlap.steps),
@@ -168,8 +209,9 @@ impl OuterLoop {
             name += ", ";
             name += &part;
         };
-        if let Some(LocalSteps { steps, lr }) = self.local {
-            add(format!("{steps} local steps of lr {lr}"));
+        if let Some(LocalSteps { steps, lr, rule }) = self.local {
+            let of = if rule == LocalRule::Sgd { String::new() } else { format!("{rule}, ") };
+            add(format!("{steps} local steps of {of}lr {lr}"));
         }
         if self.replicas > 1 {
             add(format!("{} replicas", self.replicas));
@@ -220,11 +262,19 @@ impl OuterLoop {
                         keeps_local: self.overlap.is_some(),
                         merged: merge.map_or(0.0, |overlap| 1.0 - overlap.weight),
                         batch: u64::from(replica * steps + step),
+                        part: pieces.len() / steps as usize,
                     });
                 }
             }
         }
-        Work { pieces, batches: u64::from(replicas) * u64::from(steps) }
+        let moments = match self.local {
+            Some(LocalSteps { rule: LocalRule::AdamW, .. }) if self.arrivals == Arrivals::Mean => {
+                Moments::ByPart(parts)
+            }
+            Some(LocalSteps { rule: LocalRule::AdamW, .. }) => Moments::ByWorker(workers as usize),
+            _ => Moments::None,
+        };
+        Work { pieces, batches: u64::from(replicas) * u64::from(steps), moments }
     }
 }
 
@@ -234,6 +284,26 @@ pub struct Work {
     pub pieces: Vec<Piece>,
     /// Minibatches of one update.
     pub batches: u64,
+    pub moments: Moments,
+}
+
+/// Whose first and second moments local steps keep, and how many pairs there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moments {
+    None,
+    /// One pair for each part of an update.
+    ByPart(usize),
+    /// One pair for each worker of the delay process.
+    ByWorker(usize),
+}
+
+impl Moments {
+    pub fn pairs(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::ByPart(pairs) | Self::ByWorker(pairs) => pairs,
+        }
+    }
 }
 
 /// Where the gradients of an update are taken, apart from the numbers in them: runs that agree in it can be made side by side.
@@ -247,11 +317,13 @@ pub struct WorkShape {
     pub is_outer: bool,
     /// Minibatches of one update.
     pub batches: u64,
+    /// Those of the versions that are moments of local steps.
+    pub moments: usize,
 }
 
 impl Default for WorkShape {
     fn default() -> Self {
-        Self { gradients: 1, extra_slots: 0, is_outer: false, batches: 1 }
+        Self { gradients: 1, extra_slots: 0, is_outer: false, batches: 1, moments: 0 }
     }
 }
 
@@ -264,6 +336,7 @@ impl WorkShape {
             extra_slots: self.extra_slots.max(other.extra_slots),
             is_outer: self.is_outer || other.is_outer,
             batches: self.batches.max(other.batches),
+            moments: self.moments.max(other.moments),
         }
     }
 }
@@ -278,9 +351,16 @@ impl Work {
         // A sum lies behind the local weights, also where there are none.
         let sums = self.pieces.iter().any(|piece| piece.role == Role::Add);
         let stores = self.pieces.iter().any(|piece| piece.role == Role::Local || piece.keeps_local);
-        let extra_slots = if sums { 2 } else { usize::from(stores) };
+        let moments = 2 * self.moments.pairs();
+        let extra_slots = if moments > 0 {
+            MOMENTS + moments
+        } else if sums {
+            2
+        } else {
+            usize::from(stores)
+        };
         let (gradients, is_outer, batches) = (self.pieces.len(), !self.is_plain(), self.batches);
-        WorkShape { gradients, extra_slots, is_outer, batches }
+        WorkShape { gradients, extra_slots, is_outer, batches, moments }
     }
 }
 
@@ -304,6 +384,8 @@ pub struct Piece {
     pub merged: f64,
     /// Number of its minibatch within the update.
     pub batch: u64,
+    /// Number of its part of the update: of its replica and origin.
+    pub part: usize,
 }
 
 /// A [`Piece`] with the slots of its step.
@@ -314,6 +396,19 @@ pub struct PlacedPiece {
     pub base: usize,
     /// Where local weights are kept; the sum is kept in the slot behind it.
     pub local: usize,
+    /// None where the local step is one of gradient descent.
+    pub adam: Option<LocalAdam>,
+}
+
+/// A local step of AdamW.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LocalAdam {
+    /// Where the first moment is kept; the second is kept in the slot behind it.
+    pub moments: usize,
+    /// Local steps with these moments, this one counted.
+    pub step: u64,
+    /// Share of the weights that it takes away.
+    pub decay: f64,
 }
 
 impl PlacedPiece {
@@ -357,12 +452,12 @@ mod tests {
 
     #[test]
     fn an_update_has_a_gradient_for_each_local_step_of_each_replica_and_origin() {
-        let local = Some(LocalSteps { steps: 3, lr: 0.1 });
+        let local = Some(LocalSteps { steps: 3, lr: 0.1, rule: LocalRule::Sgd });
         let outer = OuterLoop { local, replicas: 2, fresh_share: 0.25, ..OuterLoop::default() };
         let work = outer.work(true, 1);
         assert_eq!(work.pieces.len(), 12);
         assert_eq!((work.batches, outer.batches()), (6, 6));
-        assert_eq!(work.shape(), WorkShape { gradients: 12, extra_slots: 2, is_outer: true, batches: 6 });
+        assert_eq!(work.shape(), WorkShape { gradients: 12, extra_slots: 2, is_outer: true, batches: 6, moments: 0 });
         let ends: Vec<usize> = (0..12).filter(|i| work.pieces[*i].role != Role::Local).collect();
         assert_eq!(ends, [2, 5, 8, 11]);
         assert_eq!(work.pieces[11].role, Role::Apply);

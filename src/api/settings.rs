@@ -66,6 +66,30 @@ macro_rules! shared_settings {
                 self
             }
 
+            /// Makes the rules those of an outer loop: every worker makes one of these numbers of local steps with one of these
+            /// learning rates, and sends how far it came.
+            pub fn local_steps(
+                mut self,
+                steps: impl IntoIterator<Item = u32>,
+                learning_rates: impl IntoIterator<Item = f64>,
+            ) -> Self {
+                self.args.grid.outer.local_steps = steps.into_iter().collect();
+                self.args.grid.outer.local_lr = vec![$crate::config::Rates(learning_rates.into_iter().collect())];
+                self
+            }
+
+            /// Sets how many workers read together, whose mean is one update.
+            pub fn replicas(mut self, replicas: impl IntoIterator<Item = u32>) -> Self {
+                self.args.grid.outer.replicas = replicas.into_iter().collect();
+                self
+            }
+
+            /// Sets the shares of an applied gradient that are taken at the newest weights.
+            pub fn fresh_shares(mut self, shares: impl IntoIterator<Item = f64>) -> Self {
+                self.args.grid.outer.fresh_share = shares.into_iter().collect();
+                self
+            }
+
             /// Sets the engine.
             pub fn engine(mut self, engine: $crate::config::EngineChoice) -> Self {
                 self.args.engine.choice = engine;

@@ -3,7 +3,7 @@
 //! Not here: what they mean for an update ([`crate::outer`]).
 
 use super::{Rates, non_negative};
-use crate::outer::{Arrivals, LocalSteps, MOST_GRADIENTS, OuterLoop, Overlap};
+use crate::outer::{Arrivals, LocalRule, LocalSteps, MOST_GRADIENTS, OuterLoop, Overlap};
 use clap::Args;
 
 /// What workers do between reading the weights and sending something to the server.
@@ -24,6 +24,16 @@ pub struct OuterArgs {
         help_heading = "Outer loop"
     )]
     pub local_lr: Vec<Rates>,
+    /// Rules of local steps [default: sgd]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        num_args = 1,
+        requires = "local_steps",
+        help_heading = "Outer loop"
+    )]
+    pub local_rule: Vec<LocalRule>,
     /// Replicas M that read together, with minibatches of their own; an update applies the mean of what they send
     #[arg(long, value_name = "COUNT", value_delimiter = ',', num_args = 1, value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = "Outer loop")]
     pub replicas: Vec<u32>,
@@ -63,6 +73,12 @@ impl OuterArgs {
     /// # Errors
     /// A value that is out of range, or two that do not go together.
     pub fn loops(&self) -> Result<Vec<OuterLoop>, String> {
+        if self.local_steps.is_empty() != self.local_lr.is_empty() {
+            return Err("--local-steps and --local-lr: accepted: both or neither".into());
+        }
+        if self.local_steps.contains(&0) || self.replicas.contains(&0) {
+            return Err("--local-steps or --replicas 0: accepted: 1 or more".into());
+        }
         if let Some(share) = self.fresh_share.iter().find(|share| !(0.0..=1.0).contains(*share)) {
             return Err(format!("--fresh-share {share}: accepted: 0 to 1"));
         }
@@ -73,9 +89,13 @@ impl OuterArgs {
         }
         let mut locals = Vec::new();
         for steps in &self.local_steps {
-            locals.extend(
-                self.local_lr.iter().flat_map(|rates| &rates.0).map(|lr| Some(LocalSteps { steps: *steps, lr: *lr })),
-            );
+            for lr in self.local_lr.iter().flat_map(|rates| &rates.0) {
+                if !(*lr > 0.0 && lr.is_finite()) {
+                    return Err(format!("--local-lr {lr}: accepted: positive numbers"));
+                }
+                let rules = if self.local_rule.is_empty() { &[LocalRule::Sgd][..] } else { &self.local_rule };
+                locals.extend(rules.iter().map(|rule| Some(LocalSteps { steps: *steps, lr: *lr, rule: *rule })));
+            }
         }
         let or = |values: &[f64]| if values.is_empty() { vec![0.0] } else { values.to_vec() };
         let one = |values: &[u32], usual: u32| if values.is_empty() { vec![usual] } else { values.to_vec() };

@@ -10,7 +10,7 @@
 
 use super::{Needs, Run, WaveSpec};
 use crate::batch::{BatchOrder, RowTables};
-use crate::outer::{Place, PlacedPiece, Role, Work};
+use crate::outer::{LocalAdam, MOMENTS, Moments, Piece, Place, PlacedPiece, Role, Work};
 use crate::rule::steps::{RunStep, StepSource};
 use crate::update::{StepSlots, UpdateCoefficients};
 use std::sync::Arc;
@@ -23,6 +23,10 @@ pub struct HostRun {
     made: u64,
     source: StepSource,
     work: Work,
+    /// Weight decay of local AdamW.
+    local_decay: f64,
+    /// Local steps so far, for each pair of moments that they keep.
+    local_steps: Vec<u64>,
     /// The update under way, and its gradients so far; none before the first.
     present: Option<(RunStep, usize)>,
     /// Order of the minibatches; none where the batch is full.
@@ -71,6 +75,8 @@ impl HostRun {
             needs: run.needs(spec.batch.is_some()),
             made: 0,
             source: run.steps(spec),
+            local_steps: vec![0; work.moments.pairs()],
+            local_decay: spec.problem.weight_decay(),
             work,
             present: None,
             order: rows.map(|rows| BatchOrder::new(rows, run.seed).going_back(batches)),
@@ -130,8 +136,24 @@ impl HostRun {
             Place::Local => local,
         };
         let (at, base) = (slot(piece.at), slot(piece.base));
-        let placed = PlacedPiece { piece, at, base, local };
+        let adam = self.count(&piece, slots.write).map(|(pair, step)| LocalAdam {
+            moments: local + MOMENTS + 2 * pair,
+            step,
+            decay: piece.local_lr * self.local_decay,
+        });
+        let placed = PlacedPiece { piece, at, base, local, adam };
         (GradientStep { slots: StepSlots { read: base, ..slots }, coefficients, age, at, placed: Some(placed) }, batch)
+    }
+
+    /// Counts a local step; returns the number of its moments and how many steps they have seen, where it keeps some.
+    fn count(&mut self, piece: &Piece, worker: usize) -> Option<(usize, u64)> {
+        let pair = match self.work.moments {
+            Moments::None => return None,
+            Moments::ByPart(_) => piece.part,
+            Moments::ByWorker(_) => worker,
+        };
+        self.local_steps[pair] += 1;
+        Some((pair, self.local_steps[pair]))
     }
 
     /// The same past, another future: later draws come from `seed`.
@@ -157,7 +179,13 @@ impl HostRun {
 
     fn pass(&mut self, made: u64) {
         while self.made < made {
-            self.source.advance();
+            let worker = self.source.advance().slots.write;
+            if self.work.moments != Moments::None {
+                for place in 0..self.work.pieces.len() {
+                    let piece = self.work.pieces[place];
+                    self.count(&piece, worker);
+                }
+            }
             self.made += 1;
         }
     }

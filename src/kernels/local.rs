@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! g += decay * history[at]
-//! w  = history[at] - local_lr * g                            the worker's weights after a local step
+//! w  = history[at] - local_lr * g                            the worker's weights after a local step, or what AdamW makes of it
+//!                                                            (on the processor alone)
 //! LOCAL:  history[local] = (1 - merged) * w + merged * x     x: the server's weights
 //! else:   d = share * (history[base] - w), or share * g where local_lr is 0
 //!         d += history[local + 1]                            where it joins others
@@ -22,8 +23,9 @@
 use super::step::State;
 use super::update::Update;
 use super::{Call, Kernel, LANE_STEP, LaneStep, UPDATE, codes, grid, read, read_write, shader, shared_struct};
-use crate::math::{Real, ordered_sum};
-use crate::outer::{PlacedPiece, Role};
+use crate::math::{Number, Real, ordered_sum};
+use crate::outer::{LOCAL_BETAS, LocalAdam, PlacedPiece, Role};
+use crate::update::ADAM_EPSILON;
 
 shared_struct! {
     /// Immediates of `local.wgsl`.
@@ -62,9 +64,11 @@ pub fn call<B>(params: &Params, buffers: [B; 5]) -> Call<B> {
 /// `gradient` is P long.
 pub fn cpu<T: Real>(placed: &PlacedPiece, decay: f64, state: &mut State<T>, gradient: &mut [T]) -> T {
     let length = gradient.len();
-    let PlacedPiece { piece, at, base, local } = *placed;
+    let PlacedPiece { piece, at, base, local, adam } = *placed;
+    let decay = if adam.is_some() { 0.0 } else { decay };
     let [decay, local_lr, share, merged] = [decay, piece.local_lr, piece.share, piece.merged].map(T::of);
     let kept = T::one() - merged;
+    let mut adam = adam.map(|adam| Adam::new(adam, length));
     let place = |slot: usize| slot * length;
     let [at, base, local, sum] = [at, base, local, local + 1].map(place);
     let State { server, history, .. } = state;
@@ -73,7 +77,10 @@ pub fn cpu<T: Real>(placed: &PlacedPiece, decay: f64, state: &mut State<T>, grad
     for (i, gradient) in gradient.iter_mut().enumerate() {
         let y = history[at + i];
         let g = *gradient + decay * y;
-        let went = y - local_lr * g;
+        let went = match &mut adam {
+            None => y - local_lr * g,
+            Some(adam) => y - local_lr * adam.direction(history, i, g) - adam.decay * y,
+        };
         if piece.role == Role::Local {
             history[local + i] = if piece.merged == 0.0 { went } else { kept * went + merged * server[i] };
             continue;
@@ -94,4 +101,42 @@ pub fn cpu<T: Real>(placed: &PlacedPiece, decay: f64, state: &mut State<T>, grad
     }
     // On a device the step reads them after they went on.
     if piece.keeps_local { square(history) } else { before }
+}
+
+/// A local step of AdamW in numbers of the engine, as PyTorch has it.
+struct Adam<T> {
+    /// Where its moments begin in the history.
+    first: usize,
+    second: usize,
+    /// Whether nothing is in them yet.
+    is_new: bool,
+    betas: [T; 2],
+    corrections: [T; 2],
+    epsilon: T,
+    decay: T,
+}
+
+impl<T: Real> Adam<T> {
+    fn new(LocalAdam { moments, step, decay }: LocalAdam, length: usize) -> Self {
+        let correction = |beta: f64| 1.0 / (1.0 - beta.powf(step as f64));
+        Self {
+            first: moments * length,
+            second: (moments + 1) * length,
+            is_new: step == 1,
+            betas: LOCAL_BETAS.map(T::of),
+            corrections: LOCAL_BETAS.map(|beta| T::of(correction(beta))),
+            epsilon: T::of(ADAM_EPSILON),
+            decay: T::of(decay),
+        }
+    }
+
+    /// Renews the moments of parameter `i` by its gradient; returns what moves it per unit of learning rate.
+    fn direction(&self, history: &mut [T], i: usize, g: T) -> T {
+        let [first, second] = [self.first + i, self.second + i];
+        let [b1, b2] = self.betas;
+        let before = |at: usize| if self.is_new { T::zero() } else { history[at] };
+        let (m, s) = (b1 * before(first) + (T::one() - b1) * g, b2 * before(second) + (T::one() - b2) * g * g);
+        (history[first], history[second]) = (m, s);
+        self.corrections[0] * m / (Number::sqrt(self.corrections[1] * s) + self.epsilon)
+    }
 }

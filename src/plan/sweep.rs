@@ -11,7 +11,7 @@ use crate::delay::Schedule;
 use crate::math::{Activation, Loss};
 use crate::memory;
 use crate::minimum;
-use crate::outer::{OuterLoop, Work};
+use crate::outer::{LocalRule, LocalSteps, OuterLoop, Work};
 use crate::problem::weights::WeightMap;
 use crate::problem::{DenseQuadratic, Network, Problem, Quadratic};
 use crate::rule::{Locality, Rule};
@@ -239,6 +239,14 @@ impl SweepPlan {
         }
         axes::suits(rule, schedule)?;
         axes::suits_outer(rule, schedule, cell.delay, &cell.outer)?;
+        if let Some(LocalSteps { rule, .. }) = cell.outer.local
+            && rule != LocalRule::Sgd
+        {
+            refuse!(
+                "--local-rule {rule} in a sweep: its steps do not shrink near a minimum, so that there is no growth rate; accepted: \
+                 sgd, or in `tauscope train`"
+            );
+        }
         if definition.locality == Locality::ScalesWithHessian && !matches!(model, ModelSpec::Quadratic(_)) {
             refuse!("--rules {name}: it needs a diagonal Hessian; accepted: with --model quadratic:EIGENVALUES");
         }

@@ -88,3 +88,47 @@ fn grows_by(mut map: DMatrix<f64>) -> f64 {
     }
     log
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::theory::{DelayLaw, Velocity};
+
+    /// Distance after so many arrivals, by the formulas over plain numbers.
+    fn simulated(gain: f64, momentum: f64, dampening: f64, every: usize, delay: usize, arrivals: usize) -> f64 {
+        let mut x = vec![1.0];
+        let (mut velocity, mut collected) = (0.0, Vec::new());
+        for arrival in 0..arrivals {
+            let g = gain * x[arrival.saturating_sub(delay)];
+            collected.push(g);
+            let mut moved = x[arrival] - g / every as f64;
+            if collected.len() == every {
+                velocity = momentum * velocity + (1.0 - dampening) * collected.iter().sum::<f64>() / every as f64;
+                moved -= momentum * velocity;
+                collected.clear();
+            }
+            x.push(moved);
+        }
+        x[arrivals - 4 * (delay + every)..].iter().map(|x| x.abs()).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn a_momentum_at_each_nth_arrival_has_the_threshold_of_its_steps() {
+        for (momentum, dampening, every, delay) in [
+            (0.9, 0.0, 4, 3),
+            (0.9, 0.0, 8, 7),
+            (0.5, 0.25, 3, 5),
+            (0.9, 0.9, 2, 1),
+            (0.0, 0.0, 4, 3),
+            (0.8, 0.0, 5, 0),
+        ] {
+            let numerator = [1.0 - momentum * dampening, 1.0 + momentum * (1.0 - dampening)];
+            let equation = Equation::new(&DelayLaw::Fixed(delay), Velocity::Server { momentum }, numerator);
+            let gain = periodic_margin(&equation, every).unwrap();
+            let after = |factor: f64| simulated(factor * gain, momentum, dampening, every, delay, 20_000);
+            assert!(after(0.99) < 1e-6 && after(1.01) > 1e3, "{momentum}, {every}, {delay}: {gain}");
+        }
+        let sgd = Equation::new(&DelayLaw::Fixed(65), Velocity::Server { momentum: 0.5 }, [1.0, 1.5]);
+        assert!(periodic_margin(&sgd, 2).unwrap_err().to_string().contains("accepted: up to 64"));
+    }
+}

@@ -8,7 +8,7 @@ use crate::data::{DataError, Parts};
 use crate::engine::{Needs, Run};
 use crate::math::Activation;
 use crate::memory;
-use crate::outer::WorkShape;
+use crate::outer::{LocalRule, WorkShape};
 use crate::plan::scaling::gain;
 use crate::plan::{Group, PlanError, TrainPlan, TrainProblem, axes, refuse};
 use crate::problem::weights::{self, LoadedWeights, Wanted};
@@ -177,6 +177,9 @@ impl Training {
 
     /// Where sharpness is expected to settle: K* / lr, where theory knows a threshold and the learning rate stays what it is.
     pub fn lambda_predicted(&self, group: &Group) -> Option<f64> {
+        if group.outer.local.is_some_and(|local| local.rule != LocalRule::Sgd) {
+            return None;
+        }
         let stays = self.plan.options.regime == RegimeSpec::Constant;
         let predicted = stays.then(|| gain(&group.rule, &group.schedule, &group.outer).ok()).flatten();
         let predicted = predicted.and_then(|gain| group.outer.curvature(gain, group.lr_scaled));

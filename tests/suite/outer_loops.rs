@@ -207,6 +207,21 @@ fn outer_loops_that_say_the_same_as_plain_trainings_train_alike() {
     );
 }
 
+/// One round of local AdamW that the server takes over as it is, is AdamW itself: its moments go on from round to round.
+#[test]
+fn local_adamw_keeps_its_moments_from_round_to_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = train(folder.path(), "inner", &["--batch", "32", "--rules", "adamw", "--delays", "0", "--lr", "0.01"]);
+    let outer = ["--batch", "32", "--delays", "0", "--lr", "1", "--local-steps", "4", "--local-lr", "0.01"];
+    let outer = train(folder.path(), "outer", &[&outer[..], &["--local-rule", "adamw"]].concat());
+    for (one, other) in losses(&inner).iter().zip(losses(&outer)) {
+        assert!((one / other - 1.0).abs() < 1e-9, "{inner:?} {outer:?}");
+    }
+    let refused =
+        ["train", "--local-rule", "adamw", "--local-steps", "2", "--local-lr", "0.1", "--engine", "gpu", "--out", "no"];
+    refuse(tauscope(folder.path()).args(refused), &["adamw", "accepted: --engine cpu"]);
+}
+
 #[test]
 fn epochs_of_an_outer_loop_are_counted_in_data() {
     let folder = tempfile::tempdir().unwrap();
@@ -238,6 +253,10 @@ fn outer_loops_that_mean_nothing_are_refused() {
             &["--overlap-weight 1", "below 1"],
         ),
         (&["--overlap-weight", "0.5"], &["--overlap"]),
+        (
+            &["--local-steps", "4", "--local-lr", "0.1", "--local-rule", "adamw"],
+            &["--local-rule adamw", "accepted: sgd, or in `tauscope train`"],
+        ),
         (&["--replicas", "2", "--arrivals", "each"], &["--arrivals each with --replicas 2", "accepted: --replicas 1"]),
         (&["--rules", "clipped", "--replicas", "2"], &["clipped", "without clipped"]),
         (&["--rules", "dc-asgd", "--local-steps", "2", "--local-lr", "0.1"], &["dc-asgd", "accepted"]),

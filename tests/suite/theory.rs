@@ -189,9 +189,9 @@ fn synchronous_thresholds_meet_their_closed_forms() {
 fn linear_rules() -> Vec<RuleKind> {
     let is_linear = |kind: &RuleKind| {
         let late = DelayLaw::Fixed(40);
-        Rule::new(*kind, 0.5, 0.0)
-            .equation(&late)
-            .is_some_and(|equation| equation.law == late && equation.share.is_none())
+        Rule::new(*kind, 0.5, 0.0).equation(&late).is_some_and(|equation| {
+            equation.law == late && equation.share.is_none() && equation.momentum_every.is_none()
+        })
     };
     let kinds: Vec<RuleKind> = RuleKind::iter().filter(is_linear).collect();
     assert!(kinds.len() >= 11, "{kinds:?}");

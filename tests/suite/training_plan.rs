@@ -83,7 +83,10 @@ fn what_is_wrong_is_said_with_its_line() {
     let cases = [
         ("\n\nepoch = 3", "plan.toml, line 3: unknown key 'epoch'; nearest: 'epochs'"),
         ("lr_scaling = 'none'", "plan.toml, line 1: unknown key 'lr_scaling'; nearest: 'lr-scaling'"),
-        ("tolerance = 0.1", "plan.toml, line 1: unknown key 'tolerance'; accepted: activation, adapter, batch, "),
+        (
+            "tolerance = 0.1",
+            "plan.toml, line 1: unknown key 'tolerance'; accepted: activation, adapter, arrivals, batch, ",
+        ),
         (
             "lr-scaling = [\n  'none',\n  'preseve',\n]",
             "plan.toml, line 3: lr-scaling: 'preseve'; accepted: none, inverse-delay, preserve; nearest: 'preserve'",

@@ -6,7 +6,7 @@
 
 use super::{Args, measured::MeasuredThresholds};
 use crate::command::to_stdout;
-use crate::outer::{LocalSteps, OuterLoop};
+use crate::outer::{LocalRule, LocalSteps, OuterLoop};
 use crate::rule::Rule;
 use crate::table::number::{percent, significant};
 use crate::theory::{Criterion, DelayLaw, TheoryError, threshold};
@@ -113,7 +113,7 @@ fn report(args: &Args, rule: &Rule) -> Result<Report> {
         bail!("--condition and --relative-variance are not known of an outer loop; accepted: without them");
     }
     let fresh_share = args.fresh_share.unwrap_or(0.0);
-    let local = args.local_steps.zip(args.local_lr).map(|(steps, lr)| LocalSteps { steps, lr });
+    let local = args.local_steps.zip(args.local_lr).map(|(steps, lr)| LocalSteps { steps, lr, rule: LocalRule::Sgd });
     let outer = OuterLoop { local, fresh_share, ..OuterLoop::default() };
     let law = DelayLaw::Fixed(rounds);
     let here = Loop { rule, law: law.clone(), outer, curvature };

@@ -80,6 +80,12 @@ impl Gpu {
     }
 
     fn plan(&self, spec: &WaveSpec) -> Result<Plan, EngineError> {
+        if spec.needs.work.moments > 0 {
+            return Err(EngineError::Unavailable(
+                "local steps of adamw have no kernel on this engine; accepted: --engine cpu, or --local-rule sgd"
+                    .into(),
+            ));
+        }
         Plan::new(spec, self.device.bounds(), self.options.paths)
     }
 

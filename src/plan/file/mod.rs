@@ -54,8 +54,23 @@ pub trait PlanArgs: Args + Clone {
 }
 
 impl PlanArgs for SweepArgs {
-    const AXES: &'static [&'static str] =
-        &["rules", "momentum", "dampening", "delays", "schedule", "batch", "criterion"];
+    const AXES: &'static [&'static str] = &[
+        "rules",
+        "momentum",
+        "dampening",
+        "delays",
+        "schedule",
+        "batch",
+        "criterion",
+        "local-steps",
+        "local-lr",
+        "local-rule",
+        "replicas",
+        "fresh-share",
+        "overlap",
+        "overlap-weight",
+        "arrivals",
+    ];
     type Plan = SweepPlan;
 
     fn job(&self) -> &JobArgs {
@@ -76,8 +91,25 @@ impl PlanArgs for SweepArgs {
 }
 
 impl PlanArgs for TrainArgs {
-    const AXES: &'static [&'static str] =
-        &["rules", "momentum", "dampening", "delays", "schedule", "batch", "lr", "lr-scaling", "lr-reference"];
+    const AXES: &'static [&'static str] = &[
+        "rules",
+        "momentum",
+        "dampening",
+        "delays",
+        "schedule",
+        "batch",
+        "lr",
+        "lr-scaling",
+        "lr-reference",
+        "local-steps",
+        "local-lr",
+        "local-rule",
+        "replicas",
+        "fresh-share",
+        "overlap",
+        "overlap-weight",
+        "arrivals",
+    ];
     type Plan = TrainPlan;
 
     fn job(&self) -> &JobArgs {

@@ -11,7 +11,7 @@ use tauscope::delay::Schedule;
 use tauscope::engine::cpu::Cpu;
 use tauscope::engine::{Engine, Run, WaveSpec};
 use tauscope::math::{Activation, Loss};
-use tauscope::outer::{Arrivals, LocalSteps, OuterLoop, Overlap};
+use tauscope::outer::{Arrivals, LocalRule, LocalSteps, OuterLoop, Overlap};
 use tauscope::problem::{DenseQuadratic, Problem};
 use tauscope::rule::{Rule, RuleKind};
 
@@ -22,7 +22,7 @@ const EXACT_F64: f64 = 1e-12;
 
 fn loops() -> Vec<OuterLoop> {
     let plain = OuterLoop::default();
-    let local = |steps| Some(LocalSteps { steps, lr: 0.3 });
+    let local = |steps| Some(LocalSteps { steps, lr: 0.3, rule: LocalRule::Sgd });
     let overlap = |steps, weight| Some(Overlap { steps, weight });
     vec![
         OuterLoop { local: local(1), ..plain },
