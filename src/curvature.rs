@@ -2,8 +2,10 @@
 //!
 //! Not here: the Hessian-vector product itself ([`crate::problem`]).
 
+mod bulk;
 mod noise;
 
+pub use bulk::bulk;
 pub use noise::{curvature_noise, sample_hessians};
 
 use crate::math::ordered_sum;

@@ -559,6 +559,7 @@ def tune(
     *,
     delays: Any = None,
     condition: Any = None,
+    folder: str | os.PathLike[str] | None = None,
     rules: Any = None,
     noise: float | None = None,
     lr_factor: float | None = None,
@@ -571,6 +572,7 @@ def tune(
     Args:
         delays: Delays in updates, up to 64.
         condition: Condition numbers: largest curvature over the smallest one that matters.
+        folder: Folder of `tauscope sweep` with the largest curvature and, without `condition`, the smallest one that matters.
         rules: Update rules; what stands behind a colon is held, and all else is free.
         noise: Variance of additive gradient noise, with the largest curvature 1.
         lr_factor: Part of the best gain to take, 0.01 to 1.

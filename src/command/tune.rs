@@ -8,7 +8,10 @@ use super::to_stdout;
 use crate::config::{Delays, TunedRuleSpec, non_negative};
 use crate::files::write_whole;
 use crate::plot;
+use crate::streams::to_stderr;
+use crate::sweep::{BULK, MeasuredSpectrum};
 use crate::table::TuneRow;
+use crate::table::number::significant;
 use crate::theory::tuning::{
     LARGEST_CONDITION, LONGEST_TUNED_DELAY, LinearRule, TunedRule, Tuning, TuningSource, bound, tune, tune_by_formula,
 };
@@ -20,16 +23,19 @@ pub struct Args {
     /// Delays, in updates: numbers up to 64, 0..10, 0..=10, logspace:FIRST:LAST:COUNT
     #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, default_value = "1,4,8")]
     pub delays: Vec<Delays>,
-    /// Condition numbers, above 1: the largest curvature over the smallest one that matters
+    /// Condition numbers, above 1: the largest curvature over the smallest one that matters [default: 100,1000]
     #[arg(
         long,
         value_delimiter = ',',
         num_args = 1,
         allow_negative_numbers = true,
-        value_parser = condition,
-        default_value = "100,1000"
+        value_parser = condition
     )]
     pub condition: Vec<f64>,
+    /// Take the largest curvature from this folder of `tauscope sweep`, and without --condition the smallest one that matters too: directions above
+    /// it hold 99 % of the trace of the Hessian, by stochastic Lanczos at the folder's minimum
+    #[arg(long, value_name = "DIR")]
+    pub folder: Option<PathBuf>,
     #[arg(
         long,
         value_delimiter = ',',
@@ -64,22 +70,69 @@ fn part(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "accepted: numbers from 0.01 to 1".to_owned())
 }
 
+/// Condition numbers of those who ask for none.
+const CONDITIONS: [f64; 2] = [100.0, 1000.0];
+
+/// The condition numbers to tune for, and the largest curvature where a folder tells it.
+fn conditions(args: &Args) -> Result<(Vec<f64>, Option<f64>)> {
+    let Some(dir) = &args.folder else {
+        let usual = || CONDITIONS.to_vec();
+        return Ok((if args.condition.is_empty() { usual() } else { args.condition.clone() }, None));
+    };
+    let spectrum = MeasuredSpectrum::read(dir)?;
+    let (shown, largest) = (dir.display(), spectrum.largest);
+    if args.condition.is_empty() {
+        let smallest = spectrum.bulk()?;
+        let condition = largest / smallest;
+        if !(condition > 1.0 && condition <= LARGEST_CONDITION) {
+            bail!(
+                "--folder {shown}: curvatures from {smallest:e} to {largest:e}; accepted: a spectrum of several curvatures, or \
+                 --condition up to {LARGEST_CONDITION:e}"
+            );
+        }
+        to_stderr(&format!(
+            "note: lambda_max {} and the smallest curvature that matters {}, above which directions hold {} % of the trace \
+             (stochastic Lanczos): condition {}",
+            significant(largest, 4),
+            significant(smallest, 3),
+            100.0 * BULK,
+            significant(condition, 3)
+        ));
+        return Ok((vec![condition], Some(largest)));
+    }
+    if let Some(smallest) = spectrum.smallest
+        && let Some(condition) = args.condition.iter().find(|condition| **condition > CLOSE * largest / smallest)
+    {
+        bail!(
+            "--condition {condition} with --folder {shown}: no curvature there is below {smallest:e}, that of condition {}; accepted: \
+             up to that, or without --condition",
+            significant(largest / smallest, 4)
+        );
+    }
+    Ok((args.condition.clone(), Some(largest)))
+}
+
+/// By how much a condition number may be above the largest there is: that of rounded numbers.
+const CLOSE: f64 = 1.01;
+
 /// Writes the table to stdout, and the picture where one is asked for.
 ///
 /// # Errors
 /// A delay beyond those that are answered, a rule that is stable with no parameters, or a file that cannot be written.
 pub fn run(args: &Args) -> Result<()> {
+    let (conditions, largest) = conditions(args)?;
     let mut cases = vec![];
     for delay in args.delays.iter().flat_map(|delays| &delays.0).copied() {
         if delay > LONGEST_TUNED_DELAY {
             bail!("--delays {delay}: too long to tune for; accepted: 0 to {LONGEST_TUNED_DELAY}");
         }
-        for condition in &args.condition {
+        for condition in &conditions {
             cases.extend(args.rules.iter().map(|rule| (rule, delay, *condition)));
         }
     }
     let found: Result<Vec<Vec<TuneRow>>> = cases.par_iter().map(|case| rows(args, *case, args.lr_factor)).collect();
-    let found: Vec<TuneRow> = found?.into_iter().flatten().collect();
+    let lr = |row: TuneRow| TuneRow { lr: largest.map(|largest| row.gain / largest), ..row };
+    let found: Vec<TuneRow> = found?.into_iter().flatten().map(lr).collect();
     if let Some(path) = &args.svg {
         let text = plot::tuning(&found, &front(args, &cases)?).context("--svg")?;
         write_whole(path, text.as_bytes()).with_context(|| format!("--svg {}: cannot be written", path.display()))?;
@@ -94,7 +147,7 @@ type Case<'a> = (&'a TunedRuleSpec, usize, f64);
 /// The optima of every rule at the longest delay and the first condition number, from the fastest gain down.
 fn front(args: &Args, cases: &[Case]) -> Result<Vec<TuneRow>> {
     let delay = cases.iter().map(|(_, delay, _)| *delay).max();
-    let condition = args.condition.first().copied();
+    let condition = cases.first().map(|(.., condition)| *condition);
     let here = cases.iter().filter(|(_, at, with)| Some(*at) == delay && Some(*with) == condition);
     let slower: Vec<(Case, f64)> = here.flat_map(|case| FRONT.map(|part| (*case, part))).collect();
     // The fastest alone must be there.
@@ -135,6 +188,7 @@ fn rows(args: &Args, (spec, delay, condition): Case, lr_factor: f64) -> Result<V
             delay,
             condition,
             gain: tuning.gain,
+            lr: None,
             momentum: tuning.rule.momentum(),
             dampening: 0.0,
             horizon,

@@ -456,7 +456,7 @@ impl SweepProblem {
     ///
     /// # Errors
     /// Where the data cannot be had in the asked amount, or does not suit the model.
-    fn build(&self) -> Result<Problem, PlanError> {
+    pub fn build(&self) -> Result<Problem, PlanError> {
         match &self.model {
             ModelSpec::Quadratic(eigenvalues) => {
                 return Ok(Problem::Quadratic(Quadratic { eigenvalues: eigenvalues.clone() }));

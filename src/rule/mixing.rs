@@ -8,7 +8,7 @@
 //! step of FedAsync (Xie, Koyejo and Gupta, arXiv:1903.03934).
 
 use super::{Action, Arrival, Dampening, Definition, Locality, MomentumDefaults, Rule, RuleNumber};
-use crate::theory::{DelayLaw, Equation, Velocity};
+use crate::theory::{Equation, Velocity};
 use crate::update::{Form, UpdateCoefficients};
 
 /// What stands for a share of 1 / (mean delay + 1), and for 1 / (age + 1).
@@ -39,15 +39,15 @@ pub const DEFINITION: Definition = Definition {
     },
     locality: Locality::Scales,
     // D = (q - A)(q - A m) with q = z^tau (z - 1 + A), N = (1-d) A q.
-    equation: |rule, law| match law {
-        DelayLaw::Fixed(delay) => {
-            let arrival =
-                Arrival { age: *delay as u64, updates: 0, workers: 1, mean_delay: *delay as f64, undamped: false };
-            let velocity = Velocity::Server { momentum: rule.momentum };
-            let equation = Equation::new(law, velocity, [1.0 - rule.dampening; 2]);
-            Some(Equation { share: Some(share(rule, &arrival)), ..equation })
+    equation: |rule, law| {
+        if rule.number() == BY_AGE && !law.is_fixed() {
+            return None;
         }
-        DelayLaw::Independent(_) | DelayLaw::RandomWorkers(_) => None,
+        let mean_delay = law.mean_delay();
+        let arrival = Arrival { age: mean_delay as u64, updates: 0, workers: 1, mean_delay, undamped: false };
+        let velocity = Velocity::Server { momentum: rule.momentum };
+        let equation = Equation::new(law, velocity, [1.0 - rule.dampening; 2]);
+        Some(Equation { share: Some(share(rule, &arrival)), ..equation })
     },
     synchronous_gain: None,
 };

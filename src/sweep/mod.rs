@@ -13,6 +13,7 @@ mod prediction;
 mod queue;
 pub mod rows;
 mod search_wave;
+mod spectrum;
 mod start;
 mod tables;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod trace;
 pub(crate) use checkpoint::{read_monitor, write_monitor};
 pub(crate) use extend::differs_from;
 pub use job::SweepJob;
+pub use spectrum::{BULK, MeasuredSpectrum};
 pub(crate) use start::displaced;
 pub use start::{Distances, HiddenStart};
 pub use tables::{CellEntry, SweepTables, SweepTotals};

@@ -39,4 +39,6 @@ pub struct TuneRow {
     pub gradients_per_update: u32,
     /// `optimised` or `formula`.
     pub source: &'static str,
+    /// `gain` over the largest curvature, where a folder tells that.
+    pub lr: Option<f64>,
 }

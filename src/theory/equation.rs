@@ -139,9 +139,9 @@ impl Equation {
     /// gradient that arrives, in learning rates. Where `N` depends on the age of a gradient this is the mean over the ages.
     pub fn effective_factor(&self) -> f64 {
         let factor = self.numerator[0] / (1.0 - self.velocity.momentum()) / self.arrivals;
-        if let (Some(share), DelayLaw::Fixed(delay)) = (self.share, &self.law) {
-            // q'(1) = tau a + 1.
-            return factor / (*delay as f64 + 1.0 / share);
+        if let Some(share) = self.share {
+            // A worker's result is as old as its read, and the server takes 1/a updates to take it in.
+            return factor / (self.law.mean_delay() + 1.0 / share);
         }
         match (self.divisor, &self.law) {
             (None, _) => factor,

@@ -81,6 +81,17 @@ impl DelayPmf {
         Self::new(counts.iter().map(|count| count / sum).collect())
     }
 
+    /// Always this delay.
+    ///
+    /// # Errors
+    /// One that is too long.
+    pub(super) fn certain(delay: usize) -> Result<Self, TheoryError> {
+        if delay > LONGEST_PMF {
+            return Err(TheoryError::LongPmf(delay));
+        }
+        Ok(Self((0..=delay).map(|j| if j == delay { 1.0 } else { 0.0 }).collect()))
+    }
+
     /// Every delay from `low` to `high`, both included, equally likely.
     ///
     /// # Errors

@@ -8,8 +8,11 @@
 //! `r tan(w/2) tan(pi/4 + (2 tau + 1) w/4) < 1` with `K = 2 sin(w/2)`.
 
 use super::TheoryError;
+use super::bisection::bisect;
 use super::equation::{Equation, WeightDecay};
+use super::law::DelayPmf;
 use super::margin::first_crossing;
+use super::mixed_noise::MixedRule;
 use super::response::response;
 
 /// Threshold gain at a fixed delay for stability in mean square, under gradient noise of the given relative
@@ -25,6 +28,12 @@ pub(super) fn mean_square_margin(
     if !(relative_variance >= 0.0 && relative_variance.is_finite()) {
         return Err(TheoryError::RelativeVariance(relative_variance));
     }
+    if equation.share.is_some() {
+        let delays = DelayPmf::certain(delay)?;
+        if let Some(rule) = MixedRule::of(equation, &delays)? {
+            return rule.mean_square_margin(relative_variance);
+        }
+    }
     equation.takes_noise()?;
     let mean = first_crossing(&equation.characteristic(delay, WeightDecay::None)?)?.gain;
     let stable = |gain: f64| {
@@ -32,20 +41,4 @@ pub(super) fn mean_square_margin(
         (0.0..1.0).contains(&variance)
     };
     Ok(bisect(0.0, mean, stable))
-}
-
-/// Halves `[stable, unstable]` until its ends are neighbours, and returns the stable one; the upper end is never
-/// tested.
-pub(super) fn bisect(mut low: f64, mut high: f64, stable: impl Fn(f64) -> bool) -> f64 {
-    loop {
-        let middle = if low == 0.0 { high / 16.0 } else { 0.5 * (low + high) };
-        if high - low <= 1e-15 * high || middle <= low || middle >= high {
-            return if low == 0.0 { high } else { low };
-        }
-        if stable(middle) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
 }

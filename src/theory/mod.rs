@@ -134,6 +134,7 @@
 //!   delays; both thresholds of randomly reporting workers. Each is tested against the spectral radius of a matrix that knows none of these formulas.
 
 mod binomial;
+mod bisection;
 mod characteristic;
 mod epochs;
 mod equation;
@@ -143,6 +144,7 @@ mod law;
 mod margin;
 mod mean_square;
 mod mixed;
+mod mixed_noise;
 mod mixture;
 pub mod outer;
 mod periodic;

@@ -18,6 +18,7 @@ use super::characteristic::Characteristic;
 use super::equation::{Equation, Velocity, linear_factor};
 use super::law::{DelayPmf, LONGEST_PMF};
 use super::margin::{Margin, first_crossing};
+use super::mixed_noise::MixedRule;
 use super::mixture::Mixture;
 
 /// The parts of a rule that do not depend on the delay, and what does: how often and how strongly each delay acts.
@@ -131,6 +132,9 @@ fn geometric_ratio(strengths: &[f64]) -> Option<f64> {
 /// # Errors
 /// Coefficients out of range, delays that are too long, or one velocity per worker, whose past depends on the draws.
 pub(super) fn random_delay_margin(equation: &Equation, pmf: &DelayPmf) -> Result<Margin, TheoryError> {
+    if let Some(rule) = MixedRule::of(equation, pmf)? {
+        return rule.margin();
+    }
     first_crossing(&Loop::new(equation, pmf)?.characteristic())
 }
 
@@ -146,6 +150,9 @@ pub(super) fn random_delay_mean_square_margin(
 ) -> Result<f64, TheoryError> {
     if !(relative_variance >= 0.0 && relative_variance.is_finite()) {
         return Err(TheoryError::RelativeVariance(relative_variance));
+    }
+    if let Some(rule) = MixedRule::of(equation, pmf)? {
+        return rule.mean_square_margin(relative_variance);
     }
     let feedback = Loop::new(equation, pmf)?;
     let mean = first_crossing(&feedback.characteristic())?.gain;

@@ -25,10 +25,10 @@
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 
 use super::TheoryError;
+use super::bisection::bisect;
 use super::equation::{Equation, WeightDecay};
 use super::law::DelayLaw;
 use super::margin::first_crossing;
-use super::mean_square::bisect;
 use super::response::response;
 
 /// The Hessians of single samples around a minimum: what the noise of minibatches is made of.

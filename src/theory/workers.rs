@@ -15,6 +15,9 @@
 //! has, averaged over all permutations of the workers, its restriction to interchangeable ones: nothing is lost. It is
 //! below 1 iff `X - L(X) = I` has a positive definite solution, the stochastic Lyapunov equation.
 //!
+//! A rule that mixes results keeps two vectors on the server and hands both to a worker. Its average obeys `N (z - 1 + a)(z - 1 + 1/N) = a s z`
+//! with `s` a root of the synchronous step, whose arguments add up to half a turn at `z = -1` alone, behind the deviations.
+//!
 //! For sgd the edge can be found by hand. Write `U = E x^2`, `C = E x s`, `S = E s^2` and `X = E s s'` for two workers. A
 //! state that a step leaves as it is has
 //!
@@ -33,10 +36,11 @@ use nalgebra::{Cholesky, DMatrix, DVector};
 
 use super::TheoryError;
 use super::binomial::Binomial;
+use super::bisection::bisect;
 use super::characteristic::Characteristic;
 use super::equation::{Equation, Velocity, linear_factor};
 use super::margin::{Margin, first_crossing, gain_margin};
-use super::mean_square::{bisect, mean_square_margin};
+use super::mean_square::mean_square_margin;
 
 fn validate(equation: &Equation, workers: usize) -> Result<(), TheoryError> {
     equation.validate()?;
@@ -67,6 +71,13 @@ pub(super) fn random_workers_margin(equation: &Equation, workers: usize) -> Resu
         return gain_margin(equation, 0);
     }
     let n = workers as f64;
+    if let Some(share) = equation.share {
+        // A worker takes the new state, of which its own result is the share a: with s = -sigma a root of its own step a deviation
+        // is multiplied by 1 - 1/N - a sigma / N.
+        let (momentum, sigma) = (equation.velocity.momentum(), (2.0 * n - 1.0) / share);
+        let gain = (1.0 + momentum + sigma + momentum / sigma) / equation.numerator[0];
+        return Ok(Margin { gain, angle: PI });
+    }
     let stay = 1.0 - 1.0 / n;
     let [n0, n1] = equation.numerator;
     let (mut zeros, scale) = linear_factor([n0, n1]);
@@ -152,7 +163,7 @@ struct Second {
 
 impl Moments {
     fn new(equation: &Equation, workers: usize, gain: f64, relative_variance: f64) -> Self {
-        let (server, worker) = sizes(equation.velocity);
+        let (server, worker) = sizes(equation);
         let report = report(equation, gain, 1.0);
         let noise = &report - self::report(equation, gain, 0.0);
         Self { workers: workers as f64, server, worker, report, noise, relative_variance }
@@ -243,8 +254,9 @@ impl Moments {
 }
 
 /// Sizes of the server's and a worker's state.
-fn sizes(velocity: Velocity) -> (usize, usize) {
-    match velocity {
+fn sizes(equation: &Equation) -> (usize, usize) {
+    match equation.velocity {
+        _ if equation.share.is_some() => (2, 2),
         Velocity::None => (1, 1),
         Velocity::Worker { .. } => (1, 2),
         Velocity::Server { .. } => (2, 1),
@@ -256,7 +268,7 @@ fn sizes(velocity: Velocity) -> (usize, usize) {
 /// gradient moves the weights by `b g` at once and by a velocity `v = m v + a g`, with `b (z-m) + a z = N`.
 fn report(equation: &Equation, lr: f64, curvature: f64) -> DMatrix<f64> {
     let [n0, n1] = equation.numerator;
-    let (server, worker) = sizes(equation.velocity);
+    let (server, worker) = sizes(equation);
     let size = server + worker;
     let columns: Vec<DVector<f64>> = (0..size)
         .map(|i| {
@@ -265,6 +277,12 @@ fn report(equation: &Equation, lr: f64, curvature: f64) -> DMatrix<f64> {
             let x = state[0];
             let gradient = |snapshot: f64| curvature * snapshot;
             let next = match equation.velocity {
+                velocity if let Some(share) = equation.share => {
+                    let ([x, p], [read, before]) = ([state[0], state[1]], [state[2], state[3]]);
+                    let result = read + velocity.momentum() * (read - before) - lr * n0 * gradient(read);
+                    let mixed = [x + share * (result - x), p + share * (read - p)];
+                    [mixed, mixed].concat()
+                }
                 Velocity::None => {
                     let x = x - lr * (n0 * gradient(state[1]));
                     vec![x, x]

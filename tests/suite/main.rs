@@ -23,6 +23,7 @@ mod journal;
 mod kernels;
 mod lanes;
 mod minimum;
+mod mixing;
 mod networks;
 mod outer_loops;
 #[cfg(unix)]

@@ -292,9 +292,10 @@ fn printed_parameters_are_never_slower_than_said_on_two_thousand_curvatures() {
 fn the_table_has_its_columns_in_order() {
     let text = stdout("tune --rules mixing:0.5 --delays 1 --condition 9");
     let header = "rule,delay,condition,gain,momentum,dampening,horizon,horizon_2,mixing,updates_per_efold,bound,factor,\
-                  noise_floor,noise_floor_read,extra_vectors,gradients_per_update,source";
+                  noise_floor,noise_floor_read,extra_vectors,gradients_per_update,source,lr";
     assert_eq!(text.lines().next(), Some(header));
-    let ends: Vec<&str> = text.lines().skip(1).filter_map(|line| line.rsplit(',').next()).collect();
+    let ends: Vec<&str> =
+        text.lines().skip(1).filter_map(|line| line.trim_end_matches(',').rsplit(',').next()).collect();
     assert_eq!(ends, ["optimised", "formula"]);
     // Condition 9 has the double root 1/2: m = 1/4, K = 9/4.
     assert!(text.lines().nth(2).unwrap().starts_with("mixing:0.5,1,9.0,2.25,0.25,0.0,,,0.5,"), "{text}");
@@ -342,6 +343,27 @@ fn the_picture_names_every_rule_twice_and_says_where_it_cannot_be_written() {
     assert!(text.contains("At delay 3 and condition number 10"), "{text}");
     let nowhere = folder.path().join("missing/tune.svg");
     tauscope(&format!("{flags} --svg")).arg(&nowhere).assert().failure().stdout("").stderr(contains("--svg"));
+}
+
+#[test]
+fn a_folder_brings_its_largest_curvature_and_the_smallest_that_matters() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("rates");
+    // The four largest hold 96.8 % of the trace.
+    let sweep = "sweep --model quadratic:8,4,2,1,0.5 --rules sgd --delays 0 --rates 0.1 --engine cpu --quiet --out";
+    tauscope(&format!("{sweep} {}", dir.display())).assert().success();
+    let tune = format!("tune --delays 1 --rules sgd --folder {}", dir.display());
+    let found = rows(&tune);
+    assert_within("condition", number(&found[0], "condition"), 16.0, 1e-9);
+    assert_within("lr", number(&found[0], "lr"), number(&found[0], "gain") / 8.0, 1e-12);
+    let note = ": condition 16";
+    tauscope(&tune).assert().success().stderr(contains("stochastic Lanczos").and(contains(note)));
+    assert_within("as asked", number(&rows(&format!("{tune} --condition 10"))[0], "condition"), 10.0, 1e-12);
+    let refused = tauscope(&format!("{tune} --condition 20")).assert().failure().stdout("");
+    refused
+        .stderr(contains("--condition 20 with --folder").and(contains("that of condition 16; accepted: up to that")));
+    let none = tauscope("tune --folder nowhere").assert().failure();
+    none.stderr(contains("--folder nowhere").and(contains("accepted: the folder of a finished `tauscope sweep`")));
 }
 
 #[test]
