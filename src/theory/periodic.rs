@@ -7,8 +7,8 @@
 //! Not here: rules that treat all arrivals alike, which have an equation ([`super::characteristic`]).
 
 use super::TheoryError;
+use super::bisection::bisect;
 use super::equation::Equation;
-use super::mean_square::bisect;
 use nalgebra::DMatrix;
 
 /// The longest delay, arrivals: the map has three rows more than that.
