@@ -364,6 +364,20 @@ impl Cell {
         self.outer.work(self.batch != Batch::Full, self.workers())
     }
 
+    /// What the learning rate is multiplied by on the way to the weights along a direction of this curvature, to be the gain of the
+    /// rule's equation: the curvature itself, or what local steps cover there. None where an overlap of rounds has no such factor.
+    pub fn seen(&self, curvature: f64) -> Option<f64> {
+        let weight = self.outer.weight(self.workers());
+        let Some(local) = self.outer.local else { return Some(weight * curvature) };
+        if self.outer.overlap.is_some_and(|overlap| overlap.weight > 0.0) {
+            return None;
+        }
+        if curvature <= 0.0 {
+            return Some(0.0);
+        }
+        Some(weight * self.outer.round().coverage(local.lr * curvature).ok()?)
+    }
+
     /// Workers of its delay process; slots where it has none.
     pub fn workers(&self) -> u32 {
         self.schedule.workers().unwrap_or(self.schedule.slots())

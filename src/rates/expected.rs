@@ -51,9 +51,11 @@ impl Spectrum {
         if sweep.plan.members(&unit.cell) > 1 {
             return None;
         }
-        let equation = unit.cell.rule.equation(&unit.cell.schedule.theory()?)?;
+        let cell = &unit.cell;
+        let equation = cell.outer.equation(&cell.rule, &cell.schedule.theory()?)?;
         let rate = |curvature: f64| {
-            let growth = if curvature > 0.0 { dominant_root(&equation, unit.lr * curvature).ok()?.rate } else { 0.0 };
+            let gain = unit.lr * cell.seen(curvature)?;
+            let growth = if gain > 0.0 { dominant_root(&equation, gain).ok()?.rate } else { 0.0 };
             Some((-growth, curvature))
         };
         let all: Option<Vec<(f64, f64)>> = self.curvatures.iter().map(|curvature| rate(*curvature)).collect();

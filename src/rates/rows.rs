@@ -22,6 +22,7 @@ pub(super) fn entry(
     let shrinks = decay.filter(|decay| decay.rate > 0.0);
     let updates = shrinks.map(|decay| decay.rate.recip());
     let updates_theory = expected.as_ref().and_then(|expected| expected.updates);
+    let outer = cell.outer.columns();
     let row = RateRow {
         rate_id: plan.rate_id(cell, *lr),
         data: problem.data.as_ref().map(DataSource::to_string),
@@ -39,6 +40,14 @@ pub(super) fn entry(
         schedule: cell.schedule.name(),
         workers: cell.schedule.workers(),
         batch: cell.batch.to_string(),
+        local_steps: outer.local_steps,
+        local_lr: outer.local_lr,
+        local_rule: outer.local_rule,
+        replicas: outer.replicas,
+        fresh_share: outer.fresh_share,
+        overlap: outer.overlap,
+        overlap_weight: outer.overlap_weight,
+        arrivals: outer.arrivals,
         seed_data: problem.seed_data,
         seed_order: plan.seed_order,
         seed_init: problem.seed_init,

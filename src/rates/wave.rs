@@ -5,8 +5,8 @@
 
 use super::{CommonStart, MeasuredRate, RateUnit};
 use crate::engine::cpu::Cpu;
-use crate::engine::pump::BLOCK;
 use crate::engine::{Engine, EngineError, EngineInfo, Renewal, Run, StateError, Wave, WaveSpec};
+use crate::outer::WorkShape;
 use crate::session::checkpoint::Checkpoints;
 use crate::session::checkpoint::sections::SectionCheckpoints;
 use crate::session::progress::Progress;
@@ -110,16 +110,17 @@ pub(super) fn measure(
     let ids: Vec<String> = units.iter().map(|unit| sweep.plan.rate_id(&unit.cell, unit.lr)).collect();
     let is_asked = |section: &RateSection| ids.contains(&section.id);
     checkpoints.read::<()>(is_asked)?;
-    let mut groups: BTreeMap<Option<usize>, VecDeque<Ticket>> = BTreeMap::new();
+    let mut groups: BTreeMap<(Option<usize>, WorkShape), VecDeque<Ticket>> = BTreeMap::new();
     for (place, unit) in units.iter().enumerate() {
         let saved = checkpoints.saved().find(|section| section.id == ids[place]).and_then(|section| section.length);
         let length =
             saved.or_else(|| (sweep.plan.members(&unit.cell) > 1).then(|| sweep.memory(&unit.cell) * FIRST_LENGTH));
-        groups.entry(sweep.plan.rows(&unit.cell)).or_default().push_back(Ticket { place, length });
+        let kind = (sweep.plan.rows(&unit.cell), unit.cell.work().shape());
+        groups.entry(kind).or_default().push_back(Ticket { place, length });
     }
     let start = CommonStart::new(sweep);
     let mut measurement = Measurement { sweep, start, units, watched, finished, config_steps: 0 };
-    for (rows, mut queue) in groups {
+    for ((rows, _), mut queue) in groups {
         let cells: Vec<_> = queue.iter().map(|ticket| &units[ticket.place].cell).collect();
         let spec = wave_spec(&sweep.plan, &sweep.problem, rows, cells.into_iter());
         loop {
@@ -152,9 +153,11 @@ impl Measurement<'_> {
         mended: &[String],
     ) -> Result<ControlFlow<()>> {
         let mut free: BTreeSet<usize> = (0..spec.lanes).collect();
+        let (block, gradients) = (spec.block, spec.needs.work.gradients as u64);
         let mut wave = engine.open(spec)?;
         let mut active: Vec<ActiveRate> = Vec::new();
-        let outcome = self.go_on(&mut *wave, &mut free, &mut active, queue, (checkpoints, ids), mended);
+        let outcome =
+            self.go_on((&mut *wave, block, gradients), &mut free, &mut active, queue, (checkpoints, ids), mended);
         if outcome.is_err() {
             active.into_iter().rev().for_each(|run| queue.push_front(run.ticket));
         }
@@ -163,7 +166,7 @@ impl Measurement<'_> {
 
     fn go_on(
         &mut self,
-        wave: &mut dyn Wave,
+        (wave, block, gradients): (&mut dyn Wave, usize, u64),
         free: &mut BTreeSet<usize>,
         active: &mut Vec<ActiveRate>,
         queue: &mut VecDeque<Ticket>,
@@ -186,10 +189,10 @@ impl Measurement<'_> {
                 return Ok(ControlFlow::Continue(()));
             }
             let due = active.iter().map(|run| run.watched.due()).min().unwrap_or(1);
-            let steps = due.clamp(1, BLOCK as u64) as usize;
+            let steps = due.clamp(1, block as u64) as usize;
             let seen = wave.advance(steps)?;
             let alive: usize = active.iter().map(|run| run.lanes.len()).sum();
-            self.config_steps += (alive * steps) as u64;
+            self.config_steps += (alive * steps) as u64 * gradients;
             let mut renewals = Vec::new();
             let mut ended = Vec::new();
             active.retain_mut(|run| {

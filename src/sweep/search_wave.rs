@@ -296,8 +296,8 @@ impl PreparedSweep {
     /// Steps within which the mean of a displacement along the top eigenvector has decayed to an e-th where the threshold is
     /// expected, as far as the rule's equation tells. Without delay that can be far less than its velocity's memory.
     fn turnover(&self, cell: &Cell, prediction: Prediction) -> Option<u64> {
-        let equation = cell.rule.equation(&cell.schedule.theory()?)?;
-        let gain = prediction.near? * self.minimum.largest.value;
+        let equation = cell.outer.equation(&cell.rule, &cell.schedule.theory()?)?;
+        let gain = prediction.near? * cell.seen(self.minimum.largest.value)?;
         let rate = dominant_root(&equation, gain).ok()?.rate;
         (rate < 0.0).then(|| (-rate).recip().ceil().max(1.0) as u64)
     }

@@ -23,6 +23,7 @@ row! {
         pub workers: Option<u32>,
         /// `full` or the number of samples per gradient of a worker.
         pub batch: String,
+        ..outer,
         pub seed_data: u64,
         pub seed_order: u64,
         pub seed_init: u64,
