@@ -44,6 +44,7 @@
 //! drift                        effective learning rates
 //! kernels                      one file for each shader: formula, bindings, processor's version
 //! batch  rule  outer           the order of rows; one file for each update rule; local steps and replicas
+//! stages                       stages of a pipeline
 //! delay                        delay processes
 //! update  math                 the numbers of an update; shapes, sums, activations, losses
 //! theory  files  streams  text pure mathematics, imports nothing; whole files, stdout and stderr, short texts
@@ -125,6 +126,8 @@ pub mod rates;
 pub mod report;
 #[doc(hidden)]
 pub mod session;
+#[doc(hidden)]
+pub mod stages;
 #[doc(hidden)]
 pub mod submit;
 #[doc(hidden)]

@@ -254,6 +254,12 @@ pub fn equation(points: Points) -> PyResult<Parts> {
         let DelayLaw::Fixed(delay) = equation.law else {
             return Err(value(format!("{}: its equation is that of random delays", rule.name())));
         };
+        if equation.momentum_every.is_some() {
+            return Err(value(format!(
+                "{}: its momentum acts at some arrivals alone, which is no polynomial",
+                rule.name()
+            )));
+        }
         let divisor = equation.divisor.map_or(1.0, |divisor| divisor(delay));
         let kept = match equation.velocity {
             Velocity::None => "none",
@@ -263,6 +269,12 @@ pub fn equation(points: Points) -> PyResult<Parts> {
         let [n0, n1, n2] = [equation.numerator[0], equation.numerator[1], equation.bend].map(|n| n / divisor);
         let (delay, numerator) = match equation.share {
             Some(_) => (delay, vec![n0]),
+            // Of several ages, from the newest to the oldest.
+            None if !equation.ages.is_empty() => {
+                let mut numerator = vec![0.0; delay + 1];
+                equation.ages.iter().for_each(|(age, weight)| numerator[*age] += n0 * weight);
+                (delay, numerator)
+            }
             None if n2 == 0.0 => (delay, vec![n1, n0 - n1]),
             None => (delay + 1, vec![n1 + n2, n0 - n1 - 2.0 * n2, n2]),
         };

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tauscope
+import tauscope.probe
 
 
 def command(*words: str) -> str:
@@ -173,3 +174,40 @@ def test_gains_and_noise_of_any_size_are_answers_or_errors_and_never_a_panic():
 def test_a_panic_is_a_runtime_error_of_one_sentence():
     with pytest.raises(RuntimeError, match="a fault in tauscope: planted here; please report it"):
         tauscope._core.planted_panic()
+
+
+def test_outer_loops_are_thresholds_over_coverage():
+    steps, gains = np.array([1, 30, 4]), np.array([1e-9, 0.05, 1.5])
+    expected = [1e-9, 1 - 0.95**30, 1 - 0.5**4]
+    np.testing.assert_allclose(tauscope.coverage(steps, gains), expected, rtol=1e-12)
+    outer = tauscope.threshold("nesterov", [0, 1, 2], momentum=0.9)
+    limits = tauscope.threshold("nesterov", [0, 1, 2], momentum=0.9, local_steps=30, local_gain=0.05)
+    np.testing.assert_allclose(limits, outer / (1 - 0.95**30), rtol=1e-12)
+    shares = tauscope.threshold("nesterov", 1, momentum=0.9, fresh_share=[1, 0.5, 0.25, 0.125, 1 / 16, 1 / 64])
+    np.testing.assert_allclose(shares, [1.357, 0.770, 0.416, 0.320, 0.284, 0.260], rtol=2e-3)
+    with pytest.raises(ValueError, match="local_gain 2: accepted: numbers between 0 and 2"):
+        tauscope.coverage(3, 2)
+    with pytest.raises(ValueError, match="local_steps 0"):
+        tauscope.coverage(0, 1)
+    with pytest.raises(ValueError, match="fresh_share 2"):
+        tauscope.threshold("sgd", 1, fresh_share=2)
+    with pytest.raises(ValueError, match="both or neither"):
+        tauscope.threshold("sgd", 1, local_steps=2)
+
+
+def test_advice_on_an_outer_loop_is_an_attribute_of_its_own():
+    recipe = {"lr": 0.7, "momentum": 0.9, "local_steps": 30, "local_lr": 0.01, "lambda_": 12, "to_delay": 1}
+    advice = tauscope.advise("nesterov", **recipe)
+    assert not advice.outer.stable and advice.recommendation is None
+    assert advice.outer.advised_lr == pytest.approx(0.8 * advice.outer.threshold_lr)
+    assert "Unstable at 1 round" in repr(advice) and "Unstable" in advice._repr_html_()
+    judgement = tauscope.probe.judge(12.0, "nesterov", 0.7, 0.9, 1, local_steps=30, local_lr=0.01)
+    assert judgement.lr_threshold == pytest.approx(advice.outer.threshold_lr, rel=1e-12)
+    assert "coverage" in judgement.why
+
+
+def test_a_buffer_has_a_polynomial_of_several_ages_and_a_counted_momentum_has_none():
+    equation = tauscope.characteristic("buffer:2", 3)
+    assert abs(np.abs(equation.roots(equation.threshold)).max() - 1) < 1e-9
+    with pytest.raises(ValueError, match="no polynomial"):
+        tauscope.characteristic("nesterov-every", 3, momentum=0.9)

@@ -11,6 +11,7 @@ use crate::files::write_whole;
 use crate::outer::OuterLoop;
 use crate::plot;
 use crate::rule::{self, Dampening, Rule, RuleSpec};
+use crate::stages::{StageDelays, StageEnergies, rank_one};
 use crate::table::{self, TheoryRow};
 use crate::theory::outer::Round;
 use crate::theory::{Criterion, DelayLaw, TheoryError, threshold};
@@ -38,6 +39,24 @@ pub struct Args {
     /// eager updates of M replicas
     #[arg(long, value_name = "F", value_delimiter = ',', num_args = 1, allow_negative_numbers = true, value_parser = share, default_value = "0")]
     pub fresh_share: Vec<f64>,
+    /// Pipelines of so many stages, each with a delay of its own, instead of --delays: the estimate for a Hessian with one large
+    /// eigenvalue
+    #[arg(long, value_name = "STAGES", value_delimiter = ',', num_args = 1, conflicts_with_all = ["delays", "schedule", "local_steps", "fresh_share", "relative_variance", "svg"], value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub stages: Vec<u16>,
+    /// How many updates late each stage is, counted from the first: pipedream (P-1-i), 2bw (1), spread:D (floor((P-1-i) D / (P-1))), or
+    /// numbers as 3/2/1/0
+    #[arg(
+        long,
+        value_name = "DELAYS",
+        value_delimiter = ',',
+        num_args = 1,
+        requires = "stages",
+        default_value = "pipedream"
+    )]
+    pub stage_delays: Vec<StageDelays>,
+    /// Share of each stage in the square of the top eigenvector: equal, or numbers as .5/.3/.2, which sum to 1
+    #[arg(long, value_name = "SHARES", requires = "stages", default_value = "equal")]
+    pub stage_energies: StageEnergies,
     /// Local steps H (sync_every, inner steps) of a round: the rules are then outer rules, and delays count rounds
     #[arg(long, value_name = "STEPS", value_delimiter = ',', num_args = 1, requires = "local_gain", conflicts_with = "svg", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub local_steps: Vec<u64>,
@@ -100,6 +119,9 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// Every combination, one row each: rules, then momenta, dampenings, delay processes and criteria.
 fn thresholds(args: &Args) -> Result<Vec<TheoryRow>> {
+    if !args.stages.is_empty() {
+        return of_stages(args);
+    }
     let laws = laws(args)?;
     let mut rows = vec![];
     let (rules, rounds) = (rules(args), rounds(args)?);
@@ -127,7 +149,7 @@ fn thresholds(args: &Args) -> Result<Vec<TheoryRow>> {
                     rule: rule.name(),
                     momentum: rule.momentum,
                     dampening: rule.dampening,
-                    delay: *delay,
+                    delay: Some(*delay),
                     schedule: schedule.clone(),
                     criterion: criterion.name(),
                     relative_variance: match criterion {
@@ -138,6 +160,9 @@ fn thresholds(args: &Args) -> Result<Vec<TheoryRow>> {
                     effective_gain,
                     crossing_angle: found.angle,
                     fresh_share: Some(fresh_share).filter(|share| *share > 0.0),
+                    stages: None,
+                    stage_delays: None,
+                    stage_energies: None,
                     local_steps: None,
                     local_gain: None,
                     overlap: None,
@@ -165,6 +190,52 @@ fn thresholds(args: &Args) -> Result<Vec<TheoryRow>> {
                         ..row.clone()
                     });
                 }
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// Every rule at every number of stages and every form of their delays.
+fn of_stages(args: &Args) -> Result<Vec<TheoryRow>> {
+    let rules = rules(args);
+    let mut rows = Vec::new();
+    for rule in &rules {
+        rule.known_equation(&DelayLaw::Fixed(0)).map_err(|error| blame(rule, &rules, error))?;
+        for stages in args.stages.iter().map(|stages| usize::from(*stages)) {
+            let energies = args.stage_energies.of(stages).map_err(anyhow::Error::msg)?;
+            for form in &args.stage_delays {
+                let delays = form.of(stages).map_err(anyhow::Error::msg)?;
+                let equation = rank_one(rule, &delays, &energies).ok_or_else(|| {
+                    let others = others(rule, &rules);
+                    let accepted = if others.is_empty() { "sgd,heavy-ball,nesterov" } else { &others };
+                    anyhow!("--rules {} with --stages: no theory is known; accepted: {accepted}", rule.name())
+                })?;
+                let found = threshold(&equation, Criterion::Mean).map_err(|error| blame(rule, &rules, error))?;
+                let effective = rule.effective_factor(&equation).map(|factor| found.gain * factor);
+                rows.push(TheoryRow {
+                    rule: rule.name(),
+                    momentum: rule.momentum,
+                    dampening: rule.dampening,
+                    delay: None,
+                    schedule: "round-robin".into(),
+                    criterion: Criterion::Mean.name(),
+                    relative_variance: 0.0,
+                    threshold_gain: found.gain,
+                    effective_gain: effective,
+                    crossing_angle: found.angle,
+                    fresh_share: None,
+                    stages: Some(stages),
+                    stage_delays: Some(form.to_string()),
+                    stage_energies: Some(args.stage_energies.to_string()),
+                    local_steps: None,
+                    local_gain: None,
+                    overlap: None,
+                    overlap_weight: None,
+                    coverage: None,
+                    threshold_outer_gain: None,
+                    threshold_lr: None,
+                });
             }
         }
     }

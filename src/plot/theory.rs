@@ -44,7 +44,7 @@ enum Abscissa {
 impl Abscissa {
     fn of(self, row: &TheoryRow) -> f64 {
         match self {
-            Self::Delay => row.delay,
+            Self::Delay => delay(row),
             Self::Momentum => row.momentum,
         }
     }
@@ -56,6 +56,11 @@ impl Abscissa {
         values.dedup();
         values
     }
+}
+
+/// Every row of a picture has one: stages are not drawn.
+fn delay(row: &TheoryRow) -> f64 {
+    row.delay.unwrap_or(f64::NAN)
 }
 
 /// The picture of `rows` as an SVG document.
@@ -122,7 +127,7 @@ fn against_delay<'a>(rows: &[&'a TheoryRow]) -> Content<'a> {
         rule_name(&row.rule, momentum, dampening) + &schedule + &noise(row)
     };
     let keyed = rows.iter().map(|row| (name(row, row.momentum), *row));
-    let series = styled(grouped(keyed, |_, row| name(row, short(row.momentum)), |row| row.delay));
+    let series = styled(grouped(keyed, |_, row| name(row, short(row.momentum)), |row| delay(row)));
     let mut content = Content { series, x: Abscissa::Delay, notes: vec![] };
     content.limit();
     // Of a single rule, colours tell the series apart, while they last.
@@ -154,7 +159,7 @@ fn against_momentum<'a>(rows: &[&'a TheoryRow]) -> Option<Content<'a>> {
         }
     }
     let (delays, notes) = chosen_delays(rows);
-    let named = rows.iter().filter(|row| delays.contains(&(row.schedule.as_str(), row.delay))).flat_map(|row| {
+    let named = rows.iter().filter(|row| delays.contains(&(row.schedule.as_str(), delay(row)))).flat_map(|row| {
         let forms = forms.iter().filter(|(rule, form)| *rule == row.rule && has_form(row, *form));
         forms.map(|(_, form)| (momentum_name(row, *form), *row))
     });
@@ -177,9 +182,9 @@ fn momentum_name(row: &TheoryRow, dampening: Option<f64>) -> String {
         Some(dampening) => format!(" d={dampening}"),
     };
     let schedule = match row.schedule.as_str() {
-        "round-robin" => format!(", τ={}", row.delay),
-        "random" => format!(", {} random workers", row.delay + 1.0),
-        process => format!(", {process}, mean τ={}", row.delay),
+        "round-robin" => format!(", τ={}", delay(row)),
+        "random" => format!(", {} random workers", delay(row) + 1.0),
+        process => format!(", {process}, mean τ={}", delay(row)),
     };
     row.rule.clone() + &form + &schedule + &noise(row)
 }

@@ -8,8 +8,8 @@ pub struct TheoryRow {
     pub rule: String,
     pub momentum: f64,
     pub dampening: f64,
-    /// Updates; the mean delay where it is random.
-    pub delay: f64,
+    /// Updates; the mean delay where it is random; empty where stages have delays of their own.
+    pub delay: Option<f64>,
     pub schedule: String,
     pub criterion: &'static str,
     pub relative_variance: f64,
@@ -19,6 +19,11 @@ pub struct TheoryRow {
     pub crossing_angle: Option<f64>,
     /// Share of an applied gradient that is taken at the newest weights; empty where there is none.
     pub fresh_share: Option<f64>,
+    /// Stages of a pipeline, their delays and their shares in the top eigenvector's square; empty where there are none. The threshold is
+    /// then that of a Hessian with one large eigenvalue.
+    pub stages: Option<usize>,
+    pub stage_delays: Option<String>,
+    pub stage_energies: Option<String>,
     /// Local steps of a round; empty, as all columns behind it, where workers send gradients.
     pub local_steps: Option<u64>,
     /// Local learning rate x curvature.

@@ -27,7 +27,7 @@ const FLOORS: [&[&str]; 21] = [
     &["layer"],
     &["drift"],
     &["kernels"],
-    &["batch", "rule", "outer"],
+    &["batch", "rule", "outer", "stages"],
     &["delay"],
     &["update", "math"],
     &["theory", "text", "files", "memory", "streams", "host"],

@@ -124,6 +124,29 @@ fn theory_prints_coverage_and_limits() {
 }
 
 #[test]
+fn theory_prints_the_rank_one_estimate_of_stages() {
+    let table = rows("theory --rules sgd --stages 8,6 --stage-delays pipedream,2bw");
+    let gains: Vec<f64> = table.iter().map(|row| number(row, "threshold_gain")).collect();
+    for (gain, expected) in gains.iter().zip([0.609, 1.0, 0.804, 1.0]) {
+        assert!((gain / expected - 1.0).abs() < 2e-3, "{gains:?}");
+    }
+    assert_eq!((table[0]["stages"].as_str(), table[0]["delay"].as_str()), ("8", ""));
+    // All energy in one stage is the delay of that stage.
+    let alone = rows("theory --rules nesterov --stages 4 --stage-delays 3/2/1/0 --stage-energies 0/1/0/0");
+    let uniform = rows("theory --rules nesterov --delays 2");
+    assert_eq!(alone[0]["threshold_gain"], uniform[0]["threshold_gain"]);
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = |flags: &str, words: &[&str]| {
+        refuse(tauscope(folder.path()).arg("theory").args(flags.split(' ')), words);
+    };
+    wrong("--stages 4 --stage-energies .5/.4", &["sum to 0.9"]);
+    wrong("--stages 3 --stage-energies .5/.5", &["--stage-energies 0.5/0.5 with 3 stages", "one share for each stage"]);
+    wrong("--stages 3 --stage-delays 1/0", &["--stage-delays 1/0 with 3 stages"]);
+    wrong("--stages 3 --delays 4", &["--delays", "--stages"]);
+    wrong("--rules mixing --stages 3", &["--rules mixing", "accepted"]);
+}
+
+#[test]
 fn advice_on_an_outer_loop_names_the_limit_and_what_would_keep_it() {
     let recipe =
         "advise --rule nesterov --lr 0.7 --momentum 0.9 --local-steps 30 --local-lr 0.01 --lambda 12 --to-delay";

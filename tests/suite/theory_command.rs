@@ -23,12 +23,12 @@ fn refused(arguments: &str, words: &[&str]) {
 fn the_table_has_its_columns_in_order() {
     let text = stdout("theory --rules sgd --delays 0");
     let header = "rule,momentum,dampening,delay,schedule,criterion,relative_variance,threshold_gain,effective_gain,\
-                  crossing_angle,fresh_share,local_steps,local_gain,overlap,overlap_weight,coverage,\
+                  crossing_angle,fresh_share,stages,stage_delays,stage_energies,local_steps,local_gain,overlap,overlap_weight,coverage,\
                   threshold_outer_gain,threshold_lr";
     assert_eq!(text.lines().next(), Some(header));
     assert_eq!(
         text.lines().nth(1),
-        Some(format!("sgd,0.0,0.0,0.0,round-robin,mean,0.0,2.0,2.0,{PI},,,,,,,,").as_str())
+        Some(format!("sgd,0.0,0.0,0.0,round-robin,mean,0.0,2.0,2.0,{PI},,,,,,,,,,,").as_str())
     );
 }
 
