@@ -157,10 +157,7 @@ impl SweepPlan {
         let rates = rates(first)?;
         let cells = grids.iter().fold(0, |cells: usize, grid| cells.saturating_add(grid.size()));
         let cells = cells.saturating_mul(rates.len().max(1));
-        few(
-            "--rules, --momentum, --dampening, --delays, --schedule, --batch, --criterion, --local-steps, --local-lr",
-            cells,
-        )?;
+        few("--rules, --momentum, --dampening, --delays, --schedule, --batch, --criterion", cells)?;
         let mut plan = Self {
             problem,
             grids,
