@@ -60,47 +60,69 @@ pub fn call<B>(params: &Params, buffers: [B; 5]) -> Call<B> {
     Call::new(&KERNEL, &[], buffers, params, workgroups, 1)
 }
 
-/// Returns the square of the weights that the gradient was taken at; of local weights that go on, where they then are.
-/// `gradient` is P long.
+/// Returns, after the last gradient of an update, the square of the weights that it was taken at; of local weights that go on,
+/// where they then are. `gradient` is P long.
+#[inline(always)]
 pub fn cpu<T: Real>(placed: &PlacedPiece, decay: f64, state: &mut State<T>, gradient: &mut [T]) -> T {
     let length = gradient.len();
     let PlacedPiece { piece, at, base, local, adam } = *placed;
-    let decay = if adam.is_some() { 0.0 } else { decay };
-    let [decay, local_lr, share, merged] = [decay, piece.local_lr, piece.share, piece.merged].map(T::of);
-    let kept = T::one() - merged;
-    let mut adam = adam.map(|adam| Adam::new(adam, length));
-    let place = |slot: usize| slot * length;
-    let [at, base, local, sum] = [at, base, local, local + 1].map(place);
+    let [local_lr, share, merged] = [piece.local_lr, piece.share, piece.merged].map(T::of);
+    let decay = T::of(if adam.is_some() { 0.0 } else { decay });
     let State { server, history, .. } = state;
-    let square = |history: &[T]| ordered_sum(length, |i| history[at + i] * history[at + i]);
-    let before = square(history);
-    for (i, gradient) in gradient.iter_mut().enumerate() {
-        let y = history[at + i];
-        let g = *gradient + decay * y;
-        let went = match &mut adam {
-            None => y - local_lr * g,
-            Some(adam) => y - local_lr * adam.direction(history, i, g) - adam.decay * y,
-        };
-        if piece.role == Role::Local {
-            history[local + i] = if piece.merged == 0.0 { went } else { kept * went + merged * server[i] };
-            continue;
+    let slot = |slot: usize| slot * length..(slot + 1) * length;
+    let square = |weights: &[T]| ordered_sum(length, |i| weights[i] * weights[i]);
+    let before = if piece.role == Role::Apply { square(&history[slot(at)]) } else { T::zero() };
+    if decay != T::zero() {
+        gradient.iter_mut().zip(&history[slot(at)]).for_each(|(g, y)| *g += decay * *y);
+    }
+    // The local step. Its result is kept in the slot of the local weights, where it is one of theirs.
+    let steps_in_place = piece.role == Role::Local || at == local;
+    if steps_in_place {
+        if at != local {
+            history.copy_within(slot(at), local * length);
         }
-        let sent = if piece.local_lr == 0.0 { g } else { history[base + i] - went };
-        let mut part = share * sent;
-        if piece.joins {
-            part += history[sum + i];
+        match adam {
+            None => step_down(&mut history[slot(local)], local_lr, gradient),
+            Some(adam) => Adam::new(adam, length).step(history, local * length, local_lr, gradient),
         }
-        if piece.role == Role::Add {
-            history[sum + i] = part;
-            continue;
+    }
+    if piece.role == Role::Local {
+        if piece.merged != 0.0 {
+            let kept = T::one() - merged;
+            let weights = history[slot(local)].iter_mut().zip(&server[..]);
+            weights.for_each(|(w, x)| *w = kept * *w + merged * *x);
         }
-        if piece.keeps_local {
-            history[local + i] = went;
+        return before;
+    }
+    if piece.local_lr != 0.0 {
+        if let (Some(adam), false) = (adam, steps_in_place) {
+            // A single step, whose result is nobody's weights: its difference stands in the place of the local ones.
+            history.copy_within(slot(at), local * length);
+            Adam::new(adam, length).step(history, local * length, local_lr, gradient);
         }
-        *gradient = part;
+        let (from, began) = (if adam.is_some() { local } else { at }, &history[slot(base)]);
+        let ended = &history[slot(from)];
+        let differences = gradient.iter_mut().zip(began.iter().zip(ended));
+        match steps_in_place || adam.is_some() {
+            true => differences.for_each(|(g, (x, w))| *g = *x - *w),
+            false => differences.for_each(|(g, (x, y))| *g = *x - (*y - local_lr * *g)),
+        }
+    }
+    gradient.iter_mut().for_each(|g| *g *= share);
+    if piece.joins {
+        gradient.iter_mut().zip(&history[slot(local + 1)]).for_each(|(g, sum)| *g += *sum);
+    }
+    if piece.role == Role::Add {
+        history[slot(local + 1)].copy_from_slice(gradient);
     }
     // On a device the step reads them after they went on.
-    if piece.keeps_local { square(history) } else { before }
+    if piece.keeps_local { square(&history[slot(local)]) } else { before }
+}
+
+/// Moves weights by one step of gradient descent.
+#[inline(always)]
+fn step_down<T: Real>(weights: &mut [T], lr: T, gradient: &[T]) {
+    weights.iter_mut().zip(gradient).for_each(|(w, g)| *w -= lr * *g);
 }
 
 /// A local step of AdamW in numbers of the engine, as PyTorch has it.
@@ -130,13 +152,17 @@ impl<T: Real> Adam<T> {
         }
     }
 
-    /// Renews the moments of parameter `i` by its gradient; returns what moves it per unit of learning rate.
-    fn direction(&self, history: &mut [T], i: usize, g: T) -> T {
-        let [first, second] = [self.first + i, self.second + i];
+    /// Renews the moments by a gradient, and moves the weights that begin at `weights` of the history.
+    fn step(&self, history: &mut [T], weights: usize, lr: T, gradient: &[T]) {
         let [b1, b2] = self.betas;
-        let before = |at: usize| if self.is_new { T::zero() } else { history[at] };
-        let (m, s) = (b1 * before(first) + (T::one() - b1) * g, b2 * before(second) + (T::one() - b2) * g * g);
-        (history[first], history[second]) = (m, s);
-        self.corrections[0] * m / (Number::sqrt(self.corrections[1] * s) + self.epsilon)
+        for (i, g) in gradient.iter().copied().enumerate() {
+            let [first, second] = [self.first + i, self.second + i];
+            let before = |at: usize| if self.is_new { T::zero() } else { history[at] };
+            let (m, s) = (b1 * before(first) + (T::one() - b1) * g, b2 * before(second) + (T::one() - b2) * g * g);
+            (history[first], history[second]) = (m, s);
+            let direction = self.corrections[0] * m / (Number::sqrt(self.corrections[1] * s) + self.epsilon);
+            let w = history[weights + i];
+            history[weights + i] = w - lr * direction - self.decay * w;
+        }
     }
 }
