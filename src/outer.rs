@@ -211,7 +211,8 @@ impl OuterLoop {
         };
         if let Some(LocalSteps { steps, lr, rule }) = self.local {
             let of = if rule == LocalRule::Sgd { String::new() } else { format!("{rule}, ") };
-            add(format!("{steps} local steps of {of}lr {lr}"));
+            let plural = if steps == 1 { "" } else { "s" };
+            add(format!("{steps} local step{plural} of {of}lr {lr}"));
         }
         if self.replicas > 1 {
             add(format!("{} replicas", self.replicas));

@@ -79,7 +79,8 @@ macro_rules! outer_name {
                     .local_lr
                     .map_or(String::new(), |lr| format!(" of lr {}", $crate::table::number::significant(lr, 4)));
                 let parts = [
-                    self.local_steps.map(|steps| format!("{steps} local steps{lr}")),
+                    self.local_steps
+                        .map(|steps| format!("{steps} local step{}{lr}", if steps == 1 { "" } else { "s" })),
                     self.replicas.map(|replicas| format!("{replicas} replicas")),
                     self.fresh_share
                         .map(|share| format!("fresh share {}", $crate::table::number::significant(share, 4))),
