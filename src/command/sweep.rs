@@ -75,11 +75,22 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     }
 }
 
+/// Columns of the table before that of outer loops.
+const BEFORE_OUTER: usize = 6;
+
 /// The thresholds as a person reads them.
 fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
-    table.set_header([
+    // Where no cell has an outer loop, nothing is said of it.
+    let outer = rows.iter().any(|row| row.outer_name().is_some());
+    let with = |mut cells: Vec<String>, cell: Option<String>| {
+        if outer {
+            cells.insert(BEFORE_OUTER, cell.unwrap_or_default());
+        }
+        cells
+    };
+    let header = [
         "rule",
         "momentum",
         "dampening",
@@ -94,10 +105,11 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
         "effective",
         "ratio",
         "status",
-    ]);
+    ];
+    table.set_header(with(header.map(str::to_owned).to_vec(), Some("outer loop".to_owned())));
     let number = |value: Option<f64>| value.map_or(String::new(), |value| aligned(value, 5));
     for row in rows {
-        table.add_row([
+        let cells = [
             row.rule.clone(),
             row.momentum.to_string(),
             row.dampening.to_string(),
@@ -115,9 +127,10 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
             number(row.lr_effective),
             row.ratio.map_or(String::new(), |ratio| aligned(ratio, 5)),
             row.status.to_string(),
-        ]);
+        ];
+        table.add_row(with(cells.to_vec(), row.outer_name()));
     }
-    for column in table.column_iter_mut().skip(1).take(12) {
+    for column in table.column_iter_mut().skip(1).take(12 + usize::from(outer)) {
         column.set_cell_alignment(comfy_table::CellAlignment::Right);
     }
     table

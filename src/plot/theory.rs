@@ -127,7 +127,7 @@ fn against_delay<'a>(rows: &[&'a TheoryRow]) -> Content<'a> {
         rule_name(&row.rule, momentum, dampening) + &schedule + &noise(row)
     };
     let keyed = rows.iter().map(|row| (name(row, row.momentum), *row));
-    let series = styled(grouped(keyed, |_, row| name(row, short(row.momentum)), |row| delay(row)));
+    let series = styled(grouped(keyed, |_, row| name(row, short(row.momentum)), delay));
     let mut content = Content { series, x: Abscissa::Delay, notes: vec![] };
     content.limit();
     // Of a single rule, colours tell the series apart, while they last.

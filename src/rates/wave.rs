@@ -5,7 +5,7 @@
 
 use super::{CommonStart, MeasuredRate, RateUnit};
 use crate::engine::cpu::Cpu;
-use crate::engine::{Engine, EngineError, EngineInfo, Renewal, Run, StateError, Wave, WaveSpec};
+use crate::engine::{Engine, EngineInfo, Renewal, Run, Wave, WaveSpec};
 use crate::outer::WorkShape;
 use crate::session::checkpoint::Checkpoints;
 use crate::session::checkpoint::sections::SectionCheckpoints;
@@ -250,15 +250,13 @@ impl Measurement<'_> {
             |_, state| {
                 (*watched, *origins) = read_monitor(state)?;
                 let made = watched.steps();
-                let pairs = lanes.iter().zip(&*origins);
-                pairs
-                    .map(|(lane, origin)| wave.restore(*lane, self.run(*ticket, *origin), made, &mut *state))
-                    .collect::<Result<(), StateError>>()
+                let mut pairs = lanes.iter().zip(&*origins);
+                pairs.try_for_each(|(lane, origin)| wave.restore(*lane, self.run(*ticket, *origin), made, &mut *state))
             },
         )?;
         if restored.is_none() {
             for (member, lane) in run.lanes.iter().enumerate() {
-                wave.start(*lane, self.run(run.ticket, member)).map_err(EngineError::from)?;
+                wave.start(*lane, self.run(run.ticket, member))?;
             }
         }
         Ok(())

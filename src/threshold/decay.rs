@@ -256,12 +256,15 @@ mod tests {
         }
     }
 
+    /// Logarithm of a distance after so many updates.
+    type Course = Box<dyn Fn(f64) -> f64>;
+
     /// Sums of roots as the equations of rules have them, each with its own amplitude; the rate is that of the slowest.
     #[test]
     fn the_error_covers_simple_double_and_nearly_double_roots_oscillations_and_many_directions() {
         for rate in [2e-4, 2e-3, 0.03, 0.3, -1e-3] {
             let shrinks: f64 = f64::abs(rate);
-            let cases: Vec<(&str, Box<dyn Fn(f64) -> f64>)> = vec![
+            let cases: Vec<(&str, Course)> = vec![
                 ("simple", Box::new(move |t| -rate * t)),
                 ("double", Box::new(move |t| -rate * t + (1.0 + 5.0 * shrinks * t).ln())),
                 ("double, from zero", Box::new(move |t| -rate * t + (shrinks * t).ln())),

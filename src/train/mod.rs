@@ -160,7 +160,9 @@ impl Training {
 
     /// Steps of these runs, if none diverges.
     pub fn config_steps(&self, runs: &[usize]) -> u64 {
-        runs.iter().map(|run| self.steps(*run)).fold(0, u64::saturating_add)
+        runs.iter()
+            .map(|run| self.steps(*run).saturating_mul(self.group(*run).work().pieces.len() as u64))
+            .fold(0, u64::saturating_add)
     }
 
     /// Those of `asked` that can share a wave, with its kind. Those whose gradients have equally many rows do, if the engine has room for

@@ -51,8 +51,11 @@ fn by_worker(rule: &Rule, gain: f64, workers: usize, reporter: usize) -> DMatrix
     })
 }
 
+/// The map of a step at a gain.
+type StepAt<'a> = Box<dyn Fn(f64) -> DMatrix<f64> + 'a>;
+
 /// Mean of `A x A + r B x B` over what may come, with `B` what a gain of 1 adds to a step, times the gain.
-fn lifted(gain: f64, relative_variance: f64, steps: &[(f64, Box<dyn Fn(f64) -> DMatrix<f64> + '_>)]) -> DMatrix<f64> {
+fn lifted(gain: f64, relative_variance: f64, steps: &[(f64, StepAt<'_>)]) -> DMatrix<f64> {
     let all = steps.iter().map(|(probability, step)| {
         let (once, still) = (step(gain), step(0.0));
         let noise = &once - still;

@@ -198,7 +198,12 @@ fn sentence(report: &Report) -> String {
         1.0 => "no late part at all".to_owned(),
         share => {
             let replicas = (1.0 / share).floor();
-            format!("a fresh share of {} (eager updates of at most {replicas} replicas)", short(share))
+            let eager = if replicas < 2.0 {
+                "more than eager updates of two replicas have".to_owned()
+            } else {
+                format!("eager updates of at most {replicas} replicas")
+            };
+            format!("a fresh share of {} ({eager})", short(share))
         }
     });
     let others: Vec<String> = momentum.into_iter().chain(fresh).collect();

@@ -179,9 +179,12 @@ fn text(report: &Report, problem: &Problem, cells: &[Cell]) -> Result<String> {
 
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
-    table.set_header(["cell", "rule", "momentum", "dampening", "delay", "schedule", "batch", "criterion"]);
-    for Line { cell_id, cell: Cell { rule, schedule, delay, batch, criterion, .. } } in &report.table {
-        table.add_row([
+    let outer = report.table.iter().any(|line| !line.cell.outer.is_plain());
+    let mut header = vec!["cell", "rule", "momentum", "dampening", "delay", "schedule", "batch", "criterion"];
+    header.extend(outer.then_some("outer loop"));
+    table.set_header(header);
+    for Line { cell_id, cell: Cell { rule, schedule, delay, batch, criterion, outer: own } } in &report.table {
+        let mut cells = vec![
             cell_id.clone(),
             rule.name(),
             rule.momentum.to_string(),
@@ -190,7 +193,9 @@ fn text(report: &Report, problem: &Problem, cells: &[Cell]) -> Result<String> {
             schedule.name(),
             batch.to_string(),
             criterion.to_string(),
-        ]);
+        ];
+        cells.extend(outer.then(|| own.name().trim_start_matches(", ").to_owned()));
+        table.add_row(cells);
     }
     writeln!(text, "{table}")?;
     if cells.len() > report.table.len() {
@@ -207,6 +212,7 @@ fn axes(cells: &[Cell]) -> String {
         ("delays", distinct(cells, |cell| cell.delay)),
         ("schedules", distinct(cells, |cell| cell.schedule.name())),
         ("batches", distinct(cells, |cell| cell.batch.to_string())),
+        ("outer loops", distinct(cells, |cell| cell.outer.name())),
         ("criteria", distinct(cells, |cell| cell.criterion)),
     ];
     let several: Vec<String> =

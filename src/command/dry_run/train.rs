@@ -153,20 +153,13 @@ fn text(report: &Report) -> Result<String> {
 
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
-    table.set_header([
-        "group",
-        "rule",
-        "momentum",
-        "dampening",
-        "delay",
-        "schedule",
-        "batch",
-        "lr",
-        "scaling",
-        "lr scaled",
-    ]);
+    let outer = report.table.iter().any(|line| !line.group.outer.is_plain());
+    let mut header =
+        vec!["group", "rule", "momentum", "dampening", "delay", "schedule", "batch", "lr", "scaling", "lr scaled"];
+    header.extend(outer.then_some("outer loop"));
+    table.set_header(header);
     for Line { group_id, group } in &report.table {
-        table.add_row([
+        let mut cells = vec![
             group_id.clone(),
             group.rule.name(),
             group.rule.momentum.to_string(),
@@ -177,7 +170,9 @@ fn text(report: &Report) -> Result<String> {
             group.lr.to_string(),
             group.scaling.to_string(),
             significant(group.lr_scaled, 4),
-        ]);
+        ];
+        cells.extend(outer.then(|| group.outer.name().trim_start_matches(", ").to_owned()));
+        table.add_row(cells);
     }
     writeln!(text, "{table}")?;
     if *groups > report.table.len() {

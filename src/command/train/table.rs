@@ -11,13 +11,14 @@ type Column = (&'static str, bool, fn(&SummaryRow) -> String);
 pub fn table(groups: &[SummaryRow]) -> Table {
     let several = |value: fn(&SummaryRow) -> String| groups.windows(2).any(|pair| value(&pair[0]) != value(&pair[1]));
     let any = |value: fn(&SummaryRow) -> bool| groups.iter().any(value);
-    let columns: [Column; 14] = [
+    let columns: [Column; 15] = [
         ("rule", true, |group| group.rule.clone()),
         ("momentum", any(|group| group.momentum != 0.0), |group| group.momentum.to_string()),
         ("dampening", any(|group| group.dampening != 0.0), |group| group.dampening.to_string()),
         ("schedule", several(|group| group.schedule.clone()), |group| group.schedule.clone()),
         ("delay", true, |group| group.delay.map_or(String::new(), |delay| delay.to_string())),
         ("batch", several(|group| group.batch.clone()), |group| group.batch.clone()),
+        ("outer loop", any(|group| group.outer_name().is_some()), |group| group.outer_name().unwrap_or_default()),
         ("lr", several(|group| group.lr.to_string()), |group| group.lr.to_string()),
         ("scaling", true, |group| group.lr_scaling.clone()),
         ("lr scaled", true, |group| significant(group.lr_scaled, 4)),
