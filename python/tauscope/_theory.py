@@ -86,7 +86,7 @@ def threshold(
         rule, momentum, dampening, delay, relative_variance, "relative_variance", fresh_share=fresh_share
     )
     gains, _ = _core.threshold(points, criterion, _given(schedule, trace, pmf), fresh)
-    if local_steps is None:
+    if local_steps is None or local_gain is None:
         return _shaped(gains, shape)
     covered = coverage(local_steps, local_gain)
     limits = gains.reshape(shape) / covered
@@ -218,7 +218,7 @@ class Characteristic:
         dampening: Dampening; 0 where the rule has none.
         denominator: Coefficients of D, highest power first, shape (delay + 2,) or (delay + 3,); fewer where the rule takes the
             delay away ("rennala:4").
-        numerator: Coefficients of N, highest power first, shape (2,).
+        numerator: Coefficients of N, highest power first, shape (2,); one for each age of a rule that collects ("buffer:4").
         threshold: Smallest gain above 0 at which a root reaches the circle.
         angle: Where it does, in radians per update: the frequency of the oscillation at the edge.
         effective_factor: As `tauscope.effective_factor` has it.
@@ -273,10 +273,10 @@ def characteristic(
         raise TypeError(f"rule {rule!r}: accepted: the name of one rule")
     if isinstance(delay, bool) or not isinstance(delay, (int, np.integer)) or not 0 <= delay <= 1_000_000:
         raise ValueError(f"delay {delay}: accepted: a whole number of updates from 0 to 1000000")
-    points, _, _ = _points(rule, momentum, dampening, delay, 0.0, "relative_variance")
+    points, _, fresh = _points(rule, momentum, dampening, delay, 0.0, "relative_variance")
     own_delay, kept, (own_momentum, own_dampening), coefficients, share = _core.equation(points)
     numerator = np.array(coefficients)
-    gains, angles = _core.threshold(points, "mean", _given(None, None, None))
+    gains, angles = _core.threshold(points, "mean", _given(None, None, None), fresh)
     factor = _core.effective_factor(points, _given(None, None, None))[0]
     late = np.zeros(own_delay + 1)
     late[0] = 1.0
