@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use rayon::prelude::*;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::to_stdout;
 use crate::config::{Delays, TunedRuleSpec, non_negative};
@@ -80,36 +80,55 @@ fn conditions(args: &Args) -> Result<(Vec<f64>, Option<f64>)> {
         return Ok((if args.condition.is_empty() { usual() } else { args.condition.clone() }, None));
     };
     let spectrum = MeasuredSpectrum::read(dir)?;
-    let (shown, largest) = (dir.display(), spectrum.largest);
     if args.condition.is_empty() {
-        let smallest = spectrum.bulk()?;
-        let condition = largest / smallest;
-        if !(condition > 1.0 && condition <= LARGEST_CONDITION) {
-            bail!(
-                "--folder {shown}: curvatures from {smallest:e} to {largest:e}; accepted: a spectrum of several curvatures, or \
-                 --condition up to {LARGEST_CONDITION:e}"
-            );
-        }
-        to_stderr(&format!(
-            "note: lambda_max {} and the smallest curvature that matters {}, above which directions hold {} % of the trace \
-             (stochastic Lanczos): condition {}",
-            significant(largest, 4),
-            significant(smallest, 3),
-            100.0 * BULK,
-            significant(condition, 3)
-        ));
-        return Ok((vec![condition], Some(largest)));
+        let (condition, note) = condition_of(dir, &spectrum)?;
+        to_stderr(&format!("note: {note}"));
+        return Ok((vec![condition], Some(spectrum.largest)));
     }
-    if let Some(smallest) = spectrum.smallest
-        && let Some(condition) = args.condition.iter().find(|condition| **condition > CLOSE * largest / smallest)
-    {
+    args.condition.iter().try_for_each(|condition| agrees(*condition, dir, &spectrum))?;
+    Ok((args.condition.clone(), Some(spectrum.largest)))
+}
+
+/// The condition number at the minimum of a folder, and how it comes about.
+///
+/// # Errors
+/// Where its problem cannot be made again, or has but one curvature.
+pub(super) fn condition_of(dir: &Path, spectrum: &MeasuredSpectrum) -> Result<(f64, String)> {
+    let (largest, smallest) = (spectrum.largest, spectrum.bulk()?);
+    let condition = largest / smallest;
+    if !(condition > 1.0 && condition <= LARGEST_CONDITION) {
         bail!(
-            "--condition {condition} with --folder {shown}: no curvature there is below {smallest:e}, that of condition {}; accepted: \
-             up to that, or without --condition",
-            significant(largest / smallest, 4)
+            "--folder {}: curvatures from {smallest:e} to {largest:e}; accepted: a spectrum of several curvatures, or --condition up \
+             to {LARGEST_CONDITION:e}",
+            dir.display()
         );
     }
-    Ok((args.condition.clone(), Some(largest)))
+    let note = format!(
+        "lambda_max {} and the smallest curvature that matters {}, above which directions hold {} % of the trace (stochastic \
+         Lanczos): condition {}",
+        significant(largest, 4),
+        significant(smallest, 3),
+        100.0 * BULK,
+        significant(condition, 3)
+    );
+    Ok((condition, note))
+}
+
+/// Whether a condition number that was asked for is one of the folder's curvatures.
+///
+/// # Errors
+/// Where no curvature of the folder is so small.
+pub(super) fn agrees(condition: f64, dir: &Path, spectrum: &MeasuredSpectrum) -> Result<()> {
+    let largest = spectrum.largest;
+    match spectrum.smallest {
+        Some(smallest) if condition > CLOSE * largest / smallest => bail!(
+            "--condition {condition} with --folder {}: no curvature there is below {smallest:e}, that of condition {}; accepted: up \
+             to that, or without --condition",
+            dir.display(),
+            significant(largest / smallest, 4)
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// By how much a condition number may be above the largest there is: that of rounded numbers.

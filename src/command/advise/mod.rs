@@ -56,7 +56,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["lambda", "relative_variance"])]
     pub folder: Option<PathBuf>,
     /// Condition number, above 1: the largest curvature over the smallest one that matters; then the fastest rule at the delay is
-    /// recommended, as by `tauscope tune`, at 0.8 of its best learning rate
+    /// recommended, as by `tauscope tune`, at 0.8 of its best learning rate [default: that of the folder's spectrum, with --folder]
     #[arg(long, allow_negative_numbers = true, value_parser = super::tune::condition)]
     pub condition: Option<f64>,
     /// The recipe is that of an outer loop (DiLoCo): local steps H (sync_every, inner steps) of a round. --lr, --momentum and --rule are
@@ -119,6 +119,8 @@ struct Report {
     relative_variance: Option<f64>,
     /// Largest curvature of the minimum to keep, where it is known.
     curvature: Option<f64>,
+    /// Largest curvature over the smallest one that matters, where it is known.
+    condition: Option<f64>,
     /// The fastest rules, the recommended one first, where the condition number is known.
     tuned: Vec<tuned::Tuned>,
     recommendation: Option<Recommendation>,
@@ -317,11 +319,13 @@ fn report(args: &Args) -> Result<Report> {
     let question = Question { rule, lr: args.lr, curvature, momentum: args.momentum, workers };
     let advice = advise(&question, known).map_err(|error| blame(&rule, error))?;
     let asked = words::Asked { args, target: &target, criterion, rule: &rule, curvature };
+    let fastest = tuned::fastest(args, &target, curvature)?;
     Ok(Report {
         criterion: criterion.name(),
         relative_variance: args.relative_variance,
         curvature,
-        tuned: tuned::tuned(args, &target, curvature)?,
+        condition: fastest.condition,
+        tuned: fastest.rules,
         recommendation: recommendation(&asked, &advice),
         from: Given {
             rule: rule.name(),
@@ -341,7 +345,7 @@ fn report(args: &Args) -> Result<Report> {
         unchanged_curvature: advice.unchanged_curvature,
         choices: advice.choices.iter().map(|choice| line(choice, &advice, target.delay)).collect(),
         warnings: asked.warnings(&advice)?,
-        notes: asked.notes(&advice),
+        notes: fastest.note.into_iter().chain(asked.notes(&advice)).collect(),
     })
 }
 

@@ -3,7 +3,9 @@
 //! Not here: the search and its mathematics ([`crate::theory::tuning`]).
 
 use super::{Args, Target, is_adaptive};
+use crate::command::tune::{agrees, condition_of};
 use crate::config::TunedRuleSpec;
+use crate::sweep::MeasuredSpectrum;
 use crate::table::number::significant;
 use crate::theory::DelayLaw;
 use crate::theory::tuning::{
@@ -44,12 +46,53 @@ pub struct Tuned {
     bears: Vec<(String, Option<f64>)>,
 }
 
-/// The fastest rules at the delay to move to, those first that bear everything that is asked; empty without `--condition`.
+/// The fastest rules at a delay.
+#[derive(Debug, Default)]
+pub struct Fastest {
+    /// Those first that bear everything that is asked; empty where no condition number is known.
+    pub rules: Vec<Tuned>,
+    pub condition: Option<f64>,
+    /// Where the condition number comes from, or why there is none.
+    pub note: Option<String>,
+}
+
+/// The fastest rules at the delay to move to, where a condition number is asked for, or a folder tells one.
 ///
 /// # Errors
-/// Delays that vary or are too long, no curvature, or a rule that divides gradients by their second moment.
-pub fn tuned(args: &Args, target: &Target, curvature: Option<f64>) -> Result<Vec<Tuned>> {
-    let Some(condition) = args.condition else { return Ok(vec![]) };
+/// With `--condition`: delays that vary or are too long, no curvature, or a rule that divides gradients by their second moment.
+pub fn fastest(args: &Args, target: &Target, curvature: Option<f64>) -> Result<Fastest> {
+    if let Some(condition) = args.condition {
+        if let Some(dir) = &args.folder {
+            agrees(condition, dir, &MeasuredSpectrum::read(dir)?)?;
+        }
+        return Ok(Fastest {
+            rules: tuned(args, target, curvature, condition)?,
+            condition: Some(condition),
+            note: None,
+        });
+    }
+    let fixed = matches!(target.law, Ok(DelayLaw::Fixed(delay)) if delay <= LONGEST_TUNED_DELAY);
+    let Some(dir) = args.folder.as_ref().filter(|_| fixed && !is_adaptive(args.rule.kind)) else {
+        return Ok(Fastest::default());
+    };
+    // Advice by thresholds needs no spectrum.
+    match MeasuredSpectrum::read(dir).and_then(|spectrum| condition_of(dir, &spectrum)) {
+        Ok((condition, note)) => {
+            let rules = tuned(args, target, curvature, condition)?;
+            Ok(Fastest {
+                rules,
+                condition: Some(condition),
+                note: Some(format!("The fastest rules are those for {note}.")),
+            })
+        }
+        Err(why) => {
+            Ok(Fastest { note: Some(format!("The fastest rules are not told: {why:#}.")), ..Fastest::default() })
+        }
+    }
+}
+
+/// Those at one condition number.
+fn tuned(args: &Args, target: &Target, curvature: Option<f64>, condition: f64) -> Result<Vec<Tuned>> {
     if is_adaptive(args.rule.kind) {
         bail!(
             "--condition with --rule {}: the fastest rules are those of SGD; accepted: without --condition",
@@ -145,17 +188,36 @@ fn short(number: f64) -> String {
     significant(number, 3)
 }
 
+/// Whether the first rule bears all that is asked.
+fn headline(best: &Tuned) -> &'static str {
+    let bears = best.bears.iter().all(|(_, updates)| updates.is_some());
+    if bears { "Fastest" } else { "None bears all that is asked below; fastest" }
+}
+
+/// With the digits that tell it from 1.
+fn condition_text(condition: f64) -> String {
+    if condition < 1.1 { format!("1 + {}", short(condition - 1.0)) } else { short(condition) }
+}
+
+/// A momentum to three digits of its distance from 1, on which the rate depends.
+fn momentum_text(momentum: f64) -> String {
+    let distance = 1.0 - momentum;
+    let digits = (3.0 - distance.log10().floor()).clamp(3.0, 15.0) as usize;
+    significant(momentum, digits - 1)
+}
+
 /// The recommended rule in words, and all of them as a table.
 pub fn as_text(tuned: &[Tuned], where_to: &str, condition: f64) -> String {
     let Some(best) = tuned.first() else { return String::new() };
     let mut text = format!(
-        "Fastest {where_to} at condition number {}: {}, lr {}, momentum {}, dampening 0.\n  reaches: an e-fold in {} updates, {} times the \
-         fewest that any stationary linear rule needs ({}), at {LR_FACTOR} of its best learning rate.\n  costs: {}; gradient noise of \
-         variance 1 leaves a floor of {} at the server and {} where gradients are taken.\n",
-        short(condition),
+        "{} {where_to} at condition number {}: {}, lr {}, momentum {}, dampening 0.\n  reaches: an e-fold in {} updates, {} times the \
+         fewest that any stationary linear rule needs ({}), at {LR_FACTOR} of its best learning rate.\n  costs: {}; with the largest curvature \
+         scaled to 1, gradient noise of variance 1 leaves a floor of {} at the server and {} where gradients are taken.\n",
+        headline(best),
+        condition_text(condition),
         best.rule,
         short(best.lr),
-        short(best.momentum),
+        momentum_text(best.momentum),
         short(best.updates_per_efold),
         short(best.factor),
         short(best.bound),

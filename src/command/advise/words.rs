@@ -218,7 +218,7 @@ pub fn as_text(report: &Report, args: &Args) -> String {
     };
     let mut text = String::new();
     let where_to = format!("at delay {} ({})", short(report.to_delay), report.to_schedule);
-    text.push_str(&tuned::as_text(&report.tuned, &where_to, args.condition.unwrap_or_default()));
+    text.push_str(&tuned::as_text(&report.tuned, &where_to, report.condition.unwrap_or_default()));
     let keeping = if report.tuned.is_empty() { "Recommended" } else { "To keep the minima of your recipe" };
     let _ = match &report.recommendation {
         Some(best) => writeln!(
