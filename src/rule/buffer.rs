@@ -73,10 +73,13 @@ mod tests {
         for (delay, size) in [(0, 1), (0, 4), (3, 4), (7, 4), (6, 4), (2, 5), (9, 2), (11, 3), (8, 1), (31, 5)] {
             let rule: Rule = format!("buffer:{size}").parse::<RuleSpec>().unwrap().with(0.0, 0.0);
             let mut steps = StepSource::new(rule, 1.0.into(), &Schedule::round_robin(delay), 0, 0.0, false);
-            let seen: Vec<usize> = (0..size as usize * 40).map(|_| steps.advance()).map(|step| {
-                // The age at the update that applies it: those before it in the buffer do not move the weights.
-                step.age as usize
-            }).collect();
+            let seen: Vec<usize> = (0..size as usize * 40)
+                .map(|_| steps.advance())
+                .map(|step| {
+                    // The age at the update that applies it: those before it in the buffer do not move the weights.
+                    step.age as usize
+                })
+                .collect();
             let seen = &seen[size as usize * 30..][..size as usize];
             let expected = ages(delay as usize, size as usize);
             let mut told: Vec<usize> = Vec::new();
