@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    /// Of the published recipe (Nesterov, momentum .9, dampening 0) by stale rounds, and by replicas at one stale round.
+    /// The published recipe (Nesterov, momentum .9, dampening 0) by stale rounds, and by replicas at one stale round.
     #[test]
     fn outer_thresholds_are_those_of_the_outer_rule() {
         let expected = [(0, 1.357), (1, 0.2531), (2, 0.0807), (3, 0.0464), (4, 0.0326), (8, 0.0154)];
