@@ -175,6 +175,7 @@ fn follow(
         centred: false,
         undamped_start: false,
         outer: OuterLoop::default(),
+        stages: [].into(),
         statistics: None,
     };
     for (lane, lr) in rates.iter().enumerate() {

@@ -44,7 +44,8 @@ fn conv(
     let lane_step = lane_steps[params.step * params.lanes + lane];
     if lane_step.busy == 0u { return; }
 
-    let version = lane * params.version_lane_stride + lane_step.read * params.version_slot_stride;
+    let slot = select(lane_step.read, lane_step.backward, PRODUCT == BACKWARD);
+    let version = lane * params.version_lane_stride + slot * params.version_slot_stride;
     let slice = block.z % params.slices;
     let operands =
         LaneOperands(lane, version + params.weight, version + params.bias, slice, block.y * A_ROWS, block.x * B_COLUMNS);

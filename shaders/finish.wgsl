@@ -1,7 +1,7 @@
 // Weight decay, compensation, centring and clipping of a whole gradient (src/kernels/finish.rs). One workgroup per lane.
 
 struct Params {
-    step: u32, lanes: u32,
+    step: u32, lanes: u32, stages: u32,
     parameters: u32, history_stride: u32, state_stride: u32, second_offset: u32,
     weight_decay: f32,
 }
@@ -28,7 +28,8 @@ fn finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
     let at = params.step * params.lanes + lane;
     let lane_step = lane_steps[at];
     if lane_step.busy == 0u { return; }
-    let update = updates[at];
+    // What matters here is the same for all stages.
+    let update = updates[at * params.stages];
     let centred = update.centred != 0u;
     let limited = update.clip_norm > 0.0;
     let form = update.form;

@@ -9,7 +9,7 @@ struct Layer {
     value: u32, delta: u32, stride: u32,
 }
 struct Params {
-    step: u32, lanes: u32, steps: u32,
+    step: u32, lanes: u32, steps: u32, stages: u32,
     rows: u32, minibatch: u32, features: u32, classes: u32, layers: u32,
     parameters: u32, history_stride: u32, state_stride: u32, second_offset: u32,
     scale: f32, weight_decay: f32,
@@ -69,7 +69,7 @@ fn fused(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     for (var step = params.step; step < params.step + params.steps; step++) {
         let at = step * params.lanes + lane;
         let lane_step = lane_steps[at];
-        let update = updates[at];
+        let update = updates[at * params.stages];
         let read = lane * params.history_stride + lane_step.read * params.parameters;
         var loss = 0.0;
         for (var point = select(AT_WEIGHTS, AT_MINIMUM, update.centred != 0u); point <= AT_WEIGHTS; point++) {
@@ -112,7 +112,7 @@ fn fused(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
         let scale = finish(lane, read, update, local);
         if lane_step.part != 0u { make_part(lane, lane_step, read, update, local); }
         if !ends_update(lane_step) { continue; }
-        let moments = advance(lane, lane_step, read, update, scale, local);
+        let moments = advance(lane, lane_step, read, at * params.stages, scale, local);
         let seen = total(moments + vec4f(0.0, 0.0, params.scale * loss, 0.0), local);
         if local == 0u {
             let finite = seen.w == 0.0 && is_finite(seen.x) && is_finite(seen.z);
@@ -406,15 +406,22 @@ fn make_part(lane: u32, lane_step: LaneStep, read: u32, update: Update, local: u
 
 // Moves the parameters of this invocation (src/kernels/step.rs); returns their share of distance^2, projection,
 // weight_decay / 2 ||x_read||^2 and the count of weights that are not finite.
-fn advance(lane: u32, lane_step: LaneStep, read: u32, update: Update, scale: f32, local: u32) -> vec4f {
+fn advance(lane: u32, lane_step: LaneStep, read: u32, first: u32, scale: f32, local: u32) -> vec4f {
     let own = lane * params.parameters;
-    let write = lane * params.history_stride + lane_step.write * params.parameters;
-    let base = lane * params.history_stride + lane_step.base * params.parameters;
-    let kept = lane * params.state_stride + lane_step.velocity * params.parameters;
-    let second = lane * params.state_stride + params.second_offset;
+    let ring = lane * params.history_stride;
+    let base = ring + lane_step.base * params.parameters;
+    let velocities = lane * params.state_stride;
+    let second = velocities + params.second_offset;
+    var stage = first;
+    var update = updates[stage];
     let form = update.form;
     var moments = vec4f();
     for (var i = local; i < params.parameters; i += WORKGROUP) {
+        while i >= update.end {
+            stage++;
+            update = updates[stage];
+        }
+        let kept = velocities + update.velocity * params.parameters;
         // Read before the write below: at every delay but a recorded one it is the same slot.
         let seen = history[read + i];
         // Of an outer loop the weights that the worker began with; `make_part` has already put the decay in.
@@ -437,10 +444,9 @@ fn advance(lane: u32, lane_step: LaneStep, read: u32, update: Update, scale: f32
         var v = update.momentum * old + update.gradient_to_velocity * g;
         var x = before;
         if form == MIXING {
-            let velocities = lane * params.state_stride + i;
-            let late = update.momentum * state[velocities + lane_step.base * params.parameters];
+            let late = update.momentum * state[velocities + update.velocity_read * params.parameters + i];
             let pull = late + update.lr * update.gradient_to_velocity * g;
-            v = (1.0 - update.share) * state[velocities + lane_step.newest * params.parameters] + update.share * pull;
+            v = (1.0 - update.share) * state[velocities + update.newest * params.parameters + i] + update.share * pull;
             x -= update.share * (before - weights + pull);
         }
         state[kept + i] = v;
@@ -456,7 +462,8 @@ fn advance(lane: u32, lane_step: LaneStep, read: u32, update: Update, scale: f32
         if form != MIXING { x = before - update.lr * u - update.decoupled_decay * before; }
         server[own + i] = x;
         let stored = x + update.lookahead * (x - before) + update.lookback * old;
-        history[write + i] = stored;
+        history[ring + update.write * params.parameters + i] = stored;
+        if update.backward_write != 0u { history[ring + (update.backward_write - 1u) * params.parameters + i] = stored; }
 
         let displacement = select(stored, x, update.lookback == 0.0) - landmarks[i];
         let projection = dot(displacement, landmarks[params.parameters + i]);

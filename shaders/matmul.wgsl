@@ -32,7 +32,9 @@ fn matmul(
     let lane_step = lane_steps[params.step * params.lanes + lane];
     if lane_step.busy == 0u { return; }
 
-    let b_origin = origin(params.b, lane, lane_step.read);
+    // Weights are a factor on the right; the way back may read others than the way forward.
+    let on_the_way_back = EPILOGUE == BACKWARD || EPILOGUE == PLAIN_BACKWARD;
+    let b_origin = origin(params.b, lane, select(lane_step.read, lane_step.backward, on_the_way_back));
     let a_start = origin(params.a, lane, lane_step.read) + params.a.offset;
     let operands = LaneOperands(lane, a_start, b_origin + params.b.offset, b_origin + params.bias);
     multiply(operands, Extent(params.rows, params.columns, 0u, params.inner), block.xy, at.xy, local);

@@ -37,7 +37,8 @@ fn norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     let by_channel = OVER == BATCH || PASS == GRADIENT;
     let count = select(params.channels / params.groups, params.rows, by_channel) * params.pixels;
     let unit = Unit(lane, group.x, count);
-    let version = lane * params.version_lane_stride + lane_step.read * params.version_slot_stride + params.weight;
+    let slot = select(lane_step.read, lane_step.backward, PASS == BACKWARD);
+    let version = lane * params.version_lane_stride + slot * params.version_slot_stride + params.weight;
     if PASS == FORWARD || PASS == EVALUATE {
         forward(unit, version, local);
     } else if PASS == BACKWARD {

@@ -2,7 +2,7 @@
 // (src/kernels/step.rs). One invocation per parameter.
 
 struct Params {
-    step: u32, lanes: u32,
+    step: u32, lanes: u32, stages: u32,
     parameters: u32, history_stride: u32, state_stride: u32, second_offset: u32, partials: u32,
 }
 
@@ -36,7 +36,7 @@ fn step(
 
     let i = number * WORKGROUP + local;
     var moments = vec4f(); // Beyond the last parameter: nothing to add, but every invocation must reach the barriers.
-    if i < params.parameters { moments = advance(lane, lane_step, updates[at], i); }
+    if i < params.parameters { moments = advance(lane, lane_step, at * params.stages, i); }
     sums[local] = moments;
     for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
         workgroupBarrier();
@@ -46,7 +46,10 @@ fn step(
 }
 
 // Moves one parameter; returns its share of distance^2, projection, ||x_read||^2 and the count of non-finite weights.
-fn advance(lane: u32, lane_step: LaneStep, update: Update, i: u32) -> vec4f {
+fn advance(lane: u32, lane_step: LaneStep, first: u32, i: u32) -> vec4f {
+    var stage = first;
+    while i >= updates[stage].end { stage++; }
+    let update = updates[stage];
     let ring = lane * params.history_stride + i;
     // Read before the write below: at every delay but a recorded one it is the same slot.
     let seen = history[ring + lane_step.read * params.parameters];
@@ -58,7 +61,7 @@ fn advance(lane: u32, lane_step: LaneStep, update: Update, i: u32) -> vec4f {
         decay = 0.0;
     }
     let own = lane * params.parameters + i;
-    let kept = lane * params.state_stride + lane_step.velocity * params.parameters + i;
+    let kept = lane * params.state_stride + update.velocity * params.parameters + i;
     let second = lane * params.state_stride + params.second_offset + i;
     let before = server[own];
 
@@ -78,9 +81,9 @@ fn advance(lane: u32, lane_step: LaneStep, update: Update, i: u32) -> vec4f {
     var x = before;
     if form == MIXING {
         let velocities = lane * params.state_stride + i;
-        let late = update.momentum * state[velocities + lane_step.base * params.parameters];
+        let late = update.momentum * state[velocities + update.velocity_read * params.parameters];
         let pull = late + update.lr * update.gradient_to_velocity * g;
-        v = (1.0 - update.share) * state[velocities + lane_step.newest * params.parameters] + update.share * pull;
+        v = (1.0 - update.share) * state[velocities + update.newest * params.parameters] + update.share * pull;
         x -= update.share * (before - read + pull);
     }
     state[kept] = v;
@@ -96,7 +99,8 @@ fn advance(lane: u32, lane_step: LaneStep, update: Update, i: u32) -> vec4f {
     if form != MIXING { x = before - update.lr * u - update.decoupled_decay * before; }
     server[own] = x;
     let stored = x + update.lookahead * (x - before) + update.lookback * old;
-    history[ring + lane_step.write * params.parameters] = stored;
+    history[ring + update.write * params.parameters] = stored;
+    if update.backward_write != 0u { history[ring + (update.backward_write - 1u) * params.parameters] = stored; }
 
     let displacement = select(stored, x, update.lookback == 0.0) - landmarks[i];
     let projection = displacement * landmarks[params.parameters + i];

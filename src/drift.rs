@@ -10,6 +10,7 @@ use crate::delay::{Process, Schedule};
 use crate::kernels::step::{self, Landmarks, State};
 use crate::rule::Rule;
 use crate::rule::steps::StepSource;
+use crate::stages::Stages;
 
 /// Steps that a drift is averaged over at least: where delays are always the same or recorded, and where they are drawn.
 const PERIODIC_STEPS: u64 = 1 << 15;
@@ -33,6 +34,16 @@ pub fn effective_factor(rule: &Rule, schedule: &Schedule, seed: u64) -> Option<f
     (factor.is_normal() && factor > 0.0).then_some(factor)
 }
 
+/// The same in a pipeline; none either where it depends on the stage.
+pub fn factor_of_stages(rule: &Rule, stages: &Stages) -> Option<f64> {
+    let of_stage = |stage: usize| {
+        let schedule = Schedule::round_robin(stages.delays[stage]);
+        Some(effective_factor(&stages.rule(rule, stage), &schedule, 0)? * stages.lr[stage])
+    };
+    let first = of_stage(0)?;
+    (1..stages.count()).all(|stage| of_stage(stage) == Some(first)).then_some(first)
+}
+
 /// The drift of the update's own arithmetic, in f64, under a gradient of 1 and a learning rate of 1. A constant gradient has
 /// no curvature, so that [`crate::kernels::finish`] has nothing to add for a rule that is homogeneous.
 pub fn simulated_factor(rule: &Rule, schedule: &Schedule, seed: u64) -> f64 {
@@ -49,7 +60,7 @@ pub fn simulated_factor(rule: &Rule, schedule: &Schedule, seed: u64) -> f64 {
     let mut moved = || {
         let step = source.advance();
         let before = state.server[0];
-        step::cpu(&step.coefficients, step.slots, &[1.0], landmarks, &mut state);
+        step::cpu(&step.coefficients, step.slots, 0..1, &[1.0], landmarks, &mut state);
         before - state.server[0]
     };
     let slots = slots as u64;

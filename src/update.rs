@@ -13,13 +13,17 @@ pub const COMPENSATION_EPSILON: f64 = 1e-7;
 /// Added to the norm that a gradient is clipped by, as in PyTorch's `clip_grad_norm_`.
 pub const CLIPPING_EPSILON: f64 = 1e-6;
 
-/// The slots that a step reads, writes and keeps its velocity in, and the one that was written last before.
+/// The slots of a step: of the ring of weights the one that is read and the one that is written; of the velocities, where every
+/// slot has one, that of this step, that of the weights that were read, and the one that was written last before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepSlots {
     pub read: usize,
     pub write: usize,
     pub velocity: usize,
+    pub velocity_read: usize,
     pub newest: usize,
+    /// A second slot of the ring of weights that is written, from which backward passes read where they see other weights.
+    pub backward_write: Option<usize>,
 }
 
 /// What a step does beyond linear combination, parameter by parameter: x the server's weights, y those that were read, x'
@@ -119,4 +123,11 @@ impl UpdateCoefficients {
     pub fn wants_finish(&self) -> bool {
         self.clip_norm.is_some() || self.centred || self.form.is_compensation()
     }
+}
+
+/// What becomes of the parameters of one stage; of all of them where there are no stages.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PartialUpdate {
+    pub slots: StepSlots,
+    pub coefficients: UpdateCoefficients,
 }

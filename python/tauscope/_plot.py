@@ -35,6 +35,11 @@ SERIES = (
     "overlap",
     "overlap_weight",
     "arrivals",
+    "stage_delays",
+    "stage_lr",
+    "stage_momentum",
+    "stage_cuts",
+    "backward_delays",
 )
 
 

@@ -20,8 +20,8 @@ Column = npt.NDArray[Any]
 
 #: Columns that hold text, whatever it looks like: an id may consist of digits.
 TEXT = frozenset(
-    "adapter arrivals baseline baseline_id batch cell_id criterion data engine group_id layer local_rule loss lr_reference lr_regime lr_scaling "
-    "metric model pairing precision reason rows rule run_id sampling schedule shard source status theory theory_from "
+    "adapter arrivals backward_delays baseline baseline_id batch cell_id criterion data engine group_id layer local_rule loss lr_reference lr_regime lr_scaling "
+    "metric model pairing precision reason rows rule run_id sampling schedule shard source stage_cuts stage_delays stage_lr stage_momentum stashing status theory theory_from "
     "unit_id verdict version".split()
 )
 #: In a table of runs, `loss` is a number: what these columns hold decides.

@@ -1,8 +1,7 @@
 // What a lane does at one step (LaneStep in src/kernels/mod.rs).
 
 struct LaneStep {
-    busy: u32, read: u32, write: u32, velocity: u32, newest: u32, rows: u32, base: u32,
-    part: u32,
+    busy: u32, read: u32, backward: u32, rows: u32, base: u32, part: u32,
 }
 
 // What `part` holds (src/outer.rs): the role of the gradient, two flags, and the slot of the local weights.

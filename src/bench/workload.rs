@@ -133,6 +133,7 @@ impl Workload {
             centred: false,
             undamped_start: false,
             outer: OuterLoop::default(),
+            stages: [].into(),
             statistics: None,
         })
     }

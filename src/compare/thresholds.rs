@@ -97,6 +97,10 @@ impl Effects {
         if let Some((effective, lr)) = row.lr_effective.zip(row.lr_threshold) {
             return Some(effective / lr);
         }
+        // What stages of their own learning rates have stands in their row.
+        if row.stages.is_some() {
+            return None;
+        }
         let key =
             (&row.rule, row.momentum.to_bits(), row.dampening.to_bits(), &row.schedule, row.delay, row.seed_order);
         *self.0.entry(format!("{key:?}")).or_insert_with(|| {

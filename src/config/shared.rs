@@ -4,7 +4,7 @@
 //! here: flags of one command alone ([`super::sweep`], [`super::train`]).
 
 use super::shard::{Shard, ShardFlag};
-use super::{Batch, Delays, Interval, ModelSpec, Momenta, OuterArgs, Samples};
+use super::{Batch, Delays, Interval, ModelSpec, Momenta, OuterArgs, Samples, StageArgs};
 use crate::batch::Sampling;
 use crate::data::DataSource;
 use crate::delay::ScheduleSpec;
@@ -153,6 +153,8 @@ pub struct GridArgs {
     pub seed_data: u64,
     #[command(flatten)]
     pub outer: OuterArgs,
+    #[command(flatten)]
+    pub stage: StageArgs,
 }
 
 /// What every long job takes: its plan file, its results folder, its part of the work, and what it prints.

@@ -12,7 +12,8 @@ use super::{Needs, Run, WaveSpec};
 use crate::batch::{BatchOrder, RowTables};
 use crate::outer::{LocalAdam, MOMENTS, Moments, Piece, Place, PlacedPiece, Role, Work};
 use crate::rule::steps::{RunStep, StepSource};
-use crate::update::{StepSlots, UpdateCoefficients};
+use crate::stages::StageSteps;
+use crate::update::{PartialUpdate, StepSlots, UpdateCoefficients};
 use std::sync::Arc;
 
 /// A run's steps, one after the other.
@@ -22,6 +23,10 @@ pub struct HostRun {
     needs: Needs,
     made: u64,
     source: StepSource,
+    /// What each stage of a pipeline does beside it; none where all parameters go together.
+    stages: Option<StageSteps>,
+    /// The updates of the latest gradient, stage by stage.
+    updates: Vec<PartialUpdate>,
     work: Work,
     /// Weight decay of local AdamW.
     local_decay: f64,
@@ -37,13 +42,15 @@ pub struct HostRun {
 /// One gradient of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct GradientStep {
-    /// Those of its update; what it reads is where its worker began.
+    /// Those of its update, of the stage that is latest; what it reads is where its worker began.
     pub slots: StepSlots,
     pub coefficients: UpdateCoefficients,
-    /// Updates made between reading the weights and now.
+    /// Updates made between reading the weights and now, of the stage that is latest.
     pub age: u64,
     /// The slot that the gradient is taken at.
     pub at: usize,
+    /// The slot that its backward pass reads, where that is another one.
+    pub backward: Option<usize>,
     /// What it is for, where it is not an update by itself.
     pub placed: Option<PlacedPiece>,
 }
@@ -75,6 +82,8 @@ impl HostRun {
             needs: run.needs(spec.batch.is_some()),
             made: 0,
             source: run.steps(spec),
+            stages: run.stage_steps(spec),
+            updates: Vec::new(),
             local_steps: vec![0; work.moments.pairs()],
             local_decay: spec.problem.weight_decay(),
             work,
@@ -103,6 +112,11 @@ impl HostRun {
         self.work.pieces.len()
     }
 
+    /// The updates that the latest gradient makes, stage by stage.
+    pub fn updates(&self) -> &[PartialUpdate] {
+        &self.updates
+    }
+
     /// The next gradient, and the rows of its minibatch.
     pub fn next_with_rows(&mut self) -> (GradientStep, Option<&[u32]>) {
         let (step, batch) = self.next();
@@ -126,8 +140,13 @@ impl HostRun {
             self.made += 1;
         }
         let RunStep { slots, coefficients, age } = step;
+        if let Some(stages) = &mut self.stages {
+            let backward = stages.advance(&slots, &mut self.updates);
+            return (GradientStep { slots, coefficients, age, at: slots.read, backward, placed: None }, batch);
+        }
         if piece.role == Role::Plain {
-            return (GradientStep { slots, coefficients, age, at: slots.read, placed: None }, batch);
+            self.hold(slots, coefficients);
+            return (GradientStep { slots, coefficients, age, at: slots.read, backward: None, placed: None }, batch);
         }
         let local = self.needs.slots;
         let slot = |place: Place| match place {
@@ -142,7 +161,16 @@ impl HostRun {
             decay: piece.local_lr * self.local_decay,
         });
         let placed = PlacedPiece { piece, at, base, local, adam };
-        (GradientStep { slots: StepSlots { read: base, ..slots }, coefficients, age, at, placed: Some(placed) }, batch)
+        let slots = StepSlots { read: base, velocity_read: base, ..slots };
+        // The decay is in what the workers sent.
+        self.hold(slots, UpdateCoefficients { decay: 0.0, ..coefficients });
+        (GradientStep { slots, coefficients, age, at, backward: None, placed: Some(placed) }, batch)
+    }
+
+    /// The update of all parameters together.
+    fn hold(&mut self, slots: StepSlots, coefficients: UpdateCoefficients) {
+        self.updates.clear();
+        self.updates.push(PartialUpdate { slots, coefficients });
     }
 
     /// Counts a local step; returns the number of its moments and how many steps they have seen, where it keeps some.
@@ -160,6 +188,7 @@ impl HostRun {
     pub fn reseed(&mut self, seed: u64) {
         self.reseeds.push(Reseed { made: self.made, seed });
         self.source.reseed(seed);
+        self.stages.iter_mut().for_each(|stages| stages.reseed(seed));
         self.order.iter_mut().for_each(|order| order.reseed(seed));
     }
 
@@ -179,11 +208,14 @@ impl HostRun {
 
     fn pass(&mut self, made: u64) {
         while self.made < made {
-            let worker = self.source.advance().slots.write;
+            let slots = self.source.advance().slots;
+            if let Some(stages) = &mut self.stages {
+                stages.advance(&slots, &mut self.updates);
+            }
             if self.work.moments != Moments::None {
                 for place in 0..self.work.pieces.len() {
                     let piece = self.work.pieces[place];
-                    self.count(&piece, worker);
+                    self.count(&piece, slots.write);
                 }
             }
             self.made += 1;

@@ -22,6 +22,7 @@ use crate::problem::Problem;
 use crate::rule::Rule;
 use crate::rule::regime::LearningRate;
 use crate::rule::steps::StepSource;
+use crate::stages::{Stage, StageRun, StageSteps};
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -119,9 +120,10 @@ impl Needs {
         }
     }
 
-    /// Versions of the weights that a lane keeps: the slots of its ring, and behind them its local weights and a sum.
+    /// Versions of the weights that a lane keeps: the slots of its ring, of another one for backward passes that read other
+    /// weights, and behind them its local weights and a sum.
     pub fn versions(&self) -> usize {
-        self.slots + self.work.extra_slots
+        self.slots * (1 + usize::from(self.work.is_split)) + self.work.extra_slots
     }
 
     /// Velocities that a lane keeps.
@@ -142,7 +144,9 @@ impl WaveSpec {
     /// Where it needs room that was not announced.
     pub fn admits(&self, run: &Run) -> Result<(), EngineError> {
         let needs = run.needs(self.batch.is_some());
-        if self.needs.and(needs) != self.needs || needs.work.gradients != self.needs.work.gradients {
+        let (own, wave) = (needs.work, self.needs.work);
+        let differs = own.gradients != wave.gradients || own.stages != wave.stages || own.is_split != wave.is_split;
+        if self.needs.and(needs) != self.needs || differs {
             let (rule, room) = (run.rule.name(), self.needs);
             return Err(EngineError::TooLarge(format!(
                 "a run of {rule} that needs {needs:?} does not fit a wave of {room:?}"
@@ -177,6 +181,9 @@ pub struct Run {
     pub undamped_start: bool,
     /// What stands between a worker's read and the gradient that is applied.
     pub outer: OuterLoop,
+    /// Stages of a pipeline, whose delays take the place of the schedule's: that has as many slots as the longest of them needs.
+    /// Empty where all parameters go together.
+    pub stages: Arc<[Stage]>,
 }
 
 impl Run {
@@ -187,7 +194,29 @@ impl Run {
 
     /// What it needs room for; `minibatch`: whether gradients are taken of some rows alone.
     pub fn needs(&self, minibatch: bool) -> Needs {
-        Needs::of(&self.rule, &self.schedule, self.centred).with(self.work(minibatch).shape())
+        let is_split = self.stages.iter().any(|stage| stage.backward_delay.is_some());
+        let shape = self.work(minibatch).shape().with_stages(self.stages.len(), is_split);
+        Needs::of(&self.rule, &self.schedule, self.centred).with(shape)
+    }
+
+    /// Where the parameters of each stage end in the flat vector.
+    fn ends(&self, spec: &WaveSpec) -> Vec<usize> {
+        if self.stages.is_empty() {
+            return vec![spec.problem.dimension()];
+        }
+        self.stages.iter().map(|stage| stage.end).collect()
+    }
+
+    /// None where all parameters go together.
+    fn stage_steps(&self, spec: &WaveSpec) -> Option<StageSteps> {
+        let run = StageRun {
+            lr: self.lr.clone(),
+            seed: self.seed,
+            weight_decay: spec.problem.weight_decay(),
+            centred: self.centred,
+            undamped_start: self.undamped_start,
+        };
+        (!self.stages.is_empty()).then(|| StageSteps::new(&self.stages, self.schedule.slots() as usize, &run))
     }
 
     /// Running statistics at the start.

@@ -14,7 +14,7 @@
 //!
 //! Bindings of `finish.wgsl`, one workgroup per lane:
 //! - `lane_steps`: steps x lanes
-//! - `updates`: steps x lanes
+//! - `updates`: steps x lanes x stages
 //! - `history`: lanes x slots x P
 //! - `landmarks`: 3 x P: the minimum, a direction, the diagonal of the Hessian
 //! - `server`: lanes x P
@@ -33,6 +33,8 @@ shared_struct! {
     pub struct Params {
         pub step: u32,
         pub lanes: u32,
+        /// Updates of each lane at every step: one for each of its stages.
+        pub stages: u32,
         /// P.
         pub parameters: u32,
         /// slots P.

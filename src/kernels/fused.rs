@@ -12,7 +12,7 @@
 //!
 //! Bindings of `fused.wgsl`:
 //! - `lane_steps`: steps x lanes
-//! - `updates`: steps x lanes
+//! - `updates`: steps x lanes x stages
 //! - `order`: row numbers of the data, in which a place says where its batch begins; not read where the batch is full
 //! - `data`: samples x features
 //! - `labels`: samples
@@ -40,6 +40,8 @@ shared_struct! {
         pub lanes: u32,
         /// How many steps are made.
         pub steps: u32,
+        /// As in [`super::step::Params`].
+        pub stages: u32,
         /// Rows of a batch.
         pub rows: u32,
         /// 1 where `order` says which rows these are.
@@ -194,8 +196,9 @@ impl Shape {
             + 1;
         let pass = vector + rows.div_ceil(self.rows) * chunk + 1;
         let total = self.workgroup.ilog2() as usize + 1;
-        // The passes, the gradient at the minimum put away, finish, the part of an outer loop and advance with their sums, and the step itself.
-        (1 + usize::from(centred)) * (pass + 1) + 4 * vector + 2 * total + 2
+        // The passes, the gradient at the minimum put away, finish, the part of an outer loop and advance with their sums, in
+        // advance also the search for the stage, and the step itself.
+        (1 + usize::from(centred)) * (pass + 1) + 5 * vector + layers.len() + 2 * total + 2
     }
 
     /// The values of [`KERNEL`]'s variants.

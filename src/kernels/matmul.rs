@@ -73,6 +73,8 @@ pub enum Epilogue {
     Gradient,
     /// Leaves it as it is.
     Plain,
+    /// The same on the way back, where B is the weights.
+    PlainBackward,
 }
 
 codes!(Epilogue {
@@ -81,6 +83,7 @@ codes!(Epilogue {
     BACKWARD: Self::Backward,
     GRADIENT: Self::Gradient,
     PLAIN: Self::Plain,
+    PLAIN_BACKWARD: Self::PlainBackward,
 });
 
 /// The values of [`KERNEL`]'s variants.

@@ -39,7 +39,6 @@ pub mod tile;
 pub mod update;
 
 use crate::math::Activation;
-use crate::update::StepSlots;
 
 pub use call::Call;
 use source::{ACTIVATION, LANE_STEP, NUMBERS, TILES, UPDATE, shader};
@@ -196,14 +195,13 @@ macro_rules! shared_struct {
 use shared_struct;
 
 shared_struct! {
-    /// Where one lane stands at one step: whether it moves at all, its slots ([`StepSlots`]), and the rows that it sees.
+    /// Where one lane stands at one step: whether it moves at all, the slots that it reads, and the rows that it sees.
     pub struct LaneStep {
         /// 0 where the lane is idle: no kernel touches anything of it.
         pub busy: u32,
         pub read: u32,
-        pub write: u32,
-        pub velocity: u32,
-        pub newest: u32,
+        /// The slot that backward passes read.
+        pub backward: u32,
         /// Index of its minibatch's first row number among those of the portion, where they lie one after the other; 0
         /// where the batch is full.
         pub rows: u32,
@@ -256,10 +254,10 @@ fn spread(elements: usize, workgroup: usize) -> usize {
     elements.div_ceil(workgroup).min(MOST_GROUPS)
 }
 
-impl From<StepSlots> for LaneStep {
-    fn from(slots: StepSlots) -> Self {
-        let [read, write, velocity, newest] =
-            [slots.read, slots.write, slots.velocity, slots.newest].map(|slot| slot as u32);
-        Self { busy: 1, read, write, velocity, newest, rows: 0, base: read, part: 0 }
+impl LaneStep {
+    /// A busy lane that reads one slot.
+    pub fn at(slot: usize) -> Self {
+        let read = slot as u32;
+        Self { busy: 1, read, backward: read, base: read, ..Self::default() }
     }
 }

@@ -62,6 +62,15 @@ impl Packing {
         self.length / 4
     }
 
+    /// Where in a packed vector the parameters end that lie before the place `flat` of a flat one, which is the end of a layer.
+    pub fn position(&self, flat: usize) -> usize {
+        match self.places.get(flat) {
+            // Of a layer the first weight lies first.
+            Some(place) => *place,
+            None => self.length,
+        }
+    }
+
     /// `flat` in f32, packed; P numbers, of which none may be missing.
     pub fn pack(&self, flat: &[f64]) -> Vec<f32> {
         assert_eq!(flat.len(), self.places.len(), "numbers to pack");

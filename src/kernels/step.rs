@@ -11,13 +11,16 @@
 //! history[w] = x' + lookahead * (x' - x) + lr * lookback * v_before
 //! ```
 //!
+//! Where a run has stages ([`crate::stages`]), each of them has its own coefficients and its own w, and the moments are those of
+//! all parameters.
+//!
 //! Observed is the displacement of x' from the minimum; of a rule with a lookback that of what is stored, in which oscillations
 //! show that move x' by a hundredth of it and yet grow. Every number of the step may change from step to step: what a rule does with a gradient is decided on the host, by its age
 //! ([`crate::rule`]), and followed by every engine.
 //!
 //! Bindings of `step.wgsl`, one invocation per parameter:
 //! - `lane_steps`: steps x lanes
-//! - `updates`: steps x lanes
+//! - `updates`: steps x lanes x stages
 //! - `gradient`: lanes x P, of the loss alone, or complete where `finish` went over it
 //! - `landmarks`: 3 x P: the minimum, the direction that displacements from it are projected on, and the diagonal of the
 //!   Hessian (of a quadratic; else zeros)
@@ -34,12 +37,15 @@ use super::{
 use crate::math::{Number, Real, WIDTH, tree_sum};
 use crate::update::{ADAM_EPSILON, Form, StepSlots, UpdateCoefficients};
 use aligned_vec::AVec;
+use std::ops::{AddAssign, Range};
 
 shared_struct! {
     /// Immediates of `step.wgsl`.
     pub struct Params {
         pub step: u32,
         pub lanes: u32,
+        /// Updates of each lane at every step: one for each of its stages.
+        pub stages: u32,
         /// P.
         pub parameters: u32,
         /// slots P.
@@ -78,7 +84,8 @@ pub const KERNEL: Kernel = Kernel {
 /// `buffers`: lane_steps, updates, gradient, landmarks, server, history, state, moment_partials.
 pub fn call<B>(params: &Params, buffers: [B; 8]) -> Call<B> {
     let workgroups = grid(params.partials as usize, params.lanes as usize);
-    Call::new(&KERNEL, &[], buffers, params, workgroups, sum_iterations(WORKGROUP))
+    let iterations = sum_iterations(WORKGROUP) + params.stages as usize;
+    Call::new(&KERNEL, &[], buffers, params, workgroups, iterations)
 }
 
 /// Partial sums per lane.
@@ -133,11 +140,26 @@ pub struct Moments<T> {
     pub read_squared: T,
 }
 
-/// One delayed update. `gradient` is P long.
+impl<T: Real> Default for Moments<T> {
+    fn default() -> Self {
+        Self { distance_squared: T::zero(), projection: T::zero(), read_squared: T::zero() }
+    }
+}
+
+impl<T: Real> AddAssign for Moments<T> {
+    fn add_assign(&mut self, other: Self) {
+        self.distance_squared += other.distance_squared;
+        self.projection += other.projection;
+        self.read_squared += other.read_squared;
+    }
+}
+
+/// One delayed update of the parameters in `range`. `gradient` is P long.
 #[inline(always)]
 pub fn cpu<T: Real>(
     coefficients: &UpdateCoefficients,
     slots: StepSlots,
+    range: Range<usize>,
     gradient: &[T],
     landmarks: Landmarks<T>,
     state: &mut State<T>,
@@ -162,12 +184,12 @@ pub fn cpu<T: Real>(
         | Form::Compensated { .. }
         | Form::CompensatedAdaptively { .. }
         | Form::CompensatedExactly { .. } => {
-            advance::<T, false, false>(coefficients, slots, gradient, landmarks, state, |seen, v, _| {
+            advance::<T, false, false>(coefficients, slots, range, gradient, landmarks, state, |seen, v, _| {
                 lr * combine(seen.g, v)
             })
         }
         Form::GapAware { .. } => {
-            advance::<T, true, false>(coefficients, slots, gradient, landmarks, state, |Seen { x, y, g, .. }, v, s| {
+            advance::<T, true, false>(coefficients, slots, range, gradient, landmarks, state, |Seen { x, y, g, .. }, v, s| {
                 let moving = if coefficients.momentum == 0.0 { g } else { *v };
                 *s = second_moment_decay * *s + (one - second_moment_decay) * moving * moving;
                 let typical = lr * Number::sqrt(*s * bias_correction);
@@ -176,14 +198,14 @@ pub fn cpu<T: Real>(
             })
         }
         Form::Adam { .. } => {
-            advance::<T, true, false>(coefficients, slots, gradient, landmarks, state, |Seen { g, .. }, v, s| {
+            advance::<T, true, false>(coefficients, slots, range, gradient, landmarks, state, |Seen { g, .. }, v, s| {
                 *s = second_moment_decay * *s + (one - second_moment_decay) * g * g;
                 *v = momentum * *v + gradient_to_velocity * g;
                 lr * (velocity_to_weights * *v / (Number::sqrt(*s * bias_correction) + epsilon))
             })
         }
         Form::Sign => {
-            advance::<T, false, false>(coefficients, slots, gradient, landmarks, state, |Seen { g, .. }, v, _| {
+            advance::<T, false, false>(coefficients, slots, range, gradient, landmarks, state, |Seen { g, .. }, v, _| {
                 let pull = gradient_to_weights * g + velocity_to_weights * *v;
                 *v = momentum * *v + gradient_to_velocity * g;
                 let direction = if pull > zero {
@@ -197,7 +219,7 @@ pub fn cpu<T: Real>(
             })
         }
         Form::Mixing { .. } => {
-            advance::<T, false, true>(coefficients, slots, gradient, landmarks, state, |seen, v, _| {
+            advance::<T, false, true>(coefficients, slots, range, gradient, landmarks, state, |seen, v, _| {
                 let Seen { x, y, g, velocities: [newest, read] } = seen;
                 let pull = momentum * read + lr * gradient_to_velocity * g;
                 *v = (one - share) * newest + share * pull;
@@ -224,6 +246,7 @@ struct Seen<T> {
 fn advance<T: Real, const SECOND: bool, const MIXES: bool>(
     coefficients: &UpdateCoefficients,
     slots: StepSlots,
+    range: Range<usize>,
     gradient: &[T],
     landmarks: Landmarks<T>,
     state: &mut State<T>,
@@ -232,11 +255,12 @@ fn advance<T: Real, const SECOND: bool, const MIXES: bool>(
     let parameters = gradient.len();
     let State { server, history, velocity, second } = state;
     let (read, write, kept) = (slots.read * parameters, slots.write * parameters, slots.velocity * parameters);
-    let others = [slots.newest * parameters, read];
+    let others = [slots.newest * parameters, slots.velocity_read * parameters];
     let mut sums = [[T::zero(); WIDTH]; 3];
     // Blocks of a length that the compiler knows become vector code, whatever the instruction set.
-    let whole = parameters - parameters % WIDTH;
-    for at in (0..whole).step_by(WIDTH) {
+    let rest = range.len() % WIDTH;
+    let whole = range.end - rest;
+    for at in (range.start..whole).step_by(WIDTH) {
         let (mut v, mut s) = (*fixed(velocity, kept + at), [T::zero(); WIDTH]);
         if SECOND {
             s = *fixed(second, at);
@@ -248,12 +272,14 @@ fn advance<T: Real, const SECOND: bool, const MIXES: bool>(
         let [moved, written] = seen.advance(coefficients, &mut v, &mut s, landmarks, &mut sums, &mut form);
         *fixed_mut(server, at) = moved;
         *fixed_mut(history, write + at) = written;
+        if let Some(slot) = slots.backward_write {
+            *fixed_mut(history, slot * parameters + at) = written;
+        }
         *fixed_mut(velocity, kept + at) = v;
         if SECOND {
             *fixed_mut(second, at) = s;
         }
     }
-    let rest = parameters - whole;
     if rest > 0 {
         let (mut v, mut s) = (padded(&velocity[kept + whole..], rest), [T::zero(); WIDTH]);
         if SECOND {
@@ -265,8 +291,11 @@ fn advance<T: Real, const SECOND: bool, const MIXES: bool>(
         let seen = Block { x, y, g: padded(&gradient[whole..], rest), velocities };
         let landmarks = [padded(&landmarks.minimum[whole..], rest), padded(&landmarks.direction[whole..], rest)];
         let [moved, written] = seen.advance(coefficients, &mut v, &mut s, landmarks, &mut sums, &mut form);
-        server[whole..].copy_from_slice(&moved[..rest]);
+        server[whole..range.end].copy_from_slice(&moved[..rest]);
         history[write + whole..][..rest].copy_from_slice(&written[..rest]);
+        if let Some(slot) = slots.backward_write {
+            history[slot * parameters + whole..][..rest].copy_from_slice(&written[..rest]);
+        }
         velocity[kept + whole..][..rest].copy_from_slice(&v[..rest]);
         if SECOND {
             second[whole..].copy_from_slice(&s[..rest]);

@@ -4,7 +4,7 @@
 
 use super::{codes, shared_struct};
 use crate::outer::PlacedPiece;
-use crate::update::{Form, UpdateCoefficients};
+use crate::update::{Form, PartialUpdate};
 
 shared_struct! {
     /// The coefficients of a lane's update at one step.
@@ -36,6 +36,15 @@ shared_struct! {
         pub part_share: f32,
         /// Share of the server's weights that local ones take in.
         pub merged: f32,
+        /// Where the parameters that it moves end: elements of a stored vector, in the units of the shader.
+        pub end: u32,
+        /// Slots ([`crate::update::StepSlots`]).
+        pub write: u32,
+        pub velocity: u32,
+        pub velocity_read: u32,
+        pub newest: u32,
+        /// The second slot that is written and one more; 0 where there is none.
+        pub backward_write: u32,
     }
 }
 
@@ -59,8 +68,9 @@ impl Update {
     }
 }
 
-impl From<&UpdateCoefficients> for Update {
-    fn from(coefficients: &UpdateCoefficients) -> Self {
+impl Update {
+    /// The update of the parameters up to `end`.
+    pub fn new(PartialUpdate { slots, coefficients }: &PartialUpdate, end: usize) -> Self {
         let [compensation, second_moment_decay, bias_correction, share] = coefficients.form.numbers();
         Self {
             lr: coefficients.lr as f32,
@@ -82,6 +92,12 @@ impl From<&UpdateCoefficients> for Update {
             local_lr: 0.0,
             part_share: 0.0,
             merged: 0.0,
+            end: end as u32,
+            write: slots.write as u32,
+            velocity: slots.velocity as u32,
+            velocity_read: slots.velocity_read as u32,
+            newest: slots.newest as u32,
+            backward_write: slots.backward_write.map_or(0, |slot| slot as u32 + 1),
         }
     }
 }

@@ -139,7 +139,7 @@ impl Compute for DenseOp {
     }
 
     fn device_backward(&self, at: &DeviceNode, delta: BufferRole, below: BufferRole) -> Vec<DeviceCall> {
-        vec![call(Epilogue::Plain, &self.on_device(at).backward(), [delta, BufferRole::Versions, below])]
+        vec![call(Epilogue::PlainBackward, &self.on_device(at).backward(), [delta, BufferRole::Versions, below])]
     }
 }
 

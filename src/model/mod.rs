@@ -21,6 +21,7 @@ use crate::kernels::perceptron::Perceptron;
 use crate::layer::tensor::{Initialisation, Start, Tensor, length};
 use crate::layer::{ActivationLayer, AnyLayer, DenseLayer};
 use crate::math::{Activation, Shape};
+use crate::stages::NamedLayer;
 use graph::Builder;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -56,6 +57,20 @@ impl Model {
         });
         add(value, dense(None));
         net.finish().expect("the last layer has as many outputs as asked for").into()
+    }
+
+    /// The layers with parameters, in their order, which hold all of them.
+    pub fn layers(&self) -> Vec<NamedLayer> {
+        let mut layers: Vec<NamedLayer> = Vec::new();
+        for tensor in &self.graph.tensors.parameters {
+            let module = tensor.name.rsplit_once('.').map_or(&tensor.name[..], |(module, _)| module);
+            let end = tensor.offset + tensor.elements();
+            match layers.last_mut() {
+                Some((name, range)) if name == module => range.end = end,
+                _ => layers.push((module.to_owned(), tensor.offset..end)),
+            }
+        }
+        layers
     }
 
     /// Number of parameters P.

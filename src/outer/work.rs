@@ -49,11 +49,15 @@ pub struct WorkShape {
     pub batches: u64,
     /// Those of the versions that are moments of local steps.
     pub moments: usize,
+    /// Stages of a pipeline, each with an update of its own; 1 where there are none.
+    pub stages: usize,
+    /// Whether backward passes read other weights than forward ones.
+    pub is_split: bool,
 }
 
 impl Default for WorkShape {
     fn default() -> Self {
-        Self { gradients: 1, extra_slots: 0, is_outer: false, batches: 1, moments: 0 }
+        Self { gradients: 1, extra_slots: 0, is_outer: false, batches: 1, moments: 0, stages: 1, is_split: false }
     }
 }
 
@@ -67,7 +71,15 @@ impl WorkShape {
             is_outer: self.is_outer || other.is_outer,
             batches: self.batches.max(other.batches),
             moments: self.moments.max(other.moments),
+            stages: self.stages.max(other.stages),
+            is_split: self.is_split || other.is_split,
         }
+    }
+
+    /// The same in so many stages, 0 where there is no pipeline.
+    #[must_use]
+    pub fn with_stages(self, stages: usize, is_split: bool) -> Self {
+        Self { stages: stages.max(1), is_split, ..self }
     }
 }
 
@@ -90,7 +102,7 @@ impl Work {
             usize::from(stores)
         };
         let (gradients, is_outer, batches) = (self.pieces.len(), !self.is_plain(), self.batches);
-        WorkShape { gradients, extra_slots, is_outer, batches, moments }
+        WorkShape { gradients, extra_slots, is_outer, batches, moments, ..WorkShape::default() }
     }
 }
 

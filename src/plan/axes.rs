@@ -4,10 +4,11 @@
 //! Not here: what is minimised, nor what is measured of it.
 
 use super::{PlanError, refuse};
-use crate::config::{Batch, Delays, Momenta};
+use crate::config::{Batch, GridArgs, Momenta};
 use crate::delay::{LONGEST, Schedule, ScheduleError, ScheduleSpec};
 use crate::outer::{Arrivals, OuterLoop, Overlap};
 use crate::rule::{Dampening, Rule, RuleSpec};
+use crate::stages::{StageMomentum, Stages};
 use crate::theory::DAMPENINGS;
 use serde::Serialize;
 use std::collections::HashSet;
@@ -15,12 +16,15 @@ use std::collections::HashSet;
 /// Entries of one grid at most, which is held in memory.
 const MOST: usize = 10_000_000;
 
-/// A delay process and the delay that it was asked for.
+/// A delay process and the delay that it was asked for, or stages with delays of their own.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Setting {
+    /// Of stages that of the longest delay.
     pub schedule: Schedule,
-    /// Updates; none for a process that brings its own delays.
+    /// Updates; none for a process that brings its own delays, and for stages.
     pub delay: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Stages>,
 }
 
 /// Expands rules x momenta x dampenings. Without momenta and dampenings each rule comes in the forms worth comparing.
@@ -71,11 +75,21 @@ pub fn rules(specs: &[RuleSpec], momenta: &[Momenta], dampenings: &[Dampening]) 
     Ok(rules)
 }
 
-/// Expands delay processes x delays.
+/// Expands delay processes x delays, or stages.
 ///
 /// # Errors
-/// A list that says something twice, a delay that is too long, or one that a process cannot have.
-pub fn settings(delays: &[Delays], schedules: &[ScheduleSpec]) -> Result<Vec<Setting>, PlanError> {
+/// A list that says something twice, a delay that is too long, or one that a process cannot have; what does not suit the number
+/// of stages.
+pub fn settings(grid: &GridArgs) -> Result<Vec<Setting>, PlanError> {
+    let GridArgs { delays, schedule: schedules, stage, .. } = grid;
+    let all_stages = stage.all_stages()?;
+    if !all_stages.is_empty() {
+        let setting = |stages: Stages| {
+            let schedule = Schedule::round_robin(stages.longest());
+            Setting { schedule, delay: None, stages: Some(stages) }
+        };
+        return Ok(all_stages.into_iter().map(setting).collect());
+    }
     let typed = delays.iter().flat_map(|delays| delays.0.iter().map(|delay| u32::try_from(*delay).unwrap_or(u32::MAX)));
     let delays: Vec<u32> = typed.collect();
     if let Some(delay) = delays.iter().find(|delay| **delay > LONGEST) {
@@ -88,10 +102,11 @@ pub fn settings(delays: &[Delays], schedules: &[ScheduleSpec]) -> Result<Vec<Set
     for spec in schedules {
         if spec.takes_delay() {
             for delay in &delays {
-                settings.push(Setting { schedule: spec.resolve(*delay).map_err(wrong)?, delay: Some(*delay) });
+                let schedule = spec.resolve(*delay).map_err(wrong)?;
+                settings.push(Setting { schedule, delay: Some(*delay), stages: None });
             }
         } else {
-            settings.push(Setting { schedule: spec.own().map_err(wrong)?, delay: None });
+            settings.push(Setting { schedule: spec.own().map_err(wrong)?, delay: None, stages: None });
         }
     }
     let names: Vec<String> = schedules.iter().map(ScheduleSpec::to_string).collect();
@@ -150,6 +165,32 @@ pub fn suits_outer(rule: &Rule, schedule: &Schedule, delay: Option<u32>, outer: 
             outer.arrivals,
             schedule.name()
         );
+    }
+    Ok(())
+}
+
+/// Whether a rule and an outer loop have a meaning in a pipeline.
+///
+/// # Errors
+/// Where they have not.
+pub fn suits_stages(rule: &Rule, outer: &OuterLoop, stages: Option<&Stages>) -> Result<(), PlanError> {
+    let Some(stages) = stages else { return Ok(()) };
+    let (name, count) = (rule.name(), stages.count());
+    if !outer.is_plain() {
+        refuse!(
+            "--stages {count}{}: a worker of an outer loop has all parameters; accepted: --stages without --local-steps, \
+             --replicas, --fresh-share, --overlap, --arrivals",
+            outer.name().replace(", ", " with ")
+        );
+    }
+    if stages.momentum != StageMomentum::Same && rule.definition().momentum.is_none() {
+        refuse!(
+            "--stage-momentum {} with --rules {name}: it has no momentum; accepted: without {name}, or --stage-momentum none",
+            stages.momentum
+        );
+    }
+    if rule.counts() {
+        refuse!("--rules {name} with --stages {count}: it drops or collects gradients; accepted: without {name}");
     }
     Ok(())
 }

@@ -11,10 +11,11 @@ use crate::delay::Schedule;
 use crate::math::{Activation, Loss};
 use crate::memory;
 use crate::minimum;
-use crate::outer::{LocalRule, LocalSteps, OuterLoop, Work};
+use crate::outer::{LocalRule, LocalSteps, OuterLoop, Work, WorkShape};
 use crate::problem::weights::WeightMap;
 use crate::problem::{DenseQuadratic, Network, Problem, Quadratic};
 use crate::rule::{Locality, Rule};
+use crate::stages::Stages;
 
 use crate::threshold::Criterion;
 use serde::{Deserialize, Serialize};
@@ -198,7 +199,7 @@ impl SweepPlan {
         let mut cells = Vec::new();
         for Grid { rules, settings, batches, outers, criteria } in &self.grids {
             for rule in rules {
-                for Setting { schedule, delay } in settings {
+                for Setting { schedule, delay, stages } in settings {
                     for batch in batches {
                         let fitting = [fitting(rule, schedule, *batch)];
                         let criteria = if criteria.is_empty() { &fitting[..] } else { criteria };
@@ -210,6 +211,7 @@ impl SweepPlan {
                                 batch: *batch,
                                 criterion: *criterion,
                                 outer: *outer,
+                                stages: stages.clone(),
                             }));
                         }
                     }
@@ -236,6 +238,12 @@ impl SweepPlan {
         }
         axes::suits(rule, schedule)?;
         axes::suits_outer(rule, schedule, cell.delay, &cell.outer)?;
+        axes::suits_stages(rule, &cell.outer, cell.stages.as_ref())?;
+        if let (true, Some(stages)) = (model.is_quadratic(), &cell.stages)
+            && stages.is_split()
+        {
+            refuse!("--stashing off with --model {model}: it has no backward pass; accepted: --stashing on");
+        }
         if let Some(LocalSteps { rule, .. }) = cell.outer.local
             && rule != LocalRule::Sgd
         {
@@ -275,7 +283,11 @@ impl SweepPlan {
     pub fn build(&self) -> Result<Problem, PlanError> {
         let problem = self.problem.build()?;
         memory::check(&self.problem.model.to_string(), problem.dimension(), SEARCH_VECTORS, "")?;
-        for Cell { batch, schedule, .. } in self.cells() {
+        let layers = problem.layers();
+        for Cell { batch, schedule, stages, .. } in self.cells() {
+            if let Some(stages) = stages {
+                stages.blocks(&layers, problem.dimension())?;
+            }
             match (problem.samples(), batch) {
                 (Some(samples), _) => axes::fits(batch, &schedule, samples)?,
                 (None, Batch::Full) => {}
@@ -341,24 +353,34 @@ pub struct Cell {
     pub criterion: Criterion,
     #[serde(skip_serializing_if = "OuterLoop::is_plain")]
     pub outer: OuterLoop,
+    /// Stages with delays of their own; the schedule is then that of the longest of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Stages>,
 }
 
 impl Cell {
     /// As a person would say it; another cell has another name.
     pub fn name(&self) -> String {
-        let Self { rule: Rule { momentum, dampening, .. }, schedule, delay, batch, criterion, outer } = self;
+        let Self { rule: Rule { momentum, dampening, .. }, schedule, delay, batch, criterion, outer, stages } = self;
         let delay = delay.map_or(String::new(), |delay| format!(" at delay {delay}"));
         format!(
-            "{} with momentum {momentum} and dampening {dampening}, {}{delay}, batch {batch}, {criterion}{}",
+            "{} with momentum {momentum} and dampening {dampening}, {}{delay}, batch {batch}, {criterion}{}{}",
             self.rule.name(),
             schedule.name(),
-            outer.name()
+            outer.name(),
+            stages.as_ref().map_or(String::new(), Stages::name)
         )
     }
 
     /// The gradients of its updates.
     pub fn work(&self) -> Work {
         self.outer.work(self.batch != Batch::Full, self.workers())
+    }
+
+    /// Where its gradients are taken, and how many stages go their own ways.
+    pub fn work_shape(&self) -> WorkShape {
+        let stages = self.stages.as_ref().map_or(1, Stages::count);
+        self.work().shape().with_stages(stages, self.stages.as_ref().is_some_and(Stages::is_split))
     }
 
     /// What the learning rate is multiplied by on the way to the weights along a direction of this curvature, to be the gain of the
@@ -414,12 +436,12 @@ impl Grid {
     }
 
     fn resolve(args: &SweepArgs) -> Result<Self, PlanError> {
-        let GridArgs { rules, momentum, dampening, delays, schedule, batch, .. } = &args.grid;
+        let GridArgs { rules, momentum, dampening, batch, .. } = &args.grid;
         once("--batch", batch)?;
         once("--criterion", &args.criterion)?;
         Ok(Self {
             rules: axes::rules(rules, momentum, dampening)?,
-            settings: axes::settings(delays, schedule)?,
+            settings: axes::settings(&args.grid)?,
             batches: batch.clone(),
             outers: args.grid.outer.loops()?,
             criteria: args.criterion.clone(),

@@ -12,10 +12,11 @@ use crate::data::DataSource;
 use crate::delay::Schedule;
 use crate::drift;
 use crate::math::{Activation, Loss};
-use crate::outer::{OuterLoop, Work};
+use crate::outer::{OuterLoop, Work, WorkShape};
 use crate::problem::weights::WeightMap;
 use crate::rule::regime::RegimeClock;
 use crate::rule::{Locality, Rule};
+use crate::stages::Stages;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -102,6 +103,9 @@ pub struct Group {
     pub batch: Batch,
     #[serde(skip_serializing_if = "OuterLoop::is_plain")]
     pub outer: OuterLoop,
+    /// Stages with delays of their own; the schedule is then that of the longest of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Stages>,
     /// `none` wherever it changes nothing.
     pub scaling: Scaling,
     /// As asked for.
@@ -239,9 +243,9 @@ impl TrainOptions {
 /// Every combination, rule by rule, then by schedule, delay, batch, learning rate and scaling, in the order given.
 /// Combinations that are the same training are there once.
 fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
-    let GridArgs { rules, momentum, dampening, delays, schedule, batch, .. } = &args.grid;
+    let GridArgs { rules, momentum, dampening, batch, .. } = &args.grid;
     let rules = axes::rules(rules, momentum, dampening)?;
-    let settings = axes::settings(delays, schedule)?;
+    let settings = axes::settings(&args.grid)?;
     let rates: Vec<f64> = args.lr.iter().flat_map(|rates| rates.0.clone()).collect();
     axes::once("--lr", &rates)?;
     axes::once("--lr-scaling", &args.lr_scaling)?;
@@ -263,10 +267,11 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
         if rule.definition().locality == Locality::ScalesWithHessian {
             refuse!("--rules {}: it needs the true Hessian, which no network tells", rule.name());
         }
-        for Setting { schedule, delay } in &settings {
+        for Setting { schedule, delay, stages } in &settings {
             axes::suits(rule, schedule)?;
             for (batch, outer) in batch.iter().flat_map(|batch| outers.iter().map(move |outer| (*batch, *outer))) {
                 axes::suits_outer(rule, schedule, *delay, &outer)?;
+                axes::suits_stages(rule, &outer, stages.as_ref())?;
                 let factor = |scaling: &Scaling| {
                     Ok((*scaling, scaling::factor(*scaling, rule, schedule, &outer, reference, noise)?))
                 };
@@ -277,7 +282,8 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
                     for (scaling, factor) in &factors {
                         let (rule, schedule, delay, lr) = (*rule, schedule.clone(), *delay, *lr);
                         let scaling = if *factor == 1.0 { Scaling::None } else { *scaling };
-                        let group = Group { rule, schedule, delay, batch, outer, scaling, lr, lr_scaled: lr * factor };
+                        let (stages, lr_scaled) = (stages.clone(), lr * factor);
+                        let group = Group { rule, schedule, delay, batch, outer, stages, scaling, lr, lr_scaled };
                         if !groups[first..].contains(&group) {
                             groups.push(group);
                         }
@@ -292,7 +298,7 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
 impl Group {
     /// Describes the group for people; another group has another name.
     pub fn name(&self) -> String {
-        let Self { rule: Rule { momentum, dampening, .. }, schedule, delay, batch, outer, scaling, lr, lr_scaled } =
+        let Self { rule: Rule { momentum, dampening, .. }, schedule, delay, batch, outer, stages, scaling, lr, lr_scaled } =
             self;
         let delay = delay.map_or(String::new(), |delay| format!(" at delay {delay}"));
         let scaled = match scaling {
@@ -300,10 +306,11 @@ impl Group {
             scaling => format!(" scaled to {lr_scaled} ({scaling})"),
         };
         format!(
-            "{} with momentum {momentum} and dampening {dampening}, {}{delay}, batch {batch}, lr {lr}{scaled}{}",
+            "{} with momentum {momentum} and dampening {dampening}, {}{delay}, batch {batch}, lr {lr}{scaled}{}{}",
             self.rule.name(),
             schedule.name(),
-            outer.name()
+            outer.name(),
+            stages.as_ref().map_or(String::new(), Stages::name)
         )
     }
 
@@ -312,14 +319,24 @@ impl Group {
         self.outer.work(self.batch != Batch::Full, self.workers())
     }
 
+    /// Where its gradients are taken, and how many stages go their own ways.
+    pub fn work_shape(&self) -> WorkShape {
+        let stages = self.stages.as_ref().map_or(1, Stages::count);
+        self.work().shape().with_stages(stages, self.stages.as_ref().is_some_and(Stages::is_split))
+    }
+
     /// Workers of its delay process; slots where it has none.
     pub fn workers(&self) -> u32 {
         self.schedule.workers().unwrap_or(self.schedule.slots())
     }
 
-    /// How far a constant gradient moves the weights for each gradient that arrives; none where that depends on its size.
+    /// How far a constant gradient moves the weights for each gradient that arrives; none where that depends on its size,
+    /// or on the stage.
     pub fn effective_lr(&self) -> Option<f64> {
-        let factor = drift::effective_factor(&self.rule, &self.schedule, 0)?;
+        let factor = match &self.stages {
+            None => drift::effective_factor(&self.rule, &self.schedule, 0)?,
+            Some(stages) => drift::factor_of_stages(&self.rule, stages)?,
+        };
         Some(self.lr_scaled * factor * self.outer.weight(self.workers()))
     }
 }

@@ -10,6 +10,7 @@ pub use network::Network;
 pub use quadratic::Quadratic;
 
 use crate::batch::Augmentation;
+use crate::stages::NamedLayer;
 
 /// An objective f over a flat parameter vector.
 #[derive(Clone, Debug)]
@@ -27,6 +28,14 @@ impl Problem {
             Self::Quadratic(quadratic) => quadratic.eigenvalues.len(),
             Self::Dense(quadratic) => quadratic.dimension(),
             Self::Network(network) => network.dimension(),
+        }
+    }
+
+    /// The layers with parameters, in their order, which hold all of them; none of a quadratic.
+    pub fn layers(&self) -> Vec<NamedLayer> {
+        match self {
+            Self::Quadratic(_) | Self::Dense(_) => Vec::new(),
+            Self::Network(network) => network.model.layers(),
         }
     }
 

@@ -48,7 +48,7 @@ impl Spectrum {
 
     /// The slowest of its directions for a unit; none where no theory of its rate is known.
     pub fn expected(&self, sweep: &PreparedSweep, unit: &RateUnit) -> Option<Expected> {
-        if sweep.plan.members(&unit.cell) > 1 {
+        if sweep.plan.members(&unit.cell) > 1 || unit.cell.stages.is_some() {
             return None;
         }
         let cell = &unit.cell;

@@ -4,6 +4,7 @@ use super::expected::Spectrum;
 use super::{MeasuredRate, RateEntry, RateUnit};
 use crate::data::DataSource;
 use crate::engine::EngineInfo;
+use crate::stages::Stages;
 use crate::sweep::PreparedSweep;
 use crate::table::{RateRow, Status};
 use crate::threshold::{Decay, DecayEnd};
@@ -23,6 +24,7 @@ pub(super) fn entry(
     let updates = shrinks.map(|decay| decay.rate.recip());
     let updates_theory = expected.as_ref().and_then(|expected| expected.updates);
     let outer = cell.outer.columns();
+    let stage = cell.stages.as_ref().map(Stages::columns).unwrap_or_default();
     let row = RateRow {
         rate_id: plan.rate_id(cell, *lr),
         data: problem.data.as_ref().map(DataSource::to_string),
@@ -48,6 +50,13 @@ pub(super) fn entry(
         overlap: outer.overlap,
         overlap_weight: outer.overlap_weight,
         arrivals: outer.arrivals,
+        stages: stage.stages,
+        stage_delays: stage.stage_delays,
+        stage_lr: stage.stage_lr,
+        stage_momentum: stage.stage_momentum,
+        stage_cuts: stage.stage_cuts,
+        stashing: stage.stashing,
+        backward_delays: stage.backward_delays,
         seed_data: problem.seed_data,
         seed_order: plan.seed_order,
         seed_init: problem.seed_init,

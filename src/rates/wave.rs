@@ -115,7 +115,7 @@ pub(super) fn measure(
         let saved = checkpoints.saved().find(|section| section.id == ids[place]).and_then(|section| section.length);
         let length =
             saved.or_else(|| (sweep.plan.members(&unit.cell) > 1).then(|| sweep.memory(&unit.cell) * FIRST_LENGTH));
-        let kind = (sweep.plan.rows(&unit.cell), unit.cell.work().shape());
+        let kind = (sweep.plan.rows(&unit.cell), unit.cell.work_shape());
         groups.entry(kind).or_default().push_back(Ticket { place, length });
     }
     let start = CommonStart::new(sweep);

@@ -291,6 +291,16 @@ impl Rule {
         alike.then_some(first.gradient_to_weights + by_velocity)
     }
 
+    /// Whether it drops gradients that are fresh, or collects several before it moves.
+    pub fn counts(&self) -> bool {
+        let mut tally = 0;
+        (0..4).any(|updates| {
+            let arrival = Arrival { age: 0, updates, workers: 2, mean_delay: 0.0, undamped: false };
+            let action = (self.definition().update)(self, &arrival, &mut tally);
+            !action.moves_weights || tally != 0
+        })
+    }
+
     /// Whether workers read other weights than the server's, or mix what they find there.
     pub fn reads_ahead(&self) -> bool {
         let probe = self.probe();

@@ -28,6 +28,8 @@ impl RunStep {
 pub struct StepSource {
     rule: Rule,
     lr: LearningRate,
+    /// What learning rates are multiplied by.
+    factor: f64,
     /// Steps made.
     step: u64,
     weight_decay: f64,
@@ -52,6 +54,7 @@ impl StepSource {
         Self {
             rule,
             lr,
+            factor: 1.0,
             step: 0,
             weight_decay,
             centred,
@@ -71,6 +74,12 @@ impl StepSource {
     pub fn with_undamped_start(self) -> Self {
         let velocities = if self.rule.definition().slot_velocity { self.versions.len() } else { 1 };
         Self { untouched: vec![true; velocities], ..self }
+    }
+
+    /// The same steps at learning rates that are `factor` times as large.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        Self { factor, ..self }
     }
 
     /// The next step.
@@ -97,7 +106,7 @@ impl StepSource {
         {
             *untouched = false;
         }
-        coefficients.lr *= self.lr.at(self.step);
+        coefficients.lr *= self.factor * self.lr.at(self.step);
         self.step += 1;
         coefficients.centred = self.centred;
         // Decoupled decay takes the place of the one in the gradient, and where `finish` goes over the gradient it adds it.
@@ -105,7 +114,7 @@ impl StepSource {
         coefficients.decoupled_decay *= coefficients.lr * self.weight_decay;
         coefficients.decay = if decoupled || coefficients.wants_finish() { 0.0 } else { self.weight_decay };
         let newest = std::mem::replace(&mut self.newest, write);
-        RunStep { slots: StepSlots { read, write, velocity, newest }, coefficients, age }
+        RunStep { slots: StepSlots { read, write, velocity, velocity_read: read, newest, backward_write: None }, coefficients, age }
     }
 
     /// The same past, another future: later draws come from `seed`.

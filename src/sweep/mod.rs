@@ -243,7 +243,7 @@ type Kind = (Option<usize>, WorkShape);
 fn by_kind<'a>(plan: &SweepPlan, cells: impl Iterator<Item = &'a Cell>) -> BTreeMap<Kind, Vec<usize>> {
     let mut groups: BTreeMap<Kind, Vec<usize>> = BTreeMap::new();
     for (index, cell) in cells.enumerate() {
-        groups.entry((plan.rows(cell), cell.work().shape())).or_default().push(index);
+        groups.entry((plan.rows(cell), cell.work_shape())).or_default().push(index);
     }
     groups
 }
@@ -271,7 +271,7 @@ pub(crate) fn wave_spec<'a>(
         let members = plan.members(cell);
         spec.lanes += TRIALS_PER_CELL * members;
         spec.together = spec.together.max(members);
-        let needs = Needs::of(&cell.rule, &cell.schedule, is_centred(cell)).with(cell.work().shape());
+        let needs = Needs::of(&cell.rule, &cell.schedule, is_centred(cell)).with(cell.work_shape());
         spec.needs = spec.needs.and(needs);
     }
     spec.block = block(spec.needs.work.gradients);

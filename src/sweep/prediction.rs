@@ -7,6 +7,7 @@ use crate::batch::Sampling;
 use crate::curvature::{curvature_noise, sample_hessians};
 use crate::plan::Cell;
 use crate::rule::{Locality, Rule};
+use crate::stages::Stages;
 use crate::table::TheorySource;
 use crate::theory::{self, CurvatureNoise, DelayLaw, Equation, TheoryError};
 use crate::threshold::Criterion;
@@ -38,11 +39,22 @@ pub struct Prediction {
     pub across: f64,
     /// See [`theory::SecondMomentThreshold::along`].
     pub along: f64,
+    /// Of stages: the estimate for a Hessian with one large eigenvalue, and that for a delay as long as the longest.
+    pub rank_one: Option<f64>,
+    pub uniform: Option<f64>,
 }
 
 impl Prediction {
-    pub const NONE: Self =
-        Self { lr: None, source: TheorySource::None, error: None, near: None, across: 0.0, along: 0.0 };
+    pub const NONE: Self = Self {
+        lr: None,
+        source: TheorySource::None,
+        error: None,
+        near: None,
+        across: 0.0,
+        along: 0.0,
+        rank_one: None,
+        uniform: None,
+    };
 }
 
 /// What the cells of a sweep with noise of minibatches share, each made when it is first asked for.
@@ -75,6 +87,9 @@ impl PreparedSweep {
     /// # Errors
     /// Where the theory refuses the rule's numbers.
     pub fn prediction(&self, cell: &Cell) -> Result<Prediction, TheoryError> {
+        if let Some(stages) = &cell.stages {
+            return self.of_stages(cell, stages);
+        }
         if !cell.outer.is_plain() {
             return self.of_outer_loop(cell);
         }
@@ -193,6 +208,15 @@ impl PreparedSweep {
         let local_gain = cell.outer.local.map(|local| local.lr * self.minimum.largest.value);
         let covered = local_gain.map_or(Ok(self.minimum.largest.value), |gain| round.coverage(gain))?;
         Ok(threshold.gain / covered / cell.outer.weight(cell.workers()))
+    }
+
+    /// What theory says of a cell with stages.
+    fn of_stages(&self, cell: &Cell, stages: &Stages) -> Result<Prediction, TheoryError> {
+        let largest = &self.minimum.largest;
+        let gain = |equation: Equation| theory::threshold(&equation, theory::Criterion::Mean).ok().map(|found| found.gain);
+        let uniform = cell.rule.equation(&DelayLaw::Fixed(stages.longest() as usize)).and_then(gain);
+        let uniform = uniform.map(|gain| gain / largest.value);
+        Ok(Prediction { near: uniform, uniform, ..Prediction::NONE })
     }
 
     /// What theory says of a cell with an outer loop. Under minibatches it is what is near, for their noise has no theory here.

@@ -8,6 +8,7 @@ use crate::data::DataSource;
 use crate::drift;
 use crate::engine::EngineInfo;
 use crate::plan::Cell;
+use crate::stages::Stages;
 use crate::session::Entry;
 use crate::table::{DelayRow, RunRow, Status, ThresholdRow};
 use crate::threshold::{Bracket, Criterion, SearchOutcome, Trial, Verdict};
@@ -37,6 +38,7 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
     let unmade = result.trials.iter().find(|trial| trial.verdict == Verdict::Failed && !result.outcome.measured);
     let problem = &plan.problem;
     let outer = cell.outer.columns();
+    let stage = cell.stages.as_ref().map(Stages::columns).unwrap_or_default();
     let sampling = plan.sampling.to_possible_value().map(|value| value.get_name().to_owned());
     let threshold = ThresholdRow {
         cell_id: cell_id.clone(),
@@ -70,6 +72,13 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
         overlap: outer.overlap,
         overlap_weight: outer.overlap_weight,
         arrivals: outer.arrivals,
+        stages: stage.stages,
+        stage_delays: stage.stage_delays,
+        stage_lr: stage.stage_lr,
+        stage_momentum: stage.stage_momentum,
+        stage_cuts: stage.stage_cuts,
+        stashing: stage.stashing,
+        backward_delays: stage.backward_delays,
         seed_data: problem.seed_data,
         seed_order: plan.seed_order,
         seed_init: problem.seed_init,
@@ -80,13 +89,18 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
         lr_theory,
         theory: Some(prediction.source),
         theory_error: prediction.error,
+        lr_rank_one: prediction.rank_one,
+        lr_uniform: prediction.uniform,
         lr_stable: bracket.stable,
         lr_unstable: bracket.unstable,
         lr_threshold: bracket.threshold,
         lr_low: bracket.interval.map(|(low, _)| low),
         lr_high: bracket.interval.map(|(_, high)| high),
         lr_effective: bracket.threshold.and_then(|lr| {
-            let factor = drift::effective_factor(&cell.rule, &cell.schedule, plan.seed_order)?;
+            let factor = match &cell.stages {
+                None => drift::effective_factor(&cell.rule, &cell.schedule, plan.seed_order)?,
+                Some(stages) => drift::factor_of_stages(&cell.rule, stages)?,
+            };
             Some(lr * factor * cell.outer.weight(cell.workers()))
         }),
         ratio: bracket.threshold.zip(lr_theory).map(|(lr, theory)| lr / theory),

@@ -15,6 +15,7 @@ use crate::engine::pump::Pump;
 use crate::engine::{Engine, EngineError, Observations, Renewal, Run, StateError, Wave, WaveSpec};
 use crate::plan::Cell;
 use crate::session::progress::StepsLeft;
+use crate::stages::Stage;
 use crate::theory::dominant_root;
 use crate::threshold::{
     Ensemble, EnsembleSpec, Request, RunMonitor, RunMonitorSpec, StartPoint, Trial, WindowEnd, mix,
@@ -247,7 +248,15 @@ impl PreparedSweep {
             undamped_start: false,
             statistics: None,
             outer: cell.outer,
+            stages: self.stages(cell),
         }
+    }
+
+    /// The stages of a cell's runs; none where all parameters go together.
+    fn stages(&self, cell: &Cell) -> Arc<[Stage]> {
+        let Some(stages) = &cell.stages else { return [].into() };
+        let blocks = stages.blocks(&self.problem.layers(), self.problem.dimension());
+        stages.of_run(&cell.rule, &blocks.expect("the plan has checked its stages"))
     }
 
     /// Takes the lanes for a ticket that takes part from block `since` on.

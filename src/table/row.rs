@@ -70,7 +70,8 @@ pub fn keep_finite(cell: &mut Option<f64>) {
     *cell = cell.filter(|number| number.is_finite());
 }
 
-/// How an update of a row is made of gradients, as a person would say it; empty where gradients are applied as they come.
+/// How an update of a row is made of gradients, and which parameters go together, as a person would say it; empty where gradients
+/// are applied as they come, to all parameters.
 macro_rules! outer_name {
     ($row:ty) => {
         impl $row {
@@ -89,6 +90,11 @@ macro_rules! outer_name {
                         _ => format!("overlap {steps}"),
                     }),
                     self.arrivals.clone(),
+                    self.stage_delays.as_ref().map(|delays| format!("stages late by {delays}")),
+                    self.stage_lr.as_ref().map(|factors| format!("stage lr times {factors}")),
+                    self.stage_momentum.as_ref().map(|momenta| format!("stage momentum {momenta}")),
+                    self.stage_cuts.as_ref().map(|cuts| format!("cut at {cuts}")),
+                    self.backward_delays.as_ref().map(|delays| format!("backward passes late by {delays}")),
                 ];
                 let parts: Vec<String> = parts.into_iter().flatten().collect();
                 (!parts.is_empty()).then(|| parts.join(", "))
@@ -99,15 +105,17 @@ macro_rules! outer_name {
                 let bits = |value: Option<f64>| value.map(f64::to_bits);
                 let local = (self.local_steps, bits(self.local_lr), &self.local_rule);
                 let overlap = (self.overlap, bits(self.overlap_weight));
-                (local, self.replicas, bits(self.fresh_share), overlap, &self.arrivals)
+                let outer = (local, self.replicas, bits(self.fresh_share), overlap, &self.arrivals);
+                let stages = (&self.stage_delays, &self.stage_lr, &self.stage_momentum, &self.stage_cuts);
+                (outer, stages, &self.backward_delays)
             }
         }
     };
 }
 pub(super) use outer_name;
 
-/// Defines a row. `..outer` stands for the columns that tell which gradients make up an update, `..update` stands for the columns that tell how a run updates its weights, which rows of sweeps and of
-/// trainings share, and `..group` for those that a training's run shares with its group.
+/// Defines a row. `..outer` stands for the columns that tell which gradients make up an update and which parameters go together,
+/// `..update` for those that tell how a run updates its weights, which rows of sweeps and of trainings share, and `..group` for those that a training's run shares with its group.
 macro_rules! row {
     ($(#[$meta:meta])* pub struct $name:ident { $($columns:tt)* }) => {
         row!(@columns [$(#[$meta])* pub struct $name] [] $($columns)*);
@@ -150,6 +158,20 @@ macro_rules! row {
             pub overlap_weight: Option<f64>,
             /// `each` or `each-over-n`; empty where an update is the mean over replicas.
             pub arrivals: Option<String>,
+            /// Stages of a pipeline; empty, as all columns to `backward_delays`, where all parameters go together.
+            pub stages: Option<u32>,
+            /// Updates that each stage is late, from the first on; `delay` is then empty.
+            pub stage_delays: Option<String>,
+            /// What the learning rate of each stage is multiplied by; empty where that is 1 for all.
+            pub stage_lr: Option<String>,
+            /// Momentum of each stage, as typed; empty where it is the rule's.
+            pub stage_momentum: Option<String>,
+            /// Layers at which stages begin; empty where the largest stage is as small as can be.
+            pub stage_cuts: Option<String>,
+            /// `off` where backward passes read other weights than forward ones; empty where they do not.
+            pub stashing: Option<String>,
+            /// Updates that what backward passes read is late, stage by stage.
+            pub backward_delays: Option<String>,
             $($rest)*
         );
     };

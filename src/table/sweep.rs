@@ -58,6 +58,11 @@ row! {
         pub theory: Option<TheorySource>,
         /// Relative error that is to be expected of `lr_theory`; empty where it is exact.
         pub theory_error: Option<f64>,
+        /// What the threshold of stages would be if the Hessian had one large eigenvalue, with the top eigenvector's energy in each
+        /// stage; empty where there are no stages, or that is not known.
+        pub lr_rank_one: Option<f64>,
+        /// What it would be if all stages were as late as the latest one; empty where there are none.
+        pub lr_uniform: Option<f64>,
         /// Largest learning rate seen to be stable.
         pub lr_stable: Option<f64>,
         /// Smallest learning rate above it seen to be unstable.
@@ -105,6 +110,8 @@ pub enum TheorySource {
     /// Least limit over all curvatures up to `lambda_max`, where another than the largest may be the first to grow: local steps that
     /// pass the minimum. `theory_error` is how much more the largest one alone would bear.
     LeastOverCurvatures,
+    /// First crossing of the delayed system of all stages, with Hessian-vector products; `theory_error` is its residual.
+    Stages,
     /// No theory is known, or it would be off by too much.
     None,
 }

@@ -55,10 +55,10 @@ fn the_text_of_a_file_is_this() {
         fs::read_to_string(&path).unwrap(),
         "cell_id,data,model,loss,samples,weight_decay,rule,momentum,dampening,delay,schedule,workers,delay_mean,\
          delay_std,delay_median,delay_q95,delay_max,batch,sampling,relative_variance,local_steps,\
-         local_lr,local_rule,replicas,fresh_share,overlap,overlap_weight,arrivals,seed_data,seed_order,seed_init,criterion,ensemble,lambda_max,lambda_residual,lr_theory,theory,theory_error,lr_stable,lr_unstable,lr_threshold,\
+         local_lr,local_rule,replicas,fresh_share,overlap,overlap_weight,arrivals,stages,stage_delays,stage_lr,stage_momentum,stage_cuts,stashing,backward_delays,seed_data,seed_order,seed_init,criterion,ensemble,lambda_max,lambda_residual,lr_theory,theory,theory_error,lr_rank_one,lr_uniform,lr_stable,lr_unstable,lr_threshold,\
          lr_low,lr_high,lr_effective,ratio,horizon_steps,runs,status,engine,adapter,precision,reason\n\
-         a1b2c3d4,digits,mlp:16,ce,512,0.001,heavy-ball,0.9,0.9,4,round-robin,5,4.0,0.0,4,4,4,full,,,,,,,,,,,\
-         0,0,0,mean,1,0.622,1e-12,0.5,,,0.498,,,,,,,4000,8,undecided,cpu,x86_64,,\n"
+         a1b2c3d4,digits,mlp:16,ce,512,0.001,heavy-ball,0.9,0.9,4,round-robin,5,4.0,0.0,4,4,4,full,,,,,,,,,,,,,,,,,,\
+         0,0,0,mean,1,0.622,1e-12,0.5,,,,,0.498,,,,,,,4000,8,undecided,cpu,x86_64,,\n"
     );
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["thresholds.csv"], "nothing partial is left behind");

@@ -173,7 +173,7 @@ impl Training {
     pub fn groups(&self, engine: &dyn Engine, asked: &[usize]) -> Result<Vec<(WaveSpec, Vec<usize>)>, EngineError> {
         let mut by_kind: BTreeMap<(Option<usize>, WorkShape), Vec<usize>> = BTreeMap::new();
         for &run in asked {
-            by_kind.entry((self.rows(run), self.group(run).work().shape())).or_default().push(run);
+            by_kind.entry((self.rows(run), self.group(run).work_shape())).or_default().push(run);
         }
         let mut groups = Vec::new();
         for ((rows, _), runs) in by_kind {

@@ -3,6 +3,7 @@
 use super::outcome::{EvaluationRecord, Outcome, SharpnessRecord};
 use super::task::Training;
 use crate::engine::EngineInfo;
+use crate::stages::Stages;
 use crate::table::{Interval, Metric, MetricRow, SummaryRow, TrainRow, TrainStatus, median};
 
 /// Share of the tracked steps, the last ones, that a plateau is the median of.
@@ -22,6 +23,7 @@ pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome
     let tracked = options.sharpness.and_then(|plan| plan.every(u64::MAX)).is_some() && !outcome.diverged;
     let plateau = if tracked { plateau(&outcome.sharpness) } else { None };
     let outer = group.outer.columns();
+    let stage = group.stages.as_ref().map(Stages::columns).unwrap_or_default();
     TrainRow {
         run_id: training.run_id(run),
         group_id: plan.group_id(group),
@@ -53,6 +55,13 @@ pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome
         overlap: outer.overlap,
         overlap_weight: outer.overlap_weight,
         arrivals: outer.arrivals,
+        stages: stage.stages,
+        stage_delays: stage.stage_delays,
+        stage_lr: stage.stage_lr,
+        stage_momentum: stage.stage_momentum,
+        stage_cuts: stage.stage_cuts,
+        stashing: stage.stashing,
+        backward_delays: stage.backward_delays,
         seed: training.seed(run),
         epochs: options.epochs,
         status: if outcome.diverged { TrainStatus::Diverged } else { TrainStatus::Finished },
@@ -151,6 +160,13 @@ fn summary(group: &[TrainRow]) -> SummaryRow {
         overlap: first.overlap,
         overlap_weight: first.overlap_weight,
         arrivals: first.arrivals.clone(),
+        stages: first.stages,
+        stage_delays: first.stage_delays.clone(),
+        stage_lr: first.stage_lr.clone(),
+        stage_momentum: first.stage_momentum.clone(),
+        stage_cuts: first.stage_cuts.clone(),
+        stashing: first.stashing.clone(),
+        backward_delays: first.backward_delays.clone(),
         epochs: first.epochs,
         runs: group.len() as u64,
         diverged: (group.len() - finished().count()) as u64,

@@ -13,6 +13,7 @@ use crate::plan::scaling::gain;
 use crate::plan::{Group, PlanError, TrainPlan, TrainProblem, axes, refuse};
 use crate::problem::weights::{self, LoadedWeights, Wanted};
 use crate::problem::{Network, Problem};
+use crate::stages::Stage;
 use anyhow::Result;
 use std::sync::Arc;
 
@@ -78,6 +79,9 @@ impl Training {
         for group in &plan.groups {
             axes::fits(group.batch, &group.schedule, samples)?;
         }
+        let (layers, dimension) = (network.model.layers(), network.dimension());
+        let all_stages = plan.groups.iter().filter_map(|group| group.stages.as_ref());
+        all_stages.map(|stages| stages.blocks(&layers, dimension).map(drop)).collect::<Result<(), _>>().map_err(PlanError)?;
         // A start for every seed, and the zeros that distances are measured from.
         memory::check(&plan.problem.model.to_string(), network.dimension(), plan.seeds.len() + 1, ", or fewer --seeds")
             .map_err(PlanError)?;
@@ -143,7 +147,7 @@ impl Training {
 
     /// The same of a run.
     pub fn pace_of(&self, run: usize) -> Pace {
-        self.pace(self.rows(run), self.group(run).work().shape())
+        self.pace(self.rows(run), self.group(run).work_shape())
     }
 
     /// Updates of a run.
@@ -154,7 +158,7 @@ impl Training {
     /// What a run needs room for.
     pub(crate) fn needs(&self, run: usize) -> Needs {
         let group = self.group(run);
-        Needs { evaluation: true, ..Needs::of(&group.rule, &group.schedule, false).with(group.work().shape()) }
+        Needs { evaluation: true, ..Needs::of(&group.rule, &group.schedule, false).with(group.work_shape()) }
     }
 
     /// A run as engines take it.
@@ -172,12 +176,24 @@ impl Training {
             undamped_start: true,
             statistics: self.starts[self.runs[run].seed].statistics.clone(),
             outer: group.outer,
+            stages: self.stages(group),
         }
+    }
+
+    /// The stages of a group's runs; none where all parameters go together.
+    fn stages(&self, group: &Group) -> Arc<[Stage]> {
+        let Some(stages) = &group.stages else { return [].into() };
+        let blocks = stages.blocks(&self.problem.layers(), self.problem.dimension());
+        stages.of_run(&group.rule, &blocks.expect("the plan has checked its stages"))
     }
 
     /// Where sharpness is expected to settle: K* / lr, where theory knows a threshold and the learning rate stays what it is.
     pub fn lambda_predicted(&self, group: &Group) -> Option<f64> {
         if group.outer.local.is_some_and(|local| local.rule != LocalRule::Sgd) {
+            return None;
+        }
+        // That of stages depends on the Hessian, which changes on the way.
+        if group.stages.is_some() {
             return None;
         }
         let stays = self.plan.options.regime == RegimeSpec::Constant;

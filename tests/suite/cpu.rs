@@ -76,6 +76,7 @@ impl Shape {
             centred: false,
             undamped_start: false,
             outer: OuterLoop::default(),
+            stages: [].into(),
             statistics: None,
         }
     }

@@ -219,6 +219,7 @@ fn run(problem: &Problem, seed: u64) -> Run {
         centred: false,
         undamped_start: false,
         outer: OuterLoop::default(),
+        stages: [].into(),
         statistics: None,
     }
 }

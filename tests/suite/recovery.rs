@@ -306,6 +306,7 @@ fn what_is_not_finite_never_leaves_its_lane() {
         centred: false,
         undamped_start: false,
         outer: OuterLoop::default(),
+        stages: [].into(),
         statistics: None,
     };
     let wild = |lr: f64| Run { lr: lr.into(), ..calm.clone() };

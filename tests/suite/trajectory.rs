@@ -108,6 +108,7 @@ fn check(engine: &dyn Engine, exact: f64, inexact: f64) {
                 undamped_start,
                 statistics: None,
                 outer: OuterLoop::default(),
+                stages: [].into(),
             },
         )
         .unwrap();
@@ -174,6 +175,7 @@ fn momentum_at_delay_0_is_that_of_pytorch_from_its_first_step_on() {
                 centred: false,
                 undamped_start: true,
                 outer: OuterLoop::default(),
+                stages: [].into(),
             };
             wave.start(0, run).unwrap();
             let mut seen = Vec::new();

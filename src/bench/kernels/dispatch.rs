@@ -7,6 +7,7 @@ use crate::kernels::matmul::{self, Dense, Epilogue};
 use crate::kernels::update::Update;
 use crate::kernels::{LaneStep, gather, loss, step};
 use crate::math::{Activation, Loss, Shape};
+use crate::update::{PartialUpdate, StepSlots};
 
 /// A kernel bound to operands.
 pub struct OnDevice {
@@ -143,6 +144,7 @@ impl Bench<'_> {
         let params = step::Params {
             step: 0,
             lanes: self.lanes as u32,
+            stages: 1,
             parameters: parameters as u32,
             history_stride: parameters as u32,
             state_stride: parameters as u32,
@@ -150,7 +152,10 @@ impl Bench<'_> {
             partials: partials as u32,
         };
         let start = numbers::<f32>(parameters);
-        let updates = self.repeated(&[Update::from(&coefficients())]);
+        let slots =
+            StepSlots { read: 0, write: 0, velocity: 0, velocity_read: 0, newest: 0, backward_write: None };
+        let update = PartialUpdate { slots, coefficients: coefficients() };
+        let updates = self.repeated(&[Update::new(&update, parameters)]);
         let landmarks = self.device.buffer_of("landmarks", &numbers::<f32>(3 * parameters));
         let [gradient, server, history, velocity] = [(); 4].map(|()| self.repeated(&start));
         let sums = self.room(4 * partials);

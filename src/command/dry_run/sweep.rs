@@ -7,6 +7,7 @@ use crate::cost;
 use crate::engine::{EngineInfo, Needs, Run, WaveSpec};
 use crate::plan::{Cell, SweepPlan};
 use crate::problem::Problem;
+use crate::stages::Stages;
 use crate::session::progress::duration;
 use crate::session::{ChosenEngine, choose};
 use crate::sweep::waves;
@@ -105,7 +106,7 @@ fn kind(plan: &SweepPlan, info: &EngineInfo, spec: WaveSpec, cells: &[&Cell]) ->
         }
     }
     let centred = |cell: &Cell| cell.criterion.is_statistical() && cell.batch.size().is_some();
-    let needs = |cell: &Cell| Needs::of(&cell.rule, &cell.schedule, centred(cell)).with(cell.work().shape());
+    let needs = |cell: &Cell| Needs::of(&cell.rule, &cell.schedule, centred(cell)).with(cell.work_shape());
     let run = |cell: &&Cell| Run {
         rule: cell.rule,
         lr: 0.0.into(),
@@ -116,6 +117,13 @@ fn kind(plan: &SweepPlan, info: &EngineInfo, spec: WaveSpec, cells: &[&Cell]) ->
         undamped_start: false,
         statistics: None,
         outer: cell.outer,
+        stages: match &cell.stages {
+            None => [].into(),
+            Some(stages) => {
+                let blocks = stages.blocks(&spec.problem.layers(), spec.problem.dimension());
+                stages.of_run(&cell.rule, &blocks.expect("the plan has checked its stages"))
+            }
+        },
     };
     let lanes = spec.lanes;
     let runs = cells.iter().map(|cell| cost::runs(plan, cell)).sum::<usize>();
@@ -180,10 +188,12 @@ fn text(report: &Report, problem: &Problem, cells: &[Cell]) -> Result<String> {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
     let outer = report.table.iter().any(|line| !line.cell.outer.is_plain());
+    let stages = report.table.iter().any(|line| line.cell.stages.is_some());
     let mut header = vec!["cell", "rule", "momentum", "dampening", "delay", "schedule", "batch", "criterion"];
     header.extend(outer.then_some("outer loop"));
+    header.extend(stages.then_some("stages"));
     table.set_header(header);
-    for Line { cell_id, cell: Cell { rule, schedule, delay, batch, criterion, outer: own } } in &report.table {
+    for Line { cell_id, cell: Cell { rule, schedule, delay, batch, criterion, outer: own, stages: own_stages } } in &report.table {
         let mut cells = vec![
             cell_id.clone(),
             rule.name(),
@@ -195,6 +205,8 @@ fn text(report: &Report, problem: &Problem, cells: &[Cell]) -> Result<String> {
             criterion.to_string(),
         ];
         cells.extend(outer.then(|| own.name().trim_start_matches(", ").to_owned()));
+        let own = own_stages.as_ref().map_or(String::new(), Stages::name);
+        cells.extend(stages.then(|| own.trim_start_matches(", ").to_owned()));
         table.add_row(cells);
     }
     writeln!(text, "{table}")?;
@@ -213,6 +225,7 @@ fn axes(cells: &[Cell]) -> String {
         ("schedules", distinct(cells, |cell| cell.schedule.name())),
         ("batches", distinct(cells, |cell| cell.batch.to_string())),
         ("outer loops", distinct(cells, |cell| cell.outer.name())),
+        ("stages", distinct(cells, |cell| cell.stages.as_ref().map(Stages::name))),
         ("criteria", distinct(cells, |cell| cell.criterion)),
     ];
     let several: Vec<String> =

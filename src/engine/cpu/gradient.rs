@@ -28,16 +28,20 @@ pub trait Gradients<T>: Send + Sync + 'static {
     /// Buffers of one gradient, one for every thread.
     type Scratch: Send;
 
-    fn new(problem: &Arc<Problem>) -> Self;
+    /// `split`: whether backward passes may read other weights than forward ones.
+    fn new(problem: &Arc<Problem>, split: bool) -> Self;
 
     /// As [`crate::engine::Engine::path`] names it.
-    fn path(problem: &Problem) -> &'static str;
+    fn path(problem: &Problem, split: bool) -> &'static str;
 
     /// Elements of a vector of all parameters in this layout.
-    fn length(problem: &Problem) -> usize;
+    fn length(problem: &Problem, split: bool) -> usize;
 
     /// Brings a flat vector, P, into this layout.
     fn pack(&self, flat: &[f64]) -> Vec<T>;
+
+    /// Where in this layout the parameters end that lie before the place `flat` of a flat vector, which is the end of a layer.
+    fn position(&self, flat: usize) -> usize;
 
     /// Brings a vector in this layout back into a flat one.
     fn unpack(&self, packed: &[T]) -> Vec<f64>;
@@ -45,12 +49,12 @@ pub trait Gradients<T>: Send + Sync + 'static {
     /// Makes buffers for gradients over `rows` rows.
     fn scratch(&self, rows: usize) -> Self::Scratch;
 
-    /// Mean loss over `rows` (numbers of samples; all where `None`) at `weights`; its gradient goes to `gradient`. Neither
-    /// contains weight decay.
+    /// Mean loss over `rows` (numbers of samples; all where `None`) at the first of the `weights`; its gradient, whose backward
+    /// pass reads the second, goes to `gradient`. Neither contains weight decay.
     fn loss_and_gradient<S: Simd>(
         &self,
         simd: S,
-        weights: &[T],
+        weights: [&[T]; 2],
         rows: Option<&[u32]>,
         scratch: &mut Self::Scratch,
         gradient: &mut [T],
@@ -85,37 +89,38 @@ pub enum F32Scratch {
     Layered(LayeredScratch<f32>),
 }
 
-/// The perceptron of a network, if it is one whose samples are not augmented: the fused pass reads them in place.
-fn plain_perceptron(network: &Network) -> Option<&Perceptron> {
-    network.model.perceptron().filter(|_| network.augmentation.is_none())
+/// The perceptron of a network, if it is one whose samples are not augmented and whose passes read the same weights: the fused
+/// pass reads both in place.
+fn plain_perceptron(network: &Network, split: bool) -> Option<&Perceptron> {
+    network.model.perceptron().filter(|_| network.augmentation.is_none() && !split)
 }
 
 impl Gradients<f32> for F32Gradients {
     type Scratch = F32Scratch;
 
-    fn new(problem: &Arc<Problem>) -> Self {
+    fn new(problem: &Arc<Problem>, split: bool) -> Self {
         match &**problem {
             Problem::Quadratic(quadratic) => Self::Quadratic { eigenvalues: narrow(&quadratic.eigenvalues) },
-            Problem::Dense(_) => Self::Layered(LayeredGradients::new(problem)),
-            Problem::Network(network) => match plain_perceptron(network) {
+            Problem::Dense(_) => Self::Layered(LayeredGradients::new(problem, split)),
+            Problem::Network(network) => match plain_perceptron(network, split) {
                 Some(perceptron) => Self::Perceptron(fused::PanelNetwork::new(network, perceptron)),
-                None => Self::Layered(LayeredGradients::new(problem)),
+                None => Self::Layered(LayeredGradients::new(problem, split)),
             },
         }
     }
 
-    fn path(problem: &Problem) -> &'static str {
+    fn path(problem: &Problem, split: bool) -> &'static str {
         match problem {
-            Problem::Network(network) if plain_perceptron(network).is_some() => "fused",
+            Problem::Network(network) if plain_perceptron(network, split).is_some() => "fused",
             Problem::Quadratic(_) | Problem::Dense(_) | Problem::Network(_) => "layered",
         }
     }
 
-    fn length(problem: &Problem) -> usize {
+    fn length(problem: &Problem, split: bool) -> usize {
         match problem {
             Problem::Quadratic(_) | Problem::Dense(_) => problem.dimension(),
             Problem::Network(network) => {
-                plain_perceptron(network).map_or(network.dimension(), |model| fused::Layout::new(model).len())
+                plain_perceptron(network, split).map_or(network.dimension(), |model| fused::Layout::new(model).len())
             }
         }
     }
@@ -124,6 +129,13 @@ impl Gradients<f32> for F32Gradients {
         match self {
             Self::Quadratic { .. } | Self::Layered(_) => narrow(flat),
             Self::Perceptron(network) => network.layout.pack(flat),
+        }
+    }
+
+    fn position(&self, flat: usize) -> usize {
+        match self {
+            Self::Quadratic { .. } | Self::Layered(_) => flat,
+            Self::Perceptron(network) => network.layout.position(flat),
         }
     }
 
@@ -146,15 +158,15 @@ impl Gradients<f32> for F32Gradients {
     fn loss_and_gradient<S: Simd>(
         &self,
         simd: S,
-        weights: &[f32],
+        weights: [&[f32]; 2],
         rows: Option<&[u32]>,
         scratch: &mut F32Scratch,
         gradient: &mut [f32],
     ) -> f32 {
         match (self, scratch) {
-            (Self::Quadratic { eigenvalues }, _) => quadratic::cpu(eigenvalues, weights, gradient),
+            (Self::Quadratic { eigenvalues }, _) => quadratic::cpu(eigenvalues, weights[0], gradient),
             (Self::Perceptron(network), F32Scratch::Perceptron(scratch)) => {
-                network.loss_and_gradient(simd, weights, rows, scratch, gradient)
+                network.loss_and_gradient(simd, weights[0], rows, scratch, gradient)
             }
             (Self::Layered(layered), F32Scratch::Layered(scratch)) => {
                 layered.loss_and_gradient(simd, weights, rows, scratch, gradient)
@@ -189,7 +201,7 @@ pub struct LayeredScratch<T> {
 impl<T: Real> Gradients<T> for LayeredGradients<T> {
     type Scratch = LayeredScratch<T>;
 
-    fn new(problem: &Arc<Problem>) -> Self {
+    fn new(problem: &Arc<Problem>, _: bool) -> Self {
         let numbers = match &**problem {
             Problem::Quadratic(quadratic) => narrow(&quadratic.eigenvalues),
             Problem::Dense(quadratic) => narrow(&[quadratic.hessians(), quadratic.mean()].concat()),
@@ -198,16 +210,20 @@ impl<T: Real> Gradients<T> for LayeredGradients<T> {
         Self { problem: Arc::clone(problem), numbers }
     }
 
-    fn path(_: &Problem) -> &'static str {
+    fn path(_: &Problem, _: bool) -> &'static str {
         "layered"
     }
 
-    fn length(problem: &Problem) -> usize {
+    fn length(problem: &Problem, _: bool) -> usize {
         problem.dimension()
     }
 
     fn pack(&self, flat: &[f64]) -> Vec<T> {
         narrow(flat)
+    }
+
+    fn position(&self, flat: usize) -> usize {
+        flat
     }
 
     fn unpack(&self, packed: &[T]) -> Vec<f64> {
@@ -226,24 +242,24 @@ impl<T: Real> Gradients<T> for LayeredGradients<T> {
     fn loss_and_gradient<S: Simd>(
         &self,
         _: S,
-        weights: &[T],
+        weights: [&[T]; 2],
         rows: Option<&[u32]>,
         scratch: &mut LayeredScratch<T>,
         gradient: &mut [T],
     ) -> T {
         let LayeredScratch { pass, inputs, labels, .. } = scratch;
         match (&*self.problem, pass) {
-            (Problem::Quadratic(_), _) => quadratic::cpu(&self.numbers, weights, gradient),
+            (Problem::Quadratic(_), _) => quadratic::cpu(&self.numbers, weights[0], gradient),
             (Problem::Dense(quadratic), _) => {
                 let mean = quadratic.samples().unwrap_or(1) as u32;
-                hessian::cpu(rows.unwrap_or(&[mean]), &self.numbers, weights, gradient)
+                hessian::cpu(rows.unwrap_or(&[mean]), &self.numbers, weights[0], gradient)
             }
             (Problem::Network(network), Some(pass)) => match rows {
-                None => pass.loss_and_gradient(weights, &self.numbers, &network.data.labels, gradient),
+                None => pass.loss_and_gradient(weights[0], &self.numbers, &network.data.labels, gradient),
                 Some(rows) => {
                     let (shape, data_labels) = (network.data.shape, &network.data.labels);
                     gather::cpu(rows, network.augmentation, shape, &self.numbers, data_labels, inputs, labels);
-                    pass.loss_and_gradient(weights, inputs, labels, gradient)
+                    pass.loss_and_gradient(weights[0], inputs, labels, gradient)
                 }
             },
             (Problem::Network(_), None) => unreachable!("the scratch of a network has a pass"),

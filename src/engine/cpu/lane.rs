@@ -5,9 +5,9 @@ use super::gradient::{CpuPrecision, Gradients};
 use crate::engine::host_run::{GradientStep, HostRun};
 use crate::engine::lane_state::{StateReader, StateShape, StateWriter};
 use crate::engine::{Observation, Run, StateError};
-use crate::kernels::step::{self, Landmarks, State};
+use crate::kernels::step::{self, Landmarks, Moments, State};
 use crate::kernels::{finish, local, observe, renew};
-use crate::update::{StepSlots, UpdateCoefficients};
+use crate::update::{PartialUpdate, StepSlots};
 use aligned_vec::AVec;
 use pulp::Simd;
 use std::io::{Read, Write};
@@ -39,6 +39,8 @@ pub struct Lane<T> {
     state: State<T>,
     /// Running statistics of batch norms.
     statistics: Vec<T>,
+    /// Where the parameters of each stage end.
+    ends: Vec<usize>,
 }
 
 impl<T: CpuPrecision> Lane<T> {
@@ -50,6 +52,7 @@ impl<T: CpuPrecision> Lane<T> {
             centred: run.centred,
             state: State::at_rest(&start, needs.versions(), needs.velocities(), usize::from(needs.second_moment)),
             statistics: run.statistics(&shared.spec).into_iter().map(T::of).collect(),
+            ends: run.ends(&shared.spec).into_iter().map(|end| shared.gradients.position(end)).collect(),
             steps,
         }
     }
@@ -115,20 +118,21 @@ impl<T: CpuPrecision> Lane<T> {
     /// One update, of one gradient or of several.
     #[inline(always)]
     pub fn step<S: Simd>(&mut self, simd: S, shared: &Shared<T>, workbench: &mut Workbench<T>) -> Observation {
-        let Self { steps, state, statistics, .. } = self;
+        let Self { steps, state, statistics, ends, .. } = self;
         let Workbench { gradient, anchor, scratch } = workbench;
         let Shared { gradients, minimum, direction, curvature, .. } = shared;
         let landmarks = Landmarks { minimum, direction, curvature };
         let weight_decay = T::of(shared.spec.problem.weight_decay());
         loop {
             let (step, rows) = steps.next_with_rows();
-            let GradientStep { slots, coefficients, at, placed, .. } = step;
+            let GradientStep { slots, coefficients, at, backward, placed, .. } = step;
             let anchor = self.centred.then(|| {
-                gradients.loss_and_gradient(simd, minimum, rows, scratch, anchor);
+                gradients.loss_and_gradient(simd, [minimum; 2], rows, scratch, anchor);
                 &anchor[..]
             });
-            let weights = &state.history[at * gradient.len()..][..gradient.len()];
-            let loss = gradients.loss_and_gradient(simd, weights, rows, scratch, gradient);
+            let version = |slot: usize| &state.history[slot * gradient.len()..][..gradient.len()];
+            let versions = [version(at), version(backward.unwrap_or(at))];
+            let loss = gradients.loss_and_gradient(simd, versions, rows, scratch, gradient);
             gradients.update_statistics(scratch, statistics);
             if coefficients.wants_finish() {
                 let taken = StepSlots { read: at, ..slots };
@@ -138,10 +142,12 @@ impl<T: CpuPrecision> Lane<T> {
             if !step.ends_update() {
                 continue;
             }
-            // The decay is in what the workers sent.
-            let decay = if placed.is_some() { 0.0 } else { coefficients.decay };
-            let coefficients = UpdateCoefficients { decay, ..coefficients };
-            let mut moments = step::cpu(&coefficients, slots, gradient, landmarks, state);
+            let mut first = 0;
+            let mut moments = Moments::default();
+            for (PartialUpdate { slots, coefficients }, end) in steps.updates().iter().zip(&*ends) {
+                let range = std::mem::replace(&mut first, *end)..*end;
+                moments += step::cpu(coefficients, *slots, range, gradient, landmarks, state);
+            }
             moments.read_squared = square.unwrap_or(moments.read_squared);
             let (objective, finite) = observe::cpu(loss, weight_decay, &moments);
             return Observation {

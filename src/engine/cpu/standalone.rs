@@ -20,7 +20,7 @@ pub struct StandaloneGradient<T: CpuPrecision> {
 impl<T: CpuPrecision> StandaloneGradient<T> {
     /// Prepares gradients at `weights`, P, over `rows` rows. The processor must have `instructions`.
     pub fn new(problem: &Arc<Problem>, weights: &[f64], rows: usize, instructions: Instructions) -> Self {
-        let gradients = T::Gradients::new(problem);
+        let gradients = T::Gradients::new(problem, false);
         let weights = AVec::from_iter(0, gradients.pack(weights));
         let gradient = AVec::from_iter(0, std::iter::repeat_n(T::zero(), weights.len()));
         Self { instructions, scratch: gradients.scratch(rows), gradients, weights, gradient }
@@ -49,6 +49,6 @@ impl<T: CpuPrecision> WithSimd for Once<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> T {
         let StandaloneGradient { gradients, weights, scratch, gradient, .. } = self.of;
-        gradients.loss_and_gradient(simd, weights, self.rows, scratch, gradient)
+        gradients.loss_and_gradient(simd, [weights; 2], self.rows, scratch, gradient)
     }
 }

@@ -70,6 +70,13 @@ impl PlanArgs for SweepArgs {
         "overlap",
         "overlap-weight",
         "arrivals",
+        "stages",
+        "stage-delays",
+        "stage-lr",
+        "stage-momentum",
+        "stage-cuts",
+        "stashing",
+        "backward-delays",
     ];
     type Plan = SweepPlan;
 
@@ -109,6 +116,13 @@ impl PlanArgs for TrainArgs {
         "overlap",
         "overlap-weight",
         "arrivals",
+        "stages",
+        "stage-delays",
+        "stage-lr",
+        "stage-momentum",
+        "stage-cuts",
+        "stashing",
+        "backward-delays",
     ];
     type Plan = TrainPlan;
 

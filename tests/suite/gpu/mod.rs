@@ -22,5 +22,6 @@ mod layers;
 mod matmul;
 mod outer;
 mod saved;
+mod stages;
 mod update;
 mod waves;

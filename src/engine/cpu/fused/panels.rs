@@ -58,6 +58,11 @@ impl Layout {
         self.layers.last().map_or(0, PanelLayer::end)
     }
 
+    /// Where in panels the parameters end that lie before the place `flat` of a flat vector, which is the end of a layer.
+    pub fn position(&self, flat: usize) -> usize {
+        self.layers.iter().find(|layer| layer.flat.weight == flat).map_or(self.len(), |layer| layer.weight)
+    }
+
     /// A flat vector (PyTorch's layout) in panels.
     pub fn pack(&self, flat: &[f64]) -> Vec<f32> {
         let mut packed = vec![0.0; self.len()];

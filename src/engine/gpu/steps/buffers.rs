@@ -31,7 +31,7 @@ pub const OBSERVATION: usize = 4;
 pub enum Name {
     /// steps x lanes: slots and rows of every step.
     LaneSteps,
-    /// steps x lanes: coefficients of every step.
+    /// steps x lanes x stages: coefficients of every step, and the slots that it writes.
     Updates,
     /// Row numbers of the minibatches, at most steps x lanes x rows; a stub where the batch is full.
     Order,
@@ -159,7 +159,7 @@ pub fn table(layout: &WaveLayout) -> Vec<TableRow> {
     let parameters = sizes.parameters;
     let mut table = Table(Vec::new());
     table.per_lane(Name::LaneSteps, place * table_steps);
-    table.per_lane(Name::Updates, update * table_steps);
+    table.per_lane(Name::Updates, update * spec.needs.work.stages * table_steps);
     table.per_lane(Name::Order, spec.batch.unwrap_or(0) * table_steps);
     table.per_lane(Name::Server, parameters);
     table.per_lane(Name::History, spec.needs.versions() * parameters);

@@ -18,6 +18,7 @@ pub fn calls(layout: &WaveLayout) -> Vec<Call> {
     let update = step::Params {
         step: 0,
         lanes: lanes as u32,
+        stages: spec.needs.work.stages as u32,
         parameters: sizes.parameters as u32,
         history_stride,
         state_stride,

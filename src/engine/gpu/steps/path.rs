@@ -68,6 +68,9 @@ impl Path {
         if !network.augmentation.is_none() {
             return Err("samples as they are: these are augmented".into());
         }
+        if spec.needs.work.is_split {
+            return Err("passes that read the same weights: backward ones read others here".into());
+        }
         let model = perceptron(network)?;
         let shape = Shape::new(model, rows, memory, invocations as usize)?;
         let iterations = shape.iterations(model, rows, true);

@@ -24,7 +24,7 @@ use starts::Starts;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use submit_size::SubmitSize;
-use tables::Tables;
+use tables::{StagedRun, Tables};
 
 /// Some steps of a wave to be run by themselves any number of times, for benchmarks. The lanes go on from where they are,
 /// with the same slots and the same minibatches every time.
@@ -39,7 +39,7 @@ pub struct GpuWave {
     device: Device,
     spec: WaveSpec,
     plan: Plan,
-    lanes: Vec<Option<HostRun>>,
+    lanes: Vec<Option<StagedRun>>,
     /// None where the batch is full.
     rows: Option<Arc<RowTables>>,
     buffers: Buffers,
@@ -116,9 +116,19 @@ impl GpuWave {
         self.starts.flush(&mut self.buffers);
     }
 
+    /// A run at its beginning.
+    fn staged(&self, run: &Run) -> StagedRun {
+        let sizes = &self.plan.sizes;
+        // The fused path counts in vec4s.
+        let width = if sizes.path == Path::Layered { 1 } else { 4 };
+        let ends = run.ends(&self.spec).into_iter().map(|end| sizes.packing.position(end) / width).collect();
+        StagedRun { run: HostRun::new(run, &self.spec, self.rows.as_ref()), ends }
+    }
+
     /// Writes the tables of the next `steps` steps of every lane.
     fn write_tables(&mut self, steps: usize) {
-        let tables = Tables::next(&mut self.lanes, steps, self.spec.batch.unwrap_or(0));
+        let stages = self.spec.needs.work.stages;
+        let tables = Tables::next(&mut self.lanes, steps, self.spec.batch.unwrap_or(0), stages);
         self.device.write(&self.buffers[Name::LaneSteps], 0, &tables.lane_steps);
         self.device.write(&self.buffers[Name::Updates], 0, &tables.updates);
         self.device.write(&self.buffers[Name::Order], 0, &tables.order);
@@ -130,7 +140,7 @@ impl Wave for GpuWave {
         self.spec.admits(&run)?;
         self.starts.begin(lane, &run.start, &mut self.buffers);
         self.resident.set_statistics(lane, &run.statistics(&self.spec));
-        self.lanes[lane] = Some(HostRun::new(&run, &self.spec, self.rows.as_ref()));
+        self.lanes[lane] = Some(self.staged(&run));
         self.device.check()
     }
 
@@ -195,14 +205,14 @@ impl Wave for GpuWave {
                 self.lanes[*lane] = self.lanes[*source].clone();
             }
             let lane = self.lanes[*lane].as_mut().expect("a renewed lane is busy");
-            seed.iter().for_each(|seed| lane.reseed(*seed));
+            seed.iter().for_each(|seed| lane.run.reseed(*seed));
         }
         self.device.check()
     }
 
     fn save(&mut self, lane: usize, out: &mut dyn Write) -> Result<(), StateError> {
         self.flush_starts();
-        let steps = self.lanes[lane].as_ref().expect("the state of a busy lane");
+        let steps = &self.lanes[lane].as_ref().expect("the state of a busy lane").run;
         let shape = StateShape::new(&self.spec.problem, steps.needs(), size_of::<f32>());
         self.resident.save(lane, shape, &mut StateWriter::begin(out, shape, steps)?)
     }
@@ -212,12 +222,12 @@ impl Wave for GpuWave {
         self.spec.admits(&run)?;
         // A start that is still to come would overwrite what is put here.
         self.flush_starts();
-        let mut steps = HostRun::new(&run, &self.spec, self.rows.as_ref());
-        let shape = StateShape::new(&self.spec.problem, steps.needs(), size_of::<f32>());
+        let mut staged = self.staged(&run);
+        let shape = StateShape::new(&self.spec.problem, staged.run.needs(), size_of::<f32>());
         let (mut reader, reseeds) = StateReader::begin(state, shape, made)?;
         self.resident.restore(lane, shape, &mut reader)?;
-        steps.replay(made, &reseeds);
-        self.lanes[lane] = Some(steps);
+        staged.run.replay(made, &reseeds);
+        self.lanes[lane] = Some(staged);
         Ok(())
     }
 

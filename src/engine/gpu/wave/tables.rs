@@ -10,16 +10,19 @@ use rayon::prelude::*;
 use std::sync::Arc;
 
 /// The next `steps` gradients of a lane, each a step of the device; where their rows lie in the pool is not known yet.
-fn advance(lane: &mut HostRun, steps: usize, batch: usize) -> Part {
-    let mut part = Part { lane_steps: Vec::with_capacity(steps), spans: Vec::new() };
+fn advance(lane: &mut StagedRun, steps: usize, batch: usize) -> Part {
+    let StagedRun { run, ends } = lane;
+    let updates = Vec::with_capacity(steps * ends.len());
+    let mut part = Part { lane_steps: Vec::with_capacity(steps), updates, spans: Vec::new() };
     for step in 0..steps {
-        let (GradientStep { slots, coefficients, at, placed, .. }, table) = lane.next_with_table();
-        let (mut lane_step, mut update) = (LaneStep::from(slots), Update::from(&coefficients));
-        if let Some(placed) = placed {
-            (lane_step.read, lane_step.part) = (at as u32, placed.packed());
-            update.join(&placed);
+        let (GradientStep { slots, at, backward, placed, .. }, table) = run.next_with_table();
+        let mut lane_step = LaneStep::at(at);
+        lane_step.base = slots.read as u32;
+        if let Some(slot) = backward {
+            lane_step.backward = slot as u32;
         }
-        part.lane_steps.push((lane_step, update));
+        lane_step.part = placed.map_or(0, |placed| placed.packed());
+        part.lane_steps.push(lane_step);
         if let Some((table, first)) = table {
             match part.spans.last_mut() {
                 Some(span) if Arc::ptr_eq(&span.table, table) && first == span.first + span.steps * batch => {
@@ -28,13 +31,27 @@ fn advance(lane: &mut HostRun, steps: usize, batch: usize) -> Part {
                 _ => part.spans.push(Span { table: Arc::clone(table), first, step, steps: 1, pooled: 0 }),
             }
         }
+        part.updates.extend(run.updates().iter().zip(ends.iter()).map(|(update, end)| {
+            let mut update = Update::new(update, *end);
+            placed.iter().for_each(|placed| update.join(placed));
+            update
+        }));
     }
     part
 }
 
+/// A run with the ends of its stages, in the units of the device's vectors.
+#[derive(Clone)]
+pub struct StagedRun {
+    pub run: HostRun,
+    pub ends: Arc<[usize]>,
+}
+
 /// A lane's steps of a portion.
 struct Part {
-    lane_steps: Vec<(LaneStep, Update)>,
+    lane_steps: Vec<LaneStep>,
+    /// steps x stages
+    updates: Vec<Update>,
     spans: Vec<Span>,
 }
 
@@ -54,35 +71,36 @@ struct Span {
 pub struct Tables {
     /// steps x lanes
     pub lane_steps: Vec<LaneStep>,
-    /// steps x lanes
+    /// steps x lanes x stages
     pub updates: Vec<Update>,
     /// Row numbers of the minibatches, in which every lane step says where its own begin: at most steps x lanes x rows.
     pub order: Vec<u32>,
 }
 
 impl Tables {
-    /// The next `steps` steps of every lane. Each batch has `batch` rows (0 where the batch is full).
-    pub fn next(lanes: &mut [Option<HostRun>], steps: usize, batch: usize) -> Self {
-        let advance = |lane: &mut Option<HostRun>| lane.as_mut().map(|lane| advance(lane, steps, batch));
+    /// The next `steps` steps of every lane, all with as many stages. Each batch has `batch` rows (0 where the batch is full).
+    pub fn next(lanes: &mut [Option<StagedRun>], steps: usize, batch: usize, stages: usize) -> Self {
+        let advance = |lane: &mut Option<StagedRun>| lane.as_mut().map(|lane| advance(lane, steps, batch));
         let mut parts: Vec<Option<Part>> = lanes.par_iter_mut().map(advance).collect();
         let order = pool(parts.iter_mut().flatten().flat_map(|part| &mut part.spans).collect(), batch);
-        parts.par_iter_mut().flatten().for_each(|Part { lane_steps, spans }| {
+        parts.par_iter_mut().flatten().for_each(|Part { lane_steps, spans, .. }| {
             for Span { step, steps, pooled, .. } in spans {
                 let firsts = (*pooled..).step_by(batch);
                 lane_steps[*step..][..*steps]
                     .iter_mut()
                     .zip(firsts)
-                    .for_each(|((lane_step, _), first)| lane_step.rows = first as u32);
+                    .for_each(|(lane_step, first)| lane_step.rows = first as u32);
             }
         });
         let count = lanes.len();
         let mut lane_steps = vec![LaneStep::default(); steps * count];
-        let mut updates = vec![Update::default(); steps * count];
-        let of_steps = lane_steps.par_chunks_mut(count).zip(updates.par_chunks_mut(count));
+        let mut updates = vec![Update::default(); steps * count * stages];
+        let of_steps = lane_steps.par_chunks_mut(count).zip(updates.par_chunks_mut(count * stages));
         of_steps.enumerate().for_each(|(step, (lane_steps, updates))| {
-            for ((lane_step, update), part) in lane_steps.iter_mut().zip(updates).zip(&parts) {
+            for ((lane_step, updates), part) in lane_steps.iter_mut().zip(updates.chunks_exact_mut(stages)).zip(&parts) {
                 if let Some(part) = part {
-                    (*lane_step, *update) = part.lane_steps[step];
+                    *lane_step = part.lane_steps[step];
+                    updates.copy_from_slice(&part.updates[step * stages..][..stages]);
                 }
             }
         });
