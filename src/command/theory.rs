@@ -203,9 +203,9 @@ fn of_stages(args: &Args) -> Result<Vec<TheoryRow>> {
     for rule in &rules {
         rule.known_equation(&DelayLaw::Fixed(0)).map_err(|error| blame(rule, &rules, error))?;
         for stages in args.stages.iter().map(|stages| usize::from(*stages)) {
-            let energies = args.stage_energies.of(stages).map_err(anyhow::Error::msg)?;
+            let energies = args.stage_energies.of(stages).map_err(|why| anyhow!("--stage-energies {why}"))?;
             for form in &args.stage_delays {
-                let delays = form.of(stages).map_err(anyhow::Error::msg)?;
+                let delays = form.of(stages).map_err(|why| anyhow!("--stage-delays {why}"))?;
                 let equation = rank_one(rule, &delays, &energies).ok_or_else(|| {
                     let others = others(rule, &rules);
                     let accepted = if others.is_empty() { "sgd,heavy-ball,nesterov" } else { &others };

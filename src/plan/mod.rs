@@ -9,12 +9,14 @@
 
 pub mod axes;
 pub mod file;
+mod problem;
 pub mod scaling;
 mod sweep;
 mod train;
 
 pub use axes::Setting;
-pub use sweep::{Cell, Grid, Limits, SweepPlan, SweepProblem};
+pub use problem::SweepProblem;
+pub use sweep::{Cell, Grid, Limits, SweepPlan};
 pub use train::{Group, SharpnessPlan, TrainOptions, TrainPlan, TrainProblem, When};
 
 use serde::{Serialize, Serializer};

@@ -13,6 +13,7 @@ mod prediction;
 mod queue;
 pub mod rows;
 mod search_wave;
+mod stage_theory;
 mod spectrum;
 mod start;
 mod tables;
@@ -40,7 +41,7 @@ use crate::problem::Problem;
 use crate::rule::steps::StepSource;
 use crate::threshold::{Criterion, Level, SearchOutcome, Trial};
 use crate::update::UpdateCoefficients;
-use prediction::NoiseTheory;
+use prediction::SharedTheory;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
@@ -107,7 +108,7 @@ pub struct PreparedSweep {
     floor: Level,
     /// Variance over samples of v^T H_i v / lambda_max, with v the top eigenvector; where some cell has minibatches.
     spread: Option<f64>,
-    noisy: Arc<NoiseTheory>,
+    shared: Arc<SharedTheory>,
     /// The same in f64, once it is asked for.
     double: OnceLock<Box<Self>>,
 }
@@ -125,7 +126,7 @@ impl PreparedSweep {
     pub fn in_f64(&self) -> &Self {
         self.double.get_or_init(|| {
             let (plan, problem, minimum) = (self.plan.clone(), Arc::clone(&self.problem), self.minimum.clone());
-            Box::new(Self::laid_out((plan, problem, minimum), FloatFormat::F64, self.spread, Arc::clone(&self.noisy)))
+            Box::new(Self::laid_out((plan, problem, minimum), FloatFormat::F64, self.spread, Arc::clone(&self.shared)))
         })
     }
 
@@ -133,7 +134,7 @@ impl PreparedSweep {
         (plan, problem, minimum): (SweepPlan, Arc<Problem>, Minimum),
         format: FloatFormat,
         spread: Option<f64>,
-        noisy: Arc<NoiseTheory>,
+        shared: Arc<SharedTheory>,
     ) -> Self {
         let seed = plan.problem.seed_init;
         let distances = Distances::choose(&problem, &minimum, format, seed);
@@ -141,7 +142,7 @@ impl PreparedSweep {
         let tolerance = plan.limits.values().map(|limits| limits.tolerance).fold(f64::INFINITY, f64::min);
         let floor = floor::floor(&minimum, format, distances.near, distances.clear_projection(), tolerance);
         let double = OnceLock::new();
-        Self { plan, problem, minimum, format, start, distances, floor, spread, noisy, double }
+        Self { plan, problem, minimum, format, start, distances, floor, spread, shared, double }
     }
 
     /// Where the search for a cell's threshold starts, or why the cell cannot be measured.

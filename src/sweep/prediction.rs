@@ -2,12 +2,12 @@
 //!
 //! Not here: the mathematics ([`crate::theory`]), nor the Hessians of samples ([`crate::curvature`]).
 
+use super::stage_theory::StageTheory;
 use super::{PreparedSweep, RESTLESS_GUESS};
 use crate::batch::Sampling;
 use crate::curvature::{curvature_noise, sample_hessians};
 use crate::plan::Cell;
 use crate::rule::{Locality, Rule};
-use crate::stages::Stages;
 use crate::table::TheorySource;
 use crate::theory::{self, CurvatureNoise, DelayLaw, Equation, TheoryError};
 use crate::threshold::Criterion;
@@ -57,14 +57,15 @@ impl Prediction {
     };
 }
 
-/// What the cells of a sweep with noise of minibatches share, each made when it is first asked for.
+/// What the predictions of a sweep's cells share, each made when it is first asked for.
 #[derive(Debug, Default)]
-pub(super) struct NoiseTheory {
+pub(super) struct SharedTheory {
     noise: OnceLock<Option<CurvatureNoise>>,
     /// Hessians of all samples, where there are few parameters.
     hessians: OnceLock<Option<Vec<DMatrix<f64>>>>,
-    /// By the id of a cell.
+    /// Of the cells with noise of minibatches, by their ids.
     predictions: OnceLock<HashMap<String, Prediction>>,
+    pub stages: StageTheory,
 }
 
 impl PreparedSweep {
@@ -94,7 +95,7 @@ impl PreparedSweep {
             return self.of_outer_loop(cell);
         }
         if self.share(cell).is_some() {
-            let all = self.noisy.predictions.get_or_init(|| {
+            let all = self.shared.predictions.get_or_init(|| {
                 let cells = self.plan.cells();
                 let noisy = cells.par_iter().filter(|cell| self.share(cell).is_some());
                 noisy.map(|cell| (self.plan.cell_id(cell), self.under_noise(cell))).collect()
@@ -135,7 +136,7 @@ impl PreparedSweep {
         if !equation.law.is_fixed() {
             return near;
         }
-        let noise = self.noisy.noise.get_or_init(|| {
+        let noise = self.shared.noise.get_or_init(|| {
             let minimum = &self.minimum;
             curvature_noise(&self.problem, &minimum.weights, &minimum.largest)
         });
@@ -166,7 +167,7 @@ impl PreparedSweep {
         if equation.averaged != 1.0 {
             return None;
         }
-        let hessians = self.noisy.hessians.get_or_init(|| sample_hessians(&self.problem, &self.minimum.weights));
+        let hessians = self.shared.hessians.get_or_init(|| sample_hessians(&self.problem, &self.minimum.weights));
         theory::epoch_threshold(equation, hessians.as_ref()?, self.plan.rows(cell)?, near).ok()
     }
 
@@ -208,15 +209,6 @@ impl PreparedSweep {
         let local_gain = cell.outer.local.map(|local| local.lr * self.minimum.largest.value);
         let covered = local_gain.map_or(Ok(self.minimum.largest.value), |gain| round.coverage(gain))?;
         Ok(threshold.gain / covered / cell.outer.weight(cell.workers()))
-    }
-
-    /// What theory says of a cell with stages.
-    fn of_stages(&self, cell: &Cell, stages: &Stages) -> Result<Prediction, TheoryError> {
-        let largest = &self.minimum.largest;
-        let gain = |equation: Equation| theory::threshold(&equation, theory::Criterion::Mean).ok().map(|found| found.gain);
-        let uniform = cell.rule.equation(&DelayLaw::Fixed(stages.longest() as usize)).and_then(gain);
-        let uniform = uniform.map(|gain| gain / largest.value);
-        Ok(Prediction { near: uniform, uniform, ..Prediction::NONE })
     }
 
     /// What theory says of a cell with an outer loop. Under minibatches it is what is near, for their noise has no theory here.

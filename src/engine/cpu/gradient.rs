@@ -255,11 +255,11 @@ impl<T: Real> Gradients<T> for LayeredGradients<T> {
                 hessian::cpu(rows.unwrap_or(&[mean]), &self.numbers, weights[0], gradient)
             }
             (Problem::Network(network), Some(pass)) => match rows {
-                None => pass.loss_and_gradient(weights[0], &self.numbers, &network.data.labels, gradient),
+                None => pass.loss_and_gradient_at(weights[0], weights[1], &self.numbers, &network.data.labels, gradient),
                 Some(rows) => {
                     let (shape, data_labels) = (network.data.shape, &network.data.labels);
                     gather::cpu(rows, network.augmentation, shape, &self.numbers, data_labels, inputs, labels);
-                    pass.loss_and_gradient(weights[0], inputs, labels, gradient)
+                    pass.loss_and_gradient_at(weights[0], weights[1], inputs, labels, gradient)
                 }
             },
             (Problem::Network(_), None) => unreachable!("the scratch of a network has a pass"),

@@ -168,7 +168,7 @@ fn without_stashing_backward_passes_read_versions_of_their_own() {
     let mut pass = Backprop::new(&network.model.graph, network.loss, network.data.samples());
     let mut gradient = |forward: &[f64], backward: &[f64]| {
         let mut gradient = vec![0.0; forward.len()];
-        pass.loss_and_gradient_between([forward, backward], &inputs, &network.data.labels, &mut gradient);
+        pass.loss_and_gradient_at(forward, backward, &inputs, &network.data.labels, &mut gradient);
         gradient.iter_mut().zip(forward).for_each(|(g, w)| *g += network.weight_decay * w);
         gradient
     };
