@@ -80,7 +80,8 @@ pub struct Backward<'a, T> {
     /// Shapes of a sample.
     pub input: Shape,
     pub output: Shape,
-    /// P
+    /// P. They may be others than those of the way forward, so that only the delta of the input may depend on them: what the way
+    /// forward made of its own is in `kept`.
     pub parameters: &'a [T],
     /// rows x input
     pub first: &'a [T],

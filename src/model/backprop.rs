@@ -69,7 +69,21 @@ impl<T: Number> Backprop<T> {
     /// Mean loss of `inputs` (rows x features) and `labels` at `parameters`, with the batch's own statistics; its gradient goes
     /// to `gradient`. No weight decay in either.
     pub fn loss_and_gradient(&mut self, parameters: &[T], inputs: &[T], labels: &[u32], gradient: &mut [T]) -> T {
-        self.forward(parameters, inputs, Mode::Training);
+        self.loss_and_gradient_at(parameters, parameters, inputs, labels, gradient)
+    }
+
+    /// [`Self::loss_and_gradient`] of a pipeline that does not keep the weights of its forward passes (PipeDream without weight
+    /// stashing): values, slopes and statistics are those of a forward pass at the parameters `forward`, and deltas go down through
+    /// the weights of `backward`. The loss is that at `forward`; what comes out is no gradient of any function where the two differ.
+    pub fn loss_and_gradient_at(
+        &mut self,
+        forward: &[T],
+        backward: &[T],
+        inputs: &[T],
+        labels: &[u32],
+        gradient: &mut [T],
+    ) -> T {
+        self.forward(forward, inputs, Mode::Training);
         let rows = labels.len();
         let last = self.graph.nodes.len() - 1;
         let outputs = rows * self.graph.outputs();
@@ -81,7 +95,7 @@ impl<T: Number> Backprop<T> {
             // A value that nothing leads on from has no gradient, and neither has what it is made of.
             if reached[index] {
                 for input in self.graph.inputs(index) {
-                    self.node_backward(index, input, rows, parameters, inputs, gradient, &mut reached);
+                    self.node_backward(index, input, rows, backward, inputs, gradient, &mut reached);
                 }
             }
         }
@@ -89,7 +103,7 @@ impl<T: Number> Backprop<T> {
     }
 
     /// From the delta of a node to that of `input`, one of the values that it acts on.
-    #[expect(clippy::too_many_arguments, reason = "one step of `loss_and_gradient`, which has all these at hand")]
+    #[expect(clippy::too_many_arguments, reason = "one step of `loss_and_gradient_at`, which has all these at hand")]
     fn node_backward(
         &mut self,
         index: usize,

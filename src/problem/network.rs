@@ -84,14 +84,30 @@ impl Network {
         vectors.par_chunks(share).flat_map_iter(|vectors| self.products(parameters, vectors)).collect()
     }
 
+    /// B v for every one of `vectors` ([`FullBatch::backward_product`]); f64.
+    pub fn backward_products(&self, parameters: &[f64], vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let share = vectors.len().div_ceil(rayon::current_num_threads()).max(1);
+        let of = |vectors| self.each_product(vectors, |batch, v, bv| batch.backward_product(parameters, v, bv));
+        vectors.par_chunks(share).flat_map_iter(of).collect()
+    }
+
     fn products(&self, parameters: &[f64], vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        self.each_product(vectors, |batch, v, hv| batch.hessian_product(parameters, v, hv))
+    }
+
+    /// What `product` makes of every one of `vectors`, one after the other with the same buffers.
+    fn each_product(
+        &self,
+        vectors: &[Vec<f64>],
+        product: impl Fn(&mut FullBatch, &[f64], &mut [f64]),
+    ) -> Vec<Vec<f64>> {
         let mut batch = FullBatch::new(self);
-        let product = |vector: &Vec<f64>| {
-            let mut product = vec![0.0; vector.len()];
-            batch.hessian_product(parameters, vector, &mut product);
-            product
+        let of = |vector: &Vec<f64>| {
+            let mut made = vec![0.0; vector.len()];
+            product(&mut batch, vector, &mut made);
+            made
         };
-        vectors.iter().map(product).collect()
+        vectors.iter().map(of).collect()
     }
 }
 
@@ -125,13 +141,30 @@ impl<'a> FullBatch<'a> {
     /// H v at `parameters`, exact: the derivative along v of the gradient (Pearlmutter 1994, "Fast exact multiplication by the
     /// Hessian"), by a pass in dual numbers.
     pub fn hessian_product(&mut self, parameters: &[f64], vector: &[f64], product: &mut [f64]) {
-        let pieces = self.derivatives.get_or_insert_with(|| Pieces::new(self.network));
         let along: Vec<Dual64> = parameters.iter().zip(vector).map(|(x, v)| Dual64::new(*x, *v)).collect();
-        let mut gradient = vec![Dual64::of(0.0); along.len()];
-        pieces.loss_and_gradient(&self.network.data.labels, &along, &mut gradient);
+        let gradient = self.dual_gradient([&along, &along]);
         for ((product, gradient), v) in product.iter_mut().zip(gradient).zip(vector) {
             *product = gradient.eps + self.network.weight_decay * v;
         }
+    }
+
+    /// B v at `parameters`, exact: the derivative along v of the gradient with respect to the weights that the backward pass sends
+    /// deltas through, those of the forward pass held fixed. H - B is the derivative with respect to the weights of the forward
+    /// pass, weight decay included. B is not symmetric; it vanishes where every sample's loss has a gradient of zero with respect
+    /// to the outputs.
+    pub fn backward_product(&mut self, parameters: &[f64], vector: &[f64], product: &mut [f64]) {
+        let forward: Vec<Dual64> = parameters.iter().map(|x| Dual64::of(*x)).collect();
+        let backward: Vec<Dual64> = parameters.iter().zip(vector).map(|(x, v)| Dual64::new(*x, *v)).collect();
+        let gradient = self.dual_gradient([&forward, &backward]);
+        product.iter_mut().zip(gradient).for_each(|(product, gradient)| *product = gradient.eps);
+    }
+
+    /// The gradient, no weight decay in it, in dual numbers.
+    fn dual_gradient(&mut self, versions: [&[Dual64]; 2]) -> Vec<Dual64> {
+        let pieces = self.derivatives.get_or_insert_with(|| Pieces::new(self.network));
+        let mut gradient = vec![Dual64::of(0.0); versions[0].len()];
+        pieces.loss_and_gradient_at(&self.network.data.labels, versions, &mut gradient);
+        gradient
     }
 }
 
@@ -162,13 +195,18 @@ impl<T: Number> Pieces<T> {
         }
     }
 
-    /// Mean loss; its gradient goes to `gradient`. Pieces are added in a fixed order, so the result does not depend on the number
-    /// of threads.
     fn loss_and_gradient(&mut self, labels: &[u32], parameters: &[T], gradient: &mut [T]) -> T {
+        self.loss_and_gradient_at(labels, [parameters, parameters], gradient)
+    }
+
+    /// Mean loss; its gradient goes to `gradient`, taken with one version of the parameters on the way forward and another on the
+    /// way back. Pieces are added in a fixed order, so the result does not depend on the number of threads.
+    fn loss_and_gradient_at(&mut self, labels: &[u32], versions: [&[T]; 2], gradient: &mut [T]) -> T {
+        let [forward, backward] = versions;
         let Self { rows, inputs, features, workers } = self;
         if labels.len() <= *rows {
             let (pass, _) = &mut workers[0];
-            return pass.loss_and_gradient(parameters, inputs, labels, gradient);
+            return pass.loss_and_gradient_at(forward, backward, inputs, labels, gradient);
         }
         gradient.fill(T::zero());
         let mut total = T::zero();
@@ -176,7 +214,9 @@ impl<T: Number> Pieces<T> {
         for pieces in pieces.chunks(workers.len()) {
             let here = workers.par_iter_mut().zip(pieces);
             let losses: Vec<T> = here
-                .map(|((pass, part), (inputs, labels))| pass.loss_and_gradient(parameters, inputs, labels, part))
+                .map(|((pass, part), (inputs, labels))| {
+                    pass.loss_and_gradient_at(forward, backward, inputs, labels, part)
+                })
                 .collect();
             for ((loss, (_, part)), (_, here)) in losses.into_iter().zip(&*workers).zip(pieces) {
                 let share = T::of(here.len() as f64 / labels.len() as f64);

@@ -8,8 +8,8 @@ use tauscope::curvature::{Effort, extremes};
 use tauscope::data::{DataSource, Dataset};
 use tauscope::math::{Activation, Loss, Shape};
 use tauscope::minimum::{self, MinimumError};
-use tauscope::model::Model;
 use tauscope::model::layers::Layers;
+use tauscope::model::{Backprop, Model};
 use tauscope::problem::network::{FullBatch, Network};
 use tauscope::problem::weights::{self, Wanted};
 use tauscope::problem::{Problem, Quadratic};
@@ -117,6 +117,64 @@ fn hessian_products_agree_with_central_differences_of_the_gradient() {
             assert_close(&name, &product, &differences, DIFFERENCES);
         }
     }
+}
+
+/// Oracle: central differences of the gradient whose way back, or whose way forward, alone has other weights. The two derivatives
+/// sum to the Hessian; the loss is that of the way forward.
+#[test]
+fn products_of_the_way_back_agree_with_central_differences_of_its_weights_alone() {
+    for (name, network) in networks().into_iter().step_by(5).chain(graphs()) {
+        let x = network.model.init(4);
+        let inputs: Vec<f64> = network.data.inputs.iter().map(|x| f64::from(*x)).collect();
+        let mut pass = Backprop::<f64>::new(&network.model.graph, network.loss, network.data.samples());
+        let mut at = |forward: &[f64], backward: &[f64]| {
+            let mut gradient = vec![0.0; x.len()];
+            let loss = pass.loss_and_gradient_at(forward, backward, &inputs, &network.data.labels, &mut gradient);
+            (loss, gradient)
+        };
+        let mut batch = FullBatch::new(&network);
+        for direction in directions(x.len()).iter().take(3) {
+            let [mut back, mut whole] = [vec![0.0; x.len()], vec![0.0; x.len()]];
+            batch.backward_product(&x, direction, &mut back);
+            batch.hessian_product(&x, direction, &mut whole);
+            let [plus, minus] = [1e-6, -1e-6].map(|step| moved(&x, direction, step));
+            let difference = |[(_, a), (_, b)]: [(f64, Vec<f64>); 2]| {
+                a.iter().zip(b).map(|(a, b)| (a - b) / 2e-6).collect::<Vec<f64>>()
+            };
+            let ends = [at(&x, &plus), at(&x, &minus)];
+            assert_eq!(ends[0].0, ends[1].0, "{name}");
+            // The decay belongs to the weights of the way forward.
+            let rest = whole.iter().zip(&back).zip(direction).map(|((h, b), v)| h - b - 0.01 * v).collect();
+            let ahead = difference([at(&plus, &x), at(&minus, &x)]);
+            // On the scale of the Hessian: one of the two parts may be zero, but for rounding in the differences.
+            let [found, expected] =
+                [[back, rest], [difference(ends), ahead]].map(|parts| [parts.concat(), whole.clone()].concat());
+            assert_close(&name, &found, &expected, DIFFERENCES);
+        }
+        let vectors = directions(x.len());
+        let mut alone = vec![0.0; x.len()];
+        batch.backward_product(&x, &vectors[2], &mut alone);
+        assert_eq!(network.backward_products(&x, &vectors)[2], alone, "{name}");
+    }
+}
+
+/// The first layer sends no delta further down, no delta passes through a bias, and the gradient of the last layer has met no
+/// weights on its way.
+#[test]
+fn the_way_back_reads_no_bias_and_nothing_of_the_first_layer() {
+    let network = network(&[5], Activation::Tanh, Loss::Ce);
+    let (features, classes) = (network.data.features(), network.data.classes);
+    let (first, last) = (0..5 * (features + 1), 5 * (features + 1)..network.dimension());
+    let x = network.model.init(2);
+    let product = |vector: Vec<f64>| network.backward_products(&x, &[vector]).swap_remove(0);
+    let within = |range: std::ops::Range<usize>| {
+        (0..x.len()).map(|i| if range.contains(&i) { (i as f64).sin() } else { 0.0 }).collect()
+    };
+    for unread in [first.clone(), last.end - classes..last.end] {
+        assert!(product(within(unread)).iter().all(|b| *b == 0.0));
+    }
+    let read = product(within(last.start..last.end - classes));
+    assert!(read[last].iter().all(|b| *b == 0.0) && read[first].iter().any(|b| b.abs() > 1e-6));
 }
 
 /// The whole Hessian, column by column.
