@@ -14,7 +14,7 @@ use super::range::Range;
 
 /// `D(z) + K N(z) = 0`, with `D` the product of `poles` and `N` the product of `zeros` and `mixture`, and
 /// `e^log_scale = |D| / |N|` where every factor has modulus 1.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Characteristic {
     pub poles: Vec<Binomial>,
     pub zeros: Vec<Binomial>,

@@ -41,6 +41,8 @@ pub enum TheoryError {
     NoEquation(String),
     #[error("{0}")]
     Unsupported(String),
+    #[error("stages of a pipeline: {0}")]
+    Stages(String),
     #[error("the answer is too large or too small for f64 in full precision; accepted: less extreme values")]
     OutOfRange,
     #[error("no root ever reaches the unit circle: the rule is stable at every gain")]

@@ -6,7 +6,7 @@ use num_complex::Complex64;
 use super::range::Range;
 
 /// `sum_j coefficient_j z^exponent_j`, whose coefficients sum to a positive number.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Mixture {
     terms: Vec<(f64, f64)>,
     /// Mean exponent, weighted by the coefficients' magnitudes; the sum is handled as `z^centre` times a sum that turns

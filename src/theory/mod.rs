@@ -11,6 +11,7 @@
 //! | how fast a run grows or decays at a gain | [`dominant_root`] |
 //! | the fastest parameters of a rule, and the bound on all rules | [`tuning`] |
 //! | the threshold under minibatches, from the Hessians of samples | [`second_moment_threshold`], [`epoch_threshold`] |
+//! | the threshold of a pipeline whose stages have delays of their own, from the whole Hessian | [`stages`] |
 //!
 //! Rules are not known here: each states its [`Equation`] in its own file ([`crate::rule`]).
 //!
@@ -152,6 +153,7 @@ mod random_delay;
 mod range;
 mod response;
 mod second_moment;
+pub mod stages;
 mod threshold;
 pub mod tuning;
 mod workers;

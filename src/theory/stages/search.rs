@@ -1,0 +1,123 @@
+//! The first crossing of a problem on a subspace that grows until it holds the solution.
+//!
+//! Not here: what the problem is ([`super::stashed`], [`super::unstashed`]).
+
+use super::super::TheoryError;
+use super::scan::{Crossing, MatrixOnCircle, crossings, follow};
+
+/// A large eigenproblem on the circle, on a subspace.
+pub(super) trait Projection: MatrixOnCircle {
+    /// Vectors that span the subspace.
+    fn dimension(&self) -> usize;
+
+    /// Products with large matrices so far.
+    fn products(&self) -> usize;
+
+    /// Smallest curvature on the subspace.
+    fn least_curvature(&self) -> f64;
+
+    /// Adds the residual of a crossing to the subspace, and returns its norm, relative to the eigenvalue and the eigenvector.
+    ///
+    /// # Errors
+    /// Where a product is not finite.
+    fn expand(&mut self, crossing: Crossing) -> Result<f64, TheoryError>;
+
+    /// The same norm, by products of its own; the subspace stays as it is.
+    ///
+    /// # Errors
+    /// Where a product is not finite.
+    fn residual(&mut self, crossing: Crossing) -> Result<f64, TheoryError>;
+}
+
+/// The smallest learning rate at which a solution of a pipeline's characteristic equation lies on the unit circle.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StageThreshold {
+    /// Stable for `0 < lr < this`, where every curvature is positive.
+    pub lr: f64,
+    /// Angle of the solution, in `(0, pi]`: the weights oscillate with a period of `2 pi / angle` updates.
+    pub angle: f64,
+    /// `||H W x - mu x|| / (|mu| ||x||)` for the eigenvector that was found, by products of its own.
+    pub residual: f64,
+    /// Whether the residual is below [`ACCURACY`], and those of all solutions at slightly larger learning rates so small that none of
+    /// them can be the first.
+    pub converged: bool,
+    /// Products with the Hessian, and with the derivative of the backward passes where it is another one.
+    pub products: usize,
+    /// Vectors in the subspace.
+    pub dimension: usize,
+    /// Smallest curvature on the subspace. Directions whose curvature is negative are left out of the threshold.
+    pub least_curvature: f64,
+}
+
+/// Residual of a threshold that has converged.
+pub const ACCURACY: f64 = 1e-6;
+
+/// Change of the learning rate, relative, of a threshold that has converged.
+const STEADY: f64 = 1e-7;
+
+/// Solutions up to this multiple of the first learning rate are looked at as well: on the whole space one of them may be the first.
+const RIVALS: f64 = 1.5;
+
+/// Vectors by which the subspace may grow.
+const GROWTH: usize = 160;
+
+/// Grows the subspace until its first crossing is one of the whole space.
+///
+/// # Errors
+/// Where products are not finite, or no learning rate has a crossing.
+pub(super) fn first_crossing(problem: &mut impl Projection, grid: &[f64]) -> Result<StageThreshold, TheoryError> {
+    let most = problem.dimension() + GROWTH;
+    let scan = |problem: &_| {
+        let all = crossings(problem, grid, RIVALS)?;
+        if all.is_empty() { Err(TheoryError::Unbounded) } else { Ok(all) }
+    };
+    // Solutions beyond the first that are known well enough.
+    let mut settled: Vec<Crossing> = Vec::new();
+    let mut first = scan(problem)?[0];
+    let converged = loop {
+        if !settle(problem, &mut first, most)? {
+            break false;
+        }
+        let all = scan(problem)?;
+        if !all[0].is_near(first, 1e-5) {
+            first = all[0];
+            continue;
+        }
+        let needed = |rival: &Crossing| (0.25 * (rival.lr / first.lr - 1.0)).max(ACCURACY);
+        let rivals = all[1..].iter().filter(|rival| rival.lr <= RIVALS * first.lr && !rival.is_near(first, 1e-5));
+        let is_settled = |rival: &Crossing| settled.iter().any(|known| known.is_near(*rival, needed(rival).max(1e-4)));
+        let Some(rival) = rivals.copied().find(|rival| !is_settled(rival)) else { break true };
+        if problem.expand(rival)? <= needed(&rival) {
+            settled.push(rival);
+        } else if problem.dimension() >= most {
+            break false;
+        }
+    };
+    Ok(StageThreshold {
+        lr: first.lr,
+        angle: first.angle,
+        residual: problem.residual(first)?,
+        converged,
+        products: problem.products(),
+        dimension: problem.dimension(),
+        least_curvature: problem.least_curvature(),
+    })
+}
+
+/// Expands the subspace with the residuals of one crossing until they are small and the crossing stays where it is. Returns whether
+/// they are; a crossing that is lost on the way is settled too, for the next look at all of them.
+fn settle(problem: &mut impl Projection, crossing: &mut Crossing, most: usize) -> Result<bool, TheoryError> {
+    loop {
+        let before = problem.dimension();
+        let residual = problem.expand(*crossing)?;
+        let Some(next) = follow(problem, *crossing)? else { return Ok(true) };
+        let is_steady = (next.lr / crossing.lr - 1.0).abs() <= STEADY;
+        *crossing = next;
+        if residual <= ACCURACY && is_steady {
+            return Ok(true);
+        }
+        if problem.dimension() == before || problem.dimension() >= most {
+            return Ok(false);
+        }
+    }
+}
