@@ -38,7 +38,7 @@ pub fn effective_factor(rule: &Rule, schedule: &Schedule, seed: u64) -> Option<f
 pub fn factor_of_stages(rule: &Rule, stages: &Stages) -> Option<f64> {
     let of_stage = |stage: usize| {
         let schedule = Schedule::round_robin(stages.delays[stage]);
-        Some(effective_factor(&stages.rule(rule, stage), &schedule, 0)? * stages.lr[stage])
+        Some(effective_factor(&stages.rule(rule, stage), &schedule, 0)? * stages.lr_factor(stage))
     };
     let first = of_stage(0)?;
     (1..stages.count()).all(|stage| of_stage(stage) == Some(first)).then_some(first)

@@ -7,6 +7,7 @@
 mod command;
 mod delays;
 mod failure;
+mod stages;
 mod theory;
 
 use pyo3::prelude::*;
@@ -21,6 +22,7 @@ fn _core(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(command::call, module)?)?;
     module.add_function(wrap_pyfunction!(command::flags, module)?)?;
     module.add_function(wrap_pyfunction!(theory::threshold, module)?)?;
+    module.add_function(wrap_pyfunction!(stages::stage_threshold, module)?)?;
     module.add_function(wrap_pyfunction!(theory::growth, module)?)?;
     module.add_function(wrap_pyfunction!(theory::effective_factor, module)?)?;
     module.add_function(wrap_pyfunction!(theory::equation, module)?)

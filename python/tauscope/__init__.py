@@ -4,7 +4,7 @@ The *delay* of a gradient is the number of updates between reading the weights a
 them; 0 is synchronous training. The *gain* is the learning rate times the curvature, the number that thresholds are stated
 in.
 
-- `threshold`, `coverage`, `growth`, `effective_factor`, `characteristic`: closed forms, over numpy arrays
+- `threshold`, `stage_threshold`, `coverage`, `growth`, `effective_factor`, `characteristic`: closed forms, over numpy arrays
 - `advise`, `tune`: what to run under delay
 - `sweep`, `train`: measurements, with keywords named as the flags of the command line
 - `open`: tables of a results folder
@@ -28,6 +28,7 @@ from ._theory import (
     coverage,
     effective_factor,
     growth,
+    stage_threshold,
     threshold,
     tune,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "effective_factor",
     "growth",
     "open",
+    "stage_threshold",
     "sweep",
     "threshold",
     "train",

@@ -93,6 +93,9 @@ _Pair = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 def threshold(points: Points, criterion: str | None, delays: Given, fresh_shares: list[float]) -> _Pair:
     """Threshold gains and angles of points: rules, momenta, dampenings, delays, relative variances; and of fresh shares."""
 
+def stage_threshold(
+    rule: str, dampening: float, stages: list[tuple[int, float, float, int]], hessian: list[float]
+) -> tuple[float, float, float, bool]: ...
 def growth(points: Points, delays: Given) -> _Pair:
     """Growth rates and angles of points: rules, momenta, dampenings, delays, gains."""
 

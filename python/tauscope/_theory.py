@@ -93,6 +93,83 @@ def threshold(
     return limits if np.ndim(limits) else float(limits)
 
 
+def stage_threshold(
+    rule: str,
+    delays: Sequence[int],
+    *,
+    energies: Sequence[float] | None = None,
+    hessian: npt.NDArray[Any] | None = None,
+    sizes: Sequence[int] | None = None,
+    lr_factors: Sequence[float] | None = None,
+    momentum: float | Sequence[float] | None = None,
+    dampening: float | str = 0.0,
+) -> float:
+    """Largest learning rate of a pipeline whose stages are late by delays of their own, with weight stashing.
+
+    Without a Hessian it is the estimate for one with a single large eigenvalue of 1, whose eigenvector has the share
+    `energies` of its square in each stage: times 1 / lambda_max. On Hessians with several large eigenvalues that estimate can
+    be several times off; with `hessian` the answer is exact.
+
+    Args:
+        rule: Update rule with a characteristic equation, as "sgd", "heavy-ball", "weight-prediction".
+        delays: Updates that each stage is late, from the first on; PipeDream has P-1, ..., 1, 0.
+        energies: Share of each stage in the square of the top eigenvector; they sum to 1. By default equal.
+        hessian: Symmetric positive semidefinite matrix, shape (n, n), instead of energies.
+        sizes: Coordinates of each stage, which sum to n; by default equal blocks.
+        lr_factors: What the learning rate of each stage is multiplied by; by default 1.
+        momentum: From 0 to below 1, one number or one for each stage; by default the rule's own.
+        dampening: PyTorch's dampening, or "ema" for the value of the momentum.
+
+    Returns:
+        Stable for learning rates between 0 and this.
+
+    Raises:
+        ValueError: A rule without a theory of stages, or a number out of its range.
+
+    Examples:
+        >>> round(tauscope.stage_threshold("sgd", [7, 6, 5, 4, 3, 2, 1, 0]), 3)
+        0.609
+    """
+    stages = len(delays)
+    if not stages or any(delay < 0 or delay != int(delay) for delay in delays):
+        raise ValueError(f"delays {list(delays)}: accepted: whole numbers of updates, one for each stage")
+    if hessian is None:
+        if sizes is not None:
+            raise ValueError("sizes: accepted: beside hessian")
+        shares = np.full(stages, 1 / stages) if energies is None else np.asarray(energies, dtype=np.float64)
+        if shares.shape != (stages,) or not (shares >= 0).all() or abs(shares.sum() - 1) > 1e-3:
+            raise ValueError(f"energies {energies}: accepted: a share for each of {stages} stages, which sum to 1")
+        root = np.sqrt(shares / shares.sum())
+        matrix, ends = np.outer(root, root), np.arange(1, stages + 1)
+    else:
+        if energies is not None:
+            raise ValueError("energies beside hessian: accepted: one of them")
+        matrix = np.asarray(hessian, dtype=np.float64)
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not np.isfinite(matrix).all():
+            raise ValueError(f"hessian of shape {matrix.shape}: accepted: a square matrix of finite numbers")
+        if not np.allclose(matrix, matrix.T, rtol=1e-6, atol=1e-9 * np.abs(matrix).max(initial=0)):
+            raise ValueError("hessian: it is not symmetric; accepted: a symmetric matrix")
+        count = len(matrix)
+        ends = np.cumsum(sizes) if sizes is not None else np.arange(1, stages + 1) * count // stages
+        if len(ends) != stages or ends[-1] != count or (np.diff(ends, prepend=0) < 1).any():
+            raise ValueError(f"sizes {sizes}: accepted: coordinates of each of {stages} stages, which sum to {count}")
+    factors = np.ones(stages) if lr_factors is None else np.asarray(lr_factors, dtype=np.float64)
+    momenta = np.broadcast_to(np.nan if momentum is None else np.asarray(momentum, dtype=np.float64), (stages,))
+    if factors.shape != (stages,):
+        raise ValueError(f"lr_factors {lr_factors}: accepted: one for each of {stages} stages")
+    if isinstance(dampening, str) and dampening != "ema":
+        raise ValueError(f"dampening '{dampening}': accepted: a number, or 'ema'")
+    given = [
+        (int(delay), float(factor), float(own), int(end))
+        for delay, factor, own, end in zip(delays, factors, momenta, ends)
+    ]
+    number = float("nan") if isinstance(dampening, str) else float(dampening)
+    lr, _, residual, converged = _core.stage_threshold(rule, number, given, np.ascontiguousarray(matrix).ravel().tolist())
+    if not converged:
+        raise ValueError(f"no threshold was found to full precision: at {lr} the residual is {residual}")
+    return lr
+
+
 def coverage(local_steps: Numbers, local_gain: Numbers) -> Any:
     """Share of the way to a minimum that local steps cover along one direction: `1 - (1 - local_gain)**local_steps`.
 

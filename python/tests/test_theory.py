@@ -211,3 +211,29 @@ def test_a_buffer_has_a_polynomial_of_several_ages_and_a_counted_momentum_has_no
     assert abs(np.abs(equation.roots(equation.threshold)).max() - 1) < 1e-9
     with pytest.raises(ValueError, match="no polynomial"):
         tauscope.characteristic("nesterov-every", 3, momentum=0.9)
+
+
+def test_stages_have_the_thresholds_of_their_energies_and_of_dense_eigenvalues() -> None:
+    for stages, expected in ((8, 0.609), (6, 0.804)):
+        assert tauscope.stage_threshold("sgd", range(stages - 1, -1, -1)) == pytest.approx(expected, rel=2e-3)
+    generator = np.random.default_rng(3)
+    factor = generator.normal(size=(9, 9))
+    hessian, delays, sizes = factor @ factor.T / 9, [4, 1, 0], [2, 4, 3]
+    found = tauscope.stage_threshold("sgd", delays, hessian=hessian, sizes=sizes, lr_factors=[0.5, 1, 1])
+
+    def radius(lr: float) -> float:
+        late, factors = np.repeat(delays, sizes), np.repeat([0.5, 1, 1], sizes)
+        companion = np.zeros((45, 45))
+        companion[:9, :9] = np.eye(9)
+        for column in range(9):
+            companion[:9, 9 * late[column] + column] -= lr * factors * hessian[:, column]
+        companion[9:, :-9] += np.eye(36)
+        return float(np.abs(np.linalg.eigvals(companion)).max())
+
+    assert radius(found * (1 - 1e-6)) <= 1 + 1e-12 < radius(found * (1 + 1e-5))
+    with pytest.raises(ValueError, match="sum to 1"):
+        tauscope.stage_threshold("sgd", [1, 0], energies=[0.5, 0.4])
+    with pytest.raises(ValueError, match="mixing"):
+        tauscope.stage_threshold("mixing", [1, 0])
+    with pytest.raises(ValueError, match="sizes"):
+        tauscope.stage_threshold("sgd", [1, 0], hessian=hessian, sizes=[4, 4])

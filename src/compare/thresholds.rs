@@ -1,6 +1,6 @@
 //! The thresholds of a sweep, each beside that of a baseline rule under the same circumstances.
 //!
-//! Two cells stand side by side if they differ in nothing but rule, momentum and dampening. A threshold under another
+//! Two cells stand side by side if they differ in nothing but rule, momentum and dampening, those of stages included. A threshold under another
 //! criterion is one of another kind, so that a rule which knows only `escape` is compared only with a baseline that was
 //! measured so. A ratio says how much larger the largest stable learning rate of the rule is; the effective ratio says the
 //! same of effective learning rates ([`crate::drift`]), in which gradients that a rule shortens, averages or drops count as
@@ -48,7 +48,9 @@ impl Quantity {
 /// # Errors
 /// Where no series or more than one is meant, or where two rows are one cell of it. Messages say what would be accepted.
 pub fn compare<'a>(rows: &'a [ThresholdRow], to: &str) -> Result<Vec<Comparison<'a>>> {
-    let to = super::meant(rows.iter().map(|row| (row.rule_name(), row.rule.as_str())), to, &[])?;
+    // Stages with remedies stand beside those without.
+    let plain = rows.iter().filter(|row| !row.has_remedies());
+    let to = super::meant(plain.map(|row| (row.rule_name(), row.rule.as_str())), to, &[])?;
     let engines = engines_matter(rows.iter());
     let circumstances = |row: &'a ThresholdRow| (circumstances(row), engines.then_some((&row.engine, &row.adapter)));
     let mut baselines: HashMap<_, &ThresholdRow> = HashMap::new();
@@ -83,7 +85,7 @@ fn circumstances(row: &ThresholdRow) -> impl Eq + std::hash::Hash + '_ {
     let problem = (&row.data, &row.model, &row.loss, row.samples, row.weight_decay.to_bits(), row.lambda_max.to_bits());
     let process = (row.delay, &row.schedule, row.workers);
     let gradients = (&row.batch, &row.sampling, row.seed_data, row.seed_order, row.seed_init);
-    (problem, process, gradients, row.outer_key(), &row.criterion)
+    (problem, process, gradients, (row.outer_key(), row.stage_key()), &row.criterion)
 }
 
 /// Effective learning rates per unit of learning rate, of what rows say of rule and delays: older tables do not have them,

@@ -42,7 +42,9 @@ pub fn compare<'a>(groups: &'a [TrainedGroup<'a>], to: &str) -> Result<Vec<Group
         let summaries: Vec<SummaryRow> = groups.iter().map(|group| group.summary.clone()).collect();
         summaries.iter().map(|group| synchronous(&summaries, group)).collect()
     } else {
-        let names = groups.iter().map(|group| (group.summary.rule_name(), group.summary.rule.as_str()));
+        // Stages with remedies stand beside those without.
+        let plain = groups.iter().filter(|group| !group.summary.has_remedies());
+        let names = plain.map(|group| (group.summary.rule_name(), group.summary.rule.as_str()));
         let to = super::meant(names, to, &[SYNCHRONOUS])?;
         groups.iter().map(|group| of_rule(groups, &to, group.summary)).collect::<Result<_>>()?
     };
@@ -99,7 +101,7 @@ fn circumstances(group: &SummaryRow) -> impl Eq + '_ {
     let SummaryRow { data, model, loss, samples, test_samples, weight_decay, .. } = group;
     let SummaryRow { delay, schedule, lr_regime, batch, epochs, engine, adapter, .. } = group;
     let problem = (data, model, loss, samples, test_samples, weight_decay.to_bits());
-    (problem, (delay, schedule), (lr_regime, batch, epochs), group.outer_key(), (engine, adapter))
+    (problem, (delay, schedule), (lr_regime, batch, epochs), (group.outer_key(), group.stage_key()), (engine, adapter))
 }
 
 /// Differences of a figure between runs with the same seed that both came through.

@@ -35,7 +35,7 @@ pub struct StageArgs {
         help_heading = "Stages"
     )]
     pub stage_lr: Vec<StageLr>,
-    /// Momentum of each stage: none (the rule's), towards:M (m + delay (M - m) / P), or numbers as .9/.8/.5 [default: none]
+    /// Momentum of each stage: none (the rule's), towards:M (m + min(delay / P, 1) (M - m)), or numbers as .9/.8/.5 [default: none]
     #[arg(
         long,
         value_name = "MOMENTA",
@@ -94,7 +94,7 @@ impl StageArgs {
             for form in &forms {
                 let delays = delays("--stage-delays", form, stages)?;
                 for lr in &factors {
-                    let lr = lr.of(&delays).map_err(|why| format!("--stage-lr {why}"))?;
+                    lr.check(stages).map_err(|why| format!("--stage-lr {why}"))?;
                     for momentum in &momenta {
                         momentum.check(stages).map_err(|why| format!("--stage-momentum {why}"))?;
                         for cuts in &cuts {
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(both.all_stages().unwrap().len(), 2 * 2 * 2);
         assert_eq!(args(&[]).all_stages().unwrap(), []);
         let plain = &args(&[3]).all_stages().unwrap()[0];
-        assert_eq!((plain.delays.clone(), plain.lr.clone(), plain.longest()), (vec![2, 1, 0], vec![1.0; 3], 2));
+        assert_eq!((plain.delays.clone(), plain.lr_factor(0), plain.longest()), (vec![2, 1, 0], 1.0, 2));
         let off = StageArgs { stashing: vec![Stashing::Off], ..args(&[2]) };
         assert_eq!(off.all_stages().unwrap()[0].backward_delays, Some(vec![0, 0]));
     }

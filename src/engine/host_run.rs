@@ -162,8 +162,7 @@ impl HostRun {
         });
         let placed = PlacedPiece { piece, at, base, local, adam };
         let slots = StepSlots { read: base, velocity_read: base, ..slots };
-        // The decay is in what the workers sent.
-        self.hold(slots, UpdateCoefficients { decay: 0.0, ..coefficients });
+        self.hold(slots, coefficients);
         (GradientStep { slots, coefficients, age, at, backward: None, placed: Some(placed) }, batch)
     }
 

@@ -298,7 +298,7 @@ fn advance<T: Real, const SECOND: bool, const MIXES: bool>(
         }
         velocity[kept + whole..][..rest].copy_from_slice(&v[..rest]);
         if SECOND {
-            second[whole..].copy_from_slice(&s[..rest]);
+            second[whole..range.end].copy_from_slice(&s[..rest]);
         }
     }
     let [distance_squared, projection, read_squared] = sums.map(tree_sum);

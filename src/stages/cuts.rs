@@ -92,7 +92,8 @@ mod tests {
     fn layered(sizes: &[usize]) -> Vec<NamedLayer> {
         let mut end = 0;
         let layer = |(place, size): (usize, &usize)| {
-            let start = std::mem::replace(&mut end, end + size);
+            let start = end;
+            end += size;
             (format!("layer{place}"), start..start + size)
         };
         sizes.iter().enumerate().map(layer).collect()

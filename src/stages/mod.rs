@@ -38,8 +38,7 @@ pub struct Stages {
     /// The same of what backward passes read; none where that is what forward passes have read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backward_delays: Option<Vec<u32>>,
-    /// What the learning rate is multiplied by.
-    pub lr: Vec<f64>,
+    pub lr: StageLr,
     pub momentum: StageMomentum,
     pub cuts: StageCuts,
 }
@@ -79,6 +78,11 @@ impl Stages {
         blocks(layers, parameters, self.count(), &self.cuts)
     }
 
+    /// What the learning rate of a stage is multiplied by.
+    pub fn lr_factor(&self, stage: usize) -> f64 {
+        self.lr.at(stage, &self.delays)
+    }
+
     /// The rule of a stage, with its momentum.
     pub fn rule(&self, rule: &Rule, stage: usize) -> Rule {
         let momentum = self.momentum.at(stage, &self.delays, rule.momentum);
@@ -95,7 +99,7 @@ impl Stages {
             delay: self.delays[stage],
             backward_delay: self.backward_delays.as_ref().map(|delays| delays[stage]),
             rule: self.rule(rule, stage),
-            lr: self.lr[stage],
+            lr: self.lr_factor(stage),
         };
         blocks.iter().enumerate().map(stage).collect()
     }
@@ -105,7 +109,7 @@ impl Stages {
         StageColumns {
             stages: Some(self.count() as u32),
             stage_delays: Some(slashes(&self.delays)),
-            stage_lr: self.lr.iter().any(|factor| *factor != 1.0).then(|| slashes(&self.lr)),
+            stage_lr: (self.lr != StageLr::Same).then(|| self.lr.to_string()),
             stage_momentum: (self.momentum != StageMomentum::Same).then(|| self.momentum.to_string()),
             stage_cuts: (self.cuts != StageCuts::ByParameters).then(|| self.cuts.to_string()),
             stashing: self.is_split().then(|| "off".to_owned()),

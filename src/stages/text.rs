@@ -122,15 +122,21 @@ impl fmt::Display for StageLr {
 }
 
 impl StageLr {
-    /// The factor of each stage with these delays.
-    ///
+    /// The factor of a stage among stages of these delays.
+    pub fn at(&self, stage: usize, delays: &[u32]) -> f64 {
+        match self {
+            Self::Same => 1.0,
+            Self::InverseDelay => 1.0 / (f64::from(delays[stage]) + 1.0),
+            Self::Each(factors) => factors[stage],
+        }
+    }
+
     /// # Errors
     /// Another number of factors than of stages.
-    pub fn of(&self, delays: &[u32]) -> Result<Vec<f64>, String> {
+    pub fn check(&self, stages: usize) -> Result<(), String> {
         match self {
-            Self::Same => Ok(vec![1.0; delays.len()]),
-            Self::InverseDelay => Ok(delays.iter().map(|delay| 1.0 / (f64::from(*delay) + 1.0)).collect()),
-            Self::Each(factors) => each(self, factors, delays.len(), "factor"),
+            Self::Same | Self::InverseDelay => Ok(()),
+            Self::Each(factors) => each(self, factors, stages, "factor"),
         }
     }
 }
@@ -142,7 +148,7 @@ pub enum StageMomentum {
     /// The rule's.
     #[default]
     Same,
-    /// m + tau_i (M - m) / P: towards M where the delay is long (AsyncPP's, with M = .99).
+    /// m + min(tau_i / P, 1) (M - m): towards M where the delay is long (AsyncPP's, with M = .99).
     Towards(f64),
     /// One number for each stage.
     Each(Vec<f64>),
@@ -160,7 +166,7 @@ impl FromStr for StageMomentum {
             (text, None) => numbers(text, is_momentum).map(Self::Each),
         };
         found.ok_or_else(|| {
-            "accepted: none, towards:M (m + delay (M - m) / stages), or a momentum for each stage as .9/.8/.5, from 0 to less \
+            "accepted: none, towards:M (m + min(delay / stages, 1) (M - m)), or a momentum for each stage as .9/.8/.5, from 0 to less \
              than 1"
                 .into()
         })
@@ -182,7 +188,10 @@ impl StageMomentum {
     pub fn at(&self, stage: usize, delays: &[u32], momentum: f64) -> f64 {
         match self {
             Self::Same => momentum,
-            Self::Towards(most) => momentum + f64::from(delays[stage]) / delays.len() as f64 * (most - momentum),
+            Self::Towards(most) => {
+                let share = f64::from(delays[stage]) / delays.len() as f64;
+                momentum + share.min(1.0) * (most - momentum)
+            }
             Self::Each(momenta) => momenta[stage],
         }
     }
@@ -192,7 +201,7 @@ impl StageMomentum {
     pub fn check(&self, stages: usize) -> Result<(), String> {
         match self {
             Self::Same | Self::Towards(_) => Ok(()),
-            Self::Each(momenta) => each(self, momenta, stages, "momentum").map(drop),
+            Self::Each(momenta) => each(self, momenta, stages, "momentum"),
         }
     }
 }
@@ -238,15 +247,15 @@ fn numbers(text: &str, accepts: impl Fn(f64) -> bool) -> Option<Vec<f64>> {
     text.split('/').map(|number| number.trim().parse().ok().filter(|number| accepts(*number))).collect()
 }
 
-/// One number for each of so many stages.
-fn each(typed: &impl fmt::Display, numbers: &[f64], stages: usize, what: &str) -> Result<Vec<f64>, String> {
+/// Whether there is one number for each of so many stages.
+fn each(typed: &impl fmt::Display, numbers: &[f64], stages: usize, what: &str) -> Result<(), String> {
     if numbers.len() != stages {
         return Err(format!(
             "{typed} with {stages} stages: it has {}; accepted: one {what} for each stage",
             numbers.len()
         ));
     }
-    Ok(numbers.to_vec())
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 //!
 //! Not here: the mathematics ([`crate::theory`]), nor the Hessians of samples ([`crate::curvature`]).
 
-use super::stage_theory::StageTheory;
+use super::stage_theory::{StagePrediction, StageTheory};
 use super::{PreparedSweep, RESTLESS_GUESS};
 use crate::batch::Sampling;
 use crate::curvature::{curvature_noise, sample_hessians};
 use crate::plan::Cell;
 use crate::rule::{Locality, Rule};
+use crate::stages::Stages;
 use crate::table::TheorySource;
 use crate::theory::{self, CurvatureNoise, DelayLaw, Equation, TheoryError};
 use crate::threshold::Criterion;
@@ -209,6 +210,13 @@ impl PreparedSweep {
         let local_gain = cell.outer.local.map(|local| local.lr * self.minimum.largest.value);
         let covered = local_gain.map_or(Ok(self.minimum.largest.value), |gain| round.coverage(gain))?;
         Ok(threshold.gain / covered / cell.outer.weight(cell.workers()))
+    }
+
+    fn of_stages(&self, cell: &Cell, stages: &Stages) -> Result<Prediction, TheoryError> {
+        let StagePrediction { crossing, near, rank_one, uniform } = self.stage_prediction(cell, stages)?;
+        let source = if crossing.is_some() { TheorySource::Stages } else { TheorySource::None };
+        let (lr, error) = crossing.unzip();
+        Ok(Prediction { lr, source, error, near, rank_one, uniform, ..Prediction::NONE })
     }
 
     /// What theory says of a cell with an outer loop. Under minibatches it is what is near, for their noise has no theory here.

@@ -3,12 +3,10 @@
 //! Not here: the eigenproblem ([`crate::theory::stages`]).
 
 use super::PreparedSweep;
-use super::prediction::Prediction;
 use crate::curvature::{Effort, Eigenpair, leading};
 use crate::plan::Cell;
 use crate::problem::Problem;
 use crate::stages::Stages;
-use crate::table::TheorySource;
 use crate::theory::stages::{Stage, StageResponse, StageThreshold, threshold, threshold_without_stashing};
 use crate::theory::{self, DelayLaw, Equation, TheoryError};
 use std::collections::HashMap;
@@ -18,12 +16,25 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 /// Eigenvectors of the largest curvatures that the search for a crossing begins with.
 const LEADING: usize = 12;
 
+/// What theory says of the threshold of stages, in learning rates; nothing where no theory is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct StagePrediction {
+    /// First crossing of the whole Hessian, with its residual, where it has converged and nothing is drawn.
+    pub crossing: Option<(f64, f64)>,
+    /// A learning rate near the threshold.
+    pub near: Option<f64>,
+    /// For a Hessian with the top eigenpair alone.
+    pub rank_one: Option<f64>,
+    /// For a delay as long as the longest.
+    pub uniform: Option<f64>,
+}
+
 /// What the cells with stages share, each made when it is first asked for.
 #[derive(Debug, Default)]
 pub(super) struct StageTheory {
     leading: OnceLock<Option<Vec<Eigenpair>>>,
     /// By the id of a cell.
-    predictions: Mutex<HashMap<String, Prediction>>,
+    predictions: Mutex<HashMap<String, StagePrediction>>,
 }
 
 impl PreparedSweep {
@@ -31,7 +42,7 @@ impl PreparedSweep {
     ///
     /// # Errors
     /// Where the theory refuses the numbers of a stage's rule.
-    pub(super) fn of_stages(&self, cell: &Cell, stages: &Stages) -> Result<Prediction, TheoryError> {
+    pub(super) fn stage_prediction(&self, cell: &Cell, stages: &Stages) -> Result<StagePrediction, TheoryError> {
         let id = self.plan.cell_id(cell);
         let lock = || self.shared.stages.predictions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(&id) {
@@ -42,28 +53,25 @@ impl PreparedSweep {
         Ok(found)
     }
 
-    fn solve_stages(&self, cell: &Cell, stages: &Stages) -> Result<Prediction, TheoryError> {
+    fn solve_stages(&self, cell: &Cell, stages: &Stages) -> Result<StagePrediction, TheoryError> {
         let largest = &self.minimum.largest;
         let blocks = stages.blocks(&self.problem.layers(), self.problem.dimension());
         let blocks = blocks.expect("the plan has checked its stages");
         let of_one_delay = |equation: Equation| theory::threshold(&equation, theory::Criterion::Mean).ok();
         let uniform = cell.rule.equation(&DelayLaw::Fixed(stages.longest() as usize)).and_then(of_one_delay);
         let uniform = uniform.map(|found| found.gain / largest.value);
-        let near = Prediction { near: uniform, uniform, ..Prediction::NONE };
+        let near = StagePrediction { near: uniform, uniform, ..StagePrediction::default() };
         let Some(responses) = responses(cell, stages)? else { return Ok(near) };
         let rank_one = rank_one(&blocks, &responses, largest).ok();
-        let near = Prediction { near: rank_one.or(uniform), rank_one, ..near };
+        let near = StagePrediction { near: rank_one.or(uniform), rank_one, ..near };
         if self.plan.rows(cell).is_some() {
             return Ok(near);
         }
         match self.first_crossing(&blocks, responses) {
-            Ok(Some(found)) if found.converged => Ok(Prediction {
-                lr: Some(found.lr),
-                source: TheorySource::Stages,
-                error: Some(found.residual),
-                ..near
-            }),
-            Ok(Some(found)) => Ok(Prediction { near: Some(found.lr), ..near }),
+            Ok(Some(found)) => {
+                let crossing = found.converged.then_some((found.lr, found.residual));
+                Ok(StagePrediction { crossing, near: Some(found.lr), ..near })
+            }
             Ok(None) | Err(TheoryError::Unbounded | TheoryError::Stages(_)) => Ok(near),
             Err(error) => Err(error),
         }
@@ -102,7 +110,7 @@ fn responses(cell: &Cell, stages: &Stages) -> Result<Option<Responses>, TheoryEr
     let response = |stage: usize| {
         let rule = stages.rule(&cell.rule, stage);
         let Some(equation) = rule.equation(&DelayLaw::Fixed(stages.delays[stage] as usize)) else { return Ok(None) };
-        match StageResponse::new(&equation, stages.lr[stage]) {
+        match StageResponse::new(&equation, stages.lr_factor(stage)) {
             Ok(response) => Ok(Some(response)),
             Err(TheoryError::Unsupported(_)) => Ok(None),
             Err(error) => Err(error),

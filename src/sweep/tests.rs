@@ -117,7 +117,7 @@ impl Case {
             for (((g, y), x), v) in gradient.iter_mut().zip(read).zip(minimum).zip(direction) {
                 *g = T::of(OTHER) * (*y - *x) + T::of(TOP - OTHER) * along * *v;
             }
-            let moments = step::cpu(&step.coefficients, step.slots, &gradient, landmarks, &mut state);
+            let moments = step::cpu(&step.coefficients, step.slots, 0..start.len(), &gradient, landmarks, &mut state);
             let (projection, distance_squared) = (moments.projection.widen(), moments.distance_squared.widen());
             let finite = projection.is_finite() && distance_squared.is_finite();
             if let Some(trial) = monitor.push(&Observation { distance_squared, projection, loss: 0.0, finite }) {

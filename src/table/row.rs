@@ -91,8 +91,6 @@ macro_rules! outer_name {
                     }),
                     self.arrivals.clone(),
                     self.stage_delays.as_ref().map(|delays| format!("stages late by {delays}")),
-                    self.stage_lr.as_ref().map(|factors| format!("stage lr times {factors}")),
-                    self.stage_momentum.as_ref().map(|momenta| format!("stage momentum {momenta}")),
                     self.stage_cuts.as_ref().map(|cuts| format!("cut at {cuts}")),
                     self.backward_delays.as_ref().map(|delays| format!("backward passes late by {delays}")),
                 ];
@@ -100,14 +98,29 @@ macro_rules! outer_name {
                 (!parts.is_empty()).then(|| parts.join(", "))
             }
 
-            /// All of it, to be compared.
+            /// The stages apart from what is done against their delays, to be compared.
+            pub fn stage_key(&self) -> impl Eq + std::hash::Hash + '_ {
+                (&self.stage_delays, &self.stage_cuts, &self.backward_delays)
+            }
+
+            /// All of it but the stages, to be compared.
             pub fn outer_key(&self) -> impl Eq + std::hash::Hash + '_ {
                 let bits = |value: Option<f64>| value.map(f64::to_bits);
                 let local = (self.local_steps, bits(self.local_lr), &self.local_rule);
                 let overlap = (self.overlap, bits(self.overlap_weight));
-                let outer = (local, self.replicas, bits(self.fresh_share), overlap, &self.arrivals);
-                let stages = (&self.stage_delays, &self.stage_lr, &self.stage_momentum, &self.stage_cuts);
-                (outer, stages, &self.backward_delays)
+                (local, self.replicas, bits(self.fresh_share), overlap, &self.arrivals)
+            }
+
+            /// Whether stages have learning rates or momenta of their own, against their delays.
+            pub fn has_remedies(&self) -> bool {
+                self.stage_lr.is_some() || self.stage_momentum.is_some()
+            }
+
+            /// These as they follow the rule's name; empty where there are none.
+            pub(super) fn remedies(&self) -> String {
+                let lr = self.stage_lr.as_ref().map(|factors| format!(", stage lr {factors}"));
+                let momentum = self.stage_momentum.as_ref().map(|momenta| format!(", stage momentum {momenta}"));
+                lr.into_iter().chain(momentum).collect()
             }
         }
     };
@@ -162,7 +175,7 @@ macro_rules! row {
             pub stages: Option<u32>,
             /// Updates that each stage is late, from the first on; `delay` is then empty.
             pub stage_delays: Option<String>,
-            /// What the learning rate of each stage is multiplied by; empty where that is 1 for all.
+            /// What the learning rate of each stage is multiplied by, as typed; empty where that is 1 for all.
             pub stage_lr: Option<String>,
             /// Momentum of each stage, as typed; empty where it is the rule's.
             pub stage_momentum: Option<String>,

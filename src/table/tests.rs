@@ -86,7 +86,7 @@ fn a_refused_file_names_line_column_and_value_and_says_what_is_accepted() {
         refusal("undecided", "unsure"),
         "thresholds.csv, line 2: column `status`: `unsure`, expected one of measured, undecided, failed"
     );
-    assert_eq!(refusal(",4000", ""), "thresholds.csv, line 2: 51 values, expected 52, one per column");
+    assert_eq!(refusal(",4000", ""), "thresholds.csv, line 2: 60 values, expected 61, one per column");
     assert_eq!(
         refusal("0.498", "-0.498"),
         "thresholds.csv, line 2: column `lr_stable`: `-0.498`, expected a positive number"

@@ -44,7 +44,7 @@ pub fn series<R: AsRef<ThresholdRow>>(rows: &[R]) -> Vec<Series<'_, R>> {
     let varying: Vec<_> = separate.filter(|property| !is_constant(plain(rows), *property)).collect();
     let others = |row: &ThresholdRow| varying.iter().map(|property| property(row)).collect::<Vec<_>>();
     let key =
-        |row: &ThresholdRow| format!("{:?}", (&row.rule, row.momentum.to_bits(), row.dampening.to_bits(), others(row)));
+        |row: &ThresholdRow| format!("{:?}", (row.rule_name(), row.momentum.to_bits(), row.dampening.to_bits(), others(row)));
     let name = |_: &str, row: &R| {
         let row = row.as_ref();
         let parts = std::iter::once(row.rule_name()).chain(others(row).into_iter().flatten());
@@ -110,9 +110,9 @@ pub struct Measurement {
 }
 
 impl ThresholdRow {
-    /// The rule with its numbers, as pictures name it.
+    /// The rule with its numbers, those of stages included, as pictures name it.
     pub fn rule_name(&self) -> String {
-        rule_name(&self.rule, self.momentum, self.dampening)
+        rule_name(&self.rule, self.momentum, self.dampening) + &self.remedies()
     }
 
     /// The delay as asked for, else the realised mean.

@@ -26,7 +26,7 @@ const OF_RUN: [Property<TrainRow>; 12] = [
     |run| Some(run.model.clone()),
     |run| Some(run.loss.clone()),
     |run| (run.weight_decay != 0.0).then(|| format!("weight decay {}", exact(run.weight_decay))),
-    |run| Some(rule_name(&run.rule, run.momentum, run.dampening)),
+    |run| Some(rule_name(&run.rule, run.momentum, run.dampening) + &run.remedies()),
     |run| Some(batch(&run.batch)),
     TrainRow::outer_name,
     |run| Some(run.schedule.clone()),
@@ -60,9 +60,9 @@ fn batch(batch: &str) -> String {
 }
 
 impl SummaryRow {
-    /// The rule with its numbers, as pictures name it.
+    /// The rule with its numbers, those of stages included, as pictures name it.
     pub fn rule_name(&self) -> String {
-        rule_name(&self.rule, self.momentum, self.dampening)
+        rule_name(&self.rule, self.momentum, self.dampening) + &self.remedies()
     }
 }
 
@@ -151,9 +151,15 @@ fn apart_from_delay(group: &SummaryRow) -> impl Eq + '_ {
     (problem, rule, training, (&group.engine, &group.adapter))
 }
 
+/// Whether nothing is late, stages included.
+fn is_synchronous(group: &SummaryRow) -> bool {
+    let of_stages = group.stage_delays.as_ref().is_some_and(|delays| delays.split('/').all(|delay| delay == "0"));
+    group.delay == Some(0) || of_stages
+}
+
 /// The place of the same training at delay 0, where the table has it; that of the group itself at delay 0.
 pub fn synchronous(groups: &[SummaryRow], group: &SummaryRow) -> Option<usize> {
-    let at_zero = |other: &&SummaryRow| other.delay == Some(0) && apart_from_delay(other) == apart_from_delay(group);
+    let at_zero = |other: &&SummaryRow| is_synchronous(other) && apart_from_delay(other) == apart_from_delay(group);
     let own = groups.iter().position(|other| at_zero(&other) && other.group_id == group.group_id);
     let same_schedule = || groups.iter().position(|other| at_zero(&other) && other.schedule == group.schedule);
     own.or_else(same_schedule).or_else(|| groups.iter().position(|other| at_zero(&other)))
@@ -191,7 +197,7 @@ pub fn line_names(groups: &[SummaryRow], lines: &[Vec<usize>]) -> Vec<String> {
         .filter_map(|line| line.last())
         .map(|place| SummaryRow { delay: None, ..groups[*place].clone() })
         .collect();
-    let named = |group: &SummaryRow| rule_name(&group.rule, group.momentum, group.dampening);
+    let named = SummaryRow::rule_name;
     let properties: [Property<SummaryRow>; 5] = [OF_GROUP[1], OF_GROUP[3], OF_GROUP[4], OF_GROUP[5], OF_GROUP[6]];
     let varying: Vec<_> = properties.into_iter().filter(|property| !is_constant(&last, *property)).collect();
     let name = |group: &SummaryRow| {

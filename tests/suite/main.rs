@@ -41,6 +41,7 @@ mod searches;
 #[cfg(unix)]
 mod shards;
 #[cfg(unix)]
+mod stages;
 mod submit;
 mod sweep;
 mod theory;

@@ -7,7 +7,7 @@ use crate::engine::lane_state::{StateReader, StateShape, StateWriter};
 use crate::engine::{Observation, Run, StateError};
 use crate::kernels::step::{self, Landmarks, Moments, State};
 use crate::kernels::{finish, local, observe, renew};
-use crate::update::{PartialUpdate, StepSlots};
+use crate::update::{PartialUpdate, StepSlots, UpdateCoefficients};
 use aligned_vec::AVec;
 use pulp::Simd;
 use std::io::{Read, Write};
@@ -146,7 +146,10 @@ impl<T: CpuPrecision> Lane<T> {
             let mut moments = Moments::default();
             for (PartialUpdate { slots, coefficients }, end) in steps.updates().iter().zip(&*ends) {
                 let range = std::mem::replace(&mut first, *end)..*end;
-                moments += step::cpu(coefficients, *slots, range, gradient, landmarks, state);
+                // Of an outer loop the decay is in what the workers sent.
+                let decay = if placed.is_some() { 0.0 } else { coefficients.decay };
+                let coefficients = UpdateCoefficients { decay, ..*coefficients };
+                moments += step::cpu(&coefficients, *slots, range, gradient, landmarks, state);
             }
             moments.read_squared = square.unwrap_or(moments.read_squared);
             let (objective, finite) = observe::cpu(loss, weight_decay, &moments);

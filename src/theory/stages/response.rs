@@ -18,6 +18,8 @@ use super::super::law::DelayLaw;
 pub struct StageResponse {
     characteristic: Characteristic,
     lr_factor: f64,
+    /// Updates by which what is read is older than the equation says.
+    later: i64,
 }
 
 impl StageResponse {
@@ -44,20 +46,27 @@ impl StageResponse {
             let what = "a momentum that acts at some arrivals alone has no theory of pipeline stages";
             return Err(TheoryError::Unsupported(what.into()));
         }
-        Ok(Self { characteristic: equation.characteristic(delay, WeightDecay::None)?, lr_factor })
+        Ok(Self { characteristic: equation.characteristic(delay, WeightDecay::None)?, lr_factor, later: 0 })
+    }
+
+    /// The same rule where what is read is so many updates older, or newer where that is negative, as that of a backward pass without
+    /// weight stashing may be.
+    #[must_use]
+    pub fn read_later(self, updates: i64) -> Self {
+        Self { later: self.later + updates, ..self }
     }
 
     /// `f N / D` at `e^{iw}`, for `0 < w <= pi`.
     pub fn at(&self, angle: f64) -> Complex64 {
         // -D/N is the gain times a phase.
-        let phase = PI - self.characteristic.phase(angle, Complex64::ONE);
+        let phase = PI - self.characteristic.phase(angle, Complex64::ONE) - self.later as f64 * angle;
         Complex64::from_polar(self.lr_factor / self.characteristic.gain(angle), phase)
     }
 
     /// Largest magnitude of the derivative of its phase over the angles `[a, b]`.
     pub(super) fn turning(&self, a: f64, b: f64) -> f64 {
         let slope = self.characteristic.over(a, b).slope;
-        slope.low.abs().max(slope.high.abs())
+        slope.low.abs().max(slope.high.abs()) + self.later.unsigned_abs() as f64
     }
 }
 
@@ -120,6 +129,15 @@ mod tests {
                 assert!((found - 0.5 * expected).norm() <= 1e-12 * expected.norm(), "{name} {angle}: {found}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_read_later_is_the_rule_at_a_longer_delay() {
+        let at = |delay: usize, later: i64| {
+            let equation = Rule::new(RuleKind::HeavyBall, 0.9, 0.9).equation(&DelayLaw::Fixed(delay)).unwrap();
+            StageResponse::new(&equation, 1.0).unwrap().read_later(later).at(0.7)
+        };
+        assert!((at(2, 3) - at(5, 0)).norm() < 1e-13 && (at(5, -4) - at(1, 0)).norm() < 1e-13);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tauscope::engine::gpu::device::{Buffer, Device};
 use tauscope::kernels::update::Update;
 use tauscope::kernels::{Batch, LaneStep, gather, hessian, loss, observe, quadratic, step};
 use tauscope::math::{Loss, Shape};
-use tauscope::update::UpdateCoefficients;
+use tauscope::update::{PartialUpdate, StepSlots, UpdateCoefficients};
 
 #[test]
 fn loss_and_its_gradient_agree() {
@@ -77,7 +77,7 @@ fn gather_copies_the_samples_of_the_step_as_they_are_or_augmented() {
         let firsts = [rows / 2 + 3, 0, 1];
         let mut lane_steps = vec![LaneStep::default(); 2 * LANES];
         for lane in BUSY {
-            lane_steps[LANES + lane] = LaneStep { rows: firsts[lane] as u32, ..STEP_SLOTS[lane].into() };
+            lane_steps[LANES + lane] = LaneStep { rows: firsts[lane] as u32, ..LaneStep::at(STEP_SLOTS[lane].read) };
         }
         let params = gather::params(LANES, rows, shape, augmentation);
         let inputs = nan(device, LANES * rows * features);
@@ -149,7 +149,7 @@ fn hessian_agrees() {
         let (rows, samples) = (1 + case % 3, 5);
         let mut lane_steps = vec![LaneStep::default(); 2 * LANES];
         for index in BUSY {
-            lane_steps[LANES + index] = LaneStep { rows: firsts[index] as u32, ..STEP_SLOTS[index].into() };
+            lane_steps[LANES + index] = LaneStep { rows: firsts[index] as u32, ..LaneStep::at(STEP_SLOTS[index].read) };
         }
         let order: Vec<u32> = (0..2 * LANES + rows).map(|place| (3 * place % samples) as u32).collect();
         let mut hessians = uniform(15, samples * parameters * parameters);
@@ -263,6 +263,7 @@ fn step_counts_weights_that_are_not_finite() {
         let params = step::Params {
             step: 0,
             lanes: 1,
+            stages: 1,
             parameters: length,
             history_stride: length,
             state_stride: length,
@@ -272,7 +273,9 @@ fn step_counts_weights_that_are_not_finite() {
         let zeros = |label| device.buffer_of(label, &vec![0.0f32; parameters]);
         let sums = nan(device, partials * 4);
         let sgd = UpdateCoefficients { lr: 1.0, gradient_to_weights: 1.0, ..UpdateCoefficients::default() };
-        let updates = device.buffer_of("updates", &[Update::from(&sgd)]);
+        let slots = StepSlots { read: 0, write: 0, velocity: 0, velocity_read: 0, newest: 0, backward_write: None };
+        let update = Update::new(&PartialUpdate { slots, coefficients: sgd }, parameters);
+        let updates = device.buffer_of("updates", &[update]);
         let buffers = [
             &device.buffer_of("lane_steps", &[place]),
             &updates,

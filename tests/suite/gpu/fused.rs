@@ -71,12 +71,13 @@ fn check(
     let order = labels(23, 2 * rows + 3, data.samples());
     let mut lane_steps = vec![LaneStep::default(); 2 * LANES];
     for lane in BUSY {
-        lane_steps[LANES + lane] = LaneStep { rows: firsts[lane] as u32, ..STEP_SLOTS[lane].into() };
+        lane_steps[LANES + lane] = LaneStep { rows: firsts[lane] as u32, ..LaneStep::at(STEP_SLOTS[lane].read) };
     }
     let params = Params {
         step: 0,
         lanes: LANES as u32,
         steps: 1,
+        stages: 1,
         rows: rows as u32,
         minibatch: u32::from(drawn),
         features: quads(data.features()) as u32,
@@ -95,7 +96,7 @@ fn check(
     let anchor = nan(device, LANES * length);
     let buffers = [
         &device.buffer_of("lane_steps", &lane_steps),
-        &updates(device, coefficients),
+        &updates(device, coefficients, length / 4),
         &device.buffer_of("order", &order),
         &on_device("data", &pad_rows(&data.inputs, data.features())),
         &device.buffer_of("labels", &data.labels),
@@ -131,7 +132,7 @@ fn check(
             let (marks, decay) = (landmarks.landmarks(), network.weight_decay);
             finish::cpu(coefficients, decay, place, marks, &mut state, at_minimum.as_deref(), &mut gradient);
         }
-        let moments = step::cpu(coefficients, place, &gradient, landmarks.landmarks(), &mut state);
+        let moments = step::cpu(coefficients, place, 0..parameters, &gradient, landmarks.landmarks(), &mut state);
         let (objective, _) = observe::cpu(loss, network.weight_decay, &moments);
 
         let what = format!("{what} lane {index}");

@@ -15,9 +15,9 @@ pub const BUSY: [usize; 2] = [0, 2];
 pub const SLOTS: usize = 3;
 /// A slot of its own for everything, so that no mix-up passes.
 pub const STEP_SLOTS: [StepSlots; LANES] = [
-    StepSlots { read: 1, write: 2, velocity: 0, newest: 0 },
-    StepSlots { read: 0, write: 0, velocity: 0, newest: 0 },
-    StepSlots { read: 2, write: 0, velocity: 1, newest: 1 },
+    StepSlots { read: 1, write: 2, velocity: 0, velocity_read: 2, newest: 0, backward_write: Some(0) },
+    StepSlots { read: 0, write: 0, velocity: 0, velocity_read: 0, newest: 0, backward_write: None },
+    StepSlots { read: 2, write: 0, velocity: 1, velocity_read: 0, newest: 1, backward_write: None },
 ];
 
 /// 1, W-1, W, W+1, 3W+7.
@@ -50,7 +50,7 @@ pub fn lane<T>(values: &[T], lane: usize) -> &[T] {
 pub fn lane_steps(device: &Device) -> Buffer {
     let mut lane_steps = vec![LaneStep::default(); 2 * LANES];
     for lane in BUSY {
-        lane_steps[LANES + lane] = STEP_SLOTS[lane].into();
+        lane_steps[LANES + lane] = LaneStep::at(STEP_SLOTS[lane].read);
     }
     device.buffer_of("lane_steps", &lane_steps)
 }

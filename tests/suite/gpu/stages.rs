@@ -3,10 +3,9 @@
 //!
 //! The reference knows of no slots: it keeps all versions, and every stage reads as many updates back as it is late.
 
-use super::gpu;
 use super::saved;
 use super::waves::{check_parity, dense, network, paths, quadratic, spec};
-use crate::common::{STEPS_F32, assert_close};
+use crate::common::{STEPS_F32, assert_close, gpu};
 use std::ops::Range;
 use std::sync::Arc;
 use tauscope::delay::Schedule;
@@ -17,7 +16,7 @@ use tauscope::math::{Activation, Loss};
 use tauscope::model::Backprop;
 use tauscope::problem::{DenseQuadratic, Problem};
 use tauscope::rule::{Rule, RuleKind};
-use tauscope::stages::{StageCuts, StageMomentum, Stages};
+use tauscope::stages::{StageCuts, StageLr, StageMomentum, Stages};
 
 /// Updates: every slot is written several times.
 const UPDATES: usize = 11;
@@ -30,7 +29,7 @@ fn stages(delays: &[u32]) -> Stages {
     Stages {
         delays: delays.to_vec(),
         backward_delays: None,
-        lr: (0..count).map(|stage| 1.0 - 0.2 * stage as f64).collect(),
+        lr: StageLr::Each((0..count).map(|stage| 1.0 - 0.2 * stage as f64).collect()),
         momentum: StageMomentum::Each((0..count).map(|stage| 0.5 - 0.1 * stage as f64).collect()),
         cuts: StageCuts::ByParameters,
     }
@@ -66,7 +65,7 @@ fn reference(run: &Run, gradient: &mut dyn FnMut(&[f64], &[f64]) -> Vec<f64>) ->
     // By stage, one for each of its workers.
     let mut velocities: Vec<Vec<Option<Vec<f64>>>> = run.stages.iter().map(|stage| vec![None; stage.delay as usize + 1]).collect();
     for update in 0..UPDATES {
-        let mut composite = |delay: &dyn Fn(usize) -> u32| {
+        let composite = |delay: &dyn Fn(usize) -> u32| {
             let mut read = vec![0.0; dimension];
             for (number, block) in blocks.iter().enumerate() {
                 let at = update.saturating_sub(delay(number) as usize);
@@ -181,7 +180,7 @@ fn without_stashing_backward_passes_read_versions_of_their_own() {
             let engines: [(&str, Box<dyn Engine>, f64); 3] = [
                 ("cpu f64", Box::new(Cpu::<f64>::default()), EXACT_F64),
                 ("cpu f32", Box::new(Cpu::<f32>::default()), STEPS_F32),
-                ("gpu", Box::new(gpu()), STEPS_F32),
+                ("gpu", Box::new(gpu().with_paths(Paths::Fastest)), STEPS_F32),
             ];
             for (name, engine, tolerance) in engines {
                 assert_eq!(engine.path(&spec).unwrap(), "layered");
@@ -206,7 +205,7 @@ fn stages_go_on_from_their_saved_state() {
 #[test]
 fn a_single_stage_is_a_plain_run() {
     let spec = spec(network(&[6], Activation::Tanh, Loss::Ce), Some(7), 1);
-    let stages = Stages { lr: vec![1.0], momentum: StageMomentum::Same, ..stages(&[3]) };
+    let stages = Stages { lr: StageLr::Same, momentum: StageMomentum::Same, ..stages(&[3]) };
     let spec = for_stages(&spec, &stages);
     for run in runs(&spec, &stages, true) {
         let plain = Run { stages: [].into(), ..run.clone() };

@@ -9,7 +9,7 @@ use tauscope::kernels::step::{Landmarks, State};
 use tauscope::kernels::update::Update;
 use tauscope::kernels::{LaneStep, finish, renew, start, step};
 use tauscope::rule::{Arrival, Rule, RuleKind};
-use tauscope::update::UpdateCoefficients;
+use tauscope::update::{PartialUpdate, StepSlots, UpdateCoefficients};
 
 pub const WEIGHT_DECAY: f32 = 0.01;
 
@@ -102,9 +102,12 @@ impl Wide {
     }
 }
 
-/// Only the second step of the block moves anything, see [`lane_steps`].
-pub fn updates(device: &Device, coefficients: &[UpdateCoefficients; LANES]) -> Buffer {
-    let second = coefficients.iter().map(Update::from);
+/// Only the second step of the block moves anything, see [`lane_steps`]; `end` is the length of a vector on the device.
+pub fn updates(device: &Device, coefficients: &[UpdateCoefficients; LANES], end: usize) -> Buffer {
+    let partial = |(coefficients, slots): (&UpdateCoefficients, StepSlots)| {
+        Update::new(&PartialUpdate { slots, coefficients: *coefficients }, end)
+    };
+    let second = coefficients.iter().zip(STEP_SLOTS).map(partial);
     let updates: Vec<Update> = std::iter::repeat_n(Update::default(), LANES).chain(second).collect();
     device.buffer_of("updates", &updates)
 }
@@ -125,6 +128,7 @@ fn check_step(kind: RuleKind, parameters: usize) {
     let params = step::Params {
         step: 0,
         lanes: LANES as u32,
+        stages: 1,
         parameters: parameters as u32,
         history_stride: (SLOTS * parameters) as u32,
         state_stride: (PLANES * parameters) as u32,
@@ -135,7 +139,7 @@ fn check_step(kind: RuleKind, parameters: usize) {
     let (x, ring) = (on_device("server", &lanes.server), on_device("history", &lanes.history));
     let (s, sums) = (on_device("state", &lanes.state), nan(device, LANES * partials * 4));
     let (g, marks) = (on_device("gradient", &lanes.gradient), on_device("landmarks", &lanes.landmarks));
-    let buffers = [&lane_steps(device), &updates(device, &coefficients), &g, &marks, &x, &ring, &s, &sums];
+    let buffers = [&lane_steps(device), &updates(device, &coefficients, parameters), &g, &marks, &x, &ring, &s, &sums];
     run(step::call(&params, buffers));
 
     let [x, ring, s] =
@@ -144,7 +148,7 @@ fn check_step(kind: RuleKind, parameters: usize) {
     for index in BUSY {
         let mut state = lanes.state(index);
         let gradient = wide(lane(&lanes.gradient, index));
-        let moments = step::cpu(&coefficients[index], STEP_SLOTS[index], &gradient, landmarks.landmarks(), &mut state);
+        let moments = step::cpu(&coefficients[index], STEP_SLOTS[index], 0..parameters, &gradient, landmarks.landmarks(), &mut state);
         let what = format!("{kind} {parameters} lane {index}");
         // Divisions by small roots lose a few digits.
         let tolerance = 10.0 * KERNEL_F32;
@@ -183,6 +187,7 @@ fn check_finish(kind: RuleKind, parameters: usize, extra: bool) {
     let params = finish::Params {
         step: 0,
         lanes: LANES as u32,
+        stages: 1,
         parameters: parameters as u32,
         history_stride: (SLOTS * parameters) as u32,
         state_stride: (PLANES * parameters) as u32,
@@ -193,7 +198,7 @@ fn check_finish(kind: RuleKind, parameters: usize, extra: bool) {
     let (x, ring) = (on_device("server", &lanes.server), on_device("history", &lanes.history));
     let (s, g) = (on_device("state", &lanes.state), on_device("gradient", &lanes.gradient));
     let (marks, anchor) = (on_device("landmarks", &lanes.landmarks), on_device("anchor", &lanes.anchor));
-    let buffers = [&lane_steps(device), &updates(device, &coefficients), &ring, &marks, &x, &anchor, &s, &g];
+    let buffers = [&lane_steps(device), &updates(device, &coefficients, parameters), &ring, &marks, &x, &anchor, &s, &g];
     run(finish::call(&params, buffers));
 
     let [g, s] = [(&g, lanes.gradient.len()), (&s, lanes.state.len())].map(|(b, n)| read(b, n));
