@@ -40,6 +40,7 @@ mod report;
 mod searches;
 #[cfg(unix)]
 mod shards;
+mod stages;
 #[cfg(unix)]
 mod submit;
 mod sweep;
