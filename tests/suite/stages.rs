@@ -128,10 +128,11 @@ fn stages(blocks: &[Block]) -> Vec<Stage> {
 /// Twelve parameters in stages of these rules, with unequal delays, sizes and learning rates.
 fn blocks(rules: &[Rule], seed: usize) -> Vec<Block> {
     let ends: &[usize] = if rules.len() == 3 { &[0, 5, 8, 12] } else { &[0, 2, 6, 9, 12] };
+    let late = |index: usize| rules.len() - 1 - index + (index * seed) % 2;
     let block = |(index, rule): (usize, &Rule)| Block {
         parameters: ends[index]..ends[index + 1],
         rule: *rule,
-        delays: [rules.len() - 1 - index + (index * seed) % 2, (index + seed) % 3],
+        delays: [late(index), ((index + seed) % 3).min(late(index))],
         lr_factor: 1.0 + 0.5 * number(index, 1, seed),
     };
     rules.iter().enumerate().map(block).collect()
