@@ -79,7 +79,7 @@ impl<'a, F: FnMut(&[Vec<f64>]) -> Vec<Vec<f64>>> Stashed<'a, F> {
         let SymmetricEigen { eigenvalues, eigenvectors } =
             SymmetricEigen::new(0.5 * (&curvature + curvature.transpose()));
         let largest = eigenvalues.max();
-        if !(largest > 0.0) {
+        if largest <= 0.0 || largest.is_nan() {
             return Err(TheoryError::Stages(format!("the largest curvature found is {largest}; it must be positive")));
         }
         let kept: Vec<usize> = (0..eigenvalues.len()).filter(|i| eigenvalues[*i] > ROUNDING * largest).collect();
