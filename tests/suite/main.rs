@@ -40,7 +40,10 @@ mod report;
 mod searches;
 #[cfg(unix)]
 mod shards;
+mod stage_theory;
+mod stages;
 #[cfg(unix)]
+mod stage_theory;
 mod stages;
 mod submit;
 mod sweep;

@@ -21,7 +21,7 @@
 //! the uniform threshold over the largest eigenvalue of `H`.
 //!
 //! # Method
-//! A Galerkin projection on a subspace: at each angle of a fine grid the eigenvalues of a small matrix are found, and those that
+//! A Galerkin projection on a subspace, which begins with the directions that are steep for how late they are: at each angle of a fine grid the eigenvalues of a small matrix are found, and those that
 //! cross the negative real axis from one angle to the next are located. The residual of the first crossing, computed with the
 //! whole Hessian, makes the subspace grow, until it is small (nonlinear Arnoldi: Voss, *An Arnoldi method for nonlinear
 //! eigenvalue problems*, BIT 2004). Up to [`FULL`] parameters the subspace is everything, and the result exact.
@@ -31,6 +31,7 @@ mod eigen;
 mod response;
 mod scan;
 mod search;
+mod start;
 mod stashed;
 mod unstashed;
 
@@ -40,28 +41,31 @@ pub use search::{ACCURACY, StageThreshold};
 use nalgebra::DMatrix;
 
 use super::TheoryError;
+use basis::Operator;
 
 /// Most parameters for which the subspace is the whole space from the start.
 pub const FULL: usize = 64;
 
 /// Threshold of a pipeline whose stages keep the weights of each forward pass for its backward pass (weight stashing).
 ///
-/// `hessian(vectors)` gives H v for each of the vectors, P numbers each. `leading` are vectors to begin with, any number of them:
-/// eigenvectors of the largest eigenvalues of H, which need not be exact. They are not used up to [`FULL`] parameters.
+/// `hessian(vectors)` gives H v for each of the vectors, P numbers each. `leading` are vectors that the subspace begins with besides
+/// those that are looked for: eigenvectors of the largest eigenvalues of H where they are known, or none. They are not used up to
+/// [`FULL`] parameters.
 ///
 /// H is taken as positive semidefinite: directions of negative curvature in the subspace, be it rounding, are left out and told
 /// ([`StageThreshold::least_curvature`]).
 ///
 /// # Errors
-/// Stages that leave parameters out, no or wrong vectors to begin with, products that are not finite, no positive curvature, or
-/// no threshold at all.
+/// Stages that leave parameters out, vectors of another length, products that are not finite, no positive curvature, or no
+/// threshold at all.
 pub fn threshold(
     stages: &[Stage],
     leading: &[&[f64]],
     hessian: impl FnMut(&[Vec<f64>]) -> Vec<Vec<f64>>,
 ) -> Result<StageThreshold, TheoryError> {
-    let start = start(Stage::count_parameters(stages)?, leading)?;
     let grid = scan::grid(stages.iter().map(|stage| &stage.response));
+    let mut hessian = Operator::new(hessian);
+    let start = start(stages, leading, &mut hessian)?.0;
     search::first_crossing(&mut stashed::Stashed::new(stages, hessian, &start)?, &grid)
 }
 
@@ -83,7 +87,6 @@ pub fn threshold_without_stashing(
     hessian: impl FnMut(&[Vec<f64>]) -> Vec<Vec<f64>>,
     derivative: impl FnMut(&[Vec<f64>]) -> Vec<Vec<f64>>,
 ) -> Result<StageThreshold, TheoryError> {
-    let start = start(Stage::count_parameters(stages)?, leading)?;
     if backward.len() != stages.len() {
         let (given, count) = (backward.len(), stages.len());
         return Err(TheoryError::Stages(format!(
@@ -91,22 +94,30 @@ pub fn threshold_without_stashing(
         )));
     }
     let grid = scan::grid(stages.iter().map(|stage| &stage.response).chain(backward));
+    let (mut hessian, derivative) = (Operator::new(hessian), Operator::new(derivative));
+    let (mut start, gains) = start(stages, leading, &mut hessian)?;
+    // From `y` to `x = H y`, about.
+    for (stage, gain) in stages.iter().zip(gains) {
+        start.rows_range_mut(stage.parameters.clone()).scale_mut(gain);
+    }
     search::first_crossing(&mut unstashed::Unstashed::new(stages, backward, hessian, derivative, &start)?, &grid)
 }
 
-/// The vectors that the subspace begins with, as columns.
-fn start(parameters: usize, leading: &[&[f64]]) -> Result<DMatrix<f64>, TheoryError> {
+/// The vectors that the subspace begins with, as columns, and the gain that each stage bears alone.
+fn start<F: FnMut(&[Vec<f64>]) -> Vec<Vec<f64>>>(
+    stages: &[Stage],
+    leading: &[&[f64]],
+    hessian: &mut Operator<F>,
+) -> Result<(DMatrix<f64>, Vec<f64>), TheoryError> {
+    let parameters = Stage::count_parameters(stages)?;
+    let gains = stages.iter().map(|stage| stage.response.gain_alone()).collect::<Result<Vec<f64>, _>>()?;
     if parameters <= FULL {
-        return Ok(DMatrix::identity(parameters, parameters));
+        return Ok((DMatrix::identity(parameters, parameters), gains));
     }
     if let Some(wrong) = leading.iter().find(|vector| vector.len() != parameters) {
         let message = format!("a vector of {} numbers; accepted: {parameters}, one for each parameter", wrong.len());
         return Err(TheoryError::Stages(message));
     }
-    if leading.is_empty() {
-        return Err(TheoryError::Stages(
-            "no vectors to begin with; accepted: leading eigenvectors of the Hessian".into(),
-        ));
-    }
-    Ok(DMatrix::from_fn(parameters, leading.len(), |row, column| leading[column][row]))
+    let leading = DMatrix::from_fn(parameters, leading.len(), |row, column| leading[column][row]);
+    Ok((start::start(stages, &gains, &leading, hessian)?, gains))
 }

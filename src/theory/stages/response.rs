@@ -11,6 +11,7 @@ use super::super::TheoryError;
 use super::super::characteristic::Characteristic;
 use super::super::equation::{Equation, WeightDecay};
 use super::super::law::DelayLaw;
+use super::super::margin::first_crossing;
 
 /// `f N(z) / D(z)`: from the gradients of a stage to the weights that its gradients are taken at, per learning rate. `f` is the
 /// stage's own factor of the learning rate.
@@ -61,6 +62,14 @@ impl StageResponse {
         // -D/N is the gain times a phase.
         let phase = PI - self.characteristic.phase(angle, Complex64::ONE) - self.later as f64 * angle;
         Complex64::from_polar(self.lr_factor / self.characteristic.gain(angle), phase)
+    }
+
+    /// Smallest learning rate times curvature at which a stage that has no other beside it leaves its minimum.
+    ///
+    /// # Errors
+    /// No crossing at any gain.
+    pub(super) fn gain_alone(&self) -> Result<f64, TheoryError> {
+        Ok(first_crossing(&self.characteristic)?.gain / self.lr_factor)
     }
 
     /// Largest magnitude of the derivative of its phase over the angles `[a, b]`.

@@ -80,6 +80,9 @@ const HALVINGS: u32 = 12;
 /// Eigenvalues below this share of the largest at their angle are left out.
 const SMALLEST: f64 = 1e-9;
 
+/// A crossing so near to pi is one at pi.
+const AT_END: f64 = 1e-7;
+
 /// Allowance for what happens between two angles of the grid.
 const SLACK: f64 = 1.6;
 
@@ -166,7 +169,9 @@ impl<M: MatrixOnCircle> Search<'_, M> {
                 self.visit(a, &middle, halvings - 1)?;
                 return self.visit(&middle, b, halvings - 1);
             }
-            if (p.im < 0.0) != (q.im < 0.0) {
+            // Of values that are the same one is enough.
+            let is_known = |(a, b): &(Complex64, Complex64)| (a - p).norm() + (b - q).norm() <= 1e-9 * p.norm();
+            if (p.im < 0.0) != (q.im < 0.0) && !crossing.iter().any(is_known) {
                 crossing.push((p, q));
             }
         }
@@ -191,6 +196,8 @@ impl<M: MatrixOnCircle> Search<'_, M> {
             let is_exact = value.im.abs() <= 1e-14 * value.norm() || angle <= a.0 || angle >= b.0;
             if is_exact || (b.0 - a.0) <= 2.0 * f64::EPSILON * b.0 {
                 let is_crossing = value.re < 0.0 && value.im.abs() <= 1e-8 * value.norm();
+                // Rounding decides on which side of the axis a value at z = -1 is.
+                let angle = if PI - angle < AT_END { PI } else { angle };
                 return Ok(is_crossing.then(|| Crossing { angle, lr: -1.0 / value.re }));
             }
             if (value.im < 0.0) == (a.1.im < 0.0) {

@@ -61,63 +61,100 @@ const RIVALS: f64 = 1.5;
 /// Vectors by which the subspace may grow.
 const GROWTH: usize = 160;
 
+/// Looks at all crossings, at most.
+const ROUNDS: usize = 40;
+
+/// Expansions for one crossing before all are looked at again.
+const STEPS: usize = 4;
+
+/// Distance, relative, below which two crossings of one subspace are the same.
+const SAME: f64 = 1e-5;
+
 /// Grows the subspace until its first crossing is one of the whole space.
 ///
 /// # Errors
 /// Where products are not finite, or no learning rate has a crossing.
 pub(super) fn first_crossing(problem: &mut impl Projection, grid: &[f64]) -> Result<StageThreshold, TheoryError> {
     let most = problem.dimension() + GROWTH;
-    let scan = |problem: &_| {
-        let all = crossings(problem, grid, RIVALS)?;
-        if all.is_empty() { Err(TheoryError::Unbounded) } else { Ok(all) }
-    };
+    let mut first = scan(problem, grid)?[0];
+    let mut needs_work = true;
     // Solutions beyond the first that are known well enough.
     let mut settled: Vec<Crossing> = Vec::new();
-    let mut first = scan(problem)?[0];
-    let converged = loop {
-        if !settle(problem, &mut first, most)? {
-            break false;
+    let mut converged = false;
+    for _ in 0..ROUNDS {
+        let outcome = if needs_work { settle(problem, &mut first, most)? } else { Outcome::Settled };
+        if outcome == Outcome::Stuck {
+            break;
         }
-        let all = scan(problem)?;
-        if !all[0].is_near(first, 1e-5) {
-            first = all[0];
+        let all = scan(problem, grid)?;
+        needs_work = outcome == Outcome::Lost || !all[0].is_near(first, SAME);
+        first = all[0];
+        if needs_work {
             continue;
         }
         let needed = |rival: &Crossing| (0.25 * (rival.lr / first.lr - 1.0)).max(ACCURACY);
-        let rivals = all[1..].iter().filter(|rival| rival.lr <= RIVALS * first.lr && !rival.is_near(first, 1e-5));
-        let is_settled = |rival: &Crossing| settled.iter().any(|known| known.is_near(*rival, needed(rival).max(1e-4)));
-        let Some(rival) = rivals.copied().find(|rival| !is_settled(rival)) else { break true };
-        if problem.expand(rival)? <= needed(&rival) {
-            settled.push(rival);
-        } else if problem.dimension() >= most {
-            break false;
+        let is_settled = |rival: &Crossing| settled.iter().any(|known| known.is_near(*rival, needed(rival).max(SAME)));
+        let is_rival = |other: &Crossing| other.lr <= RIVALS * first.lr && !other.is_near(first, SAME);
+        let rivals: Vec<Crossing> =
+            all[1..].iter().copied().filter(|other| is_rival(other) && !is_settled(other)).collect();
+        if rivals.is_empty() {
+            converged = true;
+            break;
         }
-    };
+        let before = problem.dimension();
+        let known = settled.len();
+        for rival in rivals {
+            if problem.expand(rival)? <= needed(&rival) {
+                settled.push(rival);
+            }
+        }
+        if problem.dimension() >= most || (problem.dimension() == before && settled.len() == known) {
+            break;
+        }
+    }
+    let residual = problem.residual(first)?;
     Ok(StageThreshold {
         lr: first.lr,
         angle: first.angle,
-        residual: problem.residual(first)?,
-        converged,
+        residual,
+        converged: converged && residual <= ACCURACY,
         products: problem.products(),
         dimension: problem.dimension(),
         least_curvature: problem.least_curvature(),
     })
 }
 
-/// Expands the subspace with the residuals of one crossing until they are small and the crossing stays where it is. Returns whether
-/// they are; a crossing that is lost on the way is settled too, for the next look at all of them.
-fn settle(problem: &mut impl Projection, crossing: &mut Crossing, most: usize) -> Result<bool, TheoryError> {
-    loop {
+/// All crossings of interest; one at least.
+fn scan(problem: &impl Projection, grid: &[f64]) -> Result<Vec<Crossing>, TheoryError> {
+    let all = crossings(problem, grid, RIVALS)?;
+    if all.is_empty() { Err(TheoryError::Unbounded) } else { Ok(all) }
+}
+
+/// What became of a crossing while the subspace grew.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Outcome {
+    /// Its residual is small, and it stays where it is.
+    Settled,
+    /// It went too far to be followed, or takes so long that another one may have become the first.
+    Lost,
+    /// The subspace does not grow any more.
+    Stuck,
+}
+
+/// Expands the subspace with the residuals of one crossing.
+fn settle(problem: &mut impl Projection, crossing: &mut Crossing, most: usize) -> Result<Outcome, TheoryError> {
+    for _ in 0..STEPS {
         let before = problem.dimension();
         let residual = problem.expand(*crossing)?;
-        let Some(next) = follow(problem, *crossing)? else { return Ok(true) };
+        let Some(next) = follow(problem, *crossing)? else { return Ok(Outcome::Lost) };
         let is_steady = (next.lr / crossing.lr - 1.0).abs() <= STEADY;
         *crossing = next;
         if residual <= ACCURACY && is_steady {
-            return Ok(true);
+            return Ok(Outcome::Settled);
         }
         if problem.dimension() == before || problem.dimension() >= most {
-            return Ok(false);
+            return Ok(Outcome::Stuck);
         }
     }
+    Ok(Outcome::Lost)
 }

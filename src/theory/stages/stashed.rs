@@ -46,10 +46,10 @@ pub(super) struct Stashed<'a, F> {
 impl<'a, F: FnMut(&[Vec<f64>]) -> Vec<Vec<f64>>> Stashed<'a, F> {
     /// # Errors
     /// Where a product is not finite, or the Hessian has no positive curvature on the vectors.
-    pub fn new(stages: &'a [Stage], hessian: F, start: &DMatrix<f64>) -> Result<Self, TheoryError> {
+    pub fn new(stages: &'a [Stage], hessian: Operator<F>, start: &DMatrix<f64>) -> Result<Self, TheoryError> {
         let mut problem = Self {
             stages,
-            hessian: Operator::new(hessian),
+            hessian,
             basis: Basis::new(start.nrows()),
             images: DMatrix::zeros(start.nrows(), 0),
             scaled: DMatrix::zeros(0, 0),
@@ -79,7 +79,7 @@ impl<'a, F: FnMut(&[Vec<f64>]) -> Vec<Vec<f64>>> Stashed<'a, F> {
         let SymmetricEigen { eigenvalues, eigenvectors } =
             SymmetricEigen::new(0.5 * (&curvature + curvature.transpose()));
         let largest = eigenvalues.max();
-        if !(largest > 0.0) {
+        if largest <= 0.0 || largest.is_nan() {
             return Err(TheoryError::Stages(format!("the largest curvature found is {largest}; it must be positive")));
         }
         let kept: Vec<usize> = (0..eigenvalues.len()).filter(|i| eigenvalues[*i] > ROUNDING * largest).collect();

@@ -50,16 +50,16 @@ where
     pub fn new(
         stages: &'a [Stage],
         backward: &'a [StageResponse],
-        hessian: F,
-        derivative: G,
+        hessian: Operator<F>,
+        derivative: Operator<G>,
         start: &DMatrix<f64>,
     ) -> Result<Self, TheoryError> {
         let empty = || DMatrix::zeros(start.nrows(), 0);
         let mut problem = Self {
             stages,
             backward,
-            hessian: Operator::new(hessian),
-            derivative: Operator::new(derivative),
+            hessian,
+            derivative,
             basis: Basis::new(start.nrows()),
             images: empty(),
             backward_images: vec![empty(); stages.len()],
