@@ -43,8 +43,6 @@ mod shards;
 mod stage_theory;
 mod stages;
 #[cfg(unix)]
-mod stage_theory;
-mod stages;
 mod submit;
 mod sweep;
 mod theory;
