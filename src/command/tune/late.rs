@@ -190,9 +190,9 @@ pub fn rows(spec: &TunedRuleSpec, process: &Lateness, condition: f64, lr_factor:
             let best = tune_under(rule, &delays, &starts, condition, lr_factor).ok_or_else(none)?;
             let about = at_mean.and_then(|tuning| tuning.updates_per_efold).unwrap_or(100.0);
             let told = |source: &'static str, at: (LinearRule, f64)| {
-                let SimulatedRate { rate, low, high } = match delays.rate(&at.0, at.1, condition, about) {
-                    Some(measured) => measured,
-                    None => return TuneRow { source, dynamics: "simulated", ..row(at) },
+                let measured = delays.rate(&at.0, at.1, condition, about);
+                let Some(SimulatedRate { rate, low, high }) = measured else {
+                    return TuneRow { source, dynamics: "simulated", ..row(at) };
                 };
                 let updates = (rate > 0.0).then(|| rate.recip());
                 TuneRow {

@@ -57,7 +57,7 @@ const SEARCHING_MEMBERS: usize = 4;
 const MEMBERS: usize = 16;
 
 /// E-folds that a run lasts, while searching and at the end, where delays are drawn and where they are recorded, and the most updates of each.
-const SEARCHING_EFOLDS: f64 = 25.0;
+const SEARCHING_EFOLDS: [f64; 2] = [25.0, 120.0];
 const SEARCHING_MOST: usize = 60_000;
 const EFOLDS: [f64; 2] = [200.0, 600.0];
 const MOST: usize = 600_000;
@@ -82,7 +82,7 @@ impl<F: Fn(u64) -> S + Sync, S: SlotSteps> SimulatedDelays<F> {
         curvatures: usize,
         efold: f64,
     ) -> Option<f64> {
-        let updates = self.updates(SEARCHING_EFOLDS * efold, SEARCHING_MOST);
+        let updates = self.short(efold);
         let effort = Effort { members: SEARCHING_MEMBERS, updates, seed: 1 };
         let slowest = gains(gain, condition, curvatures)
             .map(|gain| self.growth(rule, gain, effort))
@@ -125,7 +125,7 @@ impl<F: Fn(u64) -> S + Sync, S: SlotSteps> SimulatedDelays<F> {
         gains: impl Iterator<Item = f64>,
         efold: f64,
     ) -> impl IntoIterator<Item = f64> {
-        let updates = self.updates(SEARCHING_EFOLDS * efold, SEARCHING_MOST);
+        let updates = self.short(efold);
         let quick = Effort { members: SEARCHING_MEMBERS, updates, seed: 2 };
         let mut all: Vec<(f64, f64)> = gains.map(|gain| (self.growth(rule, gain, quick), gain)).collect();
         all.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -144,6 +144,12 @@ impl<F: Fn(u64) -> S + Sync, S: SlotSteps> SimulatedDelays<F> {
         let variance = rates.iter().map(|one| (one - rate).powi(2)).sum::<f64>() / (count - 1.0);
         let half = STUDENT * (variance / count).sqrt() + BLUR / updates as f64;
         SimulatedRate { rate, low: rate - half, high: rate + half }
+    }
+
+    /// Updates of a rate for the search.
+    fn short(&self, efold: f64) -> usize {
+        let [drawn, recorded] = SEARCHING_EFOLDS;
+        self.updates(efold * if self.is_drawn { drawn } else { recorded }, SEARCHING_MOST)
     }
 
     /// Updates of a rate that is told.
