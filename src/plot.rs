@@ -1,4 +1,4 @@
-//! Pictures: `thresholds` of a results folder, what was measured beside theory, a `theory` table alone, a `tuning`, rules beside one of
+//! Pictures: `thresholds` and `rates` of a results folder, what was measured beside theory, a `theory` table alone, a `tuning`, rules beside one of
 //! them ([`compare()`]), and those of a `training`.
 //!
 //! All are laid out from the same parts, so that they look alike: an axis says where a value falls, a panel has an axis
@@ -11,6 +11,7 @@ mod compare_training;
 mod intervals;
 mod look;
 mod panel;
+mod rates;
 mod scene;
 mod theory;
 mod thresholds;
@@ -19,6 +20,7 @@ mod tuning;
 
 pub use compare::{Drawing, compare};
 pub use compare_training::compare_training;
+pub use rates::{draw_rates, rates};
 pub use theory::theory;
 pub use thresholds::thresholds;
 pub use training::training;

@@ -444,7 +444,7 @@ class Tuned:
 
     Attributes:
         rule: As typed after `--rules`, with its numbers.
-        lr: Learning rate.
+        lr: Learning rate; None where no largest curvature is known.
         gain: `lr` times the largest curvature.
         momentum: Momentum; the dampening is 0.
         updates_per_efold: Updates in which the slowest direction shrinks by e.
@@ -458,7 +458,7 @@ class Tuned:
     """
 
     rule: str
-    lr: float
+    lr: float | None
     gain: float
     momentum: float
     updates_per_efold: float
@@ -546,7 +546,9 @@ class Advice:
             for choice in self.choices
         )
         fastest = "".join(
-            f"<p><b>{html.escape(one.rule)}, lr {one.lr:.5g}, momentum {one.momentum:.5g}</b>: an e-fold in "
+            f"<p><b>{html.escape(one.rule)}, "
+            + (f"gain {one.gain:.5g}" if one.lr is None else f"lr {one.lr:.5g}")
+            + f", momentum {one.momentum:.5g}</b>: an e-fold in "
             f"{one.updates_per_efold:.4g} updates, {one.factor:.3g} times the bound</p>"
             for one in self.tuned[:1]
         )
@@ -635,6 +637,7 @@ def advise(
 def tune(
     *,
     delays: Any = None,
+    schedule: Any = None,
     condition: Any = None,
     folder: str | os.PathLike[str] | None = None,
     rules: Any = None,
@@ -647,7 +650,8 @@ def tune(
     Keywords are named as its flags and have their defaults; lists are Python lists, or text as typed.
 
     Args:
-        delays: Delays in updates, up to 64.
+        delays: Delays in updates, up to 64; of a process whose delays vary, the mean.
+        schedule: Delay processes as `tauscope sweep` takes them, "random", "iid:uniform:0..=8", "trace:FILE", ...; a fixed delay without.
         condition: Condition numbers: largest curvature over the smallest one that matters.
         folder: Folder of `tauscope sweep` with the largest curvature and, without `condition`, the smallest one that matters.
         rules: Update rules; what stands behind a colon is held, and all else is free.
@@ -657,7 +661,8 @@ def tune(
 
     Returns:
         One row for each rule, delay and condition: `gain` (lr times the largest curvature), `momentum`, `horizon`,
-        `updates_per_efold` of the slowest direction, `bound`, ...
+        `updates_per_efold` of the slowest direction, `bound`, ... Where delays vary, `dynamics` says whose decay it is: "averaged",
+        "mean-square" or "simulated", with `rate_low` and `rate_high`.
 
     Raises:
         ValueError: A value out of its range, or a rule that is stable with no parameters.

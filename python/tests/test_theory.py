@@ -126,6 +126,20 @@ def test_tuning_is_that_of_the_command_line():
     assert table["rule"].tolist() == [row["rule"] for row in rows]
 
 
+def test_tuning_under_delays_that_vary_says_whose_decay_it_is():
+    table = tauscope.tune(delays=[2], schedule=["random", "round-robin"], condition=20, rules="sgd")
+    assert table["dynamics"].tolist() == ["mean-square", "averaged", "mean-square", "fixed"]
+    assert table["mean_delay"].tolist() == [2.0] * 4
+    with pytest.raises(ValueError, match="--rules shifted with --schedule iid"):
+        tauscope.tune(schedule="iid:uniform:0..=2", rules="shifted")
+
+
+def test_advice_without_a_curvature_is_in_gains():
+    advice = tauscope.advise(to_delay=4, condition=100)
+    assert advice.tuned[0].lr is None and advice.curvature is None
+    assert "gain " in advice._repr_html_()
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "part"),
     [

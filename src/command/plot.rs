@@ -4,11 +4,11 @@ use super::results::Results;
 use super::tell;
 use crate::plot;
 use crate::streams::to_stderr;
-use crate::table::{self, ThresholdRow};
+use crate::table::{self, RateRow, ThresholdRow};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 
-/// Redraw the pictures of a results folder from its CSVs: thresholds of a sweep, or curves, gap and sharpness of a training. Of
+/// Redraw the pictures of a results folder from its CSVs: thresholds or rates of a sweep, or curves, gap and sharpness of a training. Of
 /// an unfinished folder, what there is so far.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -16,7 +16,8 @@ pub struct Args {
     pub dir: PathBuf,
 }
 
-/// Draws the pictures and prints the paths of their files. A folder with a metrics.csv is that of a training.
+/// Draws the pictures and prints the paths of their files. A folder with a metrics.csv is that of a training, one with a rates.csv that
+/// of `sweep --rates`.
 ///
 /// # Errors
 /// Where the folder or its table is missing or malformed; the message names the file, the line and the value, and says
@@ -25,12 +26,17 @@ pub fn run(args: &Args) -> Result<()> {
     let results = Results::open(&args.dir)?;
     let (dir, named) = (results.tables(), results.named.display());
     let source = dir.join("thresholds.csv");
-    let names = if !source.exists() && dir.join("metrics.csv").exists() {
+    let rates = dir.join("rates.csv");
+    let names = if !source.exists() && rates.exists() {
+        let rows: Vec<RateRow> = table::read_csv(&rates)?;
+        plot::draw_rates(&rows, dir).with_context(|| format!("cannot draw {named}"))?;
+        vec!["rates.svg".into(), "rates.png".into()]
+    } else if !source.exists() && dir.join("metrics.csv").exists() {
         plot::training(dir).with_context(|| format!("cannot draw {named}"))?
     } else {
         let rows: Vec<ThresholdRow> = table::read_csv(&source).context(
-            "tauscope plot needs a results folder with a thresholds.csv or a metrics.csv, as written by `tauscope sweep` \
-             or `tauscope train`",
+            "tauscope plot needs a results folder with a thresholds.csv, a rates.csv or a metrics.csv, as written by \
+             `tauscope sweep` or `tauscope train`",
         )?;
         plot::thresholds(&rows, dir).with_context(|| format!("cannot draw {named}"))?;
         vec!["thresholds.svg".into(), "thresholds.png".into()]

@@ -1,9 +1,10 @@
 //! Which remedy helps, by how much, under which delay process? Rows of a results folder, each beside a baseline under the
-//! same circumstances: [`thresholds`] of a sweep, and the groups of a [`training`].
+//! same circumstances: [`thresholds`] and [`rates`] of a sweep, and the groups of a [`training`].
 //!
 //! What is compared with what is decided here, from the tables alone. Not here: how a comparison is drawn ([`crate::plot`])
 //! or printed ([`crate::command::compare`]).
 
+pub mod rates;
 pub mod thresholds;
 pub mod training;
 

@@ -2,7 +2,7 @@
 //!
 //! Not here: rules as they are run ([`crate::rule`]), which have all their numbers.
 
-use crate::theory::tuning::{LONGEST_HORIZON, TunedRule};
+use crate::theory::tuning::{LARGEST_SECOND_HORIZON, LONGEST_HORIZON, TunedRule};
 use std::fmt;
 use std::str::FromStr;
 
@@ -23,13 +23,18 @@ enum Held {
 }
 
 impl TunedRuleSpec {
-    /// What is tuned at a delay.
-    pub fn at(&self, delay: usize) -> TunedRule {
+    /// What is tuned at a delay, updates; the mean where delays vary.
+    pub fn at(&self, delay: f64) -> TunedRule {
         match self.held {
             Held::Rule(rule) => rule,
-            Held::HorizonOfDelay => TunedRule::WeightPrediction(Some(delay as f64)),
-            Held::OverPeriod => TunedRule::Mixing { share: 1.0 / (delay + 1) as f64 },
+            Held::HorizonOfDelay => TunedRule::WeightPrediction(Some(delay)),
+            Held::OverPeriod => TunedRule::Mixing { share: 1.0 / (delay + 1.0) },
         }
+    }
+
+    /// Whether a result's share depends on its own age.
+    pub fn goes_by_age(&self) -> bool {
+        self.text == "mixing:age"
     }
 
     /// The rules, for `--help` and for those who typed another.
@@ -58,17 +63,22 @@ impl FromStr for TunedRuleSpec {
                 None => return Err(format!("accepted: `delay`, or a horizon from 0 to {LONGEST_HORIZON} updates")),
             },
             ("prediction-2", None) => Held::Rule(TunedRule::SecondPrediction(None)),
-            ("prediction-2", Some(number)) => match number.split_once('/').map(|(a, b)| (horizon(a), horizon(b))) {
-                Some((Some(first), Some(second))) => Held::Rule(TunedRule::SecondPrediction(Some([first, second]))),
-                _ => return Err(format!("accepted: two horizons H1/H2 from 0 to {LONGEST_HORIZON}")),
-            },
-            ("mixing", None | Some("1/T" | "age")) => Held::OverPeriod,
-            ("mixing", Some(number)) => {
-                match number.parse().ok().filter(|share| *share >= LEAST_SHARE && *share <= 1.0) {
-                    Some(share) => Held::Rule(TunedRule::Mixing { share }),
-                    None => return Err(format!("accepted: `1/T`, `age`, or a share from {LEAST_SHARE} to 1")),
+            ("prediction-2", Some(number)) => {
+                match number.split_once('/').map(|(a, b)| (horizon(a), second_horizon(b))) {
+                    Some((Some(first), Some(second))) => Held::Rule(TunedRule::SecondPrediction(Some([first, second]))),
+                    _ => {
+                        return Err(format!(
+                            "accepted: two horizons H1/H2, H1 from 0 to {LONGEST_HORIZON} updates and H2 from 0 to {LARGEST_SECOND_HORIZON} \
+                         updates^2"
+                        ));
+                    }
                 }
             }
+            ("mixing", None | Some("1/T" | "age")) => Held::OverPeriod,
+            ("mixing", Some(number)) => match number.parse().ok().filter(|share| *share > 0.0 && *share <= 1.0) {
+                Some(share) => Held::Rule(TunedRule::Mixing { share }),
+                None => return Err("accepted: `1/T`, `age`, or a share above 0 and at most 1".to_owned()),
+            },
             ("sgd" | "heavy-ball" | "nesterov" | "shifted", Some(_)) => {
                 return Err(format!("accepted: {name}, without a number"));
             }
@@ -84,9 +94,10 @@ impl fmt::Display for TunedRuleSpec {
     }
 }
 
-/// A smaller share would take longer to take in a result than anything here runs.
-const LEAST_SHARE: f64 = 1e-6;
-
 fn horizon(text: &str) -> Option<f64> {
     text.parse().ok().filter(|horizon| (0.0..=LONGEST_HORIZON).contains(horizon)).map(f64::abs)
+}
+
+fn second_horizon(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|horizon| (0.0..=LARGEST_SECOND_HORIZON).contains(horizon)).map(f64::abs)
 }

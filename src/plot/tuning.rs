@@ -44,7 +44,7 @@ pub fn tuning(rows: &[TuneRow], front: &[TuneRow]) -> Result<String> {
         let (color, marker) = look(place);
         for (nth, condition) in conditions.iter().enumerate() {
             let here = optimised.iter().filter(|row| row.rule == *rule && row.condition == *condition);
-            let mut points: Vec<(f64, f64)> = here.filter_map(|row| Some((row.delay as f64, row.factor?))).collect();
+            let mut points: Vec<(f64, f64)> = here.filter_map(|row| Some((row.mean_delay, row.factor?))).collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             points.dedup();
             let name =
@@ -65,7 +65,7 @@ pub fn tuning(rows: &[TuneRow], front: &[TuneRow]) -> Result<String> {
 
     let note = "Updates per e-fold of the slowest direction over the fewest that any stationary linear rule needs";
     let upper = Drawn::new(factors, Scale::LogPlusOne, (TOP, TOP + HEIGHT), note.to_owned());
-    let mut delays: Vec<f64> = optimised.iter().map(|row| row.delay as f64).collect();
+    let mut delays: Vec<f64> = optimised.iter().map(|row| row.mean_delay).collect();
     delays.sort_by(f64::total_cmp);
     delays.dedup();
     let labels = labelled_values(&upper.panel.x, &delays);
@@ -75,7 +75,7 @@ pub fn tuning(rows: &[TuneRow], front: &[TuneRow]) -> Result<String> {
     let note = format!(
         "At delay {} and condition number {}: each line from the fastest gain down, the other parameters best for it. The bound is {} \
          updates",
-        at.delay,
+        exact(at.mean_delay),
         exact(at.condition),
         significant(at.bound, 3)
     );

@@ -1,6 +1,7 @@
 //! The rows that `tauscope compare` writes.
 
 use super::row::{Row, row};
+use super::sweep::Status;
 use serde::{Deserialize, Serialize};
 
 row! {
@@ -104,5 +105,33 @@ pub enum PairingStatus {
     NoBaseline,
 }
 
+row! {
+    /// The updates per e-fold of one cell beside those of another, as `tauscope compare` writes it.
+    pub struct RateComparisonRow {
+        /// Rows of the two tables of rates.
+        pub rate_id: String,
+        pub baseline_id: String,
+        ..update,
+        pub batch: String,
+        pub criterion: String,
+        pub lr: f64,
+        /// Rule that it is compared with, and its learning rate.
+        pub baseline: String,
+        pub baseline_lr: f64,
+        pub updates_per_efold: Option<f64>,
+        pub updates_error: Option<f64>,
+        pub baseline_updates: Option<f64>,
+        pub baseline_error: Option<f64>,
+        /// `updates_per_efold` / `baseline_updates`; empty where one does not shrink.
+        pub ratio: Option<f64>,
+        /// Least and largest that the errors of both allow.
+        pub ratio_low: Option<f64>,
+        pub ratio_high: Option<f64>,
+        /// `measured`, `undecided` or `failed`: that of the less sure of the two.
+        pub status: Status,
+    }
+}
+
+impl Row for RateComparisonRow {}
 impl Row for ComparisonRow {}
 impl Row for TrainComparisonRow {}

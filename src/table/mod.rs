@@ -24,8 +24,8 @@ mod trainings;
 mod tune;
 mod write;
 
-pub use comparison::{ComparisonRow, ComparisonStatus, PairingStatus, TrainComparisonRow};
-pub use rates::RateRow;
+pub use comparison::{ComparisonRow, ComparisonStatus, PairingStatus, RateComparisonRow, TrainComparisonRow};
+pub use rates::{RateRow, rate_panels, rate_setting};
 pub use read::{CsvReader, FileRow, FileTable, read_csv, read_csv_from};
 pub use row::{Refusal, Row, keep_finite, not_finite};
 pub use series::{Series, distinct, evenly, grouped, rule_name};

@@ -1,7 +1,11 @@
-//! The rows of a folder of rates: how fast every cell approaches its minimum at a learning rate.
+//! The rows of a folder of rates: how fast every cell approaches its minimum at a learning rate; which of them belong together, and
+//! what they have in common.
 
-use super::row::{Refusal, Row, require_positive, row};
+use super::number::{exact, significant};
+use super::row::{Refusal, Row, outer_name, require_positive, row};
+use super::series::{Property, Series, grouped, is_constant, rule_name};
 use super::sweep::Status;
+use crate::theory::tuning::bound;
 
 row! {
     /// One cell at one learning rate: how many updates the slowest direction takes for an e-fold, as measured at the minimum.
@@ -70,4 +74,66 @@ impl Row for RateRow {
         require_positive("updates_per_efold", self.updates_per_efold)?;
         require_positive("updates_theory", self.updates_theory)
     }
+}
+
+outer_name!(RateRow);
+
+/// What may tell rows apart besides rule and learning rate.
+const PROPERTIES: [Property<RateRow>; 13] = [
+    |row| row.delay.map(|delay| format!("delay {delay}")),
+    |row| row.data.clone(),
+    |row| row.samples.map(|samples| format!("{samples} samples")),
+    |row| Some(row.model.clone()),
+    |row| row.loss.clone(),
+    |row| (row.weight_decay != 0.0).then(|| format!("weight decay {}", exact(row.weight_decay))),
+    |row| Some(if row.batch == "full" { "full batch".into() } else { format!("batch {}", row.batch) }),
+    |row| Some(row.schedule.clone()),
+    RateRow::outer_name,
+    |row| Some(row.criterion.clone()),
+    |row| (row.seed_data != 0).then(|| format!("data seed {}", row.seed_data)),
+    |row| (row.seed_order != 0).then(|| format!("order seed {}", row.seed_order)),
+    |row| (row.seed_init != 0).then(|| format!("init seed {}", row.seed_init)),
+];
+
+impl RateRow {
+    /// The rule with its numbers.
+    pub fn rule_name(&self) -> String {
+        rule_name(&self.rule, self.momentum, self.dampening)
+    }
+
+    /// Updates per e-fold that no stationary linear rule gets below; none where delays vary, where an update is made of other gradients than one,
+    /// and where the spectrum has no smallest positive curvature of its own.
+    pub fn bound(&self) -> Option<f64> {
+        let (condition, delay) = (self.lambda_max / self.lambda_min, self.delay?);
+        let known = self.lambda_min > 0.0 && condition > 1.0 && self.outer_name().is_none();
+        (known && self.schedule == "round-robin").then(|| bound(delay as usize, condition))
+    }
+}
+
+/// Rows that differ in rule and learning rate alone, for each of the circumstances in order of first appearance: what these are called, and a series for
+/// each rule, by learning rate.
+pub fn rate_panels(rows: &[RateRow]) -> Vec<(String, Vec<Series<'_, RateRow>>)> {
+    let varying: Vec<_> = PROPERTIES.into_iter().filter(|property| !is_constant(rows, *property)).collect();
+    let told = |row: &RateRow| {
+        let parts: Vec<String> = varying.iter().filter_map(|property| property(row)).collect();
+        if parts.is_empty() { PROPERTIES[0](row).unwrap_or_else(|| row.schedule.clone()) } else { parts.join(", ") }
+    };
+    let panels = grouped(rows.iter().map(|row| (told(row), row)), |key, _| key.to_owned(), |_| 0.0);
+    let by_rule = panels.into_iter().map(|panel| {
+        let rules =
+            grouped(panel.rows.into_iter().map(|row| (row.rule_name(), row)), |key, _| key.to_owned(), |row| row.lr);
+        (panel.name, rules)
+    });
+    by_rule.collect()
+}
+
+/// What all rows share, as one line.
+pub fn rate_setting(rows: &[RateRow]) -> String {
+    let Some(first) = rows.first() else { return String::new() };
+    let shared = PROPERTIES.into_iter().filter(|property| is_constant(rows, *property));
+    let mut parts: Vec<String> = shared.filter_map(|property| property(first)).collect();
+    if is_constant(rows, |row| Some(format!("{} {}", row.lambda_max, row.lambda_min))) {
+        parts.push(format!("curvatures {} to {}", significant(first.lambda_min, 3), significant(first.lambda_max, 4)));
+    }
+    parts.join(" · ")
 }

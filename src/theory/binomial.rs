@@ -33,6 +33,10 @@ impl Binomial {
     /// The factor on the circle `|z| = e^log_radius`, as `e^scale` times a factor on the unit circle.
     pub fn on_circle(self, log_radius: f64) -> (Self, f64) {
         let log_power = self.power as f64 * log_radius;
+        if self.constant == 0.0 {
+            // On small circles of long delays what the constant is multiplied by is infinite.
+            return (self, log_power);
+        }
         let constant = self.constant * (-log_power).exp();
         if constant > OVERWHELMING {
             // z^0 - 2 is the constant -1.

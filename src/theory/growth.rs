@@ -146,7 +146,15 @@ fn newton(equation: &Characteristic, gain: f64, start: Complex64) -> Option<Comp
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::theory::{DelayLaw, Velocity};
+    use crate::theory::{DelayLaw, LONGEST_DELAY, Velocity};
+
+    /// The slowest root is `1 - K` to the first order in the gain.
+    #[test]
+    fn at_the_longest_delay_a_small_gain_decays_by_itself() {
+        let equation = Equation::new(&DelayLaw::Fixed(LONGEST_DELAY), Velocity::None, [1.0, 0.0]);
+        let root = dominant_root(&equation, 1e-13).unwrap();
+        assert!((root.rate / -1e-13 - 1.0).abs() < 1e-3 && root.angle == 0.0, "{root:?}");
+    }
 
     /// On circles so small that `-D/N` is one number to the last digit no crossing can be told from another.
     #[test]
@@ -159,6 +167,9 @@ mod tests {
             (Velocity::Worker { momentum: nearly_one }, 0, 1e3),
             (Velocity::Worker { momentum: nearly_one }, 3, 1e3),
             (Velocity::Server { momentum: nearly_one }, 2, 1e-9),
+            (Velocity::None, LONGEST_DELAY, 5e-324),
+            (Velocity::Server { momentum: 0.9 }, LONGEST_DELAY, 5e-324),
+            (Velocity::Worker { momentum: 0.9 }, LONGEST_DELAY, 5e-324),
         ] {
             let numerator = if velocity == Velocity::None { [1.0, 0.0] } else { [1.0, 1.0] };
             let equation = Equation::new(&DelayLaw::Fixed(delay), velocity, numerator);

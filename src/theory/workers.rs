@@ -41,6 +41,7 @@ use super::characteristic::Characteristic;
 use super::equation::{Equation, Velocity, linear_factor};
 use super::margin::{Margin, first_crossing, gain_margin};
 use super::mean_square::mean_square_margin;
+use super::periodic::grows_by;
 
 fn validate(equation: &Equation, workers: usize) -> Result<(), TheoryError> {
     equation.validate()?;
@@ -140,6 +141,31 @@ pub(super) fn random_workers_mean_square_margin(
     Ok(bisect(low, (STEP * low).min(mean), stable))
 }
 
+/// Growth per update with `workers` randomly reporting workers of which each report is the linear map `report`, of the server's two
+/// numbers and the reporter's two: of the mean of the full state, and of the root of its mean square; logarithms.
+pub(super) fn random_workers_growth(report: &DMatrix<f64>, workers: usize) -> [f64; 2] {
+    let n = workers as f64;
+    if workers == 1 {
+        return [grows_by(report.clone()); 2];
+    }
+    // The average worker with the server, and deviations from it.
+    let mut average = report.clone();
+    average.rows_mut(2, 2).scale_mut(1.0 / n);
+    (2..4).for_each(|place| average[(place, place)] += 1.0 - 1.0 / n);
+    let deviation = DMatrix::identity(2, 2) * (1.0 - 1.0 / n) + report.view((2, 2), (2, 2)) / n;
+    let mean = grows_by(average).max(grows_by(deviation));
+    let moments = Moments {
+        workers: n,
+        server: 2,
+        worker: 2,
+        report: report.clone(),
+        noise: DMatrix::zeros(4, 4),
+        relative_variance: 0.0,
+    };
+    // Rounding leaves 1e-5 of a growth whose root is triple.
+    [mean, mean.max(0.5 * grows_by(moments.operator()))]
+}
+
 /// The second-moment operator on interchangeable states.
 struct Moments {
     workers: f64,
@@ -217,16 +243,21 @@ impl Moments {
         }
     }
 
-    /// Whether `X - L(X) = I` has a positive definite solution.
-    fn is_stable(&self) -> bool {
+    /// [`Moments::step`] as a matrix.
+    fn operator(&self) -> DMatrix<f64> {
         let size: usize = self.lengths().iter().sum();
-        let mut system = DMatrix::identity(size, size);
-        for i in 0..size {
+        let image = |i: usize| {
             let mut unit = DVector::zeros(size);
             unit[i] = 1.0;
-            let image = self.pack(&self.step(&self.unpack(&unit)));
-            system.column_mut(i).axpy(-1.0, &image, 1.0);
-        }
+            self.pack(&self.step(&self.unpack(&unit)))
+        };
+        DMatrix::from_columns(&(0..size).map(image).collect::<Vec<_>>())
+    }
+
+    /// Whether `X - L(X) = I` has a positive definite solution.
+    fn is_stable(&self) -> bool {
+        let operator = self.operator();
+        let system = DMatrix::identity(operator.nrows(), operator.ncols()) - operator;
         let (u, q) = (self.server, self.worker);
         let identity = self.pack(&Second {
             uu: DMatrix::identity(u, u),

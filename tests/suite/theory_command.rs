@@ -218,7 +218,6 @@ fn wrong_input_is_refused_in_one_line() {
         &["--dampening 0: the first moment of adam is an EMA", "without --dampening"],
     );
     refused("advise --to-delay 8 --lambda 1 --condition 1", &["--condition", "accepted: numbers above 1, up to 1e6"]);
-    refused("advise --to-delay 8 --lr 1 --condition 100", &["--condition 100 without a largest curvature", "--lambda"]);
     refused("advise --to-delay 65 --lambda 1 --condition 100", &["a delay of 65", "accepted: delays from 0 to 64"]);
     refused(
         "advise --to-delay 8 --lambda 1 --condition 100 --schedule random",
@@ -373,6 +372,16 @@ fn advice_with_a_condition_number_is_the_fastest_rule_of_tune_and_says_what_it_b
     // Two horizons do not bear a delay that is longer than they were tuned for.
     let second = tuned.iter().find(|one| one["rule"].as_str().unwrap().starts_with("prediction-2:")).unwrap();
     assert!(second["bears"].as_array().unwrap().iter().any(|pair| pair[1].is_null()), "{second}");
+    // Without a curvature learning rates are gains.
+    let bare: serde_json::Value = serde_json::from_str(&stdout("advise --to-delay 4 --condition 100 --json")).unwrap();
+    assert_eq!((bare["tuned"][0]["lr"].is_null(), bare["curvature"].is_null()), (true, true));
+    assert_eq!(bare["tuned"][0]["gain"], best["gain"]);
+    assert!(bare["notes"][0].as_str().unwrap().contains("the largest counts as 1"), "{}", bare["notes"]);
+    let recipe: serde_json::Value =
+        serde_json::from_str(&stdout("advise --to-delay 4 --lr 0.1 --condition 100 --json")).unwrap();
+    assert_eq!(recipe["tuned"][0]["gain"], best["gain"]);
+    let told = stdout("advise --to-delay 4 --lr 0.1 --condition 100");
+    assert!(told.contains(" / the largest curvature, momentum "), "{told}");
     let told = stdout("advise --to-delay 4 --lambda 5 --condition 100");
     assert!(told.starts_with("Fastest at delay 4 (round-robin) at condition number 100: mixing:0.5, lr "), "{told}");
 }

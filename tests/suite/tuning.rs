@@ -292,11 +292,11 @@ fn printed_parameters_are_never_slower_than_said_on_two_thousand_curvatures() {
 fn the_table_has_its_columns_in_order() {
     let text = stdout("tune --rules mixing:0.5 --delays 1 --condition 9");
     let header = "rule,delay,condition,gain,momentum,dampening,horizon,horizon_2,mixing,updates_per_efold,bound,factor,\
-                  noise_floor,noise_floor_read,extra_vectors,gradients_per_update,source,lr";
+                  noise_floor,noise_floor_read,extra_vectors,gradients_per_update,source,lr,schedule,mean_delay,dynamics,rate_low,\
+                  rate_high";
     assert_eq!(text.lines().next(), Some(header));
-    let ends: Vec<&str> =
-        text.lines().skip(1).filter_map(|line| line.trim_end_matches(',').rsplit(',').next()).collect();
-    assert_eq!(ends, ["optimised", "formula"]);
+    let ends: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split(",1,1,").nth(1)).collect();
+    assert_eq!(ends, ["optimised,,round-robin,1.0,fixed,,", "formula,,round-robin,1.0,fixed,,"]);
     // Condition 9 has the double root 1/2: m = 1/4, K = 9/4.
     assert!(text.lines().nth(2).unwrap().starts_with("mixing:0.5,1,9.0,2.25,0.25,0.0,,,0.5,"), "{text}");
 }
@@ -366,6 +366,27 @@ fn a_folder_brings_its_largest_curvature_and_the_smallest_that_matters() {
     none.stderr(contains("--folder nowhere").and(contains("accepted: the folder of a finished `tauscope sweep`")));
 }
 
+/// What sweeps run can be tuned, and a formula says where it was not fitted.
+#[test]
+fn numbers_of_sweeps_are_taken_and_fits_say_where_they_end() {
+    let tiny = rows("tune --rules mixing:1e-9 --delays 2 --condition 10");
+    assert_eq!(tiny[0]["mixing"].parse(), Ok(1e-9));
+    assert!(tiny.iter().all(|row| number(row, "updates_per_efold") > 1e8), "{tiny:?}");
+    // A prediction so far ahead bears hardly any gain.
+    let far = rows("tune --rules prediction-2:1/20000 --delays 0 --condition 10");
+    assert!(number(&far[0], "gain") < 1e-3 && number(&far[0], "horizon_2") == 20_000.0, "{far:?}");
+    let source = |flags: &str| rows(&format!("tune {flags}"))[1]["source"].clone();
+    for (flags, expected) in [
+        ("--rules weight-prediction --delays 24 --condition 20", "formula"),
+        ("--rules weight-prediction --delays 25 --condition 20", "formula-beyond-fit"),
+        ("--rules weight-prediction --delays 4 --condition 3001", "formula-beyond-fit"),
+        ("--rules prediction-2 --delays 4 --condition 19", "formula-beyond-fit"),
+        ("--rules mixing:0.5 --delays 40 --condition 19", "formula"),
+    ] {
+        assert_eq!(source(flags), expected, "{flags}");
+    }
+}
+
 #[test]
 fn bad_input_is_refused_in_one_line_that_says_what_is_accepted() {
     let refused = [
@@ -375,13 +396,14 @@ fn bad_input_is_refused_in_one_line_that_says_what_is_accepted() {
         ("--condition nan", "numbers above 1, up to 1e6"),
         ("--delays 65", "accepted: 0 to 64"),
         ("--delays -1", "accepted: whole numbers"),
-        ("--rules mixing:0", "`1/T`, `age`, or a share from 0.000001 to 1"),
-        ("--rules mixing:1.5", "`1/T`, `age`, or a share from 0.000001 to 1"),
-        ("--rules mixing:-0.5", "`1/T`, `age`, or a share from 0.000001 to 1"),
+        ("--rules mixing:0", "`1/T`, `age`, or a share above 0 and at most 1"),
+        ("--rules mixing:1.5", "`1/T`, `age`, or a share above 0 and at most 1"),
+        ("--rules mixing:-0.5", "`1/T`, `age`, or a share above 0 and at most 1"),
         ("--rules weight-prediction:-1", "a horizon from 0 to 10000 updates"),
         ("--rules weight-prediction:1e9", "a horizon from 0 to 10000 updates"),
-        ("--rules prediction-2:4", "two horizons H1/H2 from 0 to 10000"),
-        ("--rules prediction-2:4/-1", "two horizons H1/H2 from 0 to 10000"),
+        ("--rules prediction-2:4", "H1 from 0 to 10000 updates and H2 from 0 to 100000000 updates^2"),
+        ("--rules prediction-2:4/2e8", "H2 from 0 to 100000000"),
+        ("--rules prediction-2:4/-1", "H2 from 0 to 100000000"),
         ("--rules sgd:2", "accepted: sgd, without a number"),
         ("--rules adam", "accepted: sgd, heavy-ball"),
         ("--noise -1", "accepted: 0, and numbers from"),

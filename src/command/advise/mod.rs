@@ -273,10 +273,11 @@ fn recipe(args: &Args) -> Result<Rule> {
 
 fn report(args: &Args) -> Result<Report> {
     let kind = args.rule.kind;
-    if args.lr.is_none() && args.lambda.is_none() && args.folder.is_none() {
+    let in_gains = args.lr.is_none() && args.lambda.is_none() && args.folder.is_none();
+    if in_gains && args.condition.is_none() {
         bail!(
-            "no recipe to start from; accepted: --lr with its learning rate, or the curvature to keep by --lambda CURVATURE or \
-             --folder DIR"
+            "no recipe to start from; accepted: --lr with its learning rate, the curvature to keep by --lambda CURVATURE or \
+             --folder DIR, or --condition for the fastest rules"
         );
     }
     let adaptive = is_adaptive(kind);
@@ -314,16 +315,18 @@ fn report(args: &Args) -> Result<Report> {
     if let (None, Err(why)) = (&measured, &target.law) {
         bail!("{why}");
     }
-    let curvature = args.lambda.or_else(|| measured.as_ref().map(MeasuredThresholds::curvature));
+    let known_curvature = args.lambda.or_else(|| measured.as_ref().map(MeasuredThresholds::curvature));
+    let curvature = known_curvature.or(in_gains.then_some(1.0));
     let workers = target.schedule.as_ref().is_none_or(|schedule| schedule.workers().is_some());
     let question = Question { rule, lr: args.lr, curvature, momentum: args.momentum, workers };
     let advice = advise(&question, known).map_err(|error| blame(&rule, error))?;
     let asked = words::Asked { args, target: &target, criterion, rule: &rule, curvature };
-    let fastest = tuned::fastest(args, &target, curvature)?;
+    let fastest = tuned::fastest(args, &target, known_curvature)?;
+    let unit = in_gains.then(|| IN_GAINS.to_owned());
     Ok(Report {
         criterion: criterion.name(),
         relative_variance: args.relative_variance,
-        curvature,
+        curvature: known_curvature,
         condition: fastest.condition,
         tuned: fastest.rules,
         recommendation: recommendation(&asked, &advice),
@@ -345,9 +348,12 @@ fn report(args: &Args) -> Result<Report> {
         unchanged_curvature: advice.unchanged_curvature,
         choices: advice.choices.iter().map(|choice| line(choice, &advice, target.delay)).collect(),
         warnings: asked.warnings(&advice)?,
-        notes: fastest.note.into_iter().chain(asked.notes(&advice)).collect(),
+        notes: unit.into_iter().chain(fastest.note).chain(asked.notes(&advice)).collect(),
     })
 }
+
+/// What is said where nothing tells the unit of learning rates.
+const IN_GAINS: &str = "No curvature is known, so that the largest counts as 1: divide every learning rate by yours (--lambda CURVATURE does).";
 
 /// The criterion of the answer: mean square wherever there is chance, unless another is asked for.
 fn criterion(args: &Args, random: bool) -> Result<Criterion> {

@@ -31,7 +31,9 @@ const SLOWNESS: usize = 10;
 pub struct Tuned {
     /// As typed after `--rules`, with its numbers.
     rule: String,
-    lr: f64,
+    /// None where no largest curvature is known.
+    lr: Option<f64>,
+    /// Learning rate times the largest curvature.
     gain: f64,
     momentum: f64,
     updates_per_efold: f64,
@@ -59,7 +61,7 @@ pub struct Fastest {
 /// The fastest rules at the delay to move to, where a condition number is asked for, or a folder tells one.
 ///
 /// # Errors
-/// With `--condition`: delays that vary or are too long, no curvature, or a rule that divides gradients by their second moment.
+/// With `--condition`: delays that vary or are too long, or a rule that divides gradients by their second moment.
 pub fn fastest(args: &Args, target: &Target, curvature: Option<f64>) -> Result<Fastest> {
     if let Some(condition) = args.condition {
         if let Some(dir) = &args.folder {
@@ -99,11 +101,6 @@ fn tuned(args: &Args, target: &Target, curvature: Option<f64>, condition: f64) -
             args.rule
         );
     }
-    let Some(curvature) = curvature else {
-        bail!(
-            "--condition {condition} without a largest curvature; accepted: --lambda CURVATURE or --folder DIR beside it"
-        );
-    };
     let delay = match target.law {
         Ok(DelayLaw::Fixed(delay)) if delay <= LONGEST_TUNED_DELAY => delay,
         Ok(DelayLaw::Fixed(delay)) => bail!(
@@ -116,8 +113,8 @@ fn tuned(args: &Args, target: &Target, curvature: Option<f64>, condition: f64) -
     };
     let one = |text: &&str| {
         let spec: TunedRuleSpec = text.parse().expect("the rules are written as they are typed");
-        let tuning = tune(spec.at(delay), delay, condition, LR_FACTOR)?;
-        let extra_vectors = spec.at(delay).extra_vectors(delay);
+        let tuning = tune(spec.at(delay as f64), delay, condition, LR_FACTOR)?;
+        let extra_vectors = spec.at(delay as f64).extra_vectors(delay);
         Tuned::of(text, &tuning, extra_vectors, (delay, condition, curvature))
     };
     let mut found: Vec<Tuned> = RULES.par_iter().filter_map(one).collect();
@@ -131,7 +128,7 @@ impl Tuned {
         name: &str,
         tuning: &Tuning,
         extra_vectors: usize,
-        (delay, condition, curvature): (usize, f64, f64),
+        (delay, condition, curvature): (usize, f64, Option<f64>),
     ) -> Option<Self> {
         let Tuning { rule, gain, updates_per_efold: reached, .. } = *tuning;
         let [noise_floor, noise_floor_read] = tuning.noise_floors(delay, condition)?;
@@ -169,7 +166,7 @@ impl Tuned {
         };
         Some(Self {
             rule: rule_name,
-            lr: gain / curvature,
+            lr: curvature.map(|curvature| gain / curvature),
             gain,
             momentum: rule.momentum(),
             updates_per_efold: updates,
@@ -210,13 +207,16 @@ fn momentum_text(momentum: f64) -> String {
 pub fn as_text(tuned: &[Tuned], where_to: &str, condition: f64) -> String {
     let Some(best) = tuned.first() else { return String::new() };
     let mut text = format!(
-        "{} {where_to} at condition number {}: {}, lr {}, momentum {}, dampening 0.\n  reaches: an e-fold in {} updates, {} times the \
+        "{} {where_to} at condition number {}: {}, {}, momentum {}, dampening 0.\n  reaches: an e-fold in {} updates, {} times the \
          fewest that any stationary linear rule needs ({}), at {LR_FACTOR} of its best learning rate.\n  costs: {}; with the largest curvature \
          scaled to 1, gradient noise of variance 1 leaves a floor of {} at the server and {} where gradients are taken.\n",
         headline(best),
         condition_text(condition),
         best.rule,
-        short(best.lr),
+        match best.lr {
+            Some(lr) => format!("lr {}", short(lr)),
+            None => format!("lr {} / the largest curvature", short(best.gain)),
+        },
         momentum_text(best.momentum),
         short(best.updates_per_efold),
         short(best.factor),

@@ -1,5 +1,6 @@
 //! `tauscope compare`: which remedy helps, by how much, under which delay process.
 
+mod rates;
 mod thresholds;
 mod training;
 
@@ -8,16 +9,20 @@ use super::tell;
 use crate::plot::Drawing;
 use crate::streams::to_stderr;
 use crate::table::{self, Row};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Compare the rules of a results folder with one of them under the same circumstances: thresholds of a sweep, or test
-/// accuracy and loss of a training, paired by seed. Writes compare.csv, compare.svg and compare.png.
+/// Compare the rules of a results folder with one of them under the same circumstances: thresholds of a sweep, updates
+/// per e-fold of a sweep of rates, or test accuracy and loss of a training, paired by seed. Writes compare.csv, and but for rates compare.svg
+/// and compare.png.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Results folder, as written by `tauscope sweep` or `tauscope train`, finished or not
     pub dir: PathBuf,
+    /// Another folder of `tauscope sweep --rates`: every cell of DIR beside the same cell there
+    #[arg(value_name = "OTHER", conflicts_with = "to")]
+    pub other: Option<PathBuf>,
     /// Rule to compare with: a series as pictures name it ("heavy-ball m=0.9 ema"), or a rule that has only one series; for
     /// a training also `synchronous`, the same training without delay [default: sgd; synchronous for a training of one rule, or without sgd]
     #[arg(long, value_name = "RULE")]
@@ -28,8 +33,8 @@ pub struct Args {
 }
 
 /// What is said where the tables cannot be read.
-const NEEDED: &str = "tauscope compare needs a results folder with a thresholds.csv or a summary.csv, as written by `tauscope \
-                      sweep` or `tauscope train`";
+const NEEDED: &str = "tauscope compare needs a results folder with a thresholds.csv, a rates.csv or a summary.csv, as written by \
+                      `tauscope sweep` or `tauscope train`";
 
 /// What is told of a comparison once its files are written.
 struct Outcome {
@@ -51,19 +56,33 @@ pub fn run(args: &Args) -> Result<()> {
     // Pictures of an unfinished folder are drawn beside what says so.
     let to_write = if results.unfinished.is_some() { results.tables() } else { out };
     let source = results.tables().join("thresholds.csv");
-    let outcome = if !source.exists() && results.tables().join("summary.csv").exists() {
+    let rates = results.tables().join("rates.csv");
+    let of_rates = !source.exists() && rates.exists();
+    let other = args.other.as_deref().map(Results::open).transpose()?;
+    let other_rates = other.as_ref().map(|other| other.tables().join("rates.csv"));
+    if let (Some(other), false) = (&args.other, of_rates && other_rates.as_ref().is_some_and(|file| file.exists())) {
+        bail!(
+            "{} {}: two folders are compared by their rates; accepted: two folders of `tauscope sweep --rates`, or one folder",
+            args.dir.display(),
+            other.display()
+        );
+    }
+    let outcome = if of_rates {
+        rates::run(&rates, other_rates.as_deref(), args.to.as_deref(), to_write)
+    } else if !source.exists() && results.tables().join("summary.csv").exists() {
         training::run(results.tables(), args.to.as_deref(), to_write)
     } else {
         thresholds::run(&source, args.to.as_deref(), to_write)
     };
     let Outcome { text, notes } = outcome?;
+    let written: &[&str] = if of_rates { &["compare.csv"] } else { &["compare.csv", "compare.svg", "compare.png"] };
     if results.unfinished.is_some() {
         create(out)?;
-        results.deliver(&["compare.csv", "compare.svg", "compare.png"], out)?;
+        results.deliver(written, out)?;
     }
     let note = results.note();
     let heading = note.as_ref().map_or(String::new(), |note| format!("{note}\n"));
-    tell(&format!("{heading}{text}wrote {}: compare.csv, compare.svg, compare.png\n", out.display()));
+    tell(&format!("{heading}{text}wrote {}: {}\n", out.display(), written.join(", ")));
     notes.iter().for_each(|note| to_stderr(&format!("note: {note}")));
     Ok(())
 }

@@ -3,6 +3,8 @@
 //! Those of mixing are exact: the optimum of synchronous heavy-ball. Those of the two predicting rules are fits to their optima at
 //! condition numbers from 20 to 3000 and delays from 1 to 24; whoever uses them gets the rate recomputed from the roots.
 
+use std::ops::RangeInclusive;
+
 use super::rule::LinearRule;
 
 /// The rule whose parameters a formula knows.
@@ -11,6 +13,18 @@ pub(super) enum Formula {
     WeightPrediction,
     SecondPrediction,
     Mixing { share: f64 },
+}
+
+/// The condition numbers and delays of the optima that the fits were made for.
+const FITTED_CONDITIONS: RangeInclusive<f64> = 20.0..=3000.0;
+const FITTED_DELAYS: RangeInclusive<usize> = 1..=24;
+
+impl Formula {
+    /// Whether the formula is exact, or was fitted to optima at such a delay and condition number.
+    pub fn is_fitted(self, delay: usize, condition: f64) -> bool {
+        let fitted = FITTED_CONDITIONS.contains(&condition) && FITTED_DELAYS.contains(&delay);
+        matches!(self, Self::Mixing { .. }) || fitted
+    }
 }
 
 /// Gain and parameters, with the gain multiplied by `lr_factor` and the momentum that belongs to that gain; none at a delay

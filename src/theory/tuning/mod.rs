@@ -1,9 +1,11 @@
-//! The fastest parameters of stationary linear rules under a fixed delay, and how far they are from what anything can reach.
+//! The fastest parameters of stationary linear rules under a delay, and how far they are from what anything can reach.
 //!
 //! *What it is:* updates per e-fold of the slowest direction, the worst over *all* curvatures between `lambda_max / condition` and
 //! `lambda_max`, of rules whose equation is `D(z) + K N(z) = 0`; parameters that make it small; the bound below which no such
-//! rule gets. *What it is not:* a statement about noise that multiplies, delays that vary, or losses that are no quadratic.
+//! rule gets. Under delays that vary ([`tune_under`]) it is the worst over curvatures of a grid, in the mean, in mean
+//! square, or simulated. *What it is not:* a statement about noise of gradients that multiplies, or losses that are no quadratic.
 
+mod circle;
 mod formula;
 mod locus;
 mod mixing;
@@ -11,21 +13,30 @@ mod noise;
 mod rate;
 mod robustness;
 mod rule;
+mod run;
 mod search;
+mod simulation;
+mod under;
+mod varying;
 
 use std::cell::Cell;
 
 use formula::{Formula, recipe};
 use rate::RateEffort;
-pub use rate::bound;
+pub use rate::{bound, bound_at};
 pub use robustness::with_a_slow_worker;
 pub use rule::LinearRule;
 use search::Family;
+pub use simulation::{SimulatedDelays, SimulatedRate, SlotSteps};
+pub use under::{LateRates, tune_under};
+pub use varying::{LONGEST_EXACT, LateDynamics};
 
-/// The longest delay, the largest condition number and the longest horizon that are answered.
+/// The longest delay and the largest condition number that are answered; the longest horizon, updates, and the largest weight of the
+/// change of a step, updates squared, those of the rules that run.
 pub const LONGEST_TUNED_DELAY: usize = 64;
 pub const LARGEST_CONDITION: f64 = 1e6;
 pub const LONGEST_HORIZON: f64 = 1e4;
+pub const LARGEST_SECOND_HORIZON: f64 = 1e8;
 
 /// A rule to tune, with the numbers that are held.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,6 +81,8 @@ impl TunedRule {
 pub enum TuningSource {
     Optimised,
     Formula,
+    /// A formula that was fitted to other delays and condition numbers.
+    FormulaBeyondFit,
 }
 
 /// Parameters, and what they reach.
@@ -132,7 +145,9 @@ pub fn tune_by_formula(rule: TunedRule, delay: usize, condition: f64, lr_factor:
     };
     let (gain, rule) = recipe(formula, delay, condition, lr_factor)?;
     let updates_per_efold = updates_per_efold(&rule, delay, gain, condition);
-    Some(Tuning { rule, gain, updates_per_efold, source: TuningSource::Formula })
+    let source =
+        if formula.is_fitted(delay, condition) { TuningSource::Formula } else { TuningSource::FormulaBeyondFit };
+    Some(Tuning { rule, gain, updates_per_efold, source })
 }
 
 /// Updates per e-fold of the slowest direction at a gain (that of the largest curvature); none where one does not decay.
@@ -219,6 +234,7 @@ fn family(rule: TunedRule, delay: usize, condition: f64, gain: Option<f64>) -> F
 
 /// A predicting rule, where its horizons are forward ones.
 fn predicting(number: f64, horizons: [f64; 2]) -> Option<LinearRule> {
-    let forward = horizons.iter().all(|horizon| (0.0..=LONGEST_HORIZON).contains(horizon));
+    let limits = [LONGEST_HORIZON, LARGEST_SECOND_HORIZON];
+    let forward = horizons.iter().zip(limits).all(|(horizon, limit)| (0.0..=limit).contains(horizon));
     forward.then(|| LinearRule::Predicting { momentum: momentum(number), horizons })
 }

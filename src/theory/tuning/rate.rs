@@ -20,7 +20,12 @@ fn fastest(delay: usize, condition: f64) -> f64 {
 /// The number of updates per e-fold that no stationary linear rule gets below, at gradients `delay` updates late and curvatures
 /// that span the factor `condition`: `T / ln((sqrt k + 1)/(sqrt k - 1))`, `T = delay + 1`. docs/best-tuning.md proves it.
 pub fn bound(delay: usize, condition: f64) -> f64 {
-    (delay + 1) as f64 / (2.0 * condition.sqrt().recip().atanh())
+    bound_at(delay as f64, condition)
+}
+
+/// The same at a mean delay, which need not be whole. Delays that vary about that mean have shorter ones among them, and may get below.
+pub fn bound_at(mean_delay: f64, condition: f64) -> f64 {
+    (mean_delay + 1.0) / (2.0 * condition.sqrt().recip().atanh())
 }
 
 /// The rate over gains from `gain / condition` to `gain`; none where the rule is not stable on all of them.
@@ -65,7 +70,11 @@ pub(super) struct RateEffort {
 }
 
 /// The largest rate at which there is room, to a relative precision, and never one at which there is none.
-fn largest(room: impl Fn(f64) -> Option<f64>, fastest: f64, RateEffort { precision, hint }: RateEffort) -> Option<f64> {
+pub(super) fn largest(
+    room: impl Fn(f64) -> Option<f64>,
+    fastest: f64,
+    RateEffort { precision, hint }: RateEffort,
+) -> Option<f64> {
     // Below 0, or none, without room; `None` stands for any amount.
     let lacks = |room: Option<f64>| room.is_none_or(|room| room < 0.0);
     let hint = hint.map_or(fastest, |hint| hint.min(fastest));

@@ -4,8 +4,8 @@
 //! their delays come in a period, over which the state grows by a matrix; its spectral radius is the answer.
 
 use super::rule::LinearRule;
+use super::run::Run;
 use crate::theory::periodic::grows_by;
-use nalgebra::DMatrix;
 use rayon::prelude::*;
 
 /// Curvatures at which a period of unequal workers is taken.
@@ -16,84 +16,19 @@ const CURVATURES: usize = 40;
 pub fn with_a_slow_worker(rule: &LinearRule, delay: usize, gain: f64, condition: f64, slowness: usize) -> Option<f64> {
     let growth = |index: usize| {
         let curvature = condition.powf(-(index as f64) / (CURVATURES - 1) as f64);
-        grows_by(Workers::new(*rule, delay + 1, gain * curvature).map_of_period(slowness))
+        // All workers but the first report so many times in turn, then the first.
+        let period = |run: &mut Run| {
+            for _ in 0..slowness {
+                (1..=delay).for_each(|worker| run.report(worker, worker));
+            }
+            run.report(0, 0);
+        };
+        grows_by(Run::new(*rule, delay + 1, gain * curvature).map_of(period))
     };
     let slowest = (0..CURVATURES).into_par_iter().map(growth).reduce(|| f64::NEG_INFINITY, f64::max);
     // The others report once in each unit of time.
     let rate = -slowest / (delay * slowness + 1) as f64;
     (rate > 0.0).then(|| 1.0 / rate)
-}
-
-/// What a worker read last, and the velocity that it keeps.
-#[derive(Clone, Copy)]
-struct Worker {
-    read: f64,
-    /// P of mixing, or the velocity of a worker's own.
-    beside: f64,
-}
-
-/// One curvature with all that a training keeps of it.
-struct Workers {
-    rule: LinearRule,
-    gain: f64,
-    x: f64,
-    /// The velocity, or P of mixing.
-    beside: f64,
-    workers: Vec<Worker>,
-}
-
-impl Workers {
-    fn new(rule: LinearRule, count: usize, gain: f64) -> Self {
-        Self { rule, gain, x: 0.0, beside: 0.0, workers: vec![Worker { read: 0.0, beside: 0.0 }; count] }
-    }
-
-    /// The linear map of the state over one period: all workers but the first report so many times in turn, then the first.
-    fn map_of_period(&mut self, rounds: usize) -> DMatrix<f64> {
-        let size = self.state().count();
-        let mut map = DMatrix::zeros(size, size);
-        for (place, mut column) in map.column_iter_mut().enumerate() {
-            self.state().enumerate().for_each(|(index, number)| *number = f64::from(u8::from(index == place)));
-            for _ in 0..rounds {
-                (1..self.workers.len()).for_each(|worker| self.report(worker));
-            }
-            self.report(0);
-            column.iter_mut().zip(self.state()).for_each(|(entry, number)| *entry = *number);
-        }
-        map
-    }
-
-    fn state(&mut self) -> impl Iterator<Item = &mut f64> {
-        let workers = self.workers.iter_mut().flat_map(|worker| [&mut worker.read, &mut worker.beside]);
-        [&mut self.x, &mut self.beside].into_iter().chain(workers)
-    }
-
-    fn report(&mut self, worker: usize) {
-        let Worker { read, beside } = self.workers[worker];
-        let gradient = self.gain * read;
-        let before = self.x;
-        self.workers[worker] = match self.rule {
-            LinearRule::Predicting { momentum, horizons: [first, second] } => {
-                let velocity = momentum * self.beside + gradient;
-                self.x -= velocity;
-                let predicted = self.x + (first + second) * (self.x - before) + second * self.beside;
-                self.beside = velocity;
-                Worker { read: predicted, beside: 0.0 }
-            }
-            LinearRule::PerWorker { momentum } => {
-                let velocity = momentum * beside + gradient;
-                self.x -= velocity;
-                // The server has none.
-                self.beside = 0.0;
-                Worker { read: self.x, beside: velocity }
-            }
-            LinearRule::Mixing { momentum, share } => {
-                let result = read + momentum * (read - beside) - gradient;
-                self.x += share * (result - self.x);
-                self.beside += share * (read - self.beside);
-                Worker { read: self.x, beside: self.beside }
-            }
-        };
-    }
 }
 
 #[cfg(test)]

@@ -66,58 +66,59 @@ impl Family {
         starts.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut best = (f64::INFINITY, vec![]);
         for (cost, start) in starts.into_iter().take(DESCENTS).filter(|(cost, _)| *cost < NOWHERE) {
-            let found = self.descend((cost, start.clone()));
+            let found = descend(&|numbers| self.cost_at(numbers), (cost, start.clone()));
             if found.0 < best.0 {
                 best = found;
             }
         }
         self.at(&best.1, RateEffort { precision: TOLD, hint: Some((-best.0).exp()) })
     }
+}
 
-    fn descend(&self, mut best: (f64, Vec<f64>)) -> (f64, Vec<f64>) {
-        if best.1.is_empty() {
-            return best;
-        }
-        let mut size = 0.1;
-        for _ in 0..RENEWALS {
-            let mut simplex = vec![best.1.clone()];
-            simplex.extend((0..best.1.len()).map(|index| {
-                let mut corner = best.1.clone();
-                corner[index] += size;
-                corner
-            }));
-            let before = best.0;
-            if let Some(found) = minimise(self, simplex).filter(|found| found.0 < best.0) {
-                best = found;
-            }
-            if before - best.0 < 1e-4 && size.abs() < 0.05 {
-                break;
-            }
-            // From the other side, and closer.
-            size *= -0.4;
-        }
-        best
+/// The least cost that the simplex finds from a start, begun anew until it finds nothing better.
+pub(super) fn descend(cost: &dyn Fn(&[f64]) -> f64, mut best: (f64, Vec<f64>)) -> (f64, Vec<f64>) {
+    if best.1.is_empty() {
+        return best;
     }
+    let mut size = 0.1;
+    for _ in 0..RENEWALS {
+        let mut simplex = vec![best.1.clone()];
+        simplex.extend((0..best.1.len()).map(|index| {
+            let mut corner = best.1.clone();
+            corner[index] += size;
+            corner
+        }));
+        let before = best.0;
+        if let Some(found) = minimise(cost, simplex).filter(|found| found.0 < best.0) {
+            best = found;
+        }
+        if before - best.0 < 1e-4 && size.abs() < 0.05 {
+            break;
+        }
+        // From the other side, and closer.
+        size *= -0.4;
+    }
+    best
 }
 
 /// The cost where the rule has no rate.
-const NOWHERE: f64 = 1e3;
+pub(super) const NOWHERE: f64 = 1e3;
 
-fn minimise(family: &Family, simplex: Vec<Vec<f64>>) -> Option<(f64, Vec<f64>)> {
+fn minimise(cost: &dyn Fn(&[f64]) -> f64, simplex: Vec<Vec<f64>>) -> Option<(f64, Vec<f64>)> {
     let solver = NelderMead::new(simplex).with_sd_tolerance(1e-5).ok()?;
-    let outcome = Executor::new(Cost(family), solver).configure(|state| state.max_iters(ITERATIONS)).run().ok()?;
+    let outcome = Executor::new(Cost(cost), solver).configure(|state| state.max_iters(ITERATIONS)).run().ok()?;
     let state = outcome.state();
     Some((state.get_best_cost(), state.get_best_param()?.clone()))
 }
 
-/// [`Family::cost_at`], as argmin asks for it.
-struct Cost<'a>(&'a Family);
+/// A cost, as argmin asks for it.
+struct Cost<'a>(&'a dyn Fn(&[f64]) -> f64);
 
 impl CostFunction for Cost<'_> {
     type Param = Vec<f64>;
     type Output = f64;
 
     fn cost(&self, numbers: &Vec<f64>) -> Result<f64, Error> {
-        Ok(self.0.cost_at(numbers))
+        Ok(self.0(numbers))
     }
 }

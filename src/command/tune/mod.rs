@@ -1,4 +1,9 @@
 //! `tauscope tune`: the fastest parameters of every rule under delay as CSV, beside the bound on all rules.
+//!
+//! Here: the flags, and what is printed for fixed delays. Not here: delays that vary (`late`), or any search
+//! ([`crate::theory::tuning`]).
+
+mod late;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rayon::prelude::*;
@@ -6,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::to_stdout;
 use crate::config::{Delays, TunedRuleSpec, non_negative};
+use crate::delay::ScheduleSpec;
 use crate::files::write_whole;
 use crate::plot;
 use crate::streams::to_stderr;
@@ -13,16 +19,19 @@ use crate::sweep::{BULK, MeasuredSpectrum};
 use crate::table::TuneRow;
 use crate::table::number::significant;
 use crate::theory::tuning::{
-    LARGEST_CONDITION, LONGEST_TUNED_DELAY, LinearRule, TunedRule, Tuning, TuningSource, bound, tune, tune_by_formula,
+    LARGEST_CONDITION, LinearRule, TunedRule, Tuning, TuningSource, bound, bound_at, tune, tune_by_formula,
 };
+use late::{Lateness, Process};
 
 /// Print, as CSV, the parameters of every rule with which the slowest direction of a quadratic decays fastest, and how far that is
 /// from what any rule can reach. Lists are separated by commas.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Delays, in updates: numbers up to 64, 0..10, 0..=10, logspace:FIRST:LAST:COUNT
-    #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, default_value = "1,4,8")]
+    /// Delays, in updates: numbers up to 64, 0..10, 0..=10, logspace:FIRST:LAST:COUNT [default: 1,4,8]
+    #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true)]
     pub delays: Vec<Delays>,
+    #[arg(long, value_delimiter = ',', num_args = 1, default_value = "round-robin", help = schedule_help())]
+    pub schedule: Vec<ScheduleSpec>,
     /// Condition numbers, above 1: the largest curvature over the smallest one that matters [default: 100,1000]
     #[arg(
         long,
@@ -55,6 +64,13 @@ pub struct Args {
     /// Also draw the factors against the delay, and what speed costs in noise, into this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+}
+
+fn schedule_help() -> String {
+    format!(
+        "Delay processes, as in `tauscope sweep`; where delays vary, the rate is that in mean square, or simulated\n{}",
+        ScheduleSpec::help()
+    )
 }
 
 /// Parts of the best gain at which the picture shows what speed costs in noise.
@@ -140,19 +156,24 @@ const CLOSE: f64 = 1.01;
 /// A delay beyond those that are answered, a rule that is stable with no parameters, or a file that cannot be written.
 pub fn run(args: &Args) -> Result<()> {
     let (conditions, largest) = conditions(args)?;
+    let processes = late::processes(args)?;
     let mut cases = vec![];
-    for delay in args.delays.iter().flat_map(|delays| &delays.0).copied() {
-        if delay > LONGEST_TUNED_DELAY {
-            bail!("--delays {delay}: too long to tune for; accepted: 0 to {LONGEST_TUNED_DELAY}");
-        }
+    for process in &processes {
         for condition in &conditions {
-            cases.extend(args.rules.iter().map(|rule| (rule, delay, *condition)));
+            cases.extend(args.rules.iter().map(|rule| (rule, process, *condition)));
         }
     }
+    cases.iter().try_for_each(|(rule, process, _)| late::suits(rule, process))?;
     let found: Result<Vec<Vec<TuneRow>>> = cases.par_iter().map(|case| rows(args, *case, args.lr_factor)).collect();
     let lr = |row: TuneRow| TuneRow { lr: largest.map(|largest| row.gain / largest), ..row };
     let found: Vec<TuneRow> = found?.into_iter().flatten().map(lr).collect();
     if let Some(path) = &args.svg {
+        if let Some(varying) = processes.iter().find(|process| process.fixed().is_none()) {
+            bail!(
+                "--svg with --schedule {}: the picture is that of fixed delays; accepted: --schedule round-robin",
+                varying.name
+            );
+        }
         let text = plot::tuning(&found, &front(args, &cases)?).context("--svg")?;
         write_whole(path, text.as_bytes()).with_context(|| format!("--svg {}: cannot be written", path.display()))?;
     }
@@ -161,13 +182,13 @@ pub fn run(args: &Args) -> Result<()> {
     to_stdout(&String::from_utf8(writer.into_inner()?)?)
 }
 
-type Case<'a> = (&'a TunedRuleSpec, usize, f64);
+type Case<'a> = (&'a TunedRuleSpec, &'a Lateness, f64);
 
 /// The optima of every rule at the longest delay and the first condition number, from the fastest gain down.
 fn front(args: &Args, cases: &[Case]) -> Result<Vec<TuneRow>> {
-    let delay = cases.iter().map(|(_, delay, _)| *delay).max();
+    let delay = cases.iter().filter_map(|(_, process, _)| process.fixed()).max();
     let condition = cases.first().map(|(.., condition)| *condition);
-    let here = cases.iter().filter(|(_, at, with)| Some(*at) == delay && Some(*with) == condition);
+    let here = cases.iter().filter(|(_, process, with)| process.fixed() == delay && Some(*with) == condition);
     let slower: Vec<(Case, f64)> = here.flat_map(|case| FRONT.map(|part| (*case, part))).collect();
     // The fastest alone must be there.
     let row = |(case, part): &(Case, f64)| match rows(args, *case, part * args.lr_factor) {
@@ -180,8 +201,11 @@ fn front(args: &Args, cases: &[Case]) -> Result<Vec<TuneRow>> {
 }
 
 /// The optimum, and what the formula gives where there is one.
-fn rows(args: &Args, (spec, delay, condition): Case, lr_factor: f64) -> Result<Vec<TuneRow>> {
-    let rule = spec.at(delay);
+fn rows(args: &Args, (spec, process, condition): Case, lr_factor: f64) -> Result<Vec<TuneRow>> {
+    let Process::Fixed(delay) = process.kind else {
+        return late::rows(spec, process, condition, lr_factor);
+    };
+    let rule = spec.at(delay as f64);
     let optimum = tune(rule, delay, condition, lr_factor).ok_or_else(|| {
         anyhow!(
             "--rules {spec} at delay {delay} and condition {condition}: no parameters found with which every direction decays; \
@@ -190,41 +214,60 @@ fn rows(args: &Args, (spec, delay, condition): Case, lr_factor: f64) -> Result<V
     })?;
     let formula = tune_by_formula(rule, delay, condition, lr_factor);
     let row = |tuning: Tuning| {
-        let bound = bound(delay, condition);
         let floors = tuning.noise_floors(delay, condition).map(|floors| floors.map(|floor| args.noise * floor));
-        let [horizon, horizon_2, mixing] = match (rule, tuning.rule) {
-            (TunedRule::WeightPrediction(_), LinearRule::Predicting { horizons, .. }) => {
-                [Some(horizons[0]), None, None]
-            }
-            (TunedRule::SecondPrediction(_), LinearRule::Predicting { horizons, .. }) => {
-                [Some(horizons[0]), Some(horizons[1]), None]
-            }
-            (_, LinearRule::Mixing { share, .. }) => [None, None, Some(share)],
-            _ => [None; 3],
-        };
         TuneRow {
-            rule: spec.to_string(),
-            delay,
-            condition,
-            gain: tuning.gain,
-            lr: None,
-            momentum: tuning.rule.momentum(),
-            dampening: 0.0,
-            horizon,
-            horizon_2,
-            mixing,
             updates_per_efold: tuning.updates_per_efold,
-            bound,
-            factor: tuning.updates_per_efold.map(|updates| updates / bound),
+            factor: tuning.updates_per_efold.map(|updates| updates / bound(delay, condition)),
             noise_floor: floors.map(|floors| floors[0]),
             noise_floor_read: floors.map(|floors| floors[1]),
-            extra_vectors: rule.extra_vectors(delay),
-            gradients_per_update: 1,
-            source: match tuning.source {
-                TuningSource::Optimised => "optimised",
-                TuningSource::Formula => "formula",
-            },
+            source: source(tuning.source),
+            ..bare_row((spec, process, condition), rule, (tuning.rule, tuning.gain))
         }
     };
     Ok(std::iter::once(optimum).chain(formula).map(row).collect())
+}
+
+fn source(source: TuningSource) -> &'static str {
+    match source {
+        TuningSource::Optimised => "optimised",
+        TuningSource::Formula => "formula",
+        TuningSource::FormulaBeyondFit => "formula-beyond-fit",
+    }
+}
+
+/// A row with a rule's parameters, and without a rate.
+fn bare_row((spec, process, condition): Case, tuned: TunedRule, (rule, gain): (LinearRule, f64)) -> TuneRow {
+    let [horizon, horizon_2, mixing] = match (tuned, rule) {
+        (TunedRule::WeightPrediction(_), LinearRule::Predicting { horizons, .. }) => [Some(horizons[0]), None, None],
+        (TunedRule::SecondPrediction(_), LinearRule::Predicting { horizons, .. }) => {
+            [Some(horizons[0]), Some(horizons[1]), None]
+        }
+        (_, LinearRule::Mixing { share, .. }) => [None, None, Some(share)],
+        _ => [None; 3],
+    };
+    TuneRow {
+        rule: spec.to_string(),
+        delay: process.delay,
+        condition,
+        gain,
+        momentum: rule.momentum(),
+        dampening: 0.0,
+        horizon,
+        horizon_2,
+        mixing,
+        updates_per_efold: None,
+        bound: bound_at(process.mean_delay, condition),
+        factor: None,
+        noise_floor: None,
+        noise_floor_read: None,
+        extra_vectors: tuned.extra_vectors(process.workers.unwrap_or(1) - 1),
+        gradients_per_update: process.group,
+        source: source(TuningSource::Optimised),
+        lr: None,
+        schedule: process.name.clone(),
+        mean_delay: process.mean_delay,
+        dynamics: "fixed",
+        rate_low: None,
+        rate_high: None,
+    }
 }

@@ -1,0 +1,92 @@
+//! Measured rates of two folders side by side, or of the rules of one folder at their fastest.
+
+use super::Outcome;
+use crate::compare::rates::{fastest, side_by_side};
+use crate::table::number::significant;
+use crate::table::{RateComparisonRow, RateRow, read_csv, rule_name, write_csv};
+use anyhow::{Context, Result};
+use comfy_table::{CellAlignment, Table, presets};
+use std::path::Path;
+
+/// Rule that is compared with where none is given.
+const USUAL: &str = "sgd";
+
+/// Compares what stands in the folder's rates.csv with that of another folder, or with one of its rules, and writes compare.csv.
+pub fn run(source: &Path, other: Option<&Path>, to: Option<&str>, out: &Path) -> Result<Outcome> {
+    let rows: Vec<RateRow> = read_csv(source)?;
+    let (records, alone, heading) = match other {
+        Some(other) => {
+            let (records, alone) =
+                side_by_side(&rows, &read_csv(other)?).with_context(|| source.display().to_string())?;
+            let shown = other.parent().unwrap_or(other).display();
+            (
+                records,
+                alone,
+                format!(
+                    "Updates per e-fold beside those of the same cells in {shown}; ± is the error that is unlikely to be exceeded"
+                ),
+            )
+        }
+        None => {
+            let to = to.unwrap_or(USUAL);
+            let (records, alone) = fastest(&rows, to).with_context(|| source.display().to_string())?;
+            (
+                records,
+                alone,
+                format!(
+                    "Updates per e-fold of every rule at its fastest learning rate, beside those of {to} at its own"
+                ),
+            )
+        }
+    };
+    super::create(out)?;
+    write_csv(&out.join("compare.csv"), &records)?;
+    let what = match (other, alone) {
+        (Some(_), 1) => "cell is in the first folder alone",
+        (Some(_), _) => "cells are in the first folder alone",
+        (None, 1) => "rule does not shrink, or has no baseline",
+        (None, _) => "rules do not shrink, or have no baseline",
+    };
+    let note = (alone > 0).then(|| format!("{alone} {what}"));
+    Ok(Outcome { text: text(&records, &heading), notes: note.into_iter().collect() })
+}
+
+fn text(records: &[RateComparisonRow], heading: &str) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY);
+    table.set_header([
+        "rule",
+        "delay",
+        "schedule",
+        "lr",
+        "updates",
+        "baseline lr",
+        "baseline updates",
+        "ratio",
+        "from",
+        "to",
+    ]);
+    let short = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| significant(value, 4));
+    let with_error = |value: Option<f64>, error: Option<f64>| match error {
+        Some(error) if value.is_some() => format!("{} ± {}", short(value), significant(error, 2)),
+        _ => short(value),
+    };
+    for one in records {
+        table.add_row([
+            rule_name(&one.rule, one.momentum, one.dampening),
+            one.delay.map_or_else(|| "-".to_owned(), |delay| delay.to_string()),
+            one.schedule.clone(),
+            significant(one.lr, 4),
+            with_error(one.updates_per_efold, one.updates_error),
+            significant(one.baseline_lr, 4),
+            with_error(one.baseline_updates, one.baseline_error),
+            short(one.ratio),
+            short(one.ratio_low),
+            short(one.ratio_high),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(3) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("{heading}\n{table}\n")
+}
