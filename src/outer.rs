@@ -288,7 +288,10 @@ mod tests {
         let work = outer.work(true, 1);
         assert_eq!(work.pieces.len(), 12);
         assert_eq!((work.batches, outer.batches()), (6, 6));
-        assert_eq!(work.shape(), WorkShape { gradients: 12, extra_slots: 2, is_outer: true, batches: 6, ..WorkShape::default() });
+        assert_eq!(
+            work.shape(),
+            WorkShape { gradients: 12, extra_slots: 2, is_outer: true, batches: 6, ..WorkShape::default() }
+        );
         let ends: Vec<usize> = (0..12).filter(|i| work.pieces[*i].role != Role::Local).collect();
         assert_eq!(ends, [2, 5, 8, 11]);
         assert_eq!(work.pieces[11].role, Role::Apply);

@@ -2,7 +2,7 @@
 //!
 //! Not here: what they mean for an update ([`crate::stages`]).
 
-use crate::stages::{MOST_STAGES, Stages, StageCuts, StageDelays, StageLr, StageMomentum};
+use crate::stages::{MOST_STAGES, StageCuts, StageDelays, StageLr, StageMomentum, Stages};
 use clap::{Args, ValueEnum};
 
 /// Stages of a pipeline, each with a delay of its own.
@@ -48,7 +48,14 @@ pub struct StageArgs {
     pub stage_momentum: Vec<StageMomentum>,
     /// Where stages begin: parameters (the largest stage as small as can be), or the names of the first layers of all stages
     /// but the first as 4/8/12 [default: parameters]
-    #[arg(long, value_name = "LAYERS", value_delimiter = ',', num_args = 1, requires = "stages", help_heading = "Stages")]
+    #[arg(
+        long,
+        value_name = "LAYERS",
+        value_delimiter = ',',
+        num_args = 1,
+        requires = "stages",
+        help_heading = "Stages"
+    )]
     pub stage_cuts: Vec<StageCuts>,
     /// Whether the backward pass reads the weights that the forward pass has read [default: on]
     #[arg(long, value_enum, value_delimiter = ',', num_args = 1, requires = "stages", help_heading = "Stages")]

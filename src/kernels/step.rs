@@ -188,15 +188,21 @@ pub fn cpu<T: Real>(
                 lr * combine(seen.g, v)
             })
         }
-        Form::GapAware { .. } => {
-            advance::<T, true, false>(coefficients, slots, range, gradient, landmarks, state, |Seen { x, y, g, .. }, v, s| {
+        Form::GapAware { .. } => advance::<T, true, false>(
+            coefficients,
+            slots,
+            range,
+            gradient,
+            landmarks,
+            state,
+            |Seen { x, y, g, .. }, v, s| {
                 let moving = if coefficients.momentum == 0.0 { g } else { *v };
                 *s = second_moment_decay * *s + (one - second_moment_decay) * moving * moving;
                 let typical = lr * Number::sqrt(*s * bias_correction);
                 let gap = if typical > zero { (x - y).abs() / typical } else { zero };
                 lr * combine(g / (one + gap), v)
-            })
-        }
+            },
+        ),
         Form::Adam { .. } => {
             advance::<T, true, false>(coefficients, slots, range, gradient, landmarks, state, |Seen { g, .. }, v, s| {
                 *s = second_moment_decay * *s + (one - second_moment_decay) * g * g;
@@ -205,18 +211,26 @@ pub fn cpu<T: Real>(
             })
         }
         Form::Sign => {
-            advance::<T, false, false>(coefficients, slots, range, gradient, landmarks, state, |Seen { g, .. }, v, _| {
-                let pull = gradient_to_weights * g + velocity_to_weights * *v;
-                *v = momentum * *v + gradient_to_velocity * g;
-                let direction = if pull > zero {
-                    one
-                } else if pull < zero {
-                    -one
-                } else {
-                    pull // Zero, or not a number: neither is to be hidden.
-                };
-                lr * direction
-            })
+            advance::<T, false, false>(
+                coefficients,
+                slots,
+                range,
+                gradient,
+                landmarks,
+                state,
+                |Seen { g, .. }, v, _| {
+                    let pull = gradient_to_weights * g + velocity_to_weights * *v;
+                    *v = momentum * *v + gradient_to_velocity * g;
+                    let direction = if pull > zero {
+                        one
+                    } else if pull < zero {
+                        -one
+                    } else {
+                        pull // Zero, or not a number: neither is to be hidden.
+                    };
+                    lr * direction
+                },
+            )
         }
         Form::Mixing { .. } => {
             advance::<T, false, true>(coefficients, slots, range, gradient, landmarks, state, |seen, v, _| {

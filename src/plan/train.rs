@@ -298,8 +298,17 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
 impl Group {
     /// Describes the group for people; another group has another name.
     pub fn name(&self) -> String {
-        let Self { rule: Rule { momentum, dampening, .. }, schedule, delay, batch, outer, stages, scaling, lr, lr_scaled } =
-            self;
+        let Self {
+            rule: Rule { momentum, dampening, .. },
+            schedule,
+            delay,
+            batch,
+            outer,
+            stages,
+            scaling,
+            lr,
+            lr_scaled,
+        } = self;
         let delay = delay.map_or(String::new(), |delay| format!(" at delay {delay}"));
         let scaled = match scaling {
             Scaling::None => String::new(),

@@ -114,7 +114,11 @@ impl StepSource {
         coefficients.decoupled_decay *= coefficients.lr * self.weight_decay;
         coefficients.decay = if decoupled || coefficients.wants_finish() { 0.0 } else { self.weight_decay };
         let newest = std::mem::replace(&mut self.newest, write);
-        RunStep { slots: StepSlots { read, write, velocity, velocity_read: read, newest, backward_write: None }, coefficients, age }
+        RunStep {
+            slots: StepSlots { read, write, velocity, velocity_read: read, newest, backward_write: None },
+            coefficients,
+            age,
+        }
     }
 
     /// The same past, another future: later draws come from `seed`.

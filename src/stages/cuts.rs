@@ -22,17 +22,23 @@ pub fn blocks(
             return Err(format!("--stage-cuts {cuts}: a quadratic has no layers; accepted: without --stage-cuts"));
         }
         if stages > parameters {
-            return Err(format!("--stages {stages}: more than the {parameters} coordinates; accepted: 1 to {parameters}"));
+            return Err(format!(
+                "--stages {stages}: more than the {parameters} coordinates; accepted: 1 to {parameters}"
+            ));
         }
         (0..stages).map(|stage| stage * parameters / stages).collect()
     } else {
         if stages > layers.len() {
             let count = layers.len();
-            return Err(format!("--stages {stages}: more than the {count} layers with parameters; accepted: 1 to {count}"));
+            return Err(format!(
+                "--stages {stages}: more than the {count} layers with parameters; accepted: 1 to {count}"
+            ));
         }
         let firsts = match cuts {
             StageCuts::ByParameters => by_parameters(layers, stages),
-            StageCuts::At(names) => named(layers, stages, names).map_err(|why| format!("--stage-cuts {cuts}: {why}"))?,
+            StageCuts::At(names) => {
+                named(layers, stages, names).map_err(|why| format!("--stage-cuts {cuts}: {why}"))?
+            }
         };
         firsts.iter().map(|layer| layers[*layer].1.start).collect()
     };
@@ -70,7 +76,10 @@ fn by_parameters(layers: &[NamedLayer], stages: usize) -> Vec<usize> {
 fn named(layers: &[NamedLayer], stages: usize, names: &[String]) -> Result<Vec<usize>, String> {
     let known = || layers.iter().skip(1).map(|(name, _)| &name[..]).collect::<Vec<_>>().join(", ");
     if names.len() + 1 != stages {
-        return Err(format!("{} layers for {stages} stages; accepted: the first layer of every stage but the first", names.len()));
+        return Err(format!(
+            "{} layers for {stages} stages; accepted: the first layer of every stage but the first",
+            names.len()
+        ));
     }
     let mut firsts = vec![0];
     for name in names {

@@ -57,10 +57,9 @@ impl StageEnergies {
         match self {
             Self::Equal => Ok(vec![1.0 / stages as f64; stages]),
             Self::Each(shares) if shares.len() == stages => Ok(shares.clone()),
-            Self::Each(shares) => Err(format!(
-                "{self} with {stages} stages: it has {}; accepted: one share for each stage",
-                shares.len()
-            )),
+            Self::Each(shares) => {
+                Err(format!("{self} with {stages} stages: it has {}; accepted: one share for each stage", shares.len()))
+            }
         }
     }
 }

@@ -120,7 +120,8 @@ impl Stages {
     /// As a person would say it, after a comma; other stages have another name.
     pub fn name(&self) -> String {
         let StageColumns { stage_delays, stage_lr, stage_momentum, stage_cuts, backward_delays, .. } = self.columns();
-        let part = |words: &str, value: Option<String>| value.map_or(String::new(), |value| format!(", {words} {value}"));
+        let part =
+            |words: &str, value: Option<String>| value.map_or(String::new(), |value| format!(", {words} {value}"));
         format!(
             "{}{}{}{}{}",
             part("stage delays", stage_delays),

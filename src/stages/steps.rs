@@ -104,13 +104,8 @@ mod tests {
         let stage = |delay, backward_delay| Stage { end: 0, delay, backward_delay, rule: Rule::SGD, lr: 1.0 };
         let stages = [stage(3, Some(0)), stage(0, Some(2)), stage(1, Some(1))];
         let slots = 4;
-        let run = StageRun {
-            lr: LearningRate::from(0.1),
-            seed: 0,
-            weight_decay: 0.0,
-            centred: false,
-            undamped_start: false,
-        };
+        let run =
+            StageRun { lr: LearningRate::from(0.1), seed: 0, weight_decay: 0.0, centred: false, undamped_start: false };
         let mut steps = StageSteps::new(&stages, slots, &run);
         // By slot and stage: the number of the version that lies there.
         let mut ring = vec![[0usize; 3]; 2 * slots];
@@ -122,7 +117,11 @@ mod tests {
             for (number, Stage { delay, backward_delay, .. }) in stages.iter().enumerate() {
                 let late = |delay: u32| step.saturating_sub(delay as usize);
                 assert_eq!(ring[read][number], late(*delay), "stage {number} at step {step}");
-                assert_eq!(ring[backward][number], late(backward_delay.unwrap()), "stage {number} at step {step}, back");
+                assert_eq!(
+                    ring[backward][number],
+                    late(backward_delay.unwrap()),
+                    "stage {number} at step {step}, back"
+                );
                 let PartialUpdate { slots, .. } = updates[number];
                 ring[slots.write][number] = step + 1;
                 ring[slots.backward_write.unwrap()][number] = step + 1;

@@ -105,7 +105,8 @@ impl FromStr for StageLr {
             "none" => Ok(Self::Same),
             "inverse-delay" => Ok(Self::InverseDelay),
             text => numbers(text, |factor| factor > 0.0 && factor.is_finite()).map(Self::Each).ok_or_else(|| {
-                "accepted: none, inverse-delay (1 / (delay + 1)), or a positive factor for each stage as .25/.5/1".into()
+                "accepted: none, inverse-delay (1 / (delay + 1)), or a positive factor for each stage as .25/.5/1"
+                    .into()
             }),
         }
     }
@@ -278,5 +279,4 @@ mod tests {
             assert_eq!(text.parse::<StageDelays>().unwrap().to_string(), text);
         }
     }
-
 }

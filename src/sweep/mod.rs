@@ -13,8 +13,8 @@ mod prediction;
 mod queue;
 pub mod rows;
 mod search_wave;
-mod stage_theory;
 mod spectrum;
+mod stage_theory;
 mod start;
 mod tables;
 #[cfg(test)]

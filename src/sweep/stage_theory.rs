@@ -78,7 +78,11 @@ impl PreparedSweep {
     }
 
     /// None where a product is not finite.
-    fn first_crossing(&self, blocks: &[Range<usize>], responses: Responses) -> Result<Option<StageThreshold>, TheoryError> {
+    fn first_crossing(
+        &self,
+        blocks: &[Range<usize>],
+        responses: Responses,
+    ) -> Result<Option<StageThreshold>, TheoryError> {
         let (minimum, problem) = (&self.minimum, &self.problem);
         let hessian = |vectors: &[Vec<f64>]| problem.hessian_products(&minimum.weights, vectors);
         let leading = self.shared.stages.leading.get_or_init(|| {
@@ -128,7 +132,8 @@ fn responses(cell: &Cell, stages: &Stages) -> Result<Option<Responses>, TheoryEr
 }
 
 fn staged(blocks: &[Range<usize>], responses: Vec<StageResponse>) -> Vec<Stage> {
-    let stage = |(parameters, response): (&Range<usize>, StageResponse)| Stage { parameters: parameters.clone(), response };
+    let stage =
+        |(parameters, response): (&Range<usize>, StageResponse)| Stage { parameters: parameters.clone(), response };
     blocks.iter().zip(responses).map(stage).collect()
 }
 

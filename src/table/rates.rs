@@ -96,9 +96,9 @@ const PROPERTIES: [Property<RateRow>; 13] = [
 ];
 
 impl RateRow {
-    /// The rule with its numbers.
+    /// The rule with its numbers, those of stages included.
     pub fn rule_name(&self) -> String {
-        rule_name(&self.rule, self.momentum, self.dampening)
+        rule_name(&self.rule, self.momentum, self.dampening) + &self.remedies()
     }
 
     /// Updates per e-fold that no stationary linear rule gets below; none where delays vary, where an update is made of other gradients than one,

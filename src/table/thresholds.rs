@@ -43,8 +43,9 @@ pub fn series<R: AsRef<ThresholdRow>>(rows: &[R]) -> Vec<Series<'_, R>> {
         .map(|(_, property)| property);
     let varying: Vec<_> = separate.filter(|property| !is_constant(plain(rows), *property)).collect();
     let others = |row: &ThresholdRow| varying.iter().map(|property| property(row)).collect::<Vec<_>>();
-    let key =
-        |row: &ThresholdRow| format!("{:?}", (row.rule_name(), row.momentum.to_bits(), row.dampening.to_bits(), others(row)));
+    let key = |row: &ThresholdRow| {
+        format!("{:?}", (row.rule_name(), row.momentum.to_bits(), row.dampening.to_bits(), others(row)))
+    };
     let name = |_: &str, row: &R| {
         let row = row.as_ref();
         let parts = std::iter::once(row.rule_name()).chain(others(row).into_iter().flatten());

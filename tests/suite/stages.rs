@@ -88,7 +88,11 @@ fn a_full_quadratic_has_the_thresholds_of_its_dense_eigenvalues() {
         let expected = first_crossing(&hessian, &delays, &factors, &momenta);
         let what = format!("{} {:?}", row.rule_name(), row.stage_delays);
         assert!((row.lr_theory.unwrap() / expected - 1.0).abs() < 1e-6, "{what}: {:?}, {expected}", row.lr_theory);
-        assert!((row.lr_threshold.unwrap() / expected - 1.0).abs() < 2e-3, "{what}: {:?}, {expected}", row.lr_threshold);
+        assert!(
+            (row.lr_threshold.unwrap() / expected - 1.0).abs() < 2e-3,
+            "{what}: {:?}, {expected}",
+            row.lr_threshold
+        );
         assert_eq!(row.stashing, None);
     }
     // Stages that are all late by 1 are a plain run, but for their own learning rates.

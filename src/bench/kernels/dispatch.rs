@@ -152,8 +152,7 @@ impl Bench<'_> {
             partials: partials as u32,
         };
         let start = numbers::<f32>(parameters);
-        let slots =
-            StepSlots { read: 0, write: 0, velocity: 0, velocity_read: 0, newest: 0, backward_write: None };
+        let slots = StepSlots { read: 0, write: 0, velocity: 0, velocity_read: 0, newest: 0, backward_write: None };
         let update = PartialUpdate { slots, coefficients: coefficients() };
         let updates = self.repeated(&[Update::new(&update, parameters)]);
         let landmarks = self.device.buffer_of("landmarks", &numbers::<f32>(3 * parameters));

@@ -156,6 +156,13 @@ impl<T: Real> WithSimd for &mut Update<T> {
         let landmarks = Landmarks { minimum, direction, curvature };
         let slots = StepSlots { read: 0, write: 0, velocity: 0, velocity_read: 0, newest: 0, backward_write: None };
         // The moments too: a compiler leaves out what nobody looks at.
-        black_box(step::cpu(&coefficients(), slots, 0..self.gradient.len(), &self.gradient, landmarks, &mut self.state));
+        black_box(step::cpu(
+            &coefficients(),
+            slots,
+            0..self.gradient.len(),
+            &self.gradient,
+            landmarks,
+            &mut self.state,
+        ));
     }
 }

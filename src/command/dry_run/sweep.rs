@@ -7,9 +7,9 @@ use crate::cost;
 use crate::engine::{EngineInfo, Needs, Run, WaveSpec};
 use crate::plan::{Cell, SweepPlan};
 use crate::problem::Problem;
-use crate::stages::Stages;
 use crate::session::progress::duration;
 use crate::session::{ChosenEngine, choose};
+use crate::stages::Stages;
 use crate::sweep::waves;
 use anyhow::{Error, Result};
 use indicatif::HumanCount;
@@ -193,7 +193,9 @@ fn text(report: &Report, problem: &Problem, cells: &[Cell]) -> Result<String> {
     header.extend(outer.then_some("outer loop"));
     header.extend(stages.then_some("stages"));
     table.set_header(header);
-    for Line { cell_id, cell: Cell { rule, schedule, delay, batch, criterion, outer: own, stages: own_stages } } in &report.table {
+    for Line { cell_id, cell: Cell { rule, schedule, delay, batch, criterion, outer: own, stages: own_stages } } in
+        &report.table
+    {
         let mut cells = vec![
             cell_id.clone(),
             rule.name(),

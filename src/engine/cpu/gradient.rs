@@ -255,7 +255,9 @@ impl<T: Real> Gradients<T> for LayeredGradients<T> {
                 hessian::cpu(rows.unwrap_or(&[mean]), &self.numbers, weights[0], gradient)
             }
             (Problem::Network(network), Some(pass)) => match rows {
-                None => pass.loss_and_gradient_at(weights[0], weights[1], &self.numbers, &network.data.labels, gradient),
+                None => {
+                    pass.loss_and_gradient_at(weights[0], weights[1], &self.numbers, &network.data.labels, gradient)
+                }
                 Some(rows) => {
                     let (shape, data_labels) = (network.data.shape, &network.data.labels);
                     gather::cpu(rows, network.augmentation, shape, &self.numbers, data_labels, inputs, labels);

@@ -315,7 +315,8 @@ fn an_evaluation_counts_samples_once_and_the_first_of_equal_outputs() {
         };
         let mut chunks = vec![LaneStep::default(); 2 * LANES];
         for lane in BUSY {
-            (chunks[lane], chunks[LANES + lane]) = (LaneStep::at(STEP_SLOTS[lane].read), LaneStep::at(STEP_SLOTS[lane].read));
+            (chunks[lane], chunks[LANES + lane]) =
+                (LaneStep::at(STEP_SLOTS[lane].read), LaneStep::at(STEP_SLOTS[lane].read));
         }
         let results = nan(device, LANES * 2 * partials * 2);
         let buffers = [

@@ -63,7 +63,8 @@ fn reference(run: &Run, gradient: &mut dyn FnMut(&[f64], &[f64]) -> Vec<f64>) ->
     let dimension = run.start.len();
     let mut versions = vec![run.start.to_vec()];
     // By stage, one for each of its workers.
-    let mut velocities: Vec<Vec<Option<Vec<f64>>>> = run.stages.iter().map(|stage| vec![None; stage.delay as usize + 1]).collect();
+    let mut velocities: Vec<Vec<Option<Vec<f64>>>> =
+        run.stages.iter().map(|stage| vec![None; stage.delay as usize + 1]).collect();
     for update in 0..UPDATES {
         let composite = |delay: &dyn Fn(usize) -> u32| {
             let mut read = vec![0.0; dimension];

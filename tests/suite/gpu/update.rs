@@ -148,7 +148,14 @@ fn check_step(kind: RuleKind, parameters: usize) {
     for index in BUSY {
         let mut state = lanes.state(index);
         let gradient = wide(lane(&lanes.gradient, index));
-        let moments = step::cpu(&coefficients[index], STEP_SLOTS[index], 0..parameters, &gradient, landmarks.landmarks(), &mut state);
+        let moments = step::cpu(
+            &coefficients[index],
+            STEP_SLOTS[index],
+            0..parameters,
+            &gradient,
+            landmarks.landmarks(),
+            &mut state,
+        );
         let what = format!("{kind} {parameters} lane {index}");
         // Divisions by small roots lose a few digits.
         let tolerance = 10.0 * KERNEL_F32;
@@ -198,7 +205,8 @@ fn check_finish(kind: RuleKind, parameters: usize, extra: bool) {
     let (x, ring) = (on_device("server", &lanes.server), on_device("history", &lanes.history));
     let (s, g) = (on_device("state", &lanes.state), on_device("gradient", &lanes.gradient));
     let (marks, anchor) = (on_device("landmarks", &lanes.landmarks), on_device("anchor", &lanes.anchor));
-    let buffers = [&lane_steps(device), &updates(device, &coefficients, parameters), &ring, &marks, &x, &anchor, &s, &g];
+    let buffers =
+        [&lane_steps(device), &updates(device, &coefficients, parameters), &ring, &marks, &x, &anchor, &s, &g];
     run(finish::call(&params, buffers));
 
     let [g, s] = [(&g, lanes.gradient.len()), (&s, lanes.state.len())].map(|(b, n)| read(b, n));

@@ -97,7 +97,8 @@ impl Tables {
         let mut updates = vec![Update::default(); steps * count * stages];
         let of_steps = lane_steps.par_chunks_mut(count).zip(updates.par_chunks_mut(count * stages));
         of_steps.enumerate().for_each(|(step, (lane_steps, updates))| {
-            for ((lane_step, updates), part) in lane_steps.iter_mut().zip(updates.chunks_exact_mut(stages)).zip(&parts) {
+            for ((lane_step, updates), part) in lane_steps.iter_mut().zip(updates.chunks_exact_mut(stages)).zip(&parts)
+            {
                 if let Some(part) = part {
                     *lane_step = part.lane_steps[step];
                     updates.copy_from_slice(&part.updates[step * stages..][..stages]);
