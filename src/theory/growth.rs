@@ -49,8 +49,11 @@ pub fn dominant_root(equation: &Equation, gain: f64) -> Result<DominantRoot, The
 const SMALLEST: f64 = 600.0;
 
 fn find(equation: &Characteristic, gain: f64) -> Result<DominantRoot, TheoryError> {
+    let turns: usize = equation.poles.iter().map(|f| f.power).sum();
+    // On a smaller circle z^delay is next to 0, and with it the gain of every crossing, of which there are as many as the delay.
+    let first = 1e-6f64.min(1.0 / (1.0 + turns as f64));
     let (mut inner, mut outer) = if gain < first_crossing(equation)?.gain {
-        let mut inner = -1e-6;
+        let mut inner = -first;
         while roots_outside(equation, inner, gain) == 0 {
             inner *= 2.0;
             if inner < -SMALLEST {
@@ -59,13 +62,12 @@ fn find(equation: &Characteristic, gain: f64) -> Result<DominantRoot, TheoryErro
         }
         (inner, 0.0)
     } else {
-        let mut outer = 1e-6;
+        let mut outer = first;
         while roots_outside(equation, outer, gain) > 0 {
             outer *= 2.0;
         }
         (0.0, outer)
     };
-    let turns: usize = equation.poles.iter().map(|f| f.power).sum();
     let slack = 1e-8 / (1.0 + turns as f64);
     for _ in 0..100 {
         if let Some(root) = newton_between(equation, gain, inner, outer + slack)
