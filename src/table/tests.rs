@@ -98,7 +98,7 @@ fn a_refused_file_names_line_column_and_value_and_says_what_is_accepted() {
     let header = refusal("dampening", "damping");
     assert!(header.starts_with("thresholds.csv, line 1: no column `dampening`; found cell_id,data,model,"), "{header}");
     let header = refusal("lambda_residual", "lambda_max");
-    assert_eq!(header, "thresholds.csv, line 1, column 35: `lambda_max` stands there for the second time");
+    assert_eq!(header, "thresholds.csv, line 1, column 42: `lambda_max` stands there for the second time");
 }
 
 #[test]
