@@ -93,7 +93,7 @@ pub struct Needs {
     pub finish: bool,
     /// The gradient of every batch at the minimum.
     pub centred: bool,
-    /// Loss and accuracy over the whole data, of which [`Wave::evaluate`] tells.
+    /// Loss and accuracy over the whole data, of which [`super::Wave::evaluate`] tells.
     pub evaluation: bool,
     /// The gradients of an update; the same for all runs of a wave.
     pub work: WorkShape,

@@ -14,7 +14,7 @@ use crate::plan::Cell;
 use crate::session::checkpoint::Checkpoints;
 use crate::session::progress::{Progress, StepsLeft};
 use crate::session::recovery::Recovery;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -28,6 +28,16 @@ struct Listener<'a> {
 
 /// Cells that are to be measured again in f64, by index, each with what f32 made of it where that is known.
 type Doubtful = Vec<(usize, Option<CellResult>)>;
+
+/// Cells that can share a wave.
+struct Group {
+    /// Rows of their gradients.
+    rows: Option<usize>,
+    /// Their indices.
+    members: Vec<usize>,
+    /// Unit vector that displacements are projected on, P.
+    direction: Arc<Vec<f64>>,
+}
 
 impl PreparedSweep {
     /// Measures `cells` on `engine`. `finished` is called once for every cell, in the order in which they end, with its index
@@ -104,13 +114,18 @@ impl PreparedSweep {
         let mut recovery = Recovery::new(engine);
         let falls_back = self.falls_back(engine.info());
         let ids: BTreeSet<String> = cells.iter().map(|started| self.search_id(&started.cell)).collect();
-        let mut groups = by_kind(&self.plan, indices.iter().map(|index| &cells[*index].cell));
-        while let Some(((rows, _), members)) = groups.pop_first() {
-            let members: Vec<usize> = members.into_iter().map(|place| indices[place]).collect();
+        let groups = by_kind(&self.plan, indices.iter().map(|index| &cells[*index].cell));
+        let mut groups: VecDeque<Group> = groups
+            .into_iter()
+            .flat_map(|((rows, _), members)| {
+                self.by_direction(rows, members.into_iter().map(|place| indices[place]).collect(), cells)
+            })
+            .collect();
+        while let Some(Group { rows, members, direction }) = groups.pop_front() {
             let asked: Vec<StartedCell> = members.iter().map(|index| self.of_this_format(&cells[*index])).collect();
             let spec = wave_spec(&self.plan, &self.problem, rows, asked.iter().map(|started| &started.cell));
             let mut report = |index: usize, result| finished(members[index], result);
-            let later = self.left(groups.values().flatten().map(|place| &cells[indices[*place]].cell));
+            let later = self.left(groups.iter().flat_map(|group| &group.members).map(|index| &cells[*index].cell));
             let saved = |started: &StartedCell| checkpoints.search(&self.search_id(&started.cell));
             let mut queue = Queue::new(self, falls_back, &asked, saved);
             loop {
@@ -119,8 +134,7 @@ impl PreparedSweep {
                     // Traces are made beside the wave.
                     lanes = lanes.saturating_sub(spec.together).max(spec.together);
                 }
-                let (minimum, direction) = (&self.minimum.weights, &self.minimum.largest.vector);
-                let (minimum, direction) = (Arc::new(minimum.clone()), Arc::new(direction.clone()));
+                let (minimum, direction) = (Arc::new(self.minimum.weights.clone()), Arc::clone(&direction));
                 let spec = WaveSpec { minimum, direction, lanes, ..spec.clone() };
                 let gradients = spec.needs.work.gradients as u64;
                 let mut watched = |now: search_wave::SearchProgress<'_>| {
@@ -155,6 +169,20 @@ impl PreparedSweep {
         }
         listener.mended.extend_from_slice(recovery.mended());
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// The cells of one kind, those together that are looked at along the same direction.
+    fn by_direction(&self, rows: Option<usize>, members: Vec<usize>, cells: &[StartedCell]) -> Vec<Group> {
+        let top = Arc::new(self.minimum.largest.vector.clone());
+        let mut groups = vec![Group { rows, members: Vec::new(), direction: top }];
+        for index in members {
+            match self.own_direction(&cells[index].cell) {
+                None => groups[0].members.push(index),
+                Some(direction) => groups.push(Group { rows, members: vec![index], direction }),
+            }
+        }
+        groups.retain(|group| !group.members.is_empty());
+        groups
     }
 
     /// Steps that cells are expected to take which no search has begun.

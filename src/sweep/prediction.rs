@@ -213,7 +213,7 @@ impl PreparedSweep {
     }
 
     fn of_stages(&self, cell: &Cell, stages: &Stages) -> Result<Prediction, TheoryError> {
-        let StagePrediction { crossing, near, rank_one, uniform } = self.stage_prediction(cell, stages)?;
+        let StagePrediction { crossing, near, rank_one, uniform, .. } = self.stage_prediction(cell, stages)?;
         let source = if crossing.is_some() { TheorySource::Stages } else { TheorySource::None };
         let (lr, error) = crossing.unzip();
         Ok(Prediction { lr, source, error, near, rank_one, uniform, ..Prediction::NONE })

@@ -9,6 +9,7 @@
 use super::checkpoint::{SearchCheckpoints, TrialSection, read_monitor, write_monitor};
 use super::prediction::Prediction;
 use super::queue::{Queue, Ticket};
+use super::start::displaced_along;
 use super::{CellResult, PreparedSweep, RAISED, StartedCell, is_centred};
 use crate::batch::Sampling;
 use crate::engine::pump::Pump;
@@ -243,13 +244,20 @@ impl PreparedSweep {
             lr: lr.into(),
             schedule: cell.schedule.clone(),
             seed: if ensemble { mix(self.ensemble_seed(lr), member as u64) } else { self.plan.seed_order },
-            start: Arc::clone(&self.start[start as usize]),
+            start: self.start_of(cell, start),
             centred: is_centred(cell),
             undamped_start: false,
             statistics: None,
             outer: cell.outer,
             stages: self.stages(cell),
         }
+    }
+
+    /// Where the runs of a cell start.
+    fn start_of(&self, cell: &Cell, start: StartPoint) -> Arc<Vec<f64>> {
+        let Some(direction) = self.own_direction(cell) else { return Arc::clone(&self.start[start as usize]) };
+        let distance = [self.distances.near, self.distances.far][start as usize];
+        Arc::new(displaced_along(&self.minimum, &direction, distance, self.plan.problem.seed_init))
     }
 
     /// The stages of a cell's runs; none where all parameters go together.

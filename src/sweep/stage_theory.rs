@@ -11,13 +11,16 @@ use crate::theory::stages::{Stage, StageResponse, StageThreshold, threshold, thr
 use crate::theory::{self, DelayLaw, Equation, TheoryError};
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Eigenvectors of the largest curvatures that the search for a crossing begins with.
 const LEADING: usize = 12;
 
+/// Cosine of an angle to the top eigenvector below which a displacement is looked at along a direction of its own.
+const ALONG: f64 = 0.9;
+
 /// What theory says of the threshold of stages, in learning rates; nothing where no theory is known.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct StagePrediction {
     /// First crossing of the whole Hessian, with its residual, where it has converged and nothing is drawn.
     pub crossing: Option<(f64, f64)>,
@@ -27,6 +30,8 @@ pub(super) struct StagePrediction {
     pub rank_one: Option<f64>,
     /// For a delay as long as the longest.
     pub uniform: Option<f64>,
+    /// Where the displacement shows that is the first to grow, a unit vector of P; none where it shows along the top eigenvector.
+    pub direction: Option<Arc<Vec<f64>>>,
 }
 
 /// What the cells with stages share, each made when it is first asked for.
@@ -46,11 +51,17 @@ impl PreparedSweep {
         let id = self.plan.cell_id(cell);
         let lock = || self.shared.stages.predictions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(&id) {
-            return Ok(*known);
+            return Ok(known.clone());
         }
         let found = self.solve_stages(cell, stages)?;
-        lock().insert(id, found);
+        lock().insert(id, found.clone());
         Ok(found)
+    }
+
+    /// The direction along which runs of a cell are looked at and displaced, where that is not the top eigenvector: of stages the
+    /// displacement that is the first to grow may lie elsewhere.
+    pub(super) fn own_direction(&self, cell: &Cell) -> Option<Arc<Vec<f64>>> {
+        self.stage_prediction(cell, cell.stages.as_ref()?).ok()?.direction
     }
 
     fn solve_stages(&self, cell: &Cell, stages: &Stages) -> Result<StagePrediction, TheoryError> {
@@ -70,7 +81,9 @@ impl PreparedSweep {
         match self.first_crossing(&blocks, responses) {
             Ok(Some(found)) => {
                 let crossing = found.converged.then_some((found.lr, found.residual));
-                Ok(StagePrediction { crossing, near: Some(found.lr), ..near })
+                let along: f64 = found.direction.iter().zip(&largest.vector).map(|(a, b)| a * b).sum();
+                let direction = (along.abs() < ALONG).then(|| Arc::new(found.direction));
+                Ok(StagePrediction { crossing, near: Some(found.lr), direction, ..near })
             }
             Ok(None) | Err(TheoryError::Unbounded | TheoryError::Stages(_)) => Ok(near),
             Err(error) => Err(error),

@@ -176,23 +176,23 @@ fn bend(problem: &Problem, minimum: &Minimum, distance: f64, seed: u64) -> f64 {
 /// seeded random direction perpendicular to it, so that growth in any other direction shows in the distance. All of it along
 /// the top eigenvector, where there is no other direction.
 pub fn displaced(minimum: &Minimum, distance: f64, seed: u64) -> Vec<f64> {
+    displaced_along(minimum, &minimum.largest.vector, distance, seed)
+}
+
+/// The same with another unit vector in the place of the top eigenvector.
+pub fn displaced_along(minimum: &Minimum, top: &[f64], distance: f64, seed: u64) -> Vec<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(1); // stream 0 drew the initial weights
-    let (weights, top) = (&minimum.weights, &minimum.largest.vector);
+    let weights = &minimum.weights;
     let random: Vec<f64> = weights.iter().map(|_| rng.random_range(-1.0..1.0)).collect();
     let along = dot(&random, top);
     let across: Vec<f64> = random.iter().zip(top).map(|(random, v)| random - along * v).collect();
     let norm = norm(&across);
     if weights.len() == 1 || norm < f64::EPSILON.sqrt() * along.abs() {
-        return aligned(minimum, distance);
+        return weights.iter().zip(top).map(|(x, v)| x + distance * v).collect();
     }
     let mix = distance * std::f64::consts::FRAC_1_SQRT_2;
     weights.iter().zip(top).zip(&across).map(|((x, v), across)| x + mix * (v + across / norm)).collect()
-}
-
-/// A point at `distance` from the minimum along the top eigenvector.
-fn aligned(minimum: &Minimum, distance: f64) -> Vec<f64> {
-    minimum.weights.iter().zip(&minimum.largest.vector).map(|(x, v)| x + distance * v).collect()
 }
 
 fn norm(vector: &[f64]) -> f64 {

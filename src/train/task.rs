@@ -80,11 +80,8 @@ impl Training {
             axes::fits(group.batch, &group.schedule, samples)?;
         }
         let (layers, dimension) = (network.model.layers(), network.dimension());
-        let all_stages = plan.groups.iter().filter_map(|group| group.stages.as_ref());
-        all_stages
-            .map(|stages| stages.blocks(&layers, dimension).map(drop))
-            .collect::<Result<(), _>>()
-            .map_err(PlanError)?;
+        let mut all_stages = plan.groups.iter().filter_map(|group| group.stages.as_ref());
+        all_stages.try_for_each(|stages| stages.blocks(&layers, dimension).map(drop)).map_err(PlanError)?;
         // A start for every seed, and the zeros that distances are measured from.
         memory::check(&plan.problem.model.to_string(), network.dimension(), plan.seeds.len() + 1, ", or fewer --seeds")
             .map_err(PlanError)?;

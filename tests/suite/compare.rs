@@ -135,7 +135,7 @@ fn confidence_intervals_come_before_brackets() {
 #[test]
 fn only_what_is_the_same_but_for_the_rule_is_compared() {
     let other = || row("nesterov", 0.0, 0.0, 4, 2.0);
-    let strangers = [
+    let strangers = vec![
         ThresholdRow { data: None, ..other() },
         ThresholdRow { model: "linear".into(), ..other() },
         ThresholdRow { loss: Some("mse".into()), ..other() },
@@ -147,6 +147,7 @@ fn only_what_is_the_same_but_for_the_rule_is_compared() {
         ThresholdRow { workers: Some(10), ..other() },
         ThresholdRow { batch: "64".into(), ..other() },
         ThresholdRow { sampling: Some("iid".into()), ..other() },
+        ThresholdRow { stages: Some(2), stage_delays: Some("4/0".into()), ..other() },
         ThresholdRow { seed_data: 1, ..other() },
         ThresholdRow { seed_order: 1, ..other() },
         ThresholdRow { seed_init: 1, ..other() },

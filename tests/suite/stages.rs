@@ -101,6 +101,20 @@ fn a_full_quadratic_has_the_thresholds_of_its_dense_eigenvalues() {
     assert!((plain.lr_rank_one.unwrap() / plain.lr_theory.unwrap() - 1.0).abs() < 1e-6);
 }
 
+/// The late stage has the smaller curvature: what grows first has no part along the top eigenvector.
+#[test]
+fn what_grows_first_is_looked_at_wherever_it_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--model", "quadratic:0.9,1", "--precision", "f64", "--rules", "sgd", "--stages", "2"];
+    let rows = thresholds(folder.path(), "out", &[&flags[..], &["--stage-delays", "3/0,1/0"]].concat());
+    for (row, delay) in rows.iter().zip([3.0, 1.0]) {
+        let expected = 2.0 * (std::f64::consts::PI / (4.0 * delay + 2.0)).sin() / 0.9;
+        assert!((row.lr_threshold.unwrap() / expected - 1.0).abs() < 5e-3, "{delay}: {:?}", row.lr_threshold);
+        assert!((row.lr_theory.unwrap() / expected - 1.0).abs() < 1e-6);
+        assert!(row.lr_rank_one.unwrap() > 1.9, "the top eigenvector alone is not late");
+    }
+}
+
 #[test]
 fn stages_of_a_network_are_cut_at_layers_with_and_without_stashing() {
     let folder = tempfile::tempdir().unwrap();

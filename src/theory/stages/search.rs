@@ -2,6 +2,8 @@
 //!
 //! Not here: what the problem is ([`super::stashed`], [`super::unstashed`]).
 
+use nalgebra::{DMatrix, SymmetricEigen};
+
 use super::super::TheoryError;
 use super::scan::{Crossing, MatrixOnCircle, crossings, follow};
 
@@ -27,10 +29,13 @@ pub(super) trait Projection: MatrixOnCircle {
     /// # Errors
     /// Where a product is not finite.
     fn residual(&mut self, crossing: Crossing) -> Result<f64, TheoryError>;
+
+    /// The gradient of the solution, real and imaginary part: P x 2.
+    fn gradient(&self, crossing: Crossing) -> DMatrix<f64>;
 }
 
 /// The smallest learning rate at which a solution of a pipeline's characteristic equation lies on the unit circle.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StageThreshold {
     /// Stable for `0 < lr < this`, where every curvature is positive.
     pub lr: f64,
@@ -45,6 +50,8 @@ pub struct StageThreshold {
     pub products: usize,
     /// Vectors in the subspace.
     pub dimension: usize,
+    /// Unit vector, P: the real direction in which the gradients of the solution are largest, and with it its displacements show.
+    pub direction: Vec<f64>,
     /// Smallest curvature on the subspace. Directions whose curvature is negative are left out of the threshold.
     pub least_curvature: f64,
 }
@@ -120,8 +127,17 @@ pub(super) fn first_crossing(problem: &mut impl Projection, grid: &[f64]) -> Res
         converged: converged && residual <= ACCURACY,
         products: problem.products(),
         dimension: problem.dimension(),
+        direction: largest_direction(&problem.gradient(first)),
         least_curvature: problem.least_curvature(),
     })
+}
+
+/// The direction in which a complex vector is largest, of all phases: the first left singular vector of its two parts.
+fn largest_direction(parts: &DMatrix<f64>) -> Vec<f64> {
+    let SymmetricEigen { eigenvalues, eigenvectors } = SymmetricEigen::new(parts.tr_mul(parts));
+    let vector = parts * eigenvectors.column(eigenvalues.imax());
+    let norm = vector.norm();
+    vector.iter().map(|entry| entry / norm).collect()
 }
 
 /// All crossings of interest; one at least.

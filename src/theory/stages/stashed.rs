@@ -155,6 +155,11 @@ impl<F: FnMut(&[Vec<f64>]) -> Vec<Vec<f64>>> Projection for Stashed<'_, F> {
         Ok((&self.images * coefficients).norm() / (value.abs() * x.norm()))
     }
 
+    fn gradient(&self, crossing: Crossing) -> DMatrix<f64> {
+        let [_, x] = self.solution(crossing);
+        x
+    }
+
     fn residual(&mut self, crossing: Crossing) -> Result<f64, TheoryError> {
         let [_, x] = self.solution(crossing);
         let value = crossing.value().re;

@@ -182,6 +182,11 @@ where
         Ok(norm)
     }
 
+    /// An eigenvector of the product is one.
+    fn gradient(&self, crossing: Crossing) -> DMatrix<f64> {
+        self.solution(crossing)
+    }
+
     fn residual(&mut self, crossing: Crossing) -> Result<f64, TheoryError> {
         Ok(self.rest(crossing)?.1)
     }

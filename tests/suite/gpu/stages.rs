@@ -56,8 +56,11 @@ fn for_stages(spec: &WaveSpec, stages: &Stages) -> WaveSpec {
     WaveSpec { needs: spec.needs.and(needs), ..spec.clone() }
 }
 
+/// A gradient, of the weights that forward and backward passes read.
+type Gradient<'a> = &'a mut dyn FnMut(&[f64], &[f64]) -> Vec<f64>;
+
 /// Weights after every update. `gradient` of the weights that forward and backward passes read.
-fn reference(run: &Run, gradient: &mut dyn FnMut(&[f64], &[f64]) -> Vec<f64>) -> Vec<Vec<f64>> {
+fn reference(run: &Run, gradient: Gradient) -> Vec<Vec<f64>> {
     let starts = std::iter::once(0).chain(run.stages.iter().map(|stage| stage.end));
     let blocks: Vec<Range<usize>> = starts.zip(&*run.stages).map(|(start, stage)| start..stage.end).collect();
     let dimension = run.start.len();
