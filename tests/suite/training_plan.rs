@@ -85,7 +85,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ("lr_scaling = 'none'", "plan.toml, line 1: unknown key 'lr_scaling'; nearest: 'lr-scaling'"),
         (
             "tolerance = 0.1",
-            "plan.toml, line 1: unknown key 'tolerance'; accepted: activation, adapter, arrivals, batch, ",
+            "plan.toml, line 1: unknown key 'tolerance'; accepted: activation, adapter, arrivals, backward-delays, batch, ",
         ),
         (
             "lr-scaling = [\n  'none',\n  'preseve',\n]",
