@@ -118,7 +118,10 @@ fn what_is_wrong_is_said_with_its_line() {
     let cases = [
         ("\n\ndelay = 3", "plan.toml, line 3: unknown key 'delay'; nearest: 'delays'"),
         ("weight_decay = 3", "plan.toml, line 1: unknown key 'weight_decay'; nearest: 'weight-decay'"),
-        ("plan = 3", "plan.toml, line 1: unknown key 'plan'; accepted: activation, adapter, arrivals, backward-delays, batch, "),
+        (
+            "plan = 3",
+            "plan.toml, line 1: unknown key 'plan'; accepted: activation, adapter, arrivals, backward-delays, batch, ",
+        ),
         (
             "rules = [\n  'sgd',\n  'sdg',\n]",
             "plan.toml, line 3: rules: 'sdg': accepted: sgd, heavy-ball, nesterov, shifted, ",
