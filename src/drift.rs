@@ -34,14 +34,14 @@ pub fn effective_factor(rule: &Rule, schedule: &Schedule, seed: u64) -> Option<f
     (factor.is_normal() && factor > 0.0).then_some(factor)
 }
 
-/// The same in a pipeline; none either where it depends on the stage.
+/// The same in a pipeline: the mean over its stages.
 pub fn factor_of_stages(rule: &Rule, stages: &Stages) -> Option<f64> {
     let of_stage = |stage: usize| {
         let schedule = Schedule::round_robin(stages.delays[stage]);
         Some(effective_factor(&stages.rule(rule, stage), &schedule, 0)? * stages.lr_factor(stage))
     };
-    let first = of_stage(0)?;
-    (1..stages.count()).all(|stage| of_stage(stage) == Some(first)).then_some(first)
+    let factors: Option<Vec<f64>> = (0..stages.count()).map(of_stage).collect();
+    Some(factors?.iter().sum::<f64>() / stages.count() as f64)
 }
 
 /// The drift of the update's own arithmetic, in f64, under a gradient of 1 and a learning rate of 1. A constant gradient has

@@ -82,8 +82,9 @@ const BEFORE_OUTER: usize = 6;
 fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
-    // Where no cell has an outer loop, nothing is said of it.
-    let outer = rows.iter().any(|row| row.outer_name().is_some());
+    // Where no cell has an outer loop or stages, nothing is said of them.
+    let title = rows.iter().find_map(ThresholdRow::way_title);
+    let outer = title.is_some();
     let with = |mut cells: Vec<String>, cell: Option<String>| {
         if outer {
             cells.insert(BEFORE_OUTER, cell.unwrap_or_default());
@@ -106,17 +107,19 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
         "ratio",
         "status",
     ];
-    table.set_header(with(header.map(str::to_owned).to_vec(), Some("outer loop".to_owned())));
+    table.set_header(with(header.map(str::to_owned).to_vec(), title.map(str::to_owned)));
     let number = |value: Option<f64>| value.map_or(String::new(), |value| aligned(value, 5));
     for row in rows {
         let cells = [
             row.rule.clone(),
             row.momentum.to_string(),
             row.dampening.to_string(),
-            row.delay.map_or_else(
-                || row.delay_mean.map_or(String::new(), |mean| significant(mean, 4)),
-                |delay| delay.to_string(),
-            ),
+            match row.delay {
+                Some(delay) => delay.to_string(),
+                // Those of stages have a column of their own.
+                None if row.stages.is_some() => String::new(),
+                None => row.delay_mean.map_or(String::new(), |mean| significant(mean, 4)),
+            },
             row.schedule.clone(),
             row.batch.clone(),
             row.criterion.clone(),
@@ -128,7 +131,7 @@ fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
             row.ratio.map_or(String::new(), |ratio| aligned(ratio, 5)),
             row.status.to_string(),
         ];
-        table.add_row(with(cells.to_vec(), row.outer_name()));
+        table.add_row(with(cells.to_vec(), row.way()));
     }
     for column in table.column_iter_mut().skip(1).take(12 + usize::from(outer)) {
         column.set_cell_alignment(comfy_table::CellAlignment::Right);

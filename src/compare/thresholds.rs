@@ -197,6 +197,7 @@ impl Comparison<'_> {
             delay_mean: row.delay_mean,
             batch: row.batch.clone(),
             criterion: row.criterion.clone(),
+            way: row.way(),
             lr_threshold: row.lr_threshold,
             effective_lr: row.lr_effective.or_else(|| Some(row.lr_threshold? * self.effects.0?)),
             baseline: self.baseline.map(ThresholdRow::rule_name),

@@ -89,6 +89,14 @@ impl StageArgs {
     /// # Errors
     /// A list that does not suit the number of stages, or two flags that do not go together.
     pub fn all_stages(&self) -> Result<Vec<Stages>, String> {
+        if self.stages.is_empty() {
+            // Beside --delays, with which --stages does not go, clap asks for --stages in vain.
+            return self.given().map_or(Ok(Vec::new()), |flag| {
+                Err(format!(
+                    "{flag} without --stages: accepted: with --stages P in the place of --delays and --schedule"
+                ))
+            });
+        }
         let forms = or(&self.stage_delays);
         let (factors, momenta, cuts) = (or(&self.stage_lr), or(&self.stage_momentum), or(&self.stage_cuts));
         let stashing = or(&self.stashing);
@@ -119,6 +127,22 @@ impl StageArgs {
             }
         }
         Ok(all_stages)
+    }
+
+    /// The first flag but --stages that was given, with its value.
+    fn given(&self) -> Option<String> {
+        fn flag<T: ToString>(name: &str, given: &[T]) -> Option<String> {
+            given.first().map(|value| format!("{name} {}", value.to_string()))
+        }
+        let flags = [
+            flag("--stage-delays", &self.stage_delays),
+            flag("--stage-lr", &self.stage_lr),
+            flag("--stage-momentum", &self.stage_momentum),
+            flag("--stage-cuts", &self.stage_cuts),
+            flag("--stashing", &self.stashing),
+            flag("--backward-delays", &self.backward_delays),
+        ];
+        flags.into_iter().flatten().next()
     }
 
     /// What backward passes read, for every way of stashing.

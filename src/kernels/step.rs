@@ -286,9 +286,6 @@ fn advance<T: Real, const SECOND: bool, const MIXES: bool>(
         let [moved, written] = seen.advance(coefficients, &mut v, &mut s, landmarks, &mut sums, &mut form);
         *fixed_mut(server, at) = moved;
         *fixed_mut(history, write + at) = written;
-        if let Some(slot) = slots.backward_write {
-            *fixed_mut(history, slot * parameters + at) = written;
-        }
         *fixed_mut(velocity, kept + at) = v;
         if SECOND {
             *fixed_mut(second, at) = s;
@@ -307,13 +304,14 @@ fn advance<T: Real, const SECOND: bool, const MIXES: bool>(
         let [moved, written] = seen.advance(coefficients, &mut v, &mut s, landmarks, &mut sums, &mut form);
         server[whole..range.end].copy_from_slice(&moved[..rest]);
         history[write + whole..][..rest].copy_from_slice(&written[..rest]);
-        if let Some(slot) = slots.backward_write {
-            history[slot * parameters + whole..][..rest].copy_from_slice(&written[..rest]);
-        }
         velocity[kept + whole..][..rest].copy_from_slice(&v[..rest]);
         if SECOND {
             second[whole..range.end].copy_from_slice(&s[..rest]);
         }
+    }
+    // Outside of the loop, whose body is then the same for all runs.
+    if let Some(slot) = slots.backward_write {
+        history.copy_within(write + range.start..write + range.end, slot * parameters + range.start);
     }
     let [distance_squared, projection, read_squared] = sums.map(tree_sum);
     Moments { distance_squared, projection, read_squared }

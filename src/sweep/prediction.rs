@@ -188,7 +188,8 @@ impl PreparedSweep {
             return Ok(RESTLESS_GUESS);
         }
         let prediction = self.prediction(cell)?;
-        if prediction.source == TheorySource::LeastOverCurvatures {
+        let passes = cell.outer.local.is_some_and(|local| local.lr * self.minimum.largest.value > 1.0);
+        if prediction.source == TheorySource::LeastOverCurvatures && passes {
             let curvature = self.minimum.largest.value;
             return Err(TheoryError::Unsupported(format!(
                 "an even number of local steps that pass the minimum (local lr x {curvature} is above 1) is not measured, as not \

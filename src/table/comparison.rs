@@ -17,6 +17,8 @@ row! {
         pub delay_mean: Option<f64>,
         pub batch: String,
         pub criterion: String,
+        /// Outer loop or stages, with what is done against the delays of these; empty where there are none.
+        pub way: Option<String>,
         pub lr_threshold: Option<f64>,
         /// Effective learning rate at `lr_threshold`; empty where the rule has none.
         pub effective_lr: Option<f64>,

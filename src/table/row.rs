@@ -111,6 +111,18 @@ macro_rules! outer_name {
                 (local, self.replicas, bits(self.fresh_share), overlap, &self.arrivals)
             }
 
+            /// The same with what is done against the delays of stages.
+            pub fn way(&self) -> Option<String> {
+                let way = self.outer_name().unwrap_or_default() + &self.remedies();
+                (!way.is_empty()).then_some(way)
+            }
+
+            /// What [`Self::way`] is of: stages where there are some, else an outer loop.
+            pub fn way_title(&self) -> Option<&'static str> {
+                let title = if self.stage_delays.is_some() { "stages" } else { "outer loop" };
+                self.way().map(|_| title)
+            }
+
             /// Whether stages have learning rates or momenta of their own, against their delays.
             pub fn has_remedies(&self) -> bool {
                 self.stage_lr.is_some() || self.stage_momentum.is_some()
@@ -209,8 +221,8 @@ macro_rules! row {
             pub lr: f64,
             /// Learning rate as the rule takes it: scaled.
             pub lr_scaled: f64,
-            /// How far a constant gradient moves the weights for each gradient that arrives; empty where that depends on the size
-            /// of the gradient (adam, adamw, lion, clipped, dc-asgd), or is no number.
+            /// How far a constant gradient moves the weights for each gradient that arrives, of stages their mean; empty where that
+            /// depends on the size of the gradient (adam, adamw, lion, clipped, dc-asgd), or is no number.
             pub effective_lr: Option<f64>,
             /// As given to `--regime`, and the warm-up: `cosine from the start with 4 epochs of warm-up` where the regime goes on
             /// during the warm-up, `cosine:after-warm-up with 4 epochs of warm-up` where it begins after it.

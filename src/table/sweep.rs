@@ -74,8 +74,8 @@ row! {
         pub lr_low: Option<f64>,
         pub lr_high: Option<f64>,
         /// Effective learning rate at `lr_threshold`: how far a constant gradient moves the weights for each gradient that
-        /// arrives. Empty where that depends on the size of the gradient (adam, adamw, lion, clipped, dc-asgd), and in older
-        /// tables.
+        /// arrives; of stages their mean. Empty where that depends on the size of the gradient (adam, adamw, lion, clipped, dc-asgd),
+        /// and in older tables.
         pub lr_effective: Option<f64>,
         /// `lr_threshold` / `lr_theory`.
         pub ratio: Option<f64>,

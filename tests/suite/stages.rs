@@ -179,6 +179,11 @@ fn stages_that_mean_nothing_are_refused_with_the_flag() {
     on_quadratic(&["--stages", "4"], &["--stages 4", "3 coordinates"]);
     on_quadratic(&["--stages", "2", "--delays", "1"], &["--stages", "--delays"]);
     on_quadratic(&["--stage-delays", "1/0"], &["--stages"]);
+    on_quadratic(&["--stage-delays", "1/0", "--delays", "3"], &["--stage-delays 1/0 without --stages"]);
+    on_quadratic(
+        &["--stage-momentum", "towards:.9", "--delays", "3"],
+        &["--stage-momentum towards:0.9 without --stages"],
+    );
     on_quadratic(&["--stages", "2", "--stage-delays", "1/0/0"], &["--stage-delays 1/0/0 with 2 stages"]);
     on_quadratic(&["--stages", "2", "--stage-delays", "late"], &["late", "pipedream"]);
     on_quadratic(&["--stages", "2", "--stage-lr", "-1/1"], &["-1/1", "inverse-delay"]);

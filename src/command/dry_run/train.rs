@@ -7,6 +7,7 @@ use crate::engine::{Engine, EngineInfo, Needs, WaveSpec};
 use crate::plan::{Group, TrainPlan};
 use crate::session::progress::duration;
 use crate::session::{ChosenEngine, choose};
+use crate::stages::Stages;
 use crate::table::number::significant;
 use crate::train::Training;
 use anyhow::{Error, Result};
@@ -154,9 +155,11 @@ fn text(report: &Report) -> Result<String> {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
     let outer = report.table.iter().any(|line| !line.group.outer.is_plain());
+    let stages = report.table.iter().any(|line| line.group.stages.is_some());
     let mut header =
         vec!["group", "rule", "momentum", "dampening", "delay", "schedule", "batch", "lr", "scaling", "lr scaled"];
     header.extend(outer.then_some("outer loop"));
+    header.extend(stages.then_some("stages"));
     table.set_header(header);
     for Line { group_id, group } in &report.table {
         let mut cells = vec![
@@ -172,6 +175,8 @@ fn text(report: &Report) -> Result<String> {
             significant(group.lr_scaled, 4),
         ];
         cells.extend(outer.then(|| group.outer.name().trim_start_matches(", ").to_owned()));
+        let own = group.stages.as_ref().map_or(String::new(), Stages::name);
+        cells.extend(stages.then(|| own.trim_start_matches(", ").to_owned()));
         table.add_row(cells);
     }
     writeln!(text, "{table}")?;

@@ -18,7 +18,11 @@ pub fn table(groups: &[SummaryRow]) -> Table {
         ("schedule", several(|group| group.schedule.clone()), |group| group.schedule.clone()),
         ("delay", true, |group| group.delay.map_or(String::new(), |delay| delay.to_string())),
         ("batch", several(|group| group.batch.clone()), |group| group.batch.clone()),
-        ("outer loop", any(|group| group.outer_name().is_some()), |group| group.outer_name().unwrap_or_default()),
+        (
+            groups.iter().find_map(SummaryRow::way_title).unwrap_or("outer loop"),
+            any(|group| group.way().is_some()),
+            |group| group.way().unwrap_or_default(),
+        ),
         ("lr", several(|group| group.lr.to_string()), |group| group.lr.to_string()),
         ("scaling", true, |group| group.lr_scaling.clone()),
         ("lr scaled", true, |group| significant(group.lr_scaled, 4)),
@@ -48,7 +52,8 @@ pub fn verdict(groups: &[SummaryRow], seconds: f64) -> String {
     let (runs, diverged) = groups.iter().fold((0, 0), |(runs, lost), group| (runs + group.runs, lost + group.diverged));
     let known = groups.iter().filter_map(|group| Some((group, group.test_accuracy?)));
     let best = known.max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(String::new(), |(group, _)| {
-        let delay = group.delay.map_or_else(|| group.schedule.clone(), |delay| format!("delay {delay}"));
+        let other = || group.way().unwrap_or_else(|| group.schedule.clone());
+        let delay = group.delay.map_or_else(other, |delay| format!("delay {delay}"));
         let (accuracy, rule, lr) = (test_accuracy(group), &group.rule, significant(group.lr_scaled, 4));
         format!("; the best test accuracy is {accuracy}, of {rule} at {delay} with learning rate {lr}")
     });
