@@ -147,7 +147,7 @@ fn only_what_is_the_same_but_for_the_rule_is_compared() {
         ThresholdRow { workers: Some(10), ..other() },
         ThresholdRow { batch: "64".into(), ..other() },
         ThresholdRow { sampling: Some("iid".into()), ..other() },
-        ThresholdRow { stages: Some(2), stage_delays: Some("4/0".into()), ..other() },
+        ThresholdRow { stages: Some(2), stage_delays: Some("4/0".into()), lr_effective: Some(2.0), ..other() },
         ThresholdRow { seed_data: 1, ..other() },
         ThresholdRow { seed_order: 1, ..other() },
         ThresholdRow { seed_init: 1, ..other() },
@@ -171,7 +171,7 @@ fn only_what_is_the_same_but_for_the_rule_is_compared() {
         "{stderr}"
     );
     assert!(stderr.contains("nesterov m=0; a threshold by `escape` is compared only"), "{stderr}");
-    assert!(svg.contains("2 of 19 rows drawn"));
+    assert!(svg.contains("2 of 20 rows drawn"));
 }
 
 #[test]
