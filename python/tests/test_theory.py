@@ -130,7 +130,7 @@ def test_tuning_under_delays_that_vary_says_whose_decay_it_is():
     table = tauscope.tune(delays=[2], schedule=["random", "round-robin"], condition=20, rules="sgd")
     assert table["dynamics"].tolist() == ["mean-square", "averaged", "mean-square", "fixed"]
     assert table["mean_delay"].tolist() == [2.0] * 4
-    with pytest.raises(ValueError, match="--rules shifted with --schedule iid"):
+    with pytest.raises(ValueError, match="rules shifted with schedule iid"):
         tauscope.tune(schedule="iid:uniform:0..=2", rules="shifted")
 
 
