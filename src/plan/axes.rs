@@ -19,7 +19,7 @@ const MOST: usize = 10_000_000;
 /// A delay process and the delay that it was asked for, or stages with delays of their own.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Setting {
-    /// Of stages that of the longest delay.
+    /// Delay process; that of the longest delay, where there are stages.
     pub schedule: Schedule,
     /// Updates; none for a process that brings its own delays, and for stages.
     pub delay: Option<u32>,

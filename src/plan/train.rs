@@ -339,8 +339,8 @@ impl Group {
         self.schedule.workers().unwrap_or(self.schedule.slots())
     }
 
-    /// How far a constant gradient moves the weights for each gradient that arrives; none where that depends on its size.
-    /// Of stages it is their mean.
+    /// How far a constant gradient moves the weights for each gradient that arrives; none where that depends on its size;
+    /// the mean over stages, where there are some.
     pub fn effective_lr(&self) -> Option<f64> {
         let factor = match &self.stages {
             None => drift::effective_factor(&self.rule, &self.schedule, 0)?,

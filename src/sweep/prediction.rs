@@ -40,8 +40,9 @@ pub struct Prediction {
     pub across: f64,
     /// See [`theory::SecondMomentThreshold::along`].
     pub along: f64,
-    /// Of stages: the estimate for a Hessian with one large eigenvalue, and that for a delay as long as the longest.
+    /// Estimate for a Hessian with one large eigenvalue, where there are stages.
     pub rank_one: Option<f64>,
+    /// Estimate for a delay as long as that of the latest stage.
     pub uniform: Option<f64>,
 }
 
@@ -64,7 +65,7 @@ pub(super) struct SharedTheory {
     noise: OnceLock<Option<CurvatureNoise>>,
     /// Hessians of all samples, where there are few parameters.
     hessians: OnceLock<Option<Vec<DMatrix<f64>>>>,
-    /// Of the cells with noise of minibatches, by their ids.
+    /// Predictions for the cells with noise of minibatches, by their ids.
     predictions: OnceLock<HashMap<String, Prediction>>,
     pub stages: StageTheory,
 }
