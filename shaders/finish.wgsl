@@ -11,7 +11,7 @@ override COMPENSATION_EPSILON: f32;
 override CLIPPING_EPSILON: f32;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
-@group(0) @binding(1) var<storage, read> updates: array<Update>;
+@group(0) @binding(1) var<storage, read> updates: array<vec4u>;
 @group(0) @binding(2) var<storage, read> history: array<f32>;
 @group(0) @binding(3) var<storage, read> landmarks: array<f32>;
 @group(0) @binding(4) var<storage, read> server: array<f32>;
@@ -29,7 +29,7 @@ fn finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
     let lane_step = lane_steps[at];
     if lane_step.busy == 0u { return; }
     // What matters here is the same for all stages.
-    let update = updates[at * params.stages];
+    let update = update_of(update_step_at(at * params.stages));
     let centred = update.centred != 0u;
     let limited = update.clip_norm > 0.0;
     let form = update.form;

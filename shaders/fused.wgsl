@@ -11,14 +11,17 @@ struct Layer {
 struct Params {
     step: u32, lanes: u32, steps: u32, stages: u32,
     rows: u32, minibatch: u32, features: u32, classes: u32, layers: u32,
-    parameters: u32, history_stride: u32, state_stride: u32, second_offset: u32,
+    parameters: u32, history: u32, history_stride: u32, state: u32, state_stride: u32, second_offset: u32, anchor: u32,
     scale: f32, weight_decay: f32,
 }
 
 override WORKGROUP: u32;
 override ARENA: u32;
 override ROWS: u32;
-override TILES: u32; // How often the text between 'unrolled TILES' and 'end' stands in the shader (src/kernels/source.rs).
+// How often the text between 'unrolled NAME' and 'end' stands in the shader (src/kernels/source.rs).
+override TILES: u32;
+override DOWN: u32;
+override FETCHES: u32;
 override LOSS: u32;
 override EPSILON: f32;
 override COMPENSATION_EPSILON: f32;
@@ -28,25 +31,23 @@ const AT_MINIMUM = 0u;
 const AT_WEIGHTS = 1u;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
-@group(0) @binding(1) var<storage, read> updates: array<Update>;
+@group(0) @binding(1) var<storage, read> updates: array<vec4u>;
 @group(0) @binding(2) var<storage, read> order: array<u32>;
 @group(0) @binding(3) var<storage, read> data: array<vec4f>;
 @group(0) @binding(4) var<storage, read> labels: array<u32>;
 @group(0) @binding(5) var<storage, read> layers: array<Layer>;
 @group(0) @binding(6) var<storage, read> landmarks: array<vec4f>;
-@group(0) @binding(7) var<storage, read_write> server: array<vec4f>;
-@group(0) @binding(8) var<storage, read_write> history: array<vec4f>;
-@group(0) @binding(9) var<storage, read_write> state: array<vec4f>;
-@group(0) @binding(10) var<storage, read_write> anchor: array<vec4f>;
-@group(0) @binding(11) var<storage, read_write> observations: array<vec4f>;
+// The servers' weights; then, each where Params say, the weight versions, what the rules remember, and gradients at the minimum.
+@group(0) @binding(7) var<storage, read_write> vectors: array<vec4f>;
+@group(0) @binding(8) var<storage, read_write> observations: array<vec4f>;
 var<immediate> params: Params;
 
 // The weights of a pass, and in the end its gradient; then (1, 0, 0, 0), what a bias is multiplied by; then a chunk of
 // rows with their activations and deltas, or partial sums.
 var<workgroup> arena: array<vec4f, ARENA>;
 
-// Rows of a chunk from one of an invocation's four rows to the next.
-override QUARTER: u32 = ROWS / 4u;
+// Rows of a chunk from one of an invocation's DOWN rows to the next.
+override PART: u32 = ROWS / DOWN;
 
 // A part of the gradient, four inputs by four outputs of a layer, or the bias of four outputs: where it finds its operands
 // and where it goes. Without rows where an invocation has none.
@@ -66,28 +67,46 @@ fn fused(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     index += WORKGROUP;
     // end
     if local == 0u { arena[params.parameters] = vec4f(1.0, 0.0, 0.0, 0.0); }
+    // The samples of the next chunk are on their way while the present one is worked at.
+    index = local;
+    // unrolled FETCHES
+    let place_0 = index;
+    var next_0 = sample_at(lane_steps[params.step * params.lanes + lane].rows, 0u, place_0);
+    index += WORKGROUP;
+    // end
     for (var step = params.step; step < params.step + params.steps; step++) {
         let at = step * params.lanes + lane;
         let lane_step = lane_steps[at];
-        let update = updates[at * params.stages];
-        let read = lane * params.history_stride + lane_step.read * params.parameters;
+        let update = update_of(update_step_at(at * params.stages));
+        let read = params.history + lane * params.history_stride + lane_step.read * params.parameters;
         var loss = 0.0;
         for (var point = select(AT_WEIGHTS, AT_MINIMUM, update.centred != 0u); point <= AT_WEIGHTS; point++) {
             for (var i = local; i < params.parameters; i += WORKGROUP) {
-                if point == AT_MINIMUM { arena[i] = landmarks[i]; } else { arena[i] = history[read + i]; }
+                if point == AT_MINIMUM { arena[i] = landmarks[i]; } else { arena[i] = vectors[read + i]; }
             }
             loss = 0.0;
             // unrolled TILES
             var sums_0 = Sums();
             // end
             for (var first = 0u; first < params.rows; first += ROWS) {
-                fetch(lane_step.rows, first, local);
+                // unrolled FETCHES
+                put(place_0, next_0);
+                // end
+                for (var i = local + FETCHES * WORKGROUP; i < ROWS * params.features; i += WORKGROUP) {
+                    put(i, sample_at(lane_step.rows, first, i));
+                }
                 workgroupBarrier();
+                let label = label_of(lane_step.rows, first + local, local);
+                var after = Chunk(lane_step.rows, first + ROWS);
+                if after.first >= params.rows { after = Chunk(rows_after(step, point, lane_step.rows, lane), 0u); }
+                // unrolled FETCHES
+                next_0 = sample_at(after.batch, after.first, place_0);
+                // end
                 for (var index = 0u; index < params.layers; index++) {
                     forward(layers[index], index + 1u < params.layers, local);
                     workgroupBarrier();
                 }
-                if local < ROWS { loss += differentiate(lane_step.rows, first + local, local); }
+                if local < ROWS { loss += differentiate(label, first + local, local); }
                 workgroupBarrier();
                 for (var index = params.layers - 1u; index > 0u; index--) {
                     backward(layers[index], layers[index - 1u], local);
@@ -105,7 +124,7 @@ fn fused(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
             workgroupBarrier();
             if point == AT_MINIMUM {
                 for (var i = local; i < params.parameters; i += WORKGROUP) {
-                    anchor[lane * params.parameters + i] = arena[i];
+                    vectors[params.anchor + lane * params.parameters + i] = arena[i];
                 }
             }
         }
@@ -147,64 +166,77 @@ fn sample(batch: u32, row: u32) -> u32 {
     return order[batch + row];
 }
 
-// Copies a chunk of the batch; rows beyond the last are 0, and what becomes of them counts for nothing.
-fn fetch(batch: u32, first: u32, local: u32) {
-    let input = layers[0].input;
-    let stride = layers[0].input_stride;
-    for (var i = local; i < ROWS * params.features; i += WORKGROUP) {
-        let row = i / params.features;
-        let column = i % params.features;
-        var value = vec4f();
-        if first + row < params.rows { value = data[sample(batch, first + row) * params.features + column]; }
-        arena[input + row * stride + column] = value;
-    }
+// Where a chunk of a batch begins: in `order`, and in the batch.
+struct Chunk { batch: u32, first: u32 }
+
+// Where the batch begins that is worked at after this pass: of the pass at the weights, or of the next step; anything after the
+// last one, where nobody looks.
+fn rows_after(step: u32, point: u32, batch: u32, lane: u32) -> u32 {
+    if point == AT_MINIMUM || step + 1u == params.step + params.steps { return batch; }
+    return lane_steps[(step + 1u) * params.lanes + lane].rows;
 }
 
-// Values of a layer, four rows by four outputs for each invocation; where it is hidden, slopes too, where the deltas will be.
+// Element i of the samples of a chunk, row by row; rows beyond the last are 0, and what becomes of them counts for nothing.
+// Without branches, so that memory works at all of them at once.
+fn sample_at(batch: u32, first: u32, i: u32) -> vec4f {
+    let row = i / params.features;
+    let inside = (row < ROWS) & (first + row < params.rows);
+    let value = data[sample(batch, select(0u, first + row, inside)) * params.features + i % params.features];
+    return select(vec4f(), value, inside);
+}
+
+fn put(i: u32, value: vec4f) {
+    let row = i / params.features;
+    if row < ROWS { arena[layers[0].input + row * layers[0].input_stride + i % params.features] = value; }
+}
+
+// The label of a row of the batch, for the invocations that each have one of the chunk's rows.
+fn label_of(batch: u32, row: u32, local: u32) -> u32 {
+    let inside = (local < ROWS) & (row < params.rows);
+    return labels[sample(batch, select(0u, row, inside))];
+}
+
+// Values of a layer, DOWN rows by four outputs for each invocation; where it is hidden, slopes too, where the deltas will be.
 // Neighbouring invocations take neighbouring rows, whose odd stride keeps them in different banks.
 fn forward(layer: Layer, hidden: bool, local: u32) {
-    let down = QUARTER * layer.input_stride;
-    for (var i = local; i < QUARTER * layer.outputs; i += WORKGROUP) {
-        let row = i % QUARTER;
-        let output = i / QUARTER;
+    for (var i = local; i < PART * layer.outputs; i += WORKGROUP) {
+        let row = i % PART;
+        let output = i / PART;
         var weight = layer.weight + output;
-        var c0 = vec4f();
-        var c1 = vec4f();
-        var c2 = vec4f();
-        var c3 = vec4f();
+        var down = 0u;
+        // unrolled DOWN
+        let row_0 = row + down;
+        let down_0 = down * layer.input_stride;
+        var c_0 = vec4f();
+        down += PART;
+        // end
         let input = layer.input + row * layer.input_stride;
         for (var at = input; at < input + layer.inputs; at++) {
-            let a0 = arena[at];
-            let a1 = arena[at + down];
-            let a2 = arena[at + 2u * down];
-            let a3 = arena[at + 3u * down];
+            // unrolled DOWN
+            let a_0 = arena[at + down_0];
+            // end
             var b = arena[weight];
-            c0 += a0.x * b;
-            c1 += a1.x * b;
-            c2 += a2.x * b;
-            c3 += a3.x * b;
+            // unrolled DOWN
+            c_0 += a_0.x * b;
+            // end
             b = arena[weight + layer.outputs];
-            c0 += a0.y * b;
-            c1 += a1.y * b;
-            c2 += a2.y * b;
-            c3 += a3.y * b;
+            // unrolled DOWN
+            c_0 += a_0.y * b;
+            // end
             b = arena[weight + 2u * layer.outputs];
-            c0 += a0.z * b;
-            c1 += a1.z * b;
-            c2 += a2.z * b;
-            c3 += a3.z * b;
+            // unrolled DOWN
+            c_0 += a_0.z * b;
+            // end
             b = arena[weight + 3u * layer.outputs];
-            c0 += a0.w * b;
-            c1 += a1.w * b;
-            c2 += a2.w * b;
-            c3 += a3.w * b;
+            // unrolled DOWN
+            c_0 += a_0.w * b;
+            // end
             weight += 4u * layer.outputs;
         }
         let bias = arena[weight];
-        emit(layer, hidden, row, output, c0 + bias);
-        emit(layer, hidden, row + QUARTER, output, c1 + bias);
-        emit(layer, hidden, row + 2u * QUARTER, output, c2 + bias);
-        emit(layer, hidden, row + 3u * QUARTER, output, c3 + bias);
+        // unrolled DOWN
+        emit(layer, hidden, row_0, output, c_0 + bias);
+        // end
     }
 }
 
@@ -223,14 +255,13 @@ fn emit(layer: Layer, hidden: bool, row: u32, output: u32, z: vec4f) {
 }
 
 // Replaces the outputs of a row of the chunk by the gradient of the batch's mean loss; returns the row's loss.
-fn differentiate(batch: u32, row: u32, local: u32) -> f32 {
+fn differentiate(label: u32, row: u32, local: u32) -> f32 {
     let layer = layers[params.layers - 1u];
     let first = layer.delta + local * layer.stride;
     if row >= params.rows {
         for (var i = first; i < first + layer.outputs; i++) { arena[i] = vec4f(); }
         return 0.0;
     }
-    let label = labels[sample(batch, row)];
     if LOSS == CE { return cross_entropy(first, layer.outputs, label); }
     return half_squares(first, layer.outputs, label);
 }
@@ -275,39 +306,34 @@ fn half_squares(first: u32, outputs: u32, label: u32) -> f32 {
     return 0.5 * squares;
 }
 
-// Deltas of the layer below, four rows by four of its outputs for each invocation, in place of its slopes.
+// Deltas of the layer below, DOWN rows by four of its outputs for each invocation, in place of its slopes.
 fn backward(layer: Layer, below: Layer, local: u32) {
-    let down = QUARTER * layer.stride;
-    for (var i = local; i < QUARTER * below.outputs; i += WORKGROUP) {
-        let row = i % QUARTER;
-        let input = i / QUARTER;
+    for (var i = local; i < PART * below.outputs; i += WORKGROUP) {
+        let row = i % PART;
+        let input = i / PART;
         var weight = layer.weight + 4u * input * layer.outputs;
-        var c0 = vec4f();
-        var c1 = vec4f();
-        var c2 = vec4f();
-        var c3 = vec4f();
+        var down = 0u;
+        // unrolled DOWN
+        let down_0 = down * layer.stride;
+        let into_0 = below.delta + (row + down) * below.stride + input;
+        var c_0 = vec4f();
+        down += PART;
+        // end
         let delta = layer.delta + row * layer.stride;
         for (var at = delta; at < delta + layer.outputs; at++) {
             let b0 = arena[weight];
             let b1 = arena[weight + layer.outputs];
             let b2 = arena[weight + 2u * layer.outputs];
             let b3 = arena[weight + 3u * layer.outputs];
-            var a = arena[at];
-            c0 += vec4f(dot(a, b0), dot(a, b1), dot(a, b2), dot(a, b3));
-            a = arena[at + down];
-            c1 += vec4f(dot(a, b0), dot(a, b1), dot(a, b2), dot(a, b3));
-            a = arena[at + 2u * down];
-            c2 += vec4f(dot(a, b0), dot(a, b1), dot(a, b2), dot(a, b3));
-            a = arena[at + 3u * down];
-            c3 += vec4f(dot(a, b0), dot(a, b1), dot(a, b2), dot(a, b3));
+            // unrolled DOWN
+            let a_0 = arena[at + down_0];
+            c_0 += vec4f(dot(a_0, b0), dot(a_0, b1), dot(a_0, b2), dot(a_0, b3));
+            // end
             weight++;
         }
-        let into = below.delta + row * below.stride + input;
-        let next = QUARTER * below.stride;
-        arena[into] *= c0;
-        arena[into + next] *= c1;
-        arena[into + 2u * next] *= c2;
-        arena[into + 3u * next] *= c3;
+        // unrolled DOWN
+        arena[into_0] *= c_0;
+        // end
     }
 }
 
@@ -347,23 +373,23 @@ fn finish(lane: u32, read: u32, update: Update, local: u32) -> f32 {
     if !(centred || limited || compensated) { return 1.0; }
 
     let own = lane * params.parameters;
-    let second = lane * params.state_stride + params.second_offset;
+    let second = params.state + lane * params.state_stride + params.second_offset;
     var square = 0.0;
     for (var i = local; i < params.parameters; i += WORKGROUP) {
-        let weights = history[read + i];
+        let weights = vectors[read + i];
         var g = arena[i] + params.weight_decay * weights;
-        let behind = server[own + i] - weights;
+        let behind = vectors[own + i] - weights;
         var compensation = vec4f();
         if form == COMPENSATED {
             compensation = update.compensation * g * g * behind;
         } else if form == COMPENSATED_ADAPTIVELY {
-            let mean = update.second_moment_decay * state[second + i] + (1.0 - update.second_moment_decay) * g * g;
-            state[second + i] = mean;
+            let mean = update.second_moment_decay * vectors[second + i] + (1.0 - update.second_moment_decay) * g * g;
+            vectors[second + i] = mean;
             compensation = update.compensation / sqrt(mean + COMPENSATION_EPSILON) * g * g * behind;
         } else if form == COMPENSATED_EXACTLY {
             compensation = update.compensation * landmarks[2u * params.parameters + i] * behind;
         }
-        if centred { g -= anchor[own + i] + params.weight_decay * landmarks[i]; }
+        if centred { g -= vectors[params.anchor + own + i] + params.weight_decay * landmarks[i]; }
         g += compensation;
         arena[i] = g;
         square += dot(g, g);
@@ -375,31 +401,31 @@ fn finish(lane: u32, read: u32, update: Update, local: u32) -> f32 {
 
 // What src/kernels/local.rs says of the gradient in the arena.
 fn make_part(lane: u32, lane_step: LaneStep, read: u32, update: Update, local: u32) {
-    let ring = lane * params.history_stride;
+    let ring = params.history + lane * params.history_stride;
     let base = ring + lane_step.base * params.parameters;
     let place = ring + local_slot(lane_step) * params.parameters;
     let role = role_of(lane_step);
     for (var i = local; i < params.parameters; i += WORKGROUP) {
-        let y = history[read + i];
+        let y = vectors[read + i];
         let g = arena[i] + update.decay * y;
         let went = y - update.local_lr * g;
         if role == LOCAL {
             var stays = went;
             if update.merged != 0.0 {
-                stays = (1.0 - update.merged) * went + update.merged * server[lane * params.parameters + i];
+                stays = (1.0 - update.merged) * went + update.merged * vectors[lane * params.parameters + i];
             }
-            history[place + i] = stays;
+            vectors[place + i] = stays;
             continue;
         }
         var sent = g;
-        if update.local_lr != 0.0 { sent = history[base + i] - went; }
+        if update.local_lr != 0.0 { sent = vectors[base + i] - went; }
         var part = update.part_share * sent;
-        if joins(lane_step) { part += history[place + params.parameters + i]; }
+        if joins(lane_step) { part += vectors[place + params.parameters + i]; }
         if role == ADD {
-            history[place + params.parameters + i] = part;
+            vectors[place + params.parameters + i] = part;
             continue;
         }
-        if keeps_local(lane_step) { history[place + i] = went; }
+        if keeps_local(lane_step) { vectors[place + i] = went; }
         arena[i] = part;
     }
 }
@@ -408,62 +434,64 @@ fn make_part(lane: u32, lane_step: LaneStep, read: u32, update: Update, local: u
 // weight_decay / 2 ||x_read||^2 and the count of weights that are not finite.
 fn advance(lane: u32, lane_step: LaneStep, read: u32, first: u32, scale: f32, local: u32) -> vec4f {
     let own = lane * params.parameters;
-    let ring = lane * params.history_stride;
+    let ring = params.history + lane * params.history_stride;
     let base = ring + lane_step.base * params.parameters;
-    let velocities = lane * params.state_stride;
+    let velocities = params.state + lane * params.state_stride;
     let second = velocities + params.second_offset;
     var stage = first;
-    var update = updates[stage];
+    var update_step = update_step_at(stage);
+    var update = update_of(update_step);
     let form = update.form;
     var moments = vec4f();
     for (var i = local; i < params.parameters; i += WORKGROUP) {
-        while i >= update.end {
+        while i >= update_step.end {
             stage++;
-            update = updates[stage];
+            update_step = update_step_at(stage);
+            update = update_of(update_step);
         }
-        let kept = velocities + update.velocity * params.parameters;
+        let kept = velocities + update_step.velocity * params.parameters;
         // Read before the write below: at every delay but a recorded one it is the same slot.
-        let seen = history[read + i];
+        let seen = vectors[read + i];
         // Of an outer loop the weights that the worker began with; `make_part` has already put the decay in.
         var weights = seen;
         var decay = update.decay;
         if lane_step.part != 0u {
-            weights = history[base + i];
+            weights = vectors[base + i];
             decay = 0.0;
         }
-        let before = server[own + i];
-        let old = state[kept + i];
+        let before = vectors[own + i];
+        let old = vectors[kept + i];
         var g = scale * arena[i] + decay * weights;
         if form == GAP_AWARE {
             let moving = select(old, g, update.momentum == 0.0);
-            let square = update.second_moment_decay * state[second + i] + (1.0 - update.second_moment_decay) * moving * moving;
-            state[second + i] = square;
+            let square = update.second_moment_decay * vectors[second + i] + (1.0 - update.second_moment_decay) * moving * moving;
+            vectors[second + i] = square;
             let typical = update.lr * sqrt(square * update.bias_correction);
             g = select(g, g / (1.0 + abs(before - weights) / typical), typical > vec4f());
         }
         var v = update.momentum * old + update.gradient_to_velocity * g;
         var x = before;
         if form == MIXING {
-            let late = update.momentum * state[velocities + update.velocity_read * params.parameters + i];
+            let late = update.momentum * vectors[velocities + update_step.velocity_read * params.parameters + i];
             let pull = late + update.lr * update.gradient_to_velocity * g;
-            v = (1.0 - update.share) * state[velocities + update.newest * params.parameters + i] + update.share * pull;
+            v = (1.0 - update.share) * vectors[velocities + update_step.newest * params.parameters + i] + update.share * pull;
             x -= update.share * (before - weights + pull);
         }
-        state[kept + i] = v;
+        vectors[kept + i] = v;
         var u = update.gradient_to_weights * g + update.velocity_to_weights * v;
         if form == ADAM {
-            let square = update.second_moment_decay * state[second + i] + (1.0 - update.second_moment_decay) * g * g;
-            state[second + i] = square;
+            let square = update.second_moment_decay * vectors[second + i] + (1.0 - update.second_moment_decay) * g * g;
+            vectors[second + i] = square;
             u = update.velocity_to_weights * v / (sqrt(square * update.bias_correction) + EPSILON);
         } else if form == SIGN {
             u = direction_of(update.gradient_to_weights * g + update.velocity_to_weights * old);
         }
 
         if form != MIXING { x = before - update.lr * u - update.decoupled_decay * before; }
-        server[own + i] = x;
+        vectors[own + i] = x;
         let stored = x + update.lookahead * (x - before) + update.lookback * old;
-        history[ring + update.write * params.parameters + i] = stored;
-        if update.backward_write != 0u { history[ring + (update.backward_write - 1u) * params.parameters + i] = stored; }
+        vectors[ring + update_step.write * params.parameters + i] = stored;
+        if update_step.backward_write != 0u { vectors[ring + (update_step.backward_write - 1u) * params.parameters + i] = stored; }
 
         let displacement = select(stored, x, update.lookback == 0.0) - landmarks[i];
         let projection = dot(displacement, landmarks[params.parameters + i]);

@@ -6,7 +6,7 @@ struct Params { step: u32, lanes: u32, parameters: u32, history_stride: u32 }
 override WORKGROUP: u32;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
-@group(0) @binding(1) var<storage, read> updates: array<Update>;
+@group(0) @binding(1) var<storage, read> updates: array<vec4u>;
 @group(0) @binding(2) var<storage, read> server: array<f32>;
 @group(0) @binding(3) var<storage, read_write> history: array<f32>;
 @group(0) @binding(4) var<storage, read_write> gradient: array<f32>;
@@ -26,7 +26,7 @@ fn local(
     let i = (group.z * groups.x + group.x) * WORKGROUP + invocation;
     if i >= params.parameters { return; }
 
-    let update = updates[at];
+    let update = update_of(update_step_at(at));
     let own = lane * params.parameters + i;
     let ring = lane * params.history_stride + i;
     let place = ring + local_slot(lane_step) * params.parameters;

@@ -1,5 +1,5 @@
 // The delayed update over the ring of weight versions, and partial sums of what is observed of it
-// (src/kernels/step.rs). One invocation per parameter.
+// (src/kernels/step.rs). SPAN parameters for each invocation, WORKGROUP apart.
 
 struct Params {
     step: u32, lanes: u32, stages: u32,
@@ -7,10 +7,11 @@ struct Params {
 }
 
 override WORKGROUP: u32;
+override SPAN: u32;
 override EPSILON: f32;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
-@group(0) @binding(1) var<storage, read> updates: array<Update>;
+@group(0) @binding(1) var<storage, read> updates: array<vec4u>;
 @group(0) @binding(2) var<storage, read> gradient: array<f32>;
 @group(0) @binding(3) var<storage, read> landmarks: array<f32>;
 @group(0) @binding(4) var<storage, read_write> server: array<f32>;
@@ -34,9 +35,21 @@ fn step(
     let number = group.z * groups.x + group.x;
     if number >= params.partials { return; }
 
-    let i = number * WORKGROUP + local;
-    var moments = vec4f(); // Beyond the last parameter: nothing to add, but every invocation must reach the barriers.
-    if i < params.parameters { moments = advance(lane, lane_step, at * params.stages, i); }
+    // Beyond the last parameter: nothing to add, but every invocation must reach the barriers.
+    let first = number * SPAN * WORKGROUP + local;
+    let end = min(first + SPAN * WORKGROUP, params.parameters);
+    var stage = at * params.stages;
+    var update_step = update_step_at(stage);
+    var update = update_of(update_step);
+    var moments = vec4f();
+    for (var i = first; i < end; i += WORKGROUP) {
+        while i >= update_step.end {
+            stage++;
+            update_step = update_step_at(stage);
+            update = update_of(update_step);
+        }
+        moments += advance(lane, lane_step, update_step, update, i);
+    }
     sums[local] = moments;
     for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
         workgroupBarrier();
@@ -46,10 +59,7 @@ fn step(
 }
 
 // Moves one parameter; returns its share of distance^2, projection, ||x_read||^2 and the count of non-finite weights.
-fn advance(lane: u32, lane_step: LaneStep, first: u32, i: u32) -> vec4f {
-    var stage = first;
-    while i >= updates[stage].end { stage++; }
-    let update = updates[stage];
+fn advance(lane: u32, lane_step: LaneStep, update_step: UpdateStep, update: Update, i: u32) -> vec4f {
     let ring = lane * params.history_stride + i;
     // Read before the write below: at every delay but a recorded one it is the same slot.
     let seen = history[ring + lane_step.read * params.parameters];
@@ -61,7 +71,7 @@ fn advance(lane: u32, lane_step: LaneStep, first: u32, i: u32) -> vec4f {
         decay = 0.0;
     }
     let own = lane * params.parameters + i;
-    let kept = lane * params.state_stride + update.velocity * params.parameters + i;
+    let kept = lane * params.state_stride + update_step.velocity * params.parameters + i;
     let second = lane * params.state_stride + params.second_offset + i;
     let before = server[own];
 
@@ -81,9 +91,9 @@ fn advance(lane: u32, lane_step: LaneStep, first: u32, i: u32) -> vec4f {
     var x = before;
     if form == MIXING {
         let velocities = lane * params.state_stride + i;
-        let late = update.momentum * state[velocities + update.velocity_read * params.parameters];
+        let late = update.momentum * state[velocities + update_step.velocity_read * params.parameters];
         let pull = late + update.lr * update.gradient_to_velocity * g;
-        v = (1.0 - update.share) * state[velocities + update.newest * params.parameters] + update.share * pull;
+        v = (1.0 - update.share) * state[velocities + update_step.newest * params.parameters] + update.share * pull;
         x -= update.share * (before - read + pull);
     }
     state[kept] = v;
@@ -99,8 +109,8 @@ fn advance(lane: u32, lane_step: LaneStep, first: u32, i: u32) -> vec4f {
     if form != MIXING { x = before - update.lr * u - update.decoupled_decay * before; }
     server[own] = x;
     let stored = x + update.lookahead * (x - before) + update.lookback * old;
-    history[ring + update.write * params.parameters] = stored;
-    if update.backward_write != 0u { history[ring + (update.backward_write - 1u) * params.parameters] = stored; }
+    history[ring + update_step.write * params.parameters] = stored;
+    if update_step.backward_write != 0u { history[ring + (update_step.backward_write - 1u) * params.parameters] = stored; }
 
     let displacement = select(stored, x, update.lookback == 0.0) - landmarks[i];
     let projection = displacement * landmarks[params.parameters + i];

@@ -5,7 +5,7 @@ use super::workload::Workload;
 use crate::engine::pump::{BLOCK, Pump};
 use crate::engine::{Engine, EngineError, Footprint, Observation, Wave};
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// Result of timing a workload.
@@ -13,6 +13,8 @@ use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 pub struct Measured {
     /// Steps of single runs per second of wall-clock time, over the rounds.
     pub config_steps_per_s: Spread,
+    /// Steps of every run in a timed round.
+    pub steps: usize,
     /// How the engine makes its steps ([`Engine::path`]).
     pub path: String,
     /// Number of waves that the lanes were spread over: more than one where the engine cannot hold them all in one.
@@ -34,11 +36,17 @@ pub struct FinalState {
     pub loss: Vec<f64>,
 }
 
-/// Runs a workload for one round, which is not timed, and then for `rounds` rounds that are.
+/// Runs a workload once, and once more where `least` is not zero, to see how long that takes; then for `rounds` timed rounds,
+/// each of the workload's steps as often as takes `least` at the least.
 ///
 /// # Errors
 /// Where the lanes do not fit the engine, or its device fails.
-pub fn measure(workload: &Workload, engine: &dyn Engine, rounds: usize) -> Result<Measured, EngineError> {
+pub fn measure(
+    workload: &Workload,
+    engine: &dyn Engine,
+    rounds: usize,
+    least: Duration,
+) -> Result<Measured, EngineError> {
     let Workload { lanes, steps, .. } = *workload;
     let Footprint { lane, shared, free } = engine.footprint(&workload.spec(lanes, BLOCK))?;
     let planned_bytes = lane * lanes as u64 + shared;
@@ -56,6 +64,7 @@ pub fn measure(workload: &Workload, engine: &dyn Engine, rounds: usize) -> Resul
     let resident_bytes = resident().zip(before).map(|(after, before)| after.saturating_sub(before));
     let state = FinalState { weights: waves.weights()?, loss };
 
+    let steps = steps * waves.repeats(steps, least)?;
     let mut rates = Vec::with_capacity(rounds);
     let mut begin = Instant::now();
     waves.advance(steps, rounds, &mut |_, _, _| {}, &mut || {
@@ -64,7 +73,8 @@ pub fn measure(workload: &Workload, engine: &dyn Engine, rounds: usize) -> Resul
         begin = end;
     })?;
     let config_steps_per_s = Spread::of(&rates);
-    Ok(Measured { config_steps_per_s, path, waves: waves.waves.len(), planned_bytes, resident_bytes, state })
+    let waves = waves.waves.len();
+    Ok(Measured { config_steps_per_s, steps, path, waves, planned_bytes, resident_bytes, state })
 }
 
 /// All lanes of a workload, in as many waves as the engine needs.
@@ -86,6 +96,23 @@ impl Waves {
             Ok((wave, share))
         };
         Ok(Self { waves: (0..waves).map(open).collect::<Result<_, EngineError>>()? })
+    }
+
+    /// How often `steps` steps take `least` together, by the time that they take until the clocks of the device have risen.
+    fn repeats(&mut self, steps: usize, least: Duration) -> Result<usize, EngineError> {
+        let mut repeats = 1;
+        while !least.is_zero() {
+            let begin = Instant::now();
+            self.advance(steps * repeats, 1, &mut |_, _, _| {}, &mut || ())?;
+            let took = begin.elapsed();
+            if took >= least {
+                break;
+            }
+            // A little more than seems to be enough, and no more than ten times as many on a word of a short round.
+            let wanted = 1.1 * least.as_secs_f64() / took.as_secs_f64().max(1e-9);
+            repeats = (repeats as f64 * wanted.min(10.0)).ceil() as usize;
+        }
+        Ok(repeats)
     }
 
     /// Makes `rounds` times `steps` steps of every lane, one wave after the other, in the blocks of a sweep. Calls `see` with

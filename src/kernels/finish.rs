@@ -14,7 +14,7 @@
 //!
 //! Bindings of `finish.wgsl`, one workgroup per lane:
 //! - `lane_steps`: steps x lanes
-//! - `updates`: steps x lanes x stages
+//! - `updates`: steps x lanes x stages entries, then coefficients ([`super::update`])
 //! - `history`: lanes x slots x P
 //! - `landmarks`: 3 x P: the minimum, a direction, the diagonal of the Hessian
 //! - `server`: lanes x P
@@ -23,7 +23,7 @@
 //! - `gradient`: lanes x P
 
 use super::step::{Landmarks, State};
-use super::update::Update;
+use super::update::{Update, UpdateStep};
 use super::{Call, Kernel, LANE_STEP, LaneStep, UPDATE, read, read_write, shader, shared_struct, sum_iterations};
 use crate::math::{Number, Real, ordered_sum};
 use crate::update::{CLIPPING_EPSILON, COMPENSATION_EPSILON, Form, StepSlots, UpdateCoefficients};
@@ -62,7 +62,7 @@ pub const KERNEL: Kernel = Kernel {
         read_write("state"),
         read_write("gradient"),
     ],
-    structs: &[LaneStep::LAYOUT, Update::LAYOUT, Params::LAYOUT],
+    structs: &[LaneStep::LAYOUT, UpdateStep::LAYOUT, Update::LAYOUT, Params::LAYOUT],
     codes: &[Form::CODES],
     constants: &[
         ("WORKGROUP", WORKGROUP as f64),

@@ -12,20 +12,19 @@
 //!
 //! Bindings of `fused.wgsl`:
 //! - `lane_steps`: steps x lanes
-//! - `updates`: steps x lanes x stages
+//! - `updates`: steps x lanes x stages entries, then coefficients ([`super::update`])
 //! - `order`: row numbers of the data, in which a place says where its batch begins; not read where the batch is full
 //! - `data`: samples x features
 //! - `labels`: samples
 //! - `layers`: the model
 //! - `landmarks`: 3 x P: the minimum, a direction, the diagonal of the Hessian (not known of a network: zeros)
-//! - `server`: lanes x P
-//! - `history`: lanes x slots x P
-//! - `state`: lanes x (velocities, then the second moment if any) x P
-//! - `anchor`: lanes x P, the gradient of the loss at the minimum; a stub where no lane is centred
+//! - `vectors`: what is read and written, in one buffer, so that devices with few bindings take this path too: the servers' weights
+//!   (lanes x P), the weight versions (lanes x slots x P), what rules remember (lanes x (velocities, then the second moment if any)
+//!   x P), and the gradients of the loss at the minimum (lanes x P, where lanes are centred)
 //! - `observations`: steps x lanes, as of `observe`
 
 use super::packing::{Packing, padded, quads};
-use super::update::Update;
+use super::update::{Update, UpdateStep};
 use super::{ACTIVATION, Call, Kernel, LANE_STEP, LaneStep, NUMBERS, UPDATE, read, read_write, shader, shared_struct};
 use crate::kernels::perceptron::Perceptron;
 use crate::math::{Activation, LEAKY_SLOPE, Loss};
@@ -53,11 +52,17 @@ shared_struct! {
         pub layers: u32,
         /// P, packed.
         pub parameters: u32,
+        /// Where the weight versions begin in the vectors.
+        pub history: u32,
         /// slots P.
         pub history_stride: u32,
+        /// Where the states begin in the vectors.
+        pub state: u32,
         /// As in [`super::step::Params`].
         pub state_stride: u32,
         pub second_offset: u32,
+        /// Where the gradients at the minimum begin in the vectors.
+        pub anchor: u32,
         /// 1 / rows.
         pub scale: f32,
         pub weight_decay: f32,
@@ -92,13 +97,10 @@ pub const KERNEL: Kernel = Kernel {
         read("labels"),
         read("layers"),
         read("landmarks"),
-        read_write("server"),
-        read_write("history"),
-        read_write("state"),
-        read_write("anchor"),
+        read_write("vectors"),
         read_write("observations"),
     ],
-    structs: &[LaneStep::LAYOUT, Update::LAYOUT, Layer::LAYOUT, Params::LAYOUT],
+    structs: &[LaneStep::LAYOUT, UpdateStep::LAYOUT, Update::LAYOUT, Layer::LAYOUT, Params::LAYOUT],
     codes: &[Role::CODES, Activation::CODES, Loss::CODES, Form::CODES],
     constants: &[
         ("LEAKY_SLOPE", LEAKY_SLOPE),
@@ -106,7 +108,7 @@ pub const KERNEL: Kernel = Kernel {
         ("COMPENSATION_EPSILON", COMPENSATION_EPSILON),
         ("CLIPPING_EPSILON", CLIPPING_EPSILON),
     ],
-    variants: &["WORKGROUP", "ARENA", "ROWS", "TILES", "ACTIVATION", "LOSS"],
+    variants: &["WORKGROUP", "ARENA", "ROWS", "TILES", "DOWN", "FETCHES", "ACTIVATION", "LOSS"],
 };
 
 /// Bytes of a vec4.
@@ -120,6 +122,9 @@ const WORKGROUPS: [usize; 3] = [64, 128, 256];
 
 /// Tiles of the gradient that an invocation keeps: 16 registers each.
 const MOST_TILES: usize = 6;
+
+/// vec4s of the next chunk's samples that an invocation keeps at most; it fetches the others when their turn comes.
+const MOST_FETCHES: usize = 4;
 
 /// Turns of loops in one dispatch, at most, where a device ends them ([`Shape::iterations`]): with room for those before the first
 /// step.
@@ -135,6 +140,10 @@ pub struct Shape {
     pub rows: usize,
     /// Tiles of the gradient for each invocation.
     pub tiles: usize,
+    /// Rows of a layer's values that an invocation computes together: as many as leave every invocation something.
+    pub down: usize,
+    /// vec4s of the next chunk's samples for each invocation.
+    pub fetches: usize,
     /// vec4s of workgroup memory.
     pub arena: usize,
 }
@@ -173,7 +182,10 @@ impl Shape {
         // As many rows in every chunk, but for the last.
         let rows = padded(rows.div_ceil(rows.div_ceil(most)));
         let arena = fixed + (rows * per_row).max(workgroup);
-        Ok(Self { workgroup, rows, tiles: each, arena })
+        let widest = model.layers.iter().map(|layer| quads(layer.outputs)).max().unwrap_or(0);
+        let down = if rows / 4 * widest < workgroup { 2 } else { 4 };
+        let fetches = (rows * quads(model.layers[0].inputs)).div_ceil(workgroup).min(MOST_FETCHES);
+        Ok(Self { workgroup, rows, tiles: each, down, fetches, arena })
     }
 
     /// How often the loops of an invocation turn in one step, at most, the turn that ends each of them counted; `rows` of the
@@ -182,11 +194,10 @@ impl Shape {
     /// Mesa's software rasteriser ends all loops of an invocation after 65,535 iterations of them together, and says nothing.
     pub fn iterations(&self, model: &Perceptron, rows: usize, centred: bool) -> usize {
         let each = |things: usize| things.div_ceil(self.workgroup) + 1;
-        let (layers, quarter) = (&model.layers, self.rows / 4);
+        let (layers, part) = (&model.layers, self.rows / self.down);
         let vector = each(Packing::of(model).quads());
-        let forward = layers.iter().map(|layer| each(quarter * quads(layer.outputs)) * (quads(layer.inputs) + 2));
-        let backward =
-            layers.iter().skip(1).map(|layer| each(quarter * quads(layer.inputs)) * (quads(layer.outputs) + 2));
+        let forward = layers.iter().map(|layer| each(part * quads(layer.outputs)) * (quads(layer.inputs) + 2));
+        let backward = layers.iter().skip(1).map(|layer| each(part * quads(layer.inputs)) * (quads(layer.outputs) + 2));
         let loss = 3 * (quads(layers.last().map_or(0, |layer| layer.outputs)) + 1);
         let chunk = each(self.rows * quads(layers[0].inputs))
             + forward.chain(backward).sum::<usize>()
@@ -202,19 +213,21 @@ impl Shape {
     }
 
     /// The values of [`KERNEL`]'s variants.
-    pub fn variant(&self, activation: Activation, loss: Loss) -> [(&'static str, f64); 6] {
+    pub fn variant(&self, activation: Activation, loss: Loss) -> [(&'static str, f64); 8] {
         [
             ("WORKGROUP", self.workgroup as f64),
             ("ARENA", self.arena as f64),
             ("ROWS", self.rows as f64),
             ("TILES", self.tiles as f64),
+            ("DOWN", self.down as f64),
+            ("FETCHES", self.fetches as f64),
             ("ACTIVATION", f64::from(activation.code())),
             ("LOSS", f64::from(loss.code())),
         ]
     }
 
-    /// `buffers`: lane_steps, updates, order, data, labels, layers, landmarks, server, history, state, anchor, observations.
-    pub fn call<B>(&self, model: &Perceptron, loss: Loss, params: &Params, buffers: [B; 12]) -> Call<B> {
+    /// `buffers`: lane_steps, updates, order, data, labels, layers, landmarks, vectors, observations.
+    pub fn call<B>(&self, model: &Perceptron, loss: Loss, params: &Params, buffers: [B; 9]) -> Call<B> {
         let iterations = params.steps as usize * self.iterations(model, params.rows as usize, true);
         let variant = self.variant(model.activation, loss);
         Call::new(&KERNEL, &variant, buffers, params, [params.lanes, 1, 1], iterations)

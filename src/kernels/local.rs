@@ -15,13 +15,13 @@
 //!
 //! Bindings of `local.wgsl`, one invocation per parameter:
 //! - `lane_steps`: steps x lanes
-//! - `updates`: steps x lanes
+//! - `updates`: steps x lanes entries, then coefficients ([`super::update`])
 //! - `server`: lanes x P
 //! - `history`: lanes x versions x P: the ring, and behind a run's slots its local weights and its sum
 //! - `gradient`: lanes x P
 
 use super::step::State;
-use super::update::Update;
+use super::update::{Update, UpdateStep};
 use super::{Call, Kernel, LANE_STEP, LaneStep, UPDATE, codes, grid, read, read_write, shader, shared_struct};
 use crate::math::{Number, Real, ordered_sum};
 use crate::outer::{LOCAL_BETAS, LocalAdam, PlacedPiece, Role};
@@ -48,7 +48,7 @@ pub const KERNEL: Kernel = Kernel {
     name: "local",
     files: &[shader!("local.wgsl"), LANE_STEP, UPDATE],
     bindings: &[read("lane_steps"), read("updates"), read("server"), read_write("history"), read_write("gradient")],
-    structs: &[LaneStep::LAYOUT, Update::LAYOUT, Params::LAYOUT],
+    structs: &[LaneStep::LAYOUT, UpdateStep::LAYOUT, Update::LAYOUT, Params::LAYOUT],
     codes: &[Role::CODES],
     constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &[],

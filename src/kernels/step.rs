@@ -18,9 +18,9 @@
 //! show that move x' by a hundredth of it and yet grow. Every number of the step may change from step to step: what a rule does with a gradient is decided on the host, by its age
 //! ([`crate::rule`]), and followed by every engine.
 //!
-//! Bindings of `step.wgsl`, one invocation per parameter:
+//! Bindings of `step.wgsl`, [`SPAN`] parameters for each invocation:
 //! - `lane_steps`: steps x lanes
-//! - `updates`: steps x lanes x stages
+//! - `updates`: steps x lanes x stages entries, then coefficients ([`super::update`])
 //! - `gradient`: lanes x P, of the loss alone, or complete where `finish` went over it
 //! - `landmarks`: 3 x P: the minimum, the direction that displacements from it are projected on, and the diagonal of the
 //!   Hessian (of a quadratic; else zeros)
@@ -30,7 +30,7 @@
 //! - `moment_partials`: lanes x [`partials`] x 4: distance^2, projection, square of the weights that
 //!   were read, count of weights that are not finite
 
-use super::update::Update;
+use super::update::{Update, UpdateStep};
 use super::{
     Call, Kernel, LANE_STEP, LaneStep, NUMBERS, UPDATE, grid, read, read_write, shader, shared_struct, sum_iterations,
 };
@@ -59,8 +59,11 @@ shared_struct! {
     }
 }
 
-/// Parameters per workgroup.
+/// Invocations of a workgroup.
 pub const WORKGROUP: usize = 128;
+
+/// Parameters of an invocation: with more of them fewer workgroups read the coefficients and sum what is observed.
+pub const SPAN: usize = 4;
 
 pub const KERNEL: Kernel = Kernel {
     name: "step",
@@ -75,22 +78,22 @@ pub const KERNEL: Kernel = Kernel {
         read_write("state"),
         read_write("moment_partials"),
     ],
-    structs: &[LaneStep::LAYOUT, Update::LAYOUT, Params::LAYOUT],
+    structs: &[LaneStep::LAYOUT, UpdateStep::LAYOUT, Update::LAYOUT, Params::LAYOUT],
     codes: &[Form::CODES],
-    constants: &[("WORKGROUP", WORKGROUP as f64), ("EPSILON", ADAM_EPSILON)],
+    constants: &[("WORKGROUP", WORKGROUP as f64), ("SPAN", SPAN as f64), ("EPSILON", ADAM_EPSILON)],
     variants: &[],
 };
 
 /// `buffers`: lane_steps, updates, gradient, landmarks, server, history, state, moment_partials.
 pub fn call<B>(params: &Params, buffers: [B; 8]) -> Call<B> {
     let workgroups = grid(params.partials as usize, params.lanes as usize);
-    let iterations = sum_iterations(WORKGROUP) + params.stages as usize;
+    let iterations = sum_iterations(WORKGROUP) + SPAN + 1 + params.stages as usize;
     Call::new(&KERNEL, &[], buffers, params, workgroups, iterations)
 }
 
 /// Partial sums per lane.
 pub fn partials(parameters: usize) -> usize {
-    parameters.div_ceil(WORKGROUP)
+    parameters.div_ceil(SPAN * WORKGROUP)
 }
 
 /// One lane's weights and what its rule remembers, each on cache lines of its own.

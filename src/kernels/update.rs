@@ -1,13 +1,33 @@
-//! The coefficients of an update as the shaders read them.
+//! What a lane's update does at one step, as the shaders read it: entries that say what is written ([`UpdateStep`]) and, behind
+//! them in the same buffer, coefficients ([`Update`]), each set once for all the steps that share it. Most runs have the same
+//! coefficients at every step.
 //!
 //! Not here: their meaning and their values in f64 ([`crate::update`]).
 
 use super::{codes, shared_struct};
-use crate::outer::PlacedPiece;
-use crate::update::{Form, PartialUpdate};
+use crate::outer::Piece;
+use crate::update::{Form, PartialUpdate, StepSlots, UpdateCoefficients};
 
 shared_struct! {
-    /// The coefficients of a lane's update at one step.
+    /// What is written by the update of one stage of a lane at one step.
+    pub struct UpdateStep {
+        /// Where its coefficients begin, counted in vec4s from the start of the buffer.
+        pub coefficients: u32,
+        /// Where the parameters that it moves end: elements of a stored vector, in the units of the shader.
+        pub end: u32,
+        /// Slots ([`crate::update::StepSlots`]).
+        pub write: u32,
+        pub velocity: u32,
+        pub velocity_read: u32,
+        pub newest: u32,
+        /// The second slot that is written and one more; 0 where there is none.
+        pub backward_write: u32,
+        pub unused: u32,
+    }
+}
+
+shared_struct! {
+    /// The coefficients of an update.
     pub struct Update {
         pub lr: f32,
         pub momentum: f32,
@@ -36,16 +56,20 @@ shared_struct! {
         pub part_share: f32,
         /// Share of the server's weights that local ones take in.
         pub merged: f32,
-        /// Where the parameters that it moves end: elements of a stored vector, in the units of the shader.
-        pub end: u32,
-        /// Slots ([`crate::update::StepSlots`]).
-        pub write: u32,
-        pub velocity: u32,
-        pub velocity_read: u32,
-        pub newest: u32,
-        /// The second slot that is written and one more; 0 where there is none.
-        pub backward_write: u32,
+        pub unused: u32,
     }
+}
+
+/// The contents of a buffer of updates, each up to its `end` and with coefficients of its own; vec4s.
+pub fn table(updates: &[(PartialUpdate, usize)]) -> Vec<[u32; 4]> {
+    let place = |number: usize| updates.len() * UpdateStep::QUADS + number * Update::QUADS;
+    let numbered = updates.iter().enumerate();
+    let entries =
+        numbered.map(|(number, (update, end))| UpdateStep::new(&update.slots, *end as u32, place(number) as u32));
+    let entries: Vec<UpdateStep> = entries.collect();
+    let coefficients: Vec<Update> = updates.iter().map(|(update, _)| Update::new(&update.coefficients)).collect();
+    let (entries, coefficients) = (bytemuck::cast_slice(&entries), bytemuck::cast_slice(&coefficients));
+    [entries, coefficients].concat()
 }
 
 codes!(Form {
@@ -60,17 +84,37 @@ codes!(Form {
 });
 
 impl Update {
-    /// Puts in what a gradient is for in an outer loop.
-    pub fn join(&mut self, PlacedPiece { piece, .. }: &PlacedPiece) {
-        self.local_lr = piece.local_lr as f32;
-        self.part_share = piece.share as f32;
-        self.merged = piece.merged as f32;
+    /// The same with what a gradient is for in an outer loop.
+    #[must_use]
+    pub fn joined(self, piece: &Piece) -> Self {
+        Self { local_lr: piece.local_lr as f32, part_share: piece.share as f32, merged: piece.merged as f32, ..self }
+    }
+}
+
+impl UpdateStep {
+    /// vec4s of an entry.
+    pub const QUADS: usize = size_of::<Self>() / 16;
+
+    /// The update of the parameters up to `end`; its coefficients begin at vec4 `coefficients`.
+    pub fn new(slots: &StepSlots, end: u32, coefficients: u32) -> Self {
+        Self {
+            coefficients,
+            end,
+            write: slots.write as u32,
+            velocity: slots.velocity as u32,
+            velocity_read: slots.velocity_read as u32,
+            newest: slots.newest as u32,
+            backward_write: slots.backward_write.map_or(0, |slot| slot as u32 + 1),
+            unused: 0,
+        }
     }
 }
 
 impl Update {
-    /// The update of the parameters up to `end`.
-    pub fn new(PartialUpdate { slots, coefficients }: &PartialUpdate, end: usize) -> Self {
+    /// vec4s of a set of coefficients.
+    pub const QUADS: usize = size_of::<Self>() / 16;
+
+    pub fn new(coefficients: &UpdateCoefficients) -> Self {
         let [compensation, second_moment_decay, bias_correction, share] = coefficients.form.numbers();
         Self {
             lr: coefficients.lr as f32,
@@ -92,12 +136,7 @@ impl Update {
             local_lr: 0.0,
             part_share: 0.0,
             merged: 0.0,
-            end: end as u32,
-            write: slots.write as u32,
-            velocity: slots.velocity as u32,
-            velocity_read: slots.velocity_read as u32,
-            newest: slots.newest as u32,
-            backward_write: slots.backward_write.map_or(0, |slot| slot as u32 + 1),
+            unused: 0,
         }
     }
 }

@@ -15,6 +15,9 @@ use tauscope::problem::network::FullBatch;
 /// A workload of a few milliseconds.
 const TINY: [&str; 8] = ["--samples", "50", "--slots", "3", "--lanes", "5", "--steps", "7"];
 
+/// Those steps alone are timed, however short that is.
+const SHORT: [&str; 2] = ["--round-seconds", "0"];
+
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let output = tauscope(folder.path()).args(arguments).output().unwrap();
@@ -23,9 +26,21 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 fn step(flags: &[&str]) -> Value {
-    let (code, stdout, error) = run(&[&["bench", "step", "--rounds", "2", "--json"], &TINY[..], flags].concat());
+    let (code, stdout, error) =
+        run(&[&["bench", "step", "--rounds", "2", "--json"], &TINY[..], &SHORT, flags].concat());
     assert_eq!(code, Some(0), "{error}");
     serde_json::from_str(&stdout).unwrap()
+}
+
+#[test]
+fn a_round_repeats_its_steps_until_it_is_long_enough() {
+    let flags = ["bench", "step", "--engine", "cpu", "--rounds", "1", "--round-seconds", "0.02", "--json"];
+    let (code, stdout, error) = run(&[&flags[..], &TINY].concat());
+    assert_eq!(code, Some(0), "{error}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let (steps, rate) = (report["steps"].as_f64().unwrap(), report["config_steps_per_s"].as_f64().unwrap());
+    // Five lanes, seven steps at a time; half of the time leaves room for a machine that wakes up meanwhile.
+    assert!(steps % 7.0 == 0.0 && steps * 5.0 / rate >= 0.01, "{report}");
 }
 
 #[test]
@@ -160,7 +175,7 @@ fn exported_weights_are_those_of_a_loop_written_out_by_hand() {
 #[test]
 fn a_table_is_for_people() {
     let (code, stdout, error) =
-        run(&[&["bench", "step", "--engine", "cpu", "--batch", "12", "--rounds", "1"], &TINY[..]].concat());
+        run(&[&["bench", "step", "--engine", "cpu", "--batch", "12", "--rounds", "1"], &TINY[..], &SHORT].concat());
     assert_eq!(code, Some(0), "{error}");
     for part in ["cpu f32 on", "fused", "config-steps/s", "useful", "planned", "sgd at delay 2"] {
         assert!(stdout.contains(part), "{part} in {stdout}");

@@ -203,7 +203,11 @@ fn files_replace_regular_files_alone_and_whole() {
     symlink("target", folder.join("link")).unwrap();
     fs::create_dir(folder.join("dir")).unwrap();
     let bench = ["bench", "step", "--engine", "cpu", "--model", "mlp:2", "--samples", "16", "--batch", "8"];
-    let bench = [&bench[..], &["--lanes", "2", "--steps", "2", "--rounds", "1", "--slots", "2", "--export"]].concat();
+    let bench = [
+        &bench[..],
+        &["--lanes", "2", "--steps", "2", "--rounds", "1", "--round-seconds", "0", "--slots", "2", "--export"],
+    ]
+    .concat();
     for (name, told) in [("pipe", "a device, pipe or socket"), ("link", "a link to target"), ("dir", "a folder")] {
         let commands: [&[&str]; 4] = [&["report", "r", "--out"], &["theory", "--svg"], &["init", "--force"], &bench];
         for command in commands {

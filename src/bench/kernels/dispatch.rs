@@ -4,7 +4,7 @@ use super::{Case, Product, coefficients, labels, numbers, order, parameters};
 use crate::batch::Augmentation;
 use crate::engine::gpu::device::{Buffer, Device, Dispatch};
 use crate::kernels::matmul::{self, Dense, Epilogue};
-use crate::kernels::update::Update;
+use crate::kernels::update::table;
 use crate::kernels::{LaneStep, gather, loss, step};
 use crate::math::{Activation, Loss, Shape};
 use crate::update::{PartialUpdate, StepSlots};
@@ -154,7 +154,8 @@ impl Bench<'_> {
         let start = numbers::<f32>(parameters);
         let slots = StepSlots { read: 0, write: 0, velocity: 0, velocity_read: 0, newest: 0, backward_write: None };
         let update = PartialUpdate { slots, coefficients: coefficients() };
-        let updates = self.repeated(&[Update::new(&update, parameters)]);
+        let updates = vec![(update, parameters); self.lanes];
+        let updates = self.device.buffer_of("updates", &table(&updates));
         let landmarks = self.device.buffer_of("landmarks", &numbers::<f32>(3 * parameters));
         let [gradient, server, history, velocity] = [(); 4].map(|()| self.repeated(&start));
         let sums = self.room(4 * partials);

@@ -17,10 +17,17 @@ use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// From 1 to `most`.
 fn count(most: u64) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=most)
+}
+
+/// 0 to 600.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds: &f64| (0.0..=600.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "accepted: a number of seconds from 0 to 600".into())
 }
 
 /// Many delayed runs of one network, which differ in their learning rates alone.
@@ -41,7 +48,7 @@ pub struct StepArgs {
     /// Runs at once
     #[arg(long, default_value = "256", value_parser = count(1 << 24), help_heading = "Workload")]
     lanes: usize,
-    /// Steps of a round
+    /// Steps of the first round, which is not timed
     #[arg(long, default_value = "200", value_parser = count(1 << 24), help_heading = "Workload")]
     steps: usize,
     /// Update rule, by the names of `tauscope sweep --rules`
@@ -56,9 +63,12 @@ pub struct StepArgs {
 
     #[command(flatten)]
     engine: EngineArgs,
-    /// Rounds that are timed, after one that is not
+    /// Rounds that are timed, after some that are not
     #[arg(long, default_value = "5", value_parser = count(10_000), help_heading = "Measurement")]
     rounds: usize,
+    /// Seconds that a timed round takes at least: it repeats --steps until then; 0 for those steps alone
+    #[arg(long, default_value = "0.5", value_parser = seconds, help_heading = "Measurement")]
+    round_seconds: Duration,
 
     /// Write data, minibatches, start and outcome of the first round to a safetensors file, so that other programs can run
     /// the same and be compared
@@ -162,6 +172,7 @@ struct Report {
     batch: String,
     slots: usize,
     lanes: usize,
+    /// Of a timed round.
     steps: usize,
     seed: u64,
     #[serde(flatten)]
@@ -178,8 +189,8 @@ pub fn run(args: &StepArgs) -> Result<()> {
     let workload = args.workload()?;
     let ChosenEngine { engine, why } = super::open(&args.engine)?;
     let roof = Roof::of(engine.info())?;
-    let Measured { config_steps_per_s, path, waves, planned_bytes, resident_bytes, state } =
-        measure(&workload, &*engine, args.rounds)?;
+    let Measured { config_steps_per_s, steps, path, waves, planned_bytes, resident_bytes, state } =
+        measure(&workload, &*engine, args.rounds, args.round_seconds)?;
     if let Some(path) = &args.export {
         export::write(path, &workload, &state)?;
     }
@@ -213,7 +224,7 @@ pub fn run(args: &StepArgs) -> Result<()> {
         batch: args.batch.to_string(),
         slots: args.slots,
         lanes: args.lanes,
-        steps: args.steps,
+        steps,
         seed: args.seed,
         info: engine.info().clone(),
         engine_choice: why,

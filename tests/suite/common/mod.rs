@@ -75,11 +75,21 @@ pub const ROUNDING_F32: f64 = 1e-7;
 /// Numbers that f64 holds exactly are met exactly.
 pub const EXACT: f64 = 0.0;
 
+/// How the shaders of the tests are made: checked, or as they ship where the environment variable TAUSCOPE_TEST_SHADERS says
+/// `trusted`.
+pub fn checks() -> Checks {
+    match std::env::var("TAUSCOPE_TEST_SHADERS").as_deref() {
+        Err(_) | Ok("checked") => Checks::Bounds,
+        Ok("trusted") => Checks::Trusted,
+        Ok(other) => panic!("TAUSCOPE_TEST_SHADERS={other}: accepted: checked, trusted"),
+    }
+}
+
 /// The adapter of the tests: a hardware GPU where there is one, else a software adapter. There is no way to skip.
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| {
-        let options = Options { checks: Checks::Bounds, cache: None, ..Options::default() };
+        let options = Options { checks: checks(), cache: None, ..Options::default() };
         Gpu::open_with(&AdapterChoice::Any, options).unwrap_or_else(|error| {
             panic!("{error}\nGPU tests need an adapter: scripts/test sets up software Vulkan where there is none")
         })

@@ -84,16 +84,19 @@ fn check(
         classes: data.classes as u32,
         layers: model.layers.len() as u32,
         parameters: (length / 4) as u32,
+        history: (LANES * length / 4) as u32,
         history_stride: (SLOTS * length / 4) as u32,
+        state: ((1 + SLOTS) * LANES * length / 4) as u32,
         state_stride: (PLANES * length / 4) as u32,
         second_offset: (SLOTS * length / 4) as u32,
+        anchor: ((1 + SLOTS + PLANES) * LANES * length / 4) as u32,
         scale: 1.0 / rows as f32,
         weight_decay: WEIGHT_DECAY,
     };
     let on_device = |label: &str, values: &[f32]| device.buffer_of(label, values);
-    let (x, ring) = (on_device("server", &pack(&lanes.server)), on_device("history", &pack(&lanes.history)));
-    let (s, seen) = (on_device("state", &pack(&lanes.state)), nan(device, 2 * LANES * 4));
-    let anchor = nan(device, LANES * length);
+    let unknown = vec![f32::NAN; LANES * length];
+    let vectors = [pack(&lanes.server), pack(&lanes.history), pack(&lanes.state), unknown].concat();
+    let (vectors, seen) = (on_device("vectors", &vectors), nan(device, 2 * LANES * 4));
     let buffers = [
         &device.buffer_of("lane_steps", &lane_steps),
         &updates(device, coefficients, length / 4),
@@ -102,16 +105,14 @@ fn check(
         &device.buffer_of("labels", &data.labels),
         &device.buffer_of("layers", &shape.layers(model)),
         &on_device("landmarks", &pack(&lanes.landmarks)),
-        &x,
-        &ring,
-        &s,
-        &anchor,
+        &vectors,
         &seen,
     ];
     run(shape.call(model, network.loss, &params, buffers));
 
-    let [x, ring, s, anchor] = [(x, 1), (ring, SLOTS), (s, PLANES), (anchor, 1)]
-        .map(|(buffer, vectors)| read(&buffer, vectors * LANES * length));
+    let mut left = read(&vectors, (2 + SLOTS + PLANES) * LANES * length);
+    let [x, ring, s, anchor] =
+        [1, SLOTS, PLANES, 1].map(|vectors| left.drain(..vectors * LANES * length).collect::<Vec<f32>>());
     let seen = read(&seen, 2 * LANES * 4);
     for index in BUSY {
         let first: Vec<u32> = (0..rows as u32).collect();

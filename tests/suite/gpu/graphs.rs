@@ -2,13 +2,13 @@
 //! running statistics, evaluations, augmentation, and what a wave of them takes.
 
 use super::waves::{run, spec};
-use crate::common::{STEPS_F32, assert_close, gpu};
+use crate::common::{STEPS_F32, assert_close, checks, gpu};
 use std::sync::Arc;
 use tauscope::batch::Augmentation;
 use tauscope::data::Dataset;
 use tauscope::delay::Schedule;
 use tauscope::engine::cpu::Cpu;
-use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options, Paths};
+use tauscope::engine::gpu::{AdapterChoice, Gpu, Options, Paths};
 use tauscope::engine::{Engine, EngineError, Footprint, Needs, Observation, Part, Renewal, Run, Wave, WaveSpec};
 use tauscope::math::{Activation, Loss, Shape};
 use tauscope::model::Backprop;
@@ -258,7 +258,7 @@ fn a_plan_counts_what_is_allocated() {
     }
     cases.push((problem(graph(MODELS[6].0, MODELS[6].1), 40), None, Paths::Fastest));
     // A device of its own: others make buffers at the same time.
-    let options = Options { checks: Checks::Bounds, cache: None, ..Options::default() };
+    let options = Options { checks: checks(), cache: None, ..Options::default() };
     let own = Gpu::open_with(&AdapterChoice::Any, options).unwrap();
     for (network, batch, paths) in cases {
         let model = format!("{:?}", network.model.graph.nodes);
@@ -304,7 +304,7 @@ fn a_large_step_is_cut_into_pieces() {
     let network = problem(graph(MODELS[0].0, MODELS[0].1), 20);
     // A multiplication and an addition for each product, forward and in both directions backward.
     let step = (lanes * rows * 6 * network.model.graph.products()) as u64;
-    let options = Options { checks: Checks::Bounds, cache: None, first_submit: Some(step / 5), ..Options::default() };
+    let options = Options { checks: checks(), cache: None, first_submit: Some(step / 5), ..Options::default() };
     let cut = Gpu::open_with(&AdapterChoice::Any, options).unwrap();
     let spec = WaveSpec { block: 3, ..wave_of(network, Some(rows), lanes) };
     let runs: Vec<Run> = (0..lanes as u64).map(|seed| a_run(&spec, RuleKind::HeavyBall, 1, seed)).collect();

@@ -6,7 +6,7 @@ use aligned_vec::AVec;
 use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::{Buffer, Device};
 use tauscope::kernels::step::{Landmarks, State};
-use tauscope::kernels::update::Update;
+use tauscope::kernels::update::table;
 use tauscope::kernels::{LaneStep, finish, renew, start, step};
 use tauscope::rule::{Arrival, Rule, RuleKind};
 use tauscope::update::{PartialUpdate, StepSlots, UpdateCoefficients};
@@ -105,11 +105,12 @@ impl Wide {
 /// Only the second step of the block moves anything, see [`lane_steps`]; `end` is the length of a vector on the device.
 pub fn updates(device: &Device, coefficients: &[UpdateCoefficients; LANES], end: usize) -> Buffer {
     let partial = |(coefficients, slots): (&UpdateCoefficients, StepSlots)| {
-        Update::new(&PartialUpdate { slots, coefficients: *coefficients }, end)
+        (PartialUpdate { slots, coefficients: *coefficients }, end)
     };
-    let second = coefficients.iter().zip(STEP_SLOTS).map(partial);
-    let updates: Vec<Update> = std::iter::repeat_n(Update::default(), LANES).chain(second).collect();
-    device.buffer_of("updates", &updates)
+    let second: Vec<_> = coefficients.iter().zip(STEP_SLOTS).map(partial).collect();
+    let idle = PartialUpdate { slots: STEP_SLOTS[0], coefficients: UpdateCoefficients::default() };
+    let updates: Vec<_> = std::iter::repeat_n((idle, 0), LANES).chain(second).collect();
+    device.buffer_of("updates", &table(&updates))
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Devices: what an adapter can do once it is open, and how its failures are reported.
 //!
 //! - `adapter`: which adapters there are, with their `uuid`s; `choice`: which one is taken
-//! - `pipeline`: pipelines and dispatches of kernels; `cache` keeps the pipelines for the next run
+//! - `buffer`: buffers, and parts of one; `pipeline`: pipelines and dispatches of kernels; `cache` keeps the pipelines for the next run
 //! - `fault`: failures, kept until they are asked for, and submits that hang
 //! - `timing`: how long dispatches take
 
 mod adapter;
+mod buffer;
 mod cache;
 mod choice;
 mod fault;
@@ -14,6 +15,7 @@ mod timing;
 mod uuid;
 
 pub use adapter::{AdapterReport, IMMEDIATES, adapters};
+pub use buffer::{ALIGNMENT, Buffer};
 pub use cache::directory as cache_directory;
 pub use choice::AdapterChoice;
 pub(super) use fault::Submission;
@@ -32,7 +34,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wgpu::BufferUsages;
 
-pub use wgpu::{Buffer, Limits};
+pub use wgpu::Limits;
+
+/// A buffer that the device writes and the host maps.
+pub(super) type Staging = wgpu::Buffer;
 
 /// What is used where the adapter has it: its own clock, for benchmarks, and what its driver made of the shaders before.
 const WELCOME: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::PIPELINE_CACHE);
@@ -208,12 +213,12 @@ impl Device {
     /// A zeroed storage buffer of `bytes` bytes (at least one element, since nothing empty can be bound).
     pub fn buffer(&self, label: &str, bytes: u64) -> Buffer {
         self.made.fetch_add(bytes.max(16), Ordering::Relaxed);
-        self.handle.create_buffer(&wgpu::BufferDescriptor {
+        Buffer::new(self.handle.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size: bytes.max(16),
             usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
             mapped_at_creation: false,
-        })
+        }))
     }
 
     /// A storage buffer that holds `values`.
@@ -225,7 +230,12 @@ impl Device {
 
     /// Overwrites the elements of `buffer` from element `first` on.
     pub fn write<T: Pod>(&self, buffer: &Buffer, first: usize, values: &[T]) {
-        self.queue.write_buffer(buffer, (first * size_of::<T>()) as u64, bytemuck::cast_slice(values));
+        self.write_from(buffer, (first * size_of::<T>()) as u64, values);
+    }
+
+    /// Overwrites what begins at byte `offset` of `buffer`.
+    pub(super) fn write_from<T: Pod>(&self, buffer: &Buffer, offset: u64, values: &[T]) {
+        buffer.write(&self.queue, offset, bytemuck::cast_slice(values));
     }
 
     /// Copies `length` elements from element `first` on to the host, once all that was submitted is done.
@@ -236,13 +246,13 @@ impl Device {
         let bytes = (length * size_of::<T>()) as u64;
         let staging = self.staging(bytes);
         let mut encoder = self.handle.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(buffer, (first * size_of::<T>()) as u64, &staging, 0, bytes);
+        buffer.copy((first * size_of::<T>()) as u64, &staging, 0, bytes, &mut encoder);
         self.push(encoder.finish());
         self.read_staging(&staging, length)
     }
 
     /// A buffer that the device writes and the host maps.
-    pub(super) fn staging(&self, bytes: u64) -> Buffer {
+    pub(super) fn staging(&self, bytes: u64) -> Staging {
         self.handle.create_buffer(&wgpu::BufferDescriptor {
             label: Some("staging"),
             size: bytes,
@@ -252,7 +262,7 @@ impl Device {
     }
 
     /// The first `length` elements of a staging buffer, once all that was submitted is done.
-    pub(super) fn read_staging<T: Pod>(&self, staging: &Buffer, length: usize) -> Result<Vec<T>, EngineError> {
+    pub(super) fn read_staging<T: Pod>(&self, staging: &Staging, length: usize) -> Result<Vec<T>, EngineError> {
         self.check()?;
         self.map(staging, length * size_of::<T>());
         self.wait()?;
@@ -260,7 +270,7 @@ impl Device {
     }
 
     /// Sends the first `bytes` bytes of a staging buffer to the host, as soon as what was submitted has written them.
-    pub(super) fn map(&self, staging: &Buffer, bytes: usize) {
+    pub(super) fn map(&self, staging: &Staging, bytes: usize) {
         // What fails here fails again in get_mapped_range.
         staging.slice(..bytes as u64).map_async(wgpu::MapMode::Read, |_| {});
     }
@@ -269,7 +279,7 @@ impl Device {
     ///
     /// # Errors
     /// As [`Self::check`].
-    pub(super) fn read_mapped<T: Pod>(&self, staging: &Buffer, length: usize) -> Result<Vec<T>, EngineError> {
+    pub(super) fn read_mapped<T: Pod>(&self, staging: &Staging, length: usize) -> Result<Vec<T>, EngineError> {
         self.check()?;
         let slice = staging.slice(..(length * size_of::<T>()) as u64);
         let mapped = slice.get_mapped_range().map_err(|error| self.fault.behind(error))?;

@@ -4,9 +4,10 @@ use super::{Buffer, Checks, Device};
 use crate::engine::EngineError;
 use crate::kernels::{Access, Call, Constant, Kernel, Source};
 use bytemuck::Pod;
+use rayon::prelude::*;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::PoisonError;
+use std::sync::{Arc, OnceLock, PoisonError};
 
 /// One variant of a kernel, compiled.
 #[derive(Clone, Debug)]
@@ -39,14 +40,31 @@ impl Dispatch {
 }
 
 /// The pipelines that a device has compiled, by kernel and variant: waves come and go, their kernels stay the same.
-pub type Pipelines = HashMap<(&'static str, Vec<(&'static str, u64)>), Pipeline>;
+pub type Pipelines = HashMap<Key, Arc<OnceLock<Pipeline>>>;
+
+/// A kernel's name and the bits of a variant's constants.
+type Key = (&'static str, Vec<(&'static str, u64)>);
+
+fn key(kernel: &Kernel, variant: &[Constant]) -> Key {
+    (kernel.name, variant.iter().map(|(name, value)| (*name, value.to_bits())).collect())
+}
 
 impl Device {
     /// The variant of `kernel` that `variant` describes, compiled at its first use.
     fn pipeline(&self, kernel: &'static Kernel, variant: &[Constant]) -> Pipeline {
-        let key = (kernel.name, variant.iter().map(|(name, value)| (*name, value.to_bits())).collect());
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        pipelines.entry(key).or_insert_with(|| self.compile(kernel, variant)).clone()
+        let pipeline = Arc::clone(pipelines.entry(key(kernel, variant)).or_default());
+        // Others compile theirs meanwhile.
+        drop(pipelines);
+        pipeline.get_or_init(|| self.compile(kernel, variant)).clone()
+    }
+
+    /// Compiles what `calls` need, all at once: a driver takes a tenth of a second for each.
+    pub(in crate::engine::gpu) fn prepare<B: Sync>(&self, calls: &[Call<B>]) {
+        let distinct: HashMap<Key, &Call<B>> =
+            calls.iter().map(|call| (key(call.kernel, &call.variant), call)).collect();
+        let distinct: Vec<&Call<B>> = distinct.into_values().collect();
+        distinct.par_iter().for_each(|call| drop(self.pipeline(call.kernel, &call.variant)));
     }
 
     fn compile(&self, kernel: &'static Kernel, variant: &[Constant]) -> Pipeline {
@@ -133,7 +151,7 @@ impl Device {
         let entries: Vec<_> = buffers
             .iter()
             .zip(0..)
-            .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.binding() })
             .collect();
         let descriptor = wgpu::BindGroupDescriptor { label: Some(kernel.name), layout: &bindings, entries: &entries };
         let buffers = self.handle.create_bind_group(&descriptor);

@@ -8,7 +8,7 @@ use crate::engine::gpu::steps::buffers::{TableRow, WORD, staging, table};
 use crate::engine::gpu::steps::path::Paths;
 use crate::engine::gpu::steps::{Call, Sizes, WaveLayout};
 use crate::engine::{EngineError, WaveSpec};
-use crate::kernels::update::Update;
+use crate::kernels::update::{Update, UpdateStep};
 use wgpu::Limits;
 
 /// Bytes of the largest table of a submit at most.
@@ -43,7 +43,8 @@ impl Plan {
         let capacity = capacity.min(lanes_of_calls(one.calls(), bounds)?);
 
         let (lanes, work) = (capacity.max(1) as u64, sizes.work as u64);
-        let table_row = lanes * (size_of::<Update>() as u64).max(spec.batch.unwrap_or(0) as u64 * WORD);
+        let update = (spec.needs.work.stages * (size_of::<UpdateStep>() + size_of::<Update>())) as u64;
+        let table_row = lanes * update.max(spec.batch.unwrap_or(0) as u64 * WORD);
         let table_steps = largest_buffer(bounds.limits).min(MOST_TABLE_BYTES) / table_row;
         let most_steps = sizes.path.most_steps(spec, sizes.rows, bounds.iterations);
         let table_steps = (spec.block * spec.needs.work.gradients).min(most_steps).min(table_steps as usize).max(1);
@@ -66,7 +67,7 @@ fn lanes_that_fit(one: &WaveLayout, limits: &Limits) -> Result<usize, EngineErro
     let largest = largest_buffer(limits);
     let mut lanes = one.spec.lanes.min(limits.max_compute_workgroups_per_dimension as usize);
     for TableRow { name, shared, per_lane } in table(one).into_iter().chain([staging(one)]) {
-        if shared.max(per_lane) > largest {
+        if shared + per_lane > largest {
             let (label, asked, remedy) = (name.label(), shared.max(per_lane), name.remedy());
             let whose = if shared > per_lane { "all runs together" } else { "one run" };
             return Err(EngineError::TooLarge(format!(
@@ -74,7 +75,7 @@ fn lanes_that_fit(one: &WaveLayout, limits: &Limits) -> Result<usize, EngineErro
                  would help"
             )));
         }
-        let fit = largest.checked_div(per_lane).unwrap_or(u64::MAX);
+        let fit = (largest - shared).checked_div(per_lane).unwrap_or(u64::MAX);
         lanes = lanes.min(usize::try_from(fit).unwrap_or(usize::MAX));
     }
     Ok(lanes)
@@ -232,7 +233,7 @@ mod tests {
         let wide = Network { model: Model::mlp(64, &[512], 10, Activation::Tanh), ..network };
         assert_eq!(path(&spec_of(Problem::Network(wide.clone())), &large, Paths::Fastest).unwrap(), "layered");
         for (problem, limits, why) in [
-            (digits(), &least, "12 storage buffers; the adapter has 8"),
+            (digits(), &least, "9 storage buffers; the adapter has 8"),
             (quadratic(10), &large, "quadratic"),
             (Problem::Network(wide), &large, "49152"),
         ] {

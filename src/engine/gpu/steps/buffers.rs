@@ -7,14 +7,14 @@ use super::path::{FUSED, Path};
 use super::{Call, WaveLayout};
 use crate::data::Dataset;
 use crate::engine::Part;
-use crate::engine::gpu::device::{Buffer, Device, Dispatch};
+use crate::engine::gpu::device::{ALIGNMENT, Buffer, Device, Dispatch};
 use crate::kernels::fused::Layer;
-use crate::kernels::update::Update;
+use crate::kernels::update::{Update, UpdateStep};
 use crate::kernels::{LaneStep, evaluate};
 use crate::layer::device::BufferRole;
 use crate::problem::{Network, Problem};
 use std::collections::HashMap;
-use std::ops::Index;
+use std::ops::{Index, Range};
 
 /// Bytes of an f32 or u32.
 pub const WORD: u64 = 4;
@@ -31,10 +31,12 @@ pub const OBSERVATION: usize = 4;
 pub enum Name {
     /// steps x lanes: slots and rows of every step.
     LaneSteps,
-    /// steps x lanes x stages: coefficients of every step, and the slots that it writes.
+    /// steps x lanes x stages: what every update writes, then coefficients ([`crate::kernels::update`]).
     Updates,
     /// Row numbers of the minibatches, at most steps x lanes x rows; a stub where the batch is full.
     Order,
+    /// Of a fused wave, whose kernel reads and writes one buffer: the next four and the gradients at the minimum ([`vectors`]).
+    Vectors,
     /// lanes x P: the server's weights.
     Server,
     /// lanes x slots x P: the weight versions.
@@ -113,7 +115,7 @@ impl Name {
     /// Advice where it is too large.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::History | Self::State => "shorter delays, another rule or a smaller model",
+            Self::History | Self::State | Self::Vectors => "shorter delays, another rule or a smaller model",
             Self::Landmarks | Self::Server | Self::Gradient | Self::MinimumGradient | Self::Starts => "a smaller model",
             Self::Data(_) | Self::Labels(_) | Self::Eigenvalues | Self::Hessians => "fewer samples",
             _ => "smaller batches or a smaller model",
@@ -151,19 +153,47 @@ impl Table {
     }
 }
 
+/// How many vectors of P every lane has that steps read and write.
+fn own_vectors(layout: &WaveLayout) -> [(Name, usize); 4] {
+    let needs = &layout.spec.needs;
+    [
+        (Name::Server, 1),
+        (Name::History, needs.versions()),
+        (Name::State, needs.memories()),
+        (Name::MinimumGradient, usize::from(needs.centred)),
+    ]
+}
+
+/// Where in [`Name::Vectors`] those of `lanes` lanes lie; bytes.
+pub fn vectors(layout: &WaveLayout, lanes: usize) -> [(Name, Range<u64>); 4] {
+    let mut end = 0u64;
+    own_vectors(layout).map(|(name, vectors)| {
+        let start = end.next_multiple_of(ALIGNMENT);
+        // Nothing empty can be bound.
+        end = start + ((lanes * vectors * layout.sizes.parameters) as u64 * WORD).max(16);
+        (name, start..end)
+    })
+}
+
 /// The buffers of a wave in device memory.
 pub fn table(layout: &WaveLayout) -> Vec<TableRow> {
     let WaveLayout { spec, sizes, lanes, table_steps } = *layout;
     let words = |bytes: usize| bytes / WORD as usize;
-    let (place, update) = (words(size_of::<LaneStep>()), words(size_of::<Update>()));
+    let (place, update) = (words(size_of::<LaneStep>()), words(size_of::<UpdateStep>() + size_of::<Update>()));
     let parameters = sizes.parameters;
     let mut table = Table(Vec::new());
     table.per_lane(Name::LaneSteps, place * table_steps);
     table.per_lane(Name::Updates, update * spec.needs.work.stages * table_steps);
     table.per_lane(Name::Order, spec.batch.unwrap_or(0) * table_steps);
-    table.per_lane(Name::Server, parameters);
-    table.per_lane(Name::History, spec.needs.versions() * parameters);
-    table.per_lane(Name::State, spec.needs.memories() * parameters);
+    let own = own_vectors(layout);
+    if layout.is_fused() {
+        // Room for as many gaps as there are parts.
+        let shared = own.len() as u64 * ALIGNMENT;
+        let per_lane = own.iter().map(|(_, vectors)| (vectors * parameters) as u64 * WORD).sum();
+        table.0.push(TableRow { name: Name::Vectors, shared, per_lane });
+    } else {
+        own.into_iter().for_each(|(name, vectors)| table.per_lane(name, vectors * parameters));
+    }
     table.per_lane(Name::Statistics, spec.problem.fresh_statistics().len());
     table.per_lane(Name::Observations, OBSERVATION * table_steps);
     table.shared(Name::Landmarks, 3 * parameters);
@@ -171,7 +201,6 @@ pub fn table(layout: &WaveLayout) -> Vec<TableRow> {
     table.per_lane(Name::Starting, place);
     table.per_lane(Name::Renewals, place);
     table.per_lane(Name::Factors, 1);
-    table.per_lane(Name::MinimumGradient, if spec.needs.centred { parameters } else { 0 });
     if sizes.path == Path::Layered {
         table.per_lane(Name::Gradient, parameters);
         table.per_lane(Name::LossPartials, sizes.loss_partials);
@@ -269,7 +298,12 @@ impl Buffers {
     /// Makes every buffer of the table.
     pub fn allocate(layout: &WaveLayout, device: &Device) -> Self {
         let buffer = |row: TableRow| (row.name, device.buffer(row.name.label(), row.bytes(layout.lanes)));
-        Self(table(layout).into_iter().map(buffer).collect())
+        let mut buffers: HashMap<Name, Buffer> = table(layout).into_iter().map(buffer).collect();
+        if let Some(whole) = buffers.get(&Name::Vectors).cloned() {
+            let part = |(name, Range { start, end })| (name, whole.part(start, end - start));
+            buffers.extend(vectors(layout, layout.lanes).map(part));
+        }
+        Self(buffers)
     }
 
     /// Replaces a buffer by a larger one, whose contents are still to be written.

@@ -1,6 +1,6 @@
 //! The fused path: one workgroup per lane makes many whole steps in one dispatch. It serves perceptrons that fit a workgroup.
 
-use super::buffers::Name;
+use super::buffers::{Name, vectors};
 use super::path::{FUSED, Path};
 use super::{Call, WaveLayout};
 use crate::engine::Part;
@@ -24,6 +24,8 @@ impl Fused {
         let WaveLayout { spec, sizes, lanes, .. } = *layout;
         let model = network.model.perceptron().expect(FUSED);
         let [history_stride, state_stride, second_offset] = layout.strides(4);
+        // In vec4s.
+        let [_, history, state, anchor] = vectors(layout, lanes).map(|(_, part)| part.start / 16);
         let params = Params {
             step: 0,
             lanes: lanes as u32,
@@ -35,9 +37,12 @@ impl Fused {
             classes: network.data.classes as u32,
             layers: model.layers.len() as u32,
             parameters: (sizes.parameters / 4) as u32,
+            history: history as u32,
             history_stride,
+            state: state as u32,
             state_stride,
             second_offset,
+            anchor: anchor as u32,
             scale: 1.0 / sizes.rows as f32,
             weight_decay: network.weight_decay as f32,
         };
@@ -58,10 +63,7 @@ impl Fused {
             Name::Labels(Part::Train),
             Name::Layers,
             Name::Landmarks,
-            Name::Server,
-            Name::History,
-            Name::State,
-            Name::MinimumGradient,
+            Name::Vectors,
             Name::Observations,
         ];
         self.shape.call(&self.model, self.loss, &self.params(steps), buffers)

@@ -5,16 +5,20 @@
 
 use super::submit_size::SubmitSize;
 use crate::engine::gpu::device::Submission;
-use crate::engine::gpu::device::{Buffer, Device};
+use crate::engine::gpu::device::{Buffer, Device, Staging};
 use crate::engine::gpu::steps::WaveLayout;
 use crate::engine::gpu::steps::buffers::{OBSERVATION, WORD, staging};
 use crate::engine::{EngineError, Observation, Observations};
+use rayon::prelude::*;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Blocks in flight beside the one whose observations the host reads: so the device always has work.
 const AHEAD: usize = 1;
+
+/// Lanes whose observations a thread reads at a time.
+const GROUP: usize = 64;
 
 /// Bytes of one observation.
 const OBSERVATION_BYTES: u64 = OBSERVATION as u64 * WORD;
@@ -26,7 +30,7 @@ pub struct Block {
     busy: Vec<bool>,
     portions: Vec<Portion>,
     /// steps x lanes observations; none where no lane is busy.
-    staging: Option<Buffer>,
+    staging: Option<Staging>,
 }
 
 /// Steps of a block that were submitted at once.
@@ -52,7 +56,7 @@ pub struct Blocks {
     staging_bytes: u64,
     in_flight: VecDeque<Block>,
     /// Staging buffers that no block uses.
-    spare: Vec<Buffer>,
+    spare: Vec<Staging>,
     submit_size: SubmitSize,
 }
 
@@ -76,7 +80,7 @@ impl Blocks {
         self.submit_size.steps()
     }
 
-    fn staging(&self) -> Buffer {
+    fn staging(&self) -> Staging {
         self.device.staging(self.staging_bytes)
     }
 
@@ -98,7 +102,7 @@ impl Blocks {
     ) {
         let staging = block.staging.as_ref().expect("a busy block has a staging buffer");
         let bytes = |steps: usize| (steps * self.lanes) as u64 * OBSERVATION_BYTES;
-        commands.copy_buffer_to_buffer(source, 0, staging, bytes(done), bytes(steps));
+        source.copy(0, staging, bytes(done), bytes(steps), &mut commands);
         let alone = (block.portions.is_empty() && self.in_flight.is_empty()).then(Instant::now);
         let submission = self.device.submit(commands.finish(), what);
         block.portions.push(Portion { steps, submission, alone });
@@ -127,12 +131,18 @@ impl Blocks {
         }
         let seen: Vec<[f32; 4]> = self.device.read_mapped(&staging, steps * self.lanes)?;
         self.spare.push(staging);
-        let of = |(lane, busy): (usize, bool), step: usize| match busy {
-            true => observation(seen[step * self.lanes + lane]),
-            false => Observation::default(),
-        };
-        let observations = busy.into_iter().enumerate().flat_map(|lane| (0..steps).map(move |step| of(lane, step)));
-        Ok(Observations::new(steps, observations.collect()))
+        let mut observations = vec![Observation::default(); steps * self.lanes];
+        let groups = observations.par_chunks_mut(GROUP * steps.max(1)).zip(busy.par_chunks(GROUP)).enumerate();
+        groups.for_each(|(group, (observations, busy))| {
+            // Step by step, since the lanes' numbers of a step are neighbours.
+            for (step, seen) in seen.chunks_exact(self.lanes).enumerate() {
+                let seen = &seen[group * GROUP..][..busy.len()];
+                for (lane, (seen, _)) in seen.iter().zip(busy).enumerate().filter(|(_, (_, busy))| **busy) {
+                    observations[lane * steps + step] = observation(*seen);
+                }
+            }
+        });
+        Ok(Observations::new(steps, observations))
     }
 }
 

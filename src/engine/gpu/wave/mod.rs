@@ -50,6 +50,7 @@ pub struct GpuWave {
     /// None where the wave is not evaluated.
     evaluator: Option<Evaluator>,
     blocks: Blocks,
+    tables: Tables,
     /// Describes the wave and its kernels where a submit hangs.
     what: Arc<str>,
 }
@@ -67,6 +68,7 @@ impl GpuWave {
         let buffers = Buffers::allocate(&layout, device);
         layout.write_contents(device, &buffers);
         let blocks = Blocks::new(device, &layout, SubmitSize::new(plan.first_steps, plan.table_steps));
+        device.prepare(&layout.calls());
         let steps = Steps::new(&layout, device, &buffers);
         let evaluator = Evaluator::of(&layout, device, &buffers);
         let renewal = buffers.bind(device, layout.renew());
@@ -97,6 +99,7 @@ impl GpuWave {
             resident,
             evaluator,
             blocks,
+            tables: Tables::default(),
             what: what.into(),
             plan,
             spec,
@@ -128,10 +131,13 @@ impl GpuWave {
     /// Writes the tables of the next `steps` steps of every lane.
     fn write_tables(&mut self, steps: usize) {
         let stages = self.spec.needs.work.stages;
-        let tables = Tables::next(&mut self.lanes, steps, self.spec.batch.unwrap_or(0), stages);
-        self.device.write(&self.buffers[Name::LaneSteps], 0, &tables.lane_steps);
-        self.device.write(&self.buffers[Name::Updates], 0, &tables.updates);
-        self.device.write(&self.buffers[Name::Order], 0, &tables.order);
+        self.tables.fill(&mut self.lanes, steps, self.spec.batch.unwrap_or(0), stages);
+        let Tables { lane_steps, update_steps, coefficients, order } = &self.tables;
+        self.device.write(&self.buffers[Name::LaneSteps], 0, lane_steps);
+        let updates = &self.buffers[Name::Updates];
+        self.device.write(updates, 0, update_steps);
+        self.device.write_from(updates, size_of_val(&update_steps[..]) as u64, coefficients);
+        self.device.write(&self.buffers[Name::Order], 0, order);
     }
 }
 

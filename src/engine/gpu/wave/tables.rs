@@ -5,40 +5,14 @@
 
 use crate::engine::host_run::{GradientStep, HostRun};
 use crate::kernels::LaneStep;
-use crate::kernels::update::Update;
+use crate::kernels::update::{Update, UpdateStep};
+use crate::outer::Piece;
+use crate::update::UpdateCoefficients;
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// The next `steps` gradients of a lane, each a step of the device; where their rows lie in the pool is not known yet.
-fn advance(lane: &mut StagedRun, steps: usize, batch: usize) -> Part {
-    let StagedRun { run, ends } = lane;
-    let updates = Vec::with_capacity(steps * ends.len());
-    let mut part = Part { lane_steps: Vec::with_capacity(steps), updates, spans: Vec::new() };
-    for step in 0..steps {
-        let (GradientStep { slots, at, backward, placed, .. }, table) = run.next_with_table();
-        let mut lane_step = LaneStep::at(at);
-        lane_step.base = slots.read as u32;
-        if let Some(slot) = backward {
-            lane_step.backward = slot as u32;
-        }
-        lane_step.part = placed.map_or(0, |placed| placed.packed());
-        part.lane_steps.push(lane_step);
-        if let Some((table, first)) = table {
-            match part.spans.last_mut() {
-                Some(span) if Arc::ptr_eq(&span.table, table) && first == span.first + span.steps * batch => {
-                    span.steps += 1
-                }
-                _ => part.spans.push(Span { table: Arc::clone(table), first, step, steps: 1, pooled: 0 }),
-            }
-        }
-        part.updates.extend(run.updates().iter().zip(ends.iter()).map(|(update, end)| {
-            let mut update = Update::new(update, *end);
-            placed.iter().for_each(|placed| update.join(placed));
-            update
-        }));
-    }
-    part
-}
+/// Lanes that a thread works on at a time: their parts of a step's row are neighbours in memory.
+const GROUP: usize = 16;
 
 /// A run with the ends of its stages, in the units of the device's vectors.
 #[derive(Clone)]
@@ -47,19 +21,190 @@ pub struct StagedRun {
     pub ends: Arc<[usize]>,
 }
 
-/// A lane's steps of a portion.
-struct Part {
-    lane_steps: Vec<LaneStep>,
-    /// steps x stages
-    updates: Vec<Update>,
-    spans: Vec<Span>,
+/// What the device is given of a portion. The memory is used again for the next one.
+#[derive(Default)]
+pub struct Tables {
+    /// steps x lanes
+    pub lane_steps: Vec<LaneStep>,
+    /// steps x lanes x stages
+    pub update_steps: Vec<UpdateStep>,
+    /// The coefficients that those name: for every lane and stage those of the portion's first step, then others as they come.
+    pub coefficients: Vec<Update>,
+    /// Row numbers of the minibatches, in which every lane step says where its own begin: at most steps x lanes x rows.
+    pub order: Vec<u32>,
 }
 
-/// Steps of a lane whose batches lie in one table, one after the other.
+impl Tables {
+    /// Makes the next `steps` steps of every lane, all with as many stages. Each batch has `batch` rows (0 where the batch is full).
+    pub fn fill(&mut self, lanes: &mut [Option<StagedRun>], steps: usize, batch: usize, stages: usize) {
+        let Self { lane_steps, update_steps, coefficients, order } = self;
+        let count = lanes.len();
+        lane_steps.resize(steps * count, LaneStep::default());
+        update_steps.resize(steps * count * stages, UpdateStep::default());
+        coefficients.resize(count * stages, Update::default());
+        let places = Places { stages, first: update_steps.len() * UpdateStep::QUADS, lanes: count };
+
+        let of_steps =
+            split(lane_steps, count, GROUP).into_par_iter().zip(split(update_steps, count * stages, GROUP * stages));
+        let of_lanes = lanes.par_chunks_mut(GROUP).zip(coefficients.par_chunks_mut(GROUP * stages)).enumerate();
+        let advance = |((group, (lanes, coefficients)), (lane_steps, update_steps)): (_, (Vec<_>, Vec<_>))| {
+            let mut group = Group { places, first_lane: group * GROUP, batch, lane_steps, update_steps, coefficients };
+            group.advance(lanes)
+        };
+        let mut others: Vec<Others> = of_lanes.zip(of_steps).map(advance).collect();
+
+        *order = pool(others.iter_mut().flat_map(|others| &mut others.spans).collect(), batch);
+        for Others { coefficients: more, first, .. } in &mut others {
+            *first = coefficients.len() - count * stages;
+            coefficients.append(more);
+        }
+        let of_steps =
+            split(lane_steps, count, GROUP).into_par_iter().zip(split(update_steps, count * stages, GROUP * stages));
+        of_steps.zip(&others).for_each(|((mut lane_steps, update_steps), others)| {
+            others.spans.iter().for_each(|span| span.note_rows(&mut lane_steps, batch));
+            if others.first > 0 && others.any {
+                let moved = (others.first * Update::QUADS) as u32;
+                let named = update_steps.into_iter().flatten();
+                named.filter(|it| it.coefficients >= places.of_others()).for_each(|it| it.coefficients += moved);
+            }
+        });
+    }
+}
+
+/// Cuts every row of a table into pieces of `width` elements: those of the first piece of every row, those of the second, and so on.
+fn split<T>(table: &mut [T], row: usize, width: usize) -> Vec<Vec<&mut [T]>> {
+    let mut pieces: Vec<Vec<&mut [T]>> =
+        (0..row.div_ceil(width)).map(|_| Vec::with_capacity(table.len() / row)).collect();
+    for row in table.chunks_exact_mut(row) {
+        row.chunks_mut(width).zip(&mut pieces).for_each(|(piece, pieces)| pieces.push(piece));
+    }
+    pieces
+}
+
+/// Where coefficients stand, in vec4s from the start of their buffer.
+#[derive(Clone, Copy)]
+struct Places {
+    lanes: usize,
+    stages: usize,
+    /// Where the first ones are.
+    first: usize,
+}
+
+impl Places {
+    /// Those of a lane's first step of the portion.
+    fn of_first_step(&self, lane: usize, stage: usize) -> u32 {
+        (self.first + (lane * self.stages + stage) * Update::QUADS) as u32
+    }
+
+    /// Where the others begin.
+    fn of_others(&self) -> u32 {
+        self.of_first_step(self.lanes, 0)
+    }
+}
+
+/// Some neighbouring lanes with their parts of the tables.
+struct Group<'a> {
+    places: Places,
+    first_lane: usize,
+    batch: usize,
+    /// steps: the lanes' part of each.
+    lane_steps: Vec<&'a mut [LaneStep]>,
+    /// steps: lanes x stages of each.
+    update_steps: Vec<&'a mut [UpdateStep]>,
+    /// lanes x stages: of their first steps.
+    coefficients: &'a mut [Update],
+}
+
+/// What a group has beside its parts of the tables.
+struct Others {
+    spans: Vec<Span>,
+    /// Coefficients that are not those of a first step.
+    coefficients: Vec<Update>,
+    /// Whether there are such.
+    any: bool,
+    /// How many there are in the groups before.
+    first: usize,
+}
+
+/// Coefficients as they were last, and their place.
+struct Latest {
+    numbers: (UpdateCoefficients, Option<Piece>),
+    place: u32,
+}
+
+impl Group<'_> {
+    /// Fills the tables; rows and other coefficients are counted from the start of the group, until it is known where that is.
+    fn advance(&mut self, lanes: &mut [Option<StagedRun>]) -> Others {
+        let mut others = Others { spans: Vec::new(), coefficients: Vec::new(), any: false, first: 0 };
+        let mut latest = Vec::new();
+        for (number, lane) in lanes.iter_mut().enumerate() {
+            match lane {
+                Some(lane) => self.advance_lane(number, lane, &mut latest, &mut others),
+                None => self.lane_steps.iter_mut().for_each(|lanes| lanes[number] = LaneStep::default()),
+            }
+        }
+        others.any = !others.coefficients.is_empty();
+        others
+    }
+
+    /// Makes the steps of one lane, each a gradient.
+    fn advance_lane(&mut self, number: usize, lane: &mut StagedRun, latest: &mut Vec<Latest>, others: &mut Others) {
+        let Self { places, first_lane, batch, lane_steps, update_steps, coefficients } = self;
+        let (stages, spans) = (places.stages, others.spans.len());
+        let StagedRun { run, ends } = lane;
+        latest.clear();
+        for (step, (lane_steps, update_steps)) in lane_steps.iter_mut().zip(update_steps).enumerate() {
+            let (GradientStep { slots, at, backward, placed, .. }, table) = run.next_with_table();
+            lane_steps[number] = LaneStep {
+                backward: backward.unwrap_or(at) as u32,
+                base: slots.read as u32,
+                part: placed.map_or(0, |placed| placed.packed()),
+                ..LaneStep::at(at)
+            };
+            if let Some((table, first)) = table {
+                match others.spans[spans..].last_mut() {
+                    Some(span) if Arc::ptr_eq(&span.table, table) && first == span.first + span.steps * *batch => {
+                        span.steps += 1
+                    }
+                    _ => others.spans.push(Span {
+                        table: Arc::clone(table),
+                        first,
+                        lane: number,
+                        step,
+                        steps: 1,
+                        pooled: 0,
+                    }),
+                }
+            }
+            let piece = placed.map(|placed| placed.piece);
+            for (stage, (update, end)) in run.updates().iter().zip(ends.iter()).enumerate() {
+                let numbers = (update.coefficients, piece);
+                let made = || {
+                    let update = Update::new(&update.coefficients);
+                    piece.map_or(update, |piece| update.joined(&piece))
+                };
+                if latest.len() == stage {
+                    coefficients[number * stages + stage] = made();
+                    latest.push(Latest { numbers, place: places.of_first_step(*first_lane + number, stage) });
+                } else if latest[stage].numbers != numbers {
+                    let place = places.of_others() + (others.coefficients.len() * Update::QUADS) as u32;
+                    others.coefficients.push(made());
+                    latest[stage] = Latest { numbers, place };
+                }
+                update_steps[number * stages + stage] =
+                    UpdateStep::new(&update.slots, *end as u32, latest[stage].place);
+            }
+        }
+    }
+}
+
+/// A lane's steps whose batches lie in one table, one after the other.
 struct Span {
     table: Arc<[u32]>,
     /// Index in the table of the first row number.
     first: usize,
+    /// The lane's number in its group.
+    lane: usize,
     /// The first step of the portion.
     step: usize,
     steps: usize,
@@ -67,45 +212,12 @@ struct Span {
     pooled: usize,
 }
 
-/// What the device is given of a portion.
-pub struct Tables {
-    /// steps x lanes
-    pub lane_steps: Vec<LaneStep>,
-    /// steps x lanes x stages
-    pub updates: Vec<Update>,
-    /// Row numbers of the minibatches, in which every lane step says where its own begin: at most steps x lanes x rows.
-    pub order: Vec<u32>,
-}
-
-impl Tables {
-    /// The next `steps` steps of every lane, all with as many stages. Each batch has `batch` rows (0 where the batch is full).
-    pub fn next(lanes: &mut [Option<StagedRun>], steps: usize, batch: usize, stages: usize) -> Self {
-        let advance = |lane: &mut Option<StagedRun>| lane.as_mut().map(|lane| advance(lane, steps, batch));
-        let mut parts: Vec<Option<Part>> = lanes.par_iter_mut().map(advance).collect();
-        let order = pool(parts.iter_mut().flatten().flat_map(|part| &mut part.spans).collect(), batch);
-        parts.par_iter_mut().flatten().for_each(|Part { lane_steps, spans, .. }| {
-            for Span { step, steps, pooled, .. } in spans {
-                let firsts = (*pooled..).step_by(batch);
-                lane_steps[*step..][..*steps]
-                    .iter_mut()
-                    .zip(firsts)
-                    .for_each(|(lane_step, first)| lane_step.rows = first as u32);
-            }
-        });
-        let count = lanes.len();
-        let mut lane_steps = vec![LaneStep::default(); steps * count];
-        let mut updates = vec![Update::default(); steps * count * stages];
-        let of_steps = lane_steps.par_chunks_mut(count).zip(updates.par_chunks_mut(count * stages));
-        of_steps.enumerate().for_each(|(step, (lane_steps, updates))| {
-            for ((lane_step, updates), part) in lane_steps.iter_mut().zip(updates.chunks_exact_mut(stages)).zip(&parts)
-            {
-                if let Some(part) = part {
-                    *lane_step = part.lane_steps[step];
-                    updates.copy_from_slice(&part.updates[step * stages..][..stages]);
-                }
-            }
-        });
-        Self { lane_steps, updates, order }
+impl Span {
+    /// Notes in the steps where their rows begin, once that is known.
+    fn note_rows(&self, lane_steps: &mut [&mut [LaneStep]], batch: usize) {
+        let firsts = (self.pooled..).step_by(batch);
+        let steps = &mut lane_steps[self.step..][..self.steps];
+        steps.iter_mut().zip(firsts).for_each(|(lanes, first)| lanes[self.lane].rows = first as u32);
     }
 }
 
@@ -134,7 +246,7 @@ mod tests {
     use super::*;
 
     fn span(table: &Arc<[u32]>, first: usize, steps: usize) -> Span {
-        Span { table: Arc::clone(table), first, step: 0, steps, pooled: usize::MAX }
+        Span { table: Arc::clone(table), first, lane: 0, step: 0, steps, pooled: usize::MAX }
     }
 
     #[test]
