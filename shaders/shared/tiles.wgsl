@@ -21,8 +21,14 @@ override A_QUADS: u32 = THREADS_Y * DOWN;
 override B_QUADS: u32 = THREADS_X * ACROSS;
 override A_TILE: u32 = DEPTH * A_QUADS;
 override B_TILE: u32 = DEPTH * B_QUADS;
-var<workgroup> a_tile: array<vec4f, A_TILE>;
-var<workgroup> b_tile: array<vec4f, B_TILE>;
+// From one inner element to the next, in vec4s: odd, so that eight invocations that store elements behind each other do not
+// meet in the same banks of the memory.
+override A_PITCH: u32 = A_QUADS | 1u;
+override B_PITCH: u32 = B_QUADS | 1u;
+override A_SIZE: u32 = DEPTH * A_PITCH;
+override B_SIZE: u32 = DEPTH * B_PITCH;
+var<workgroup> a_tile: array<vec4f, A_SIZE>;
+var<workgroup> b_tile: array<vec4f, B_SIZE>;
 
 // Rows and columns of C, and the range of the inner dimension.
 struct Extent { rows: u32, columns: u32, start: u32, end: u32 }
@@ -50,7 +56,7 @@ fn multiply(operands: LaneOperands, extent: Extent, block: vec2u, at: vec2u, loc
                 k = i / A_QUADS;
                 quad = i % A_QUADS;
             }
-            a_tile[k * A_QUADS + quad] = rows_of_a(operands, first_row + 4u * quad, start + k);
+            a_tile[k * A_PITCH + quad] = rows_of_a(operands, first_row + 4u * quad, start + k);
         }
         for (var i = local; i < B_TILE; i += THREADS_X * THREADS_Y) {
             var k = i / B_QUADS;
@@ -59,12 +65,12 @@ fn multiply(operands: LaneOperands, extent: Extent, block: vec2u, at: vec2u, loc
                 k = i % DEPTH;
                 quad = i / DEPTH;
             }
-            b_tile[k * B_QUADS + quad] = columns_of_b(operands, start + k, first_column + 4u * quad);
+            b_tile[k * B_PITCH + quad] = columns_of_b(operands, start + k, first_column + 4u * quad);
         }
         workgroupBarrier();
         for (var k = 0u; k < DEPTH; k++) {
             // unrolled PARTS
-            part_0 = add(part_0, a_tile[k * A_QUADS + down_0], b_tile[k * B_QUADS + across_0]);
+            part_0 = add(part_0, a_tile[k * A_PITCH + down_0], b_tile[k * B_PITCH + across_0]);
             // end
         }
         // No invocation may overwrite a tile that another still reads.
