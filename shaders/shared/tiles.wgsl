@@ -4,10 +4,18 @@
 // 4 x 4 each, kept in four vec4 accumulators. Each accumulator runs through the inner dimension in order, so that a sum has
 // the same bits whatever the block's shape.
 //
-// A kernel describes its operands by a struct `LaneOperands`, and has
-// - rows_of_a and columns_of_b: four elements of an operand, 0 beyond its edges, which adds nothing to a sum
-// - a_lies_by_columns and b_lies_by_columns: whether the elements of a column are neighbours in memory, not those of a row
-// - store: what becomes of an element of C
+// The four rows of a part lie A_QUADS apart, its four columns B_QUADS, so that neighbouring invocations have neighbouring rows
+// and columns: they read and write neighbouring addresses.
+//
+// A kernel describes its operands by
+// - `LaneOperands`: where those of a lane are
+// - `Rows` and `rows_from`: what four rows of A have in common, whatever the inner element; `Columns` and `columns_from`: the
+//   same of four columns of B
+// - `Inner`, `prepare` and `inner_at`: what an inner element is for all rows and columns, an element of the tile that begins at
+//   `start`; `prepare` may work it out for a whole tile
+// - `of_a` and `of_b`: four elements of an operand, 0 beyond its edges, which adds nothing to a sum
+// - `a_lies_by_columns` and `b_lies_by_columns`: whether the elements of a column are neighbours in memory, not those of a row
+// - `store`: what becomes of an element of C
 
 override THREADS_X: u32;
 override THREADS_Y: u32;
@@ -19,16 +27,21 @@ override DEPTH: u32;
 // Four rows of A, and four columns of B, per element: an invocation reads a whole vec4 of each at every inner step.
 override A_QUADS: u32 = THREADS_Y * DOWN;
 override B_QUADS: u32 = THREADS_X * ACROSS;
-override A_TILE: u32 = DEPTH * A_QUADS;
-override B_TILE: u32 = DEPTH * B_QUADS;
-// From one inner element to the next, in vec4s: odd, so that eight invocations that store elements behind each other do not
-// meet in the same banks of the memory.
+// From one inner element to the next, in vec4s: odd, so that eight invocations that store inner elements behind each other do
+// not meet in the same banks of the memory.
 override A_PITCH: u32 = A_QUADS | 1u;
 override B_PITCH: u32 = B_QUADS | 1u;
-override A_SIZE: u32 = DEPTH * A_PITCH;
-override B_SIZE: u32 = DEPTH * B_PITCH;
-var<workgroup> a_tile: array<vec4f, A_SIZE>;
-var<workgroup> b_tile: array<vec4f, B_SIZE>;
+override A_TILE: u32 = DEPTH * A_PITCH;
+override B_TILE: u32 = DEPTH * B_PITCH;
+var<workgroup> a_tile: array<vec4f, A_TILE>;
+var<workgroup> b_tile: array<vec4f, B_TILE>;
+
+// Invocations share out a tile by quads, each with an inner element of its own, or by inner elements, each with its own quad.
+// All of these divide the number of invocations.
+override THREADS: u32 = THREADS_X * THREADS_Y;
+override A_STEP: u32 = THREADS / A_QUADS;
+override B_STEP: u32 = THREADS / B_QUADS;
+override QUAD_STEP: u32 = THREADS / DEPTH;
 
 // Rows and columns of C, and the range of the inner dimension.
 struct Extent { rows: u32, columns: u32, start: u32, end: u32 }
@@ -36,9 +49,12 @@ struct Extent { rows: u32, columns: u32, start: u32, end: u32 }
 // Four rows by four columns of the product.
 struct Part { c0: vec4f, c1: vec4f, c2: vec4f, c3: vec4f }
 
-fn multiply(operands: LaneOperands, extent: Extent, block: vec2u, at: vec2u, local: u32) {
+fn multiply(operands: LaneOperands, extent: Extent, block: vec2u, local: u32) {
     let first_row = block.y * 4u * A_QUADS;
     let first_column = block.x * 4u * B_QUADS;
+    // Pairs of invocations below each other, and pairs of pairs beside each other: memory serves a vec4 once for two that share
+    // it, if they are next to each other or next but one.
+    let at = vec2u(local / 2u % THREADS_X, local % 2u + 2u * (local / (2u * THREADS_X)));
     // The parts of an invocation lie apart, those of its neighbours beside each other.
     var index = 0u;
     // unrolled PARTS
@@ -47,27 +63,35 @@ fn multiply(operands: LaneOperands, extent: Extent, block: vec2u, at: vec2u, loc
     var part_0 = Part();
     index++;
     // end
+    prepare(operands, extent.start, local);
+    workgroupBarrier();
+    // What stays an invocation's own from tile to tile, where it keeps to a quad or to an inner element.
+    let rows = rows_from(operands, first_row + local % A_QUADS);
+    let columns = columns_from(operands, first_column + local % B_QUADS);
+    let own = local % DEPTH;
     for (var start = extent.start; start < extent.end; start += DEPTH) {
-        for (var i = local; i < A_TILE; i += THREADS_X * THREADS_Y) {
-            // Neighbouring invocations read neighbouring addresses, whichever way the operand lies.
-            var k = i % DEPTH;
-            var quad = i / DEPTH;
-            if a_lies_by_columns() {
-                k = i / A_QUADS;
-                quad = i % A_QUADS;
+        let inner = inner_at(start, own);
+        // Neighbouring invocations read neighbouring addresses, whichever way the operand lies.
+        if a_lies_by_columns() {
+            for (var k = local / A_QUADS; k < DEPTH; k += A_STEP) {
+                a_tile[k * A_PITCH + local % A_QUADS] = of_a(operands, rows, inner_at(start, k));
             }
-            a_tile[k * A_PITCH + quad] = rows_of_a(operands, first_row + 4u * quad, start + k);
+        } else {
+            for (var quad = local / DEPTH; quad < A_QUADS; quad += QUAD_STEP) {
+                a_tile[own * A_PITCH + quad] = of_a(operands, rows_from(operands, first_row + quad), inner);
+            }
         }
-        for (var i = local; i < B_TILE; i += THREADS_X * THREADS_Y) {
-            var k = i / B_QUADS;
-            var quad = i % B_QUADS;
-            if b_lies_by_columns() {
-                k = i % DEPTH;
-                quad = i / DEPTH;
+        if b_lies_by_columns() {
+            for (var quad = local / DEPTH; quad < B_QUADS; quad += QUAD_STEP) {
+                b_tile[own * B_PITCH + quad] = of_b(operands, columns_from(operands, first_column + quad), inner);
             }
-            b_tile[k * B_PITCH + quad] = columns_of_b(operands, start + k, first_column + 4u * quad);
+        } else {
+            for (var k = local / B_QUADS; k < DEPTH; k += B_STEP) {
+                b_tile[k * B_PITCH + local % B_QUADS] = of_b(operands, columns, inner_at(start, k));
+            }
         }
         workgroupBarrier();
+        prepare(operands, start + DEPTH, local);
         for (var k = 0u; k < DEPTH; k++) {
             // unrolled PARTS
             part_0 = add(part_0, a_tile[k * A_PITCH + down_0], b_tile[k * B_PITCH + across_0]);
@@ -77,7 +101,7 @@ fn multiply(operands: LaneOperands, extent: Extent, block: vec2u, at: vec2u, loc
         workgroupBarrier();
     }
     // unrolled PARTS
-    store_part(operands, extent, first_row + 4u * down_0, first_column + 4u * across_0, part_0);
+    store_part(operands, extent, first_row + down_0, first_column + across_0, part_0);
     // end
 }
 
@@ -90,15 +114,15 @@ fn add(part: Part, left: vec4f, right: vec4f) -> Part {
 
 fn store_part(operands: LaneOperands, extent: Extent, row: u32, column: u32, part: Part) {
     store_row(operands, extent, row, column, part.c0);
-    store_row(operands, extent, row + 1u, column, part.c1);
-    store_row(operands, extent, row + 2u, column, part.c2);
-    store_row(operands, extent, row + 3u, column, part.c3);
+    store_row(operands, extent, row + A_QUADS, column, part.c1);
+    store_row(operands, extent, row + 2u * A_QUADS, column, part.c2);
+    store_row(operands, extent, row + 3u * A_QUADS, column, part.c3);
 }
 
 fn store_row(operands: LaneOperands, extent: Extent, row: u32, column: u32, sums: vec4f) {
     if row >= extent.rows { return; }
     if column < extent.columns { store(operands, row, column, sums.x); }
-    if column + 1u < extent.columns { store(operands, row, column + 1u, sums.y); }
-    if column + 2u < extent.columns { store(operands, row, column + 2u, sums.z); }
-    if column + 3u < extent.columns { store(operands, row, column + 3u, sums.w); }
+    if column + B_QUADS < extent.columns { store(operands, row, column + B_QUADS, sums.y); }
+    if column + 2u * B_QUADS < extent.columns { store(operands, row, column + 2u * B_QUADS, sums.z); }
+    if column + 3u * B_QUADS < extent.columns { store(operands, row, column + 3u * B_QUADS, sums.w); }
 }

@@ -1,4 +1,4 @@
-//! Register tiles: how a workgroup shares out a product of matrices. Not a kernel of its own: `shaders/tiles.wgsl` follows the
+//! Register tiles: how a workgroup shares out a product of matrices. Not a kernel of its own: `shaders/shared/tiles.wgsl` follows the
 //! text of the kernels that make one.
 
 /// Inner elements that a workgroup holds at a time.
@@ -25,6 +25,10 @@ impl Tile {
     pub const ALL: [Self; 4] = [Self::SMALL[0], Self::SMALL[1], Self::SMALL[2], Self::LARGE];
 
     const fn of(threads_x: u32, threads_y: u32, parts: u32) -> Self {
+        // As `shaders/shared/tiles.wgsl` shares out the tiles and pairs the invocations.
+        let threads = threads_x * threads_y;
+        assert!(threads % DEPTH == 0 && threads % (threads_x * parts) == 0 && threads % (threads_y * parts) == 0);
+        assert!(threads_y % 2 == 0);
         Self { threads_x, threads_y, across: parts, down: parts }
     }
 
