@@ -120,6 +120,7 @@ fn begin_at(image: u32, y: i32, x: i32, width: u32) -> vec3i {
 fn a_lies_by_columns() -> bool { return PRODUCT != GRADIENT; }
 // On the way back the weights of an output lie by channels, and those of a channel by pixels.
 fn b_lies_by_columns() -> bool { return PRODUCT != BACKWARD || KERNEL > 1u; }
+fn c_lies_by_columns() -> bool { return PRODUCT != GRADIENT; }
 
 fn rows_from(operands: LaneOperands, row: u32) -> Rows {
     if PRODUCT == GRADIENT { return Rows(row, vec3i(), vec3i(), vec3i(), vec3i()); }

@@ -43,6 +43,7 @@ fn matmul(@builtin(workgroup_id) block: vec3u, @builtin(local_invocation_index) 
 
 fn a_lies_by_columns() -> bool { return params.a.row_stride == 1u; }
 fn b_lies_by_columns() -> bool { return params.b.row_stride == 1u; }
+fn c_lies_by_columns() -> bool { return false; }
 
 // Where the matrices of a lane (and of a weight version, where the operand has versions) begin.
 fn origin(operand: Operand, lane: u32, slot: u32) -> u32 {

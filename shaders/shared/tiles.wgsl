@@ -14,7 +14,8 @@
 // - `Inner`, `prepare` and `inner_at`: what an inner element is for all rows and columns, an element of the tile that begins at
 //   `start`; `prepare` may work it out for a whole tile
 // - `of_a` and `of_b`: four elements of an operand, 0 beyond its edges, which adds nothing to a sum
-// - `a_lies_by_columns` and `b_lies_by_columns`: whether the elements of a column are neighbours in memory, not those of a row
+// - `a_lies_by_columns`, `b_lies_by_columns`, `c_lies_by_columns`: whether the elements of a column are neighbours in memory, not
+//   those of a row
 // - `store`: what becomes of an element of C
 
 override THREADS_X: u32;
@@ -52,9 +53,12 @@ struct Part { c0: vec4f, c1: vec4f, c2: vec4f, c3: vec4f }
 fn multiply(operands: LaneOperands, extent: Extent, block: vec2u, local: u32) {
     let first_row = block.y * 4u * A_QUADS;
     let first_column = block.x * 4u * B_QUADS;
-    // Pairs of invocations below each other, and pairs of pairs beside each other: memory serves a vec4 once for two that share
-    // it, if they are next to each other or next but one.
-    let at = vec2u(local / 2u % THREADS_X, local % 2u + 2u * (local / (2u * THREADS_X)));
+    // Pairs of invocations across the way in which C lies, and pairs of pairs along it: memory serves a vec4 of a tile once for
+    // two that share it, if they are next to each other or next but one.
+    var at = vec2u(local / 2u % THREADS_X, local % 2u + 2u * (local / (2u * THREADS_X)));
+    if c_lies_by_columns() {
+        at = vec2u(local % 2u + 2u * (local / (2u * THREADS_Y)), local / 2u % THREADS_Y);
+    }
     // The parts of an invocation lie apart, those of its neighbours beside each other.
     var index = 0u;
     // unrolled PARTS

@@ -28,7 +28,7 @@ impl Tile {
         // As `shaders/shared/tiles.wgsl` shares out the tiles and pairs the invocations.
         let threads = threads_x * threads_y;
         assert!(threads % DEPTH == 0 && threads % (threads_x * parts) == 0 && threads % (threads_y * parts) == 0);
-        assert!(threads_y % 2 == 0);
+        assert!(threads_x % 2 == 0 && threads_y % 2 == 0);
         Self { threads_x, threads_y, across: parts, down: parts }
     }
 
