@@ -43,7 +43,7 @@ shared_struct! {
 }
 
 /// Invocations of a workgroup.
-pub const WORKGROUP: usize = 128;
+pub const WORKGROUP: usize = 256;
 
 pub const KERNEL: Kernel = Kernel {
     name: "norm",
@@ -152,12 +152,12 @@ impl Layer {
         Call::new(&KERNEL, &variant, buffers, &self.params(), workgroups, self.iterations())
     }
 
-    /// Turns of an invocation's loops in any pass.
+    /// Turns of an invocation's loops in any pass; one takes four elements.
     pub fn iterations(&self) -> usize {
         let Self { batch: Batch { rows, .. }, norm, .. } = *self;
         let sums = 2 * WORKGROUP.ilog2() as usize;
         let channel = rows * norm.shape.pixels();
-        3 * channel.max(norm.count(rows)).div_ceil(WORKGROUP) + sums
+        3 * channel.max(norm.count(rows)).div_ceil(4 * WORKGROUP) + sums
     }
 }
 
