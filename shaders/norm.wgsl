@@ -13,6 +13,7 @@ override WORKGROUP: u32;
 override EPSILON: f32;
 override OVER: u32;
 override PASS: u32;
+override FOURS: u32; // Fours of elements that an invocation takes at a time: how often 'unrolled FOURS' stands (src/kernels/source.rs).
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> versions: array<f32>;
@@ -33,9 +34,11 @@ struct Unit { lane: u32, number: u32, count: u32, begin: u32, apart: u32, channe
 // at each.
 struct Place { element: u32, plane: u32, pixel: u32 }
 
-// What four elements after each other have, 0 beyond the last one. They are read together: an invocation that waited for each
-// would wait most of the time.
+// Four elements after each other, for those beyond the last one the first. Several fours are read together: an invocation that
+// waited for each number would wait most of the time.
 struct Four { index: vec4u, plane: vec4u, inside: vec4<bool>, after: Place }
+
+struct Moments { mean: vec4f, scale: vec4f }
 
 @compute @workgroup_size(WORKGROUP)
 fn norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -86,7 +89,6 @@ fn four_from(unit: Unit, place: Place, stride: Place) -> Four {
     let plane = vec4u(place.plane, second.plane, third.plane, fourth.plane);
     let pixel = vec4u(place.pixel, second.pixel, third.pixel, fourth.pixel);
     let inside = element < vec4u(unit.count);
-    // The first element stands for those beyond the last.
     let index = unit.begin + select(vec4u(), plane * unit.apart + pixel, inside);
     return Four(index, select(vec4u(), plane, inside), inside, next(fourth, stride));
 }
@@ -132,6 +134,16 @@ fn moments_of(unit: Unit, plane: u32) -> u32 {
     return of_lane + unit.number;
 }
 
+// The moments that belong to four elements.
+fn moments_from(unit: Unit, four: Four) -> Moments {
+    let one = moments[moments_of(unit, four.plane.x)];
+    if OVER == BATCH { return Moments(vec4f(one.x), vec4f(one.y)); }
+    let two = moments[moments_of(unit, four.plane.y)];
+    let three = moments[moments_of(unit, four.plane.z)];
+    let last = moments[moments_of(unit, four.plane.w)];
+    return Moments(vec4f(one.x, two.x, three.x, last.x), vec4f(one.y, two.y, three.y, last.y));
+}
+
 // The sum over all invocations, which every one of them gets.
 fn total(share: vec2f, local: u32) -> vec2f {
     // No invocation may still be reading the sum before.
@@ -160,28 +172,38 @@ fn forward(unit: Unit, version: u32, local: u32) {
     } else {
         var share = vec4f();
         for (var place = first; place.element < unit.count;) {
-            let four = four_from(unit, place, stride);
-            share += select(vec4f(), inputs(four), four.inside);
-            place = four.after;
+            // unrolled FOURS
+            let four_0 = four_from(unit, place, stride);
+            share += select(vec4f(), inputs(four_0), four_0.inside);
+            place = four_0.after;
+            // end
         }
         mean = total(vec2f(added(share), 0.0), local).x / count;
         // About the mean: a difference of squares would cancel.
         share = vec4f();
         for (var place = first; place.element < unit.count;) {
-            let four = four_from(unit, place, stride);
-            let away = select(vec4f(), inputs(four) - mean, four.inside);
-            share += away * away;
-            place = four.after;
+            // unrolled FOURS
+            let four_0 = four_from(unit, place, stride);
+            let away_0 = select(vec4f(), inputs(four_0) - mean, four_0.inside);
+            share += away_0 * away_0;
+            place = four_0.after;
+            // end
         }
         variance = total(vec2f(added(share), 0.0), local).x / count;
     }
     let scale = 1.0 / sqrt(variance + EPSILON);
     for (var place = first; place.element < unit.count;) {
-        let four = four_from(unit, place, stride);
-        let channels = channels_of(unit, four);
-        let normal = (inputs(four) - mean) * scale;
-        put(four, normal * parameters_from(version, channels) + parameters_from(version + params.channels, channels));
-        place = four.after;
+        // unrolled FOURS
+        let four_0 = four_from(unit, place, stride);
+        let channels_0 = channels_of(unit, four_0);
+        let weight_0 = parameters_from(version, channels_0);
+        let bias_0 = parameters_from(version + params.channels, channels_0);
+        let normal_0 = (inputs(four_0) - mean) * scale;
+        place = four_0.after;
+        // end
+        // unrolled FOURS
+        put(four_0, normal_0 * weight_0 + bias_0);
+        // end
     }
     if PASS == EVALUATE || local > 0u { return; }
     moments[moments_of(unit, 0u)] = vec2f(mean, scale);
@@ -201,19 +223,26 @@ fn backward(unit: Unit, version: u32, local: u32) {
     var plain = vec4f();
     var along = vec4f();
     for (var place = first; place.element < unit.count;) {
-        let four = four_from(unit, place, stride);
-        let weighted = select(vec4f(), deltas(four) * parameters_from(version, channels_of(unit, four)), four.inside);
-        plain += weighted;
-        along += weighted * (inputs(four) - moment.x) * moment.y;
-        place = four.after;
+        // unrolled FOURS
+        let four_0 = four_from(unit, place, stride);
+        let weight_0 = parameters_from(version, channels_of(unit, four_0));
+        let weighted_0 = select(vec4f(), deltas(four_0) * weight_0, four_0.inside);
+        plain += weighted_0;
+        along += weighted_0 * (inputs(four_0) - moment.x) * moment.y;
+        place = four_0.after;
+        // end
     }
     let mean = total(vec2f(added(plain), added(along)), local) / f32(unit.count);
     for (var place = first; place.element < unit.count;) {
-        let four = four_from(unit, place, stride);
-        let weighted = deltas(four) * parameters_from(version, channels_of(unit, four));
-        let normal = (inputs(four) - moment.x) * moment.y;
-        put(four, (weighted - mean.x - normal * mean.y) * moment.y);
-        place = four.after;
+        // unrolled FOURS
+        let four_0 = four_from(unit, place, stride);
+        let weighted_0 = deltas(four_0) * parameters_from(version, channels_of(unit, four_0));
+        let normal_0 = (inputs(four_0) - moment.x) * moment.y;
+        place = four_0.after;
+        // end
+        // unrolled FOURS
+        put(four_0, (weighted_0 - mean.x - normal_0 * mean.y) * moment.y);
+        // end
     }
 }
 
@@ -224,16 +253,14 @@ fn differentiate(unit: Unit, local: u32) {
     var plain = vec4f();
     var along = vec4f();
     for (var place = first; place.element < unit.count;) {
-        let four = four_from(unit, place, stride);
-        let seen = select(vec4f(), deltas(four), four.inside);
-        let one = moments[moments_of(unit, four.plane.x)];
-        let two = moments[moments_of(unit, four.plane.y)];
-        let three = moments[moments_of(unit, four.plane.z)];
-        let last = moments[moments_of(unit, four.plane.w)];
-        let mean = vec4f(one.x, two.x, three.x, last.x);
-        plain += seen;
-        along += seen * (inputs(four) - mean) * vec4f(one.y, two.y, three.y, last.y);
-        place = four.after;
+        // unrolled FOURS
+        let four_0 = four_from(unit, place, stride);
+        let moments_0 = moments_from(unit, four_0);
+        let seen_0 = select(vec4f(), deltas(four_0), four_0.inside);
+        plain += seen_0;
+        along += seen_0 * (inputs(four_0) - moments_0.mean) * moments_0.scale;
+        place = four_0.after;
+        // end
     }
     let sum = total(vec2f(added(along), added(plain)), local);
     if local > 0u { return; }

@@ -43,7 +43,10 @@ shared_struct! {
 }
 
 /// Invocations of a workgroup.
-pub const WORKGROUP: usize = 256;
+pub const WORKGROUP: usize = 128;
+
+/// Fours of numbers that an invocation takes at a time.
+pub const FOURS: usize = 2;
 
 pub const KERNEL: Kernel = Kernel {
     name: "norm",
@@ -60,7 +63,7 @@ pub const KERNEL: Kernel = Kernel {
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     codes: &[Over::CODES, Pass::CODES],
     constants: &[("WORKGROUP", WORKGROUP as f64), ("EPSILON", EPSILON)],
-    variants: &["OVER", "PASS"],
+    variants: &["OVER", "PASS", "FOURS"],
 };
 
 /// Which numbers a norm takes the mean and the variance of.
@@ -136,8 +139,8 @@ impl Layer {
     }
 
     /// The values of [`KERNEL`]'s variants.
-    pub fn variant(&self, pass: Pass) -> [(&'static str, f64); 2] {
-        [("OVER", f64::from(self.norm.over.code())), ("PASS", f64::from(pass.code()))]
+    pub fn variant(&self, pass: Pass) -> [(&'static str, f64); 3] {
+        [("OVER", f64::from(self.norm.over.code())), ("PASS", f64::from(pass.code())), ("FOURS", FOURS as f64)]
     }
 
     pub fn workgroups(&self, pass: Pass) -> [u32; 3] {
@@ -152,12 +155,12 @@ impl Layer {
         Call::new(&KERNEL, &variant, buffers, &self.params(), workgroups, self.iterations())
     }
 
-    /// Turns of an invocation's loops in any pass; one takes four elements.
+    /// Turns of an invocation's loops in any pass.
     pub fn iterations(&self) -> usize {
         let Self { batch: Batch { rows, .. }, norm, .. } = *self;
         let sums = 2 * WORKGROUP.ilog2() as usize;
         let channel = rows * norm.shape.pixels();
-        3 * channel.max(norm.count(rows)).div_ceil(4 * WORKGROUP) + sums
+        3 * channel.max(norm.count(rows)).div_ceil(4 * FOURS * WORKGROUP) + sums
     }
 }
 
