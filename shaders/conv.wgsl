@@ -167,12 +167,11 @@ fn pixel_of(operands: LaneOperands, k: u32) -> vec4i {
 fn of_a(operands: LaneOperands, rows: Rows, inner: Inner) -> vec4f {
     let pixel = inner.pixel;
     if PRODUCT == GRADIENT {
-        if pixel.w < 0 { return vec4f(); }
-        let begin = bitcast<u32>(pixel.w);
-        return vec4f(
-            delta_at(rows.first, begin), delta_at(rows.first + A_QUADS, begin),
-            delta_at(rows.first + 2u * A_QUADS, begin), delta_at(rows.first + 3u * A_QUADS, begin)
-        );
+        let steps = vec4u(0u, 1u, 2u, 3u) * A_QUADS;
+        let inside = (rows.first + steps < vec4u(params.outputs)) & vec4<bool>(pixel.w >= 0);
+        let index = bitcast<u32>(pixel.w) + (rows.first + steps) * params.out_height * params.out_width;
+        let at = select(vec4u(), index, inside);
+        return select(vec4f(), vec4f(a[at.x], a[at.y], a[at.z], a[at.w]), inside);
     }
     return vec4f(
         slid(rows.corner + pixel.xyz), slid(rows.second + pixel.xyz),
@@ -180,30 +179,24 @@ fn of_a(operands: LaneOperands, rows: Rows, inner: Inner) -> vec4f {
     );
 }
 
-fn delta_at(row: u32, begin: u32) -> f32 {
-    if row >= params.outputs { return 0.0; }
-    return a[begin + row * params.out_height * params.out_width];
-}
-
 // What a pixel of the window has to do with a row: of the input, the number under it; of the delta, that of the place from
 // which this pixel of the window covers the row's. What is left of the edge or above it is, unsigned, far beyond the other one.
 fn slid(at: vec3i) -> f32 {
     let y = bitcast<u32>(at.y);
     let x = bitcast<u32>(at.z);
-    var index = bitcast<u32>(at.x);
     if PRODUCT == FORWARD {
-        if y >= params.height || x >= params.width { return 0.0; }
-    } else {
-        if y % STRIDE != 0u || x % STRIDE != 0u { return 0.0; }
-        if y / STRIDE >= params.out_height || x / STRIDE >= params.out_width { return 0.0; }
-        if STRIDE > 1u { index += y / STRIDE * params.out_width + x / STRIDE; }
+        let inside = (y < params.height) & (x < params.width);
+        return select(0.0, a[select(0u, bitcast<u32>(at.x), inside)], inside);
     }
-    return a[index];
+    let between = (y % STRIDE != 0u) | (x % STRIDE != 0u);
+    let inside = !between & (y / STRIDE < params.out_height) & (x / STRIDE < params.out_width);
+    var index = bitcast<u32>(at.x);
+    if STRIDE > 1u { index += y / STRIDE * params.out_width + x / STRIDE; }
+    return select(0.0, a[select(0u, index, inside)], inside);
 }
 
 fn of_b(operands: LaneOperands, columns: Columns, inner: Inner) -> vec4f {
     let pixel = inner.pixel;
-    if pixel.w < 0 { return vec4f(); }
     let first = columns.first;
     if PRODUCT == GRADIENT {
         return vec4f(
@@ -211,25 +204,19 @@ fn of_b(operands: LaneOperands, columns: Columns, inner: Inner) -> vec4f {
             under(operands, first + 2u * B_QUADS, pixel), under(operands, first + 3u * B_QUADS, pixel)
         );
     }
-    let begin = operands.weight + bitcast<u32>(pixel.w);
-    return vec4f(
-        weight_at(begin, first), weight_at(begin, first + B_QUADS),
-        weight_at(begin, first + 2u * B_QUADS), weight_at(begin, first + 3u * B_QUADS)
-    );
+    let column = first + vec4u(0u, 1u, 2u, 3u) * B_QUADS;
+    let apart = select(PIXELS, params.channels * PIXELS, PRODUCT == FORWARD);
+    let inside = (column < vec4u(shape().y)) & vec4<bool>(pixel.w >= 0);
+    let at = select(vec4u(), operands.weight + bitcast<u32>(pixel.w) + column * apart, inside);
+    return select(vec4f(), vec4f(b[at.x], b[at.y], b[at.z], b[at.w]), inside);
 }
 
 // The number of the input under a pixel of the window; beyond the edges 0, of the last column 1.
 fn under(operands: LaneOperands, column: u32, pixel: vec4i) -> f32 {
     let corner = corners[column - operands.column];
     let at = corner.xyz + pixel.xyz;
-    if bitcast<u32>(at.y) >= params.height || bitcast<u32>(at.z) >= params.width { return bitcast<f32>(corner.w); }
-    return b[bitcast<u32>(at.x)];
-}
-
-fn weight_at(begin: u32, column: u32) -> f32 {
-    if column >= shape().y { return 0.0; }
-    if PRODUCT == FORWARD { return b[begin + column * params.channels * PIXELS]; }
-    return b[begin + column * PIXELS];
+    let inside = (bitcast<u32>(at.y) < params.height) & (bitcast<u32>(at.z) < params.width);
+    return select(bitcast<f32>(corner.w), b[select(0u, bitcast<u32>(at.x), inside)], inside);
 }
 
 fn store(operands: LaneOperands, row: u32, column: u32, sum: f32) {

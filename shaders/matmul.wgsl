@@ -11,6 +11,8 @@ struct Params {
 }
 
 override EPILOGUE: u32;
+override A_BY_COLUMNS: u32;
+override B_BY_COLUMNS: u32;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
@@ -41,8 +43,8 @@ fn matmul(@builtin(workgroup_id) block: vec3u, @builtin(local_invocation_index) 
     multiply(operands, Extent(params.rows, params.columns, 0u, params.inner), block.xy, local);
 }
 
-fn a_lies_by_columns() -> bool { return params.a.row_stride == 1u; }
-fn b_lies_by_columns() -> bool { return params.b.row_stride == 1u; }
+fn a_lies_by_columns() -> bool { return A_BY_COLUMNS == 1u; }
+fn b_lies_by_columns() -> bool { return B_BY_COLUMNS == 1u; }
 fn c_lies_by_columns() -> bool { return false; }
 
 // Where the matrices of a lane (and of a weight version, where the operand has versions) begin.
@@ -59,37 +61,25 @@ fn columns_from(operands: LaneOperands, column: u32) -> Columns {
 fn prepare(operands: LaneOperands, start: u32, local: u32) {}
 fn inner_at(start: u32, k: u32) -> Inner { return Inner(start + k); }
 
-// Beyond the edges both operands are 0, which adds nothing to a sum: rows and columns out there are never stored.
 fn of_a(operands: LaneOperands, rows: Rows, inner: Inner) -> vec4f {
-    if inner.k >= params.inner { return vec4f(); }
-    let index = rows.begin + inner.k * params.a.column_stride;
-    let apart = A_QUADS * params.a.row_stride;
-    return vec4f(
-        a_at(rows.first, index), a_at(rows.first + A_QUADS, index + apart),
-        a_at(rows.first + 2u * A_QUADS, index + 2u * apart), a_at(rows.first + 3u * A_QUADS, index + 3u * apart)
-    );
-}
-
-fn a_at(row: u32, index: u32) -> f32 {
-    if row >= params.rows { return 0.0; }
-    return a[index];
+    let steps = vec4u(0u, 1u, 2u, 3u) * A_QUADS;
+    let inside = (rows.first + steps < vec4u(params.rows)) & vec4<bool>(inner.k < params.inner);
+    let index = rows.begin + inner.k * params.a.column_stride + steps * params.a.row_stride;
+    let at = select(vec4u(), index, inside);
+    return select(vec4f(), vec4f(a[at.x], a[at.y], a[at.z], a[at.w]), inside);
 }
 
 fn of_b(operands: LaneOperands, columns: Columns, inner: Inner) -> vec4f {
-    if inner.k >= params.inner { return vec4f(); }
-    let index = columns.begin + inner.k * params.b.row_stride;
-    let apart = B_QUADS * params.b.column_stride;
-    return vec4f(
-        b_at(columns.first, index), b_at(columns.first + B_QUADS, index + apart),
-        b_at(columns.first + 2u * B_QUADS, index + 2u * apart), b_at(columns.first + 3u * B_QUADS, index + 3u * apart)
-    );
-}
-
-fn b_at(column: u32, index: u32) -> f32 {
-    if column >= params.columns { return 0.0; }
+    let steps = vec4u(0u, 1u, 2u, 3u) * B_QUADS;
+    let column = columns.first + steps;
     // The gradient's last column of B is 1: it sums delta over the rows of the batch, which is the bias gradient.
-    if EPILOGUE == GRADIENT && column + 1u == params.columns { return 1.0; }
-    return b[index];
+    let columns_there = params.columns - u32(EPILOGUE == GRADIENT);
+    let reaches = vec4<bool>(inner.k < params.inner);
+    let inside = (column < vec4u(columns_there)) & reaches;
+    let index = columns.begin + inner.k * params.b.row_stride + steps * params.b.column_stride;
+    let at = select(vec4u(), index, inside);
+    let beyond = select(vec4f(), vec4f(f32(EPILOGUE == GRADIENT)), (column == vec4u(columns_there)) & reaches);
+    return select(beyond, vec4f(b[at.x], b[at.y], b[at.z], b[at.w]), inside);
 }
 
 fn store(operands: LaneOperands, row: u32, column: u32, sum: f32) {

@@ -13,7 +13,8 @@
 //   same of four columns of B
 // - `Inner`, `prepare` and `inner_at`: what an inner element is for all rows and columns, an element of the tile that begins at
 //   `start`; `prepare` may work it out for a whole tile
-// - `of_a` and `of_b`: four elements of an operand, 0 beyond its edges, which adds nothing to a sum
+// - `of_a` and `of_b`: four elements of an operand, 0 beyond its edges, which adds nothing to a sum. Without branches: behind one,
+//   each element would be waited for before the next is asked for.
 // - `a_lies_by_columns`, `b_lies_by_columns`, `c_lies_by_columns`: whether the elements of a column are neighbours in memory, not
 //   those of a row
 // - `store`: what becomes of an element of C
@@ -37,12 +38,11 @@ override B_TILE: u32 = DEPTH * B_PITCH;
 var<workgroup> a_tile: array<vec4f, A_TILE>;
 var<workgroup> b_tile: array<vec4f, B_TILE>;
 
-// Invocations share out a tile by quads, each with an inner element of its own, or by inner elements, each with its own quad.
-// All of these divide the number of invocations.
+// A_QUADS, B_QUADS and DEPTH divide it.
 override THREADS: u32 = THREADS_X * THREADS_Y;
-override A_STEP: u32 = THREADS / A_QUADS;
-override B_STEP: u32 = THREADS / B_QUADS;
-override QUAD_STEP: u32 = THREADS / DEPTH;
+// vec4s of either tile that an invocation loads: how often 'unrolled' stands for them.
+override A_LOADS: u32;
+override B_LOADS: u32;
 
 // Rows and columns of C, and the range of the inner dimension.
 struct Extent { rows: u32, columns: u32, start: u32, end: u32 }
@@ -69,33 +69,53 @@ fn multiply(operands: LaneOperands, extent: Extent, block: vec2u, local: u32) {
     // end
     prepare(operands, extent.start, local);
     workgroupBarrier();
-    // What stays an invocation's own from tile to tile, where it keeps to a quad or to an inner element.
-    let rows = rows_from(operands, first_row + local % A_QUADS);
-    let columns = columns_from(operands, first_column + local % B_QUADS);
-    let own = local % DEPTH;
+    // What an invocation reads of every tile.
+    let rows = rows_from(operands, first_row + a_load(local, 0u).y);
+    let columns = columns_from(operands, first_column + b_load(local, 0u).y);
+    let first = inner_at(extent.start, local % DEPTH);
+    index = 0u;
+    // unrolled A_LOADS
+    let a_load_0 = a_load(local, index);
+    var rows_0 = rows;
+    if !a_lies_by_columns() { rows_0 = rows_from(operands, first_row + a_load_0.y); }
+    var a_inner_0 = first;
+    if a_lies_by_columns() { a_inner_0 = inner_at(extent.start, a_load_0.x); }
+    var a_next_0 = of_a(operands, rows_0, a_inner_0);
+    index++;
+    // end
+    index = 0u;
+    // unrolled B_LOADS
+    let b_load_0 = b_load(local, index);
+    var columns_0 = columns;
+    if b_lies_by_columns() { columns_0 = columns_from(operands, first_column + b_load_0.y); }
+    var b_inner_0 = first;
+    if !b_lies_by_columns() { b_inner_0 = inner_at(extent.start, b_load_0.x); }
+    var b_next_0 = of_b(operands, columns_0, b_inner_0);
+    index++;
+    // end
+    workgroupBarrier();
     for (var start = extent.start; start < extent.end; start += DEPTH) {
-        let inner = inner_at(start, own);
-        // Neighbouring invocations read neighbouring addresses, whichever way the operand lies.
-        if a_lies_by_columns() {
-            for (var k = local / A_QUADS; k < DEPTH; k += A_STEP) {
-                a_tile[k * A_PITCH + local % A_QUADS] = of_a(operands, rows, inner_at(start, k));
-            }
-        } else {
-            for (var quad = local / DEPTH; quad < A_QUADS; quad += QUAD_STEP) {
-                a_tile[own * A_PITCH + quad] = of_a(operands, rows_from(operands, first_row + quad), inner);
-            }
-        }
-        if b_lies_by_columns() {
-            for (var quad = local / DEPTH; quad < B_QUADS; quad += QUAD_STEP) {
-                b_tile[own * B_PITCH + quad] = of_b(operands, columns_from(operands, first_column + quad), inner);
-            }
-        } else {
-            for (var k = local / B_QUADS; k < DEPTH; k += B_STEP) {
-                b_tile[k * B_PITCH + local % B_QUADS] = of_b(operands, columns, inner_at(start, k));
-            }
-        }
+        // unrolled A_LOADS
+        a_tile[a_load_0.x * A_PITCH + a_load_0.y] = a_next_0;
+        // end
+        // unrolled B_LOADS
+        b_tile[b_load_0.x * B_PITCH + b_load_0.y] = b_next_0;
+        // end
+        let next = start + DEPTH;
+        prepare(operands, next, local);
         workgroupBarrier();
-        prepare(operands, start + DEPTH, local);
+        // The next tile is on its way while this one is multiplied; behind the last one there are zeros.
+        let own = inner_at(next, local % DEPTH);
+        // unrolled A_LOADS
+        a_inner_0 = own;
+        if a_lies_by_columns() { a_inner_0 = inner_at(next, a_load_0.x); }
+        a_next_0 = of_a(operands, rows_0, a_inner_0);
+        // end
+        // unrolled B_LOADS
+        b_inner_0 = own;
+        if !b_lies_by_columns() { b_inner_0 = inner_at(next, b_load_0.x); }
+        b_next_0 = of_b(operands, columns_0, b_inner_0);
+        // end
         for (var k = 0u; k < DEPTH; k++) {
             // unrolled PARTS
             part_0 = add(part_0, a_tile[k * A_PITCH + down_0], b_tile[k * B_PITCH + across_0]);
@@ -107,6 +127,18 @@ fn multiply(operands: LaneOperands, extent: Extent, block: vec2u, local: u32) {
     // unrolled PARTS
     store_part(operands, extent, first_row + down_0, first_column + across_0, part_0);
     // end
+}
+
+// Of a tile of A the inner element and the quad of an invocation's load: neighbouring invocations read neighbouring addresses,
+// whichever way the operand lies, and an invocation keeps to one quad or to one inner element.
+fn a_load(local: u32, load: u32) -> vec2u {
+    if a_lies_by_columns() { return vec2u(local / A_QUADS + load * (THREADS / A_QUADS), local % A_QUADS); }
+    return vec2u(local % DEPTH, local / DEPTH + load * (THREADS / DEPTH));
+}
+
+fn b_load(local: u32, load: u32) -> vec2u {
+    if b_lies_by_columns() { return vec2u(local % DEPTH, local / DEPTH + load * (THREADS / DEPTH)); }
+    return vec2u(local / B_QUADS + load * (THREADS / B_QUADS), local % B_QUADS);
 }
 
 // Four elements of a column of A times four of a row of B.

@@ -193,7 +193,10 @@ fn variants(kernel: &Kernel) -> Vec<Vec<(&'static str, f64)>> {
             let shape = Shape::new(&model, 64, 16 << 10, 128).unwrap();
             vec![shape.variant(Activation::Tanh, Loss::Ce).to_vec()]
         }
-        "matmul" => Tile::ALL.iter().map(|tile| matmul::variant(*tile, Epilogue::Backward).to_vec()).collect(),
+        "matmul" => {
+            let of_tile = |tile: &Tile| matmul::variant(*tile, Epilogue::Backward, &matmul::Params::default()).to_vec();
+            Tile::ALL.iter().map(of_tile).collect()
+        }
         "conv" => {
             let of_tile = |tile: &Tile| {
                 let kernel = [("PRODUCT", 2.0), ("KERNEL", 3.0), ("STRIDE", 2.0)];
