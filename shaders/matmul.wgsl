@@ -11,6 +11,8 @@ struct Params {
 }
 
 override EPILOGUE: u32;
+override A_BY_COLUMNS: u32;
+override B_BY_COLUMNS: u32;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
@@ -22,12 +24,13 @@ var<immediate> params: Params;
 // Where a lane's operands begin.
 struct LaneOperands { lane: u32, a: u32, b: u32, bias: u32 }
 
+// Four rows of A, A_QUADS apart: the first, and where it begins. The same of columns of B, and an inner element.
+struct Rows { first: u32, begin: u32 }
+struct Columns { first: u32, begin: u32 }
+struct Inner { k: u32 }
+
 @compute @workgroup_size(THREADS_X, THREADS_Y)
-fn matmul(
-    @builtin(workgroup_id) block: vec3u,
-    @builtin(local_invocation_id) at: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
+fn matmul(@builtin(workgroup_id) block: vec3u, @builtin(local_invocation_index) local: u32) {
     let lane = block.z;
     let lane_step = lane_steps[params.step * params.lanes + lane];
     if lane_step.busy == 0u { return; }
@@ -37,40 +40,46 @@ fn matmul(
     let b_origin = origin(params.b, lane, select(lane_step.read, lane_step.backward, on_the_way_back));
     let a_start = origin(params.a, lane, lane_step.read) + params.a.offset;
     let operands = LaneOperands(lane, a_start, b_origin + params.b.offset, b_origin + params.bias);
-    multiply(operands, Extent(params.rows, params.columns, 0u, params.inner), block.xy, at.xy, local);
+    multiply(operands, Extent(params.rows, params.columns, 0u, params.inner), block.xy, local);
 }
 
-fn a_lies_by_columns() -> bool { return params.a.row_stride == 1u; }
-fn b_lies_by_columns() -> bool { return params.b.row_stride == 1u; }
+fn a_lies_by_columns() -> bool { return A_BY_COLUMNS == 1u; }
+fn b_lies_by_columns() -> bool { return B_BY_COLUMNS == 1u; }
+fn c_lies_by_columns() -> bool { return false; }
 
 // Where the matrices of a lane (and of a weight version, where the operand has versions) begin.
 fn origin(operand: Operand, lane: u32, slot: u32) -> u32 {
     return lane * operand.lane_stride + slot * operand.slot_stride;
 }
 
-// Beyond the edges both operands are 0, which adds nothing to a sum: rows and columns out there are never stored.
-fn a_at(start: u32, row: u32, k: u32) -> f32 {
-    if row >= params.rows || k >= params.inner { return 0.0; }
-    return a[start + row * params.a.row_stride + k * params.a.column_stride];
+fn rows_from(operands: LaneOperands, row: u32) -> Rows { return Rows(row, operands.a + row * params.a.row_stride); }
+
+fn columns_from(operands: LaneOperands, column: u32) -> Columns {
+    return Columns(column, operands.b + column * params.b.column_stride);
 }
 
-fn b_at(start: u32, k: u32, column: u32) -> f32 {
-    if column >= params.columns || k >= params.inner { return 0.0; }
+fn prepare(operands: LaneOperands, start: u32, local: u32) {}
+fn inner_at(start: u32, k: u32) -> Inner { return Inner(start + k); }
+
+fn of_a(operands: LaneOperands, rows: Rows, inner: Inner) -> vec4f {
+    let steps = vec4u(0u, 1u, 2u, 3u) * A_QUADS;
+    let inside = (rows.first + steps < vec4u(params.rows)) & vec4<bool>(inner.k < params.inner);
+    let index = rows.begin + inner.k * params.a.column_stride + steps * params.a.row_stride;
+    let at = select(vec4u(), index, inside);
+    return select(vec4f(), vec4f(a[at.x], a[at.y], a[at.z], a[at.w]), inside);
+}
+
+fn of_b(operands: LaneOperands, columns: Columns, inner: Inner) -> vec4f {
+    let steps = vec4u(0u, 1u, 2u, 3u) * B_QUADS;
+    let column = columns.first + steps;
     // The gradient's last column of B is 1: it sums delta over the rows of the batch, which is the bias gradient.
-    if EPILOGUE == GRADIENT && column + 1u == params.columns { return 1.0; }
-    return b[start + k * params.b.row_stride + column * params.b.column_stride];
-}
-
-fn rows_of_a(operands: LaneOperands, row: u32, k: u32) -> vec4f {
-    let start = operands.a;
-    return vec4f(a_at(start, row, k), a_at(start, row + 1u, k), a_at(start, row + 2u, k), a_at(start, row + 3u, k));
-}
-
-fn columns_of_b(operands: LaneOperands, k: u32, column: u32) -> vec4f {
-    let start = operands.b;
-    return vec4f(
-        b_at(start, k, column), b_at(start, k, column + 1u), b_at(start, k, column + 2u), b_at(start, k, column + 3u)
-    );
+    let columns_there = params.columns - u32(EPILOGUE == GRADIENT);
+    let reaches = vec4<bool>(inner.k < params.inner);
+    let inside = (column < vec4u(columns_there)) & reaches;
+    let index = columns.begin + inner.k * params.b.row_stride + steps * params.b.column_stride;
+    let at = select(vec4u(), index, inside);
+    let beyond = select(vec4f(), vec4f(f32(EPILOGUE == GRADIENT)), (column == vec4u(columns_there)) & reaches);
+    return select(beyond, vec4f(b[at.x], b[at.y], b[at.z], b[at.w]), inside);
 }
 
 fn store(operands: LaneOperands, row: u32, column: u32, sum: f32) {

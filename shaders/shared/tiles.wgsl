@@ -4,10 +4,20 @@
 // 4 x 4 each, kept in four vec4 accumulators. Each accumulator runs through the inner dimension in order, so that a sum has
 // the same bits whatever the block's shape.
 //
-// A kernel describes its operands by a struct `LaneOperands`, and has
-// - rows_of_a and columns_of_b: four elements of an operand, 0 beyond its edges, which adds nothing to a sum
-// - a_lies_by_columns and b_lies_by_columns: whether the elements of a column are neighbours in memory, not those of a row
-// - store: what becomes of an element of C
+// The four rows of a part lie A_QUADS apart, its four columns B_QUADS, so that neighbouring invocations have neighbouring rows
+// and columns: they read and write neighbouring addresses.
+//
+// A kernel describes its operands by
+// - `LaneOperands`: where those of a lane are
+// - `Rows` and `rows_from`: what four rows of A have in common, whatever the inner element; `Columns` and `columns_from`: the
+//   same of four columns of B
+// - `Inner`, `prepare` and `inner_at`: what an inner element is for all rows and columns, an element of the tile that begins at
+//   `start`; `prepare` may work it out for a whole tile
+// - `of_a` and `of_b`: four elements of an operand, 0 beyond its edges, which adds nothing to a sum. Without branches: behind one,
+//   each element would be waited for before the next is asked for.
+// - `a_lies_by_columns`, `b_lies_by_columns`, `c_lies_by_columns`: whether the elements of a column are neighbours in memory, not
+//   those of a row
+// - `store`: what becomes of an element of C
 
 override THREADS_X: u32;
 override THREADS_Y: u32;
@@ -19,10 +29,20 @@ override DEPTH: u32;
 // Four rows of A, and four columns of B, per element: an invocation reads a whole vec4 of each at every inner step.
 override A_QUADS: u32 = THREADS_Y * DOWN;
 override B_QUADS: u32 = THREADS_X * ACROSS;
-override A_TILE: u32 = DEPTH * A_QUADS;
-override B_TILE: u32 = DEPTH * B_QUADS;
+// From one inner element to the next, in vec4s: odd, so that eight invocations that store inner elements behind each other do
+// not meet in the same banks of the memory.
+override A_PITCH: u32 = A_QUADS | 1u;
+override B_PITCH: u32 = B_QUADS | 1u;
+override A_TILE: u32 = DEPTH * A_PITCH;
+override B_TILE: u32 = DEPTH * B_PITCH;
 var<workgroup> a_tile: array<vec4f, A_TILE>;
 var<workgroup> b_tile: array<vec4f, B_TILE>;
+
+// A_QUADS, B_QUADS and DEPTH divide it.
+override THREADS: u32 = THREADS_X * THREADS_Y;
+// vec4s of either tile that an invocation loads: how often 'unrolled' stands for them.
+override A_LOADS: u32;
+override B_LOADS: u32;
 
 // Rows and columns of C, and the range of the inner dimension.
 struct Extent { rows: u32, columns: u32, start: u32, end: u32 }
@@ -30,9 +50,15 @@ struct Extent { rows: u32, columns: u32, start: u32, end: u32 }
 // Four rows by four columns of the product.
 struct Part { c0: vec4f, c1: vec4f, c2: vec4f, c3: vec4f }
 
-fn multiply(operands: LaneOperands, extent: Extent, block: vec2u, at: vec2u, local: u32) {
+fn multiply(operands: LaneOperands, extent: Extent, block: vec2u, local: u32) {
     let first_row = block.y * 4u * A_QUADS;
     let first_column = block.x * 4u * B_QUADS;
+    // Pairs of invocations across the way in which C lies, and pairs of pairs along it: memory serves a vec4 of a tile once for
+    // two that share it, if they are next to each other or next but one.
+    var at = vec2u(local / 2u % THREADS_X, local % 2u + 2u * (local / (2u * THREADS_X)));
+    if c_lies_by_columns() {
+        at = vec2u(local % 2u + 2u * (local / (2u * THREADS_Y)), local / 2u % THREADS_Y);
+    }
     // The parts of an invocation lie apart, those of its neighbours beside each other.
     var index = 0u;
     // unrolled PARTS
@@ -41,38 +67,78 @@ fn multiply(operands: LaneOperands, extent: Extent, block: vec2u, at: vec2u, loc
     var part_0 = Part();
     index++;
     // end
+    prepare(operands, extent.start, local);
+    workgroupBarrier();
+    // What an invocation reads of every tile.
+    let rows = rows_from(operands, first_row + a_load(local, 0u).y);
+    let columns = columns_from(operands, first_column + b_load(local, 0u).y);
+    let first = inner_at(extent.start, local % DEPTH);
+    index = 0u;
+    // unrolled A_LOADS
+    let a_load_0 = a_load(local, index);
+    var rows_0 = rows;
+    if !a_lies_by_columns() { rows_0 = rows_from(operands, first_row + a_load_0.y); }
+    var a_inner_0 = first;
+    if a_lies_by_columns() { a_inner_0 = inner_at(extent.start, a_load_0.x); }
+    var a_next_0 = of_a(operands, rows_0, a_inner_0);
+    index++;
+    // end
+    index = 0u;
+    // unrolled B_LOADS
+    let b_load_0 = b_load(local, index);
+    var columns_0 = columns;
+    if b_lies_by_columns() { columns_0 = columns_from(operands, first_column + b_load_0.y); }
+    var b_inner_0 = first;
+    if !b_lies_by_columns() { b_inner_0 = inner_at(extent.start, b_load_0.x); }
+    var b_next_0 = of_b(operands, columns_0, b_inner_0);
+    index++;
+    // end
+    workgroupBarrier();
     for (var start = extent.start; start < extent.end; start += DEPTH) {
-        for (var i = local; i < A_TILE; i += THREADS_X * THREADS_Y) {
-            // Neighbouring invocations read neighbouring addresses, whichever way the operand lies.
-            var k = i % DEPTH;
-            var quad = i / DEPTH;
-            if a_lies_by_columns() {
-                k = i / A_QUADS;
-                quad = i % A_QUADS;
-            }
-            a_tile[k * A_QUADS + quad] = rows_of_a(operands, first_row + 4u * quad, start + k);
-        }
-        for (var i = local; i < B_TILE; i += THREADS_X * THREADS_Y) {
-            var k = i / B_QUADS;
-            var quad = i % B_QUADS;
-            if b_lies_by_columns() {
-                k = i % DEPTH;
-                quad = i / DEPTH;
-            }
-            b_tile[k * B_QUADS + quad] = columns_of_b(operands, start + k, first_column + 4u * quad);
-        }
+        // unrolled A_LOADS
+        a_tile[a_load_0.x * A_PITCH + a_load_0.y] = a_next_0;
+        // end
+        // unrolled B_LOADS
+        b_tile[b_load_0.x * B_PITCH + b_load_0.y] = b_next_0;
+        // end
+        let next = start + DEPTH;
+        prepare(operands, next, local);
         workgroupBarrier();
+        // The next tile is on its way while this one is multiplied; behind the last one there are zeros.
+        let own = inner_at(next, local % DEPTH);
+        // unrolled A_LOADS
+        a_inner_0 = own;
+        if a_lies_by_columns() { a_inner_0 = inner_at(next, a_load_0.x); }
+        a_next_0 = of_a(operands, rows_0, a_inner_0);
+        // end
+        // unrolled B_LOADS
+        b_inner_0 = own;
+        if !b_lies_by_columns() { b_inner_0 = inner_at(next, b_load_0.x); }
+        b_next_0 = of_b(operands, columns_0, b_inner_0);
+        // end
         for (var k = 0u; k < DEPTH; k++) {
             // unrolled PARTS
-            part_0 = add(part_0, a_tile[k * A_QUADS + down_0], b_tile[k * B_QUADS + across_0]);
+            part_0 = add(part_0, a_tile[k * A_PITCH + down_0], b_tile[k * B_PITCH + across_0]);
             // end
         }
         // No invocation may overwrite a tile that another still reads.
         workgroupBarrier();
     }
     // unrolled PARTS
-    store_part(operands, extent, first_row + 4u * down_0, first_column + 4u * across_0, part_0);
+    store_part(operands, extent, first_row + down_0, first_column + across_0, part_0);
     // end
+}
+
+// Of a tile of A the inner element and the quad of an invocation's load: neighbouring invocations read neighbouring addresses,
+// whichever way the operand lies, and an invocation keeps to one quad or to one inner element.
+fn a_load(local: u32, load: u32) -> vec2u {
+    if a_lies_by_columns() { return vec2u(local / A_QUADS + load * (THREADS / A_QUADS), local % A_QUADS); }
+    return vec2u(local % DEPTH, local / DEPTH + load * (THREADS / DEPTH));
+}
+
+fn b_load(local: u32, load: u32) -> vec2u {
+    if b_lies_by_columns() { return vec2u(local % DEPTH, local / DEPTH + load * (THREADS / DEPTH)); }
+    return vec2u(local / B_QUADS + load * (THREADS / B_QUADS), local % B_QUADS);
 }
 
 // Four elements of a column of A times four of a row of B.
@@ -84,15 +150,15 @@ fn add(part: Part, left: vec4f, right: vec4f) -> Part {
 
 fn store_part(operands: LaneOperands, extent: Extent, row: u32, column: u32, part: Part) {
     store_row(operands, extent, row, column, part.c0);
-    store_row(operands, extent, row + 1u, column, part.c1);
-    store_row(operands, extent, row + 2u, column, part.c2);
-    store_row(operands, extent, row + 3u, column, part.c3);
+    store_row(operands, extent, row + A_QUADS, column, part.c1);
+    store_row(operands, extent, row + 2u * A_QUADS, column, part.c2);
+    store_row(operands, extent, row + 3u * A_QUADS, column, part.c3);
 }
 
 fn store_row(operands: LaneOperands, extent: Extent, row: u32, column: u32, sums: vec4f) {
     if row >= extent.rows { return; }
     if column < extent.columns { store(operands, row, column, sums.x); }
-    if column + 1u < extent.columns { store(operands, row, column + 1u, sums.y); }
-    if column + 2u < extent.columns { store(operands, row, column + 2u, sums.z); }
-    if column + 3u < extent.columns { store(operands, row, column + 3u, sums.w); }
+    if column + B_QUADS < extent.columns { store(operands, row, column + B_QUADS, sums.y); }
+    if column + 2u * B_QUADS < extent.columns { store(operands, row, column + 2u * B_QUADS, sums.z); }
+    if column + 3u * B_QUADS < extent.columns { store(operands, row, column + 3u * B_QUADS, sums.w); }
 }

@@ -58,7 +58,18 @@ pub const KERNEL: Kernel = Kernel {
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     codes: &[Product::CODES],
     constants: &[("DEPTH", tile::DEPTH as f64)],
-    variants: &["THREADS_X", "THREADS_Y", "ACROSS", "DOWN", "PARTS", "PRODUCT", "KERNEL", "STRIDE"],
+    variants: &[
+        "THREADS_X",
+        "THREADS_Y",
+        "ACROSS",
+        "DOWN",
+        "PARTS",
+        "A_LOADS",
+        "B_LOADS",
+        "PRODUCT",
+        "KERNEL",
+        "STRIDE",
+    ],
 };
 
 /// Inner elements of a slice of the gradient, about.
@@ -162,11 +173,11 @@ impl Layer {
     }
 
     /// The values of [`KERNEL`]'s variants.
-    pub fn variant(&self, product: Product) -> [(&'static str, f64); 8] {
+    pub fn variant(&self, product: Product) -> [(&'static str, f64); 10] {
         let Window { kernel, stride, .. } = self.convolution.window;
-        let [x, y, across, down, parts] = self.tile(product).variant();
+        let [x, y, across, down, parts, a, b] = self.tile(product).variant();
         let code = f64::from(product.code());
-        [x, y, across, down, parts, ("PRODUCT", code), ("KERNEL", kernel as f64), ("STRIDE", stride as f64)]
+        [x, y, across, down, parts, a, b, ("PRODUCT", code), ("KERNEL", kernel as f64), ("STRIDE", stride as f64)]
     }
 
     pub fn workgroups(&self, product: Product) -> [u32; 3] {

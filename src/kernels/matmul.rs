@@ -59,7 +59,19 @@ pub const KERNEL: Kernel = Kernel {
     structs: &[LaneStep::LAYOUT, Operand::LAYOUT, Params::LAYOUT],
     codes: &[Epilogue::CODES, Activation::CODES],
     constants: &[("DEPTH", tile::DEPTH as f64), ("LEAKY_SLOPE", LEAKY_SLOPE)],
-    variants: &["THREADS_X", "THREADS_Y", "ACROSS", "DOWN", "PARTS", "EPILOGUE", "ACTIVATION"],
+    variants: &[
+        "THREADS_X",
+        "THREADS_Y",
+        "ACROSS",
+        "DOWN",
+        "PARTS",
+        "A_LOADS",
+        "B_LOADS",
+        "A_BY_COLUMNS",
+        "B_BY_COLUMNS",
+        "EPILOGUE",
+        "ACTIVATION",
+    ],
 };
 
 /// What happens to a sum on its way out.
@@ -86,19 +98,23 @@ codes!(Epilogue {
     PLAIN_BACKWARD: Self::PlainBackward,
 });
 
-/// The values of [`KERNEL`]'s variants.
-pub fn variant(tile: Tile, epilogue: Epilogue) -> [Constant; 7] {
+/// The values of [`KERNEL`]'s variants. Which way operands lie decides how they are read, not what is.
+pub fn variant(tile: Tile, epilogue: Epilogue, params: &Params) -> [Constant; 11] {
     let activation = if let Epilogue::Forward(Some(activation)) = epilogue { activation.code() } else { 0 };
-    let [x, y, across, down, parts] = tile.variant();
+    let [x, y, across, down, parts, a_loads, b_loads] = tile.variant();
+    let by_columns = |operand: &Operand| f64::from(u32::from(operand.row_stride == 1 && operand.column_stride != 1));
+    let a_by_columns = ("A_BY_COLUMNS", by_columns(&params.a));
+    let b_by_columns = ("B_BY_COLUMNS", by_columns(&params.b));
     let epilogue = ("EPILOGUE", f64::from(epilogue.code()));
-    [x, y, across, down, parts, epilogue, ("ACTIVATION", f64::from(activation))]
+    let activation = ("ACTIVATION", f64::from(activation));
+    [x, y, across, down, parts, a_loads, b_loads, a_by_columns, b_by_columns, epilogue, activation]
 }
 
 /// The product that `params` describe. `buffers`: lane_steps, a, b, c, slope.
 pub fn call<B>(epilogue: Epilogue, params: &Params, buffers: [B; 5]) -> Call<B> {
     let Params { rows, columns, inner, lanes, .. } = *params;
     let tile = Tile::for_shape(rows, columns);
-    let (variant, workgroups) = (variant(tile, epilogue), tile.workgroups(rows, columns, lanes));
+    let (variant, workgroups) = (variant(tile, epilogue, params), tile.workgroups(rows, columns, lanes));
     Call::new(&KERNEL, &variant, buffers, params, workgroups, tile.iterations(inner as usize))
 }
 

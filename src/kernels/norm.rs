@@ -45,6 +45,9 @@ shared_struct! {
 /// Invocations of a workgroup.
 pub const WORKGROUP: usize = 128;
 
+/// Fours of numbers that an invocation takes at a time.
+pub const FOURS: usize = 2;
+
 pub const KERNEL: Kernel = Kernel {
     name: "norm",
     files: &[shader!("norm.wgsl"), LANE_STEP],
@@ -60,7 +63,7 @@ pub const KERNEL: Kernel = Kernel {
     structs: &[LaneStep::LAYOUT, Params::LAYOUT],
     codes: &[Over::CODES, Pass::CODES],
     constants: &[("WORKGROUP", WORKGROUP as f64), ("EPSILON", EPSILON)],
-    variants: &["OVER", "PASS"],
+    variants: &["OVER", "PASS", "FOURS"],
 };
 
 /// Which numbers a norm takes the mean and the variance of.
@@ -136,8 +139,8 @@ impl Layer {
     }
 
     /// The values of [`KERNEL`]'s variants.
-    pub fn variant(&self, pass: Pass) -> [(&'static str, f64); 2] {
-        [("OVER", f64::from(self.norm.over.code())), ("PASS", f64::from(pass.code()))]
+    pub fn variant(&self, pass: Pass) -> [(&'static str, f64); 3] {
+        [("OVER", f64::from(self.norm.over.code())), ("PASS", f64::from(pass.code())), ("FOURS", FOURS as f64)]
     }
 
     pub fn workgroups(&self, pass: Pass) -> [u32; 3] {
@@ -157,7 +160,7 @@ impl Layer {
         let Self { batch: Batch { rows, .. }, norm, .. } = *self;
         let sums = 2 * WORKGROUP.ilog2() as usize;
         let channel = rows * norm.shape.pixels();
-        3 * channel.max(norm.count(rows)).div_ceil(WORKGROUP) + sums
+        3 * channel.max(norm.count(rows)).div_ceil(4 * FOURS * WORKGROUP) + sums
     }
 }
 

@@ -1,4 +1,4 @@
-//! Register tiles: how a workgroup shares out a product of matrices. Not a kernel of its own: `shaders/tiles.wgsl` follows the
+//! Register tiles: how a workgroup shares out a product of matrices. Not a kernel of its own: `shaders/shared/tiles.wgsl` follows the
 //! text of the kernels that make one.
 
 /// Inner elements that a workgroup holds at a time.
@@ -19,13 +19,22 @@ impl Tile {
     /// Square, tall and wide, 64 invocations each.
     const SMALL: [Self; 3] = [Self::of(8, 8, 1), Self::of(4, 16, 1), Self::of(16, 4, 1)];
 
-    /// 64 x 64 elements: an invocation reads a number for every four that it multiplies, instead of every two.
-    const LARGE: Self = Self::of(8, 8, 2);
+    /// 64 x 64 elements and 128 invocations, the most that every device has.
+    const LARGE: Self = Self::of(16, 8, 2);
 
     pub const ALL: [Self; 4] = [Self::SMALL[0], Self::SMALL[1], Self::SMALL[2], Self::LARGE];
 
-    const fn of(threads_x: u32, threads_y: u32, parts: u32) -> Self {
-        Self { threads_x, threads_y, across: parts, down: parts }
+    const fn of(threads_x: u32, threads_y: u32, down: u32) -> Self {
+        // As `shaders/shared/tiles.wgsl` shares out the loads and pairs the invocations.
+        let threads = threads_x * threads_y;
+        assert!(threads % DEPTH == 0 && threads % threads_x == 0 && threads % (threads_y * down) == 0);
+        assert!(DEPTH * threads_x % threads == 0 && DEPTH * threads_y * down % threads == 0);
+        assert!(threads_x % 2 == 0 && threads_y % 2 == 0);
+        Self { threads_x, threads_y, across: 1, down }
+    }
+
+    const fn threads(&self) -> u32 {
+        self.threads_x * self.threads_y
     }
 
     /// The tile that covers a product with the fewest elements beyond its edges; the large one where the product has at
@@ -57,19 +66,20 @@ impl Tile {
     }
 
     /// The values of its constants in a kernel's variants.
-    pub fn variant(&self) -> [(&'static str, f64); 5] {
+    pub fn variant(&self) -> [(&'static str, f64); 7] {
         [
             ("THREADS_X", f64::from(self.threads_x)),
             ("THREADS_Y", f64::from(self.threads_y)),
             ("ACROSS", f64::from(self.across)),
             ("DOWN", f64::from(self.down)),
             ("PARTS", f64::from(self.across * self.down)),
+            ("A_LOADS", f64::from(DEPTH * self.rows() / (4 * self.threads()))),
+            ("B_LOADS", f64::from(DEPTH * self.columns() / (4 * self.threads()))),
         ]
     }
 
     /// Turns of an invocation's loops over `inner` elements.
     pub fn iterations(&self, inner: usize) -> usize {
-        let loads = DEPTH * (self.rows() + self.columns()) / (4 * self.threads_x * self.threads_y);
-        inner.div_ceil(DEPTH as usize) * (DEPTH + loads + 1) as usize
+        inner.div_ceil(DEPTH as usize) * (DEPTH + 1) as usize
     }
 }

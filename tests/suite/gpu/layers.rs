@@ -182,7 +182,7 @@ fn norms_agree_and_keep_running_statistics() {
     let device = gpu().device();
     let lane_steps = lane_steps(device);
     let of_batch = Over::Batch { statistics: 5 };
-    let wide_unit = 3 * norm::WORKGROUP + 7;
+    let wide_unit = (8 * norm::FOURS + 1) * norm::WORKGROUP + 7;
     let cases = [
         (Shape::new(1, 1, 2), of_batch, 1),
         (Shape::vector(6), of_batch, 7),

@@ -38,7 +38,7 @@ fn product(tile: Tile, epilogue: Epilogue, params: &matmul::Params, buffers: [&B
     let lane_steps = lane_steps(gpu().device());
     let [a, b, c, slope] = buffers;
     let workgroups = tile.workgroups(params.rows, params.columns, params.lanes);
-    let variant = matmul::variant(tile, epilogue);
+    let variant = matmul::variant(tile, epilogue, params);
     run(Call::new(&matmul::KERNEL, &variant, [&lane_steps, a, b, c, slope], params, workgroups, 0));
 }
 
