@@ -2,13 +2,13 @@
 
 use crate::common::gpu;
 use std::time::Duration;
-use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options, Paths, adapters};
+use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options, Paths, SelfTest, adapters};
 use tauscope::engine::{Engine, EngineError};
 use tauscope::kernels::{Call, Kernel, ShaderFile, copy};
 
-/// A device that no other test sees.
+/// A device that no other test sees, and that none of them doubts.
 fn own(options: Options) -> Gpu {
-    Gpu::open_with(&AdapterChoice::Any, options).unwrap()
+    Gpu::open_with(&AdapterChoice::Any, Options { self_test: SelfTest::Never, ..options }).unwrap()
 }
 
 #[test]

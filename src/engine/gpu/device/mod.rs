@@ -71,6 +71,14 @@ pub const MOST_WORK: u64 = 40_000_000_000;
 /// The same on a software adapter, which does a few thousand million of them in a second.
 pub const MOST_SOFTWARE_WORK: u64 = 1_000_000_000;
 
+/// Name, ids, place, driver and backend of an adapter, and how its shaders are built.
+fn identity(adapter: &wgpu::Adapter, checks: Checks) -> String {
+    let info = adapter.get_info();
+    let (driver, uuid, checks) = (driver(&info), uuid::of(adapter), <&str>::from(checks));
+    let wgpu::AdapterInfo { name, vendor, device, device_pci_bus_id: pci, backend, .. } = info;
+    format!("{name}\n{vendor:x}:{device:x} {uuid} {pci}\n{backend:?} {driver}\n{checks}\n")
+}
+
 /// An open device with its queue. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Device {
@@ -78,6 +86,7 @@ pub struct Device {
     pub(super) queue: wgpu::Queue,
     info: EngineInfo,
     place: String,
+    identity: String,
     pub(super) checks: Checks,
     limits: Limits,
     first_submit: Option<u64>,
@@ -114,6 +123,7 @@ impl Device {
         let fault = Fault::listen(&handle);
         let cache = cache.and_then(|directory| PipelineCache::open(&handle, &info, directory));
         let cache = cache.map(Arc::new);
+        let identity = identity(&adapter, checks);
         let info = EngineInfo {
             engine: "gpu".into(),
             driver: driver(&info),
@@ -124,7 +134,7 @@ impl Device {
             checks: <&str>::from(checks).into(),
         };
         let (watchdog, pipelines, made) = Default::default();
-        Ok(Self { handle, queue, info, place, checks, limits, first_submit, fault, watchdog, pipelines, cache, made })
+        Ok(Self { handle, queue, info, place, identity, checks, limits, first_submit, fault, watchdog, pipelines, cache, made })
     }
 
     pub fn info(&self) -> &EngineInfo {
@@ -134,6 +144,11 @@ impl Device {
     /// Which of the machine's adapters it is, for people.
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    /// What a change of adapter, driver or build of the shaders changes, in lines.
+    pub(super) fn identity(&self) -> &str {
+        &self.identity
     }
 
     pub fn limits(&self) -> &Limits {

@@ -45,8 +45,13 @@ impl Device {
     /// The variant of `kernel` that `variant` describes, compiled at its first use.
     fn pipeline(&self, kernel: &'static Kernel, variant: &[Constant]) -> Pipeline {
         let key = (kernel.name, variant.iter().map(|(name, value)| (*name, value.to_bits())).collect());
-        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        pipelines.entry(key).or_insert_with(|| self.compile(kernel, variant)).clone()
+        let lock = || self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().get(&key).cloned();
+        // Compiled without the lock: drivers compile on several threads at once. Two that make the same keep one of them.
+        known.unwrap_or_else(|| {
+            let made = self.compile(kernel, variant);
+            lock().entry(key).or_insert(made).clone()
+        })
     }
 
     fn compile(&self, kernel: &'static Kernel, variant: &[Constant]) -> Pipeline {
