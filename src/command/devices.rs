@@ -2,7 +2,8 @@
 //! `--self-test`, whether they compute what they should.
 
 use super::to_stdout;
-use crate::engine::gpu::{AdapterChoice, AdapterReport, Gpu, Options, Refusal, SelfTest, adapters};
+use crate::engine::EngineError;
+use crate::engine::gpu::{AdapterChoice, AdapterReport, Gpu, Options, Refusal, SelfTest, adapters, obstacles};
 use anyhow::{Result, bail};
 use serde::Serialize;
 use std::fmt::Write;
@@ -13,16 +14,22 @@ use std::time::Duration;
 /// # Errors
 /// Where stdout cannot be written; with `self_test` also where an adapter is refused.
 pub fn run(json: bool, self_test: bool) -> Result<()> {
-    let adapters = adapters();
+    let adapters = adapters()?;
     if self_test && !adapters.is_empty() {
         return try_out(adapters, json);
     }
-    to_stdout(&if json {
-        format!("{}\n", serde_json::to_string_pretty(&adapters)?)
-    } else if adapters.is_empty() {
-        "no adapter (Vulkan, Metal or DirectX 12); everything runs on the processor with --engine cpu\n".into()
+    if json {
+        return to_stdout(&format!("{}\n", serde_json::to_string_pretty(&adapters)?));
+    }
+    // Where hardware is there, what hinders other drivers need not be told.
+    let hinders = if adapters.iter().all(AdapterReport::is_software) { obstacles() } else { Vec::new() };
+    let hinders: String = hinders.iter().map(|one| format!("{one}\n")).collect();
+    to_stdout(&if adapters.is_empty() {
+        format!(
+            "no adapter (Vulkan, Metal or DirectX 12); everything runs on the processor with --engine cpu\n{hinders}"
+        )
     } else {
-        format!("{}\n", adapters.iter().map(describe).collect::<Vec<_>>().join("\n"))
+        format!("{}\n{hinders}", adapters.iter().map(describe).collect::<Vec<_>>().join("\n"))
     })
 }
 
@@ -75,7 +82,7 @@ fn try_out(adapters: Vec<AdapterReport>, json: bool) -> Result<()> {
     }
     match all.iter().filter(|tried| tried.refused.is_some()).count() {
         0 => Ok(()),
-        refused => bail!("{refused} of {} adapters refused", all.len()),
+        refused => bail!(EngineError::Device(format!("{refused} of {} adapters refused", all.len()))),
     }
 }
 

@@ -18,7 +18,7 @@ mod self_test;
 mod steps;
 mod wave;
 
-pub use device::{AdapterChoice, AdapterReport, Checks, adapters};
+pub use device::{AdapterChoice, AdapterReport, Checks, adapters, obstacles};
 
 use super::{Engine, EngineError, EngineInfo, Footprint, Run, Wave, WaveSpec};
 use device::Device;
@@ -75,7 +75,16 @@ impl Gpu {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_with(choice: &AdapterChoice, options: Options) -> Result<Self, EngineError> {
-        let (gpu, outcome) = Self::try_out(choice, options)?;
+        let (mut gpu, mut outcome) = Self::try_out(choice, options.clone())?;
+        // Of several software adapters the fastest is taken. Which that is shows in their self-tests, where they are kept.
+        let untried = gpu.device.untried();
+        if options.cache.is_some() && options.self_test == SelfTest::Once && !untried.is_empty() {
+            for index in untried {
+                // One that cannot be opened, or is refused, has no time and comes last.
+                let _ = Self::try_out(&AdapterChoice::Named(index.to_string()), options.clone());
+            }
+            (gpu, outcome) = Self::try_out(choice, options)?;
+        }
         outcome.map_err(|refusal| {
             let adapter = &gpu.info().adapter;
             EngineError::Unavailable(format!("adapter '{adapter}' computes wrong numbers, {refusal}"))

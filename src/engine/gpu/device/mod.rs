@@ -1,7 +1,7 @@
 //! Devices: what an adapter can do once it is open, and how its failures are reported.
 //!
-//! - `adapter`: which adapters there are, with their `uuid`s; `choice`: which one is taken
-//! - `pipeline`: pipelines and dispatches of kernels; `cache` keeps the pipelines for the next run
+//! - `adapter`: which adapters there are, with their `uuid`s; `choice`: which one is taken; `obstacles`: why there are no others
+//! - `pipeline`: pipelines and dispatches of kernels; `cache` keeps the pipelines for the next run, `kept` the passed self-test
 //! - `fault`: failures, kept until they are asked for, and submits that hang
 //! - `timing`: how long dispatches take
 
@@ -9,6 +9,8 @@ mod adapter;
 mod cache;
 mod choice;
 mod fault;
+pub(super) mod kept;
+mod obstacles;
 mod pipeline;
 mod timing;
 mod uuid;
@@ -17,11 +19,12 @@ pub use adapter::{AdapterReport, IMMEDIATES, adapters};
 pub use cache::directory as cache_directory;
 pub use choice::AdapterChoice;
 pub(super) use fault::Submission;
+pub use obstacles::obstacles;
 pub use pipeline::Dispatch;
 
 use crate::engine::{EngineError, EngineInfo};
 use crate::kernels::fused::MOST_ITERATIONS;
-use adapter::{FEATURES, TakenAdapter, choose, driver, is_software, missing};
+use adapter::{FEATURES, TakenAdapter, choose, driver, identity, is_software, missing};
 use bytemuck::Pod;
 use cache::PipelineCache;
 use fault::{Fault, Watchdog};
@@ -71,14 +74,6 @@ pub const MOST_WORK: u64 = 40_000_000_000;
 /// The same on a software adapter, which does a few thousand million of them in a second.
 pub const MOST_SOFTWARE_WORK: u64 = 1_000_000_000;
 
-/// Name, ids, place, driver and backend of an adapter, and how its shaders are built.
-fn identity(adapter: &wgpu::Adapter, checks: Checks) -> String {
-    let info = adapter.get_info();
-    let (driver, uuid, checks) = (driver(&info), uuid::of(adapter), <&str>::from(checks));
-    let wgpu::AdapterInfo { name, vendor, device, device_pci_bus_id: pci, backend, .. } = info;
-    format!("{name}\n{vendor:x}:{device:x} {uuid} {pci}\n{backend:?} {driver}\n{checks}\n")
-}
-
 /// An open device with its queue. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Device {
@@ -87,6 +82,7 @@ pub struct Device {
     info: EngineInfo,
     place: String,
     identity: String,
+    untried: Vec<usize>,
     pub(super) checks: Checks,
     limits: Limits,
     first_submit: Option<u64>,
@@ -106,7 +102,8 @@ impl Device {
         cache: Option<&Path>,
         first_submit: Option<u64>,
     ) -> Result<Self, EngineError> {
-        let TakenAdapter { adapter, place } = choose(choice)?;
+        let passed = |identity: &str| cache.and_then(|directory| kept::passed(identity, directory));
+        let TakenAdapter { adapter, place, untried } = choose(choice, checks, &passed)?;
         let info = adapter.get_info();
         if let Some(missing) = missing(&adapter) {
             return Err(EngineError::Unavailable(format!("adapter '{}' lacks {missing}", info.name)));
@@ -134,7 +131,22 @@ impl Device {
             checks: <&str>::from(checks).into(),
         };
         let (watchdog, pipelines, made) = Default::default();
-        Ok(Self { handle, queue, info, place, identity, checks, limits, first_submit, fault, watchdog, pipelines, cache, made })
+        Ok(Self {
+            handle,
+            queue,
+            info,
+            place,
+            identity,
+            untried,
+            checks,
+            limits,
+            first_submit,
+            fault,
+            watchdog,
+            pipelines,
+            cache,
+            made,
+        })
     }
 
     pub fn info(&self) -> &EngineInfo {
@@ -149,6 +161,11 @@ impl Device {
     /// What a change of adapter, driver or build of the shaders changes, in lines.
     pub(super) fn identity(&self) -> &str {
         &self.identity
+    }
+
+    /// Other adapters that might have been taken in its place, had they been tried ([`choice::AdapterIdentity::took`]).
+    pub(super) fn untried(&self) -> &[usize] {
+        &self.untried
     }
 
     pub fn limits(&self) -> &Limits {

@@ -2,11 +2,10 @@
 //! that computes nothing, stale or wrong numbers is refused before a result rests on it.
 //!
 //! - `stand`: lanes, buffers and comparisons; `layers`, `samples`, `updates`: the kernels; `whole`: steps
-//! - `probe`: what is tried at every opening; `kept`: the result between processes
+//! - `probe`: what is tried at every opening
 //!
-//! Not here: which device is tried, and what becomes of it then ([`super::Gpu::open`]).
+//! Not here: which device is tried, and what becomes of it then ([`super::Gpu::open`]); the result between processes (`device::kept`).
 
-mod kept;
 mod layers;
 mod probe;
 mod samples;
@@ -15,7 +14,7 @@ mod updates;
 mod whole;
 
 use crate::engine::EngineError;
-use crate::engine::gpu::device::Device;
+use crate::engine::gpu::device::{Device, kept};
 use rayon::prelude::*;
 use stand::Case;
 use std::fmt;
@@ -94,7 +93,7 @@ const CASES: [MakeCase; 21] = [
 /// The first difference.
 pub fn verify(device: &Device, when: SelfTest, directory: Option<&Path>) -> Result<Option<Duration>, Refusal> {
     probe::probe(device)?;
-    let before = directory.and_then(|directory| kept::passed(device, directory));
+    let before = directory.and_then(|directory| kept::passed(device.identity(), directory));
     match (when, before) {
         (SelfTest::Never, before) => return Ok(before),
         (SelfTest::Once, Some(took)) => return Ok(Some(took)),
@@ -102,11 +101,11 @@ pub fn verify(device: &Device, when: SelfTest, directory: Option<&Path>) -> Resu
     }
     match run(device) {
         Ok(took) => {
-            directory.iter().for_each(|directory| kept::keep(device, directory, took));
+            directory.iter().for_each(|directory| kept::keep(device.identity(), directory, took));
             Ok(Some(took))
         }
         Err(refusal) => {
-            directory.iter().for_each(|directory| kept::forget(device, directory));
+            directory.iter().for_each(|directory| kept::forget(device.identity(), directory));
             Err(refusal)
         }
     }

@@ -1,30 +1,31 @@
 //! A passed self-test, kept beside the pipeline cache: it holds for the same adapter, driver, shaders and version of tauscope. What was
 //! refused is not kept.
+//!
+//! Not here: the self-test (`engine::gpu::self_test`), nor the pipelines ([`super::cache`]).
 
-use crate::engine::gpu::device::Device;
 use crate::files::write_whole;
 use crate::kernels;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What a result holds for, in lines.
-fn key(device: &Device) -> String {
+/// What a result holds for, in lines; `identity` is that of an adapter ([`super::adapter::identity`]).
+fn key(identity: &str) -> String {
     let mut shaders = blake3::Hasher::new();
     for file in kernels::ALL.iter().flat_map(|kernel| kernel.files) {
         shaders.update(file.text.as_bytes());
     }
     let (version, shaders) = (env!("CARGO_PKG_VERSION"), shaders.finalize().to_hex());
-    format!("tauscope {version}\nshaders {shaders}\n{}", device.identity())
+    format!("tauscope {version}\nshaders {shaders}\n{identity}")
 }
 
 fn file(key: &str, directory: &Path) -> PathBuf {
     directory.join(format!("self-test-{}.txt", &blake3::hash(key.as_bytes()).to_hex()[..16]))
 }
 
-/// How long the device took for the self-test that it passed, where it did.
-pub fn passed(device: &Device, directory: &Path) -> Option<Duration> {
-    read(&key(device), directory)
+/// How long the kernels of the self-test took on an adapter that passed it.
+pub fn passed(identity: &str, directory: &Path) -> Option<Duration> {
+    read(&key(identity), directory)
 }
 
 fn read(key: &str, directory: &Path) -> Option<Duration> {
@@ -33,9 +34,9 @@ fn read(key: &str, directory: &Path) -> Option<Duration> {
     took.parse().ok().map(Duration::from_micros)
 }
 
-/// Keeps that the device passed. Where nothing can be written the next process tries it again.
-pub fn keep(device: &Device, directory: &Path, took: Duration) {
-    write(&key(device), directory, took);
+/// Keeps that an adapter passed. Where nothing can be written the next process tries it again.
+pub fn keep(identity: &str, directory: &Path, took: Duration) {
+    write(&key(identity), directory, took);
 }
 
 fn write(key: &str, directory: &Path, took: Duration) {
@@ -45,8 +46,8 @@ fn write(key: &str, directory: &Path, took: Duration) {
 }
 
 /// Forgets that it ever passed.
-pub fn forget(device: &Device, directory: &Path) {
-    let _ = fs::remove_file(file(&key(device), directory));
+pub fn forget(identity: &str, directory: &Path) {
+    let _ = fs::remove_file(file(&key(identity), directory));
 }
 
 #[cfg(test)]
