@@ -2,7 +2,8 @@
 // what it needs of Vulkan itself, so that no headers have to be installed.
 //
 // LYING_DRIVER says how: "nothing" runs no dispatch, "second" leaves out every second one, "zeros" and "nan" spoil what is copied,
-// "kernel:NAME" runs no dispatch of one kernel, "honest" does nothing wrong. LYING_DISCRETE claims to be hardware.
+// "kernel:NAME" runs no dispatch of one kernel, "pipeline:NAME" makes no pipeline of it, "honest" does nothing wrong.
+// LYING_DISCRETE claims to be hardware, LYING_HEAP to have so many bytes of memory, LYING_ROOM gives out no more than so many at a time.
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -23,14 +24,30 @@ typedef struct { int type; const void *next; uint32_t flags; Stage stage; uint64
 typedef struct { uint64_t source, target, size; } Region;
 typedef struct { int type; const void *next; uint32_t from, to; } Barrier;
 
+// VkPhysicalDeviceMemoryProperties2 with its budget, and VkMemoryAllocateInfo.
+typedef struct { uint64_t size; uint32_t flags, padding; } Heap;
+typedef struct { Header header; uint32_t types; uint32_t type[32][2]; uint32_t count; Heap heaps[16]; } Memory;
+typedef struct { Header header; uint64_t budget[16], usage[16]; } Budget;
+typedef struct { int type; const void *next; uint64_t size; uint32_t index; } Allocation;
+
+enum { OUT_OF_DEVICE_MEMORY = -2, UNKNOWN = -13, BUDGET = 1000237000 };
 enum { INSTANCE_LINK = 47, DEVICE_LINK = 48, MEMORY_BARRIER = 46, DISCRETE = 2, TRANSFER = 0x1000 };
 
 static GetProcAddr next_instance, next_device;
-static void *the_instance, *the_device;
-// Asked for at once: later the loader would answer with this layer's own functions.
+static void *the_instance;
+// Asked for at once: later the loader would answer with this layer's own functions, and a device may be gone.
 static void (*next_properties)(void *, uint32_t *);
 static void (*next_properties_2)(void *, Header *);
+static void (*next_memory)(void *, Memory *);
 static int (*next_create_device)(void *, const Header *, const void *, void **);
+static int (*next_allocate)(void *, const Allocation *, const void *, uint64_t *);
+static int (*next_pipelines)(void *, uint64_t, uint32_t, const ComputePipeline *, const void *, uint64_t *);
+static void (*next_bind)(void *, int, uint64_t);
+static void (*next_dispatch)(void *, uint32_t, uint32_t, uint32_t);
+static void (*next_copy)(void *, uint64_t, uint64_t, uint32_t, const Region *);
+static void (*next_fill)(void *, uint64_t, uint64_t, uint64_t, uint32_t);
+static void (*next_barrier)(void *, uint32_t, uint32_t, uint32_t, uint32_t, const Barrier *, uint32_t, const void *, uint32_t,
+                            const void *);
 // Pipelines of the kernel that is left out.
 static uint64_t silenced[64];
 static int silenced_count;
@@ -41,7 +58,6 @@ static const char *mode(void) {
     return text ? text : "honest";
 }
 static int is(const char *text) { return strcmp(mode(), text) == 0; }
-static Function below(const char *name) { return next_device(the_device, name); }
 
 static Link *link_of(const Header *info, int type) {
     for (const Header *header = info->next; header; header = header->next) {
@@ -65,6 +81,7 @@ static int create_instance(const Header *info, const void *allocator, void **ins
     the_instance = *instance;
     next_properties = (void *)next_instance(the_instance, "vkGetPhysicalDeviceProperties");
     next_properties_2 = (void *)next_instance(the_instance, "vkGetPhysicalDeviceProperties2");
+    next_memory = (void *)next_instance(the_instance, "vkGetPhysicalDeviceMemoryProperties2");
     next_create_device = (void *)next_instance(the_instance, "vkCreateDevice");
     return 0;
 }
@@ -74,8 +91,15 @@ static int create_device(void *physical, const Header *info, const void *allocat
     if (!link) return -3;
     next_device = link->device;
     int result = next_create_device(physical, info, allocator, device);
-    the_device = *device;
-    return result;
+    if (result != 0) return result;
+    next_allocate = (void *)next_device(*device, "vkAllocateMemory");
+    next_pipelines = (void *)next_device(*device, "vkCreateComputePipelines");
+    next_bind = (void *)next_device(*device, "vkCmdBindPipeline");
+    next_dispatch = (void *)next_device(*device, "vkCmdDispatch");
+    next_copy = (void *)next_device(*device, "vkCmdCopyBuffer");
+    next_fill = (void *)next_device(*device, "vkCmdFillBuffer");
+    next_barrier = (void *)next_device(*device, "vkCmdPipelineBarrier");
+    return 0;
 }
 
 // `properties` begins with four numbers; the fifth is the type of the device.
@@ -93,11 +117,32 @@ static void get_properties_2(void *physical, Header *properties) {
     claim((uint32_t *)(properties + 1));
 }
 
+static void get_memory(void *physical, Memory *memory) {
+    next_memory(physical, memory);
+    const char *heap = getenv("LYING_HEAP");
+    if (!heap) return;
+    uint64_t bytes = strtoull(heap, NULL, 10);
+    for (uint32_t i = 0; i < memory->count; i++) memory->heaps[i].size = bytes;
+    for (Header *next = (Header *)memory->header.next; next; next = (Header *)next->next) {
+        if (next->type != BUDGET) continue;
+        for (int i = 0; i < 16; i++) ((Budget *)next)->budget[i] = bytes, ((Budget *)next)->usage[i] = 0;
+    }
+}
+
+static int allocate(void *device, const Allocation *info, const void *allocator, uint64_t *memory) {
+    const char *room = getenv("LYING_ROOM");
+    // Of each allocation: like memory that is in pieces.
+    if (room && info->size > strtoull(room, NULL, 10)) return OUT_OF_DEVICE_MEMORY;
+    return next_allocate(device, info, allocator, memory);
+}
+
 static int create_pipelines(void *device, uint64_t cache, uint32_t count, const ComputePipeline *infos, const void *allocator,
                             uint64_t *pipelines) {
-    int (*create)(void *, uint64_t, uint32_t, const ComputePipeline *, const void *, uint64_t *) =
-        (void *)below("vkCreateComputePipelines");
-    int result = create(device, cache, count, infos, allocator, pipelines);
+    for (uint32_t i = 0; i < count; i++) {
+        int is_named = strncmp(mode(), "pipeline:", 9) == 0 && strcmp(infos[i].stage.name, mode() + 9) == 0;
+        if (is_named) return UNKNOWN;
+    }
+    int result = next_pipelines(device, cache, count, infos, allocator, pipelines);
     for (uint32_t i = 0; i < count; i++) {
         int is_named = strncmp(mode(), "kernel:", 7) == 0 && strcmp(infos[i].stage.name, mode() + 7) == 0;
         if (is_named) silenced[__sync_fetch_and_add(&silenced_count, 1) % 64] = pipelines[i];
@@ -106,33 +151,27 @@ static int create_pipelines(void *device, uint64_t cache, uint32_t count, const 
 }
 
 static void bind_pipeline(void *commands, int point, uint64_t pipeline) {
-    void (*bind)(void *, int, uint64_t) = (void *)below("vkCmdBindPipeline");
     is_silent = 0;
     for (int i = 0; i < silenced_count && i < 64; i++) is_silent |= silenced[i] == pipeline;
-    bind(commands, point, pipeline);
+    next_bind(commands, point, pipeline);
 }
 
 static void dispatch(void *commands, uint32_t x, uint32_t y, uint32_t z) {
-    void (*run)(void *, uint32_t, uint32_t, uint32_t) = (void *)below("vkCmdDispatch");
     static int count;
     int is_second = __sync_fetch_and_add(&count, 1) % 2;
     if (is("nothing") || is_silent || (is("second") && is_second)) return;
-    run(commands, x, y, z);
+    next_dispatch(commands, x, y, z);
 }
 
 static void copy_buffer(void *commands, uint64_t source, uint64_t target, uint32_t count, const Region *regions) {
-    void (*copy)(void *, uint64_t, uint64_t, uint32_t, const Region *) = (void *)below("vkCmdCopyBuffer");
-    void (*fill)(void *, uint64_t, uint64_t, uint64_t, uint32_t) = (void *)below("vkCmdFillBuffer");
-    void (*wait)(void *, uint32_t, uint32_t, uint32_t, uint32_t, const Barrier *, uint32_t, const void *, uint32_t, const void *) =
-        (void *)below("vkCmdPipelineBarrier");
-    copy(commands, source, target, count, regions);
+    next_copy(commands, source, target, count, regions);
     if (!is("zeros") && !is("nan")) return;
     Barrier barrier = {MEMORY_BARRIER, NULL, TRANSFER, TRANSFER};
-    wait(commands, TRANSFER, TRANSFER, 0, 1, &barrier, 0, NULL, 0, NULL);
+    next_barrier(commands, TRANSFER, TRANSFER, 0, 1, &barrier, 0, NULL, 0, NULL);
     for (uint32_t i = 0; i < count; i++) {
         uint64_t middle = regions[i].size / 8 * 4, first = regions[i].target;
-        if (is("zeros")) fill(commands, target, first, regions[i].size / 4 * 4, 0);
-        if (is("nan")) fill(commands, target, first + middle, 4, 0x7fc00000);
+        if (is("zeros")) next_fill(commands, target, first, regions[i].size / 4 * 4, 0);
+        if (is("nan")) next_fill(commands, target, first + middle, 4, 0x7fc00000);
     }
 }
 
@@ -145,6 +184,9 @@ static Function own(const char *name) {
         {"vkGetPhysicalDeviceProperties", get_properties},
         {"vkGetPhysicalDeviceProperties2", get_properties_2},
         {"vkGetPhysicalDeviceProperties2KHR", get_properties_2},
+        {"vkGetPhysicalDeviceMemoryProperties2", get_memory},
+        {"vkGetPhysicalDeviceMemoryProperties2KHR", get_memory},
+        {"vkAllocateMemory", allocate},
         {"vkCreateComputePipelines", create_pipelines},
         {"vkCmdBindPipeline", bind_pipeline},
         {"vkCmdDispatch", dispatch},

@@ -87,7 +87,7 @@ impl Gpu {
         }
         outcome.map_err(|refusal| {
             let adapter = &gpu.info().adapter;
-            EngineError::Unavailable(format!("adapter '{adapter}' computes wrong numbers, {refusal}"))
+            EngineError::Unavailable(format!("adapter '{adapter}' fails its self-test: {refusal}"))
         })?;
         Ok(gpu)
     }
@@ -154,7 +154,7 @@ impl Engine for Gpu {
     fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
         let plan = self.plan(spec)?;
         let (lanes, shared) = (plan.capacity.max(1) as u64, plan.shared_bytes);
-        Ok(Footprint { lane: (plan.bytes - shared) / lanes, shared, free: None })
+        Ok(Footprint { lane: (plan.bytes - shared) / lanes, shared, free: self.device.bounds().memory })
     }
 
     fn path(&self, spec: &WaveSpec) -> Result<String, EngineError> {

@@ -97,14 +97,65 @@ fn a_device_that_no_longer_computes_is_refused_and_auto_takes_the_processor_and_
     let refused = run("nothing", "gpu");
     let message = text(&refused);
     assert!(!refused.status.success(), "{message}");
-    for part in ["adapter '", "computes wrong numbers, elementwise: ", "is expected"] {
+    for part in ["adapter '", "fails its self-test: elementwise: ", "is expected"] {
         assert!(message.contains(part), "'{part}' in: {message}");
     }
     assert!(!folder.path().join("folder").exists(), "nothing is left of it");
 
     let fallen_back = run("nothing", "auto");
     let message = text(&fallen_back);
-    assert!(fallen_back.status.success() && message.contains("computes wrong numbers, elementwise: "), "{message}");
+    assert!(fallen_back.status.success() && message.contains("fails its self-test: elementwise: "), "{message}");
     let written = std::fs::read_to_string(folder.path().join("folder/run.json")).unwrap();
-    assert!(written.contains("computes wrong numbers, elementwise: "), "{written}");
+    assert!(written.contains("fails its self-test: elementwise: "), "{written}");
+}
+
+/// A driver that refuses a pipeline may cost the device without a word of which it was.
+#[test]
+fn a_pipeline_that_cannot_be_made_is_named() {
+    for kernel in ["elementwise", "norm"] {
+        let (passed, lines) = self_test(&format!("pipeline:{kernel}"));
+        assert!(!passed);
+        for line in lines {
+            assert!(line.contains(&format!("the pipeline of the kernel '{kernel}' cannot be made")), "{line}");
+        }
+    }
+}
+
+/// On hardware whose memory is known less is planned; where it is in pieces less is tried.
+#[test]
+fn a_benchmark_takes_fewer_lanes_where_there_is_no_memory_for_all_and_says_so() {
+    let words = [
+        "bench",
+        "step",
+        "--engine",
+        "gpu",
+        "--model",
+        "mlp:64",
+        "--samples",
+        "64",
+        "--batch",
+        "16",
+        "--slots",
+        "9",
+        "--steps",
+        "4",
+        "--rounds",
+        "1",
+        "--lanes",
+        "2000",
+        "--json",
+    ];
+    for (variable, bytes, why) in
+        [("LYING_HEAP", 20_000_000, "18000000 bytes are free"), ("LYING_ROOM", 80_000_000, "out of memory")]
+    {
+        let mut command = lying("honest", "off");
+        let output =
+            command.args(words).env("LYING_DISCRETE", "yes").env(variable, bytes.to_string()).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let (lanes, fewer) = (report["lanes"].as_u64().unwrap(), report["fewer"].as_array().unwrap());
+        assert!(lanes < 2000 && report["lanes_asked"] == 2000, "{report}");
+        let told = fewer.last().unwrap().as_str().unwrap();
+        assert!(told.contains(why) && told.contains(&format!("{lanes} lanes instead of ")), "{told}");
+    }
 }

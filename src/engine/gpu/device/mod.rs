@@ -2,6 +2,7 @@
 //!
 //! - `adapter`: which adapters there are, with their `uuid`s; `choice`: which one is taken; `obstacles`: why there are no others
 //! - `pipeline`: pipelines and dispatches of kernels; `cache` keeps the pipelines for the next run, `kept` the passed self-test
+//! - `memory`: how much of it is left
 //! - `fault`: failures, kept until they are asked for, and submits that hang
 //! - `timing`: how long dispatches take
 
@@ -10,6 +11,7 @@ mod cache;
 mod choice;
 mod fault;
 pub(super) mod kept;
+mod memory;
 mod obstacles;
 mod pipeline;
 mod timing;
@@ -65,6 +67,8 @@ pub struct Bounds<'a> {
     pub iterations: usize,
     /// Floating-point operations in the first submit.
     pub work: u64,
+    /// Bytes that a wave may take, where they are known.
+    pub memory: Option<u64>,
 }
 
 /// Floating-point operations in the first submit at most; how fast the device is shows in it. Drivers kill submits that
@@ -73,6 +77,10 @@ pub const MOST_WORK: u64 = 40_000_000_000;
 
 /// The same on a software adapter, which does a few thousand million of them in a second.
 pub const MOST_SOFTWARE_WORK: u64 = 1_000_000_000;
+
+/// The share of the free memory that waves are planned in: pipelines, copies between host and device, and the blocks that memory is
+/// given out in take more.
+const PLANNED_SHARE: f64 = 0.9;
 
 /// An open device with its queue. Clones share it.
 #[derive(Clone, Debug)]
@@ -85,6 +93,7 @@ pub struct Device {
     untried: Vec<usize>,
     pub(super) checks: Checks,
     limits: Limits,
+    memory: Option<u64>,
     first_submit: Option<u64>,
     fault: Arc<Fault>,
     watchdog: Arc<Watchdog>,
@@ -108,7 +117,7 @@ impl Device {
         if let Some(missing) = missing(&adapter) {
             return Err(EngineError::Unavailable(format!("adapter '{}' lacks {missing}", info.name)));
         }
-        let limits = adapter.limits();
+        let (limits, memory) = (adapter.limits(), memory::free(&adapter));
         let (handle, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("tauscope"),
             required_features: FEATURES | (WELCOME & adapter.features()),
@@ -140,6 +149,7 @@ impl Device {
             untried,
             checks,
             limits,
+            memory,
             first_submit,
             fault,
             watchdog,
@@ -176,7 +186,8 @@ impl Device {
     pub(super) fn bounds(&self) -> Bounds<'_> {
         let (iterations, work) =
             if self.is_software() { (MOST_ITERATIONS, MOST_SOFTWARE_WORK) } else { (usize::MAX, MOST_WORK) };
-        Bounds { limits: &self.limits, iterations, work: self.first_submit.unwrap_or(work) }
+        let memory = self.memory.map(|free| (PLANNED_SHARE * free as f64) as u64);
+        Bounds { limits: &self.limits, iterations, work: self.first_submit.unwrap_or(work), memory }
     }
 
     /// Whether it is a program on the processor.
