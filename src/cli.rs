@@ -63,6 +63,9 @@ pub enum Command {
         /// Write JSON instead of a table
         #[arg(long)]
         json: bool,
+        /// Have every adapter compute what is known, now, and say which of them computes wrong numbers
+        #[arg(long)]
+        self_test: bool,
     },
 }
 
@@ -160,7 +163,7 @@ pub fn perform(words: &[OsString]) -> Result<(), Failure> {
         Command::Compare(args) => command::compare::run(&args),
         Command::Report(args) => command::report::run(&args),
         Command::Bench(args) => command::bench::run(&args),
-        Command::Devices { json } => command::devices::run(json),
+        Command::Devices { json, self_test } => command::devices::run(json, self_test),
     };
     done.map_err(Failure::Command)
 }

@@ -1,13 +1,14 @@
 //! Benchmarks: how long a workload takes, beside its number of operations and what the machine could do at best.
 //!
 //! - [`workload`] is what is run, [`work`] counts its operations
-//! - [`kernels`] times single kernels, [`step`] whole steps, on any engine
+//! - [`kernels`] times single kernels, [`step`] whole steps, on any engine; [`fewer`] lanes where not all fit
 //! - [`roof`] measures the machine's peak speed of arithmetic and of memory
 //! - [`export`] writes a workload and its final state to a file, so that other programs can run the same
 //!
 //! Not here: flags, tables and JSON (`command::bench`), nor statistics of a single function (`benches/`).
 
 pub mod export;
+pub mod fewer;
 pub mod kernels;
 pub mod roof;
 pub mod step;

@@ -1,6 +1,7 @@
 //! Timing of whole steps on an engine: forward, loss, backward, delayed update and observation.
 
 use super::Spread;
+use super::fewer::{Fitted, fit};
 use super::workload::Workload;
 use crate::engine::pump::{BLOCK, Pump};
 use crate::engine::{Engine, EngineError, Footprint, Observation, Wave};
@@ -25,6 +26,10 @@ pub struct Measured {
     /// the system does not tell. On a GPU with its own memory the waves are there and not in the process.
     pub resident_bytes: Option<u64>,
     pub state: FinalState,
+    /// Lanes that were measured.
+    pub lanes: usize,
+    /// Why these are fewer than the workload's, in words; empty where they are not.
+    pub fewer: Vec<String>,
 }
 
 /// State of the lanes after the first round, and the losses on the way.
@@ -37,7 +42,8 @@ pub struct FinalState {
 }
 
 /// Runs a workload once, and once more where `least` is not zero, to see how long that takes; then for `rounds` timed rounds,
-/// each of the workload's steps as often as takes `least` at the least.
+/// each of the workload's steps as often as takes `least` at the least. On an adapter with as many of its lanes as there is
+/// memory for.
 ///
 /// # Errors
 /// Where the lanes do not fit the engine, or its device fails.
@@ -47,15 +53,37 @@ pub fn measure(
     rounds: usize,
     least: Duration,
 ) -> Result<Measured, EngineError> {
-    let Workload { lanes, steps, .. } = *workload;
+    let (planned, mut told) = planned_lanes(workload, engine)?;
+    let of = |lanes| measure_all(&Workload { lanes, ..workload.clone() }, engine, rounds, least);
+    let Fitted { outcome, fewer, .. } = fit(planned, of)?;
+    told.extend(fewer);
+    Ok(Measured { fewer: told, ..outcome })
+}
+
+/// How many lanes are open at once: on an adapter no more than fit what is free of its memory.
+fn planned_lanes(workload: &Workload, engine: &dyn Engine) -> Result<(usize, Vec<String>), EngineError> {
+    let lanes = workload.lanes;
     let Footprint { lane, shared, free } = engine.footprint(&workload.spec(lanes, BLOCK))?;
     let planned_bytes = lane * lanes as u64 + shared;
-    if let Some(free) = free.filter(|free| planned_bytes > *free) {
-        return Err(EngineError::TooLarge(format!(
-            "--lanes {lanes}: they take {planned_bytes} bytes, and {free} bytes are free; accepted: up to {}",
-            free.saturating_sub(shared) / lane.max(1)
-        )));
+    let Some(free) = free.filter(|free| planned_bytes > *free) else { return Ok((lanes, Vec::new())) };
+    let most = free.saturating_sub(shared) / lane.max(1);
+    let numbers = format!("{lanes} lanes take {planned_bytes} bytes, and {free} bytes are free");
+    if engine.info().engine != "gpu" || most == 0 {
+        return Err(EngineError::TooLarge(format!("--lanes {lanes}: {numbers}; accepted: up to {most}")));
     }
+    Ok((most as usize, vec![format!("{numbers}; {most} lanes instead of {lanes}")]))
+}
+
+/// The same with all lanes of the workload.
+fn measure_all(
+    workload: &Workload,
+    engine: &dyn Engine,
+    rounds: usize,
+    least: Duration,
+) -> Result<Measured, EngineError> {
+    let Workload { lanes, steps, .. } = *workload;
+    let Footprint { lane, shared, .. } = engine.footprint(&workload.spec(lanes, BLOCK))?;
+    let planned_bytes = lane * lanes as u64 + shared;
     let path = engine.path(&workload.spec(lanes, BLOCK))?;
     let before = resident();
     let mut waves = Waves::open(workload, engine)?;
@@ -73,8 +101,8 @@ pub fn measure(
         begin = end;
     })?;
     let config_steps_per_s = Spread::of(&rates);
-    let waves = waves.waves.len();
-    Ok(Measured { config_steps_per_s, steps, path, waves, planned_bytes, resident_bytes, state })
+    let (waves, fewer) = (waves.waves.len(), Vec::new());
+    Ok(Measured { config_steps_per_s, steps, path, waves, planned_bytes, resident_bytes, state, lanes, fewer })
 }
 
 /// All lanes of a workload, in as many waves as the engine needs.

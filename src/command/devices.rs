@@ -1,23 +1,89 @@
-//! `tauscope devices`: the adapters of this machine, with the limits and features that decide what runs on them.
+//! `tauscope devices`: the adapters of this machine, with the limits and features that decide what runs on them; with
+//! `--self-test`, whether they compute what they should.
 
 use super::to_stdout;
-use crate::engine::gpu::{AdapterReport, adapters};
-use anyhow::Result;
+use crate::engine::EngineError;
+use crate::engine::gpu::{AdapterChoice, AdapterReport, Gpu, Options, Refusal, SelfTest, adapters, obstacles};
+use anyhow::{Result, bail};
+use serde::Serialize;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// Writes the adapters to stdout, best first; as JSON for machines.
 ///
 /// # Errors
-/// Where stdout cannot be written.
-pub fn run(json: bool) -> Result<()> {
-    let adapters = adapters();
-    to_stdout(&if json {
-        format!("{}\n", serde_json::to_string_pretty(&adapters)?)
-    } else if adapters.is_empty() {
-        "no adapter (Vulkan, Metal or DirectX 12); everything runs on the processor with --engine cpu\n".into()
+/// Where stdout cannot be written; with `self_test` also where an adapter is refused.
+pub fn run(json: bool, self_test: bool) -> Result<()> {
+    let adapters = adapters()?;
+    if self_test && !adapters.is_empty() {
+        return try_out(adapters, json);
+    }
+    if json {
+        return to_stdout(&format!("{}\n", serde_json::to_string_pretty(&adapters)?));
+    }
+    // Where hardware is there, what hinders other drivers need not be told.
+    let hinders = if adapters.iter().all(AdapterReport::is_software) { obstacles() } else { Vec::new() };
+    let hinders: String = hinders.iter().map(|one| format!("{one}\n")).collect();
+    to_stdout(&if adapters.is_empty() {
+        format!(
+            "no adapter (Vulkan, Metal or DirectX 12); everything runs on the processor with --engine cpu\n{hinders}"
+        )
     } else {
-        format!("{}\n", adapters.iter().map(describe).collect::<Vec<_>>().join("\n"))
+        format!("{}\n{hinders}", adapters.iter().map(describe).collect::<Vec<_>>().join("\n"))
     })
+}
+
+/// An adapter with the outcome of its self-test.
+#[derive(Serialize)]
+struct Tried {
+    #[serde(flatten)]
+    adapter: AdapterReport,
+    /// Milliseconds that the kernels of the self-test took once they were made, where it passed.
+    passed_ms: Option<f64>,
+    /// The kernel that differs, and how; or why it cannot be opened.
+    refused: Option<String>,
+}
+
+impl Tried {
+    /// Tries an adapter now, whatever is known of it.
+    fn now(adapter: AdapterReport) -> Self {
+        let choice = AdapterChoice::Named(adapter.index.to_string());
+        let tried = Gpu::try_out(&choice, Options { self_test: SelfTest::Always, ..Options::default() });
+        let outcome: Result<Option<Duration>, String> = match tried {
+            Ok((_, outcome)) => outcome.map_err(|refusal: Refusal| refusal.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        let passed_ms = outcome.as_ref().ok().copied().flatten().map(|took| 1e3 * took.as_secs_f64());
+        Self { adapter, passed_ms, refused: outcome.err() }
+    }
+
+    /// One line.
+    fn line(&self) -> String {
+        let AdapterReport { index, name, .. } = &self.adapter;
+        match (&self.refused, self.passed_ms) {
+            (Some(why), _) => format!("{index}: {name}: refused: {why}"),
+            (None, milliseconds) => format!("{index}: {name}: passed in {:.1} ms", milliseconds.unwrap_or(0.0)),
+        }
+    }
+}
+
+/// Tries every adapter by itself, and says at once how it went: the first time may take a while.
+fn try_out(adapters: Vec<AdapterReport>, json: bool) -> Result<()> {
+    let mut all = Vec::new();
+    for adapter in adapters {
+        let tried = Tried::now(adapter);
+        if !json {
+            to_stdout(&format!("{}\n", tried.line()))?;
+        }
+        all.push(tried);
+    }
+    if json {
+        to_stdout(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
+    }
+    match all.iter().filter(|tried| tried.refused.is_some()).count() {
+        0 => Ok(()),
+        refused => bail!(EngineError::Device(format!("{refused} of {} adapters refused", all.len()))),
+    }
 }
 
 /// One adapter over a few lines.

@@ -6,7 +6,7 @@
 
 use super::{codes, shared_struct};
 use crate::outer::Piece;
-use crate::update::{Form, PartialUpdate, StepSlots, UpdateCoefficients};
+use crate::update::{Form, StepSlots, UpdateCoefficients};
 
 shared_struct! {
     /// What is written by the update of one stage of a lane at one step.
@@ -60,14 +60,13 @@ shared_struct! {
     }
 }
 
-/// The contents of a buffer of updates, each up to its `end` and with coefficients of its own; vec4s.
-pub fn table(updates: &[(PartialUpdate, usize)]) -> Vec<[u32; 4]> {
+/// The contents of a buffer of updates, each of the parameters up to `end` and with coefficients of its own; vec4s.
+pub fn table(updates: &[(StepSlots, Update)], end: usize) -> Vec<[u32; 4]> {
     let place = |number: usize| updates.len() * UpdateStep::QUADS + number * Update::QUADS;
-    let numbered = updates.iter().enumerate();
-    let entries =
-        numbered.map(|(number, (update, end))| UpdateStep::new(&update.slots, *end as u32, place(number) as u32));
-    let entries: Vec<UpdateStep> = entries.collect();
-    let coefficients: Vec<Update> = updates.iter().map(|(update, _)| Update::new(&update.coefficients)).collect();
+    let entry =
+        |(number, (slots, _)): (usize, &(StepSlots, Update))| UpdateStep::new(slots, end as u32, place(number) as u32);
+    let entries: Vec<UpdateStep> = updates.iter().enumerate().map(entry).collect();
+    let coefficients: Vec<Update> = updates.iter().map(|(_, update)| *update).collect();
     let (entries, coefficients) = (bytemuck::cast_slice(&entries), bytemuck::cast_slice(&coefficients));
     [entries, coefficients].concat()
 }

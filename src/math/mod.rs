@@ -1,9 +1,10 @@
 //! The mathematics that all floors above speak: numbers in three arithmetics, sums in a fixed order, products of matrices,
-//! shapes and windows, activations and losses by name.
+//! shapes and windows, activations and losses by name, and when numbers are close.
 //!
 //! Not here: shaders ([`crate::kernels`]), nor anything that has parameters ([`crate::model`]).
 
 mod activation;
+mod close;
 mod float;
 mod loss;
 mod number;
@@ -11,6 +12,7 @@ mod product;
 mod shape;
 
 pub use activation::{Activation, LEAKY_SLOPE};
+pub use close::{EXACT, KERNEL_F32, STEPS_F32, close};
 pub use float::FloatFormat;
 pub use loss::Loss;
 pub use number::{Number, Real, WIDTH, ordered_sum, tree_sum};

@@ -4,10 +4,10 @@ use super::{Case, Product, coefficients, labels, numbers, order, parameters};
 use crate::batch::Augmentation;
 use crate::engine::gpu::device::{Buffer, Device, Dispatch};
 use crate::kernels::matmul::{self, Dense, Epilogue};
-use crate::kernels::update::table;
+use crate::kernels::update::{Update, table};
 use crate::kernels::{LaneStep, gather, loss, step};
 use crate::math::{Activation, Loss, Shape};
-use crate::update::{PartialUpdate, StepSlots};
+use crate::update::StepSlots;
 
 /// A kernel bound to operands.
 pub struct OnDevice {
@@ -153,9 +153,8 @@ impl Bench<'_> {
         };
         let start = numbers::<f32>(parameters);
         let slots = StepSlots { read: 0, write: 0, velocity: 0, velocity_read: 0, newest: 0, backward_write: None };
-        let update = PartialUpdate { slots, coefficients: coefficients() };
-        let updates = vec![(update, parameters); self.lanes];
-        let updates = self.device.buffer_of("updates", &table(&updates));
+        let updates = vec![(slots, Update::new(&coefficients())); self.lanes];
+        let updates = self.device.buffer_of("updates", &table(&updates, parameters));
         let landmarks = self.device.buffer_of("landmarks", &numbers::<f32>(3 * parameters));
         let [gradient, server, history, velocity] = [(); 4].map(|()| self.repeated(&start));
         let sums = self.room(4 * partials);

@@ -17,6 +17,7 @@ pub use network::{Gradient, NETWORKS, Perceptron};
 pub use twin::Twin;
 
 use super::Spread;
+use super::fewer::{Fitted, fit};
 use crate::engine::cpu::{Cpu, CpuPrecision};
 use crate::engine::gpu::Gpu;
 use crate::engine::{Engine, EngineError};
@@ -141,12 +142,20 @@ const ROUNDS: usize = 7;
 const LONG: f64 = 5e-3;
 
 /// How long a kernel takes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Timed {
     /// Lanes at once: threads, or lanes of a dispatch.
     pub lanes: usize,
     /// Time of all lanes together.
     pub seconds: f64,
+    /// Why these are fewer lanes than usual, in words.
+    pub fewer: Vec<String>,
+}
+
+impl From<Fitted<f64>> for Timed {
+    fn from(Fitted { outcome, lanes, fewer }: Fitted<f64>) -> Self {
+        Self { lanes, seconds: outcome, fewer }
+    }
 }
 
 /// A row of the roofline: a kernel, or a whole network, as one engine runs it.
@@ -216,10 +225,12 @@ pub fn on_adapter(gpu: &Gpu) -> Result<Vec<Subject<'_>>, EngineError> {
         path: None,
         work: case.work(word),
         time: Box::new(move || {
-            let lanes = lanes(case, device);
-            let OnDevice { dispatch, .. } = case.on_device(device, lanes);
-            let seconds = median(|| Ok(device.time(std::slice::from_ref(&dispatch))?[0]))?;
-            Ok(Timed { lanes, seconds })
+            let seconds = |lanes| {
+                let OnDevice { dispatch, .. } = case.on_device(device, lanes);
+                device.check()?;
+                median(|| Ok(device.time(std::slice::from_ref(&dispatch))?[0]))
+            };
+            Ok(fit(lanes(case, device), seconds)?.into())
         }),
     }));
     Ok(subjects)
@@ -242,7 +253,7 @@ fn on_all_threads<W>(make: impl Fn() -> W + Sync, run: impl Fn(&mut W) + Sync) -
         repetitions *= 2;
     }
     let rounds: Vec<f64> = (0..ROUNDS).map(|_| repeated(repetitions) / f64::from(repetitions)).collect();
-    Timed { lanes: rayon::current_num_threads(), seconds: Spread::of(&rounds).median }
+    Timed { lanes: rayon::current_num_threads(), seconds: Spread::of(&rounds).median, fewer: Vec::new() }
 }
 
 /// The median of [`ROUNDS`] times, seconds, after one that warms up.

@@ -2,6 +2,7 @@
 
 use super::dispatch::{MOST_BYTES, lanes_within};
 use super::{Timed, Work, median};
+use crate::bench::fewer::fit;
 use crate::bench::workload::{NetworkSpec, Workload};
 use crate::config::ModelSpec;
 use crate::data::DataSource;
@@ -111,9 +112,11 @@ pub fn step_on_adapter(workload: &Workload, gpu: &Gpu) -> Result<Timed, EngineEr
     let Footprint { lane, .. } = gpu.footprint(&workload.spec(workload.lanes, STEPS))?;
     let lanes = lanes_within(MOST_BYTES, lane, gpu.device());
     let lanes = gpu.capacity(&workload.spec(lanes, STEPS))?;
-    let workload = Workload { lanes, ..workload.clone() };
-    let BenchmarkSteps { dispatches, steps } =
-        gpu.benchmark_steps(workload.spec(lanes, STEPS), workload.runs(), STEPS)?;
-    let seconds = median(|| Ok(gpu.device().time(&dispatches)?.iter().sum::<f64>() / steps as f64))?;
-    Ok(Timed { lanes, seconds })
+    let seconds = |lanes| {
+        let workload = Workload { lanes, ..workload.clone() };
+        let BenchmarkSteps { dispatches, steps } =
+            gpu.benchmark_steps(workload.spec(lanes, STEPS), workload.runs(), STEPS)?;
+        median(|| Ok(gpu.device().time(&dispatches)?.iter().sum::<f64>() / steps as f64))
+    };
+    Ok(fit(lanes, seconds)?.into())
 }

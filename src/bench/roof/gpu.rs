@@ -1,6 +1,7 @@
 //! Peak speed of an adapter, measured with the kernels `peak` and `copy`.
 
 use super::ROUNDS;
+use crate::bench::fewer::fit;
 use crate::engine::EngineError;
 use crate::engine::gpu::device::{Buffer, Device, Dispatch};
 use crate::kernels::{LaneStep, copy, peak};
@@ -43,12 +44,17 @@ pub fn flops_per_s(device: &Device) -> Result<f64, EngineError> {
 
 pub fn bytes_per_s(device: &Device) -> Result<f64, EngineError> {
     let limits = device.limits();
-    let bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(MOST_BYTES) & !15;
-    let (source, copied) = (device.buffer("source", bytes), device.buffer("copied", bytes));
+    let most = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(MOST_BYTES);
     let stride = COPY_GROUPS * copy::WORKGROUP as u32;
-    let params = copy::Params { step: 0, lanes: 1, elements: (bytes / 16) as u32, stride };
-    let dispatch = device.bind(copy::call(&params, [&lane_steps(device), &source, &copied]));
-    Ok((2 * bytes) as f64 / shortest(device, &dispatch)?)
+    let speed = |quads: usize| {
+        let bytes = 16 * quads as u64;
+        let (source, copied) = (device.buffer("source", bytes), device.buffer("copied", bytes));
+        let params = copy::Params { step: 0, lanes: 1, elements: quads as u32, stride };
+        let dispatch = device.bind(copy::call(&params, [&lane_steps(device), &source, &copied]));
+        Ok((2 * bytes) as f64 / shortest(device, &dispatch)?)
+    };
+    // Half as much where there is no room for it is still more than a cache.
+    Ok(fit((most / 16) as usize, speed)?.outcome)
 }
 
 /// Returns the shortest of [`ROUNDS`] times, seconds, after a round that warms up.

@@ -56,10 +56,13 @@ struct Row {
     fraction_of_copy: f64,
     /// Which roof is lower at the kernel's operations per byte: `compute` or `memory`.
     bound_by: &'static str,
+    /// Why it has fewer lanes than usual, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fewer: Vec<String>,
 }
 
 impl Row {
-    fn new(Subject { name, path, work, .. }: &Subject, Timed { lanes, seconds }: Timed, roof: &Roof) -> Self {
+    fn new(Subject { name, path, work, .. }: &Subject, Timed { lanes, seconds, fewer }: Timed, roof: &Roof) -> Self {
         let rate = |amount: u64| amount as f64 * lanes as f64 / seconds / 1e9;
         let (gflops, gb_per_s) = (rate(work.flops), rate(work.bytes));
         let (fraction_of_peak, fraction_of_copy) = (gflops / roof.peak_gflops, gb_per_s / roof.copy_gb_per_s);
@@ -74,6 +77,7 @@ impl Row {
             fraction_of_peak,
             fraction_of_copy,
             bound_by,
+            fewer,
         }
     }
 }
@@ -139,9 +143,11 @@ fn table(report: &Report) -> String {
     for column in table.column_iter_mut().skip(2).take(6) {
         column.set_cell_alignment(CellAlignment::Right);
     }
+    let fewer: String =
+        report.kernels.iter().flat_map(|row| row.fewer.iter().map(|why| format!("{}: {why}\n", row.kernel))).collect();
     format!(
         "{} {} on {} ({}), {threads} threads, times by the {clock}'s clock\npeak {} GFLOP/s, copy {} GB/s (read plus \
-         written)\n{table}\n",
+         written)\n{table}\n{fewer}",
         info.engine,
         info.precision,
         info.adapter,

@@ -172,6 +172,10 @@ struct Report {
     batch: String,
     slots: usize,
     lanes: usize,
+    /// More than `lanes` where these did not fit the adapter.
+    lanes_asked: usize,
+    /// Why there are fewer lanes, in words.
+    fewer: Vec<String>,
     /// Of a timed round.
     steps: usize,
     seed: u64,
@@ -189,8 +193,9 @@ pub fn run(args: &StepArgs) -> Result<()> {
     let workload = args.workload()?;
     let ChosenEngine { engine, why } = super::open(&args.engine)?;
     let roof = Roof::of(engine.info())?;
-    let Measured { config_steps_per_s, steps, path, waves, planned_bytes, resident_bytes, state } =
+    let Measured { config_steps_per_s, steps, path, waves, planned_bytes, resident_bytes, state, lanes, fewer } =
         measure(&workload, &*engine, args.rounds, args.round_seconds)?;
+    let workload = Workload { lanes, ..workload };
     if let Some(path) = &args.export {
         export::write(path, &workload, &state)?;
     }
@@ -223,7 +228,9 @@ pub fn run(args: &StepArgs) -> Result<()> {
         samples: network.data.samples(),
         batch: args.batch.to_string(),
         slots: args.slots,
-        lanes: args.lanes,
+        lanes,
+        lanes_asked: args.lanes,
+        fewer,
         steps,
         seed: args.seed,
         info: engine.info().clone(),
@@ -284,6 +291,7 @@ fn table(report: &Report) -> String {
     let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
     let resident = report.resident_bytes.map_or("unknown".into(), mib);
     line("memory", format!("{} planned, {resident} resident, {} waves", mib(report.planned_bytes), report.waves));
+    report.fewer.iter().for_each(|why| line("fewer lanes", why.clone()));
     line("commit", report.commit.into());
     text
 }

@@ -9,19 +9,23 @@
 //! - `steps` says which buffers a wave has and which kernels its steps call on them, as data
 //! - `plan` counts from these how many lanes fit the device, and how many steps a submit has
 //! - `wave` runs the steps: it keeps the lanes, submits their steps and brings the observations back
+//! - `self_test` says whether a device computes what it should, before it is used
 
 pub mod device;
 mod layers;
 mod plan;
+mod self_test;
 mod steps;
 mod wave;
 
-pub use device::{AdapterChoice, AdapterReport, Checks, adapters};
+pub use device::{AdapterChoice, AdapterReport, Checks, adapters, obstacles};
 
 use super::{Engine, EngineError, EngineInfo, Footprint, Run, Wave, WaveSpec};
 use device::Device;
 use plan::Plan;
+pub use self_test::{Refusal, SelfTest};
 use std::path::PathBuf;
+use std::time::Duration;
 pub use steps::path::Paths;
 pub use wave::BenchmarkSteps;
 
@@ -36,13 +40,15 @@ pub struct Options {
     /// Floating-point operations that the first submit may hold, instead of what suits the kind of device: with a small
     /// number tests see steps cut into several submits without a network that is slow to compute.
     pub first_submit: Option<u64>,
+    /// When the device must prove that it computes what it should.
+    pub self_test: SelfTest,
 }
 
 impl Default for Options {
     /// With the cache where the environment says.
     fn default() -> Self {
         let (checks, cache) = (Checks::default(), device::cache_directory());
-        Self { checks, cache, paths: Paths::default(), first_submit: None }
+        Self { checks, cache, paths: Paths::default(), first_submit: None, self_test: SelfTest::default() }
     }
 }
 
@@ -58,8 +64,8 @@ impl Gpu {
     /// Opens the adapter that `choice` names.
     ///
     /// # Errors
-    /// [`EngineError::Unavailable`], with the adapters that there are, where none fits the choice or it lacks what the
-    /// kernels need.
+    /// [`EngineError::Unavailable`], with the adapters that there are, where none fits the choice, where it lacks what the
+    /// kernels need, or where it computes something else than it should.
     pub fn open(choice: &AdapterChoice) -> Result<Self, EngineError> {
         Self::open_with(choice, Options::default())
     }
@@ -69,9 +75,35 @@ impl Gpu {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_with(choice: &AdapterChoice, options: Options) -> Result<Self, EngineError> {
-        let Options { checks, first_submit, .. } = options;
+        let (mut gpu, mut outcome) = Self::try_out(choice, options.clone())?;
+        // Of several software adapters the fastest is taken. Which that is shows in their self-tests, where they are kept.
+        let untried = gpu.device.untried();
+        if options.cache.is_some() && options.self_test == SelfTest::Once && !untried.is_empty() {
+            for index in untried {
+                // One that cannot be opened, or is refused, has no time and comes last.
+                let _ = Self::try_out(&AdapterChoice::Named(index.to_string()), options.clone());
+            }
+            (gpu, outcome) = Self::try_out(choice, options)?;
+        }
+        outcome.map_err(|refusal| {
+            let adapter = &gpu.info().adapter;
+            EngineError::Unavailable(format!("adapter '{adapter}' fails its self-test: {refusal}"))
+        })?;
+        Ok(gpu)
+    }
+
+    /// Opens an adapter however it computes, with the outcome of its self-test: how long its kernels take, where they ran.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`] where none fits the choice, or it lacks what the kernels need.
+    pub fn try_out(
+        choice: &AdapterChoice,
+        options: Options,
+    ) -> Result<(Self, Result<Option<Duration>, Refusal>), EngineError> {
+        let Options { checks, first_submit, self_test, .. } = options;
         let device = Device::open(choice, checks, options.cache.as_deref(), first_submit)?;
-        Ok(Self { device, choice: choice.clone(), options })
+        let outcome = self_test::verify(&device, self_test, options.cache.as_deref());
+        Ok((Self { device, choice: choice.clone(), options }, outcome))
     }
 
     /// The same device, with waves on these paths alone, for tests and benchmarks of one of them.
@@ -122,7 +154,7 @@ impl Engine for Gpu {
     fn footprint(&self, spec: &WaveSpec) -> Result<Footprint, EngineError> {
         let plan = self.plan(spec)?;
         let (lanes, shared) = (plan.capacity.max(1) as u64, plan.shared_bytes);
-        Ok(Footprint { lane: (plan.bytes - shared) / lanes, shared, free: None })
+        Ok(Footprint { lane: (plan.bytes - shared) / lanes, shared, free: self.device.bounds().memory })
     }
 
     fn path(&self, spec: &WaveSpec) -> Result<String, EngineError> {

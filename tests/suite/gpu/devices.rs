@@ -2,13 +2,13 @@
 
 use crate::common::gpu;
 use std::time::Duration;
-use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options, Paths, adapters};
+use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options, Paths, SelfTest, adapters};
 use tauscope::engine::{Engine, EngineError};
 use tauscope::kernels::{Call, Kernel, ShaderFile, copy};
 
-/// A device that no other test sees.
+/// A device that no other test sees, and that none of them doubts.
 fn own(options: Options) -> Gpu {
-    Gpu::open_with(&AdapterChoice::Any, options).unwrap()
+    Gpu::open_with(&AdapterChoice::Any, Options { self_test: SelfTest::Never, ..options }).unwrap()
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn an_unknown_adapter_is_refused_with_those_there_are() {
 
 #[test]
 fn adapters_are_opened_by_index_and_by_uuid_and_say_which_they_are() {
-    let listed = adapters();
+    let listed = adapters().unwrap();
     for adapter in listed.iter().filter(|adapter| adapter.missing.is_none()) {
         let by = |text: String| Gpu::open(&AdapterChoice::Named(text)).unwrap();
         let place = format!("adapter {} of {}", adapter.index, listed.len());
@@ -60,7 +60,7 @@ fn the_adapter_that_was_taken_is_told_and_none_is_not_one() {
 
 #[test]
 fn a_software_adapter_is_never_taken_for_hardware() {
-    let there_is_hardware = adapters().iter().any(|adapter| !adapter.is_software());
+    let there_is_hardware = adapters().unwrap().iter().any(|adapter| !adapter.is_software());
     match Gpu::open(&AdapterChoice::Hardware) {
         Ok(gpu) => assert_ne!(gpu.info().device_type, "Cpu"),
         Err(EngineError::Unavailable(message)) => {
@@ -73,7 +73,7 @@ fn a_software_adapter_is_never_taken_for_hardware() {
 #[test]
 fn the_adapter_is_among_those_listed() {
     let info = gpu().info();
-    let listed = adapters().into_iter().find(|adapter| adapter.name == info.adapter).unwrap();
+    let listed = adapters().unwrap().into_iter().find(|adapter| adapter.name == info.adapter).unwrap();
     assert_eq!(
         (listed.driver, listed.device_type, listed.missing),
         (info.driver.clone(), info.device_type.clone(), None)
@@ -155,7 +155,7 @@ fn pipelines_are_kept_between_devices_and_a_damaged_file_is_replaced() {
         (file.clone(), std::fs::read(file).unwrap())
     };
     let first = wave();
-    let adapter = adapters().into_iter().find(|adapter| adapter.name == gpu().info().adapter).unwrap();
+    let adapter = adapters().unwrap().into_iter().find(|adapter| adapter.name == gpu().info().adapter).unwrap();
     if !adapter.features.contains(&"pipeline-cache".into()) {
         assert!(!directory.exists(), "there is nothing to keep");
         return;
@@ -201,4 +201,41 @@ fn a_shader_that_does_not_compile_is_reported_with_its_file_its_line_and_its_joi
         "{error}"
     );
     assert!(error.contains("broken.wgsl:2: fn f_2() {}\n"), "{error}");
+}
+
+/// Of files that Vulkan's loader passes over in silence, or over which it loses all drivers.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_machine_without_an_adapter_names_the_file_that_is_the_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let library =
+        r#"{"file_format_version": "1.0.0", "ICD": {"library_path": "libnowhere.so.0", "api_version": "1.3.0"}}"#;
+    for (text, causes) in [("{ broken", ["cannot be parsed", "hide"]), (library, ["libnowhere.so.0", "does not load"])]
+    {
+        let file = folder.path().join("icd.json");
+        std::fs::write(&file, text).unwrap();
+        let run = |words: &[&str]| {
+            let mut command = assert_cmd::Command::cargo_bin("tauscope").unwrap();
+            command.env("VK_DRIVER_FILES", &file).env("VK_ICD_FILENAMES", &file).current_dir(folder.path()).args(words);
+            let output = command.output().unwrap();
+            (output.status.code(), [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat())
+        };
+        let sweep = ["sweep", "--model", "quadratic:1", "--rules", "sgd", "--delays", "0", "--dry-run", "--engine"];
+        let devices = run(&["devices"]);
+        let [gpu, auto] = ["gpu", "auto"].map(|engine| run(&[&sweep[..], &[engine]].concat()));
+        assert_eq!([devices.0, gpu.0, auto.0], [Some(0), Some(2), Some(0)]);
+        for (_, told) in [devices, gpu, auto] {
+            for part in causes.into_iter().chain([file.to_str().unwrap(), "no adapter"]) {
+                assert!(told.contains(part), "'{part}' in: {told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn backends_without_kernels_are_refused_by_name() {
+    let mut command = assert_cmd::Command::cargo_bin("tauscope").unwrap();
+    let output = command.env("WGPU_BACKEND", "gl").arg("devices").output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && message.contains("WGPU_BACKEND=gl: 'gl' has no kernels"), "{message}");
 }

@@ -5,10 +5,10 @@ use crate::common::{KERNEL_F32, assert_close, gpu};
 use strum::IntoEnumIterator;
 use tauscope::batch::{Augmentation, MOST_CROP};
 use tauscope::engine::gpu::device::{Buffer, Device};
-use tauscope::kernels::update::table;
+use tauscope::kernels::update::{Update, table};
 use tauscope::kernels::{Batch, LaneStep, gather, hessian, loss, observe, quadratic, step};
 use tauscope::math::{Loss, Shape};
-use tauscope::update::{PartialUpdate, StepSlots, UpdateCoefficients};
+use tauscope::update::{StepSlots, UpdateCoefficients};
 
 #[test]
 fn loss_and_its_gradient_agree() {
@@ -274,8 +274,7 @@ fn step_counts_weights_that_are_not_finite() {
         let sums = nan(device, partials * 4);
         let sgd = UpdateCoefficients { lr: 1.0, gradient_to_weights: 1.0, ..UpdateCoefficients::default() };
         let slots = StepSlots { read: 0, write: 0, velocity: 0, velocity_read: 0, newest: 0, backward_write: None };
-        let update = (PartialUpdate { slots, coefficients: sgd }, parameters);
-        let updates = device.buffer_of("updates", &table(&[update]));
+        let updates = device.buffer_of("updates", &table(&[(slots, Update::new(&sgd))], parameters));
         let buffers = [
             &device.buffer_of("lane_steps", &[place]),
             &updates,

@@ -7,6 +7,7 @@
 //! - `graphs`: networks of any layers, with their statistics and evaluations
 //! - `outer`: updates of several gradients
 //! - `saved`: lanes of both engines that go on in another wave from their saved state
+//! - `wrong_devices`: devices that compute wrong numbers, which are refused
 //! - `waves`: the GPU engine against the CPU engine, and what a run's bits may depend on
 //!
 //! A twin shares its author with the shader. What shows that both are right are finite differences, hand-worked
@@ -25,3 +26,4 @@ mod saved;
 mod stages;
 mod update;
 mod waves;
+mod wrong_devices;

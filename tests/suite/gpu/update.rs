@@ -6,10 +6,10 @@ use aligned_vec::AVec;
 use strum::IntoEnumIterator;
 use tauscope::engine::gpu::device::{Buffer, Device};
 use tauscope::kernels::step::{Landmarks, State};
-use tauscope::kernels::update::table;
+use tauscope::kernels::update::{Update, table};
 use tauscope::kernels::{LaneStep, finish, renew, start, step};
 use tauscope::rule::{Arrival, Rule, RuleKind};
-use tauscope::update::{PartialUpdate, StepSlots, UpdateCoefficients};
+use tauscope::update::UpdateCoefficients;
 
 pub const WEIGHT_DECAY: f32 = 0.01;
 
@@ -104,13 +104,10 @@ impl Wide {
 
 /// Only the second step of the block moves anything, see [`lane_steps`]; `end` is the length of a vector on the device.
 pub fn updates(device: &Device, coefficients: &[UpdateCoefficients; LANES], end: usize) -> Buffer {
-    let partial = |(coefficients, slots): (&UpdateCoefficients, StepSlots)| {
-        (PartialUpdate { slots, coefficients: *coefficients }, end)
-    };
-    let second: Vec<_> = coefficients.iter().zip(STEP_SLOTS).map(partial).collect();
-    let idle = PartialUpdate { slots: STEP_SLOTS[0], coefficients: UpdateCoefficients::default() };
-    let updates: Vec<_> = std::iter::repeat_n((idle, 0), LANES).chain(second).collect();
-    device.buffer_of("updates", &table(&updates))
+    let idle = [UpdateCoefficients::default(); LANES];
+    let updates = idle.iter().chain(coefficients).map(Update::new);
+    let updates: Vec<_> = STEP_SLOTS.into_iter().cycle().zip(updates).collect();
+    device.buffer_of("updates", &table(&updates, end))
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Adapters: which there are, and what they lack. Not here: which one is taken ([`super::choice`]).
 
-use super::choice::{AdapterChoice, AdapterIdentity, pick};
-use super::uuid;
+use super::choice::{AdapterChoice, AdapterIdentity, pick, rivals};
+use super::obstacles::obstacles;
+use super::{Checks, uuid};
 use crate::engine::EngineError;
 use crate::kernels;
 use serde::Serialize;
-use wgpu::DeviceType;
+use std::time::Duration;
+use wgpu::{Backends, DeviceType};
 
 /// What the kernels cannot do without: their parameters are immediates.
 pub const FEATURES: wgpu::Features = wgpu::Features::IMMEDIATES;
@@ -66,18 +68,39 @@ const NOTEWORTHY: [(wgpu::Features, &str); 6] = [
     (wgpu::Features::PIPELINE_CACHE, "pipeline-cache"),
 ];
 
-/// Every adapter of this machine, best first.
-pub fn adapters() -> Vec<AdapterReport> {
-    enumerate().iter().enumerate().map(|(index, adapter)| report(index, adapter)).collect()
+/// Every adapter of this machine, hardware first.
+///
+/// # Errors
+/// Where `WGPU_BACKEND` asks for what there is not.
+pub fn adapters() -> Result<Vec<AdapterReport>, EngineError> {
+    Ok(enumerate()?.iter().enumerate().map(|(index, adapter)| report(index, adapter)).collect())
 }
 
-/// Vulkan, Metal and DirectX 12: OpenGL has neither immediates nor the storage buffers that the kernels need.
-fn enumerate() -> Vec<wgpu::Adapter> {
+/// The environment variable by which programs on wgpu are told their backends.
+const BACKENDS: &str = "WGPU_BACKEND";
+
+/// The backends that adapters are looked for in. Vulkan, Metal and DirectX 12: OpenGL has neither immediates nor the storage
+/// buffers that the kernels need.
+fn backends(variable: Option<&str>) -> Result<Backends, String> {
+    let Some(text) = variable.filter(|text| !text.trim().is_empty()) else { return Ok(Backends::PRIMARY) };
+    let mut backends = Backends::empty();
+    for name in text.split(',') {
+        let named = Backends::from_comma_list(name) & (Backends::VULKAN | Backends::METAL | Backends::DX12);
+        if named.is_empty() {
+            return Err(format!("{BACKENDS}={text}: '{}' has no kernels; accepted: vulkan, metal, dx12", name.trim()));
+        }
+        backends |= named;
+    }
+    Ok(backends)
+}
+
+fn enumerate() -> Result<Vec<wgpu::Adapter>, EngineError> {
+    let backends = backends(std::env::var(BACKENDS).ok().as_deref()).map_err(EngineError::Unavailable)?;
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends: wgpu::Backends::PRIMARY,
+        backends,
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
-    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
     adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
         DeviceType::DiscreteGpu => 0,
         DeviceType::IntegratedGpu => 1,
@@ -85,7 +108,7 @@ fn enumerate() -> Vec<wgpu::Adapter> {
         DeviceType::Other => 3,
         DeviceType::Cpu => 4,
     });
-    adapters
+    Ok(adapters)
 }
 
 fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
@@ -138,34 +161,79 @@ pub fn missing(adapter: &wgpu::Adapter) -> Option<String> {
     short.map(|(what, needed, there)| format!("{needed} {what}: it has {there}"))
 }
 
+/// What a change of adapter, driver or build of the shaders changes, in lines.
+pub fn identity(adapter: &wgpu::Adapter, checks: Checks) -> String {
+    let info = adapter.get_info();
+    let (driver, uuid, checks) = (driver(&info), uuid::of(adapter), <&str>::from(checks));
+    let wgpu::AdapterInfo { name, vendor, device, device_pci_bus_id: pci, backend, .. } = info;
+    format!("{name}\n{vendor:x}:{device:x} {uuid} {pci}\n{backend:?} {driver}\n{checks}\n")
+}
+
 /// An adapter that was taken.
 pub struct TakenAdapter {
     pub adapter: wgpu::Adapter,
     /// Which of the machine's adapters it is, for people.
     pub place: String,
+    /// Others that might be taken in its place, once they are tried.
+    pub untried: Vec<usize>,
 }
 
+/// Takes an adapter. `passed` says how long the self-test took on an adapter of this identity, where it did.
+///
 /// # Errors
 /// Where none is what was asked for, or several are.
-pub fn choose(choice: &AdapterChoice) -> Result<TakenAdapter, EngineError> {
-    let mut all = enumerate();
-    let identities: Vec<AdapterIdentity> = all.iter().map(identity).collect();
-    let index = pick(choice, &identities).map_err(EngineError::Unavailable)?;
+pub fn choose(
+    choice: &AdapterChoice,
+    checks: Checks,
+    passed: &dyn Fn(&str) -> Option<Duration>,
+) -> Result<TakenAdapter, EngineError> {
+    let mut all = enumerate()?;
+    let tell = |adapter: &wgpu::Adapter| {
+        let info = adapter.get_info();
+        let software = info.device_type == DeviceType::Cpu;
+        AdapterIdentity {
+            uuid: uuid::of(adapter),
+            software,
+            took: if software { passed(&identity(adapter, checks)) } else { None },
+            backend: format!("{:?}", info.backend),
+            name: info.name,
+            pci: info.device_pci_bus_id,
+        }
+    };
+    let identities: Vec<AdapterIdentity> = all.iter().map(tell).collect();
+    let index = pick(choice, &identities).map_err(|message| {
+        // Where hardware is there, what hinders other drivers is not the cause.
+        let hinders = if identities.iter().all(|one| one.software) { obstacles() } else { Vec::new() };
+        EngineError::Unavailable([vec![message], hinders].concat().join("; "))
+    })?;
     let count = all.len();
     let pci = match &identities[index].pci {
         pci if pci.is_empty() => String::new(),
         pci => format!(", PCI {pci}"),
     };
-    Ok(TakenAdapter { adapter: all.swap_remove(index), place: format!("adapter {index} of {count}{pci}") })
+    let place = format!("adapter {index} of {count}{pci}");
+    Ok(TakenAdapter { adapter: all.swap_remove(index), place, untried: rivals(choice, &identities) })
 }
 
-fn identity(adapter: &wgpu::Adapter) -> AdapterIdentity {
-    let info = adapter.get_info();
-    AdapterIdentity {
-        uuid: uuid::of(adapter),
-        software: info.device_type == DeviceType::Cpu,
-        backend: format!("{:?}", info.backend),
-        name: info.name,
-        pci: info.device_pci_bus_id,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_names_backends_and_one_without_kernels_is_refused() {
+        for (text, expected) in [
+            (None, Backends::PRIMARY),
+            (Some(" "), Backends::PRIMARY),
+            (Some("vulkan"), Backends::VULKAN),
+            (Some("vk, METAL"), Backends::VULKAN | Backends::METAL),
+            (Some("dx12"), Backends::DX12),
+        ] {
+            assert_eq!(backends(text), Ok(expected), "{text:?}");
+        }
+        for text in ["gl", "vulkan,gl", "webgpu", "cuda", "vulkan,"] {
+            let error = backends(Some(text)).unwrap_err();
+            assert!(error.starts_with(&format!("WGPU_BACKEND={text}: '")), "{error}");
+            assert!(error.ends_with("accepted: vulkan, metal, dx12"), "{error}");
+        }
     }
 }

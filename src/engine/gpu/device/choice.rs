@@ -3,13 +3,14 @@
 //! Not here: how adapters are found and what they can do ([`super::adapter`]).
 
 use std::fmt;
+use std::time::Duration;
 
 /// Which adapter to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdapterChoice {
     /// A hardware GPU, discrete before integrated before virtual; never a software adapter.
     Hardware,
-    /// The same, but rather a software adapter than none.
+    /// The same, but rather a software adapter than none: the one on which the self-test took the least time.
     Any,
     /// An index below the number of adapters, or a text that the name, UUID or PCI address of one of them contains, whatever its
     /// case; a software adapter too. Nothing else may be in the text of two.
@@ -35,13 +36,15 @@ pub struct AdapterIdentity {
     /// As `lspci -D` writes it; empty where the system does not tell.
     pub pci: String,
     pub software: bool,
+    /// How long the self-test took on a software adapter, where it is known.
+    pub took: Option<Duration>,
     pub backend: String,
 }
 
 impl AdapterIdentity {
     /// Name and place, for messages about a machine with several.
     fn describe(&self, index: usize) -> String {
-        let Self { name, uuid, pci, software, backend } = self;
+        let Self { name, uuid, pci, software, backend, took: _ } = self;
         let mut text = format!("{index}: '{name}' ({}{backend}", if *software { "software, " } else { "" });
         let places = [("PCI", pci), ("UUID", uuid)].into_iter().filter(|(_, place)| !place.is_empty());
         places.for_each(|(what, place)| text += &format!(", {what} {place}"));
@@ -63,8 +66,14 @@ pub fn pick(choice: &AdapterChoice, all: &[AdapterIdentity]) -> Result<usize, St
         count => format!("no {choice} among the adapters here, {}", listed(&(0..count).collect::<Vec<_>>())),
     };
     let AdapterChoice::Named(text) = choice else {
-        return all.iter().position(|one| *choice == AdapterChoice::Any || !one.software).ok_or_else(none);
+        let hardware = all.iter().position(|one| !one.software);
+        let software = || (0..all.len()).min_by_key(|index| (all[*index].took.is_none(), all[*index].took));
+        let any = if *choice == AdapterChoice::Any { software() } else { None };
+        return hardware.or(any).ok_or_else(none);
     };
+    if text.trim().is_empty() {
+        return Err("'' names no adapter; accepted: an index, or a part of a name, UUID or PCI address".into());
+    }
     if let Some(index) = text.trim().parse().ok().filter(|index| *index < all.len()) {
         return Ok(index);
     }
@@ -85,13 +94,26 @@ pub fn pick(choice: &AdapterChoice, all: &[AdapterIdentity]) -> Result<usize, St
     }
 }
 
+/// Adapters whose self-test has to be known before the fastest of several can be picked.
+pub fn rivals(choice: &AdapterChoice, all: &[AdapterIdentity]) -> Vec<usize> {
+    let matters = *choice == AdapterChoice::Any && all.len() > 1 && all.iter().all(|one| one.software);
+    (0..all.len()).filter(|index| matters && all[*index].took.is_none()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn adapter(name: &str, uuid: &str, pci: &str) -> AdapterIdentity {
         let backend = "Vulkan".into();
-        AdapterIdentity { name: name.into(), uuid: uuid.into(), pci: pci.into(), software: pci.is_empty(), backend }
+        AdapterIdentity {
+            name: name.into(),
+            uuid: uuid.into(),
+            pci: pci.into(),
+            software: pci.is_empty(),
+            took: None,
+            backend,
+        }
     }
 
     fn machine() -> [AdapterIdentity; 5] {
@@ -145,5 +167,33 @@ mod tests {
                 .contains("no hardware GPU among the adapters here, 0: 'llvm")
         );
         assert!(pick(&AdapterChoice::Any, &[]).unwrap_err().contains("no adapter at all"));
+    }
+
+    #[test]
+    fn of_several_software_adapters_the_fastest_is_taken_and_those_that_were_not_tried_come_last() {
+        let software = |took: Option<u64>| AdapterIdentity {
+            took: took.map(Duration::from_millis),
+            ..adapter("llvmpipe", "", "")
+        };
+        let of = |times: [Option<u64>; 3]| times.map(software);
+        for (times, index, untried) in [
+            ([None, Some(9), Some(7)], 2, vec![0]),
+            ([Some(5), Some(9), Some(7)], 0, vec![]),
+            ([None, None, None], 0, vec![0, 1, 2]),
+        ] {
+            assert_eq!(pick(&AdapterChoice::Any, &of(times)), Ok(index), "{times:?}");
+            assert_eq!(rivals(&AdapterChoice::Any, &of(times)), untried, "{times:?}");
+            assert!(rivals(&AdapterChoice::Hardware, &of(times)).is_empty());
+        }
+        assert!(rivals(&AdapterChoice::Any, &machine()).is_empty(), "hardware is there");
+        assert!(rivals(&AdapterChoice::Any, &machine()[4..]).is_empty(), "there is no choice");
+    }
+
+    #[test]
+    fn nothing_is_the_name_of_no_adapter() {
+        for text in ["", "  "] {
+            let error = pick(&AdapterChoice::Named(text.into()), &machine()[4..]).unwrap_err();
+            assert!(error.contains("accepted: an index"), "{error}");
+        }
     }
 }

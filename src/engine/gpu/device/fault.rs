@@ -52,6 +52,10 @@ impl Fault {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
 
+    pub fn is_lost(&self) -> bool {
+        self.lost.get().is_some()
+    }
+
     /// Whatever else was heard follows from this. A submit that runs out of memory costs the device as well.
     fn lose(&self, why: String) {
         if why.to_lowercase().contains("memory") {

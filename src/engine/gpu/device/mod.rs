@@ -1,7 +1,8 @@
 //! Devices: what an adapter can do once it is open, and how its failures are reported.
 //!
-//! - `adapter`: which adapters there are, with their `uuid`s; `choice`: which one is taken
-//! - `buffer`: buffers, and parts of one; `pipeline`: pipelines and dispatches of kernels; `cache` keeps the pipelines for the next run
+//! - `adapter`: which adapters there are, with their `uuid`s; `choice`: which one is taken; `obstacles`: why there are no others
+//! - `buffer`: buffers, and parts of one; `memory`: how much of it is left
+//! - `pipeline`: pipelines and dispatches of kernels; `cache` keeps the pipelines for the next run, `kept` the passed self-test
 //! - `fault`: failures, kept until they are asked for, and submits that hang
 //! - `timing`: how long dispatches take
 
@@ -10,6 +11,9 @@ mod buffer;
 mod cache;
 mod choice;
 mod fault;
+pub(super) mod kept;
+mod memory;
+mod obstacles;
 mod pipeline;
 mod timing;
 mod uuid;
@@ -19,11 +23,12 @@ pub use buffer::{ALIGNMENT, Buffer};
 pub use cache::directory as cache_directory;
 pub use choice::AdapterChoice;
 pub(super) use fault::Submission;
+pub use obstacles::obstacles;
 pub use pipeline::Dispatch;
 
 use crate::engine::{EngineError, EngineInfo};
 use crate::kernels::fused::MOST_ITERATIONS;
-use adapter::{FEATURES, TakenAdapter, choose, driver, is_software, missing};
+use adapter::{FEATURES, TakenAdapter, choose, driver, identity, is_software, missing};
 use bytemuck::Pod;
 use cache::PipelineCache;
 use fault::{Fault, Watchdog};
@@ -67,6 +72,8 @@ pub struct Bounds<'a> {
     pub iterations: usize,
     /// Floating-point operations in the first submit.
     pub work: u64,
+    /// Bytes that a wave may take, where they are known.
+    pub memory: Option<u64>,
 }
 
 /// Floating-point operations in the first submit at most; how fast the device is shows in it. Drivers kill submits that
@@ -76,6 +83,10 @@ pub const MOST_WORK: u64 = 40_000_000_000;
 /// The same on a software adapter, which does a few thousand million of them in a second.
 pub const MOST_SOFTWARE_WORK: u64 = 1_000_000_000;
 
+/// The share of the free memory that waves are planned in: pipelines, copies between host and device, and the blocks that memory is
+/// given out in take more.
+const PLANNED_SHARE: f64 = 0.9;
+
 /// An open device with its queue. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Device {
@@ -83,8 +94,11 @@ pub struct Device {
     pub(super) queue: wgpu::Queue,
     info: EngineInfo,
     place: String,
+    identity: String,
+    untried: Vec<usize>,
     pub(super) checks: Checks,
     limits: Limits,
+    memory: Option<u64>,
     first_submit: Option<u64>,
     fault: Arc<Fault>,
     watchdog: Arc<Watchdog>,
@@ -102,12 +116,13 @@ impl Device {
         cache: Option<&Path>,
         first_submit: Option<u64>,
     ) -> Result<Self, EngineError> {
-        let TakenAdapter { adapter, place } = choose(choice)?;
+        let passed = |identity: &str| cache.and_then(|directory| kept::passed(identity, directory));
+        let TakenAdapter { adapter, place, untried } = choose(choice, checks, &passed)?;
         let info = adapter.get_info();
         if let Some(missing) = missing(&adapter) {
             return Err(EngineError::Unavailable(format!("adapter '{}' lacks {missing}", info.name)));
         }
-        let limits = adapter.limits();
+        let (limits, memory) = (adapter.limits(), memory::free(&adapter));
         let (handle, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("tauscope"),
             required_features: FEATURES | (WELCOME & adapter.features()),
@@ -119,6 +134,7 @@ impl Device {
         let fault = Fault::listen(&handle);
         let cache = cache.and_then(|directory| PipelineCache::open(&handle, &info, directory));
         let cache = cache.map(Arc::new);
+        let identity = identity(&adapter, checks);
         let info = EngineInfo {
             engine: "gpu".into(),
             driver: driver(&info),
@@ -129,7 +145,23 @@ impl Device {
             checks: <&str>::from(checks).into(),
         };
         let (watchdog, pipelines, made) = Default::default();
-        Ok(Self { handle, queue, info, place, checks, limits, first_submit, fault, watchdog, pipelines, cache, made })
+        Ok(Self {
+            handle,
+            queue,
+            info,
+            place,
+            identity,
+            untried,
+            checks,
+            limits,
+            memory,
+            first_submit,
+            fault,
+            watchdog,
+            pipelines,
+            cache,
+            made,
+        })
     }
 
     pub fn info(&self) -> &EngineInfo {
@@ -141,6 +173,16 @@ impl Device {
         &self.place
     }
 
+    /// What a change of adapter, driver or build of the shaders changes, in lines.
+    pub(super) fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Other adapters that might have been taken in its place, had they been tried ([`choice::AdapterIdentity::took`]).
+    pub(super) fn untried(&self) -> &[usize] {
+        &self.untried
+    }
+
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -149,7 +191,8 @@ impl Device {
     pub(super) fn bounds(&self) -> Bounds<'_> {
         let (iterations, work) =
             if self.is_software() { (MOST_ITERATIONS, MOST_SOFTWARE_WORK) } else { (usize::MAX, MOST_WORK) };
-        Bounds { limits: &self.limits, iterations, work: self.first_submit.unwrap_or(work) }
+        let memory = self.memory.map(|free| (PLANNED_SHARE * free as f64) as u64);
+        Bounds { limits: &self.limits, iterations, work: self.first_submit.unwrap_or(work), memory }
     }
 
     /// Whether it is a program on the processor.

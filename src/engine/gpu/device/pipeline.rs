@@ -93,7 +93,7 @@ impl Device {
         });
         let source = kernel.source(variant);
         let module = self.module(kernel.name, &source);
-        let pipeline = self.handle.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        let descriptor = wgpu::ComputePipelineDescriptor {
             label,
             layout: Some(&layout),
             module: &module,
@@ -104,7 +104,18 @@ impl Device {
                 zero_initialize_workgroup_memory: false,
             },
             cache: self.cache.as_ref().map(|cache| &cache.cache),
-        });
+        };
+        let filters = [wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory];
+        let scopes = filters.map(|filter| self.handle.push_error_scope(filter));
+        let was_lost = self.fault.is_lost();
+        let pipeline = self.handle.create_compute_pipeline(&descriptor);
+        // The innermost scope first. What is lost over a pipeline is lost without a word of which it was.
+        let told = scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).last();
+        let lost = (self.fault.is_lost() && !was_lost).then(|| "the device was lost over it".to_owned());
+        if let Some(why) = told.map(|error| error.to_string()).or(lost) {
+            let name = kernel.name;
+            self.fault.keep(EngineError::Device(format!("the pipeline of the kernel '{name}' cannot be made: {why}")));
+        }
         Pipeline { pipeline, bindings }
     }
 

@@ -34,14 +34,36 @@ pub struct Plan {
 
 impl Plan {
     /// # Errors
-    /// [`EngineError::TooLarge`], with the numbers, where not even one lane fits; else as [`Sizes::new`].
+    /// [`EngineError::TooLarge`], with the numbers, where not even one lane fits the buffers or the memory; else as
+    /// [`Sizes::new`].
     pub fn new(spec: &WaveSpec, bounds: Bounds, paths: Paths) -> Result<Self, EngineError> {
         let sizes = Sizes::new(spec, bounds, paths)?;
         let one = WaveLayout { spec, sizes: &sizes, lanes: 1, table_steps: 1 };
         // Buffers first: what fits them can be counted in 32 bits, as calls do.
         let capacity = lanes_that_fit(&one, bounds.limits)?;
-        let capacity = capacity.min(lanes_of_calls(one.calls(), bounds)?);
+        let mut capacity = capacity.min(lanes_of_calls(one.calls(), bounds)?);
+        loop {
+            let plan = Self::of(spec, sizes.clone(), capacity, bounds);
+            let memory = bounds.memory.unwrap_or(u64::MAX);
+            if plan.bytes <= memory {
+                return Ok(plan);
+            }
+            let of_lanes = plan.bytes - plan.shared_bytes;
+            if capacity <= 1 {
+                let shared = plan.shared_bytes;
+                return Err(EngineError::TooLarge(format!(
+                    "one run takes {of_lanes} bytes beside {shared} that all share; the adapter has {memory} bytes free; smaller \
+                     batches, fewer slots or a smaller model would help"
+                )));
+            }
+            // Tables hold more steps of fewer lanes, so that it may take a few turns.
+            let share = memory.saturating_sub(plan.shared_bytes) as f64 / of_lanes as f64;
+            capacity = ((capacity as f64 * share) as usize).clamp(1, capacity - 1);
+        }
+    }
 
+    /// That of so many lanes, whatever memory they take.
+    fn of(spec: &WaveSpec, sizes: Sizes, capacity: usize, bounds: Bounds) -> Self {
         let (lanes, work) = (capacity.max(1) as u64, sizes.work as u64);
         let update = (spec.needs.work.stages * (size_of::<UpdateStep>() + size_of::<Update>())) as u64;
         let table_row = lanes * update.max(spec.batch.unwrap_or(0) as u64 * WORD);
@@ -50,10 +72,10 @@ impl Plan {
         let table_steps = (spec.block * spec.needs.work.gradients).min(most_steps).min(table_steps as usize).max(1);
         let first_steps = table_steps.min(sizes.path.first_steps(lanes * work, work, bounds.work)).max(1);
         let pieces = (lanes * work).div_ceil(bounds.work).max(1) as usize;
-        let rows = table(&WaveLayout { lanes: capacity, table_steps, ..one });
+        let rows = table(&WaveLayout { spec, sizes: &sizes, lanes: capacity, table_steps });
         let shared_bytes = rows.iter().map(|row| row.shared).sum();
         let bytes = rows.iter().map(|row| row.bytes(lanes as usize)).sum();
-        Ok(Self { sizes, capacity, bytes, shared_bytes, first_steps, table_steps, pieces })
+        Self { sizes, capacity, bytes, shared_bytes, first_steps, table_steps, pieces }
     }
 
     /// The wave itself.
@@ -153,7 +175,7 @@ mod tests {
 
     /// A device that ends loops.
     fn bounds(limits: &Limits) -> Bounds<'_> {
-        Bounds { limits, iterations: MOST_ITERATIONS, work: MOST_WORK }
+        Bounds { limits, iterations: MOST_ITERATIONS, work: MOST_WORK, memory: None }
     }
 
     /// WebGPU's guaranteed limits: 128 MiB per binding, 256 MiB per buffer, 65535 workgroups.
@@ -196,6 +218,34 @@ mod tests {
         let whole = Plan::new(&spec, bounds(&large), Paths::Fastest).unwrap();
         assert_eq!((whole.capacity, whole.first_steps, whole.pieces), (3, 1, 3));
         assert_eq!(of(MOST_SOFTWARE_WORK).pieces, 30);
+    }
+
+    /// As on a card of 80 GB: the runs go on in waves, of which none takes more than there is.
+    #[test]
+    fn lanes_that_would_not_fit_the_memory_together_are_left_to_the_next_wave() {
+        let shape = DataShape::new(3, 32, 32);
+        let data = Dataset { inputs: vec![0.0; 40 * shape.elements()], labels: vec![0; 40], shape, classes: 10 };
+        let model = Named::Resnet20.graph(shape, 10).unwrap().into();
+        let problem = Problem::Network(Network::new(model, crate::math::Loss::Ce, 0.0, data));
+        let spec = WaveSpec { needs: Needs { slots: 17, ..Needs::default() }, ..spec(problem, Some(128), 256) };
+        let limits = Limits {
+            max_storage_buffer_binding_size: 1 << 36,
+            max_buffer_size: 1 << 36,
+            max_compute_workgroups_per_dimension: 1 << 30,
+            ..Limits::default()
+        };
+        let of = |memory| Plan::new(&spec, Bounds { memory, ..bounds(&limits) }, Paths::Layered);
+        let whole = of(None).unwrap();
+        assert!(whole.capacity == 256 && whole.bytes > 80 << 30, "{whole:?}");
+        let card = of(Some(72 << 30)).unwrap();
+        assert!(card.bytes <= 72 << 30 && card.capacity < 256, "{card:?}");
+        // One lane more would not have fitted.
+        let lane = (card.bytes - card.shared_bytes) / card.capacity as u64;
+        assert!(card.bytes + lane + lane / 50 > 72 << 30, "{card:?}");
+        let of_one = of(Some(card.shared_bytes + 2 * lane)).unwrap();
+        assert_eq!(of_one.capacity, 1);
+        let Err(EngineError::TooLarge(message)) = of(Some(1 << 20)) else { panic!("nothing fits a MiB") };
+        assert!(message.contains("one run takes ") && message.contains("1048576 bytes free"), "{message}");
     }
 
     #[test]
