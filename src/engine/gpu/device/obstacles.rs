@@ -19,7 +19,7 @@ pub fn obstacles() -> Vec<String> {
 mod linux {
     use serde_json::Value;
     use std::env;
-    use std::ffi::{OsStr, OsString};
+    use std::ffi::{OsStr, OsString, c_char, c_void};
     use std::fs;
     use std::path::{Path, PathBuf};
 
@@ -33,8 +33,8 @@ mod linux {
     const NVIDIA: &str = "/dev/nvidiactl";
 
     pub fn obstacles() -> Vec<String> {
-        Surroundings { variable: &|name| env::var_os(name), load: &load, exists: &|path| Path::new(path).exists() }
-            .obstacles()
+        let exists = |path: &str| Path::new(path).exists();
+        Surroundings { variable: &|name| env::var_os(name), load: &load, drive: &drive, exists: &exists }.obstacles()
     }
 
     /// The machine as it is, or as a test has it.
@@ -42,6 +42,8 @@ mod linux {
         variable: &'a dyn Fn(&str) -> Option<OsString>,
         /// Says why a library does not load.
         load: &'a dyn Fn(&OsStr) -> Result<(), String>,
+        /// Says why the library of a driver does not load, or does not offer Vulkan.
+        drive: &'a dyn Fn(&OsStr) -> Result<(), String>,
         exists: &'a dyn Fn(&str) -> bool,
     }
 
@@ -139,8 +141,8 @@ mod linux {
                 (true, Some(folder)) => folder.join(library).into_os_string(),
                 _ => library.into(),
             };
-            let why = (self.load)(&place).err()?;
-            Some(format!("the ICD file {shown} names {library}, which does not load: {why}"))
+            let why = (self.drive)(&place).err()?;
+            Some(format!("the ICD file {shown} names {library}, which {why}"))
         }
     }
 
@@ -151,9 +153,34 @@ mod linux {
 
     /// Loads a library for good: the loader of Vulkan had it loaded before.
     fn load(library: &OsStr) -> Result<(), String> {
+        open(library).map(std::mem::forget)
+    }
+
+    fn open(library: &OsStr) -> Result<libloading::Library, String> {
         // SAFETY: it is the Vulkan loader or a driver that it names, both of which a program that looks for adapters loads anyway.
-        let loaded = unsafe { libloading::Library::new(library) };
-        loaded.map(std::mem::forget).map_err(|error| error.to_string())
+        unsafe { libloading::Library::new(library) }.map_err(|error| error.to_string())
+    }
+
+    /// Loads a driver for good and asks it for the first function of Vulkan, as the loader does: NVIDIA's has none where a library
+    /// that it loads by itself is missing, or a device.
+    fn drive(library: &OsStr) -> Result<(), String> {
+        type Negotiate = unsafe extern "C" fn(*mut u32) -> i32;
+        type Ask = unsafe extern "C" fn(*const c_void, *const c_char) -> *const c_void;
+        let driver = open(library).map_err(|why| format!("does not load: {why}"))?;
+        // SAFETY: these are the names and types of a driver's two entrances (the loader's document LoaderDriverInterface).
+        let offers = unsafe {
+            let mut version = 5;
+            let agreed = driver
+                .get::<Negotiate>(b"vk_icdNegotiateLoaderICDInterfaceVersion\0")
+                .map_or(true, |negotiate| negotiate(&raw mut version) >= 0);
+            let ask = driver.get::<Ask>(b"vk_icdGetInstanceProcAddr\0");
+            agreed && ask.is_ok_and(|ask| !ask(std::ptr::null(), c"vkCreateInstance".as_ptr()).is_null())
+        };
+        std::mem::forget(driver);
+        match offers {
+            true => Ok(()),
+            false => Err("loads and offers no Vulkan, as where libEGL.so.1 or a device in /dev is missing".into()),
+        }
     }
 
     #[cfg(test)]
@@ -172,7 +199,8 @@ mod linux {
             // Variables that are not set lead nowhere, and name no files.
             let variable =
                 |name: &str| variables.get(name).cloned().or((!name.starts_with("VK_")).then(|| "/nowhere".into()));
-            Surroundings { variable: &variable, load: &load, exists: &|_| has_nvidia }.obstacles()
+            let drive = |library: &OsStr| load(library).map_err(|why| format!("does not load: {why}"));
+            Surroundings { variable: &variable, load: &load, drive: &drive, exists: &|_| has_nvidia }.obstacles()
         }
 
         fn manifest(folder: &Path, name: &str, text: &str) -> PathBuf {
@@ -214,6 +242,13 @@ mod linux {
             let [unparsable, without] = &told(&data, "nothing", true)[..] else { panic!("two causes") };
             assert!(unparsable.contains(&broken.display().to_string()) && unparsable.contains("hide"), "{unparsable}");
             assert!(without.contains(&nameless.display().to_string()) && without.contains("library_path"), "{without}");
+        }
+
+        #[test]
+        fn a_library_that_loads_and_is_no_driver_is_told_from_one_that_does_not_load() {
+            let of = |library: &str| drive(library.as_ref()).unwrap_err();
+            assert!(of("libc.so.6").starts_with("loads and offers no Vulkan"), "{}", of("libc.so.6"));
+            assert!(of("libnowhere.so.0").starts_with("does not load: libnowhere.so.0"), "{}", of("libnowhere.so.0"));
         }
 
         #[test]
