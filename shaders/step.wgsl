@@ -1,5 +1,5 @@
 // The delayed update over the ring of weight versions, and partial sums of what is observed of it
-// (src/kernels/step.rs). SPAN parameters for each invocation, WORKGROUP apart.
+// (src/kernels/step.rs). One invocation per parameter.
 
 struct Params {
     step: u32, lanes: u32, stages: u32,
@@ -7,7 +7,6 @@ struct Params {
 }
 
 override WORKGROUP: u32;
-override SPAN: u32;
 override EPSILON: f32;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
@@ -35,21 +34,9 @@ fn step(
     let number = group.z * groups.x + group.x;
     if number >= params.partials { return; }
 
-    // Beyond the last parameter: nothing to add, but every invocation must reach the barriers.
-    let first = number * SPAN * WORKGROUP + local;
-    let end = min(first + SPAN * WORKGROUP, params.parameters);
-    var stage = at * params.stages;
-    var update_step = update_step_at(stage);
-    var update = update_of(update_step);
-    var moments = vec4f();
-    for (var i = first; i < end; i += WORKGROUP) {
-        while i >= update_step.end {
-            stage++;
-            update_step = update_step_at(stage);
-            update = update_of(update_step);
-        }
-        moments += advance(lane, lane_step, update_step, update, i);
-    }
+    let i = number * WORKGROUP + local;
+    var moments = vec4f(); // Beyond the last parameter: nothing to add, but every invocation must reach the barriers.
+    if i < params.parameters { moments = advance(lane, lane_step, at * params.stages, i); }
     sums[local] = moments;
     for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
         workgroupBarrier();
@@ -59,7 +46,14 @@ fn step(
 }
 
 // Moves one parameter; returns its share of distance^2, projection, ||x_read||^2 and the count of non-finite weights.
-fn advance(lane: u32, lane_step: LaneStep, update_step: UpdateStep, update: Update, i: u32) -> vec4f {
+fn advance(lane: u32, lane_step: LaneStep, first: u32, i: u32) -> vec4f {
+    var stage = first;
+    var update_step = update_step_at(stage);
+    while i >= update_step.end {
+        stage++;
+        update_step = update_step_at(stage);
+    }
+    let update = update_of(update_step);
     let ring = lane * params.history_stride + i;
     // Read before the write below: at every delay but a recorded one it is the same slot.
     let seen = history[ring + lane_step.read * params.parameters];

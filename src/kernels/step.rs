@@ -18,7 +18,7 @@
 //! show that move x' by a hundredth of it and yet grow. Every number of the step may change from step to step: what a rule does with a gradient is decided on the host, by its age
 //! ([`crate::rule`]), and followed by every engine.
 //!
-//! Bindings of `step.wgsl`, [`SPAN`] parameters for each invocation:
+//! Bindings of `step.wgsl`, one invocation per parameter:
 //! - `lane_steps`: steps x lanes
 //! - `updates`: steps x lanes x stages entries, then coefficients ([`super::update`])
 //! - `gradient`: lanes x P, of the loss alone, or complete where `finish` went over it
@@ -59,11 +59,8 @@ shared_struct! {
     }
 }
 
-/// Invocations of a workgroup.
+/// Parameters per workgroup.
 pub const WORKGROUP: usize = 128;
-
-/// Parameters of an invocation: with more of them fewer workgroups read the coefficients and sum what is observed.
-pub const SPAN: usize = 4;
 
 pub const KERNEL: Kernel = Kernel {
     name: "step",
@@ -80,20 +77,20 @@ pub const KERNEL: Kernel = Kernel {
     ],
     structs: &[LaneStep::LAYOUT, UpdateStep::LAYOUT, Update::LAYOUT, Params::LAYOUT],
     codes: &[Form::CODES],
-    constants: &[("WORKGROUP", WORKGROUP as f64), ("SPAN", SPAN as f64), ("EPSILON", ADAM_EPSILON)],
+    constants: &[("WORKGROUP", WORKGROUP as f64), ("EPSILON", ADAM_EPSILON)],
     variants: &[],
 };
 
 /// `buffers`: lane_steps, updates, gradient, landmarks, server, history, state, moment_partials.
 pub fn call<B>(params: &Params, buffers: [B; 8]) -> Call<B> {
     let workgroups = grid(params.partials as usize, params.lanes as usize);
-    let iterations = sum_iterations(WORKGROUP) + SPAN + 1 + params.stages as usize;
+    let iterations = sum_iterations(WORKGROUP) + params.stages as usize;
     Call::new(&KERNEL, &[], buffers, params, workgroups, iterations)
 }
 
 /// Partial sums per lane.
 pub fn partials(parameters: usize) -> usize {
-    parameters.div_ceil(SPAN * WORKGROUP)
+    parameters.div_ceil(WORKGROUP)
 }
 
 /// One lane's weights and what its rule remembers, each on cache lines of its own.
