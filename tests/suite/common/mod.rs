@@ -1,5 +1,5 @@
 //! What the integration tests share: the one comparator (src/math/close.rs) with its tolerances, and the GPU they run on.
-#![allow(dead_code, reason = "every test binary compiles this module and uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "every test binary compiles this module and uses a part of it")]
 
 use nalgebra::DMatrix;
 use std::sync::OnceLock;

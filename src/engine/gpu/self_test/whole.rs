@@ -79,12 +79,11 @@ fn advance(wave: &mut dyn Wave, spec: &WaveSpec) -> Result<Vec<Seen>, EngineErro
 
 fn agree(lane: usize, (found, weights): &Seen, (expected, expected_weights): &Seen) -> Result<(), String> {
     close(&format!("weights of lane {lane} after {STEPS} steps"), weights, expected_weights, TOLERANCE)?;
-    let members: [(&str, fn(&Observation) -> f64); 3] = [
-        ("distance", |seen| seen.distance_squared),
-        ("projection", |seen| seen.projection),
-        ("loss", |seen| seen.loss),
-    ];
-    for (what, member) in members {
+    type Member = fn(&Observation) -> f64;
+    let distance: Member = |seen| seen.distance_squared;
+    let projection: Member = |seen| seen.projection;
+    let loss: Member = |seen| seen.loss;
+    for (what, member) in [("distance", distance), ("projection", projection), ("loss", loss)] {
         let series = |seen: &[Observation]| seen.iter().map(member).collect::<Vec<f64>>();
         close(&format!("{what} of lane {lane}, {STEPS} steps"), &series(found), &series(expected), TOLERANCE)?;
     }
