@@ -96,6 +96,12 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// Storage buffers that it takes on a device with `immediates` bytes of immediates: its parameters lie in one more where they
+    /// do not fit there.
+    pub fn buffers(&self, immediates: u32) -> usize {
+        self.bindings.len() + usize::from(self.immediates() > immediates as usize)
+    }
+
     /// Bytes of its immediates.
     pub fn immediates(&self) -> usize {
         self.structs.last().map_or(0, |params| params.size)

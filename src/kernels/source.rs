@@ -64,6 +64,22 @@ impl Source {
         Self { lines }
     }
 
+    /// The same text, whose parameters lie in a buffer of one `Params`, all but the step of the block, which stays an immediate:
+    /// for devices that have fewer bytes of them.
+    #[must_use]
+    pub fn with_params_bound(mut self, binding: usize) -> Self {
+        for line in &mut self.lines {
+            if line.text == "var<immediate> params: Params;" {
+                line.text = format!(
+                    "@group(0) @binding({binding}) var<storage, read> params: Params; var<immediate> block_step: u32;"
+                );
+            } else {
+                line.text = renamed(&line.text, "params.step", "block_step");
+            }
+        }
+        self
+    }
+
     pub fn text(&self) -> String {
         self.lines.iter().map(|line| format!("{}\n", line.text)).collect()
     }
@@ -97,6 +113,18 @@ fn unroll(file: &'static str, text: &str, variant: &[Constant], lines: &mut Vec<
     }
 }
 
+/// `text` with another word for `word`.
+fn renamed(text: &str, word: &str, other: &str) -> String {
+    let mut pieces = text.split(word);
+    let mut renamed: String = pieces.next().unwrap_or_default().into();
+    for piece in pieces {
+        let is_longer = piece.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_');
+        renamed.push_str(if is_longer { word } else { other });
+        renamed.push_str(piece);
+    }
+    renamed
+}
+
 /// Names that end in `_0` end in `_copy`.
 fn renumber(text: &str, copy: usize) -> String {
     let mut pieces = text.split("_0");
@@ -128,6 +156,17 @@ mod tests {
         constants: &[],
         variants: &["N"],
     };
+
+    #[test]
+    fn the_step_alone_stays_an_immediate_where_parameters_are_bound() {
+        let text = "struct Params { step: u32 }\nvar<immediate> params: Params;\nlet a = params.step + params.steps * params.step;\n";
+        let file = ShaderFile { name: "one", text };
+        let source = Source::new(&Kernel { files: Box::leak(Box::new([file])), codes: &[], ..KERNEL }, &[]);
+        let expected = "struct Params { step: u32 }\n\
+                        @group(0) @binding(7) var<storage, read> params: Params; var<immediate> block_step: u32;\n\
+                        let a = block_step + params.steps * block_step;\n";
+        assert_eq!(source.with_params_bound(7).text(), expected);
+    }
 
     #[test]
     fn marked_lines_are_repeated_and_their_names_numbered() {

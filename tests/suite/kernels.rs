@@ -171,7 +171,15 @@ fn parameters_are_immediates_that_begin_with_the_step() {
         let params = kernel.structs.last().unwrap();
         assert_eq!(params.name, "Params", "{}", kernel.name);
         assert_eq!((params.members[0].name, params.members[0].offset), ("step", 0), "{}", kernel.name);
-        assert!(kernel.immediates() <= IMMEDIATES as usize, "{}: {} bytes", kernel.name, kernel.immediates());
+        // What Vulkan, Metal and DirectX 12 have, so that nothing lies in a buffer there.
+        assert!(kernel.immediates() <= 128, "{}: {} bytes", kernel.name, kernel.immediates());
+        // Where they do not fit, a shader with its parameters in a buffer is as valid, and within the bindings that it may have.
+        if kernel.immediates() > IMMEDIATES as usize {
+            let source = kernel.source(&[]).with_params_bound(kernel.bindings.len());
+            validate(kernel, &source, &parse_source(kernel, &source));
+            let most = if kernel.name == "fused" { 10 } else { 8 };
+            assert!(kernel.bindings.len() < most, "{}: {} bindings", kernel.name, kernel.bindings.len());
+        }
     }
 }
 

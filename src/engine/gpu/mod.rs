@@ -21,7 +21,7 @@ mod wave;
 pub use device::{AdapterChoice, AdapterReport, Checks, adapters, obstacles};
 
 use super::{Engine, EngineError, EngineInfo, Footprint, Run, Wave, WaveSpec};
-use device::Device;
+use device::{Device, Limits};
 use plan::Plan;
 pub use self_test::{Refusal, SelfTest};
 use std::path::PathBuf;
@@ -40,6 +40,8 @@ pub struct Options {
     /// Floating-point operations that the first submit may hold, instead of what suits the kind of device: with a small
     /// number tests see steps cut into several submits without a network that is slow to compute.
     pub first_submit: Option<u64>,
+    /// Limits of the device, none above the adapter's: so that tests see what smaller ones do.
+    pub limits: Option<Limits>,
     /// When the device must prove that it computes what it should.
     pub self_test: SelfTest,
 }
@@ -48,7 +50,14 @@ impl Default for Options {
     /// With the cache where the environment says.
     fn default() -> Self {
         let (checks, cache) = (Checks::default(), device::cache_directory());
-        Self { checks, cache, paths: Paths::default(), first_submit: None, self_test: SelfTest::default() }
+        Self {
+            checks,
+            cache,
+            paths: Paths::default(),
+            first_submit: None,
+            limits: None,
+            self_test: SelfTest::default(),
+        }
     }
 }
 
@@ -100,8 +109,8 @@ impl Gpu {
         choice: &AdapterChoice,
         options: Options,
     ) -> Result<(Self, Result<Option<Duration>, Refusal>), EngineError> {
-        let Options { checks, first_submit, self_test, .. } = options;
-        let device = Device::open(choice, checks, options.cache.as_deref(), first_submit)?;
+        let Options { checks, first_submit, self_test, ref limits, .. } = options;
+        let device = Device::open(choice, checks, options.cache.as_deref(), first_submit, limits.as_ref())?;
         let outcome = self_test::verify(&device, self_test, options.cache.as_deref());
         Ok((Self { device, choice: choice.clone(), options }, outcome))
     }

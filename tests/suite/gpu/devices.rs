@@ -2,9 +2,11 @@
 
 use crate::common::{checks, gpu};
 use std::time::Duration;
+use tauscope::engine::gpu::device::Limits;
 use tauscope::engine::gpu::{AdapterChoice, Checks, Gpu, Options, Paths, SelfTest, adapters};
 use tauscope::engine::{Engine, EngineError};
 use tauscope::kernels::{Call, Kernel, ShaderFile, copy};
+use tauscope::math::{Activation, Loss};
 
 /// A device that no other test sees, and that none of them doubts.
 fn own(options: Options) -> Gpu {
@@ -125,6 +127,21 @@ fn a_wave_that_hangs_is_named_with_its_kernels() {
     }
     gpu.device().set_patience(Duration::from_secs(120));
     gpu.device().wait().unwrap();
+}
+
+/// What every device of WebGPU has, and what most have. The self-test compares all kernels there, whose parameters lie in buffers
+/// where immediates are few.
+#[test]
+fn every_kernel_computes_within_webgpus_limits_and_the_fused_one_with_ten_buffers() {
+    let least = Limits { max_immediate_size: 64, ..Limits::default() };
+    let buffers = Limits { max_storage_buffers_per_shader_stage: 10, ..least.clone() };
+    let larger = Limits { max_compute_workgroup_storage_size: 32 << 10, ..buffers };
+    for (limits, path) in [(least, "layered"), (larger, "fused")] {
+        let options = Options { limits: Some(limits), cache: None, self_test: SelfTest::Always, ..Options::default() };
+        let gpu = Gpu::open_with(&AdapterChoice::Any, options).unwrap();
+        let network = super::waves::network(&[6], Activation::Tanh, Loss::Ce);
+        assert_eq!(gpu.path(&super::waves::spec(network, None, 4)).unwrap(), path);
+    }
 }
 
 /// Every index is where it should be, checked or not, so that the checks change no bit.

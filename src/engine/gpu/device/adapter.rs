@@ -9,11 +9,12 @@ use serde::Serialize;
 use std::time::Duration;
 use wgpu::{Backends, DeviceType};
 
-/// What the kernels cannot do without: their parameters are immediates.
+/// What the kernels cannot do without: the step of a block, and their parameters where there is room, are immediates.
 pub const FEATURES: wgpu::Features = wgpu::Features::IMMEDIATES;
 
-/// Bytes of immediates that every Vulkan, Metal and DirectX 12 adapter has; no kernel takes more.
-pub const IMMEDIATES: u32 = 128;
+/// Bytes of immediates that an adapter must have. Vulkan, Metal and DirectX 12 have 128, which are enough for every kernel;
+/// WebGPU has these, and the parameters of kernels that take more lie in a buffer there.
+pub const IMMEDIATES: u32 = 64;
 
 /// An adapter as `tauscope devices` lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -152,7 +153,7 @@ pub fn missing(adapter: &wgpu::Adapter) -> Option<String> {
     let limits = adapter.limits();
     // Without the fused step, which a plan does without where it cannot be had.
     let indispensable = kernels::ALL.iter().filter(|kernel| kernel.name != kernels::fused::KERNEL.name);
-    let buffers = indispensable.map(|kernel| kernel.bindings.len() as u32).max().unwrap_or(0);
+    let buffers = indispensable.map(|kernel| kernel.buffers(limits.max_immediate_size) as u32).max().unwrap_or(0);
     let needed = [
         ("bytes of immediates", IMMEDIATES, limits.max_immediate_size),
         ("storage buffers per kernel", buffers, limits.max_storage_buffers_per_shader_stage),

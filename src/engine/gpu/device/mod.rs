@@ -115,6 +115,7 @@ impl Device {
         checks: Checks,
         cache: Option<&Path>,
         first_submit: Option<u64>,
+        limits: Option<&Limits>,
     ) -> Result<Self, EngineError> {
         let passed = |identity: &str| cache.and_then(|directory| kept::passed(identity, directory));
         let TakenAdapter { adapter, place, untried } = choose(choice, checks, &passed)?;
@@ -122,7 +123,7 @@ impl Device {
         if let Some(missing) = missing(&adapter) {
             return Err(EngineError::Unavailable(format!("adapter '{}' lacks {missing}", info.name)));
         }
-        let (limits, memory) = (adapter.limits(), memory::free(&adapter));
+        let (limits, memory) = (limits.cloned().unwrap_or_else(|| adapter.limits()), memory::free(&adapter));
         let (handle, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("tauscope"),
             required_features: FEATURES | (WELCOME & adapter.features()),

@@ -23,6 +23,8 @@ pub struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     buffers: wgpu::BindGroup,
     params: Vec<u8>,
+    /// What holds the parameters, but for the step, where there is no room for them among the immediates.
+    bound: Option<Buffer>,
     workgroups: [u32; 3],
 }
 
@@ -32,7 +34,9 @@ impl Dispatch {
         let [x, y, z] = self.workgroups;
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.buffers, &[]);
-        pass.set_immediates(0, &self.params);
+        if self.bound.is_none() {
+            pass.set_immediates(0, &self.params);
+        }
         // `step` is the first member of every kernel's parameters.
         pass.set_immediates(0, &step.to_ne_bytes());
         pass.dispatch_workgroups(x, y, z);
@@ -67,16 +71,25 @@ impl Device {
         distinct.par_iter().for_each(|call| drop(self.pipeline(call.kernel, &call.variant)));
     }
 
+    /// Whether a kernel's parameters lie in a buffer behind its others.
+    fn binds_params(&self, kernel: &Kernel) -> bool {
+        kernel.buffers(self.limits.max_immediate_size) > kernel.bindings.len()
+    }
+
     fn compile(&self, kernel: &'static Kernel, variant: &[Constant]) -> Pipeline {
+        let binds_params = self.binds_params(kernel);
+        let of_params = binds_params.then_some(Access::Read);
         let entries: Vec<_> = kernel
             .bindings
             .iter()
+            .map(|binding| binding.access)
+            .chain(of_params)
             .zip(0..)
-            .map(|(binding, number)| wgpu::BindGroupLayoutEntry {
-                binding: number,
+            .map(|(access, binding)| wgpu::BindGroupLayoutEntry {
+                binding,
                 visibility: wgpu::ShaderStages::COMPUTE,
                 ty: wgpu::BindingType::Buffer {
-                    ty: wgpu::BufferBindingType::Storage { read_only: binding.access == Access::Read },
+                    ty: wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
                     has_dynamic_offset: false,
                     min_binding_size: None,
                 },
@@ -89,9 +102,12 @@ impl Device {
         let layout = self.handle.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label,
             bind_group_layouts: &[Some(&bindings)],
-            immediate_size: kernel.immediates() as u32,
+            immediate_size: if binds_params { size_of::<u32>() } else { kernel.immediates() } as u32,
         });
-        let source = kernel.source(variant);
+        let mut source = kernel.source(variant);
+        if binds_params {
+            source = source.with_params_bound(kernel.bindings.len());
+        }
         let module = self.module(kernel.name, &source);
         let descriptor = wgpu::ComputePipelineDescriptor {
             label,
@@ -159,20 +175,25 @@ impl Device {
         let Pipeline { pipeline, bindings } = self.pipeline(kernel, &variant);
         assert_eq!(params.len(), kernel.immediates(), "parameters of {}", kernel.name);
         assert_eq!(buffers.len(), kernel.bindings.len(), "buffers of {}", kernel.name);
+        let bound = self.binds_params(kernel).then(|| self.buffer_of("params", &params));
         let entries: Vec<_> = buffers
-            .iter()
+            .into_iter()
+            .chain(&bound)
             .zip(0..)
             .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.binding() })
             .collect();
         let descriptor = wgpu::BindGroupDescriptor { label: Some(kernel.name), layout: &bindings, entries: &entries };
         let buffers = self.handle.create_bind_group(&descriptor);
-        Dispatch { kernel: kernel.name, pipeline, buffers, params, workgroups }
+        Dispatch { kernel: kernel.name, pipeline, buffers, params, bound, workgroups }
     }
 
-    /// The same dispatch with other parameters.
+    /// The same dispatch with other parameters, to be submitted before other ones are asked for.
     pub fn with_params<P: Pod>(&self, dispatch: &Dispatch, params: &P) -> Dispatch {
         assert_eq!(size_of::<P>(), dispatch.params.len(), "parameters of {}", dispatch.kernel);
-        Dispatch { params: bytemuck::bytes_of(params).to_vec(), ..dispatch.clone() }
+        let params = bytemuck::bytes_of(params).to_vec();
+        // What was submitted before still sees the old ones: writes and submits keep their order.
+        dispatch.bound.iter().for_each(|buffer| self.write(buffer, 0, &params));
+        Dispatch { params, ..dispatch.clone() }
     }
 
     /// Encodes rounds of `dispatches`, in their order; round i runs with step i.

@@ -283,7 +283,7 @@ mod tests {
         let wide = Network { model: Model::mlp(64, &[512], 10, Activation::Tanh), ..network };
         assert_eq!(path(&spec_of(Problem::Network(wide.clone())), &large, Paths::Fastest).unwrap(), "layered");
         for (problem, limits, why) in [
-            (digits(), &least, "9 storage buffers; the adapter has 8"),
+            (digits(), &least, "10 storage buffers; the adapter has 8"),
             (quadratic(10), &large, "quadratic"),
             (Problem::Network(wide), &large, "49152"),
         ] {

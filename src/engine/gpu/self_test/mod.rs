@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn every_kernel_is_tried_and_none_passes_where_nothing_is_computed() {
-        let device = Device::open(&AdapterChoice::Any, Checks::Bounds, None, None).unwrap();
+        let device = Device::open(&AdapterChoice::Any, Checks::Bounds, None, None, None).unwrap();
         let mut tried = vec![kernels::fused::KERNEL.name];
         for make in CASES {
             let case = make(&device);

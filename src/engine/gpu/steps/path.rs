@@ -56,7 +56,8 @@ impl Path {
         let Problem::Network(network) = &*spec.problem else {
             return Err("a network: this is a quadratic".into());
         };
-        let (buffers, most) = (fused::KERNEL.bindings.len(), limits.max_storage_buffers_per_shader_stage);
+        let (buffers, most) =
+            (fused::KERNEL.buffers(limits.max_immediate_size), limits.max_storage_buffers_per_shader_stage);
         if buffers > most as usize {
             return Err(format!("{buffers} storage buffers; the adapter has {most}"));
         }
