@@ -27,9 +27,9 @@ impl Tile {
     const fn of(threads_x: u32, threads_y: u32, down: u32) -> Self {
         // As `shaders/shared/tiles.wgsl` shares out the loads and pairs the invocations.
         let threads = threads_x * threads_y;
-        assert!(threads % DEPTH == 0 && threads % threads_x == 0 && threads % (threads_y * down) == 0);
-        assert!(DEPTH * threads_x % threads == 0 && DEPTH * threads_y * down % threads == 0);
-        assert!(threads_x % 2 == 0 && threads_y % 2 == 0);
+        assert!(threads.is_multiple_of(DEPTH) && threads.is_multiple_of(threads_y * down));
+        assert!((DEPTH * threads_x).is_multiple_of(threads) && (DEPTH * threads_y * down).is_multiple_of(threads));
+        assert!(threads_x.is_multiple_of(2) && threads_y.is_multiple_of(2));
         Self { threads_x, threads_y, across: 1, down }
     }
 
