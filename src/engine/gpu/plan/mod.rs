@@ -242,7 +242,7 @@ mod tests {
         // One lane more would not have fitted.
         let lane = (card.bytes - card.shared_bytes) / card.capacity as u64;
         assert!(card.bytes + lane + lane / 50 > 72 << 30, "{card:?}");
-        let of_one = of(Some(card.shared_bytes + 2 * lane)).unwrap();
+        let of_one = of(Some(card.shared_bytes + lane + lane / 2)).unwrap();
         assert_eq!(of_one.capacity, 1);
         let Err(EngineError::TooLarge(message)) = of(Some(1 << 20)) else { panic!("nothing fits a MiB") };
         assert!(message.contains("one run takes ") && message.contains("1048576 bytes free"), "{message}");
