@@ -294,7 +294,12 @@ mod tests {
 
     #[test]
     fn a_fused_submit_takes_more_steps_unless_one_lane_is_long_at_work() {
-        let limits = Limits { max_storage_buffers_per_shader_stage: 16, ..Limits::default() };
+        let limits = Limits {
+            max_storage_buffers_per_shader_stage: 16,
+            max_storage_buffer_binding_size: 1 << 29,
+            max_buffer_size: 1 << 29,
+            ..Limits::default()
+        };
         let plan = |lanes, batch| Plan::new(&spec(digits(), batch, lanes), bounds(&limits), Paths::Fused).unwrap();
         assert_eq!(plan(10, Some(16)).table_steps, MOST_FUSED_STEPS);
         assert!(plan(10, Some(128)).table_steps > MOST_LAYERED_STEPS);
