@@ -136,7 +136,7 @@ impl Waves {
             if took >= least {
                 break;
             }
-            // A little more than seems to be enough, and no more than ten times as many on a word of a short round.
+            // A little more than seems to be enough; ten times as many at most, since a very short round says little.
             let wanted = 1.1 * least.as_secs_f64() / took.as_secs_f64().max(1e-9);
             repeats = (repeats as f64 * wanted.min(10.0)).ceil() as usize;
         }

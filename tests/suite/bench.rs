@@ -35,7 +35,7 @@ fn step(flags: &[&str]) -> Value {
 #[test]
 fn a_round_repeats_its_steps_until_it_is_long_enough() {
     let flags = ["bench", "step", "--engine", "cpu", "--rounds", "1", "--round-seconds", "0.02", "--json"];
-    let (code, stdout, error) = run(&[&flags[..], &TINY].concat());
+    let (code, stdout, error) = run(&[&flags[..], &["--batch", "12"], &TINY].concat());
     assert_eq!(code, Some(0), "{error}");
     let report: Value = serde_json::from_str(&stdout).unwrap();
     let (steps, rate) = (report["steps"].as_f64().unwrap(), report["config_steps_per_s"].as_f64().unwrap());
