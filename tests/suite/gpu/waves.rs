@@ -436,9 +436,12 @@ fn a_wave_that_exceeds_the_device_is_refused_with_the_numbers() {
         let Some(EngineError::TooLarge(message)) = error else { panic!("{error:?}") };
         assert!(message.contains("history") && message.contains(&largest.to_string()), "{message}");
     }
-    let many = WaveSpec { needs: deep(slots / 10), lanes: 1000, ..spec(quadratic(), None, 1) };
+    // A software adapter with large bindings ends the loops that fill more slots.
+    let fewer = (slots / 10).min(20_000);
+    let fit = (largest / (4 * dimension * fewer as u64)) as usize;
+    let many = WaveSpec { needs: deep(fewer), lanes: fit + 1, ..spec(quadratic(), None, 1) };
     let capacity = gpu().capacity(&many).unwrap();
-    assert!((1..=10).contains(&capacity), "{capacity}");
+    assert!((1..=fit).contains(&capacity), "{capacity} of {fit}");
     assert!(matches!(gpu().open(many).err(), Some(EngineError::TooLarge(_))));
 }
 
