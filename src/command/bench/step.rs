@@ -176,7 +176,7 @@ struct Report {
     lanes_asked: usize,
     /// Why there are fewer lanes, in words.
     fewer: Vec<String>,
-    /// Of a timed round.
+    /// Steps of every run in a timed round.
     steps: usize,
     seed: u64,
     #[serde(flatten)]

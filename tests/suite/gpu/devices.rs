@@ -220,7 +220,7 @@ fn a_shader_that_does_not_compile_is_reported_with_its_file_its_line_and_its_joi
     assert!(error.contains("broken.wgsl:2: fn f_2() {}\n"), "{error}");
 }
 
-/// Of files that Vulkan's loader passes over in silence, or over which it loses all drivers.
+/// Files that Vulkan's loader passes over in silence are named, and those over which it loses all drivers.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_machine_without_an_adapter_names_the_file_that_is_the_cause() {

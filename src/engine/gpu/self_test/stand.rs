@@ -23,8 +23,8 @@ pub const STEP_SLOTS: [StepSlots; LANES] = [
     StepSlots { read: 2, write: 0, velocity: 1, velocity_read: 0, newest: 1, backward_write: None },
 ];
 
-/// Of a kernel in f32. Vulkan lets drivers round divisions, roots and exponentials by several units each: ten times what the tests
-/// promise of their adapter, and still a hundredth of what arithmetic of half the digits differs by.
+/// Largest relative difference of a kernel in f32 that is accepted: ten times what the tests promise of their adapter, since Vulkan lets
+/// drivers round divisions, roots and exponentials by several units each, and still a hundredth of what arithmetic of half the digits differs by.
 pub const TOLERANCE: f64 = 10.0 * KERNEL_F32;
 
 /// Says whether a result is what it should be.

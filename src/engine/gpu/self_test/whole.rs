@@ -22,10 +22,10 @@ use std::sync::Arc;
 /// Each slot of the longest ring is read and written.
 const STEPS: usize = 6;
 
-/// As of single kernels ([`super::stand::TOLERANCE`]).
+/// Largest relative difference of a step that is accepted: ten times what the tests promise, as for single kernels.
 const TOLERANCE: f64 = 10.0 * STEPS_F32;
 
-/// Of 45 samples.
+/// Rows of a minibatch, drawn from 45 samples.
 const ROWS: usize = 21;
 
 /// Waves of one kind on a device, not advanced yet, and what they should do.

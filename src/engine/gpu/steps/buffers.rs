@@ -35,7 +35,8 @@ pub enum Name {
     Updates,
     /// Row numbers of the minibatches, at most steps x lanes x rows; a stub where the batch is full.
     Order,
-    /// Of a fused wave, whose kernel reads and writes one buffer: the next four and the gradients at the minimum ([`vectors`]).
+    /// Vectors of a fused wave, whose kernel reads and writes one buffer. `Server`, `History`, `State` and `MinimumGradient`
+    /// are parts of it there ([`vectors`]).
     Vectors,
     /// lanes x P: the server's weights.
     Server,

@@ -140,11 +140,18 @@ impl Group<'_> {
         for (number, lane) in lanes.iter_mut().enumerate() {
             match lane {
                 Some(lane) => self.advance_lane(number, lane, &mut latest, &mut others),
-                None => self.lane_steps.iter_mut().for_each(|lanes| lanes[number] = LaneStep::default()),
+                None => self.clear_lane(number),
             }
         }
         others.any = !others.coefficients.is_empty();
         others
+    }
+
+    /// Leaves nothing of a lane that was here in an earlier portion: places in it are counted from what was there then.
+    fn clear_lane(&mut self, number: usize) {
+        let stages = self.places.stages;
+        self.lane_steps.iter_mut().for_each(|lanes| lanes[number] = LaneStep::default());
+        self.update_steps.iter_mut().for_each(|lanes| lanes[number * stages..][..stages].fill(UpdateStep::default()));
     }
 
     /// Makes the steps of one lane, each a gradient.
@@ -244,9 +251,74 @@ fn pool(mut spans: Vec<&mut Span>, batch: usize) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Sampling;
+    use crate::delay::Schedule;
+    use crate::engine::{Needs, Run, WaveSpec};
+    use crate::outer::OuterLoop;
+    use crate::problem::{Problem, Quadratic};
+    use crate::rule::RuleSpec;
 
     fn span(table: &Arc<[u32]>, first: usize, steps: usize) -> Span {
         Span { table: Arc::clone(table), first, lane: 0, step: 0, steps, pooled: usize::MAX }
+    }
+
+    /// A run whose coefficients change at every step, or never.
+    fn run(rule: &str, lr: f64) -> Run {
+        Run {
+            rule: rule.parse::<RuleSpec>().unwrap().with(0.9, 0.0),
+            lr: lr.into(),
+            schedule: Schedule::round_robin(2),
+            seed: 0,
+            start: Arc::new(vec![1.0; 3]),
+            statistics: None,
+            centred: false,
+            undamped_start: false,
+            outer: OuterLoop::default(),
+            stages: [].into(),
+        }
+    }
+
+    #[test]
+    fn every_step_finds_its_own_coefficients_whether_they_change_or_not_and_idle_lanes_have_none() {
+        let landmark = Arc::new(vec![0.0; 3]);
+        let spec = WaveSpec {
+            problem: Arc::new(Problem::Quadratic(Quadratic { eigenvalues: vec![1.0; 3] })),
+            batch: None,
+            minimum: Arc::clone(&landmark),
+            direction: landmark,
+            lanes: 3 * GROUP + 5,
+            sampling: Sampling::Epochs,
+            together: 1,
+            needs: Needs { slots: 3, second_moment: true, ..Needs::default() },
+            block: 8,
+        };
+        let staged = |lane: usize| {
+            let run = run(if lane.is_multiple_of(3) { "sgd" } else { "adam" }, 0.1 + lane as f64);
+            StagedRun { run: HostRun::new(&run, &spec, None), ends: [3].into() }
+        };
+        let mut lanes: Vec<_> = (0..spec.lanes).map(|lane| Some(staged(lane))).collect();
+        let mut alone: Vec<_> = (0..spec.lanes).map(staged).collect();
+        let mut tables = Tables::default();
+        for (portion, steps) in [4, 7, 2].into_iter().enumerate() {
+            // Lanes fall idle one group after the other.
+            lanes[portion * GROUP + 4] = None;
+            tables.fill(&mut lanes, steps, 0, 1);
+            let Tables { lane_steps, update_steps, coefficients, .. } = &tables;
+            assert!(coefficients.len() > spec.lanes && coefficients.len() < steps * spec.lanes);
+            let first = update_steps.len() * UpdateStep::QUADS;
+            for (index, (lane_step, update)) in lane_steps.iter().zip(update_steps).enumerate() {
+                let lane = index % spec.lanes;
+                if lanes[lane].is_none() {
+                    assert_eq!((*lane_step, *update), Default::default(), "lane {lane}");
+                    continue;
+                }
+                let step = alone[lane].run.next_with_rows().0;
+                let found = coefficients[(update.coefficients as usize - first) / Update::QUADS];
+                assert_eq!(found, Update::new(&step.coefficients), "portion {portion}, lane {lane}");
+                assert_eq!(update.write as usize, step.slots.write);
+                assert_eq!((lane_step.busy, lane_step.read as usize), (1, step.slots.read));
+            }
+        }
     }
 
     #[test]
