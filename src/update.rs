@@ -15,7 +15,7 @@ pub const CLIPPING_EPSILON: f64 = 1e-6;
 
 /// The slots of a step: of the ring of weights the one that is read and the one that is written; of the velocities, where every
 /// slot has one, that of this step, that of the weights that were read, and the one that was written last before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StepSlots {
     pub read: usize,
     pub write: usize,

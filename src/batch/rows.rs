@@ -10,7 +10,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// Batches of a table of independent draws: enough for what it costs to look a table up.
 const INDEPENDENT: usize = 64;
@@ -28,7 +28,8 @@ pub struct RowTables {
     batch: usize,
     sampling: Sampling,
     augmentation: Augmentation,
-    kept: Mutex<Kept>,
+    /// Mostly read, by all threads at once.
+    kept: RwLock<Kept>,
 }
 
 /// A table that is being drawn, or was.
@@ -47,7 +48,7 @@ impl RowTables {
     pub fn new(samples: usize, batch: usize, sampling: Sampling, augmentation: Augmentation) -> Arc<Self> {
         assert!((1..=samples).contains(&batch), "batch {batch} of {samples} samples");
         assert!(augmentation.is_none() || samples <= MOST_ROWS, "{samples} augmented samples");
-        Arc::new(Self { samples, batch, sampling, augmentation, kept: Mutex::default() })
+        Arc::new(Self { samples, batch, sampling, augmentation, kept: RwLock::default() })
     }
 
     /// Rows per batch.
@@ -70,9 +71,13 @@ impl RowTables {
     }
 
     fn cell(&self, key: (u64, u64)) -> Cell {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cell) = kept.tables.get(&key) {
-            return Arc::clone(cell);
+        let found = |kept: &Kept| kept.tables.get(&key).map(Arc::clone);
+        if let Some(cell) = found(&self.kept.read().unwrap_or_else(PoisonError::into_inner)) {
+            return cell;
+        }
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cell) = found(&kept) {
+            return cell;
         }
         let words = match self.sampling {
             Sampling::Epochs => self.samples,
@@ -177,7 +182,7 @@ mod tests {
         let tables = RowTables::new(samples, samples, Sampling::Epochs, Augmentation::default());
         let first = tables.table(0, 0);
         (1..7).for_each(|number| drop(tables.table(0, number)));
-        let kept = tables.kept.lock().unwrap();
+        let kept = tables.kept.read().unwrap();
         assert_eq!((kept.tables.len(), kept.order.len()), (4, 4));
         drop(kept);
         let again = tables.table(0, 0);

@@ -25,26 +25,29 @@ pub struct HostRun {
     source: StepSource,
     /// What each stage of a pipeline does beside it; none where all parameters go together.
     stages: Option<StageSteps>,
-    /// The updates of the latest gradient, stage by stage.
+    /// The latest gradient, and its updates, stage by stage.
+    latest: GradientStep,
     updates: Vec<PartialUpdate>,
+    /// Coefficients of the rule at the delay that is latest, where stages have coefficients of their own.
+    coefficients: UpdateCoefficients,
     work: Work,
     /// Weight decay of local AdamW.
     local_decay: f64,
     /// Local steps so far, for each pair of moments that they keep.
     local_steps: Vec<u64>,
-    /// The update under way, and its gradients so far; none before the first.
-    present: Option<(RunStep, usize)>,
+    /// Slots of the update under way, and its gradients so far.
+    present: StepSlots,
+    done: usize,
     /// Order of the minibatches; none where the batch is full.
     order: Option<BatchOrder>,
     reseeds: Vec<Reseed>,
 }
 
 /// One gradient of a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct GradientStep {
     /// Those of its update, of the stage that is latest; what it reads is where its worker began.
     pub slots: StepSlots,
-    pub coefficients: UpdateCoefficients,
     /// Updates made between reading the weights and now, of the stage that is latest.
     pub age: u64,
     /// The slot that the gradient is taken at.
@@ -83,11 +86,14 @@ impl HostRun {
             made: 0,
             source: run.steps(spec),
             stages: run.stage_steps(spec),
+            latest: GradientStep::default(),
             updates: Vec::new(),
+            coefficients: UpdateCoefficients::default(),
             local_steps: vec![0; work.moments.pairs()],
             local_decay: spec.problem.weight_decay(),
             work,
-            present: None,
+            present: StepSlots::default(),
+            done: 0,
             order: rows.map(|rows| BatchOrder::new(rows, run.seed).going_back(batches)),
             reseeds: Vec::new(),
         }
@@ -117,38 +123,63 @@ impl HostRun {
         &self.updates
     }
 
+    /// Coefficients of the latest gradient's update, of the stage that is latest.
+    pub fn coefficients(&self) -> &UpdateCoefficients {
+        if self.stages.is_some() { &self.coefficients } else { &self.updates[0].coefficients }
+    }
+
     /// The next gradient, and the rows of its minibatch.
-    pub fn next_with_rows(&mut self) -> (GradientStep, Option<&[u32]>) {
-        let (step, batch) = self.next();
-        (step, self.order.as_mut().map(|order| order.rows(batch)))
+    pub fn next_with_rows(&mut self) -> (&GradientStep, Option<&[u32]>) {
+        let batch = self.advance();
+        (&self.latest, self.order.as_mut().map(|order| order.rows(batch)))
     }
 
     /// Returns the next gradient, and where the rows of its minibatch lie.
-    pub fn next_with_table(&mut self) -> (GradientStep, Option<RowsInTable<'_>>) {
-        let (step, batch) = self.next();
-        (step, self.order.as_mut().map(|order| order.table(batch)))
+    pub fn next_with_table(&mut self) -> (&GradientStep, Option<RowsInTable<'_>>) {
+        let batch = self.advance();
+        (&self.latest, self.order.as_mut().map(|order| order.table(batch)))
     }
 
-    /// The next gradient, and the number of its minibatch.
-    fn next(&mut self) -> (GradientStep, u64) {
-        let (step, done) = self.present.take().unwrap_or_else(|| (self.source.advance(), 0));
-        let piece = self.work.pieces[done];
-        let batch = self.made * self.work.batches + piece.batch;
-        if done + 1 < self.work.pieces.len() {
-            self.present = Some((step, done + 1));
-        } else {
+    /// Makes the next gradient the latest one; returns the number of its minibatch. Numbers are written where they stay: engines come
+    /// by here for every step of every lane.
+    fn advance(&mut self) -> u64 {
+        if self.done == 0 {
+            self.begin_update();
+        }
+        let Piece { role, batch, .. } = self.work.pieces[self.done];
+        if role != Role::Plain {
+            self.place();
+        }
+        let batch = self.made * self.work.batches + batch;
+        self.done += 1;
+        if self.done == self.work.pieces.len() {
             self.made += 1;
+            self.done = 0;
         }
-        let RunStep { slots, coefficients, age } = step;
-        if let Some(stages) = &mut self.stages {
-            let backward = stages.advance(&slots, &mut self.updates);
-            return (GradientStep { slots, coefficients, age, at: slots.read, backward, placed: None }, batch);
-        }
-        if piece.role == Role::Plain {
-            self.hold(slots, coefficients);
-            return (GradientStep { slots, coefficients, age, at: slots.read, backward: None, placed: None }, batch);
-        }
-        let local = self.needs.slots;
+        batch
+    }
+
+    /// Makes a new update, and its gradient as if it were the only one.
+    fn begin_update(&mut self) {
+        let RunStep { slots, coefficients, age } = self.source.advance();
+        let backward = match &mut self.stages {
+            Some(stages) => {
+                self.coefficients = coefficients;
+                stages.advance(&slots, &mut self.updates)
+            }
+            None => {
+                self.updates.clear();
+                self.updates.push(PartialUpdate { slots, coefficients });
+                None
+            }
+        };
+        self.present = slots;
+        self.latest = GradientStep { slots, age, at: slots.read, backward, placed: None };
+    }
+
+    /// Says what the latest gradient is for, where an update takes several.
+    fn place(&mut self) {
+        let (slots, piece, local) = (self.present, self.work.pieces[self.done], self.needs.slots);
         let slot = |place: Place| match place {
             Place::Read => slots.read,
             Place::Newest => slots.newest,
@@ -160,16 +191,10 @@ impl HostRun {
             step,
             decay: piece.local_lr * self.local_decay,
         });
-        let placed = PlacedPiece { piece, at, base, local, adam };
         let slots = StepSlots { read: base, velocity_read: base, ..slots };
-        self.hold(slots, coefficients);
-        (GradientStep { slots, coefficients, age, at, backward: None, placed: Some(placed) }, batch)
-    }
-
-    /// The update of all parameters together.
-    fn hold(&mut self, slots: StepSlots, coefficients: UpdateCoefficients) {
-        self.updates.clear();
-        self.updates.push(PartialUpdate { slots, coefficients });
+        let placed = Some(PlacedPiece { piece, at, base, local, adam });
+        self.updates[0].slots = slots;
+        self.latest = GradientStep { slots, at, placed, ..self.latest };
     }
 
     /// Counts a local step; returns the number of its moments and how many steps they have seen, where it keeps some.

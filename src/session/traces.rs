@@ -131,7 +131,7 @@ impl Retraced {
                 rows += &text(batch, augmented);
             }
             if step.ends_update() {
-                break step;
+                break *step;
             }
         };
         let (slot_read, slot_write) = (step.slots.read as u32, step.slots.write as u32);
@@ -146,7 +146,7 @@ impl Retraced {
             worker: self.slots_are_workers.then_some(slot_write),
             delay: step.age,
             rows,
-            lr: step.coefficients.lr,
+            lr: self.members[member].coefficients().lr,
             source: renewed.map(|(source, _)| source as u32),
             factor: renewed.map(|(_, factor)| factor),
             distance: number(|seen| seen.distance_squared.sqrt()),

@@ -125,7 +125,8 @@ impl<T: CpuPrecision> Lane<T> {
         let weight_decay = T::of(shared.spec.problem.weight_decay());
         loop {
             let (step, rows) = steps.next_with_rows();
-            let GradientStep { slots, coefficients, at, backward, placed, .. } = step;
+            let GradientStep { slots, at, backward, placed, .. } = *step;
+            let ends_update = step.ends_update();
             let anchor = self.centred.then(|| {
                 gradients.loss_and_gradient(simd, [minimum; 2], rows, scratch, anchor);
                 &anchor[..]
@@ -134,12 +135,13 @@ impl<T: CpuPrecision> Lane<T> {
             let versions = [version(at), version(backward.unwrap_or(at))];
             let loss = gradients.loss_and_gradient(simd, versions, rows, scratch, gradient);
             gradients.update_statistics(scratch, statistics);
+            let coefficients = steps.coefficients();
             if coefficients.wants_finish() {
                 let taken = StepSlots { read: at, ..slots };
-                finish::cpu(&coefficients, weight_decay, taken, landmarks, state, anchor, gradient);
+                finish::cpu(coefficients, weight_decay, taken, landmarks, state, anchor, gradient);
             }
             let square = placed.map(|placed| local::cpu(&placed, coefficients.decay, state, gradient));
-            if !step.ends_update() {
+            if !ends_update {
                 continue;
             }
             let mut first = 0;

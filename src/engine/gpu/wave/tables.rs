@@ -3,11 +3,11 @@
 //!
 //! Not here: what the kernels make of them ([`crate::kernels`]).
 
-use crate::engine::host_run::{GradientStep, HostRun};
+use crate::engine::host_run::HostRun;
 use crate::kernels::LaneStep;
 use crate::kernels::update::{Update, UpdateStep};
-use crate::outer::Piece;
-use crate::update::UpdateCoefficients;
+use crate::outer::{Piece, PlacedPiece};
+use crate::update::{PartialUpdate, UpdateCoefficients};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -128,7 +128,8 @@ struct Others {
 
 /// Coefficients as they were last, and their place.
 struct Latest {
-    numbers: (UpdateCoefficients, Option<Piece>),
+    coefficients: UpdateCoefficients,
+    piece: Option<Piece>,
     place: u32,
 }
 
@@ -161,13 +162,15 @@ impl Group<'_> {
         let StagedRun { run, ends } = lane;
         latest.clear();
         for (step, (lane_steps, update_steps)) in lane_steps.iter_mut().zip(update_steps).enumerate() {
-            let (GradientStep { slots, at, backward, placed, .. }, table) = run.next_with_table();
+            let (gradient, table) = run.next_with_table();
+            let placed = gradient.placed.as_ref();
             lane_steps[number] = LaneStep {
-                backward: backward.unwrap_or(at) as u32,
-                base: slots.read as u32,
-                part: placed.map_or(0, |placed| placed.packed()),
-                ..LaneStep::at(at)
+                backward: gradient.backward.unwrap_or(gradient.at) as u32,
+                base: gradient.slots.read as u32,
+                part: placed.map_or(0, PlacedPiece::packed),
+                ..LaneStep::at(gradient.at)
             };
+            let piece = placed.map(|placed| placed.piece);
             if let Some((table, first)) = table {
                 match others.spans[spans..].last_mut() {
                     Some(span) if Arc::ptr_eq(&span.table, table) && first == span.first + span.steps * *batch => {
@@ -183,23 +186,24 @@ impl Group<'_> {
                     }),
                 }
             }
-            let piece = placed.map(|placed| placed.piece);
-            for (stage, (update, end)) in run.updates().iter().zip(ends.iter()).enumerate() {
-                let numbers = (update.coefficients, piece);
-                let made = || {
-                    let update = Update::new(&update.coefficients);
-                    piece.map_or(update, |piece| update.joined(&piece))
-                };
-                if latest.len() == stage {
-                    coefficients[number * stages + stage] = made();
-                    latest.push(Latest { numbers, place: places.of_first_step(*first_lane + number, stage) });
-                } else if latest[stage].numbers != numbers {
-                    let place = places.of_others() + (others.coefficients.len() * Update::QUADS) as u32;
-                    others.coefficients.push(made());
-                    latest[stage] = Latest { numbers, place };
+            for (stage, (PartialUpdate { slots, coefficients: numbers }, end)) in
+                run.updates().iter().zip(ends.iter()).enumerate()
+            {
+                // By reference: nothing is copied at the many steps whose numbers are those of the step before.
+                if !latest.get(stage).is_some_and(|latest| latest.coefficients == *numbers && latest.piece == piece) {
+                    let made = Update::new(numbers);
+                    let made = piece.map_or(made, |piece| made.joined(&piece));
+                    let place = if latest.len() == stage {
+                        coefficients[number * stages + stage] = made;
+                        places.of_first_step(*first_lane + number, stage)
+                    } else {
+                        others.coefficients.push(made);
+                        places.of_others() + ((others.coefficients.len() - 1) * Update::QUADS) as u32
+                    };
+                    let now = Latest { coefficients: *numbers, piece, place };
+                    if latest.len() == stage { latest.push(now) } else { latest[stage] = now }
                 }
-                update_steps[number * stages + stage] =
-                    UpdateStep::new(&update.slots, *end as u32, latest[stage].place);
+                update_steps[number * stages + stage] = UpdateStep::new(slots, *end as u32, latest[stage].place);
             }
         }
     }
@@ -312,11 +316,12 @@ mod tests {
                     assert_eq!((*lane_step, *update), Default::default(), "lane {lane}");
                     continue;
                 }
-                let step = alone[lane].run.next_with_rows().0;
+                let run = &mut alone[lane].run;
+                let slots = run.next_with_rows().0.slots;
                 let found = coefficients[(update.coefficients as usize - first) / Update::QUADS];
-                assert_eq!(found, Update::new(&step.coefficients), "portion {portion}, lane {lane}");
-                assert_eq!(update.write as usize, step.slots.write);
-                assert_eq!((lane_step.busy, lane_step.read as usize), (1, step.slots.read));
+                assert_eq!(found, Update::new(run.coefficients()), "portion {portion}, lane {lane}");
+                assert_eq!(update.write as usize, slots.write);
+                assert_eq!((lane_step.busy, lane_step.read as usize), (1, slots.read));
             }
         }
     }
