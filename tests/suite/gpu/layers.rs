@@ -11,6 +11,7 @@ use tauscope::kernels::norm::Over;
 use tauscope::kernels::norm::{self, Norm};
 use tauscope::kernels::pool::Pooling;
 use tauscope::kernels::pool::{self, Pool};
+use tauscope::kernels::tile::Tile;
 use tauscope::kernels::{Batch, LaneStep, evaluate};
 use tauscope::math::{Activation, Loss, Shape, Window};
 
@@ -50,12 +51,14 @@ fn convolutions_agree_at_every_shape() {
         // 3W + 7 channels of either side.
         (Shape::new(2, 4, 3), 103, window(3, 1, 1), 2),
         (Shape::new(103, 3, 4), 5, window(3, 1, 1), 2),
-        // The largest tile; two slices and three.
+        // The largest tile in all three products, the last one filled in part.
+        (Shape::new(128, 7, 9), 128, window(1, 1, 0), 3),
         (Shape::new(130, 8, 8), 130, window(1, 1, 0), 3),
+        // Two slices and four.
         (Shape::new(1, 16, 16), 2, window(3, 1, 1), 5),
         (Shape::new(2, 17, 11), 3, window(4, 1, 3), 12),
     ];
-    let mut slices = Vec::new();
+    let (mut slices, mut largest) = (Vec::new(), Vec::new());
     for (case, (input, channels, window, rows)) in cases.into_iter().enumerate() {
         let convolution = Convolution { input, output: shape(input, channels, window), window };
         let weight = 3;
@@ -63,9 +66,12 @@ fn convolutions_agree_at_every_shape() {
         let bias = (case % 3 != 1).then_some(behind);
         let layer = conv::Layer { batch: batch(rows, behind + channels + 2), convolution, weight, bias };
         slices.push(layer.slices(Product::Gradient)[0]);
+        let products = [Product::Forward, Product::Backward, Product::Gradient];
+        largest.push(products.map(|product| layer.tile(product) == Tile::ALL[3]));
         check_convolution(&format!("{layer:?}"), &layer);
     }
-    assert_eq!(slices, [1, 1, 1, 1, 1, 1, 1, 1, 2, 4]);
+    assert_eq!(slices, [1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 4]);
+    assert!(largest.contains(&[true; 3]), "{largest:?}");
 }
 
 fn check_convolution(what: &str, layer: &conv::Layer) {
