@@ -181,7 +181,7 @@ pub fn run(args: &Args) -> Result<()> {
     let simulated = cases.iter().filter(|(_, process, _)| matches!(process.kind, Process::Simulated { .. })).count();
     if simulated > 0 {
         to_stderr(&format!(
-            "note: {simulated} searches whose rates are simulated; each takes some ten seconds of a core, longer at long delays and large \
+            "note: {simulated} searches whose rates are simulated; each takes some tens of seconds of a core, longer at long delays and large \
              condition numbers"
         ));
     }
