@@ -5,7 +5,7 @@
 mod bulk;
 mod noise;
 
-pub use bulk::bulk;
+pub use bulk::{Bulk, bulk};
 pub use noise::{curvature_noise, sample_hessians};
 
 use crate::math::ordered_sum;

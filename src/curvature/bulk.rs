@@ -13,22 +13,42 @@ use rand_chacha::rand_core::SeedableRng;
 const VECTORS: u64 = 8;
 const PRODUCTS: usize = 80;
 
-/// Returns the curvature above which directions hold this share of the trace of a positive operator of dimension P; none where a product is not
-/// finite or nothing is curved upwards.
-pub fn bulk(dimension: usize, share: f64, mut product: impl FnMut(&[f64], &mut [f64])) -> Option<f64> {
+/// How near to the floor a curvature counts as lying on it, over the floor.
+const ON_THE_FLOOR: f64 = 0.1;
+
+/// Where the bulk of a spectrum ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bulk {
+    /// The curvature above which directions hold the share that was asked for.
+    pub smallest: f64,
+    /// The part of all directions whose curvature is within a tenth of the floor: the plateau that weight decay makes. 0 without a floor.
+    pub on_the_floor: f64,
+}
+
+/// Returns the curvature above which directions hold this share of the trace of a positive operator of dimension P, as far as it exceeds
+/// `floor`, a multiple of the identity that the operator contains (weight decay; 0 for none); none where a product is not finite or nothing is
+/// curved more than the floor.
+///
+/// The floor is taken off because P directions of weight decay alone would otherwise hold a share that grows with P, and the end of the bulk
+/// would be the decay whatever the data say.
+pub fn bulk(dimension: usize, share: f64, floor: f64, mut product: impl FnMut(&[f64], &mut [f64])) -> Option<Bulk> {
     let mut nodes: Vec<(f64, f64)> = Vec::new();
     for seed in 0..VECTORS {
         nodes.extend(quadrature(dimension, seed, &mut product)?);
     }
-    nodes.retain(|(value, weight)| value * weight > 0.0);
+    let near = nodes.iter().filter(|(value, _)| (value - floor).abs() < ON_THE_FLOOR * floor);
+    let on_the_floor = near.map(|(_, weight)| weight).sum::<f64>() / VECTORS as f64;
+    // What rounding leaves of the floor is not curved.
+    nodes.retain(|(value, weight)| value - floor > 1e-9 * floor && *weight > 0.0);
     nodes.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let trace: f64 = nodes.iter().map(|(value, weight)| value * weight).sum();
+    let trace: f64 = nodes.iter().map(|(value, weight)| (value - floor) * weight).sum();
     let mut held = 0.0;
-    nodes.into_iter().find_map(|(value, weight)| {
-        held += value * weight;
+    let smallest = nodes.into_iter().find_map(|(value, weight)| {
+        held += (value - floor) * weight;
         // The last node alone may miss the whole by rounding.
         (held >= (share - 1e-12) * trace).then_some(value)
-    })
+    })?;
+    Some(Bulk { smallest, on_the_floor })
 }
 
 /// Eigenvalues of the tridiagonal matrix with their weights, from one random vector.
@@ -74,7 +94,9 @@ mod tests {
             |entries: Vec<f64>| move |v: &[f64], hv: &mut [f64]| (0..v.len()).for_each(|i| hv[i] = entries[i] * v[i]);
         let few = vec![8.0, 4.0, 2.0, 1.0, 0.5];
         for (share, expected) in [(0.5, 8.0), (0.6, 4.0), (0.9, 2.0), (0.95, 1.0), (1.0, 0.5)] {
-            let found = bulk(5, share, diagonal(few.clone())).unwrap();
+            let found = bulk(5, share, 0.0, diagonal(few.clone())).unwrap();
+            assert_eq!(found.on_the_floor, 0.0);
+            let found = found.smallest;
             assert!((found / expected - 1.0).abs() < 1e-9, "{share}: {found}");
         }
         // i^-2: the first k hold 1 - about 1/(k zeta(2)) of the trace.
@@ -82,9 +104,25 @@ mod tests {
         let trace: f64 = many.iter().sum();
         let mut held = 0.0;
         let exact = many.iter().find(|value| (held += **value, held >= 0.99 * trace).1).unwrap();
-        let found = bulk(2000, 0.99, diagonal(many.clone())).unwrap();
+        let found = bulk(2000, 0.99, 0.0, diagonal(many.clone())).unwrap().smallest;
         assert!((found / exact).ln().abs() < 0.5, "{found}, exactly {exact}");
-        assert_eq!(bulk(3, 0.9, |_, hv| hv.fill(f64::NAN)), None);
-        assert_eq!(bulk(3, 0.9, |_, hv| hv.fill(0.0)), None);
+        assert_eq!(bulk(3, 0.9, 0.0, |_, hv| hv.fill(f64::NAN)), None);
+        assert_eq!(bulk(3, 0.9, 0.0, |_, hv| hv.fill(0.0)), None);
+    }
+
+    /// 20 directions of data among 2,000 of weight decay: without the floor the decay holds most of the trace.
+    #[test]
+    fn a_plateau_of_weight_decay_is_taken_off_and_counted() {
+        let decay = 1e-2;
+        let entries: Vec<f64> = (0..2000).map(|i| decay + if i < 20 { 0.5_f64.powi(i) } else { 0.0 }).collect();
+        let product = |v: &[f64], hv: &mut [f64]| (0..v.len()).for_each(|i| hv[i] = entries[i] * v[i]);
+        let with_decay = bulk(2000, 0.99, 0.0, product).unwrap();
+        assert!((with_decay.smallest / decay - 1.0).abs() < 1e-3, "{with_decay:?}");
+        // Signs weigh all directions alike, and Lanczos ends after 21 products: 1 - 2^-7 of the rest is the first beyond .99.
+        let found = bulk(2000, 0.99, decay, product).unwrap();
+        assert!((found.smallest - decay - 0.5_f64.powi(6)).abs() < 1e-6, "{found:?}");
+        // 2^-i is less than a tenth of the decay from i = 10 on.
+        assert!((found.on_the_floor - 1990.0 / 2000.0).abs() < 2e-3, "{found:?}");
+        assert_eq!(bulk(4, 0.9, 0.5, |v, hv| hv.iter_mut().zip(v).for_each(|(h, v)| *h = 0.5 * v)), None);
     }
 }

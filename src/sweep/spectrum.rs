@@ -3,7 +3,7 @@
 //! Not here: what is made of them ([`crate::theory::tuning`]).
 
 use super::MINIMUM;
-use crate::curvature::bulk;
+use crate::curvature::{Bulk, bulk};
 use crate::plan::SweepProblem;
 use crate::problem::Problem;
 use crate::problem::network::FullBatch;
@@ -45,11 +45,12 @@ impl MeasuredSpectrum {
         Ok(Self { dir: dir.into(), problem: run.plan["problem"].clone(), largest, smallest })
     }
 
-    /// The curvature above which directions hold [`BULK`] of the trace, by stochastic Lanczos at the folder's minimum.
+    /// The curvature above which directions hold [`BULK`] of the trace beyond weight decay, by stochastic Lanczos at the folder's minimum; and
+    /// the weight decay.
     ///
     /// # Errors
     /// Where the data or the weights cannot be had any more, or the Hessian is not finite.
-    pub fn bulk(&self) -> Result<f64> {
+    pub fn bulk(&self) -> Result<(Bulk, f64)> {
         let cannot = || {
             format!(
                 "--folder {}: its problem cannot be made again for the smallest curvature that matters; accepted: with --condition",
@@ -58,20 +59,32 @@ impl MeasuredSpectrum {
         };
         let problem: SweepProblem = serde_json::from_value(self.problem.clone()).with_context(cannot)?;
         let problem = problem.build().with_context(cannot)?;
+        let decay = match &problem {
+            Problem::Network(network) => network.weight_decay,
+            Problem::Quadratic(_) | Problem::Dense(_) => 0.0,
+        };
         let found = match &problem {
             Problem::Quadratic(quadratic) => {
                 let eigenvalues = &quadratic.eigenvalues;
                 let product = |v: &[f64], hv: &mut [f64]| (0..v.len()).for_each(|i| hv[i] = eigenvalues[i] * v[i]);
-                bulk(eigenvalues.len(), BULK, product)
+                bulk(eigenvalues.len(), BULK, decay, product)
             }
-            Problem::Dense(quadratic) => bulk(quadratic.dimension(), BULK, |v, hv| quadratic.hessian_product(v, hv)),
+            Problem::Dense(quadratic) => {
+                bulk(quadratic.dimension(), BULK, decay, |v, hv| quadratic.hessian_product(v, hv))
+            }
             Problem::Network(network) => {
                 let loaded = weights::load(&problem, &self.dir.join(MINIMUM), None, Wanted::Parameters);
                 let at = loaded.with_context(cannot)?.parameters;
                 let mut batch = FullBatch::new(network);
-                bulk(network.dimension(), BULK, |v, hv| batch.hessian_product(&at, v, hv))
+                bulk(network.dimension(), BULK, decay, |v, hv| batch.hessian_product(&at, v, hv))
             }
         };
-        found.with_context(|| format!("--folder {}: the Hessian at its minimum is not finite", self.dir.display()))
+        let found = found.with_context(|| {
+            format!(
+                "--folder {}: the Hessian at its minimum is not finite, or flat but for weight decay",
+                self.dir.display()
+            )
+        })?;
+        Ok((found, decay))
     }
 }

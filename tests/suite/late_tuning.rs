@@ -197,6 +197,20 @@ fn simulated_intervals_hold_the_rates_that_are_known() {
     }
 }
 
+/// Few draws are kind to too much gain, from which a search would fall back to where it began.
+#[test]
+fn a_search_by_simulation_comes_near_the_optimum_that_is_known() {
+    let (workers, law) = (Schedule::random(4), DelayLaw::RandomWorkers(4));
+    for rule in [TunedRule::Shifted, TunedRule::WeightPrediction(None), TunedRule::Mixing { share: 0.5 }] {
+        let updates = |(rule, gain): (LinearRule, f64)| {
+            law.updates_per_efold(LateDynamics::MeanSquare, &rule, gain, CONDITION).unwrap()
+        };
+        let found = updates(tune_under(rule, &simulated(&workers), &[3, 8], CONDITION, 1.0).unwrap());
+        let best = updates(tune_under(rule, &law, &[3, 8], CONDITION, 1.0).unwrap());
+        assert!(found <= 1.06 * best, "{rule:?}: {found}, where {best} can be had");
+    }
+}
+
 #[test]
 fn a_delay_that_is_certain_has_the_rate_of_its_roots_in_every_dynamics() {
     for (rule, gain) in rules() {

@@ -16,6 +16,7 @@ mod examples;
 mod extend;
 #[cfg(target_os = "linux")]
 mod faults;
+mod folder_tuning;
 mod folders;
 mod gpu;
 #[cfg(unix)]

@@ -345,27 +345,6 @@ fn the_picture_names_every_rule_twice_and_says_where_it_cannot_be_written() {
     tauscope(&format!("{flags} --svg")).arg(&nowhere).assert().failure().stdout("").stderr(contains("--svg"));
 }
 
-#[test]
-fn a_folder_brings_its_largest_curvature_and_the_smallest_that_matters() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = folder.path().join("rates");
-    // The four largest hold 96.8 % of the trace.
-    let sweep = "sweep --model quadratic:8,4,2,1,0.5 --rules sgd --delays 0 --rates 0.1 --engine cpu --quiet --out";
-    tauscope(&format!("{sweep} {}", dir.display())).assert().success();
-    let tune = format!("tune --delays 1 --rules sgd --folder {}", dir.display());
-    let found = rows(&tune);
-    assert_within("condition", number(&found[0], "condition"), 16.0, 1e-9);
-    assert_within("lr", number(&found[0], "lr"), number(&found[0], "gain") / 8.0, 1e-12);
-    let note = ": condition 16";
-    tauscope(&tune).assert().success().stderr(contains("stochastic Lanczos").and(contains(note)));
-    assert_within("as asked", number(&rows(&format!("{tune} --condition 10"))[0], "condition"), 10.0, 1e-12);
-    let refused = tauscope(&format!("{tune} --condition 20")).assert().failure().stdout("");
-    refused
-        .stderr(contains("--condition 20 with --folder").and(contains("that of condition 16; accepted: up to that")));
-    let none = tauscope("tune --folder nowhere").assert().failure();
-    none.stderr(contains("--folder nowhere").and(contains("accepted: the folder of a finished `tauscope sweep`")));
-}
-
 /// What sweeps run can be tuned, and a formula says where it was not fitted.
 #[test]
 fn numbers_of_sweeps_are_taken_and_fits_say_where_they_end() {
@@ -420,35 +399,4 @@ fn bad_input_is_refused_in_one_line_that_says_what_is_accepted() {
             .stderr(predicate::function(|text: &str| text.trim_end().lines().count() == 1))
             .stderr(contains("panicked").not());
     }
-}
-
-/// The recipe that `tune` has for the spectrum of a folder; where it cannot be had, the advice says why and goes on.
-#[test]
-fn advice_with_a_folder_begins_with_the_fastest_rule_for_its_spectrum() {
-    let folder = tempfile::tempdir().unwrap();
-    let sweep = |out: &str, model: &str| {
-        let dir = folder.path().join(out).display().to_string();
-        let flags = "--rules sgd,heavy-ball --dampening 0 --delays 0,4 --engine cpu --quiet";
-        tauscope(&format!("sweep --model {model} {flags} --out {dir}")).assert().success();
-        dir
-    };
-    let report = |flags: &str| -> serde_json::Value {
-        serde_json::from_str(&stdout(&format!("advise --rule sgd --to-delay 4 --json {flags}"))).unwrap()
-    };
-    let dir = sweep("many", "quadratic:2,1,0.5,0.1");
-    let told = report(&format!("--folder {dir}"));
-    let condition = told["condition"].as_f64().unwrap();
-    assert!((condition - 20.0).abs() < 1e-6, "{condition}");
-    let asked = report("--lambda 2 --condition 20");
-    let [own, asked] = [&told, &asked].map(|told| told["tuned"][0].clone());
-    assert_eq!(own["rule"], asked["rule"]);
-    assert_within("lr", own["lr"].as_f64().unwrap(), asked["lr"].as_f64().unwrap(), 1e-9);
-    assert!(told["notes"][0].as_str().unwrap().contains("stochastic Lanczos"), "{}", told["notes"]);
-    let wrong = tauscope(&format!("advise --rule sgd --to-delay 4 --condition 50 --folder {dir}")).assert().code(2);
-    wrong.stderr(contains("--condition 50 with --folder").and(contains("that of condition 20")));
-    let dir = sweep("one", "quadratic:2");
-    let told = report(&format!("--folder {dir}"));
-    assert_eq!((told["condition"].is_null(), told["tuned"].as_array().unwrap().len()), (true, 0));
-    assert!(told["notes"][0].as_str().unwrap().contains("a spectrum of several curvatures"), "{}", told["notes"]);
-    assert!(told["recommendation"].is_object());
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::to_stdout;
 use crate::config::{Delays, TunedRuleSpec, non_negative};
+use crate::curvature::Bulk;
 use crate::delay::ScheduleSpec;
 use crate::files::write_whole;
 use crate::plot;
@@ -42,7 +43,7 @@ pub struct Args {
     )]
     pub condition: Vec<f64>,
     /// Take the largest curvature from this folder of `tauscope sweep`, and without --condition the smallest one that matters too: directions above
-    /// it hold 99 % of the trace of the Hessian, by stochastic Lanczos at the folder's minimum
+    /// it hold 99 % of the trace of the Hessian beyond weight decay, by stochastic Lanczos at the folder's minimum
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
     #[arg(
@@ -110,7 +111,8 @@ fn conditions(args: &Args) -> Result<(Vec<f64>, Option<f64>)> {
 /// # Errors
 /// Where its problem cannot be made again, or has but one curvature.
 pub(super) fn condition_of(dir: &Path, spectrum: &MeasuredSpectrum) -> Result<(f64, String)> {
-    let (largest, smallest) = (spectrum.largest, spectrum.bulk()?);
+    let (Bulk { smallest, on_the_floor }, decay) = spectrum.bulk()?;
+    let largest = spectrum.largest;
     let condition = largest / smallest;
     if !(condition > 1.0 && condition <= LARGEST_CONDITION) {
         bail!(
@@ -119,16 +121,28 @@ pub(super) fn condition_of(dir: &Path, spectrum: &MeasuredSpectrum) -> Result<(f
             dir.display()
         );
     }
-    let note = format!(
-        "lambda_max {} and the smallest curvature that matters {}, above which directions hold {} % of the trace (stochastic \
+    let beyond = if decay > 0.0 { " beyond weight decay" } else { "" };
+    let mut note = format!(
+        "lambda_max {} and the smallest curvature that matters {}, above which directions hold {} % of the trace{beyond} (stochastic \
          Lanczos): condition {}",
         significant(largest, 4),
         significant(smallest, 3),
         100.0 * BULK,
         significant(condition, 3)
     );
+    if decay > 0.0 && on_the_floor >= PLATEAU {
+        let all = significant(largest / decay.max(spectrum.smallest.unwrap_or(0.0)), 3);
+        note += &format!(
+            "; {} % of the directions are a plateau at the weight decay {decay}, where only the decay moves weights: --condition {all} takes \
+             them in",
+            significant(100.0 * on_the_floor, 2)
+        );
+    }
     Ok((condition, note))
 }
+
+/// The part of all directions from which on those at the weight decay are told.
+const PLATEAU: f64 = 0.01;
 
 /// Whether a condition number that was asked for is one of the folder's curvatures.
 ///
@@ -164,6 +178,13 @@ pub fn run(args: &Args) -> Result<()> {
         }
     }
     cases.iter().try_for_each(|(rule, process, _)| late::suits(rule, process))?;
+    let simulated = cases.iter().filter(|(_, process, _)| matches!(process.kind, Process::Simulated { .. })).count();
+    if simulated > 0 {
+        to_stderr(&format!(
+            "note: {simulated} searches whose rates are simulated; each takes some tens of seconds of a core, longer at long delays and large \
+             condition numbers"
+        ));
+    }
     let found: Result<Vec<Vec<TuneRow>>> = cases.par_iter().map(|case| rows(args, *case, args.lr_factor)).collect();
     let lr = |row: TuneRow| TuneRow { lr: largest.map(|largest| row.gain / largest), ..row };
     let found: Vec<TuneRow> = found?.into_iter().flatten().map(lr).collect();

@@ -90,6 +90,26 @@ impl<F: Fn(u64) -> S + Sync, S: SlotSteps> SimulatedDelays<F> {
         (slowest < 0.0).then_some(-slowest)
     }
 
+    /// An estimate with as many runs as a rate that is told, for a quarter of its updates: with few runs the logarithm of a mean growth
+    /// is too small where rare runs make it, and what is optimised by it has too much gain. None where a curvature does not decay, and where
+    /// nothing is drawn, so that more runs tell no more.
+    pub(super) fn refined(
+        &self,
+        rule: &LinearRule,
+        (gain, condition): (f64, f64),
+        curvatures: usize,
+        efold: f64,
+    ) -> Option<f64> {
+        if !self.is_drawn {
+            return None;
+        }
+        let updates = (self.long(efold) / 4).max(self.short(efold));
+        let effort = Effort { members: MEMBERS, updates, seed: 5 };
+        let slowest = self.slowest(rule, gains(gain, condition, curvatures), efold);
+        let growth = slowest.into_iter().map(|gain| self.growth(rule, gain, effort)).fold(f64::NEG_INFINITY, f64::max);
+        (growth < 0.0).then_some(-growth)
+    }
+
     /// The rate of the slowest of `curvatures` curvatures, with its interval; none where the run leaves what numbers can hold.
     pub fn measure(
         &self,

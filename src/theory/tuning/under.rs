@@ -28,6 +28,10 @@ const DESCENTS: usize = 2;
 pub trait LateRates: Sync {
     /// The rate in mean square for the search, at a gain and a condition number; `efold` is about the updates of an e-fold.
     fn estimate(&self, rule: &LinearRule, at: (f64, f64), efold: f64) -> Option<f64>;
+    /// An estimate by more draws, by which the search goes on from what it has found; none where it would tell no more.
+    fn refine(&self, _rule: &LinearRule, _at: (f64, f64), _efold: f64) -> Option<f64> {
+        None
+    }
     /// The same with more care, and by other draws: the search takes what its own are kind to.
     fn confirm(&self, rule: &LinearRule, at: (f64, f64), efold: f64) -> Option<f64>;
 }
@@ -47,6 +51,10 @@ impl LateRates for DelayLaw {
 impl<F: Fn(u64) -> S + Sync, S: SlotSteps> LateRates for SimulatedDelays<F> {
     fn estimate(&self, rule: &LinearRule, at: (f64, f64), efold: f64) -> Option<f64> {
         self.estimated(rule, at, SEARCHING, efold)
+    }
+
+    fn refine(&self, rule: &LinearRule, at: (f64, f64), efold: f64) -> Option<f64> {
+        self.refined(rule, at, SEARCHING, efold)
     }
 
     fn confirm(&self, rule: &LinearRule, at: (f64, f64), efold: f64) -> Option<f64> {
@@ -112,8 +120,24 @@ pub fn tune_under(
     let descended = descended.flat_map(|(rule, gain)| LESS.map(|part| (rule, part * gain)));
     let finalists = descended.chain(tried.iter().map(|(_, at, gain)| (*at, *gain)));
     let finalists = finalists.chain(starts.iter().map(|(at, gain, _)| (*at, *gain)));
-    let confirmed = finalists.filter_map(|(at, gain)| Some((rates.confirm(&at, (gain, condition), efold)?, at, gain)));
-    let best = confirmed.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, at, gain)| (at, gain))?;
+    let confirm = |(at, gain): (LinearRule, f64)| Some((rates.confirm(&at, (gain, condition), efold)?, at, gain));
+    let mut confirmed: Vec<(f64, LinearRule, f64)> = finalists.filter_map(confirm).collect();
+    confirmed.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let (_, at, gain) = *confirmed.first()?;
+    // What few draws were kind to is far from the best; more draws are searched from what they have left.
+    let refined = |numbers: &[f64]| {
+        let found = of_numbers(rule, numbers, &at, None);
+        let rate = found.and_then(|(rule, gain)| rates.refine(&rule, (gain, condition), efold));
+        rate.map_or(NOWHERE, |rate| -rate.ln())
+    };
+    let start = numbers(rule, &at, Some(gain));
+    let least = refined(&start);
+    if least < NOWHERE {
+        let (_, found) = descend(&refined, (least, start));
+        let further = of_numbers(rule, &found, &at, None).into_iter();
+        confirmed.extend(further.flat_map(|(rule, gain)| LESS.map(|part| (rule, part * gain))).filter_map(confirm));
+    }
+    let best = confirmed.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, at, gain)| (at, gain))?;
     if lr_factor == 1.0 {
         return Some(best);
     }
