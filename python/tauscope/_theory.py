@@ -39,6 +39,7 @@ def threshold(
     schedule: str | None = None,
     trace: Trace | None = None,
     pmf: Sequence[float] | npt.NDArray[Any] | None = None,
+    stages: Sequence[int] | None = None,
 ) -> Any:
     """Largest gain at which a minimum keeps its runs: stable for `0 < lr * curvature < threshold`.
 
@@ -63,6 +64,8 @@ def threshold(
         schedule: Delay process, as typed after `--schedule`: "round-robin" (default), "random", "iid:geometric", ...
         trace: Recorded delays in updates, a file or the numbers; they count as if they were drawn independently.
         pmf: Probabilities of the delays 0, 1, 2, ..., drawn independently at every update.
+        stages: Delays of the stages of a pipeline, one rule and one momentum for all: the estimate of `stage_threshold` where each
+            has the same share of the top eigenvector. Not beside other delays, noise, or an outer loop.
 
     Returns:
         Threshold gains `lr * curvature` without unit, or limits of the outer learning rate: a float, or an array of the
@@ -80,6 +83,17 @@ def threshold(
         >>> tauscope.threshold("heavy-ball", [0, 1], momentum=0.9, dampening="ema").round(6)
         array([38.,  1.])
     """
+    if stages is not None:
+        beside = [("delay", delay), ("criterion", criterion), ("local_steps", local_steps), ("local_gain", local_gain)]
+        beside += [("schedule", schedule), ("trace", trace), ("pmf", pmf)]
+        noise = [("relative_variance", relative_variance), ("fresh_share", fresh_share)]
+        others = [name for name, value in beside if value is not None] + [name for name, value in noise if np.any(value)]
+        if others:
+            raise ValueError(f"stages beside {others[0]}: accepted: with rule, momentum and dampening alone")
+        if not isinstance(rule, str) or np.ndim(dampening) or (momentum is not None and np.ndim(momentum)):
+            raise ValueError("stages beside arrays: accepted: one rule, one momentum and one dampening")
+        own: Any = {"momentum": momentum, "dampening": dampening}
+        return stage_threshold(rule, stages, **own)
     if (local_steps is None) != (local_gain is None):
         raise ValueError("local_steps and local_gain: accepted: both or neither")
     points, shape, fresh = _points(

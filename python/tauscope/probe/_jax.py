@@ -104,9 +104,10 @@ class Hessian:
         displacement = vector if self._root is None else vector * self._root
         return {name: part.reshape(self._shapes[name]) for name, part in self._split(displacement)}
 
-    def squares(self, vector: jax.Array) -> Dict[str, float]:
-        """Share of each array in the squared length of a vector."""
-        return {name: float((np.asarray(part, np.float64) ** 2).sum()) for name, part in self._split(vector)}
+    def inner(self, one: jax.Array, other: jax.Array) -> Dict[str, float]:
+        """Share of each array in the inner product of two vectors."""
+        pairs = zip(self._split(one), self._split(other))
+        return {name: float(np.asarray(left, np.float64) @ np.asarray(right, np.float64)) for (name, left), (_, right) in pairs}
 
     def _split(self, vector: jax.Array) -> Iterator[Tuple[str, jax.Array]]:
         start = 0

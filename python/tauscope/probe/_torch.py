@@ -167,9 +167,10 @@ class Hessian:
         displacement = vector if self._root is None else vector * self._root
         return dict(zip(self._parameters, self._parts(displacement)))
 
-    def squares(self, vector: torch.Tensor) -> Dict[str, float]:
-        """Share of each parameter in the squared length of a vector."""
-        return {name: float(part.double().square().sum()) for name, part in zip(self._parameters, self._split(vector))}
+    def inner(self, one: torch.Tensor, other: torch.Tensor) -> Dict[str, float]:
+        """Share of each parameter in the inner product of two vectors."""
+        pairs = zip(self._parameters, self._split(one), self._split(other))
+        return {name: float(left.double() @ right.double()) for name, left, right in pairs}
 
     def _split(self, vector: torch.Tensor) -> List[torch.Tensor]:
         return list(torch.split(vector, [parameter.numel() for parameter in self._list]))
