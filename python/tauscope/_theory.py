@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 import numpy.typing as npt
 
-from . import _call, _core
+from . import _call, _core, _trace
 from ._table import Table
 
 Floats = npt.NDArray[np.float64]
@@ -144,9 +144,9 @@ def stage_threshold(
         >>> round(tauscope.stage_threshold("sgd", [7, 6, 5, 4, 3, 2, 1, 0]), 3)
         0.609
     """
-    stages = len(delays)
-    if not stages or any(delay < 0 or delay != int(delay) for delay in delays):
-        raise ValueError(f"delays {list(delays)}: accepted: whole numbers of updates, one for each stage")
+    stages = len(delays) if hasattr(delays, "__len__") else 0
+    if not stages or isinstance(delays, str) or not all(hasattr(delay, "__index__") and delay >= 0 for delay in delays):
+        raise ValueError(f"delays {delays!r}: accepted: whole numbers of updates from 0 on, one for each stage")
     if hessian is None:
         if sizes is not None:
             raise ValueError("sizes: accepted: beside hessian")
@@ -692,7 +692,20 @@ def _from(kind: Any, values: dict[str, Any]) -> Any:
 
 
 def _given(schedule: str | None, trace: Trace | None, pmf: object) -> Given:
-    return schedule, trace, None if pmf is None else np.asarray(pmf, dtype=float).tolist()
+    if schedule is not None and not isinstance(schedule, str):
+        raise TypeError(f"schedule {schedule!r}: accepted: a process as typed after --schedule, as 'random'")
+    return schedule, _trace.checked(trace), None if pmf is None else _probabilities(pmf)
+
+
+def _probabilities(pmf: object) -> list[float]:
+    try:
+        array = np.asarray(pmf, dtype=float)
+    except (TypeError, ValueError):
+        array = np.zeros((0, 0))
+    if array.ndim != 1:
+        raise ValueError(f"pmf {pmf!r}: accepted: a list of the probabilities of the delays 0, 1, 2, ...")
+    found: list[float] = array.tolist()
+    return found
 
 
 def _points(
