@@ -112,6 +112,45 @@ def test_a_verdict_is_that_of_the_training_itself() -> None:
         assert verdict.stable == (factor < 1) == bool(sizes[-100:].max() < sizes[500:600].max())
 
 
+@jax.custom_vjp
+def cubed(x):
+    return x**3
+
+
+@jax.custom_vjp
+def tripled_square(x):
+    return 3 * x**2
+
+
+@jax.custom_vjp
+def stopped(x):
+    return x**3
+
+
+tripled_square.defvjp(lambda x: (3 * x**2, x), lambda x, g: (6 * x * g,))
+# A backward that is a function with a derivative of its own has no forward mode.
+cubed.defvjp(lambda x: (x**3, x), lambda x, g: (tripled_square(x) * g,))
+stopped.defvjp(lambda x: (x**3, x), lambda x, g: (jax.lax.stop_gradient(3 * x**2) * g,))
+
+
+def scanned(function):
+    return lambda w: jax.lax.scan(lambda total, x: (total + function(x).sum(), None), 0.0, w[:, None])[0]
+
+
+@pytest.mark.parametrize("wrapped", [lambda f: lambda w: f(w).sum(), scanned, lambda f: jax.jit(lambda w: f(w).sum())])
+def test_functions_with_derivatives_of_their_own_have_their_hessian_or_an_error(wrapped) -> None:
+    """Oracle: the Hessian of the sum of x^3 is 6 x on the diagonal."""
+    weights = jnp.array([1.0, 3.0, 2.0])
+    with pytest.raises(TypeError, match="custom_vjp"):  # What this is about: jvp of grad is refused by JAX itself.
+        jax.jvp(jax.grad(wrapped(cubed)), (weights,), (weights,))
+    found = sharpness(wrapped(cubed), weights, k=3)
+    assert found.values == pytest.approx([18.0, 12.0, 6.0])
+    assert sharpness(lambda w, scale: scale * wrapped(cubed)(w), weights, batches=[0.5, 1.5]).variance == pytest.approx(162.0)
+    with pytest.raises(NotImplementedError, match="wrong by 100% .*jax.custom_vjp is not differentiable; accepted: ") as refused:
+        sharpness(wrapped(stopped), weights)
+    assert "\n" not in str(refused.value)
+
+
 def looped(params):
     return jax.lax.while_loop(lambda pair: pair[0] < 2, lambda pair: (pair[0] + 1, 2 * pair[1]), (0, loss(params)))[1]
 

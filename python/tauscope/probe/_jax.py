@@ -1,4 +1,5 @@
-"""Hessians of JAX losses as operators: products by forward mode over reverse mode (jvp of grad).
+"""Hessians of JAX losses as operators: products by forward mode over reverse mode (jvp of grad), or by reverse mode twice
+where a function with a derivative of its own (`jax.custom_vjp`) has no forward mode.
 
 Not here: eigenvalues (`tauscope.probe._lanczos`).
 """
@@ -12,6 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+
+#: Length of a step by which products are checked, relative to that of the weights, by the precision of these.
+_DIFFERENCE = {8: 1e-5, 4: 1e-3}
+
+#: Difference from such a step, relative to the product, that says that a derivative is missing.
+_MISSING = 0.1
 
 #: A loss as a function of the weights and of what follows it: nothing, or a batch.
 Losses = List[Tuple[Callable[..., Any], Tuple[Any, ...]]]
@@ -89,15 +96,53 @@ class Hessian:
                 product = self._products[loss](self._params, displacement, *arguments)
             except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError, TypeError):
                 # A loss that looks at its numbers, or a batch that is no array, cannot be compiled; it can be differentiated.
-                self._products[loss] = _product_of(loss)
-                product = self._products[loss](self._params, displacement, *arguments)
+                product = self._otherwise(loss, displacement, arguments)
         flat = ravel_pytree(product)[0]
         if not bool(jnp.isfinite(flat).all()):
             raise ValueError("the Hessian has entries that are not finite; accepted: weights where it is finite")
         return flat if self._root is None else flat * self._root
 
+    def _otherwise(self, loss: Callable[..., Any], displacement: Any, arguments: Tuple[Any, ...]) -> Any:
+        """The product in other ways: not compiled, then by reverse mode twice, compiled and not."""
+        ways = [_product_of(loss), jax.jit(_product_in_reverse(loss)), _product_in_reverse(loss)]
+        failed: Optional[Exception] = None
+        for way in ways:
+            try:
+                product = way(self._params, displacement, *arguments)
+            except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError, TypeError) as error:
+                failed = failed or error
+                continue
+            self._products[loss] = way
+            return product
+        assert failed is not None
+        raise failed
+
     def check(self, vector: jax.Array) -> None:
-        """Nothing: JAX refuses what has no derivative in its own words, at the first product."""
+        """Compares a product with the difference of two gradients, where a loss has a derivative of its own (`jax.custom_vjp`).
+
+        One that is itself not differentiable (`jax.lax.stop_gradient` in its backward) gives a wrong Hessian and no error; JAX
+        refuses all else in its own words, at the first product.
+        """
+        if not any(_has_own_derivative(loss, self._params, arguments) for loss, arguments in self._losses):
+            return
+        product = self.apply(vector)
+        direction = vector if self._root is None else vector * self._root
+        size = max(float(jnp.linalg.norm(self._weights)), 1.0)
+        length = size * _DIFFERENCE.get(self._weights.dtype.itemsize, 1e-2) / float(jnp.linalg.norm(direction))
+        sides = [self._mean_gradient(self._weights + sign * length * direction) for sign in (1, -1)]
+        expected = (sides[0] - sides[1]) / (2 * length)
+        expected = expected if self._root is None else expected * self._root
+        norms = [float(jnp.linalg.norm(part)) for part in (product - expected, product, expected)]
+        if norms[0] > _MISSING * max(norms[1:]):
+            raise NotImplementedError(
+                f"the Hessian is wrong by {norms[0] / max(norms[1:]):.0%} beside a difference of gradients, for the backward of a function with "
+                "jax.custom_vjp is not differentiable; accepted: a backward without stop_gradient, or the function without custom_vjp"
+            )
+
+    def _mean_gradient(self, weights: jax.Array) -> jax.Array:
+        params = self._as_tree(weights)
+        found = [ravel_pytree(jax.grad(loss)(params, *arguments))[0] for loss, arguments in self._losses]
+        return sum(found[1:], found[0]) / len(found)
 
     def by_name(self, vector: jax.Array) -> Dict[str, jax.Array]:
         """An eigenvector as displacements of the weights."""
@@ -136,6 +181,27 @@ def _product_of(loss: Callable[..., Any]) -> Callable[..., Any]:
         return jax.jvp(jax.grad(lambda weights: loss(weights, *arguments)), (params,), (displacement,))[1]
 
     return product
+
+
+def _product_in_reverse(loss: Callable[..., Any]) -> Callable[..., Any]:
+    def product(params: Any, displacement: Any, *arguments: Any) -> Any:
+        def along(weights: Any) -> Any:
+            gradient = jax.grad(loss)(weights, *arguments)
+            pairs = zip(jax.tree_util.tree_leaves(gradient), jax.tree_util.tree_leaves(displacement))
+            return sum((jnp.vdot(part, way) for part, way in pairs), start=jnp.zeros(()))
+
+        return jax.grad(along)(params)
+
+    return product
+
+
+def _has_own_derivative(loss: Callable[..., Any], params: Any, arguments: Tuple[Any, ...]) -> bool:
+    """Whether `jax.custom_vjp` is somewhere in a loss."""
+    try:
+        # As text it also tells what is inside of loops, branches and compiled functions.
+        return "custom_vjp" in str(jax.make_jaxpr(lambda weights: loss(weights, *arguments))(params))
+    except Exception:  # What cannot be traced is told by the first product.
+        return False
 
 
 def _check_loss(loss: Callable[..., Any], params: Any, arguments: Tuple[Any, ...]) -> None:
