@@ -120,6 +120,10 @@ def judge(
         if isinstance(number, bool) or not hasattr(number, "__float__"):
             of = "a number" if name != "probe" else "what sharpness() found, or a curvature"
             raise TypeError(f"{name} {number!r}; accepted: {of}")
+    if not isinstance(rule, str):
+        raise TypeError(f"rule {rule!r}; accepted: the name of one rule")
+    if delay is not None and not hasattr(delay, "__index__") and not isinstance(delay, float):
+        raise TypeError(f"delay {delay!r}; accepted: a number of updates")
     if isinstance(dampening, str):
         if dampening != "ema":
             raise ValueError(f"dampening {dampening!r}; accepted: a number from 0 to 1, or 'ema'")

@@ -62,8 +62,8 @@ def sharpness(
     for name, number in (("k", k), ("products", products)):
         if isinstance(number, bool) or not hasattr(number, "__index__") or number < 1:
             raise ValueError(f"{name} {number!r}; accepted: a whole number from 1 on")
-    if isinstance(tolerance, str) or not 0 < tolerance < 1:
-        raise ValueError(f"tolerance {tolerance}; accepted: a number between 0 and 1")
+    if not isinstance(tolerance, (int, float, np.floating)) or not 0 < tolerance < 1:
+        raise ValueError(f"tolerance {tolerance!r}; accepted: a number between 0 and 1")
     if batches is not None and not hasattr(batches, "__iter__"):
         raise TypeError(f"batches {batches!r}; accepted: several, in a list, or None")
     hessian = _hessian(loss, batches, model_or_params, preconditioner)

@@ -213,6 +213,8 @@ def check_loss(value: Any) -> None:
         raise TypeError(f"loss: {type(value).__name__}; accepted: a function that returns a tensor of one number")
     if value.numel() != 1:
         raise ValueError(f"loss of shape {tuple(value.shape)}; accepted: one number, as its mean")
+    if value.device.type == "meta":
+        raise ValueError("loss on the device meta, which has no numbers; accepted: weights and batches on one device that has")
     if not bool(torch.isfinite(value.detach())):
         raise ValueError(f"loss {float(value.detach())}; accepted: a finite number")
     if not value.requires_grad:
