@@ -8,9 +8,10 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
+from safetensors.numpy import load_file
 
 from tauscope.optax import SecondMoments, delayed, read, second_moments
-from tauscope.probe import judge, sharpness
+from tauscope.probe import judge, save_weights, sharpness
 
 jax.config.update("jax_enable_x64", True)
 
@@ -149,6 +150,17 @@ def test_functions_with_derivatives_of_their_own_have_their_hessian_or_an_error(
     with pytest.raises(NotImplementedError, match="wrong by 100% .*jax.custom_vjp is not differentiable; accepted: ") as refused:
         sharpness(wrapped(stopped), weights)
     assert "\n" not in str(refused.value)
+
+
+def test_weights_of_jax_are_saved_as_pytorch_has_them(tmp_path) -> None:
+    params = {"hidden": {"kernel": jnp.arange(6.0).reshape(2, 3), "bias": jnp.ones(3)}, "conv": {"kernel": jnp.arange(120.0).reshape(2, 3, 4, 5)}}
+    save_weights(tmp_path / "w.safetensors", params)
+    found = load_file(tmp_path / "w.safetensors")
+    assert set(found) == {"hidden.weight", "hidden.bias", "conv.weight"}
+    assert np.array_equal(found["hidden.weight"], params["hidden"]["kernel"].T)
+    assert found["conv.weight"].shape == (5, 4, 2, 3) and found["conv.weight"][4, 3, 1, 2] == params["conv"]["kernel"][1, 2, 3, 4]
+    save_weights(tmp_path / "w.safetensors", params, layout="torch")
+    assert load_file(tmp_path / "w.safetensors")["hidden.kernel"].shape == (2, 3)
 
 
 def looped(params):

@@ -29,6 +29,12 @@ def are_weights(params: Any) -> bool:
     return any(isinstance(leaf, jax.Array) for leaf in jax.tree_util.tree_leaves(params))
 
 
+def named(params: Any) -> Dict[str, Any]:
+    """Leaves of a tree by their places in it, as "hidden.weight"."""
+    paths, _ = jax.tree_util.tree_flatten_with_path(params)
+    return {jax.tree_util.keystr(path, simple=True, separator=".") or "weights": leaf for path, leaf in paths}
+
+
 def losses_of(loss: Any, batches: Optional[Sequence[Any]]) -> Losses:
     """A function of the weights, several in a list, or a function of the weights and a batch."""
     if batches is not None:
@@ -52,10 +58,10 @@ class Hessian:
     """
 
     def __init__(self, losses: Losses, params: Any, preconditioner: Any) -> None:
-        paths, _ = jax.tree_util.tree_flatten_with_path(params)
-        names = [jax.tree_util.keystr(path, simple=True, separator=".") or "weights" for path, _ in paths]
-        self._shapes = {name: jnp.shape(leaf) for name, (_, leaf) in zip(names, paths)}
-        for name, (_, leaf) in zip(names, paths):
+        leaves = named(params)
+        names = list(leaves)
+        self._shapes = {name: jnp.shape(leaf) for name, leaf in leaves.items()}
+        for name, leaf in leaves.items():
             kind = jnp.result_type(leaf) if isinstance(leaf, (jax.Array, np.ndarray, float)) else type(leaf).__name__
             if not (isinstance(kind, np.dtype) and jnp.issubdtype(kind, jnp.floating)):
                 raise TypeError(f"weights {name}: {kind}; accepted: arrays of real numbers")

@@ -29,12 +29,11 @@ _DOUBLE_BACKWARD = re.compile(
 )
 
 
-def trained(model_or_params: Any) -> Tuple[Dict[str, torch.Tensor], Optional[torch.nn.Module]]:
-    """The parameters with a gradient by name, and the model where there is one."""
-    module = model_or_params if isinstance(model_or_params, torch.nn.Module) else None
+def named_tensors(model_or_params: Any) -> Dict[str, torch.Tensor]:
+    """The parameters of a model, or tensors by name or place."""
     named: Dict[str, torch.Tensor]
-    if module is not None:
-        named = dict(module.named_parameters())
+    if isinstance(model_or_params, torch.nn.Module):
+        named = dict(model_or_params.named_parameters())
     elif isinstance(model_or_params, torch.Tensor):
         named = {"0": model_or_params}
     elif isinstance(model_or_params, Mapping):
@@ -47,6 +46,13 @@ def trained(model_or_params: Any) -> Tuple[Dict[str, torch.Tensor], Optional[tor
     for name, parameter in named.items():
         if not isinstance(parameter, torch.Tensor):
             raise TypeError(f"parameter {name}: {type(parameter).__name__}; accepted: tensors")
+    return named
+
+
+def trained(model_or_params: Any) -> Tuple[Dict[str, torch.Tensor], Optional[torch.nn.Module]]:
+    """The parameters with a gradient by name, and the model where there is one."""
+    module = model_or_params if isinstance(model_or_params, torch.nn.Module) else None
+    named = named_tensors(model_or_params)
     once = {id(parameter): name for name, parameter in reversed(named.items()) if parameter.requires_grad}
     parameters = {name: parameter for name, parameter in named.items() if once.get(id(parameter)) == name}
     if not parameters:
