@@ -85,6 +85,10 @@ class Hessian:
         self._key, own = jax.random.split(self._key)
         return jax.random.normal(own, (self.dimension,), self._weights.dtype)
 
+    def stack(self, vectors: List[jax.Array]) -> jax.Array:
+        """Vectors as the rows of a matrix."""
+        return jnp.stack(vectors)
+
     def apply(self, vector: jax.Array) -> jax.Array:
         """The mean over losses of their products with a vector."""
         total = self.of_batch(0, vector)

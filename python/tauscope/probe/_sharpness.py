@@ -72,7 +72,7 @@ def sharpness(
         raise ValueError(f"k {k} of a Hessian of {hessian.dimension} parameters; accepted: at most as many")
     limit = max(2 * k + 12, min(products + 1, _BASIS_BYTES // (8 * hessian.dimension)))
     hessian.check(hessian.random())
-    pairs = largest(hessian.apply, hessian.random, hessian.dimension, k, tolerance, max(products, k), limit)
+    pairs = largest(hessian.apply, hessian.random, hessian.stack, hessian.dimension, k, tolerance, max(products, k), limit)
     curvatures = [float(pairs.vectors[0] @ hessian.of_batch(index, pairs.vectors[0])) for index in range(hessian.batches)]
     mean = sum(curvatures) / len(curvatures)
     spread = [(curvature - mean) ** 2 for curvature in curvatures]

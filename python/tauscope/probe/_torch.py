@@ -104,6 +104,10 @@ class Hessian:
         drawn = torch.randn(self.dimension, generator=self._generator, dtype=torch.float64)
         return drawn.to(self._dtype).to(self._device)
 
+    def stack(self, vectors: List[torch.Tensor]) -> torch.Tensor:
+        """Vectors as the rows of a matrix."""
+        return torch.stack(vectors)
+
     def apply(self, vector: torch.Tensor) -> torch.Tensor:
         """The mean over losses of their products with a vector."""
         total = self.of_batch(0, vector)
