@@ -93,7 +93,7 @@ def test_few_eigenpairs_are_cautious_and_certain_verdicts_are_right() -> None:
             for lr in exact * np.array([0.5, 0.8, 0.99, 1.01, 1.25, 3.0]):
                 assert not bounds.is_certain(lr) or (lr < bounds.lr or lr < bounds.least) == (lr < exact), (seed, k, lr / exact)
     assert max(near[1]) <= 1 + 1e-9 and max(near[3]) < 1.15 and max(near[6]) < 1.15
-    assert min(near[3]) > 0.3 and np.median(near[3]) > 0.8 and np.median(near[6]) > 0.95
+    assert min(near[3]) > 0.3 and np.median(near[3]) > 0.7 and np.median(near[6]) > 0.95
 
 
 def test_adam_is_judged_by_stages_under_its_second_moments() -> None:

@@ -114,7 +114,7 @@ class Hessian:
 
     def _otherwise(self, loss: Callable[..., Any], displacement: Any, arguments: Tuple[Any, ...]) -> Any:
         """The product in other ways: not compiled, then by reverse mode twice, compiled and not."""
-        ways = [_product_of(loss), jax.jit(_product_in_reverse(loss)), _product_in_reverse(loss)]
+        ways: List[Callable[..., Any]] = [_product_of(loss), jax.jit(_product_in_reverse(loss)), _product_in_reverse(loss)]
         failed: Optional[Exception] = None
         for way in ways:
             try:
