@@ -84,7 +84,7 @@ def threshold(
         array([38.,  1.])
     """
     if stages is not None:
-        beside = [("delay", delay), ("criterion", criterion), ("local_steps", local_steps), ("local_gain", local_gain)]
+        beside: list[tuple[str, Any]] = [("delay", delay), ("criterion", criterion), ("local_steps", local_steps), ("local_gain", local_gain)]
         beside += [("schedule", schedule), ("trace", trace), ("pmf", pmf)]
         noise = [("relative_variance", relative_variance), ("fresh_share", fresh_share)]
         others = [name for name, value in beside if value is not None] + [name for name, value in noise if np.any(value)]
