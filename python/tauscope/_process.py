@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Any, Optional, Union
 
+from . import _trace
 from ._core import DelayProcess
 
 
@@ -39,7 +40,9 @@ def process_of(
     if delay is None and schedule is None and trace is None:
         raise ValueError(f"no delays; accepted: one of {accepted}")
     updates = None if delay is None else _whole("delay", delay, "a whole number of updates from 0 on", 2**32)
-    return DelayProcess(schedule, updates, trace=trace, seed=_whole("seed", seed, "a whole number from 0 on", 2**64))
+    if schedule is not None and not isinstance(schedule, str):
+        raise TypeError(f"schedule {schedule!r}; accepted: a process as typed after --schedule, or a DelayProcess")
+    return DelayProcess(schedule, updates, trace=_trace.checked(trace), seed=_whole("seed", seed, "a whole number from 0 on", 2**64))
 
 
 def _whole(name: str, given: Any, accepted: str, end: int) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 import numpy.typing as npt
 
-from . import _call, _core
+from . import _call, _core, _trace
 from ._table import Table
 
 Floats = npt.NDArray[np.float64]
@@ -39,6 +39,7 @@ def threshold(
     schedule: str | None = None,
     trace: Trace | None = None,
     pmf: Sequence[float] | npt.NDArray[Any] | None = None,
+    stages: Sequence[int] | None = None,
 ) -> Any:
     """Largest gain at which a minimum keeps its runs: stable for `0 < lr * curvature < threshold`.
 
@@ -63,6 +64,8 @@ def threshold(
         schedule: Delay process, as typed after `--schedule`: "round-robin" (default), "random", "iid:geometric", ...
         trace: Recorded delays in updates, a file or the numbers; they count as if they were drawn independently.
         pmf: Probabilities of the delays 0, 1, 2, ..., drawn independently at every update.
+        stages: Delays of the stages of a pipeline, one rule and one momentum for all: the estimate of `stage_threshold` where each
+            has the same share of the top eigenvector. Not beside other delays, noise, or an outer loop.
 
     Returns:
         Threshold gains `lr * curvature` without unit, or limits of the outer learning rate: a float, or an array of the
@@ -80,6 +83,17 @@ def threshold(
         >>> tauscope.threshold("heavy-ball", [0, 1], momentum=0.9, dampening="ema").round(6)
         array([38.,  1.])
     """
+    if stages is not None:
+        beside: list[tuple[str, Any]] = [("delay", delay), ("criterion", criterion), ("local_steps", local_steps), ("local_gain", local_gain)]
+        beside += [("schedule", schedule), ("trace", trace), ("pmf", pmf)]
+        noise = [("relative_variance", relative_variance), ("fresh_share", fresh_share)]
+        others = [name for name, value in beside if value is not None] + [name for name, value in noise if np.any(value)]
+        if others:
+            raise ValueError(f"stages beside {others[0]}: accepted: with rule, momentum and dampening alone")
+        if not isinstance(rule, str) or np.ndim(dampening) or (momentum is not None and np.ndim(momentum)):
+            raise ValueError("stages beside arrays: accepted: one rule, one momentum and one dampening")
+        own: Any = {"momentum": momentum, "dampening": dampening}
+        return stage_threshold(rule, stages, **own)
     if (local_steps is None) != (local_gain is None):
         raise ValueError("local_steps and local_gain: accepted: both or neither")
     points, shape, fresh = _points(
@@ -130,9 +144,9 @@ def stage_threshold(
         >>> round(tauscope.stage_threshold("sgd", [7, 6, 5, 4, 3, 2, 1, 0]), 3)
         0.609
     """
-    stages = len(delays)
-    if not stages or any(delay < 0 or delay != int(delay) for delay in delays):
-        raise ValueError(f"delays {list(delays)}: accepted: whole numbers of updates, one for each stage")
+    stages = len(delays) if hasattr(delays, "__len__") else 0
+    if not stages or isinstance(delays, str) or not all(hasattr(delay, "__index__") and delay >= 0 for delay in delays):
+        raise ValueError(f"delays {delays!r}: accepted: whole numbers of updates from 0 on, one for each stage")
     if hessian is None:
         if sizes is not None:
             raise ValueError("sizes: accepted: beside hessian")
@@ -678,7 +692,20 @@ def _from(kind: Any, values: dict[str, Any]) -> Any:
 
 
 def _given(schedule: str | None, trace: Trace | None, pmf: object) -> Given:
-    return schedule, trace, None if pmf is None else np.asarray(pmf, dtype=float).tolist()
+    if schedule is not None and not isinstance(schedule, str):
+        raise TypeError(f"schedule {schedule!r}: accepted: a process as typed after --schedule, as 'random'")
+    return schedule, _trace.checked(trace), None if pmf is None else _probabilities(pmf)
+
+
+def _probabilities(pmf: object) -> list[float]:
+    try:
+        array = np.asarray(pmf, dtype=float)
+    except (TypeError, ValueError):
+        array = np.zeros((0, 0))
+    if array.ndim != 1:
+        raise ValueError(f"pmf {pmf!r}: accepted: a list of the probabilities of the delays 0, 1, 2, ...")
+    found: list[float] = array.tolist()
+    return found
 
 
 def _points(

@@ -11,7 +11,7 @@ import math
 import threading
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ import numpy as np
 import optax
 
 from tauscope import DelayProcess
+from tauscope._memory import free_on_host, shown
 from tauscope._process import process_of
 
 __all__ = ["DelayedState", "SecondMoments", "delayed", "read", "second_moments"]
@@ -81,6 +82,7 @@ def delayed(
     def init(params: Any) -> DelayedState:
         if not jax.tree_util.tree_leaves(params):
             raise ValueError("params: no weights; accepted: at least one array")
+        _check_memory(params, process.slots)
         first = slots.at(jnp.zeros((), jnp.int32))
         ring = jax.tree_util.tree_map(lambda p: jnp.broadcast_to(p, (process.slots, *jnp.shape(p))), params)
         # Arrays of their own: what is donated may stand in one place alone.
@@ -104,6 +106,25 @@ def delayed(
         return updates, DelayedState(step, to_read, state.write, to_write, late, ring, kept)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _check_memory(params: Any, slots: int) -> None:
+    """Refuses a ring that is larger than the free memory of a device, before any of it is allocated."""
+    sizes: Dict[Any, int] = {}
+    for leaf in jax.tree_util.tree_leaves(params):
+        # Inside of a compiled function arrays have no place yet; those on several devices have a part on each.
+        if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
+            for shard in leaf.addressable_shards:
+                sizes[shard.device] = sizes.get(shard.device, 0) + slots * shard.data.nbytes
+    for device, size in sizes.items():
+        stats = {} if device.platform == "cpu" else device.memory_stats() or {}
+        free = stats["bytes_limit"] - stats["bytes_in_use"] if "bytes_limit" in stats else None
+        free = free_on_host() if device.platform == "cpu" else free
+        if free is not None and size > free:
+            raise MemoryError(
+                f"a ring of {slots} slots takes {shown(size)} on {device}, where {shown(free)} are free; "
+                f"accepted: up to {free * slots // size} slots"
+            )
 
 
 def read(state: Any, params: Any) -> Any:

@@ -106,6 +106,8 @@ def test_the_ring_has_a_version_for_each_slot() -> None:
         (lambda: delayed(optax.sgd(0.1), 1, trace=[1]), ValueError, "one of them"),
         (lambda: delayed(optax.sgd(0.1), 1, schedule=tauscope.DelayProcess("random", 2)), ValueError, "one of them"),
         (lambda: delayed(optax.sgd(0.1), 1).init({}), ValueError, "params: no weights"),
+        (lambda: delayed(optax.sgd(0.1), trace=[1, -1]), ValueError, "trace: delay -1 at place 1; accepted"),
+        (lambda: delayed(optax.sgd(0.1), 999_999).init(jnp.zeros(10**6)), MemoryError, r"of 1000000 slots takes [48] TB on .* accepted: up to"),
         (lambda: read(optax.sgd(0.1).init(START), START), ValueError, r"state: 0 of delayed\(\) in it"),
     ],
 )

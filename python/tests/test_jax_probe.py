@@ -8,9 +8,10 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
+from safetensors.numpy import load_file
 
 from tauscope.optax import SecondMoments, delayed, read, second_moments
-from tauscope.probe import judge, sharpness
+from tauscope.probe import judge, save_weights, sharpness
 
 jax.config.update("jax_enable_x64", True)
 
@@ -110,6 +111,56 @@ def test_a_verdict_is_that_of_the_training_itself() -> None:
         _, sizes = jax.lax.scan(step, (jnp.ones(3), transform.init(jnp.ones(3))), None, 1000)
         verdict = judge(probe, "heavy-ball", factor * threshold, 0.9, 4)
         assert verdict.stable == (factor < 1) == bool(sizes[-100:].max() < sizes[500:600].max())
+
+
+@jax.custom_vjp
+def cubed(x):
+    return x**3
+
+
+@jax.custom_vjp
+def tripled_square(x):
+    return 3 * x**2
+
+
+@jax.custom_vjp
+def stopped(x):
+    return x**3
+
+
+tripled_square.defvjp(lambda x: (3 * x**2, x), lambda x, g: (6 * x * g,))
+# A backward that is a function with a derivative of its own has no forward mode.
+cubed.defvjp(lambda x: (x**3, x), lambda x, g: (tripled_square(x) * g,))
+stopped.defvjp(lambda x: (x**3, x), lambda x, g: (jax.lax.stop_gradient(3 * x**2) * g,))
+
+
+def scanned(function):
+    return lambda w: jax.lax.scan(lambda total, x: (total + function(x).sum(), None), 0.0, w[:, None])[0]
+
+
+@pytest.mark.parametrize("wrapped", [lambda f: lambda w: f(w).sum(), scanned, lambda f: jax.jit(lambda w: f(w).sum())])
+def test_functions_with_derivatives_of_their_own_have_their_hessian_or_an_error(wrapped) -> None:
+    """Oracle: the Hessian of the sum of x^3 is 6 x on the diagonal."""
+    weights = jnp.array([1.0, 3.0, 2.0])
+    with pytest.raises(TypeError, match="custom_vjp"):  # What this is about: jvp of grad is refused by JAX itself.
+        jax.jvp(jax.grad(wrapped(cubed)), (weights,), (weights,))
+    found = sharpness(wrapped(cubed), weights, k=3)
+    assert found.values == pytest.approx([18.0, 12.0, 6.0])
+    assert sharpness(lambda w, scale: scale * wrapped(cubed)(w), weights, batches=[0.5, 1.5]).variance == pytest.approx(162.0)
+    with pytest.raises(NotImplementedError, match="wrong by 100% .*jax.custom_vjp is not differentiable; accepted: ") as refused:
+        sharpness(wrapped(stopped), weights)
+    assert "\n" not in str(refused.value)
+
+
+def test_weights_of_jax_are_saved_as_pytorch_has_them(tmp_path) -> None:
+    params = {"hidden": {"kernel": jnp.arange(6.0).reshape(2, 3), "bias": jnp.ones(3)}, "conv": {"kernel": jnp.arange(120.0).reshape(2, 3, 4, 5)}}
+    save_weights(tmp_path / "w.safetensors", params)
+    found = load_file(tmp_path / "w.safetensors")
+    assert set(found) == {"hidden.weight", "hidden.bias", "conv.weight"}
+    assert np.array_equal(found["hidden.weight"], params["hidden"]["kernel"].T)
+    assert found["conv.weight"].shape == (5, 4, 2, 3) and found["conv.weight"][4, 3, 1, 2] == params["conv"]["kernel"][1, 2, 3, 4]
+    save_weights(tmp_path / "w.safetensors", params, layout="torch")
+    assert load_file(tmp_path / "w.safetensors")["hidden.kernel"].shape == (2, 3)
 
 
 def looped(params):

@@ -10,8 +10,10 @@ from types import ModuleType
 import pytest
 import torch
 import torch_replay as replay
+from safetensors.torch import load_file
 
-from tauscope.probe import sharpness
+import tauscope
+from tauscope.probe import save_weights, sharpness
 
 
 def reference_models() -> ModuleType:
@@ -49,6 +51,53 @@ def test_the_sharpness_of_named_models_is_that_of_the_engine(
     found = sharpness(objective, model)
     assert found.converged
     assert found.value == pytest.approx(float(run.row["lambda_max"]), rel=1e-4)
+
+
+def test_weights_of_a_probed_model_are_a_minimum_that_a_sweep_measures_at(tmp_path: Path) -> None:
+    """The file has the bits of the weights, and the threshold of the sweep is 2 over the sharpness of the probe."""
+    data = "synthetic:clusters:classes=3:shape=1x2x3:samples=64"
+    [run] = replay.train(tmp_path / "out", *"--lr 0.1 --delays 0 --seeds 1 --rules sgd".split(), problem=f"--data {data} --model mlp:5 --batch full --epochs 5")
+    model = replay.network(run)
+
+    def objective() -> torch.Tensor:
+        squares = sum(parameter.square().sum() for parameter in model.parameters())
+        return torch.nn.functional.cross_entropy(model(run.inputs), run.labels) + replay.WEIGHT_DECAY / 2 * squares
+
+    descent = torch.optim.LBFGS(model.parameters(), max_iter=3000, tolerance_grad=1e-10, tolerance_change=0, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        descent.zero_grad()
+        value = objective()
+        value.backward()
+        return value
+
+    descent.step(closure)
+    found = sharpness(objective, model, tolerance=1e-7)
+    save_weights(tmp_path / "mine.safetensors", model)
+    for name, tensor in load_file(tmp_path / "mine.safetensors").items():
+        assert torch.equal(tensor, model.state_dict()[name])
+    swept = tauscope.sweep(
+        data=data, samples="all", model="mlp:5", minimum=tmp_path / "mine.safetensors", weight_decay=replay.WEIGHT_DECAY, rules="sgd", delays=0, engine="cpu",
+        precision="f64", out=tmp_path / "swept",
+    )
+    [limit] = swept.thresholds["lr_theory"]
+    assert limit * found.value == pytest.approx(2, rel=1e-6)
+
+
+def test_weights_that_cannot_be_saved_are_told_in_one_line(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 2)
+    for given, arguments, kind, part in [
+        (3, {}, TypeError, "model_or_params: int; accepted: a model, or its parameters"),
+        (torch.nn.ReLU(), {}, ValueError, "no weights; accepted: at least one tensor"),
+        ([torch.tensor([math.nan])], {}, ValueError, "weights 0: they have entries that are not finite; accepted: numbers"),
+        (model, {"layout": "flax"}, ValueError, "layout 'flax'; accepted: 'torch', 'jax', or None"),
+    ]:
+        with pytest.raises(kind) as refused:
+            save_weights(tmp_path / "no.safetensors", given, **arguments)
+        assert part in str(refused.value) and "\n" not in str(refused.value)
+    assert not (tmp_path / "no.safetensors").exists()
+    save_weights(tmp_path / "half.safetensors", {"a": torch.ones(3, dtype=torch.bfloat16), "b": torch.ones(2, dtype=torch.float16)})
+    assert {name: str(t.dtype) for name, t in load_file(tmp_path / "half.safetensors").items()} == {"a": "torch.float32", "b": "torch.float16"}
 
 
 class Block(torch.nn.Module):

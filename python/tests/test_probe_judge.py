@@ -111,8 +111,11 @@ def test_what_cannot_be_judged_is_told_in_one_line() -> None:
         (1.0, "sdg", {}, "sdg"),
         (1.0, "sgd", {"delay": None}, "no delay; accepted"),
         (1.0, "heavy-ball", {"momentum": 1.0}, "momentum 1: accepted"),
+        (1.0, ["sgd"], {}, "rule ['sgd']; accepted: the name of one rule"),
+        (1.0, "sgd", {"delay": [1, 2]}, "delay [1, 2]; accepted: a number of updates"),
+        (1.0, "sgd", {"delay": None, "trace": [2, -1]}, "trace: delay -1 at place 1; accepted"),
     ]:
-        with pytest.raises(ValueError) as refused:
+        with pytest.raises((ValueError, TypeError)) as refused:
             judge(probe, rule, **{"lr": 0.1, "delay": 1, **arguments})
         assert part in str(refused.value) and "\n" not in str(refused.value), str(refused.value)
 

@@ -289,6 +289,8 @@ def test_what_has_no_hessian_is_told_in_one_line() -> None:
         (objective, model, {}, ValueError, "does not depend on the parameters that are probed"),
         (lambda: weights.square(), weights, {}, ValueError, "loss of shape (3,); accepted: one number, as its mean"),
         (lambda: weights.sum() * float("nan"), weights, {}, ValueError, "loss nan; accepted: a finite number"),
+        (lambda: meta.sum() + weights.sum().to("meta"), weights, {}, ValueError, "loss on the device meta, which has no numbers; accepted"),
+        (objective, weights, {"tolerance": None}, ValueError, "tolerance None; accepted: a number between 0 and 1"),
         (lambda: 1.0, weights, {}, TypeError, "loss: float; accepted: a function that returns a tensor"),
         (lambda: torch.ones(()), weights, {}, ValueError, "loss does not depend on the parameters"),
         (3, weights, {}, TypeError, "loss: int; accepted: a function without arguments, or several in a list"),

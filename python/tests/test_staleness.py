@@ -63,6 +63,8 @@ def test_a_table_goes_in_by_the_name_of_its_column(tmp_path):
         ('{"a": "x"}\n', {"metric": "a"}, "line 1: a is 'x'"),
         ('{"a": 1\n', {"metric": "a"}, "line 1: Expecting ',' delimiter; accepted: one JSON object a line"),
         ('{"a": NaN}\n', {"metric": "a"}, "line 1: a is nan"),
+        ('{"a": [1]}\n', {"metric": "a"}, "line 1: a is [1]; accepted: numbers of versions from 0 on"),
+        ("[1, 2]\n", {"metric": "a"}, "metric 'a' is not in "),
         ("", {"metric": "a"}, "accepted: a log that is not empty"),
         ('{"a": 1}\n', {"metric": "a", "updates": 0}, "updates 0; accepted: a whole number from 1 on"),
     ],
@@ -75,3 +77,5 @@ def test_what_is_no_staleness_is_one_sentence(text, keywords, part, tmp_path):
     assert part in str(raised.value) and "\n" not in str(raised.value)
     with pytest.raises(FileNotFoundError, match="no.jsonl: not there; accepted: JSON lines"):
         staleness(tmp_path / "no.jsonl")
+    with pytest.raises(TypeError, match="log 3; accepted: a path"):
+        staleness(3)

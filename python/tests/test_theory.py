@@ -159,7 +159,28 @@ def test_advice_without_a_curvature_is_in_gains():
         ({"rule": "sgd", "delay": 1, "trace": [1, 2]}, ValueError, "delay 1 beside"),
         ({"rule": "sgd", "trace": [1, 2], "pmf": [1.0]}, ValueError, "trace and pmf"),
         ({"rule": "sgd", "pmf": [0.5, 0.4]}, ValueError, "sum to 0.9"),
+        ({"rule": "sgd", "pmf": "x"}, ValueError, "pmf 'x': accepted: a list of the probabilities"),
+        ({"rule": "sgd", "pmf": [[0.5, 0.5]]}, ValueError, "accepted: a list of the probabilities"),
         ({"rule": "sgd", "trace": "no/such/file"}, FileNotFoundError, "no/such/file"),
+        ({"rule": "sgd", "trace": [0, 3, -2]}, ValueError, "trace: delay -2 at place 2; accepted: a path, or whole numbers"),
+        ({"rule": "sgd", "trace": [0, 1.5]}, ValueError, "trace: delay 1.5 at place 1; accepted"),
+        ({"rule": "sgd", "trace": np.array([1, np.nan])}, ValueError, "trace: delay nan at place 1; accepted"),
+        ({"rule": "sgd", "trace": [10**30]}, ValueError, "at place 0; accepted: a path, or whole numbers of updates from 0 to 1000000"),
+        ({"rule": "sgd", "trace": [1, None]}, TypeError, "trace: None at place 1; accepted"),
+        ({"rule": "sgd", "trace": ["a"]}, TypeError, "trace: 'a' in it; accepted"),
+        ({"rule": "sgd", "trace": [True]}, TypeError, "trace: True in it; accepted"),
+        ({"rule": "sgd", "trace": 3}, TypeError, "trace: int; accepted"),
+        ({"rule": "sgd", "trace": b"log.csv"}, TypeError, "trace: bytes; accepted"),
+        ({"rule": "sgd", "trace": (age for age in [1])}, TypeError, "trace: generator; accepted"),
+        ({"rule": "sgd", "trace": [[1, 2], [3]]}, ValueError, "trace: "),
+        ({"rule": "sgd", "trace": np.ones((2, 2), int)}, ValueError, "trace of shape (2, 2); accepted"),
+        ({"rule": "sgd", "trace": []}, ValueError, "trace: it has no delays; accepted: at least one"),
+        ({"rule": "sgd", "delay": 1, "schedule": 3}, TypeError, "schedule 3: accepted: a process as typed"),
+        ({"rule": "sgd", "stages": 3}, ValueError, "delays 3: accepted: whole numbers of updates"),
+        ({"rule": "sgd", "stages": ["x"]}, ValueError, "delays ['x']: accepted"),
+        ({"rule": "sgd", "stages": [1, 0], "delay": 1}, ValueError, "stages beside delay: accepted"),
+        ({"rule": "sgd", "stages": [1, 0], "relative_variance": [0, 1]}, ValueError, "stages beside relative_variance: accepted"),
+        ({"rule": ["sgd"], "stages": [1, 0]}, ValueError, "stages beside arrays: accepted: one rule"),
         ({"rule": ["sgd", "shifted"], "delay": [1, 2, 3]}, ValueError, "shapes (2,)"),
         ({"rule": "sgd", "delay": 1e300}, ValueError, "delay 1000000000"),
     ],
@@ -168,7 +189,7 @@ def test_what_cannot_be_answered_is_one_sentence_about_the_keyword(arguments, er
     with pytest.raises(error) as raised:
         tauscope.threshold(**arguments)
     said = str(raised.value)
-    assert part in said and "\n" not in said and "--" not in said
+    assert part in said and "\n" not in said and "--" not in said.replace("after --schedule", "")
 
 
 def test_gains_and_noise_of_any_size_are_answers_or_errors_and_never_a_panic():
@@ -229,7 +250,8 @@ def test_a_buffer_has_a_polynomial_of_several_ages_and_a_counted_momentum_has_no
 
 def test_stages_have_the_thresholds_of_their_energies_and_of_dense_eigenvalues() -> None:
     for stages, expected in ((8, 0.609), (6, 0.804)):
-        assert tauscope.stage_threshold("sgd", range(stages - 1, -1, -1)) == pytest.approx(expected, rel=2e-3)
+        estimate = tauscope.stage_threshold("sgd", range(stages - 1, -1, -1))
+        assert estimate == pytest.approx(expected, rel=2e-3) and tauscope.threshold("sgd", stages=range(stages - 1, -1, -1)) == estimate
     generator = np.random.default_rng(3)
     factor = generator.normal(size=(9, 9))
     hessian, delays, sizes = factor @ factor.T / 9, [4, 1, 0], [2, 4, 3]

@@ -8,7 +8,8 @@ import pytest
 PAGE = Path(__file__).parents[2] / "docs" / "python-torch.md"
 
 
-def test_the_code_of_the_page_about_pytorch_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_code_of_the_page_about_pytorch_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
     assert len(blocks) >= 6
     exec(compile("\n".join(blocks), str(PAGE), "exec"), {})

@@ -93,6 +93,62 @@ def test_a_training_below_its_threshold_is_not_warned_of(process: Any, noise: fl
         assert all(math.isnan(reading.growth) for reading in readings)
 
 
+def adam_at(share: float, kind: Any, process: Any, **settings: Any) -> Tuple[Bowl, float]:
+    """A bowl that Adam trains under noise until its second moments stand still; then the learning rate is a share of the threshold."""
+    bowl = Bowl(1e-3)
+    bowl.optimizer = bowl.inner = kind([bowl.weights], 1e-4, weight_decay=0.0, **settings)
+    for _ in range(600):
+        bowl.step(1e-3)
+    largest = float(tauscope.threshold("heavy-ball", process.get("delay", 0), momentum=0.9, dampening="ema"))
+    bowl.inner.param_groups[0]["lr"] = share * largest / under_second_moments(bowl)
+    if process:
+        bowl.optimizer = Delayed(bowl.inner, **process)
+    return bowl, largest
+
+
+def under_second_moments(bowl: Bowl) -> float:
+    """The largest curvature under Adam's second moments as they stand, by dense eigenvalues."""
+    [group], state = bowl.inner.param_groups, bowl.inner.state[bowl.weights]
+    moments = state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
+    root = (moments.sqrt() + group["eps"]).rsqrt()
+    return float(torch.linalg.eigvalsh(root[:, None] * bowl.hessian * root)[-1])
+
+
+@pytest.mark.parametrize(("kind", "amsgrad"), [(torch.optim.Adam, False), (torch.optim.Adam, True), (torch.optim.AdamW, False)])
+@pytest.mark.parametrize("process", [{}, {"delay": 1}, {"delay": 4}])
+def test_the_gain_of_adam_is_that_under_its_second_moments(kind: Any, amsgrad: bool, process: Any) -> None:
+    bowl, largest = adam_at(0.9, kind, process, amsgrad=amsgrad)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        [*_, last] = watched(bowl, 400, noise=1e-3)[0]
+    gain = bowl.inner.param_groups[0]["lr"] * under_second_moments(bowl)
+    assert abs(last.gain - gain) < max(3 * last.error, 0.03 * gain), (last, gain)
+    assert last.threshold_gain == pytest.approx(largest) and last.growth < 0
+
+
+def test_adam_above_its_threshold_is_told_that_it_jumps_and_not_that_its_loss_will_grow() -> None:
+    bowl, _ = adam_at(1.2, torch.optim.AdamW, {"delay": 4}, betas=(0.9, 0.9999))
+    with pytest.warns(InstabilityWarning, match="under the second moments .* Adam's bounded steps jump along it; a learning rate 1"):
+        watched(bowl, 400, noise=1e-3)
+
+
+def test_weight_decay_of_adam_is_in_the_gradient_and_that_of_adamw_is_not() -> None:
+    """Both see the same gradients; only Adam's are steeper by its decay."""
+    gains = []
+    for kind in (torch.optim.Adam, torch.optim.AdamW):
+        weights = torch.ones(6, dtype=torch.float64, requires_grad=True)
+        watch = Monitor(kind([weights], 0.1, betas=(0.0, 0.999), weight_decay=0.5), every=60)
+        draw = torch.Generator().manual_seed(1)
+        for _ in range(60):
+            weights.grad = 3 * weights.detach()
+            watch._optimizer.state[weights] = {"step": torch.tensor(1e9), "exp_avg_sq": torch.ones(6, dtype=torch.float64)}
+            weights.data = torch.randn(6, generator=draw, dtype=torch.float64)
+            reading = watch.step()
+        assert reading is not None
+        gains.append(reading.gain)
+    assert gains == pytest.approx([0.35, 0.3], rel=1e-6)
+
+
 def test_a_learning_rate_that_changes_and_weight_decay_are_in_the_margin() -> None:
     bowl = Bowl(0.2, decay=0.5)
     watch = Monitor(bowl.optimizer)
@@ -168,8 +224,11 @@ def monitored(**arguments: Any) -> Monitor:
 def test_what_cannot_be_watched_is_named() -> None:
     one, other = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
     groups = torch.optim.SGD([{"params": [one]}, {"params": [other], "lr": 0.2}], 0.1)
+    betas = torch.optim.Adam([{"params": [one]}, {"params": [other], "betas": (0.8, 0.99)}])
     for call, kind, told in [
-        (lambda: Monitor(torch.optim.Adam([one])), TypeError, "optimizer: Adam; accepted: torch.optim.SGD, also inside Delayed"),
+        (lambda: Monitor(torch.optim.NAdam([one])), TypeError, "optimizer: NAdam; accepted: torch.optim.SGD, Adam or AdamW, also inside D"),
+        (lambda: Monitor(torch.optim.Adam([one], maximize=True)), ValueError, "optimizer: Adam with maximize"),
+        (lambda: Monitor(betas), ValueError, r"betas \(0.9, 0.999\) and \(0.8, 0.99\) in groups of one optimizer"),
         (lambda: Monitor(groups), ValueError, "lr 0.1 and 0.2 in groups of one optimizer; accepted: the same in all"),
         (lambda: Monitor(Delayed(torch.optim.SGD([one], 0.1), stages=[2])), ValueError, "Delayed with stages"),
         (lambda: Monitor(torch.optim.SGD([one], 0.1, maximize=True)), ValueError, "accepted: without maximize"),

@@ -24,6 +24,13 @@ RULES = [
 
 def delayed(run: replay.Run, model: torch.nn.Module, **process: object) -> Delayed:
     inner = replay.optimizer(run, list(model.parameters()))
+    if "stages" in process:
+        [whole] = inner.param_groups
+        inner.param_groups.clear()
+        # Every second layer is an activation: two stages, of weights and biases each.
+        for start, delay in zip((0, 2), process["stages"]):
+            lr = whole["lr"] / (delay + 1 if run.row["stage_lr"] else 1)
+            inner.add_param_group({**whole, "params": whole["params"][start : start + 2], "lr": lr})
     return Delayed(inner, seed=int(run.row["seed"]), decay_at="read", **process)
 
 
@@ -33,7 +40,8 @@ def check(run: replay.Run, **process: object) -> None:
     per_epoch = len(run.steps) // len(run.objectives)
     seen = []
     for step in run.steps:
-        assert optimizer.delays == [int(step["delay"])]
+        # The trace of stages tells the delay of the latest one.
+        assert max(optimizer.delays) == int(step["delay"])
         optimizer.zero_grad()
         loss = replay.loss_of_step(run, model, step)
         loss.backward()
@@ -83,6 +91,16 @@ def test_a_recorded_trace_makes_the_trajectory_of_tauscope_train_from_its_file_a
     for run in replay.train(tmp_path / "out", *flags.split()):
         check(run, trace=file)
         check(run, trace=recorded)
+
+
+@pytest.mark.parametrize("scaled", ["none", "inverse-delay"])
+def test_stages_with_their_own_delays_and_rates_make_the_trajectory_of_tauscope_train(tmp_path: Path, scaled: str) -> None:
+    rules = "--rules sgd,heavy-ball,nesterov,adam,adamw --momentum 0.9 --dampening 0"
+    flags = f"{rules} --stages 2 --stage-delays pipedream,spread:5 --stage-lr {scaled} --lr 0.02 --seeds 1"
+    runs = replay.train(tmp_path / "out", *flags.split())
+    assert len(runs) == 10 and {run.row["stage_delays"] for run in runs} == {"1/0", "5/0"}
+    for run in runs:
+        check(run, stages=[int(delay) for delay in run.row["stage_delays"].split("/")])
 
 
 def test_decay_at_the_newest_weights_is_another_training(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Hessians of JAX losses as operators: products by forward mode over reverse mode (jvp of grad).
+"""Hessians of JAX losses as operators: products by forward mode over reverse mode (jvp of grad), or by reverse mode twice
+where a function with a derivative of its own (`jax.custom_vjp`) has no forward mode.
 
 Not here: eigenvalues (`tauscope.probe._lanczos`).
 """
@@ -13,6 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+#: Length of a step by which products are checked, relative to that of the weights, by the precision of these.
+_DIFFERENCE = {8: 1e-5, 4: 1e-3}
+
+#: Difference from such a step, relative to the product, that says that a derivative is missing.
+_MISSING = 0.1
+
 #: A loss as a function of the weights and of what follows it: nothing, or a batch.
 Losses = List[Tuple[Callable[..., Any], Tuple[Any, ...]]]
 
@@ -20,6 +27,12 @@ Losses = List[Tuple[Callable[..., Any], Tuple[Any, ...]]]
 def are_weights(params: Any) -> bool:
     """Whether these are weights of JAX: a tree with one of its arrays in it."""
     return any(isinstance(leaf, jax.Array) for leaf in jax.tree_util.tree_leaves(params))
+
+
+def named(params: Any) -> Dict[str, Any]:
+    """Leaves of a tree by their places in it, as "hidden.weight"."""
+    paths, _ = jax.tree_util.tree_flatten_with_path(params)
+    return {jax.tree_util.keystr(path, simple=True, separator=".") or "weights": leaf for path, leaf in paths}
 
 
 def losses_of(loss: Any, batches: Optional[Sequence[Any]]) -> Losses:
@@ -45,10 +58,10 @@ class Hessian:
     """
 
     def __init__(self, losses: Losses, params: Any, preconditioner: Any) -> None:
-        paths, _ = jax.tree_util.tree_flatten_with_path(params)
-        names = [jax.tree_util.keystr(path, simple=True, separator=".") or "weights" for path, _ in paths]
-        self._shapes = {name: jnp.shape(leaf) for name, (_, leaf) in zip(names, paths)}
-        for name, (_, leaf) in zip(names, paths):
+        leaves = named(params)
+        names = list(leaves)
+        self._shapes = {name: jnp.shape(leaf) for name, leaf in leaves.items()}
+        for name, leaf in leaves.items():
             kind = jnp.result_type(leaf) if isinstance(leaf, (jax.Array, np.ndarray, float)) else type(leaf).__name__
             if not (isinstance(kind, np.dtype) and jnp.issubdtype(kind, jnp.floating)):
                 raise TypeError(f"weights {name}: {kind}; accepted: arrays of real numbers")
@@ -72,6 +85,10 @@ class Hessian:
         self._key, own = jax.random.split(self._key)
         return jax.random.normal(own, (self.dimension,), self._weights.dtype)
 
+    def stack(self, vectors: List[jax.Array]) -> jax.Array:
+        """Vectors as the rows of a matrix."""
+        return jnp.stack(vectors)
+
     def apply(self, vector: jax.Array) -> jax.Array:
         """The mean over losses of their products with a vector."""
         total = self.of_batch(0, vector)
@@ -89,24 +106,63 @@ class Hessian:
                 product = self._products[loss](self._params, displacement, *arguments)
             except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError, TypeError):
                 # A loss that looks at its numbers, or a batch that is no array, cannot be compiled; it can be differentiated.
-                self._products[loss] = _product_of(loss)
-                product = self._products[loss](self._params, displacement, *arguments)
+                product = self._otherwise(loss, displacement, arguments)
         flat = ravel_pytree(product)[0]
         if not bool(jnp.isfinite(flat).all()):
             raise ValueError("the Hessian has entries that are not finite; accepted: weights where it is finite")
         return flat if self._root is None else flat * self._root
 
+    def _otherwise(self, loss: Callable[..., Any], displacement: Any, arguments: Tuple[Any, ...]) -> Any:
+        """The product in other ways: not compiled, then by reverse mode twice, compiled and not."""
+        ways: List[Callable[..., Any]] = [_product_of(loss), jax.jit(_product_in_reverse(loss)), _product_in_reverse(loss)]
+        failed: Optional[Exception] = None
+        for way in ways:
+            try:
+                product = way(self._params, displacement, *arguments)
+            except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError, TypeError) as error:
+                failed = failed or error
+                continue
+            self._products[loss] = way
+            return product
+        assert failed is not None
+        raise failed
+
     def check(self, vector: jax.Array) -> None:
-        """Nothing: JAX refuses what has no derivative in its own words, at the first product."""
+        """Compares a product with the difference of two gradients, where a loss has a derivative of its own (`jax.custom_vjp`).
+
+        One that is itself not differentiable (`jax.lax.stop_gradient` in its backward) gives a wrong Hessian and no error; JAX
+        refuses all else in its own words, at the first product.
+        """
+        if not any(_has_own_derivative(loss, self._params, arguments) for loss, arguments in self._losses):
+            return
+        product = self.apply(vector)
+        direction = vector if self._root is None else vector * self._root
+        size = max(float(jnp.linalg.norm(self._weights)), 1.0)
+        length = size * _DIFFERENCE.get(self._weights.dtype.itemsize, 1e-2) / float(jnp.linalg.norm(direction))
+        sides = [self._mean_gradient(self._weights + sign * length * direction) for sign in (1, -1)]
+        expected = (sides[0] - sides[1]) / (2 * length)
+        expected = expected if self._root is None else expected * self._root
+        norms = [float(jnp.linalg.norm(part)) for part in (product - expected, product, expected)]
+        if norms[0] > _MISSING * max(norms[1:]):
+            raise NotImplementedError(
+                f"the Hessian is wrong by {norms[0] / max(norms[1:]):.0%} beside a difference of gradients, for the backward of a function with "
+                "jax.custom_vjp is not differentiable; accepted: a backward without stop_gradient, or the function without custom_vjp"
+            )
+
+    def _mean_gradient(self, weights: jax.Array) -> jax.Array:
+        params = self._as_tree(weights)
+        found = [ravel_pytree(jax.grad(loss)(params, *arguments))[0] for loss, arguments in self._losses]
+        return sum(found[1:], found[0]) / len(found)
 
     def by_name(self, vector: jax.Array) -> Dict[str, jax.Array]:
         """An eigenvector as displacements of the weights."""
         displacement = vector if self._root is None else vector * self._root
         return {name: part.reshape(self._shapes[name]) for name, part in self._split(displacement)}
 
-    def squares(self, vector: jax.Array) -> Dict[str, float]:
-        """Share of each array in the squared length of a vector."""
-        return {name: float((np.asarray(part, np.float64) ** 2).sum()) for name, part in self._split(vector)}
+    def inner(self, one: jax.Array, other: jax.Array) -> Dict[str, float]:
+        """Share of each array in the inner product of two vectors."""
+        pairs = zip(self._split(one), self._split(other))
+        return {name: float(np.asarray(left, np.float64) @ np.asarray(right, np.float64)) for (name, left), (_, right) in pairs}
 
     def _split(self, vector: jax.Array) -> Iterator[Tuple[str, jax.Array]]:
         start = 0
@@ -135,6 +191,27 @@ def _product_of(loss: Callable[..., Any]) -> Callable[..., Any]:
         return jax.jvp(jax.grad(lambda weights: loss(weights, *arguments)), (params,), (displacement,))[1]
 
     return product
+
+
+def _product_in_reverse(loss: Callable[..., Any]) -> Callable[..., Any]:
+    def product(params: Any, displacement: Any, *arguments: Any) -> Any:
+        def along(weights: Any) -> Any:
+            gradient = jax.grad(loss)(weights, *arguments)
+            pairs = zip(jax.tree_util.tree_leaves(gradient), jax.tree_util.tree_leaves(displacement))
+            return sum((jnp.vdot(part, way) for part, way in pairs), start=jnp.zeros(()))
+
+        return jax.grad(along)(params)
+
+    return product
+
+
+def _has_own_derivative(loss: Callable[..., Any], params: Any, arguments: Tuple[Any, ...]) -> bool:
+    """Whether `jax.custom_vjp` is somewhere in a loss."""
+    try:
+        # As text it also tells what is inside of loops, branches and compiled functions.
+        return "custom_vjp" in str(jax.make_jaxpr(lambda weights: loss(weights, *arguments))(params))
+    except Exception:  # What cannot be traced is told by the first product.
+        return False
 
 
 def _check_loss(loss: Callable[..., Any], params: Any, arguments: Tuple[Any, ...]) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import tauscope
 from tauscope.probe._result import Sharpness
+from tauscope.probe._stages import Delays, Rates, delays_of, factors_of, limit
 
 #: Part of the largest stable learning rate that is proposed: curvature moves while a network trains.
 _PROPOSED = 0.8
@@ -33,6 +34,8 @@ class Option:
     #: Distance that a constant gradient moves the weights for each gradient that arrives
     #: (`tauscope.effective_factor`); NaN where that depends on the size of the gradient.
     effective_lr: float
+    #: Factors of each stage's learning rate, with which `effective_lr` is the mean over stages; None where there are none.
+    stage_lr: Optional[List[float]] = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class Judgement:
     #: Learning rate times curvature, and the largest that is stable. No units.
     gain: float
     threshold_gain: float
-    #: Whether the verdict holds at both ends of what the probe's residual leaves open.
+    #: Whether the verdict holds at both ends of what the probe leaves open: of its residual, and with stages of the
+    #: eigenvalues that it did not find.
     certain: bool
     #: What to set instead, the largest effective learning rate first; settings of the same rule and of plain SGD.
     instead: List[Option]
@@ -57,7 +61,8 @@ class Judgement:
     def __repr__(self) -> str:
         best = self.instead[0]
         momentum = f", momentum {best.momentum:g}, dampening {best.dampening:g}" if best.momentum else ""
-        return f"<{self.why}; keeps it: {best.rule}{momentum}, lr {best.lr:.3g}>"
+        rates = f" times {', '.join(f'{factor:.3g}' for factor in best.stage_lr)}" if best.stage_lr else ""
+        return f"<{self.why}; keeps it: {best.rule}{momentum}, lr {best.lr:.3g}{rates}>"
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -82,6 +87,8 @@ def judge(
     fresh_share: float = 0.0,
     local_steps: Optional[int] = None,
     local_lr: Optional[float] = None,
+    stages: Optional[Delays] = None,
+    stage_lr: Rates = None,
 ) -> Judgement:
     """Judges a training with late gradients by the curvature of its minimum.
 
@@ -101,6 +108,10 @@ def judge(
         local_steps: Local steps of a round of an outer loop (DiLoCo): rule, lr and momentum are then the outer ones, and the
             delay counts stale rounds. Exact for gradient descent inside.
         local_lr: Learning rate of the local steps.
+        stages: Delays of a pipeline in updates, by the name of each group of the probe, or in their order, with weight stashing.
+            The probe has the stages as `groups`, and at best several eigenvalues (`k`), for a late stage may be unstable along
+            another direction than the top one. Judged is the mean of the weights; minibatches are left out.
+        stage_lr: What the learning rate of each stage is multiplied by, or "inverse-delay" for 1 / (its delay + 1); by default 1.
 
     Raises:
         ValueError: A curvature, a learning rate or a rule that cannot be judged.
@@ -109,6 +120,10 @@ def judge(
         if isinstance(number, bool) or not hasattr(number, "__float__"):
             of = "a number" if name != "probe" else "what sharpness() found, or a curvature"
             raise TypeError(f"{name} {number!r}; accepted: {of}")
+    if not isinstance(rule, str):
+        raise TypeError(f"rule {rule!r}; accepted: the name of one rule")
+    if delay is not None and not hasattr(delay, "__index__") and not isinstance(delay, float):
+        raise TypeError(f"delay {delay!r}; accepted: a number of updates")
     if isinstance(dampening, str):
         if dampening != "ema":
             raise ValueError(f"dampening {dampening!r}; accepted: a number from 0 to 1, or 'ema'")
@@ -124,6 +139,18 @@ def judge(
         raise ValueError(f"lr {lr}; accepted: numbers above 0")
     if (local_steps is None) != (local_lr is None):
         raise ValueError("local_steps and local_lr; accepted: both or neither")
+    adaptive = rule in _ADAPTIVE
+    if adaptive and dampening not in (None, momentum):
+        raise ValueError(f"dampening {dampening} with {rule}, whose moments are averages; accepted: None")
+    kept = (momentum if adaptive else 0.0) if dampening is None else dampening
+    if stages is not None or stage_lr is not None:
+        others = {"delay": delay, "schedule": schedule, "trace": trace, "local_steps": local_steps, "fresh_share": fresh_share or None}
+        beside = [name for name, value in others.items() if value is not None]
+        if stages is None or beside:
+            accepted = "stages beside it" if stages is None else "one of them"
+            raise ValueError(f"{'stage_lr' if stages is None else f'stages beside {beside[0]}'}; accepted: {accepted}")
+        return _of_stages(probe, rule, lr, momentum, kept, stages, stage_lr)
+
     # What the learning rate is multiplied by on the way to the weights.
     def seen(curvature: float) -> float:
         if local_steps is None or local_lr is None:
@@ -133,12 +160,8 @@ def judge(
     if local_steps is not None or fresh_share:
         relative_variance = 0.0
     per_lr = seen(curvature)
-    adaptive = rule in _ADAPTIVE
-    if adaptive and dampening not in (None, momentum):
-        raise ValueError(f"dampening {dampening} with {rule}, whose moments are averages; accepted: None")
-    kept = (momentum if adaptive else 0.0) if dampening is None else dampening
 
-    def limit(rule: str, momentum: float, dampening: float) -> Tuple[float, Option]:
+    def bears(rule: str, momentum: float, dampening: float) -> Tuple[float, Option]:
         """Largest stable gain, and the setting a little below it."""
         known = _ADAPTIVE.get(rule, rule)
         numbers: Dict[str, Any] = {"momentum": momentum, "dampening": dampening}
@@ -149,11 +172,11 @@ def judge(
         effective = proposed * float(tauscope.effective_factor(known, delay, **numbers, **process))
         return largest, Option(rule, momentum, dampening, proposed, effective)
 
-    largest, same = limit(rule, momentum, kept)
+    largest, same = bears(rule, momentum, kept)
     gain = lr * per_lr
     options = [same]
     if momentum:
-        options.append(limit(rule if adaptive else "sgd", 0.0, 0.0)[1])
+        options.append(bears(rule if adaptive else "sgd", 0.0, 0.0)[1])
     stable = gain < largest
     ends = [lr * seen(curvature + sign * doubt) < largest for sign in (-1, 1)]
     late = f"at delay {delay}" if trace is None and delay is not None else "under these delays"
@@ -172,9 +195,50 @@ def judge(
         gain=gain,
         threshold_gain=largest,
         certain=ends[0] == ends[1],
-        instead=sorted(options, key=lambda option: math.inf if math.isnan(option.effective_lr) else -option.effective_lr),
+        instead=sorted(options, key=_slower),
         why=why,
     )
+
+
+def _of_stages(
+    probe: Any, rule: str, lr: float, momentum: float, dampening: float, stages: Delays, stage_lr: Rates
+) -> Judgement:
+    names, delays = delays_of(probe, stages)
+    factors = factors_of(stage_lr, delays)
+    known = _ADAPTIVE.get(rule, rule)
+    options = []
+    for own_rule, own_momentum, own_dampening in [(rule, momentum, dampening), (rule if rule in _ADAPTIVE else "sgd", 0.0, 0.0)]:
+        for rates in (factors, factors_of("inverse-delay", delays)):
+            own = limit(probe, names, delays, rates, _ADAPTIVE.get(own_rule, own_rule), own_momentum, own_dampening)
+            numbers: Dict[str, Any] = {"momentum": own_momentum, "dampening": own_dampening}
+            drift = sum(f * float(tauscope.effective_factor(_ADAPTIVE.get(own_rule, own_rule), d, **numbers)) for f, d in zip(rates, delays))
+            proposed = _PROPOSED * own.lr
+            shown = None if all(rate == 1 for rate in rates) else rates
+            options.append(Option(own_rule, own_momentum, own_dampening, proposed, proposed * drift / len(delays), shown))
+    asked = limit(probe, names, delays, factors, known, momentum, dampening)
+    stable = lr < asked.lr
+    doubt = probe.residual / probe.value
+    ends = [asked.is_certain(lr * (1 + sign * doubt)) and stable == (lr * (1 + sign * doubt) < asked.lr) for sign in (-1, 1)]
+    how = f"momentum {momentum:g}, dampening {dampening:g}" if momentum else "no momentum"
+    why = (
+        f"{'stable' if stable else 'unstable'}: lr {lr:g} is {'below' if stable else 'not below'} {asked.lr:.4g}, what stages late by "
+        f"{', '.join(map(str, delays))} bear with {rule} ({how}) as far as {len(probe.values)} eigenvalues from "
+        f"{probe.value:.4g} on tell"
+    )
+    return Judgement(
+        stable=stable,
+        margin=asked.lr / lr,
+        lr_threshold=asked.lr,
+        gain=lr * probe.value,
+        threshold_gain=asked.lr * probe.value,
+        certain=all(ends),
+        instead=sorted({(o.rule, o.momentum, o.lr): o for o in options}.values(), key=_slower),
+        why=why,
+    )
+
+
+def _slower(option: Option) -> float:
+    return math.inf if math.isnan(option.effective_lr) else -option.effective_lr
 
 
 def _check_preconditioner(probe: Sharpness, rule: str) -> None:

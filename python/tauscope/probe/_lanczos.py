@@ -1,6 +1,6 @@
 """Lanczos for the largest eigenvalues of a symmetric operator, with residuals.
 
-Written with `@`, `-` and `*` alone, so that vectors may be PyTorch's or JAX's and stay on their device. A basis that
+Written with `@`, `-` and `*` and a `stack` that the operator brings, so that vectors may be PyTorch's or JAX's and stay on their device. A basis that
 reaches its limit is replaced by its best Ritz vectors (thick restart; Wu and Simon, SIAM J. Matrix Anal. Appl. 22, 2000).
 Not here: operators, nor what their eigenvalues mean.
 """
@@ -8,12 +8,15 @@ Not here: operators, nor what their eigenvalues mean.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, List
+from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
 import numpy as np
 
 #: A new direction shorter than this, relative to the operator's norm so far, is rounding.
 _ROUNDING = 1e-14
+
+#: Vectors that are kept as the rows of one matrix: each pass over it reads memory once for all of them.
+_TOGETHER = 8
 
 #: Most Ritz vectors that a restart keeps beyond those that are asked for.
 _KEPT = 10
@@ -36,6 +39,7 @@ class Pairs:
 def largest(
     apply: Callable[[Any], Any],
     random: Callable[[], Any],
+    stack: Callable[[List[Any]], Any],
     dimension: int,
     k: int,
     tolerance: float,
@@ -47,27 +51,26 @@ def largest(
     Args:
         apply: The operator: a vector of length `dimension` to another.
         random: A new random vector.
+        stack: Vectors to a matrix that has them as rows.
         dimension: Length of vectors.
         k: Number of pairs, at most `dimension`.
         tolerance: Largest residual, relative to the largest absolute eigenvalue seen.
         products: Most products with the operator, before those that take the final residuals.
         limit: Most vectors that are kept at a time; at least k + 2.
     """
-    basis: List[Any] = [_unit(random(), [])]
+    basis = _Basis(stack, [_unit(random(), [])])
     small = np.zeros((limit, limit))
     made, values, mixes = 0, np.zeros(0), np.zeros((0, 0))
     while True:
         last = len(basis) - 1
-        image = apply(basis[last])
+        image = apply(basis.last())
         made += 1
         rest = image
         column = np.zeros(last + 1)
         # Twice is enough (Parlett): what the first pass leaves is rounding.
         for _ in range(2):
-            for index, vector in enumerate(basis):
-                part = float(vector @ rest)
-                rest = rest - part * vector
-                column[index] += part
+            rest, parts = basis.without(rest)
+            column += parts
         small[: last + 1, last] = small[last, : last + 1] = column
         length = float(rest @ rest) ** 0.5
         values, mixes = np.linalg.eigh(small[: last + 1, : last + 1])
@@ -82,7 +85,7 @@ def largest(
         fresh = rest * (1 / length) if length > _ROUNDING * scale else _unit(random(), basis)
         if len(basis) == limit:
             kept = min(k + _KEPT, limit - 2)
-            basis = [_mix(basis, mixes[:, index]) for index in range(kept)]
+            basis = _Basis(stack, [_mix(basis, mixes[:, index]) for index in range(kept)])
             small = np.zeros((limit, limit))
             small[range(kept), range(kept)] = values[:kept]
             fresh = _unit(fresh, basis)
@@ -101,14 +104,55 @@ def largest(
     )
 
 
-def _mix(basis: List[Any], weights: Any) -> Any:
-    total = basis[0] * float(weights[0])
-    for vector, weight in zip(basis[1:], weights[1:]):
-        total = total + vector * float(weight)
+class _Basis:
+    """Orthogonal vectors of length 1, most of them as rows of matrices."""
+
+    def __init__(self, stack: Callable[[List[Any]], Any], vectors: Sequence[Any]) -> None:
+        self._stack = stack
+        self._matrices: List[Any] = []
+        self._loose: List[Any] = []
+        for vector in vectors:
+            self.append(vector)
+
+    def append(self, vector: Any) -> None:
+        self._loose.append(vector)
+        if len(self._loose) == _TOGETHER:
+            self._matrices.append(self._stack(self._loose))
+            self._loose = []
+
+    def __len__(self) -> int:
+        return _TOGETHER * len(self._matrices) + len(self._loose)
+
+    def __iter__(self) -> Iterator[Any]:
+        for matrix in self._matrices:
+            for row in range(_TOGETHER):
+                yield matrix[row]
+        yield from self._loose
+
+    def last(self) -> Any:
+        return self._loose[-1] if self._loose else self._matrices[-1][_TOGETHER - 1]
+
+    def without(self, vector: Any) -> Tuple[Any, List[float]]:
+        """A vector less its parts along all of the basis, and these parts."""
+        parts: List[float] = []
+        for matrix in self._matrices:
+            along = matrix @ vector
+            vector = vector - along @ matrix
+            parts.extend(along.tolist())
+        for other in self._loose:
+            parts.append(float(other @ vector))
+            vector = vector - parts[-1] * other
+        return vector, parts
+
+
+def _mix(basis: _Basis, weights: Any) -> Any:
+    total: Any = None
+    for vector, weight in zip(basis, weights):
+        total = vector * float(weight) if total is None else total + vector * float(weight)
     return total
 
 
-def _unit(vector: Any, against: List[Any]) -> Any:
+def _unit(vector: Any, against: Any) -> Any:
     for _ in range(2):
         for other in against:
             vector = vector - float(other @ vector) * other

@@ -28,6 +28,9 @@ class Sharpness:
     residuals: List[float]
     vectors: List[Dict[str, Any]] = field(repr=False)
     shares: List[Dict[str, float]] = field(repr=False)
+    #: Inner products of the k eigenvectors within each group, shape (k, k): with a preconditioner in v' P w. The shares are
+    #: their diagonals.
+    inner: Dict[str, Any] = field(repr=False)
     #: Variance over batches of the curvature v' H v of one batch along `vector`, with n - 1; None for a single batch.
     variance: Optional[float]
     #: Number of batches whose mean loss was probed.

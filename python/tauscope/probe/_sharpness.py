@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Dict, List, Optional, Union
 
+import numpy as np
+
 from tauscope.probe._lanczos import largest
 from tauscope.probe._result import Sharpness
 
@@ -42,7 +44,8 @@ def sharpness(
         batches: What `loss` is called with, one after the other. With batches as large as those of the training, `variance`
             is what minibatches do to the curvature.
         groups: What `share` is given for: "layer" (the module that has the parameter), "parameter", a function from a
-            parameter's name to that of its group, or a dict of groups with the names of their parameters, as stages.
+            parameter's name to that of its group, or a dict of groups with the names of their parameters, as the stages of a
+            pipeline from the first on.
         preconditioner: An Adam, AdamW, NAdam, Adamax, RMSprop or Adagrad of PyTorch after its first step, also inside
             `tauscope.torch.Delayed`; for JAX `tauscope.optax.second_moments(state)`. Eigenvalues are then those of P^-1 H with
             P what gradients are divided by.
@@ -59,8 +62,8 @@ def sharpness(
     for name, number in (("k", k), ("products", products)):
         if isinstance(number, bool) or not hasattr(number, "__index__") or number < 1:
             raise ValueError(f"{name} {number!r}; accepted: a whole number from 1 on")
-    if isinstance(tolerance, str) or not 0 < tolerance < 1:
-        raise ValueError(f"tolerance {tolerance}; accepted: a number between 0 and 1")
+    if not isinstance(tolerance, (int, float, np.floating)) or not 0 < tolerance < 1:
+        raise ValueError(f"tolerance {tolerance!r}; accepted: a number between 0 and 1")
     if batches is not None and not hasattr(batches, "__iter__"):
         raise TypeError(f"batches {batches!r}; accepted: several, in a list, or None")
     hessian = _hessian(loss, batches, model_or_params, preconditioner)
@@ -69,12 +72,13 @@ def sharpness(
         raise ValueError(f"k {k} of a Hessian of {hessian.dimension} parameters; accepted: at most as many")
     limit = max(2 * k + 12, min(products + 1, _BASIS_BYTES // (8 * hessian.dimension)))
     hessian.check(hessian.random())
-    pairs = largest(hessian.apply, hessian.random, hessian.dimension, k, tolerance, max(products, k), limit)
+    pairs = largest(hessian.apply, hessian.random, hessian.stack, hessian.dimension, k, tolerance, max(products, k), limit)
     curvatures = [float(pairs.vectors[0] @ hessian.of_batch(index, pairs.vectors[0])) for index in range(hessian.batches)]
     mean = sum(curvatures) / len(curvatures)
     spread = [(curvature - mean) ** 2 for curvature in curvatures]
     vectors = [hessian.by_name(vector) for vector in pairs.vectors]
-    shares = [_shares(hessian.squares(vector), grouped) for vector in pairs.vectors]
+    inner = _inner(hessian, pairs.vectors, grouped)
+    shares = [{group: float(products[index, index]) for group, products in inner.items()} for index in range(len(vectors))]
     return Sharpness(
         value=pairs.values[0],
         residual=pairs.residuals[0],
@@ -85,6 +89,7 @@ def sharpness(
         residuals=pairs.residuals,
         vectors=vectors,
         shares=shares,
+        inner=inner,
         variance=sum(spread) / (len(spread) - 1) if len(spread) > 1 else None,
         batches=hessian.batches,
         products=pairs.products,
@@ -146,12 +151,17 @@ def _grouped(groups: Groups, names: List[str]) -> Dict[str, str]:
     for name in found:
         if name not in names:
             raise ValueError(f"groups: no parameter {name} that requires a gradient; accepted: {', '.join(names[:8])}")
-    return {name: found[name] for name in names}
+    return {name: found[name] for name in found}
 
 
-def _shares(squares: Dict[str, float], grouped: Dict[str, str]) -> Dict[str, float]:
-    total = sum(squares.values())
-    shares: Dict[str, float] = {}
-    for name, square in squares.items():
-        shares[grouped[name]] = shares.get(grouped[name], 0.0) + square / total
-    return shares
+def _inner(hessian: Any, vectors: List[Any], grouped: Dict[str, str]) -> Dict[str, Any]:
+    """Inner products of vectors of length 1 within each group, in the order of the groups."""
+    count = len(vectors)
+    inner: Dict[str, Any] = {group: np.zeros((count, count)) for group in grouped.values()}
+    for row in range(count):
+        for column in range(row, count):
+            for name, part in hessian.inner(vectors[row], vectors[column]).items():
+                inner[grouped[name]][row, column] += part
+    # Rounding in f32 leaves the lengths a little off.
+    roots = np.sqrt(sum(np.diag(products) for products in inner.values()))
+    return {group: (products + np.triu(products, 1).T) / np.outer(roots, roots) for group, products in inner.items()}

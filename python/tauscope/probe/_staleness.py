@@ -44,6 +44,8 @@ def staleness(log: Union[str, "os.PathLike[str]"], metric: Optional[str] = None,
         ValueError: No such metric, or a value that is no staleness.
         ImportError: TensorBoard's events without its package.
     """
+    if not isinstance(log, (str, os.PathLike)):
+        raise TypeError(f"log {log!r}; accepted: a path")
     path = Path(log)
     if not path.exists():
         raise FileNotFoundError(f"log {path}: not there; accepted: JSON lines, CSV, or events of TensorBoard")

@@ -29,12 +29,11 @@ _DOUBLE_BACKWARD = re.compile(
 )
 
 
-def trained(model_or_params: Any) -> Tuple[Dict[str, torch.Tensor], Optional[torch.nn.Module]]:
-    """The parameters with a gradient by name, and the model where there is one."""
-    module = model_or_params if isinstance(model_or_params, torch.nn.Module) else None
+def named_tensors(model_or_params: Any) -> Dict[str, torch.Tensor]:
+    """The parameters of a model, or tensors by name or place."""
     named: Dict[str, torch.Tensor]
-    if module is not None:
-        named = dict(module.named_parameters())
+    if isinstance(model_or_params, torch.nn.Module):
+        named = dict(model_or_params.named_parameters())
     elif isinstance(model_or_params, torch.Tensor):
         named = {"0": model_or_params}
     elif isinstance(model_or_params, Mapping):
@@ -47,6 +46,13 @@ def trained(model_or_params: Any) -> Tuple[Dict[str, torch.Tensor], Optional[tor
     for name, parameter in named.items():
         if not isinstance(parameter, torch.Tensor):
             raise TypeError(f"parameter {name}: {type(parameter).__name__}; accepted: tensors")
+    return named
+
+
+def trained(model_or_params: Any) -> Tuple[Dict[str, torch.Tensor], Optional[torch.nn.Module]]:
+    """The parameters with a gradient by name, and the model where there is one."""
+    module = model_or_params if isinstance(model_or_params, torch.nn.Module) else None
+    named = named_tensors(model_or_params)
     once = {id(parameter): name for name, parameter in reversed(named.items()) if parameter.requires_grad}
     parameters = {name: parameter for name, parameter in named.items() if once.get(id(parameter)) == name}
     if not parameters:
@@ -97,6 +103,10 @@ class Hessian:
         """A vector with independent normal entries; the same ones in every probe."""
         drawn = torch.randn(self.dimension, generator=self._generator, dtype=torch.float64)
         return drawn.to(self._dtype).to(self._device)
+
+    def stack(self, vectors: List[torch.Tensor]) -> torch.Tensor:
+        """Vectors as the rows of a matrix."""
+        return torch.stack(vectors)
 
     def apply(self, vector: torch.Tensor) -> torch.Tensor:
         """The mean over losses of their products with a vector."""
@@ -167,9 +177,10 @@ class Hessian:
         displacement = vector if self._root is None else vector * self._root
         return dict(zip(self._parameters, self._parts(displacement)))
 
-    def squares(self, vector: torch.Tensor) -> Dict[str, float]:
-        """Share of each parameter in the squared length of a vector."""
-        return {name: float(part.double().square().sum()) for name, part in zip(self._parameters, self._split(vector))}
+    def inner(self, one: torch.Tensor, other: torch.Tensor) -> Dict[str, float]:
+        """Share of each parameter in the inner product of two vectors."""
+        pairs = zip(self._parameters, self._split(one), self._split(other))
+        return {name: float(left.double() @ right.double()) for name, left, right in pairs}
 
     def _split(self, vector: torch.Tensor) -> List[torch.Tensor]:
         return list(torch.split(vector, [parameter.numel() for parameter in self._list]))
@@ -212,6 +223,8 @@ def check_loss(value: Any) -> None:
         raise TypeError(f"loss: {type(value).__name__}; accepted: a function that returns a tensor of one number")
     if value.numel() != 1:
         raise ValueError(f"loss of shape {tuple(value.shape)}; accepted: one number, as its mean")
+    if value.device.type == "meta":
+        raise ValueError("loss on the device meta, which has no numbers; accepted: weights and batches on one device that has")
     if not bool(torch.isfinite(value.detach())):
         raise ValueError(f"loss {float(value.detach())}; accepted: a finite number")
     if not value.requires_grad:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 import tauscope
+from tauscope.torch import _watched
 from tauscope.torch._curvature import curvatures
 from tauscope.torch._delayed import Delayed, is_wrapped
 
@@ -34,15 +35,12 @@ _VISIBLE = 1e-6
 #: Most parameters that coordinates are taken of: each costs some calls a step.
 _PARAMETERS = 24
 
-#: What decides the threshold, in a parameter group of SGD.
-_SETTINGS = ("lr", "momentum", "dampening", "nesterov")
-
 #: Delays that are drawn where only their frequencies give a threshold.
 _DRAWN = 20_000
 
 
 class InstabilityWarning(RuntimeWarning):
-    """A training is at its threshold or above: its loss is about to grow."""
+    """A training is at its threshold or above: its loss is about to grow, or with Adam its steps keep jumping along a direction."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,8 @@ class Reading:
 
     #: Number of updates seen.
     step: int
-    #: Learning rate times curvature of the leading direction, and its standard error. No units.
+    #: Learning rate times curvature of the leading direction, with Adam under its second moments, and its standard error.
+    #: No units.
     gain: float
     error: float
     #: Largest stable gain under the rule and the delays of the training.
@@ -65,14 +64,18 @@ class Reading:
 
 
 class Monitor:
-    """Watches a training with SGD, also under `Delayed`: margin to the threshold, and a warning before the loss blows up.
+    """Watches a training, also under `Delayed`: margin to the threshold, and a warning before the loss blows up.
 
     Reads a few dozen coordinates of the weights and of the gradients at every update, and every so many updates what
     curvature they tell. Costs no pass through the network. Is not saved with a training: after a restart it looks anew.
 
+    With Adam the curvature is that under the second moments of the window, the one that `sharpness(..., preconditioner=)` probes. There a
+    warning says that a direction no longer converges, and not that the loss will grow: second moments follow the gradients, and steps
+    stay bounded.
+
     Args:
-        optimizer: A `torch.optim.SGD`, with any momentum, dampening and Nesterov, or a `Delayed` one without stages. All its
-            parameter groups have the same of these and the same learning rate, which may change.
+        optimizer: A `torch.optim.SGD`, with any momentum, dampening and Nesterov, Adam or AdamW, or a `Delayed` one without stages. All
+            its parameter groups have the same of these and the same learning rate, which may change.
         every: Updates from one reading to the next.
         coordinates: Number of weights that are read, at random places; fixed from then on, so that parameters which are unfrozen or
             added later are not watched.
@@ -99,21 +102,21 @@ class Monitor:
             if isinstance(number, bool) or not hasattr(number, "__index__") or number < least:
                 raise ValueError(f"{name} {number!r}; accepted: a whole number from {least} on")
         inner = optimizer.optimizer if isinstance(optimizer, Delayed) else optimizer
-        if type(inner) is not torch.optim.SGD:
-            raise TypeError(f"optimizer: {type(inner).__name__}; accepted: torch.optim.SGD, also inside Delayed")
+        _watched.check(inner)
         if inner is optimizer and is_wrapped(inner):
-            raise ValueError("optimizer: SGD that a Delayed has inside; accepted: the Delayed, whose delays count")
-        if any(group.get("maximize") for group in inner.param_groups):
-            raise ValueError("optimizer: SGD with maximize, which climbs; accepted: without maximize")
+            kind = type(inner).__name__
+            raise ValueError(f"optimizer: {kind} that a Delayed has inside; accepted: the Delayed, whose delays count")
+        self._adam = _watched.is_adam(inner)
         self._optimizer: torch.optim.Optimizer = inner
         self._threshold = _Threshold(optimizer)
         self._writers = _writers(writer)
         self._tag = tag
         self._every = every
         self._places = _places(inner, coordinates, seed)
-        self._threshold.of(_settings(inner))
+        self._threshold.of(_watched.settings(inner))
         self._rows: List[torch.Tensor] = []
-        self._seen = np.zeros((0, 2, sum(len(place) for _, place, _ in self._places)))
+        #: Weights, gradients, and Adam's second moments, at each update.
+        self._seen = np.zeros((0, 3 if self._adam else 2, sum(len(place) for _, place, _ in self._places)))
         self._next = self._weights()
         self._steps = 0
         self._in_a_row = 0
@@ -130,7 +133,8 @@ class Monitor:
             RuntimeError: No gradients, or none but zeros while the weights move, as after `zero_grad()`.
         """
         gradients = self._gradients()
-        self._rows.append(torch.stack([self._next, gradients]))
+        moments = [self._joined(_watched.second_moments(self._optimizer, self._places))] if self._adam else []
+        self._rows.append(torch.stack([self._next, gradients, *moments]))
         self._next = self._weights()
         self._steps += 1
         if self._steps % self._every:
@@ -149,13 +153,13 @@ class Monitor:
         return reading
 
     def _read(self) -> Reading:
-        settings = _settings(self._optimizer)
+        settings = _watched.settings(self._optimizer)
         largest, lr = self._threshold.of(settings), settings["lr"]
         found = [
             (lr * value, lr * error)
             for window in _WINDOWS
             if window <= len(self._seen)
-            for value, error in curvatures(self._seen[-window:, 0], self._seen[-window:, 1])
+            for value, error in self._curvatures(window)
             if lr * error < _BELIEVED * largest
         ]
         gain, error = max(found, key=lambda pair: pair[0] - pair[1], default=(math.nan, math.nan))
@@ -171,6 +175,14 @@ class Monitor:
             unstable=self._in_a_row >= _IN_A_ROW,
         )
 
+    def _curvatures(self, window: int) -> List[Tuple[float, float]]:
+        weights, gradients = self._seen[-window:, 0], self._seen[-window:, 1]
+        if not self._adam:
+            return curvatures(weights, gradients)
+        # Under the root of the scale P the Hessian is P^-1/2 H P^-1/2.
+        root = _watched.root_scales(self._optimizer, self._places, self._seen[-window:, 2])
+        return curvatures(weights * root, gradients / root)
+
     def _tell(self, reading: Reading) -> None:
         numbers = {name: getattr(reading, name) for name in ("gain", "margin", "growth")}
         numbers = {f"{self._tag}/{name}": number for name, number in numbers.items() if math.isfinite(number)}
@@ -182,9 +194,12 @@ class Monitor:
                 writer.log(numbers, step=reading.step)
         before, self.latest = self.latest, reading
         if reading.unstable and not (before is not None and before.unstable):
+            under, follows = "", "the loss is about to grow"
+            if self._adam:
+                under, follows = " under the second moments", "a direction no longer converges, and Adam's bounded steps jump along it"
             warnings.warn(
-                f"step {reading.step}: learning rate times curvature is {reading.gain:.4g} +- {reading.error:.1g}, and "
-                f"{reading.threshold_gain:.4g} is the threshold; the loss is about to grow; a learning rate "
+                f"step {reading.step}: learning rate times curvature{under} is {reading.gain:.4g} +- {reading.error:.1g}, and "
+                f"{reading.threshold_gain:.4g} is the threshold; {follows}; a learning rate "
                 f"{max(1.25 / reading.margin, 1.25):.2g} times smaller would be stable",
                 InstabilityWarning,
                 stacklevel=3,
@@ -194,13 +209,13 @@ class Monitor:
         return self._joined([torch.take(parameter.detach(), place) for parameter, place, _ in self._places])
 
     def _gradients(self) -> torch.Tensor:
-        """Gradients as SGD takes them, with its weight decay."""
+        """Gradients as the optimizer takes them, with weight decay where it is part of them."""
         if all(parameter.grad is None for parameter, _, _ in self._places):
             raise RuntimeError("Monitor.step without gradients; accepted: after optimizer.step() and before zero_grad()")
         parts, start = [], 0
         for parameter, place, group in self._places:
             part = torch.zeros(len(place)) if parameter.grad is None else torch.take(parameter.grad.detach(), place)
-            if group["weight_decay"]:
+            if _watched.is_decay_in_gradient(self._optimizer, group):
                 part = part + group["weight_decay"] * self._next[start : start + len(place)].to(part.device)
             parts.append(part)
             start += len(place)
@@ -233,36 +248,20 @@ class _Threshold:
                 self._delay, self._process = None, {"pmf": counts / counts.sum()}
 
     def of(self, settings: Dict[str, Any]) -> float:
-        """Largest stable gain with these settings of SGD."""
-        rule, numbers = _rule(settings)
-        key = (rule, *numbers.values())
+        """Largest stable gain with these settings of the optimizer."""
+        key = (settings["rule"], settings["momentum"], settings["dampening"])
         if key not in self._known:
-            self._known[key] = float(tauscope.threshold(rule, self._delay, **numbers, **self._process))
+            rule, momentum, dampening = key
+            numbers: Dict[str, Any] = {"momentum": momentum, "dampening": dampening, **self._process}
+            self._known[key] = float(tauscope.threshold(rule, self._delay, **numbers))
         return self._known[key]
 
     def growth(self, settings: Dict[str, Any], gain: float) -> float:
         """Growth rate per update at a gain; NaN where the delays vary."""
         if self._process:
             return math.nan
-        rule, numbers = _rule(settings)
-        return float(tauscope.growth(rule, self._delay or 0, gain, **numbers))
-
-
-def _rule(settings: Dict[str, Any]) -> Tuple[str, Dict[str, Any]]:
-    """The rule of tauscope that SGD is with these settings, and its numbers."""
-    momentum = float(settings["momentum"])
-    rule = "sgd" if not momentum else "nesterov" if settings["nesterov"] else "heavy-ball"
-    return rule, {"momentum": momentum, "dampening": float(settings["dampening"]) if momentum else 0.0}
-
-
-def _settings(optimizer: torch.optim.Optimizer) -> Dict[str, Any]:
-    """Those of all parameter groups, which have to be one."""
-    first = optimizer.param_groups[0]
-    for group in optimizer.param_groups:
-        for name in _SETTINGS:
-            if float(group[name]) != float(first[name]):
-                raise ValueError(f"{name} {first[name]} and {group[name]} in groups of one optimizer; accepted: the same in all")
-    return {name: float(first[name]) for name in _SETTINGS}
+        numbers = {"momentum": settings["momentum"], "dampening": settings["dampening"]}
+        return float(tauscope.growth(settings["rule"], self._delay or 0, gain, **numbers))
 
 
 def _places(

@@ -10,7 +10,8 @@ from typing import Dict, List, Optional, Sequence
 
 import torch
 
-from tauscope.torch._memory import free_bytes, shown
+from tauscope._memory import shown
+from tauscope.torch._memory import free_bytes
 
 
 class WeightRing:
