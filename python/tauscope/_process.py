@@ -39,10 +39,10 @@ def process_of(
         return schedule.restart()
     if delay is None and schedule is None and trace is None:
         raise ValueError(f"no delays; accepted: one of {accepted}")
-    updates = None if delay is None else _whole("delay", delay, "a whole number of updates from 0 on", 2**32)
+    updates = None if delay is None else _whole("delay", delay, "a whole number of updates from 0 on, up to 1000000", 2**32)
     if schedule is not None and not isinstance(schedule, str):
         raise TypeError(f"schedule {schedule!r}; accepted: a process as typed after --schedule, or a DelayProcess")
-    return DelayProcess(schedule, updates, trace=_trace.checked(trace), seed=_whole("seed", seed, "a whole number from 0 on", 2**64))
+    return DelayProcess(schedule, updates, trace=_trace.checked(trace), seed=_whole("seed", seed, "a whole number from 0 on, below 2^64", 2**64))
 
 
 def _whole(name: str, given: Any, accepted: str, end: int) -> int:

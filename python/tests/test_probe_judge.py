@@ -94,6 +94,16 @@ def test_adam_is_judged_by_the_curvature_under_its_second_moments() -> None:
     assert ends[0] < 0.1 < 10 < ends[1]
 
 
+def test_a_probe_that_did_not_converge_makes_no_verdict_certain() -> None:
+    torch.manual_seed(0)
+    weights = torch.randn(40, dtype=torch.float64, requires_grad=True)
+    scales = torch.linspace(0.1, 2.0, 40, dtype=torch.float64)
+    short, whole = (sharpness(lambda: (scales * weights**2).sum() / 2, weights, products=products) for products in (2, 200))
+    assert not short.converged and whole.converged
+    # Far below what the residual leaves open.
+    assert [judge(probe, "sgd", 1e-6, delay=1).certain for probe in (short, whole)] == [False, True]
+
+
 def test_what_cannot_be_judged_is_told_in_one_line() -> None:
     weights = torch.ones(3, dtype=torch.float64, requires_grad=True)
     adam = torch.optim.Adam([weights], 0.01)
@@ -111,6 +121,8 @@ def test_what_cannot_be_judged_is_told_in_one_line() -> None:
         (1.0, "sdg", {}, "sdg"),
         (1.0, "sgd", {"delay": None}, "no delay; accepted"),
         (1.0, "heavy-ball", {"momentum": 1.0}, "momentum 1: accepted"),
+        (1.0, "sgd", {"momentum": 0.9}, "momentum 0.9 with sgd, a rule without; accepted: 0, or 'heavy-ball'"),
+        (plain, "sgd", {"momentum": 0.9, "delay": None, "stages": [1]}, "momentum 0.9 with sgd, a rule without"),
         (1.0, ["sgd"], {}, "rule ['sgd']; accepted: the name of one rule"),
         (1.0, "sgd", {"delay": [1, 2]}, "delay [1, 2]; accepted: a number of updates"),
         (1.0, "sgd", {"delay": None, "trace": [2, -1]}, "trace: delay -1 at place 1; accepted"),

@@ -514,6 +514,58 @@ def test_a_ring_larger_than_memory_is_refused_before_anything_is_allocated(monke
         Delayed(sgd(model.parameters()), 10)
 
 
+def test_states_of_mixing_that_will_not_fit_are_refused_after_the_first_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network()
+    optimizer = Delayed(torch.optim.Adam(model.parameters()), 9, mixing=0.5)
+    monkeypatch.setattr("tauscope.torch._mixing.free_bytes", lambda device: 1000)
+    with pytest.raises(MemoryError, match=r"the optimizer.s state in 9 more slots takes .* where .* are free; accepted: a shorter delay"):
+        go_on(model, optimizer, 0, 1)
+
+
+def test_what_is_written_through_data_inside_server_stays() -> None:
+    model = network()
+    optimizer = Delayed(sgd(model.parameters()), 2)
+    go_on(model, optimizer, 0, 4)
+    with optimizer.server():
+        for parameter in model.parameters():
+            parameter.data.mul_(0.5)
+        halved = weights(model.parameters())
+    with optimizer.server():
+        assert all(torch.equal(one, other) for one, other in zip(weights(model.parameters()), halved))
+
+
+def test_a_state_that_is_damaged_or_of_another_decay_changes_nothing() -> None:
+    model = network()
+    optimizer = Delayed(sgd(model.parameters()), 2)
+    go_on(model, optimizer, 0, 3)
+    whole = optimizer.state_dict()
+    before = [weights(model.parameters()), optimizer.steps]
+    ring = whole["delayed"]
+    strand = ring["strands"][0]
+    for damaged, part in [
+        ({**ring, "steps": -1}, "the state has -1 steps"),
+        ({**ring, "strands": 3}, "a ring of type int"),
+        ({**ring, "strands": [{**strand, "versions": strand["versions"][:1]}]}, "the state is damaged"),
+        ({**ring, "strands": [{**strand, "parameters": None}]}, "the state is damaged"),
+        ({**ring, "strands": [7]}, "the state"),
+        ({**ring, "decay_at": "read"}, "the state is of decay_at 'read'; accepted: 'newest', as here"),
+    ]:
+        with pytest.raises(ValueError) as refused:
+            optimizer.load_state_dict({**whole, "delayed": damaged})
+        assert part in str(refused.value) and "\n" not in str(refused.value)
+        assert optimizer.steps == before[1]
+        assert all(torch.equal(one, other) for one, other in zip(weights(model.parameters()), before[0]))
+
+
+def test_a_group_that_the_stages_do_not_know_is_refused() -> None:
+    model = network()
+    inner = sgd(model[0].parameters())
+    optimizer = Delayed(inner, stages=[2])
+    inner.add_param_group({"params": list(model[2].parameters())})
+    with pytest.raises(RuntimeError, match=r"2 parameter groups for 1 stages; accepted: groups added with Delayed.add_param_group"):
+        go_on(model, optimizer, 0, 1)
+
+
 def test_this_machine_says_how_much_memory_is_free() -> None:
     free = _ring.free_bytes(torch.device("cpu"))
     assert free is not None and 2**20 < free < 2**50

@@ -197,6 +197,32 @@ def test_steps_without_finite_gradients_and_frozen_parameters_are_passed_over() 
     assert reading is not None and reading.gain == pytest.approx(1.2, rel=0.05)
 
 
+def test_a_training_whose_gradients_are_finite_no_more_is_told_once() -> None:
+    bowl = Bowl(0.1)
+    watch, readings = Monitor(bowl.optimizer), []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for step in range(200):
+            bowl.step(1e-3)
+            if step >= 110:
+                bowl.weights.grad.fill_(math.nan)
+            readings.append(watch.step())
+    seen = [reading for reading in readings if reading is not None]
+    assert [(reading.step, reading.unstable) for reading in seen] == [
+        (75, False), (100, False), (125, False), (150, True), (175, True), (200, True)
+    ]  # fmt: skip
+    assert math.isnan(seen[-1].margin) and math.isnan(seen[-1].gain)
+    assert [str(one.message) for one in caught] == ["step 150: no weight or gradient of the latest 25 updates is finite"]
+
+
+def test_a_sparse_gradient_is_refused_by_its_shape() -> None:
+    table = torch.nn.Embedding(5, 3, sparse=True)
+    watch = Monitor(torch.optim.SGD(table.parameters(), 0.1))
+    table(torch.tensor([1, 2])).sum().backward()
+    with pytest.raises(TypeError, match=r"a sparse gradient, of a parameter of shape \(5, 3\); accepted: dense ones"):
+        watch.step()
+
+
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_weights_that_do_not_move_tell_nothing(precision: torch.dtype) -> None:
     weights = torch.ones(6, dtype=precision, requires_grad=True)

@@ -51,7 +51,7 @@ class Judgement:
     gain: float
     threshold_gain: float
     #: Whether the verdict holds at both ends of what the probe leaves open: of its residual, and with stages of the
-    #: eigenvalues that it did not find.
+    #: eigenvalues that it did not find. Never of a probe that did not converge, which may have missed a larger eigenvalue.
     certain: bool
     #: What to set instead, the largest effective learning rate first; settings of the same rule and of plain SGD.
     instead: List[Option]
@@ -66,11 +66,20 @@ class Judgement:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{html.escape(o.rule)}</td><td>{o.momentum:g}</td><td>{o.dampening:g}</td><td>{o.lr:.3g}</td></tr>"
+            f"<tr><td>{html.escape(o.rule)}</td><td>{o.momentum:g}</td><td>{o.dampening:g}</td><td>{o.lr:.3g}</td>{self._rates(o)}</tr>"
             for o in self.instead
         )
-        head = "<tr><th>rule</th><th>momentum</th><th>dampening</th><th>lr</th></tr>"
+        head = "<tr><th>rule</th><th>momentum</th><th>dampening</th><th>lr</th>"
+        head += "<th>times, by stage</th></tr>" if self._is_staged() else "</tr>"
         return f"<p>{html.escape(self.why)}</p><table>{head}{rows}</table>"
+
+    def _is_staged(self) -> bool:
+        return any(option.stage_lr for option in self.instead)
+
+    def _rates(self, option: Option) -> str:
+        """A cell with the factors of each stage's learning rate, where an option has such."""
+        rates = ", ".join(f"{factor:.3g}" for factor in option.stage_lr or [1.0])
+        return f"<td>{rates}</td>" if self._is_staged() else ""
 
 
 def judge(
@@ -143,6 +152,10 @@ def judge(
     if adaptive and dampening not in (None, momentum):
         raise ValueError(f"dampening {dampening} with {rule}, whose moments are averages; accepted: None")
     kept = (momentum if adaptive else 0.0) if dampening is None else dampening
+    if momentum and not adaptive and not _takes_momentum(rule):
+        raise ValueError(
+            f"momentum {momentum:g} with {rule}, a rule without; accepted: 0, or 'heavy-ball', which torch.optim.SGD with momentum is"
+        )
     if stages is not None or stage_lr is not None:
         others = {"delay": delay, "schedule": schedule, "trace": trace, "local_steps": local_steps, "fresh_share": fresh_share or None}
         beside = [name for name, value in others.items() if value is not None]
@@ -194,7 +207,7 @@ def judge(
         lr_threshold=largest / per_lr,
         gain=gain,
         threshold_gain=largest,
-        certain=ends[0] == ends[1],
+        certain=ends[0] == ends[1] and (not isinstance(probe, Sharpness) or probe.converged),
         instead=sorted(options, key=_slower),
         why=why,
     )
@@ -231,10 +244,18 @@ def _of_stages(
         lr_threshold=asked.lr,
         gain=lr * probe.value,
         threshold_gain=asked.lr * probe.value,
-        certain=all(ends),
+        certain=all(ends) and probe.converged,
         instead=sorted({(o.rule, o.momentum, o.lr): o for o in options}.values(), key=_slower),
         why=why,
     )
+
+
+def _takes_momentum(rule: str) -> bool:
+    """Whether a threshold depends on it; true of what has no threshold, whose own error says so."""
+    try:
+        return float(tauscope.threshold(rule, 1, momentum=0.0)) != float(tauscope.threshold(rule, 1, momentum=0.5))
+    except ValueError:
+        return True
 
 
 def _slower(option: Option) -> float:

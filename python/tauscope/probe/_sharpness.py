@@ -144,7 +144,11 @@ def _grouped(groups: Groups, names: List[str]) -> Dict[str, str]:
         return {name: str(groups(name)) for name in names}
     if not isinstance(groups, Mapping):
         raise ValueError(f"groups {groups!r}; accepted: 'layer', 'parameter', a function, or a dict of names")
-    found = {name: str(group) for group, members in groups.items() for name in members}
+    found: Dict[str, str] = {}
+    for group, members in groups.items():
+        for name in members:
+            if found.setdefault(name, str(group)) != str(group):
+                raise ValueError(f"groups: parameter {name} is in {found[name]} and in {group}; accepted: every parameter in one group")
     for name in names:
         if name not in found:
             raise ValueError(f"groups: parameter {name} is in none; accepted: every parameter in a group")

@@ -15,7 +15,7 @@ from tauscope.probe._second_moments import second_moment_scale, unwrapped
 
 Losses = List[Callable[[], torch.Tensor]]
 
-_OF_OTHERS = "does not depend on the parameters that are probed; accepted: a loss of these parameters"
+_OF_OTHERS = "does not depend on the parameters that are probed; accepted: a loss of these parameters, without checkpoints that are reentrant"
 
 #: Length of a step by which products are checked, relative to that of the weights.
 _DIFFERENCE = {torch.float64: 1e-5, torch.float32: 1e-3}

@@ -199,7 +199,8 @@ class Delayed(torch.optim.Optimizer):
     def server(self) -> Iterator[None]:
         """Puts the newest weights into the parameters, for an evaluation or to save the model.
 
-        What is written to the parameters inside becomes part of the newest weights.
+        What is written to the parameters inside becomes part of the newest weights, also through `.data`. Outside, what is
+        written through `.data` is not noticed by PyTorch, hence neither refused nor kept.
         """
         self._adopt()
         if not self._at_newest:
@@ -249,7 +250,7 @@ class Delayed(torch.optim.Optimizer):
         places = self._places()
         return {
             **self.optimizer.state_dict(),
-            _KEY: {"steps": self._steps, "strands": [strand.state(places) for strand in self._strands]},
+            _KEY: {"steps": self._steps, "decay_at": self._decay_at, "strands": [strand.state(places) for strand in self._strands]},
         }
 
     def _places(self) -> Dict[int, int]:
@@ -274,9 +275,17 @@ class Delayed(torch.optim.Optimizer):
         if not isinstance(state, dict) or "strands" not in state or "steps" not in state:
             raise ValueError("the state has no ring; accepted: what Delayed.state_dict() gave")
         saved, steps, places = state["strands"], state["steps"], self._places()
+        if not isinstance(saved, list) or isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps < 2**63:
+            raise ValueError(f"the state has {steps!r} steps and a ring of type {type(saved).__name__}; accepted: what Delayed.state_dict() gave")
+        decay_at = state.get("decay_at", self._decay_at)
+        if decay_at != self._decay_at:
+            raise ValueError(f"the state is of decay_at {decay_at!r}; accepted: {self._decay_at!r}, as here")
         if len(saved) != len(self._strands):
             raise ValueError(f"the state has {len(saved)} stages; accepted: {len(self._strands)}, as here")
-        moved = [strand.moved_to(found, steps, places) for strand, found in zip(self._strands, saved)]
+        try:
+            moved = [strand.moved_to(found, steps, places) for strand, found in zip(self._strands, saved)]
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError) as error:
+            raise ValueError(f"the state is damaged ({error}); accepted: what Delayed.state_dict() gave") from error
         self.optimizer.load_state_dict({key: value for key, value in state_dict.items() if key != _KEY})
         for strand, found, (process, order) in zip(self._strands, saved, moved):
             strand.restore(found, process, order)
@@ -284,6 +293,11 @@ class Delayed(torch.optim.Optimizer):
 
     def _adopt(self) -> None:
         """Takes in parameters that are trained and have no versions yet: new ones, and those that were frozen before."""
+        if self._staged and len(self.optimizer.param_groups) != len(self._strands):
+            groups = len(self.optimizer.param_groups)
+            raise RuntimeError(
+                f"{groups} parameter groups for {len(self._strands)} stages; accepted: groups added with Delayed.add_param_group(group, delay=)"
+            )
         for index, group in enumerate(self.optimizer.param_groups):
             strand = self._strands[index if self._staged else 0]
             new = [p for p in group["params"] if p not in strand.ring and (p.requires_grad or p.grad is not None)]

@@ -6,9 +6,13 @@ Not here: the weight versions (`tauscope.torch._ring`), and when a worker reads 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 import torch
+
+from tauscope._memory import shown
+from tauscope.torch._memory import free_bytes
 
 #: State of the optimizer for one parameter; a tensor that is not there counts as zeros.
 State = Dict[str, Any]
@@ -72,6 +76,7 @@ class StateRing:
         self._optimizer = optimizer
         self._device = device
         self._slots: List[Dict[int, State]] = [{} for _ in range(slots)]
+        self._is_checked = False
 
     @property
     def bytes(self) -> int:
@@ -104,7 +109,25 @@ class StateRing:
             if not result:
                 continue
             mixed[index] = {name: self._placed(_mixed(name, before.get(name), part, share)) for name, part in result.items()}
+        self._check_memory(mixed)
         self._slots[slot] = mixed
+
+    def _check_memory(self, one: Dict[int, State]) -> None:
+        """Refuses states that will not fit, once it is known how large one is: after the first update."""
+        if self._is_checked or not one:
+            return
+        self._is_checked = True
+        sizes: Counter[torch.device] = Counter()
+        for part in (part for state in one.values() for part in state.values() if isinstance(part, torch.Tensor)):
+            sizes[part.device] += part.numel() * part.element_size()
+        left = len(self._slots) - 1 - sum(1 for slot in self._slots if slot)
+        for device, size in sizes.items():
+            free = free_bytes(device)
+            if free is not None and left * size > free:
+                raise MemoryError(
+                    f"the optimizer's state in {left} more slots takes {shown(left * size)} on {device}, where {shown(free)} are free; "
+                    "accepted: a shorter delay, an optimizer with less state"
+                )
 
     def states(self) -> List[Dict[int, State]]:
         """All states, by slot and by parameter. Not copies."""

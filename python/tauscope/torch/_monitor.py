@@ -60,6 +60,7 @@ class Reading:
     #: Growth rate of the leading mode per update, as `tauscope.growth` has it: above 0 it leaves. NaN where delays vary.
     growth: float
     #: Whether the training is at its threshold, as far as the noise lets it be known: in two readings one after the other.
+    #: Also where no weight or gradient of the updates since the latest reading was finite; the other numbers are NaN then.
     unstable: bool
 
 
@@ -130,6 +131,7 @@ class Monitor:
             A reading every so many updates, from 60 on; None else.
 
         Raises:
+            TypeError: A sparse gradient.
             RuntimeError: No gradients, or none but zeros while the weights move, as after `zero_grad()`.
         """
         gradients = self._gradients()
@@ -145,6 +147,10 @@ class Monitor:
             raise RuntimeError("gradients of zero while the weights move; accepted: Monitor.step() before zero_grad()")
         # A step that a scaler of mixed precision skipped has no finite gradient and is no update.
         rows = rows[np.isfinite(rows).all((1, 2))]
+        if not len(rows):
+            reading = Reading(self._steps, math.nan, math.nan, self._threshold.of(_watched.settings(self._optimizer)), math.nan, math.nan, True)
+            self._tell(reading)
+            return reading
         self._seen = np.concatenate([self._seen, rows])[-max(_WINDOWS) :]
         if len(self._seen) < min(_WINDOWS):
             return None
@@ -193,7 +199,12 @@ class Monitor:
             elif numbers:
                 writer.log(numbers, step=reading.step)
         before, self.latest = self.latest, reading
-        if reading.unstable and not (before is not None and before.unstable):
+        is_lost = math.isnan(reading.gain)
+        if reading.unstable and is_lost and not (before is not None and before.unstable and math.isnan(before.gain)):
+            warnings.warn(
+                f"step {reading.step}: no weight or gradient of the latest {self._every} updates is finite", InstabilityWarning, stacklevel=3
+            )
+        elif reading.unstable and not is_lost and not (before is not None and before.unstable):
             under, follows = "", "the loss is about to grow"
             if self._adam:
                 under, follows = " under the second moments", "a direction no longer converges, and Adam's bounded steps jump along it"
@@ -214,6 +225,9 @@ class Monitor:
             raise RuntimeError("Monitor.step without gradients; accepted: after optimizer.step() and before zero_grad()")
         parts, start = [], 0
         for parameter, place, group in self._places:
+            if parameter.grad is not None and parameter.grad.is_sparse:
+                shape = tuple(parameter.shape)
+                raise TypeError(f"a sparse gradient, of a parameter of shape {shape}; accepted: dense ones, as with Embedding(sparse=False)")
             part = torch.zeros(len(place)) if parameter.grad is None else torch.take(parameter.grad.detach(), place)
             if _watched.is_decay_in_gradient(self._optimizer, group):
                 part = part + group["weight_decay"] * self._next[start : start + len(place)].to(part.device)

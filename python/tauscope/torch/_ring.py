@@ -64,13 +64,16 @@ class WeightRing:
         """The version of one parameter in a slot; a view."""
         return self._versions[self._held[id(parameter)]][slot]
 
-    def changed(self, slot: int) -> Optional[str]:
-        """The first parameter that is no longer what this slot holds, in words."""
+    def changed(self, slot: int, by_value: bool = False) -> Optional[str]:
+        """The first parameter that is no longer what this slot holds, in words.
+
+        PyTorch counts changes in place, but not those through `.data`; by value they are seen too, for a pass over all weights.
+        """
         for index, (parameter, version) in enumerate(zip(self.parameters, self._versions)):
             found = f"a parameter of shape {tuple(parameter.shape)} (number {index} of its ring)"
             if parameter.dtype != version.dtype or (self._device is None and parameter.device != version.device):
                 return f"{found} is now {parameter.dtype} on {parameter.device}"
-            if parameter._version != self._counts[index] and not _same(parameter.detach(), version[slot]):
+            if (by_value or parameter._version != self._counts[index]) and not _same(parameter.detach(), version[slot]):
                 return f"{found} was written"
         return None
 

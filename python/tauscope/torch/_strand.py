@@ -69,7 +69,7 @@ class Strand:
 
     def keep_changes(self) -> None:
         """Stores what the parameters hold, where it is no longer the newest version."""
-        if self.ring.changed(self.newest) is not None:
+        if self.ring.changed(self.newest, by_value=True) is not None:
             self.ring.store(self.newest)
 
     def state(self, places: Dict[int, int]) -> Dict[str, Any]:
@@ -141,7 +141,7 @@ class Predicting(Strand):
 
     def keep_changes(self) -> None:
         """Moves what was predicted last by what the newest weights were changed."""
-        if self.ring.changed(self.newest) is None:
+        if self.ring.changed(self.newest, by_value=True) is None:
             return
         for parameter in self.ring.parameters:
             latest, newest = (self.ring.version(parameter, slot) for slot in (self._latest, self.newest))
