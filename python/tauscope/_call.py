@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Mapping
-from typing import Any, Callable
+from concurrent.futures import Future
+from typing import Any, Callable, TypeVar
 
 import numpy as np
 
 from . import _core
+
+Result = TypeVar("Result")
 
 
 def words(command: str, keywords: Mapping[str, object]) -> list[str]:
@@ -71,6 +75,22 @@ def output(command: str, keywords: Mapping[str, object]) -> str:
 def given(arguments: dict[str, Any], *without: str) -> dict[str, Any]:
     """Keyword arguments of a function, from its `locals()`, but for some."""
     return {name: value for name, value in arguments.items() if name not in without}
+
+
+def interruptible(compute: Callable[[], Result]) -> Result:
+    """Result of a computation that holds no lock of the interpreter, in a thread of its own: Ctrl-C does not wait for its end."""
+    if threading.current_thread() is not threading.main_thread():
+        return compute()
+    future: "Future[Result]" = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(compute())
+        except BaseException as error:  # noqa: BLE001, raised again where it is waited for
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future.result()
 
 
 Take = Callable[[bool, str], None]

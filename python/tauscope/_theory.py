@@ -178,7 +178,8 @@ def stage_threshold(
         for delay, factor, own, end in zip(delays, factors, momenta, ends)
     ]
     number = float("nan") if isinstance(dampening, str) else float(dampening)
-    lr, _, residual, converged = _core.stage_threshold(rule, number, given, np.ascontiguousarray(matrix).ravel().tolist())
+    numbers = np.ascontiguousarray(matrix).ravel().tolist()
+    lr, _, residual, converged = _call.interruptible(lambda: _core.stage_threshold(rule, number, given, numbers))
     if not converged:
         raise ValueError(f"no threshold was found to full precision: at {lr} the residual is {residual}")
     return lr

@@ -4,8 +4,12 @@ import csv
 import io
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -273,3 +277,11 @@ def test_stages_have_the_thresholds_of_their_energies_and_of_dense_eigenvalues()
         tauscope.stage_threshold("mixing", [1, 0])
     with pytest.raises(ValueError, match="sizes"):
         tauscope.stage_threshold("sgd", [1, 0], hessian=hessian, sizes=[4, 4])
+
+
+def test_ctrl_c_does_not_wait_for_a_long_threshold_of_stages() -> None:
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        tauscope.stage_threshold("heavy-ball", range(200), momentum=0.9)  # about ten seconds
+    assert time.monotonic() - begin < 2
