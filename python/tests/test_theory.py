@@ -284,4 +284,4 @@ def test_ctrl_c_does_not_wait_for_a_long_threshold_of_stages() -> None:
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         tauscope.stage_threshold("heavy-ball", range(200), momentum=0.9)  # about ten seconds
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 4
