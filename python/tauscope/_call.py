@@ -86,7 +86,7 @@ def interruptible(compute: Callable[[], Result]) -> Result:
     def run() -> None:
         try:
             future.set_result(compute())
-        except BaseException as error:  # noqa: BLE001, raised again where it is waited for
+        except BaseException as error:  # Raised again where it is waited for.
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()

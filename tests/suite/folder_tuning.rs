@@ -33,7 +33,7 @@ fn a_folder_brings_its_largest_curvature_and_the_smallest_that_matters() {
     none.stderr(contains("--folder nowhere").and(contains("accepted: the folder of a finished `tauscope sweep`")));
 }
 
-/// Of a linear model with squared loss weight decay adds itself to all curvatures and changes nothing else. Six samples span at most six of nine
+/// Weight decay adds itself to all curvatures of a linear model with squared loss, and changes nothing else. Six samples span at most six of nine
 /// directions of each of the three outputs.
 #[test]
 fn weight_decay_moves_the_smallest_curvature_that_matters_by_itself_and_its_plateau_is_told() {

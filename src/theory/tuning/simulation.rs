@@ -84,10 +84,7 @@ impl<F: Fn(u64) -> S + Sync, S: SlotSteps> SimulatedDelays<F> {
     ) -> Option<f64> {
         let updates = self.short(efold);
         let effort = Effort { members: SEARCHING_MEMBERS, updates, seed: 1 };
-        let slowest = gains(gain, condition, curvatures)
-            .map(|gain| self.growth(rule, gain, effort))
-            .fold(f64::NEG_INFINITY, f64::max);
-        (slowest < 0.0).then_some(-slowest)
+        self.slowest_decay(rule, gains(gain, condition, curvatures), effort)
     }
 
     /// An estimate with as many runs as a rate that is told, for a quarter of its updates: with few runs the logarithm of a mean growth
@@ -106,7 +103,12 @@ impl<F: Fn(u64) -> S + Sync, S: SlotSteps> SimulatedDelays<F> {
         let updates = (self.long(efold) / 4).max(self.short(efold));
         let effort = Effort { members: MEMBERS, updates, seed: 5 };
         let slowest = self.slowest(rule, gains(gain, condition, curvatures), efold);
-        let growth = slowest.into_iter().map(|gain| self.growth(rule, gain, effort)).fold(f64::NEG_INFINITY, f64::max);
+        self.slowest_decay(rule, slowest.into_iter(), effort)
+    }
+
+    /// The least rate of decay at these gains; none where one does not decay.
+    fn slowest_decay(&self, rule: &LinearRule, gains: impl Iterator<Item = f64>, effort: Effort) -> Option<f64> {
+        let growth = gains.map(|gain| self.growth(rule, gain, effort)).fold(f64::NEG_INFINITY, f64::max);
         (growth < 0.0).then_some(-growth)
     }
 
@@ -134,8 +136,7 @@ impl<F: Fn(u64) -> S + Sync, S: SlotSteps> SimulatedDelays<F> {
     ) -> Option<f64> {
         let effort = Effort { members: MEMBERS, updates: self.long(efold), seed: 3 };
         let slowest = self.slowest(rule, gains(gain, condition, curvatures), efold);
-        let growths = slowest.into_iter().map(|gain| self.growth(rule, gain, effort));
-        Some(-growths.fold(f64::NEG_INFINITY, f64::max)).filter(|rate| *rate > 0.0)
+        self.slowest_decay(rule, slowest.into_iter(), effort)
     }
 
     /// The gains at which a short simulation is slowest.
