@@ -10,7 +10,8 @@ import zipfile
 RULES = [
     "sgd", "heavy-ball", "nesterov", "shifted", "delayed-nesterov", "weight-prediction", "prediction-2", "mixing", "staleness-scaled",
     "delay-adaptive", "gap-aware", "dc-asgd", "dc-asgd-adaptive:1", "dc-asgd-exact", "clipped:0.5", "ringmaster:2",
-    "rennala:2", "ormo", "adam", "adamw", "lion",
+    "rennala:2", "ormo", "adam", "adamw", "nadam", "nadam:torch", "nadamw",
+    "lion", "signum",
 ]
 RANDOM = [
     "random", "random:cap=5", "normal", "normal:cap=4", "workers:constant:spread=0.3", "workers:exponential",

@@ -482,7 +482,7 @@ fn advance(lane: u32, lane_step: LaneStep, read: u32, first: u32, scale: f32, lo
         if form == ADAM {
             let square = update.second_moment_decay * vectors[second + i] + (1.0 - update.second_moment_decay) * g * g;
             vectors[second + i] = square;
-            u = update.velocity_to_weights * v / (sqrt(square * update.bias_correction) + EPSILON);
+            u /= sqrt(square * update.bias_correction) + EPSILON;
         } else if form == SIGN {
             u = direction_of(update.gradient_to_weights * g + update.velocity_to_weights * old);
         }

@@ -98,7 +98,7 @@ fn advance(lane: u32, lane_step: LaneStep, first_update: u32, inner: u32) -> vec
     if form == ADAM {
         let square = update.second_moment_decay * state[second] + (1.0 - update.second_moment_decay) * g * g;
         state[second] = square;
-        u = update.velocity_to_weights * v / (sqrt(square * update.bias_correction) + EPSILON);
+        u /= sqrt(square * update.bias_correction) + EPSILON;
     } else if form == SIGN {
         u = direction_of(update.gradient_to_weights * g + update.velocity_to_weights * old);
     }

@@ -164,7 +164,10 @@ mod tests {
             .filter(|kind| effective_factor(&Rule::new(*kind, 0.0, 0.0), &schedule("round-robin", 3), 0).is_none())
             .map(|kind| kind.definition().name)
             .collect();
-        assert_eq!(none, ["dc-asgd", "dc-asgd-adaptive", "clipped", "adam", "adamw", "lion"]);
+        assert_eq!(
+            none,
+            ["dc-asgd", "dc-asgd-adaptive", "clipped", "adam", "adamw", "nadam", "nadamw", "lion", "signum"]
+        );
         let uncompensated = Rule { number: Some(0.0), ..Rule::new(RuleKind::DcAsgd, 0.9, 0.0) };
         assert_eq!(effective_factor(&uncompensated, &schedule("round-robin", 3), 0).map(f64::round), Some(10.0));
     }

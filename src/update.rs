@@ -42,7 +42,7 @@ pub enum Form {
     /// g / (1 + |x - y| / c) with c = lr sqrt(bias_correction s) the typical move of a step,
     /// s = second_moment_decay s + (1 - second_moment_decay) v^2 (g^2 at momentum 0), v as it was before this step
     GapAware { second_moment_decay: f64, bias_correction: f64 },
-    /// u = velocity_to_weights v / (sqrt(bias_correction s) + epsilon) with
+    /// u = (gradient_to_weights g + velocity_to_weights v) / (sqrt(bias_correction s) + epsilon) with
     /// s = second_moment_decay s + (1 - second_moment_decay) g^2
     Adam { second_moment_decay: f64, bias_correction: f64 },
     /// u = sign(gradient_to_weights g + velocity_to_weights v) with v as it was before this step

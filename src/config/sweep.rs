@@ -32,7 +32,8 @@ pub struct SweepArgs {
 
     #[command(flatten)]
     pub grid: GridArgs,
-    /// In which sense a run must stay [default: mean without randomness, else mean-square; escape for adam, adamw, lion]
+    /// In which sense a run must stay [default: mean without randomness, else mean-square; escape for adam, adamw, nadam, nadamw,
+    /// lion, signum]
     #[arg(long, value_enum, value_delimiter = ',', num_args = 1, help_heading = "Grid")]
     pub criterion: Vec<Criterion>,
     /// Orders the minibatches and draws the delays

@@ -210,8 +210,7 @@ pub fn cpu<T: Real>(
         Form::Adam { .. } => {
             advance::<T, true, false>(coefficients, slots, range, gradient, landmarks, state, |Seen { g, .. }, v, s| {
                 *s = second_moment_decay * *s + (one - second_moment_decay) * g * g;
-                *v = momentum * *v + gradient_to_velocity * g;
-                lr * (velocity_to_weights * *v / (Number::sqrt(*s * bias_correction) + epsilon))
+                lr * (combine(g, v) / (Number::sqrt(*s * bias_correction) + epsilon))
             })
         }
         Form::Sign => {

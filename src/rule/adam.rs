@@ -25,16 +25,20 @@ pub const DEFINITION: Definition = Definition {
 };
 
 pub(super) fn coefficients(rule: &Rule, arrival: &Arrival) -> UpdateCoefficients {
-    // 1 - b^t without the rounding of b^t near 1.
-    let bias_correction = |beta: f64| match beta {
-        0.0 => 1.0,
-        beta => -1.0 / ((arrival.updates + 1) as f64 * beta.ln()).exp_m1(),
-    };
+    let bias_correction = |beta: f64| bias_correction(beta, (arrival.updates + 1) as f64);
     let second_moment_decay = rule.number();
     UpdateCoefficients {
         gradient_to_velocity: 1.0 - rule.momentum,
         velocity_to_weights: bias_correction(rule.momentum),
         form: Form::Adam { second_moment_decay, bias_correction: bias_correction(second_moment_decay) },
         ..rule.heavy_ball(arrival)
+    }
+}
+
+/// 1 / (1 - beta^update), without the rounding of the power near 1.
+pub(super) fn bias_correction(beta: f64, update: f64) -> f64 {
+    match beta {
+        0.0 => 1.0,
+        beta => -1.0 / (update * beta.ln()).exp_m1(),
     }
 }

@@ -71,7 +71,10 @@ registry! {
     OrMo => ormo,
     Adam => adam,
     AdamW => adamw,
+    NAdam => nadam,
+    NAdamW => nadamw,
     Lion => lion,
+    Signum => signum,
 }
 
 /// All that the rest of the program knows of a rule.

@@ -222,7 +222,7 @@ macro_rules! row {
             /// Learning rate as the rule takes it: scaled.
             pub lr_scaled: f64,
             /// How far a constant gradient moves the weights for each gradient that arrives, of stages their mean; empty where that
-            /// depends on the size of the gradient (adam, adamw, lion, clipped, dc-asgd), or is no number.
+            /// depends on the size of the gradient (adam, nadam, lion, signum, clipped, dc-asgd), or is no number.
             pub effective_lr: Option<f64>,
             /// As given to `--regime`, and the warm-up: `cosine from the start with 4 epochs of warm-up` where the regime goes on
             /// during the warm-up, `cosine:after-warm-up with 4 epochs of warm-up` where it begins after it.

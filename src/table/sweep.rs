@@ -74,7 +74,7 @@ row! {
         pub lr_low: Option<f64>,
         pub lr_high: Option<f64>,
         /// Effective learning rate at `lr_threshold`: how far a constant gradient moves the weights for each gradient that
-        /// arrives; of stages their mean. Empty where that depends on the size of the gradient (adam, adamw, lion, clipped, dc-asgd),
+        /// arrives; of stages their mean. Empty where that depends on the size of the gradient (adam, nadam, lion, signum, clipped, dc-asgd),
         /// and in older tables.
         pub lr_effective: Option<f64>,
         /// `lr_threshold` / `lr_theory`.

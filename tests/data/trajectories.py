@@ -247,6 +247,30 @@ def adam(b1, b2):
     return rule
 
 
+def nadam(b1, b2, mu):
+    """`mu(t)` is the momentum of the look-ahead at update t."""
+
+    def rule(g, y, x, age, updates, memory):
+        g, t = float(g), updates + 1
+        memory["m"] = b1 * memory.get("m", 0.0) + (1 - b1) * g
+        memory["s"] = b2 * memory.get("s", 0.0) + (1 - b2) * g * g
+        memory["M"] = memory.get("M", 1.0) * mu(t)
+        ahead = mu(t + 1) * memory["m"] / (1 - memory["M"] * mu(t + 1)) + (1 - mu(t)) * g / (1 - memory["M"])
+        x = float(x) - float(LR) * ahead / (sqrt(memory["s"] / (1 - b2**t)) + 1e-8)
+        return x, x, True
+
+    return rule
+
+
+def signum(m):
+    def rule(g, y, x, age, updates, memory):
+        memory["m"] = m * memory.get("m", 0.0) + (1 - m) * float(g)
+        x = float(x) - float(LR) * (copysign(1.0, memory["m"]) if memory["m"] else 0.0)
+        return x, x, True
+
+    return rule
+
+
 def lion(b1, b2):
     def rule(g, y, x, age, updates, memory):
         m = memory.get("m", 0.0)
@@ -292,7 +316,11 @@ def cases():
     yield "buffer:3", F(0), F(0), buffer(3)
     for name in ("adam", "adamw"):  # without weight decay they are the same
         yield f"{name}:0.75", M, M, adam(0.5, 0.75)
+    for name in ("nadam", "nadamw"):
+        yield f"{name}:0.75", M, M, nadam(0.5, 0.75, lambda t: 0.5)
+        yield f"{name}:torch", M, M, nadam(0.5, 0.999, lambda t: 0.5 * (1 - 0.5 * 0.96 ** (t * 0.004)))
     yield "lion:0.75", M, M, lion(0.5, 0.75)
+    yield "signum", M, M, signum(0.5)
 
 
 def main():

@@ -3,6 +3,7 @@
 //! A folder or file is named after what it tests. `common` holds the only tolerance logic, `folders` what tests of results
 //! folders share, `browser` a headless Chromium.
 
+mod adaptive;
 mod architecture;
 mod asynchrony;
 mod bench;
