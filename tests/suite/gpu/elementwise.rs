@@ -267,7 +267,7 @@ fn step_counts_weights_that_are_not_finite() {
             stages: 1,
             parameters: length,
             first: 0,
-            length: length,
+            length,
             history_stride: length,
             state_stride: length,
             second_offset: length,
