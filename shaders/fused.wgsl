@@ -437,7 +437,6 @@ fn advance(lane: u32, lane_step: LaneStep, read: u32, first: u32, scale: f32, lo
     let ring = params.history + lane * params.history_stride;
     let base = ring + lane_step.base * params.parameters;
     let velocities = params.state + lane * params.state_stride;
-    let second = velocities + params.second_offset;
     var stage = first;
     var update_step = update_step_at(stage);
     var update = update_of(update_step);
@@ -450,6 +449,7 @@ fn advance(lane: u32, lane_step: LaneStep, read: u32, first: u32, scale: f32, lo
             update = update_of(update_step);
         }
         let kept = velocities + update_step.velocity * params.parameters;
+        let second = kept + params.second_offset;
         // Read before the write below: at every delay but a recorded one it is the same slot.
         let seen = vectors[read + i];
         // Of an outer loop the weights that the worker began with; `make_part` has already put the decay in.
@@ -476,6 +476,16 @@ fn advance(lane: u32, lane_step: LaneStep, read: u32, first: u32, scale: f32, lo
             let pull = late + update.lr * update.gradient_to_velocity * g;
             v = (1.0 - update.share) * vectors[velocities + update_step.newest * params.parameters + i] + update.share * pull;
             x -= update.share * (before - weights + pull);
+        } else if form == MIXING_ADAM {
+            let newest = velocities + update_step.newest * params.parameters + i;
+            let late = velocities + update_step.velocity_read * params.parameters + i;
+            let mean = update.momentum * vectors[late] + update.gradient_to_velocity * g;
+            let squares = vectors[late + params.second_offset];
+            let square = update.second_moment_decay * squares + (1.0 - update.second_moment_decay) * g * g;
+            let move_by = update.velocity_to_weights * mean / (sqrt(square * update.bias_correction) + EPSILON);
+            v = (1.0 - update.share) * vectors[newest] + update.share * mean;
+            vectors[second + i] = (1.0 - update.share) * vectors[newest + params.second_offset] + update.share * square;
+            x -= update.share * (before - weights + update.decoupled_decay * weights + update.lr * move_by);
         }
         vectors[kept + i] = v;
         var u = update.gradient_to_weights * g + update.velocity_to_weights * v;
@@ -487,7 +497,7 @@ fn advance(lane: u32, lane_step: LaneStep, read: u32, first: u32, scale: f32, lo
             u = direction_of(update.gradient_to_weights * g + update.velocity_to_weights * old);
         }
 
-        if form != MIXING { x = before - update.lr * u - update.decoupled_decay * before; }
+        if form != MIXING && form != MIXING_ADAM { x = before - update.lr * u - update.decoupled_decay * before; }
         vectors[own + i] = x;
         let stored = x + update.lookahead * (x - before) + update.lookback * old;
         vectors[ring + update_step.write * params.parameters + i] = stored;

@@ -69,7 +69,7 @@ fn advance(lane: u32, lane_step: LaneStep, first_update: u32, inner: u32) -> vec
     }
     let own = lane * params.parameters + i;
     let kept = lane * params.state_stride + update_step.velocity * params.length + inner;
-    let second = lane * params.state_stride + params.second_offset + inner;
+    let second = kept + params.second_offset;
     let before = server[own];
 
     // One lane is one workgroup's, so that no branch on the form parts the invocations of a workgroup.
@@ -92,6 +92,16 @@ fn advance(lane: u32, lane_step: LaneStep, first_update: u32, inner: u32) -> vec
         let pull = late + update.lr * update.gradient_to_velocity * g;
         v = (1.0 - update.share) * state[velocities + update_step.newest * params.length] + update.share * pull;
         x -= update.share * (before - read + pull);
+    } else if form == MIXING_ADAM {
+        let newest = lane * params.state_stride + update_step.newest * params.length + inner;
+        let late = lane * params.state_stride + update_step.velocity_read * params.length + inner;
+        let mean = update.momentum * state[late] + update.gradient_to_velocity * g;
+        let squares = state[late + params.second_offset];
+        let square = update.second_moment_decay * squares + (1.0 - update.second_moment_decay) * g * g;
+        let move_by = update.velocity_to_weights * mean / (sqrt(square * update.bias_correction) + EPSILON);
+        v = (1.0 - update.share) * state[newest] + update.share * mean;
+        state[second] = (1.0 - update.share) * state[newest + params.second_offset] + update.share * square;
+        x -= update.share * (before - read + update.decoupled_decay * read + update.lr * move_by);
     }
     state[kept] = v;
     var u = update.gradient_to_weights * g + update.velocity_to_weights * v;
@@ -103,7 +113,7 @@ fn advance(lane: u32, lane_step: LaneStep, first_update: u32, inner: u32) -> vec
         u = direction_of(update.gradient_to_weights * g + update.velocity_to_weights * old);
     }
 
-    if form != MIXING { x = before - update.lr * u - update.decoupled_decay * before; }
+    if form != MIXING && form != MIXING_ADAM { x = before - update.lr * u - update.decoupled_decay * before; }
     server[own] = x;
     let stored = x + update.lookahead * (x - before) + update.lookback * old;
     history[ring + update_step.write * params.length] = stored;

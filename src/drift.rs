@@ -49,7 +49,8 @@ pub fn factor_of_stages(rule: &Rule, stages: &Stages) -> Option<f64> {
 pub fn simulated_factor(rule: &Rule, schedule: &Schedule, seed: u64) -> f64 {
     let slots = schedule.slots() as usize;
     let velocities = if rule.definition().slot_velocity { slots } else { 1 };
-    let mut state = State::at_rest(&[0.0], slots, velocities, usize::from(rule.has_second_moment()));
+    let seconds = if rule.has_slot_second_moment() { slots } else { usize::from(rule.has_second_moment()) };
+    let mut state = State::at_rest(&[0.0], slots, velocities, seconds);
     // Where a velocity of heavy-ball ends, so that long memories need no long warm-up.
     let (momentum, dampening) = (rule.momentum, rule.dampening);
     if momentum > 0.0 {

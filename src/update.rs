@@ -50,12 +50,29 @@ pub enum Form {
     /// v = (1 - share) v_n + share (momentum v_r + lr gradient_to_velocity g), x' = x + share (y - x - momentum v_r -
     /// lr gradient_to_velocity g), with v_n and v_r the velocities of the newest slot and of the one that was read
     Mixing { share: f64 },
+    /// A step of Adam at the weights that were read, with the state of that slot, of which a share is taken in:
+    /// m = momentum v_r + gradient_to_velocity g, k = second_moment_decay s_r + (1 - second_moment_decay) g^2,
+    /// v = v_n + share (m - v_n), s = s_n + share (k - s_n),
+    /// x' = x + share (y - decoupled_decay y - lr velocity_to_weights m / (sqrt(bias_correction k) + epsilon) - x),
+    /// with v_n, s_n of the newest slot and v_r, s_r of the one that was read
+    MixingAdam { share: f64, second_moment_decay: f64, bias_correction: f64 },
 }
 
 impl Form {
     /// Whether it keeps a second moment of every parameter.
     pub const fn has_second_moment(&self) -> bool {
-        matches!(self, Self::CompensatedAdaptively { .. } | Self::GapAware { .. } | Self::Adam { .. })
+        matches!(
+            self,
+            Self::CompensatedAdaptively { .. } | Self::GapAware { .. } | Self::Adam { .. } | Self::MixingAdam { .. }
+        )
+    }
+
+    /// Share of a worker's result that the server takes in, where it takes in results and no gradients.
+    pub const fn share(&self) -> Option<f64> {
+        match *self {
+            Self::Mixing { share } | Self::MixingAdam { share, .. } => Some(share),
+            _ => None,
+        }
     }
 
     /// Whether it changes the gradient before the update sees it ([`crate::kernels::finish`]).
@@ -76,6 +93,9 @@ impl Form {
             Self::GapAware { second_moment_decay, bias_correction }
             | Self::Adam { second_moment_decay, bias_correction } => [0.0, second_moment_decay, bias_correction, 0.0],
             Self::Mixing { share } => [0.0, 0.0, 0.0, share],
+            Self::MixingAdam { share, second_moment_decay, bias_correction } => {
+                [0.0, second_moment_decay, bias_correction, share]
+            }
         }
     }
 }
@@ -114,7 +134,7 @@ impl UpdateCoefficients {
             Form::Compensated { compensation } | Form::CompensatedAdaptively { compensation, .. } => {
                 compensation == 0.0
             }
-            Form::Adam { .. } | Form::Sign => false,
+            Form::Adam { .. } | Form::Sign | Form::MixingAdam { .. } => false,
         };
         by_form && self.clip_norm.is_none()
     }

@@ -43,7 +43,7 @@ pub struct StateShape {
     pub parameters: usize,
     pub slots: usize,
     pub velocities: usize,
-    /// Second moments: 0 or 1.
+    /// Second moments.
     pub seconds: usize,
     /// Running statistics.
     pub statistics: usize,
@@ -63,7 +63,7 @@ impl StateShape {
             parameters: problem.dimension(),
             slots: needs.versions(),
             velocities: needs.velocities(),
-            seconds: usize::from(needs.second_moment),
+            seconds: needs.second_moments(),
             statistics: problem.fresh_statistics().len(),
         }
     }

@@ -89,6 +89,8 @@ pub struct Needs {
     pub slot_velocity: bool,
     /// A second moment of every parameter.
     pub second_moment: bool,
+    /// A second moment for every slot.
+    pub slot_second_moment: bool,
     /// Gradients that are gone over before they are applied ([`crate::kernels::finish`]).
     pub finish: bool,
     /// The gradient of every batch at the minimum.
@@ -105,6 +107,7 @@ impl Needs {
             slots: schedule.slots() as usize,
             slot_velocity: rule.definition().slot_velocity,
             second_moment: rule.has_second_moment(),
+            slot_second_moment: rule.has_slot_second_moment(),
             finish: centred || rule.wants_finish(),
             centred,
             evaluation: false,
@@ -124,6 +127,7 @@ impl Needs {
             slots: self.slots.max(other.slots),
             slot_velocity: self.slot_velocity || other.slot_velocity,
             second_moment: self.second_moment || other.second_moment,
+            slot_second_moment: self.slot_second_moment || other.slot_second_moment,
             finish: self.finish || other.finish,
             centred: self.centred || other.centred,
             evaluation: self.evaluation || other.evaluation,
@@ -142,8 +146,16 @@ impl Needs {
         if self.slot_velocity { self.slots } else { 1 }
     }
 
-    /// Vectors as long as the weights that a lane's rule remembers: velocities and second moment.
+    /// Second moments that a lane keeps.
+    pub fn second_moments(&self) -> usize {
+        match (self.slot_second_moment, self.second_moment) {
+            (true, _) => self.slots,
+            (false, kept) => usize::from(kept),
+        }
+    }
+
+    /// Vectors as long as the weights that a lane's rule remembers: velocities and second moments.
     pub fn memories(&self) -> usize {
-        self.velocities() + usize::from(self.second_moment)
+        self.velocities() + self.second_moments()
     }
 }

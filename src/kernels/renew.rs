@@ -16,7 +16,7 @@
 //! - `landmarks`: 3 x P, the first of which is the minimum
 //! - `server`: lanes x P
 //! - `history`: lanes x slots x length, a part of the ring: of P where it is whole
-//! - `state`: lanes x (velocities, then the second moment if any) x length, of the same part
+//! - `state`: lanes x (velocities, then second moments if any) x length, of the same part
 
 use super::step::State;
 use super::{Call, Kernel, LANE_STEP, LaneStep, grid, read, read_write, shader, shared_struct};
@@ -34,7 +34,7 @@ shared_struct! {
         pub length: u32,
         pub slots: u32,
         pub velocities: u32,
-        /// Second moments: 0 or 1.
+        /// Second moments.
         pub seconds: u32,
     }
 }

@@ -26,7 +26,7 @@
 //!   Hessian (of a quadratic; else zeros)
 //! - `server`: lanes x P, the weights x
 //! - `history`: lanes x slots x length, a part of the ring: of P where it is whole
-//! - `state`: lanes x (velocities, then the second moment if any) x length, of the same part
+//! - `state`: lanes x (velocities, then second moments if any) x length, of the same part
 //! - `moment_partials`: lanes x [`partials`] x 4: distance^2, projection, square of the weights that
 //!   were read, count of weights that are not finite
 
@@ -106,7 +106,7 @@ pub struct State<T> {
     pub history: AVec<T>,
     /// Velocity, P, or slots x P where every slot has its own.
     pub velocity: AVec<T>,
-    /// Second moment, P, or empty.
+    /// Second moment, P, or slots x P where every slot has its own, or empty.
     pub second: AVec<T>,
 }
 
@@ -237,10 +237,24 @@ pub fn cpu<T: Real>(
         }
         Form::Mixing { .. } => {
             advance::<T, false, true>(coefficients, slots, range, gradient, landmarks, state, |seen, v, _| {
-                let Seen { x, y, g, velocities: [newest, read] } = seen;
+                let Seen { x, y, g, velocities: [newest, read], .. } = seen;
                 let pull = momentum * read + lr * gradient_to_velocity * g;
                 *v = (one - share) * newest + share * pull;
                 share * (x - y + pull)
+            })
+        }
+        Form::MixingAdam { .. } => {
+            // The weights that were read decay, and not the server's.
+            let decoupled_decay = T::of(coefficients.decoupled_decay);
+            let rest = UpdateCoefficients { decoupled_decay: 0.0, ..*coefficients };
+            advance::<T, true, true>(&rest, slots, range, gradient, landmarks, state, |seen, v, s| {
+                let Seen { x, y, g, velocities: [newest, read], seconds: [newest_second, read_second] } = seen;
+                let mean = momentum * read + gradient_to_velocity * g;
+                let square = second_moment_decay * read_second + (one - second_moment_decay) * g * g;
+                let step = velocity_to_weights * mean / (Number::sqrt(square * bias_correction) + epsilon);
+                *v = (one - share) * newest + share * mean;
+                *s = (one - share) * newest_second + share * square;
+                share * (x - y + decoupled_decay * y + lr * step)
             })
         }
     }
@@ -255,6 +269,8 @@ struct Seen<T> {
     g: T,
     /// Velocities of the newest slot and of the one that was read, of a form that MIXES; else zeros.
     velocities: [T; 2],
+    /// Second moments of the same two, of one that keeps them too.
+    seconds: [T; 2],
 }
 
 /// Moves every parameter by minus what `form` makes of what it sees, v, and s, which is kept where SECOND. Sums run as in
@@ -280,36 +296,40 @@ fn advance<T: Real, const SECOND: bool, const MIXES: bool>(
     for at in (range.start..whole).step_by(WIDTH) {
         let (mut v, mut s) = (*fixed(velocity, kept + at), [T::zero(); WIDTH]);
         if SECOND {
-            s = *fixed(second, at);
+            s = *fixed(second, kept + at);
         }
-        let velocities = others.map(|from| if MIXES { *fixed(velocity, from + at) } else { [T::zero(); WIDTH] });
+        let of_others =
+            |kept: &[T], is_read| others.map(|from| if is_read { *fixed(kept, from + at) } else { [T::zero(); WIDTH] });
+        let (velocities, seconds) = (of_others(velocity, MIXES), of_others(second, MIXES && SECOND));
         let (x, y) = (*fixed(server, at), *fixed(history, read + at));
-        let seen = Block { x, y, g: *fixed(gradient, at), velocities };
+        let seen = Block { x, y, g: *fixed(gradient, at), velocities, seconds };
         let landmarks = [*fixed(landmarks.minimum, at), *fixed(landmarks.direction, at)];
         let [moved, written] = seen.advance(coefficients, &mut v, &mut s, landmarks, &mut sums, &mut form);
         *fixed_mut(server, at) = moved;
         *fixed_mut(history, write + at) = written;
         *fixed_mut(velocity, kept + at) = v;
         if SECOND {
-            *fixed_mut(second, at) = s;
+            *fixed_mut(second, kept + at) = s;
         }
     }
     if rest > 0 {
         let (mut v, mut s) = (padded(&velocity[kept + whole..], rest), [T::zero(); WIDTH]);
         if SECOND {
-            s = padded(&second[whole..], rest);
+            s = padded(&second[kept + whole..], rest);
         }
         let (x, y) = (padded(&server[whole..], rest), padded(&history[read + whole..], rest));
-        let velocities =
-            others.map(|from| if MIXES { padded(&velocity[from + whole..], rest) } else { [T::zero(); WIDTH] });
-        let seen = Block { x, y, g: padded(&gradient[whole..], rest), velocities };
+        let of_others = |kept: &[T], is_read| {
+            others.map(|from| if is_read { padded(&kept[from + whole..], rest) } else { [T::zero(); WIDTH] })
+        };
+        let (velocities, seconds) = (of_others(velocity, MIXES), of_others(second, MIXES && SECOND));
+        let seen = Block { x, y, g: padded(&gradient[whole..], rest), velocities, seconds };
         let landmarks = [padded(&landmarks.minimum[whole..], rest), padded(&landmarks.direction[whole..], rest)];
         let [moved, written] = seen.advance(coefficients, &mut v, &mut s, landmarks, &mut sums, &mut form);
         server[whole..range.end].copy_from_slice(&moved[..rest]);
         history[write + whole..][..rest].copy_from_slice(&written[..rest]);
         velocity[kept + whole..][..rest].copy_from_slice(&v[..rest]);
         if SECOND {
-            second[whole..range.end].copy_from_slice(&s[..rest]);
+            second[kept + whole..][..rest].copy_from_slice(&s[..rest]);
         }
     }
     // Outside of the loop, whose body is then the same for all runs.
@@ -326,6 +346,7 @@ struct Block<T> {
     y: [T; WIDTH],
     g: [T; WIDTH],
     velocities: [[T; WIDTH]; 2],
+    seconds: [[T; WIDTH]; 2],
 }
 
 impl<T: Real> Block<T> {
@@ -340,7 +361,7 @@ impl<T: Real> Block<T> {
         [distance, projection, square]: &mut [[T; WIDTH]; 3],
         form: &mut impl FnMut(Seen<T>, &mut T, &mut T) -> T,
     ) -> [[T; WIDTH]; 2] {
-        let Self { x, y, g, velocities: [newest, read] } = self;
+        let Self { x, y, g, velocities: [newest, read], seconds: [newest_second, read_second] } = self;
         let [lookahead, lookback, decay, decoupled_decay] = [
             coefficients.lookahead,
             coefficients.lr * coefficients.lookback,
@@ -351,7 +372,9 @@ impl<T: Real> Block<T> {
         let [mut moved, mut written] = [[T::zero(); WIDTH]; 2];
         let before = *v;
         for i in 0..WIDTH {
-            let seen = Seen { x: x[i], y: y[i], g: g[i] + decay * y[i], velocities: [newest[i], read[i]] };
+            let velocities = [newest[i], read[i]];
+            let seconds = [newest_second[i], read_second[i]];
+            let seen = Seen { x: x[i], y: y[i], g: g[i] + decay * y[i], velocities, seconds };
             moved[i] = x[i] - form(seen, &mut v[i], &mut s[i]) - decoupled_decay * x[i];
             written[i] = moved[i] + lookahead * (moved[i] - x[i]) + lookback * before[i];
             let observed = if coefficients.lookback == 0.0 { moved[i] } else { written[i] };

@@ -80,6 +80,7 @@ codes!(Form {
     ADAM: Self::Adam { .. },
     SIGN: Self::Sign,
     MIXING: Self::Mixing { .. },
+    MIXING_ADAM: Self::MixingAdam { .. },
 });
 
 impl Update {

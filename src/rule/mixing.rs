@@ -12,8 +12,11 @@ use crate::theory::{Equation, Velocity};
 use crate::update::{Form, UpdateCoefficients};
 
 /// What stands for a share of 1 / (mean delay + 1), and for 1 / (age + 1).
-const BY_WORKERS: f64 = 0.0;
-const BY_AGE: f64 = -1.0;
+pub(super) const BY_WORKERS: f64 = 0.0;
+pub(super) const BY_AGE: f64 = -1.0;
+
+/// The shares that are accepted as numbers.
+pub(super) const SHARES: fn(f64) -> bool = |share| share > 0.0 && share <= 1.0;
 
 pub const DEFINITION: Definition = Definition {
     name: "mixing",
@@ -21,7 +24,7 @@ pub const DEFINITION: Definition = Definition {
     number: Some(RuleNumber {
         usual: BY_WORKERS,
         meaning: "A, above 0 and at most 1, or 1/T (T = mean delay + 1), or age (1 / (age + 1) of each arrival) [default: 1/T]",
-        accepts: |share| share > 0.0 && share <= 1.0,
+        accepts: SHARES,
         words: &[("1/T", BY_WORKERS), ("age", BY_AGE)],
         second: None,
     }),
@@ -44,7 +47,8 @@ pub const DEFINITION: Definition = Definition {
             return None;
         }
         let mean_delay = law.mean_delay();
-        let arrival = Arrival { age: mean_delay as u64, updates: 0, workers: 1, mean_delay, undamped: false };
+        let arrival =
+            Arrival { age: mean_delay as u64, updates: 0, workers: 1, mean_delay, undamped: false, state_steps: 0.0 };
         let velocity = Velocity::Server { momentum: rule.momentum };
         let equation = Equation::new(law, velocity, [1.0 - rule.dampening; 2]);
         Some(Equation { share: Some(share(rule, &arrival)), ..equation })
@@ -52,7 +56,7 @@ pub const DEFINITION: Definition = Definition {
     synchronous_gain: None,
 };
 
-fn share(rule: &Rule, arrival: &Arrival) -> f64 {
+pub(super) fn share(rule: &Rule, arrival: &Arrival) -> f64 {
     match rule.number() {
         number if number == BY_WORKERS => 1.0 / (arrival.mean_delay + 1.0),
         number if number == BY_AGE => 1.0 / (arrival.age as f64 + 1.0),

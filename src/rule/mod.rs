@@ -58,6 +58,8 @@ registry! {
     WeightPrediction => weight_prediction,
     SecondPrediction => second_prediction,
     Mixing => mixing,
+    MixingAdam => mixing_adam,
+    MixingAdamW => mixing_adamw,
     StalenessScaled => staleness_scaled,
     DelayAdaptive => delay_adaptive,
     GapAware => gap_aware,
@@ -118,8 +120,16 @@ pub struct RuleNumber {
     pub accepts: fn(f64) -> bool,
     /// Words that may be typed instead, each kept as a number that `accepts` refuses.
     pub words: &'static [(&'static str, f64)],
-    /// Which values a second number may have that is typed behind a slash, where the rule has one. Words stand for both.
-    pub second: Option<fn(f64) -> bool>,
+    pub second: Option<SecondNumber>,
+}
+
+/// A number that may be typed behind the first and a slash.
+#[derive(Clone, Copy, Debug)]
+pub enum SecondNumber {
+    /// Must be there, if the first is no word.
+    Needed(fn(f64) -> bool),
+    /// May be left out.
+    Usual(f64, fn(f64) -> bool),
 }
 
 impl RuleNumber {
@@ -130,15 +140,29 @@ impl RuleNumber {
 
     /// The number that was typed, and the second one.
     fn parse(&self, text: &str) -> Option<(f64, Option<f64>)> {
-        if let Some((_, number)) = self.words.iter().find(|(word, _)| *word == text) {
-            return Some((*number, None));
-        }
         let typed = |text: &str, accepts: fn(f64) -> bool| {
             text.parse().ok().filter(|number: &f64| number.is_finite() && accepts(*number))
         };
-        let Some(second) = self.second else { return Some((typed(text, self.accepts)?, None)) };
-        let (one, other) = text.split_once('/')?;
-        Some((typed(one, self.accepts)?, Some(typed(other, second)?)))
+        let word = |text: &str| self.words.iter().find(|(word, _)| *word == text).map(|(_, number)| *number);
+        let first = |text: &str| word(text).or_else(|| typed(text, self.accepts));
+        match self.second {
+            None => Some((first(text)?, None)),
+            Some(SecondNumber::Needed(second)) => {
+                if let Some(number) = word(text) {
+                    return Some((number, None));
+                }
+                let (one, other) = text.split_once('/')?;
+                Some((typed(one, self.accepts)?, Some(typed(other, second)?)))
+            }
+            Some(SecondNumber::Usual(usual, second)) => {
+                if let Some(number) = first(text) {
+                    return Some((number, None));
+                }
+                let (one, other) = text.rsplit_once('/')?;
+                // The usual one is not written.
+                Some((first(one)?, Some(typed(other, second)?).filter(|number| *number != usual)))
+            }
+        }
     }
 }
 
@@ -184,6 +208,8 @@ pub struct Arrival {
     /// Whether it is the first of its velocity and enters it undamped, as in PyTorch, where the first momentum buffer is the
     /// gradient itself. A worker's velocity has a first gradient of its own.
     pub undamped: bool,
+    /// Steps behind the state that was read, where a rule mixes states: mixed as they are, so that it is seldom a whole number.
+    pub state_steps: f64,
 }
 
 /// What the server does with a gradient that arrived.
@@ -262,6 +288,11 @@ impl Rule {
         self.probe().form.has_second_moment()
     }
 
+    /// Whether every slot keeps a second moment.
+    pub fn has_slot_second_moment(&self) -> bool {
+        self.definition().slot_velocity && self.has_second_moment()
+    }
+
     /// Whether gradients are gone over before they are applied, at any age.
     pub fn wants_finish(&self) -> bool {
         self.probe().wants_finish()
@@ -279,7 +310,7 @@ impl Rule {
     pub fn constant_factor(&self) -> Option<f64> {
         let long = u64::MAX / 4;
         let at = |age: u64, updates: u64, mean_delay: f64| {
-            let arrival = Arrival { age, updates, workers: 2, mean_delay, undamped: false };
+            let arrival = Arrival { age, updates, workers: 2, mean_delay, undamped: false, state_steps: 0.0 };
             let mut tally = 0;
             let action = (self.definition().update)(self, &arrival, &mut tally);
             // What is stored for reading moves no weights.
@@ -287,7 +318,7 @@ impl Rule {
             // A rule that counts treats the next gradient otherwise.
             (action.moves_weights && tally == 0).then_some(still)
         };
-        let is_mixed = |first: &UpdateCoefficients| matches!(first.form, Form::Mixing { .. });
+        let is_mixed = |first: &UpdateCoefficients| first.form.share().is_some();
         let first = at(0, 0, 0.0).filter(UpdateCoefficients::is_homogeneous).filter(|first| !is_mixed(first))?;
         let alike = [at(0, 10, 0.0), at(1, 11, 1.0), at(long, long + 7, 5.0)].iter().all(|other| *other == Some(first));
         let by_velocity = first.velocity_to_weights * first.gradient_to_velocity / (1.0 - first.momentum);
@@ -298,7 +329,7 @@ impl Rule {
     pub fn counts(&self) -> bool {
         let mut tally = 0;
         (0..4).any(|updates| {
-            let arrival = Arrival { age: 0, updates, workers: 2, mean_delay: 0.0, undamped: false };
+            let arrival = Arrival { age: 0, updates, workers: 2, mean_delay: 0.0, undamped: false, state_steps: 0.0 };
             let action = (self.definition().update)(self, &arrival, &mut tally);
             !action.moves_weights || tally != 0
         })
@@ -307,7 +338,7 @@ impl Rule {
     /// Whether workers read other weights than the server's, or mix what they find there.
     pub fn reads_ahead(&self) -> bool {
         let probe = self.probe();
-        probe.lookahead != 0.0 || probe.lookback != 0.0 || matches!(probe.form, Form::Mixing { .. })
+        probe.lookahead != 0.0 || probe.lookback != 0.0 || probe.form.share().is_some()
     }
 
     /// Whether twice the gradient moves the weights twice as far, also far from a minimum.
@@ -330,7 +361,7 @@ impl Rule {
 
     /// The coefficients of one update: forms do not change from step to step, only their numbers do.
     fn probe(&self) -> UpdateCoefficients {
-        let arrival = Arrival { age: 0, updates: 0, workers: 1, mean_delay: 0.0, undamped: false };
+        let arrival = Arrival { age: 0, updates: 0, workers: 1, mean_delay: 0.0, undamped: false, state_steps: 0.0 };
         (self.definition().update)(self, &arrival, &mut 0).coefficients
     }
 
@@ -406,12 +437,16 @@ impl FromStr for RuleSpec {
             (_, None) => Ok(Self::from(kind)),
             (None, Some(number)) => Err(format!("'{number}': {name} has no number; accepted: {name}")),
             (Some(own), Some(text)) => {
-                let form = if own.second.is_some() { "NUMBER/NUMBER" } else { "NUMBER" };
+                let form = match own.second {
+                    None => "NUMBER",
+                    Some(SecondNumber::Needed(_)) => "NUMBER/NUMBER",
+                    Some(SecondNumber::Usual(..)) => "NUMBER or NUMBER/NUMBER",
+                };
                 let accepted = || format!("'{text}'; accepted: {name}:{form}, {}", own.meaning);
                 let (number, second_number) = own.parse(text).ok_or_else(accepted)?;
                 let usual = Self::from(kind);
                 // A word is not written where it is the usual one.
-                let named = number == own.usual && usual.number.is_none();
+                let named = number == own.usual && second_number.is_none() && usual.number.is_none();
                 Ok(if named { usual } else { Self { kind, number: Some(number), second_number } })
             }
         }

@@ -4,7 +4,7 @@
 //! difference before by the present one. H1 and H2 are numbers, or those of the parabola through the last three weights at the
 //! mean delay D: H1 = D, H2 = D (D + 1) / 2. Which are best: docs/best-tuning.md.
 
-use super::{Action, Dampening, Definition, Locality, MomentumDefaults, Rule, RuleNumber};
+use super::{Action, Dampening, Definition, Locality, MomentumDefaults, Rule, RuleNumber, SecondNumber};
 use crate::theory::{DelayLaw, Equation, Velocity};
 use crate::update::UpdateCoefficients;
 
@@ -20,7 +20,7 @@ pub const DEFINITION: Definition = Definition {
                   delay) [default: delay]",
         accepts: |horizon| (0.0..=1e4).contains(&horizon),
         words: &[("delay", BY_DELAY)],
-        second: Some(|horizon| (0.0..=1e8).contains(&horizon)),
+        second: Some(SecondNumber::Needed(|horizon| (0.0..=1e8).contains(&horizon))),
     }),
     momentum: Some(MomentumDefaults { momentum: 0.9, dampenings: &[Dampening::Ema] }),
     workers: false,

@@ -41,6 +41,8 @@ pub struct StepSource {
     mean_delay: f64,
     /// Updates that the server had made when it wrote each slot.
     versions: Vec<u64>,
+    /// By slot: steps behind its state, where the rule mixes states.
+    state_steps: Vec<f64>,
     /// Slot that was written last.
     newest: usize,
     updates: u64,
@@ -63,6 +65,7 @@ impl StepSource {
             workers: schedule.workers().unwrap_or(slots),
             mean_delay: schedule.mean_delay(),
             versions: vec![0; slots as usize],
+            state_steps: vec![0.0; slots as usize],
             newest: 0,
             updates: 0,
             tally: 0,
@@ -95,6 +98,7 @@ impl StepSource {
             workers: self.workers,
             mean_delay: self.mean_delay,
             undamped: self.untouched.get(velocity).copied().unwrap_or(false),
+            state_steps: self.state_steps[read],
         };
         let action = (definition.update)(&self.rule, &arrival, &mut self.tally);
         self.updates += u64::from(action.moves_weights);
@@ -114,6 +118,10 @@ impl StepSource {
         coefficients.decoupled_decay *= coefficients.lr * self.weight_decay;
         coefficients.decay = if decoupled || coefficients.wants_finish() { 0.0 } else { self.weight_decay };
         let newest = std::mem::replace(&mut self.newest, write);
+        if let Some(share) = coefficients.form.share() {
+            let before = self.state_steps[newest];
+            self.state_steps[write] = before + share * (self.state_steps[read] + 1.0 - before);
+        }
         RunStep {
             slots: StepSlots { read, write, velocity, velocity_read: read, newest, backward_write: None },
             coefficients,

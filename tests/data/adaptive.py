@@ -21,6 +21,26 @@ def iterates(step, delay):
     return [number for x in xs[EVERY::EVERY] for number in x]
 
 
+def mixed_iterates(rule, share, delay):
+    """PyTorch's optimizer at the weights and with the state of `delay` updates ago, and a share of where that leads."""
+    import torch
+
+    p = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    optimizer = rule([p])
+    zeros = lambda: torch.zeros(2, dtype=torch.float64)
+    versions = [(torch.tensor(START, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64), zeros(), zeros())]
+    for t in range(STEPS):
+        read, step, first, second = (part.clone() for part in versions[max(t - delay, 0)])
+        p.data = read
+        p.grad = torch.tensor(CURVATURES, dtype=torch.float64) * read
+        optimizer.state[p] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
+        optimizer.step()
+        state = optimizer.state[p]
+        led = (p.data, state["step"], state["exp_avg"], state["exp_avg_sq"])
+        versions.append(tuple((1 - share) * old + share * new for old, new in zip(versions[-1], led)))
+    return [number for version in versions[EVERY::EVERY] for number in version[0].tolist()]
+
+
 def torch_rules():
     import torch
 
@@ -75,6 +95,16 @@ def optax_rules():
 
 if sys.argv[1] == "torch":
     print("oracle,rule,momentum,delay,lr", *[f"x{t}_{i}" for t in range(EVERY, STEPS + 1, EVERY) for i in (0, 1)], sep=",")
+if sys.argv[1] == "torch":
+    import torch
+
+    for name, make in ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW):
+        for share, text in (0.5, "0.5"), (1.0, "1"), (0.2, "0.2"), (None, "1/T"):
+            for b1, b2 in (0.9, 0.999), (0.5, 0.9):
+                for delay in DELAYS:
+                    rule = lambda p: make(p, lr=LR, betas=(b1, b2), weight_decay=0.0)
+                    found = mixed_iterates(rule, share or 1 / (delay + 1), delay)
+                    print("torch", f"mixing-{name}:{text}/{b2}", b1, delay, LR, *map(repr, found), sep=",")
 for rule, momentum, make in {"torch": torch_rules, "optax": optax_rules}[sys.argv[1]]():
     for delay in DELAYS:
         print(sys.argv[1], rule, momentum, delay, LR, *map(repr, iterates(make(), delay)), sep=",")

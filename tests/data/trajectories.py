@@ -247,6 +247,22 @@ def adam(b1, b2):
     return rule
 
 
+def mixing_adam(share, b1, b2):
+    """Every version has Adam's state and count of steps beside its weights; the server takes in a share of all four."""
+
+    def rule(g, y, x, age, updates, memory):
+        g, y, x, a = float(g), float(y), float(x), share(age)
+        states = memory.setdefault("states", [(0.0, 0.0, 0.0)])
+        m, s, t = states[updates - age]
+        m, s, t = b1 * m + (1 - b1) * g, b2 * s + (1 - b2) * g * g, t + 1
+        result = y - float(LR) / (1 - b1**t) * m / (sqrt(s) / sqrt(1 - b2**t) + 1e-8)
+        states.append(tuple((1 - a) * old + a * new for old, new in zip(states[updates], (m, s, t))))
+        x = (1 - a) * x + a * result
+        return x, x, True
+
+    return rule
+
+
 def nadam(b1, b2, mu):
     """`mu(t)` is the momentum of the look-ahead at update t."""
 
@@ -316,6 +332,9 @@ def cases():
     yield "buffer:3", F(0), F(0), buffer(3)
     for name in ("adam", "adamw"):  # without weight decay they are the same
         yield f"{name}:0.75", M, M, adam(0.5, 0.75)
+    for name in ("mixing-adam", "mixing-adamw"):
+        yield f"{name}:0.5/0.75", M, M, mixing_adam(lambda age: 0.5, 0.5, 0.75)
+        yield f"{name}:age/0.75", M, M, mixing_adam(lambda age: 1 / (age + 1), 0.5, 0.75)
     for name in ("nadam", "nadamw"):
         yield f"{name}:0.75", M, M, nadam(0.5, 0.75, lambda t: 0.5)
         yield f"{name}:torch", M, M, nadam(0.5, 0.999, lambda t: 0.5 * (1 - 0.5 * 0.96 ** (t * 0.004)))

@@ -1,4 +1,4 @@
-//! Adam, AdamW, NAdam, NAdamW, Lion and Signum on late gradients, beside the optimizers of PyTorch and of optax.
+//! Adam, AdamW, NAdam, NAdamW, Lion and Signum on late gradients, and mixing around the first two, beside the optimizers of PyTorch and of optax.
 //!
 //! The oracle is in `data/adaptive.py`: their own code, in float64, on gradients that are 0, 1 and 4 updates late.
 
@@ -61,5 +61,8 @@ fn adaptive_rules_are_those_of_pytorch_and_optax_at_delays_0_1_and_4() {
         }
         assert_close(&format!("{:?}", record.iter().take(4).collect::<Vec<_>>()), &seen, &expected, TRAJECTORY);
     }
-    assert_eq!(seen_rules.into_iter().collect::<Vec<_>>(), ["adam", "adamw", "lion", "nadam", "nadamw", "signum"]);
+    assert_eq!(
+        seen_rules.into_iter().collect::<Vec<_>>(),
+        ["adam", "adamw", "lion", "mixing-adam", "mixing-adamw", "nadam", "nadamw", "signum"]
+    );
 }

@@ -207,8 +207,14 @@ fn linear_rules() -> Vec<RuleKind> {
 fn state_space(rule: &Rule, delay: usize, gain: f64, decay: WeightDecay) -> DMatrix<f64> {
     let definition = rule.definition();
     let age = delay as u64;
-    let arrival =
-        Arrival { age, updates: 1000 + age, workers: delay as u32 + 1, mean_delay: delay as f64, undamped: false };
+    let arrival = Arrival {
+        age,
+        updates: 1000 + age,
+        workers: delay as u32 + 1,
+        mean_delay: delay as f64,
+        undamped: false,
+        state_steps: 0.0,
+    };
     let step = (definition.update)(rule, &arrival, &mut 0).coefficients;
     let velocities = if definition.slot_velocity { delay + 1 } else { 1 };
     let decays_server = at(rule, delay).decay_numerator.is_some();
@@ -335,7 +341,7 @@ proptest! {
 /// and a velocity for each worker.
 fn two_workers(rule: &Rule, gain: f64, reporter: usize) -> DMatrix<f64> {
     let definition = rule.definition();
-    let arrival = Arrival { age: 0, updates: 1000, workers: 2, mean_delay: 1.0, undamped: false };
+    let arrival = Arrival { age: 0, updates: 1000, workers: 2, mean_delay: 1.0, undamped: false, state_steps: 0.0 };
     let step = (definition.update)(rule, &arrival, &mut 0).coefficients;
     let columns: Vec<_> = (0..6)
         .map(|i| {

@@ -56,7 +56,7 @@ impl Case {
 
     /// Whether f64 holds every number that enters: no roots, no quotients, no powers beyond its digits.
     fn is_dyadic(&self) -> bool {
-        let arrival = Arrival { age: 0, updates: 0, workers: 3, mean_delay: 2.0, undamped: false };
+        let arrival = Arrival { age: 0, updates: 0, workers: 3, mean_delay: 2.0, undamped: false, state_steps: 0.0 };
         let rule = self.rule();
         let coefficients = (rule.definition().update)(&rule, &arrival, &mut 0).coefficients;
         let exact = match coefficients.form {

@@ -50,7 +50,7 @@ impl<T: CpuPrecision> Lane<T> {
         let start = shared.gradients.pack(&run.start);
         Self {
             centred: run.centred,
-            state: State::at_rest(&start, needs.versions(), needs.velocities(), usize::from(needs.second_moment)),
+            state: State::at_rest(&start, needs.versions(), needs.velocities(), needs.second_moments()),
             statistics: run.statistics(&shared.spec).into_iter().map(T::of).collect(),
             ends: run.ends(&shared.spec).into_iter().map(|end| shared.gradients.position(end)).collect(),
             steps,

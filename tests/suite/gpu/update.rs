@@ -18,7 +18,8 @@ pub const WEIGHT_DECAY: f32 = 0.01;
 pub fn coefficients(kind: RuleKind, extra: bool) -> [UpdateCoefficients; LANES] {
     std::array::from_fn(|lane| {
         let rule = Rule::new(kind, 0.875, 0.25);
-        let arrival = Arrival { age: lane as u64, updates: 7, workers: 3, mean_delay: 2.0, undamped: false };
+        let (age, state_steps) = (lane as u64, 6.5);
+        let arrival = Arrival { age, updates: 7, workers: 3, mean_delay: 2.0, undamped: false, state_steps };
         let coefficients = (rule.definition().update)(&rule, &arrival, &mut 1).coefficients;
         let lr = [0.3, 0.1, 0.07][lane] * coefficients.lr;
         let decoupled_decay = 0.01 * coefficients.decoupled_decay;
@@ -34,7 +35,7 @@ pub fn coefficients(kind: RuleKind, extra: bool) -> [UpdateCoefficients; LANES] 
     })
 }
 
-/// The lanes' buffers: SLOTS versions, SLOTS velocities and a second moment; NaN in the idle lane.
+/// The lanes' buffers: SLOTS versions, as many velocities and second moments; NaN in the idle lane.
 pub struct Lanes {
     parameters: usize,
     pub server: Vec<f32>,
@@ -46,7 +47,7 @@ pub struct Lanes {
     pub landmarks: Vec<f32>,
 }
 
-pub const PLANES: usize = SLOTS + 1;
+pub const PLANES: usize = 2 * SLOTS;
 
 impl Lanes {
     pub fn new(parameters: usize) -> Self {
@@ -283,7 +284,7 @@ fn renew_copies_to_the_bit_and_scales_about_the_minimum() {
             length: parameters as u32,
             slots: SLOTS as u32,
             velocities: SLOTS as u32,
-            seconds: 1,
+            seconds: SLOTS as u32,
         };
         // (lane, source, factor): the third lane to the first, then the third alone.
         for (target, source, factor) in [(0, 2, 1.0f32), (2, 2, -0.375)] {

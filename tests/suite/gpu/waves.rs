@@ -78,6 +78,7 @@ pub fn spec(problem: Problem, batch: Option<usize>, lanes: usize) -> WaveSpec {
             slots: 6,
             slot_velocity: true,
             second_moment: true,
+            slot_second_moment: true,
             finish: true,
             centred: batch.is_some(),
             evaluation: false,

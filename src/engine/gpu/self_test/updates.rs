@@ -17,8 +17,8 @@ use aligned_vec::AVec;
 /// P: a few workgroups, the last of which is not full.
 const PARAMETERS: usize = 3 * step::WORKGROUP + 7;
 
-/// Velocities and a second moment.
-const PLANES: usize = SLOTS + 1;
+/// Velocities and second moments, of every slot.
+const PLANES: usize = 2 * SLOTS;
 
 /// Clipped, centred, with decay and a second moment, at a learning rate of its own in each lane.
 fn coefficients(index: usize) -> UpdateCoefficients {
@@ -327,7 +327,7 @@ pub fn renew(device: &Device) -> Case {
         length: PARAMETERS as u32,
         slots: SLOTS as u32,
         velocities: SLOTS as u32,
-        seconds: 1,
+        seconds: SLOTS as u32,
     };
     let [server, history, state, landmarks] =
         [&lanes.server, &lanes.history, &lanes.state, &lanes.landmarks].map(|values| device.buffer_of("v", values));

@@ -115,6 +115,7 @@ fn spec() -> WaveSpec {
             slots: LANES,
             slot_velocity: true,
             second_moment: false,
+            slot_second_moment: false,
             finish: false,
             centred: false,
             evaluation: false,

@@ -191,7 +191,7 @@ impl<'a> WaveLayout<'a> {
                 length: range.len() as u32,
                 slots: self.spec.needs.versions() as u32,
                 velocities: self.spec.needs.velocities() as u32,
-                seconds: u32::from(self.spec.needs.second_moment),
+                seconds: self.spec.needs.second_moments() as u32,
             };
             let (history, state) = (Name::History(part), Name::State(part));
             let buffers = [Name::Renewals, Name::Factors, Name::Landmarks, Name::Server, history, state];
