@@ -4,6 +4,7 @@ The two share the draws of slots alone: gradients and updates are PyTorch's on o
 """
 
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 import torch
@@ -81,6 +82,28 @@ def test_mixing_and_prediction_make_the_trajectory_of_tauscope_train(tmp_path: P
     assert len(runs) == 8
     for run in runs:
         check(run, delay=int(run.row["delay"]), schedule=schedule, **{keyword: given})
+
+
+@pytest.fixture
+def counts_in_f64() -> Iterator[None]:
+    """Adam counts its steps in the default type, in which a mixed count would be rounded to f32."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.usefixtures("counts_in_f64")
+@pytest.mark.parametrize("schedule", ["round-robin", "random", "workers:exponential"])
+def test_mixing_around_adam_makes_the_trajectory_of_tauscope_train(tmp_path: Path, schedule: str) -> None:
+    rules = "mixing-adam:0.5/0.9,mixing-adamw:1/T,mixing-adamw:age"
+    flags = f"--rules {rules} --momentum 0.5,0.9 --schedule {schedule} --delays 0,1,4,16 --lr 0.02 --seeds 1"
+    runs = replay.train(tmp_path / "out", *flags.split())
+    assert len(runs) == 24
+    for run in runs:
+        share = run.row["rule"].partition(":")[2].partition("/0.9")[0] or "1/T"
+        mixing = float(share) if share == "0.5" else share
+        check(run, delay=int(run.row["delay"]), schedule=schedule, mixing=mixing)
 
 
 def test_a_recorded_trace_makes_the_trajectory_of_tauscope_train_from_its_file_and_from_its_numbers(tmp_path: Path) -> None:

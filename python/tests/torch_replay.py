@@ -80,9 +80,12 @@ def optimizer(run: Run, parameters: List[torch.nn.Parameter]) -> torch.optim.Opt
     """PyTorch's optimizer for the rule of a run, with its weight decay."""
     rule, _, number = run.row["rule"].partition(":")
     lr, momentum = float(run.row["lr"]), float(run.row["momentum"])
-    if rule in ("adam", "adamw"):
-        kind = torch.optim.Adam if rule == "adam" else torch.optim.AdamW
-        return kind(parameters, lr, betas=(momentum, float(number)), weight_decay=WEIGHT_DECAY)
+    if rule.endswith(("adam", "adamw")):
+        kind = torch.optim.AdamW if rule.endswith("w") else torch.optim.Adam
+        # Mixing around them has its share in front: A or A/BETA2, where A may be 1/T.
+        beta_2 = number.rpartition("/")[2]
+        usual = rule.startswith("mixing") and beta_2 in ("T", number)
+        return kind(parameters, lr, betas=(momentum, 0.999 if usual else float(beta_2)), weight_decay=WEIGHT_DECAY)
     return torch.optim.SGD(
         parameters,
         lr,
