@@ -56,8 +56,14 @@ pub enum Command {
     Compare(command::compare::Args),
     /// Write one HTML page about a results folder: answers, plots, tables, plan and machine
     Report(command::report::Args),
+    /// Print what every column of every CSV file holds
+    Columns(command::columns::Args),
     /// Measure this machine: its kernels beside what it could do at best, or whole steps (`bench step`)
     Bench(command::bench::Args),
+    /// Print the script with which a shell completes the words of this command line
+    Completions(command::shell::CompletionArgs),
+    /// Write manual pages for `man`
+    Man(command::shell::ManArgs),
     /// List adapters, their limits and features
     Devices {
         /// Write JSON instead of a table
@@ -162,7 +168,10 @@ pub fn perform(words: &[OsString]) -> Result<(), Failure> {
         Command::Plot(args) => command::plot::run(&args),
         Command::Compare(args) => command::compare::run(&args),
         Command::Report(args) => command::report::run(&args),
+        Command::Columns(args) => command::columns::run(&args),
         Command::Bench(args) => command::bench::run(&args),
+        Command::Completions(args) => command::shell::completions(&args, Cli::command()),
+        Command::Man(args) => command::shell::man(&args, Cli::command()),
         Command::Devices { json, self_test } => command::devices::run(json, self_test),
     };
     done.map_err(Failure::Command)

@@ -53,6 +53,17 @@ pub fn stderr_is_terminal() -> bool {
     Host::current().is_none_or(|host| host.write.is_none()) && io::stderr().is_terminal()
 }
 
+/// Columns of text of the terminal that stdout is; else $COLUMNS, where that is set. None where lines may be of any length.
+pub fn stdout_width() -> Option<usize> {
+    if Host::current().is_some_and(|host| host.write.is_some()) {
+        return None;
+    }
+    match terminal_size::terminal_size_of(io::stdout()) {
+        Some((terminal_size::Width(columns), _)) => Some(columns.into()),
+        None => std::env::var("COLUMNS").ok()?.parse().ok(),
+    }
+}
+
 /// None where no host takes texts.
 fn write_to_host(stream: Stream, text: &str) -> Option<io::Result<()>> {
     Host::current()?.write.as_ref().map(|write| write(stream, text))

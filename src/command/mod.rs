@@ -2,6 +2,7 @@
 
 pub mod advise;
 pub mod bench;
+pub mod columns;
 pub mod compare;
 pub mod devices;
 mod dry_run;
@@ -11,6 +12,8 @@ pub mod plot;
 mod rates;
 pub mod report;
 mod results;
+pub mod shell;
+mod shown;
 pub mod submit;
 pub mod sweep;
 pub mod theory;

@@ -2,10 +2,12 @@
 //!
 //! Not here: the plan and what comes before ([`super::sweep`]).
 
+use super::shown::{self, Column, Worth};
 use crate::config::SweepArgs;
 use crate::plan::SweepPlan;
 use crate::rates::{RatesJob, RatesTables, RatesTotals};
 use crate::session::{Session, SomeFailed, Tables, as_map};
+use crate::streams::stdout_width;
 use crate::table::number::{aligned, significant};
 use crate::table::{RateRow, Status};
 use anyhow::Result;
@@ -32,7 +34,8 @@ pub(super) fn run(plan: SweepPlan, args: &SweepArgs) -> Result<()> {
     let counts = json!({"rates": rates, "measured": measured, "failed": failed, "config_steps": config_steps});
     let reasons = rows.iter().filter_map(|row| Some(format!("{}: {}", row.rate_id, row.reason.as_ref()?)));
     let last = format!("{measured} of {rates} rates measured in {:.1} s; {}", finished.seconds, beside_theory(&rows));
-    let lines: Vec<String> = std::iter::once(table(&rows).to_string()).chain(reasons).chain([last]).collect();
+    let told = shown::table(&rows, columns(), &args.job.columns, stdout_width(), RatesTables::MAIN);
+    let lines: Vec<String> = std::iter::once(told).chain(reasons).chain([last]).collect();
     session.end(as_map(counts), &lines.join("\n"), "rates.csv, run.json, minimum.safetensors");
     match failed {
         0 => Ok(()),
@@ -43,45 +46,30 @@ pub(super) fn run(plan: SweepPlan, args: &SweepArgs) -> Result<()> {
     }
 }
 
-fn table(rows: &[RateRow]) -> comfy_table::Table {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
-    table.set_header([
-        "rule",
-        "momentum",
-        "delay",
-        "schedule",
-        "criterion",
-        "lr",
-        "updates per e-fold",
-        "+-",
-        "theory",
-        "ratio",
-        "status",
-    ]);
+type Shown = Column<RateRow>;
+
+/// The columns of rates, as a person reads them.
+pub(super) fn columns() -> Vec<Shown> {
     let number = |value: Option<f64>| value.map_or(String::new(), |value| aligned(value, 5));
-    for row in rows {
-        table.add_row([
-            row.rule.clone(),
-            row.momentum.to_string(),
-            row.delay.map_or(String::new(), |delay| delay.to_string()),
-            row.schedule.clone(),
-            row.criterion.clone(),
-            row.lr.to_string(),
-            match row.rate {
-                Some(rate) if rate <= 0.0 => "does not shrink".to_owned(),
-                _ => number(row.updates_per_efold),
-            },
-            row.updates_error.map_or(String::new(), |error| significant(error, 2)),
-            number(row.updates_theory),
-            row.ratio.map_or(String::new(), |ratio| aligned(ratio, 5)),
-            row.status.to_string(),
-        ]);
-    }
-    for column in table.column_iter_mut().skip(5).take(5) {
-        column.set_cell_alignment(comfy_table::CellAlignment::Right);
-    }
-    table
+    vec![
+        Shown::new("rule", Worth::Needed, |row| row.rule.clone()),
+        Shown::new("momentum", Worth::Setting, |row| row.momentum.to_string()),
+        Shown::new("dampening", Worth::Setting, |row| row.dampening.to_string()),
+        Shown::new("delay", Worth::Needed, |row| row.delay.map_or(String::new(), |delay| delay.to_string())),
+        Shown::new("schedule", Worth::Setting, |row| row.schedule.clone()),
+        Shown::new("criterion", Worth::Setting, |row| row.criterion.clone()),
+        Shown::new("lr", Worth::Needed, |row| row.lr.to_string()),
+        Shown::new("updates_per_efold", Worth::Result, move |row| match row.rate {
+            Some(rate) if rate <= 0.0 => "does not shrink".to_owned(),
+            _ => number(row.updates_per_efold),
+        }),
+        Shown::new("updates_error", Worth::Evidence, |row| {
+            row.updates_error.map_or(String::new(), |error| significant(error, 2))
+        }),
+        Shown::new("updates_theory", Worth::Evidence, move |row| number(row.updates_theory)),
+        Shown::new("ratio", Worth::Result, |row| row.ratio.map_or(String::new(), |ratio| aligned(ratio, 5))),
+        Shown::new("status", Worth::Setting, |row| row.status.to_string()),
+    ]
 }
 
 /// How far measured rates are from theory, of those that have one.

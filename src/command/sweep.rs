@@ -1,16 +1,21 @@
 //! `tauscope sweep`: plan, minimum, engine, measurement, results folder, table.
 
 use super::dry_run;
+use super::shown::{self, Column, Worth};
 use crate::config::SweepArgs;
 use crate::plan::SweepPlan;
 use crate::plot;
 use crate::session::{self, Session, SomeFailed, Tables, as_map};
+use crate::streams::stdout_width;
 use crate::sweep::{SweepJob, SweepTables, SweepTotals};
-use crate::table::number::{aligned, significant};
+use crate::table::number::{aligned, rounded, significant};
 use crate::table::{Status, ThresholdRow};
 use anyhow::{Result, bail};
 use serde_json::json;
 use std::time::Duration;
+
+/// Most digits of a learning rate.
+const MOST_DIGITS: usize = 9;
 
 /// Runs the sweep of all these grids; how, the first of them says. Rows on stdout, progress on stderr.
 ///
@@ -28,6 +33,11 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
         && one == other
     {
         bail!("--out {}: it is the folder of --extend, which stays as it is; accepted: another folder", out.display());
+    }
+    if plan.rates.is_empty() {
+        shown::check(&columns(&[]), &args.job.columns)?;
+    } else {
+        shown::check(&super::rates::columns(), &args.job.columns)?;
     }
     if args.job.dry_run {
         args.job.out.iter().try_for_each(|out| session::beside(out, "partial").map(drop))?;
@@ -55,7 +65,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     let failed = rows.iter().filter(|row| row.status == Status::Failed).count();
     let counts =
         json!({"cells": cells, "measured": measured, "failed": failed, "runs": runs, "config_steps": config_steps});
-    let mut answer = vec![table(&rows).to_string()];
+    let mut answer = vec![shown::table(&rows, columns(&rows), &args.job.columns, stdout_width(), SweepTables::MAIN)];
     answer.extend(reasons(&rows));
     answer.extend(again(&rows, &session.engine().info().precision));
     answer.push(verdict(&rows, Duration::from_secs_f64(finished.seconds)));
@@ -75,68 +85,44 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     }
 }
 
-/// Columns of the table before that of outer loops.
-const BEFORE_OUTER: usize = 6;
+type Shown = Column<ThresholdRow>;
 
-/// The thresholds as a person reads them.
-fn table(rows: &[ThresholdRow]) -> comfy_table::Table {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
-    // Where no cell has an outer loop or stages, nothing is said of them.
-    let title = rows.iter().find_map(ThresholdRow::way_title);
-    let outer = title.is_some();
-    let with = |mut cells: Vec<String>, cell: Option<String>| {
-        if outer {
-            cells.insert(BEFORE_OUTER, cell.unwrap_or_default());
-        }
-        cells
+/// The columns of thresholds, as a person reads them.
+fn columns(rows: &[ThresholdRow]) -> Vec<Shown> {
+    let digits = digits(rows);
+    let number = move |value: Option<f64>| value.map_or(String::new(), |value| aligned(value, digits));
+    let way = rows.iter().find_map(ThresholdRow::way_title).unwrap_or("outer loop");
+    vec![
+        Shown::new("rule", Worth::Needed, |row| row.rule.clone()),
+        Shown::new("momentum", Worth::Setting, |row| row.momentum.to_string()),
+        Shown::new("dampening", Worth::Setting, |row| row.dampening.to_string()),
+        Shown::new("delay", Worth::Needed, |row| match row.delay {
+            Some(delay) => delay.to_string(),
+            // Those of stages have a column of their own.
+            None if row.stages.is_some() => String::new(),
+            None => row.delay_mean.map_or(String::new(), |mean| significant(mean, 4)),
+        }),
+        Shown::new("schedule", Worth::Setting, |row| row.schedule.clone()),
+        Shown::new("batch", Worth::Setting, |row| row.batch.clone()),
+        Shown::new(way, Worth::Setting, |row| row.way().unwrap_or_default()),
+        Shown::new("criterion", Worth::Setting, |row| row.criterion.clone()),
+        Shown::new("lr_stable", Worth::Evidence, move |row| number(row.lr_stable)),
+        Shown::new("lr_unstable", Worth::Evidence, move |row| number(row.lr_unstable)),
+        Shown::new("lr_threshold", Worth::Result, move |row| number(row.lr_threshold)),
+        Shown::new("lr_theory", Worth::Evidence, move |row| number(row.lr_theory)),
+        Shown::new("ratio", Worth::Result, |row| row.ratio.map_or(String::new(), |ratio| aligned(ratio, 5))),
+        Shown::new("lr_effective", Worth::Detail, move |row| number(row.lr_effective)),
+        Shown::new("status", Worth::Setting, |row| row.status.to_string()),
+    ]
+}
+
+/// Digits of learning rates: as few as tell the ends of every bracket from each other.
+fn digits(rows: &[ThresholdRow]) -> usize {
+    let told_apart = |row: &ThresholdRow, digits| match (row.lr_stable, row.lr_unstable) {
+        (Some(stable), Some(unstable)) => rounded(stable, digits) != rounded(unstable, digits),
+        _ => true,
     };
-    let header = [
-        "rule",
-        "momentum",
-        "dampening",
-        "delay",
-        "schedule",
-        "batch",
-        "criterion",
-        "lr theory",
-        "lr stable",
-        "lr unstable",
-        "lr threshold",
-        "effective",
-        "ratio",
-        "status",
-    ];
-    table.set_header(with(header.map(str::to_owned).to_vec(), title.map(str::to_owned)));
-    let number = |value: Option<f64>| value.map_or(String::new(), |value| aligned(value, 5));
-    for row in rows {
-        let cells = [
-            row.rule.clone(),
-            row.momentum.to_string(),
-            row.dampening.to_string(),
-            match row.delay {
-                Some(delay) => delay.to_string(),
-                // Those of stages have a column of their own.
-                None if row.stages.is_some() => String::new(),
-                None => row.delay_mean.map_or(String::new(), |mean| significant(mean, 4)),
-            },
-            row.schedule.clone(),
-            row.batch.clone(),
-            row.criterion.clone(),
-            number(row.lr_theory),
-            number(row.lr_stable),
-            number(row.lr_unstable),
-            number(row.lr_threshold),
-            number(row.lr_effective),
-            row.ratio.map_or(String::new(), |ratio| aligned(ratio, 5)),
-            row.status.to_string(),
-        ];
-        table.add_row(with(cells.to_vec(), row.way()));
-    }
-    for column in table.column_iter_mut().skip(1).take(12 + usize::from(outer)) {
-        column.set_cell_alignment(comfy_table::CellAlignment::Right);
-    }
-    table
+    (4..MOST_DIGITS).find(|digits| rows.iter().all(|row| told_apart(row, *digits))).unwrap_or(MOST_DIGITS)
 }
 
 /// Why cells have no threshold, each reason once.

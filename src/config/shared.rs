@@ -193,6 +193,16 @@ pub struct JobArgs {
     /// end
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+    /// Columns of the table on stdout, by their names there or in the CSV file [default: as many as fit the terminal]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        num_args = 1,
+        conflicts_with = "json",
+        help_heading = "Output"
+    )]
+    pub columns: Vec<String>,
     /// No progress, no table
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub quiet: bool,

@@ -8,6 +8,7 @@
 
 mod cells;
 mod comparison;
+mod dictionary;
 pub mod number;
 mod rates;
 mod read;
@@ -25,6 +26,7 @@ mod tune;
 mod write;
 
 pub use comparison::{ComparisonRow, ComparisonStatus, PairingStatus, RateComparisonRow, TrainComparisonRow};
+pub use dictionary::{Dictionary, dictionary};
 pub use rates::{RateRow, rate_panels, rate_setting};
 pub use read::{CsvReader, FileRow, FileTable, read_csv, read_csv_from};
 pub use row::{Refusal, Row, keep_finite, not_finite};
@@ -38,7 +40,7 @@ pub use trace::TraceRow;
 pub use training::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus};
 pub use trainings::{TrainedGroup, TrainedRun, delay_lines, line_names, synchronous, trained_groups, training_setting};
 pub use tune::TuneRow;
-pub use write::{CsvWriter, write_csv};
+pub use write::{CsvWriter, column_names, record, write_csv};
 
 #[cfg(test)]
 mod tests;

@@ -28,16 +28,20 @@ row! {
         /// `full` or the number of samples per gradient of a worker.
         pub batch: String,
         ..outer,
+        /// Seed by which training samples are chosen.
         pub seed_data: u64,
+        /// Seed of minibatches and delays.
         pub seed_order: u64,
+        /// Seed of the weights from which the minimum is sought.
         pub seed_init: u64,
         /// Sense of the rate: `mean` of a run without chance; `mean-square`, that of the root of the mean square over an ensemble;
         /// `almost-sure`, that of almost every run.
         pub criterion: String,
         /// Learning rate as the rule takes it.
         pub lr: f64,
-        /// Largest and smallest Hessian eigenvalue at the minimum.
+        /// Largest Hessian eigenvalue at the minimum, 1 / (units of learning rate).
         pub lambda_max: f64,
+        /// Smallest one.
         pub lambda_min: f64,
         /// `-ln` of the factor by which the distance from the minimum shrinks in an update; negative where it grows.
         pub rate: Option<f64>,
@@ -46,22 +50,26 @@ row! {
         pub rate_error: Option<f64>,
         /// 1 / `rate`: updates in which the distance shrinks by e; empty where it does not shrink.
         pub updates_per_efold: Option<f64>,
+        /// What `updates_per_efold` is unlikely to be off by.
         pub updates_error: Option<f64>,
         /// Updates per e-fold of the slowest direction by theory; empty where one does not shrink or no theory is known.
         pub updates_theory: Option<f64>,
-        /// Curvature of that direction, and which curvatures theory looked at.
+        /// Curvature of that direction.
         pub curvature_theory: Option<f64>,
+        /// Which curvatures theory looked at.
         pub directions: Option<String>,
         /// `updates_per_efold` / `updates_theory`
         pub ratio: Option<f64>,
         /// `measured` (the error is within the tolerance, or the weights came to the minimum itself), `undecided` (the horizon ended
         /// first, or the run left too fast to be followed) or `failed`.
         pub status: Status,
-        /// Runs of an ensemble, or 1, and the steps that each took.
+        /// Runs of an ensemble, or 1.
         pub runs: u32,
+        /// Steps that each run took.
         pub steps: u64,
         /// Engine and precision.
         pub engine: String,
+        /// Adapter's name; the processor architecture for `cpu`.
         pub adapter: String,
         /// Why there is no rate, or none within the tolerance.
         pub reason: Option<String>,

@@ -142,12 +142,14 @@ pub(super) use outer_name;
 /// Defines a row. `..outer` stands for the columns that tell which gradients make up an update and which parameters go together,
 /// `..update` for those that tell how a run updates its weights, which rows of sweeps and of trainings share, and `..group` for those that a training's run shares with its group.
 macro_rules! row {
-    ($(#[$meta:meta])* pub struct $name:ident { $($columns:tt)* }) => {
-        row!(@columns [$(#[$meta])* pub struct $name] [] $($columns)*);
+    ($(#[$($meta:tt)*])* pub struct $name:ident { $($columns:tt)* }) => {
+        row!(@columns [$(#[$($meta)*])* pub struct $name] [] $($columns)*);
     };
     (@columns [$($head:tt)*] [$($columns:tt)*]) => {
-        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-        $($head)* { $($columns)* }
+        crate::table::row::written! {
+            #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+            $($head)* { $($columns)* }
+        }
     };
     (@columns $head:tt [$($done:tt)*] ..update, $($rest:tt)*) => {
         row!(@columns $head [$($done)*]
@@ -204,9 +206,11 @@ macro_rules! row {
         row!(@columns $head [$($done)*]
             /// Short content hash of everything of a run but its seed.
             pub group_id: String,
+            /// Name of the data set.
             pub data: String,
             /// As given to `--model`, with the activation where it has none of its own.
             pub model: String,
+            /// `ce` or `mse`.
             pub loss: String,
             /// Number of training samples.
             pub samples: u64,
@@ -233,8 +237,68 @@ macro_rules! row {
             $($rest)*
         );
     };
-    (@columns $head:tt [$($done:tt)*] $(#[$meta:meta])* pub $column:ident: $kind:ty, $($rest:tt)*) => {
-        row!(@columns $head [$($done)* $(#[$meta])* pub $column: $kind,] $($rest)*);
+    (@columns $head:tt [$($done:tt)*] $(#[$($meta:tt)*])* pub $column:ident: $kind:ty, $($rest:tt)*) => {
+        row!(@columns $head [$($done)* $(#[$($meta)*])* pub $column: $kind,] $($rest)*);
     };
 }
 pub(super) use row;
+
+/// A column as its row struct describes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    pub name: &'static str,
+    /// Rust type of the field.
+    pub kind: &'static str,
+    /// Lines of its doc.
+    pub doc: &'static [&'static str],
+}
+
+impl Column {
+    /// What it holds and in which unit.
+    pub fn meaning(&self) -> String {
+        self.doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// What is in a cell, in words; `or empty` where a cell may be.
+    pub fn type_name(&self) -> String {
+        let kind = self.kind.replace(' ', "");
+        let inner = kind.strip_prefix("Option<").and_then(|rest| rest.strip_suffix('>'));
+        let word = match inner.unwrap_or(&kind) {
+            "f64" => "number",
+            "u32" | "u64" | "usize" => "whole number",
+            _ => "text",
+        };
+        if inner.is_some() { format!("{word} or empty") } else { word.to_owned() }
+    }
+}
+
+/// A struct that is written as a line of CSV, with its columns described by their docs.
+pub trait Described {
+    const COLUMNS: &'static [Column];
+}
+
+/// Defines such a struct.
+macro_rules! written {
+    (
+        #[derive($($derived:path),*)]
+        $(#[doc = $about:literal])*
+        pub struct $name:ident {
+            $($(#[doc = $doc:literal])* $(#[serde $serde:tt])? pub $column:ident: $kind:ty,)*
+        }
+    ) => {
+        #[derive($($derived),*)]
+        $(#[doc = $about])*
+        pub struct $name {
+            $($(#[doc = $doc])* $(#[serde $serde])? pub $column: $kind,)*
+        }
+
+        impl $crate::table::row::Described for $name {
+            const COLUMNS: &'static [$crate::table::row::Column] = &[$($crate::table::row::Column {
+                name: stringify!($column),
+                kind: stringify!($kind),
+                doc: &[$($doc),*],
+            }),*];
+        }
+    };
+}
+pub(super) use written;

@@ -9,9 +9,11 @@ row! {
     pub struct EigenvalueRow {
         /// From 1, the largest.
         pub index: u64,
+        /// Eigenvalue of the Hessian at the minimum, 1 / (units of learning rate).
         pub eigenvalue: f64,
         /// ||H v - eigenvalue v|| of the unit eigenvector v that was found.
         pub residual: f64,
+        /// `converged` or `unconverged`.
         pub status: Convergence,
         /// Hessian-vector products that found it.
         pub products: u64,
@@ -21,7 +23,7 @@ row! {
 row! {
     /// Part of an eigenvector that lies in one layer.
     pub struct EnergyRow {
-        /// Index of its [`EigenvalueRow`].
+        /// Index of its row in eigenvalues.csv.
         pub index: u64,
         /// As in the names of its tensors: `conv1` of `conv1.weight`.
         pub layer: String,

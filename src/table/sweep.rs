@@ -26,9 +26,11 @@ row! {
         pub delay_mean: Option<f64>,
         /// Standard deviation of these ages, in updates.
         pub delay_std: Option<f64>,
+        /// Median age, updates.
         pub delay_median: Option<u64>,
-        /// 95 % quantile.
+        /// 95 % quantile of the age, updates.
         pub delay_q95: Option<u64>,
+        /// Largest age, updates.
         pub delay_max: Option<u64>,
         /// `full` or the number of samples per gradient of a worker.
         pub batch: String,
@@ -38,8 +40,11 @@ row! {
         /// the minimum; empty where the batch is full.
         pub relative_variance: Option<f64>,
         ..outer,
+        /// Seed by which training samples are chosen.
         pub seed_data: u64,
+        /// Seed of minibatches and delays.
         pub seed_order: u64,
+        /// Seed of the weights from which the minimum is sought.
         pub seed_init: u64,
         /// Sense in which a run stays: `mean`, `mean-square`, `almost-sure` (by the sign of a growth rate) or `escape` (by staying
         /// near the minimum for the horizon).
@@ -69,9 +74,10 @@ row! {
         pub lr_unstable: Option<f64>,
         /// Estimate between the two.
         pub lr_threshold: Option<f64>,
-        /// 95 % confidence interval of the estimate, where growth rates are averages of ensembles; empty where their zero lies
+        /// Lower end of the 95 % confidence interval of the estimate, where growth rates are averages of ensembles; empty where their zero lies
         /// outside the bracket, whose geometric middle the estimate then is.
         pub lr_low: Option<f64>,
+        /// Upper end of that interval.
         pub lr_high: Option<f64>,
         /// Effective learning rate at `lr_threshold`: how far a constant gradient moves the weights for each gradient that
         /// arrives; of stages their mean. Empty where that depends on the size of the gradient (adam, nadam, lion, signum, clipped, dc-asgd),
@@ -83,6 +89,8 @@ row! {
         pub horizon_steps: u64,
         /// Number of runs spent on this cell, every member of an ensemble counted.
         pub runs: u32,
+        /// `measured`, `undecided` (the horizon or the search ended first; the bracket so far is given) or `failed`
+        /// (the column `reason` says why).
         pub status: Status,
         /// Engine and precision: `cpu f32`, `cpu f64` or `gpu f32`.
         pub engine: String,
@@ -119,10 +127,11 @@ pub enum TheorySource {
 row! {
     /// How often the gradients that a run of a cell applies had a delay, counted over at least 16384 updates where it varies.
     pub struct DelayRow {
-        /// The [`ThresholdRow`] that this belongs to.
+        /// Row of thresholds.csv that this belongs to.
         pub cell_id: String,
         /// Updates.
         pub delay: u64,
+        /// Gradients that had this delay.
         pub count: u64,
     }
 }
@@ -143,14 +152,16 @@ pub enum Status {
 row! {
     /// One simulated training at one learning rate, or an ensemble of them.
     pub struct RunRow {
+        /// Short content hash of the run.
         pub run_id: String,
-        /// The [`ThresholdRow`] that this run belongs to.
+        /// Row of thresholds.csv that this run belongs to.
         pub cell_id: String,
         /// Learning rate as the rule takes it, before dampening.
         pub lr: f64,
         /// `near` or `far`, the start_distance or the far_start_distance of run.json; empty for an ensemble.
         #[serde(default)]
         pub start: Option<StartPoint>,
+        /// What the run was seen to do: `stable`, `escaped` (it grows, or left the neighbourhood of the minimum), `diverged`, `undecided` or `failed`.
         pub verdict: Verdict,
         /// Exponent of the distance's growth, per step; negative where it decays.
         pub growth_rate: Option<f64>,

@@ -12,16 +12,23 @@ row! {
         ..group,
         /// Seed of the start, of the order of minibatches and of the delays.
         pub seed: u64,
+        /// Epochs that a run was to last.
         pub epochs: u64,
+        /// `finished`, `diverged` (a result) or `failed` (the column `reason` says why).
         pub status: TrainStatus,
         /// Step at which it diverged, from 1.
         pub diverged_step: Option<u64>,
+        /// Mean loss over the training samples at the end, without weight decay.
         pub train_loss: Option<f64>,
+        /// Mean loss over the test samples at the end, without weight decay.
         pub test_loss: Option<f64>,
+        /// Fraction of training samples that are classified right.
         pub train_accuracy: Option<f64>,
+        /// Fraction of test samples that are classified right.
         pub test_accuracy: Option<f64>,
-        /// Largest test accuracy of all evaluations, and the first epoch that had it.
+        /// Largest test accuracy of all evaluations.
         pub best_test_accuracy: Option<f64>,
+        /// First epoch that had it.
         pub best_epoch: Option<u64>,
         /// `train_accuracy` - `test_accuracy`
         pub generalisation_gap: Option<f64>,
@@ -29,19 +36,22 @@ row! {
         pub loss_gap: Option<f64>,
         /// ||x - x_0|| at the end; empty where it diverged.
         pub distance_from_init: Option<f64>,
-        /// Largest Hessian eigenvalue at the end and ||H v - lambda_max v|| of its unit eigenvector, where they were asked for.
+        /// Largest Hessian eigenvalue at the end, where it was asked for, 1 / (units of learning rate).
         pub lambda_max: Option<f64>,
+        /// ||H v - lambda_max v|| of its unit eigenvector.
         pub lambda_residual: Option<f64>,
         /// K* / `lr_scaled`, where theory knows the threshold gain K* and the learning rate is constant: minima sharper than this
         /// are not accessible.
         pub lambda_predicted: Option<f64>,
-        /// Median of lambda_max over the last third of the steps at which it was tracked, and the same / `lambda_predicted`.
+        /// Median of lambda_max over the last third of the steps at which it was tracked.
         pub plateau: Option<f64>,
+        /// `plateau` / `lambda_predicted`.
         pub plateau_ratio: Option<f64>,
         /// Steps made.
         pub steps: u64,
         /// Engine and precision.
         pub engine: String,
+        /// Adapter's name; the processor architecture for `cpu`.
         pub adapter: String,
         /// Why the run failed; empty where it did not.
         pub reason: Option<String>,
@@ -62,13 +72,16 @@ pub enum TrainStatus {
 row! {
     /// One number measured along a run: a row of metrics.csv.
     pub struct MetricRow {
-        /// The [`TrainRow`] that it belongs to.
+        /// Row of runs.csv that it belongs to.
         pub run_id: String,
         /// Steps made.
         pub step: u64,
         /// The same in epochs.
         pub epoch: f64,
+        /// `objective` (mean over the steps of an epoch of the loss with weight decay, at late weights),
+        /// `train_loss`, `train_accuracy`, `test_loss`, `test_accuracy`, `lambda_max` or `lambda_residual`.
         pub metric: Metric,
+        /// What it is at that step.
         pub value: f64,
     }
 }
@@ -94,25 +107,41 @@ row! {
     /// `_high` are the ends of their 95 % confidence interval by Student's t, empty of a single run.
     pub struct SummaryRow {
         ..group,
+        /// Epochs that a run was to last.
         pub epochs: u64,
         /// Runs of the group, one for each seed.
         pub runs: u64,
         /// Those of them that diverged or failed.
         pub diverged: u64,
+        /// Fraction of test samples that are classified right.
         pub test_accuracy: Option<f64>,
+        /// Lower end of its 95 % confidence interval over seeds.
         pub test_accuracy_low: Option<f64>,
+        /// Upper end of that interval.
         pub test_accuracy_high: Option<f64>,
+        /// Training accuracy minus test accuracy.
         pub generalisation_gap: Option<f64>,
+        /// Lower end of its 95 % confidence interval over seeds.
         pub generalisation_gap_low: Option<f64>,
+        /// Upper end of that interval.
         pub generalisation_gap_high: Option<f64>,
+        /// Mean loss over the test samples at the end, without weight decay.
         pub test_loss: Option<f64>,
+        /// Lower end of its 95 % confidence interval over seeds.
         pub test_loss_low: Option<f64>,
+        /// Upper end of that interval.
         pub test_loss_high: Option<f64>,
+        /// Largest Hessian eigenvalue at the end.
         pub lambda_max: Option<f64>,
+        /// Lower end of its 95 % confidence interval over seeds.
         pub lambda_max_low: Option<f64>,
+        /// Upper end of that interval.
         pub lambda_max_high: Option<f64>,
+        /// K* / `lr_scaled`, the sharpness above which minima are not accessible.
         pub lambda_predicted: Option<f64>,
+        /// Engine and precision: `cpu f32`, `cpu f64` or `gpu f32`.
         pub engine: String,
+        /// Adapter's name; the processor architecture for `cpu`.
         pub adapter: String,
     }
 }

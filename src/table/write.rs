@@ -56,6 +56,25 @@ impl<T: Row> CsvWriter<T> {
     }
 }
 
+/// The names of the columns of rows `T`, in their order.
+pub fn column_names<T: Row>() -> &'static [&'static str] {
+    cells::columns::<T>()
+}
+
+/// The cells of a row as they stand in a file.
+pub fn record<T: Row>(row: &T) -> Vec<String> {
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    let written = writer
+        .serialize(row)
+        .map_err(Into::into)
+        .and_then(|()| writer.into_inner().map_err(|error| error.into_error()));
+    let line: io::Result<Vec<u8>> = written;
+    let mut records =
+        csv::ReaderBuilder::new().has_headers(false).from_reader(io::Cursor::new(line.unwrap_or_default()));
+    let first = records.records().next().and_then(Result::ok).unwrap_or_default();
+    first.iter().map(str::to_owned).collect()
+}
+
 fn cannot_write(path: &Path) -> String {
     format!("cannot write {}", path.display())
 }

@@ -49,6 +49,7 @@ mod stages;
 #[cfg(unix)]
 mod submit;
 mod sweep;
+mod terminal;
 mod theory;
 mod theory_command;
 mod traces;

@@ -2,11 +2,12 @@
 
 mod table;
 
-use super::dry_run;
+use super::{dry_run, shown};
 use crate::config::TrainArgs;
 use crate::plan::TrainPlan;
 use crate::plot;
 use crate::session::{self, Session, SomeFailed, Tables, as_map};
+use crate::streams::stdout_width;
 use crate::table::SummaryRow;
 use crate::train::{TrainJob, TrainTables, TrainTotals};
 use anyhow::Result;
@@ -23,6 +24,7 @@ use serde_json::json;
 pub fn run(trainings: &[TrainArgs]) -> Result<()> {
     let args = trainings.first().expect("a training");
     let plan = TrainPlan::resolve(trainings)?;
+    shown::check(&table::columns(&[]), &args.job.columns)?;
     if args.job.dry_run {
         args.job.out.iter().try_for_each(|out| session::beside(out, "partial").map(drop))?;
         return dry_run::train::run(plan, &args.job);
@@ -45,7 +47,11 @@ pub fn run(trainings: &[TrainArgs]) -> Result<()> {
     let traces = if job.training.plan.trace_runs { ", traces/" } else { "" };
     session.end(
         as_map(json!({"runs": runs, "diverged": diverged, "failed": failed, "config_steps": config_steps})),
-        &format!("{}\n{}", table::table(&groups), table::verdict(&groups, finished.seconds)),
+        &format!(
+            "{}\n{}",
+            shown::table(&groups, table::columns(&groups), &args.job.columns, stdout_width(), "summary.csv"),
+            table::verdict(&groups, finished.seconds)
+        ),
         &format!(
             "runs.csv, metrics.csv, summary.csv, run.json, curves.svg/png, gap.svg/png{sharpness}{weights}{traces}"
         ),

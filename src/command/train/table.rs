@@ -1,50 +1,33 @@
 //! The groups of a training as a person reads them, and the answer in a sentence.
 
+use crate::command::shown::{Column, Worth};
 use crate::table::SummaryRow;
 use crate::table::number::{percent_within, significant};
-use comfy_table::{CellAlignment, Table, presets};
 
-/// A column: its title, whether it says anything, and its cells.
-type Column = (&'static str, bool, fn(&SummaryRow) -> String);
+type Shown = Column<SummaryRow>;
 
-/// One line for each group. Columns that would say nothing are left out.
-pub fn table(groups: &[SummaryRow]) -> Table {
-    let several = |value: fn(&SummaryRow) -> String| groups.windows(2).any(|pair| value(&pair[0]) != value(&pair[1]));
-    let any = |value: fn(&SummaryRow) -> bool| groups.iter().any(value);
-    let columns: [Column; 15] = [
-        ("rule", true, |group| group.rule.clone()),
-        ("momentum", any(|group| group.momentum != 0.0), |group| group.momentum.to_string()),
-        ("dampening", any(|group| group.dampening != 0.0), |group| group.dampening.to_string()),
-        ("schedule", several(|group| group.schedule.clone()), |group| group.schedule.clone()),
-        ("delay", true, |group| group.delay.map_or(String::new(), |delay| delay.to_string())),
-        ("batch", several(|group| group.batch.clone()), |group| group.batch.clone()),
-        (
-            groups.iter().find_map(SummaryRow::way_title).unwrap_or("outer loop"),
-            any(|group| group.way().is_some()),
-            |group| group.way().unwrap_or_default(),
-        ),
-        ("lr", several(|group| group.lr.to_string()), |group| group.lr.to_string()),
-        ("scaling", true, |group| group.lr_scaling.clone()),
-        ("lr scaled", true, |group| significant(group.lr_scaled, 4)),
-        ("diverged", true, |group| format!("{} of {}", group.diverged, group.runs)),
-        ("test accuracy", true, test_accuracy),
-        ("gap", true, |group| {
+/// The columns of groups, as a person reads them.
+pub fn columns(groups: &[SummaryRow]) -> Vec<Shown> {
+    let way = groups.iter().find_map(SummaryRow::way_title).unwrap_or("outer loop");
+    vec![
+        Shown::new("rule", Worth::Needed, |group| group.rule.clone()),
+        Shown::new("momentum", Worth::Setting, |group| group.momentum.to_string()),
+        Shown::new("dampening", Worth::Setting, |group| group.dampening.to_string()),
+        Shown::new("schedule", Worth::Setting, |group| group.schedule.clone()),
+        Shown::new("delay", Worth::Needed, |group| group.delay.map_or(String::new(), |delay| delay.to_string())),
+        Shown::new("batch", Worth::Setting, |group| group.batch.clone()),
+        Shown::new(way, Worth::Setting, |group| group.way().unwrap_or_default()),
+        Shown::new("lr", Worth::Setting, |group| significant(group.lr, 4)),
+        Shown::new("lr_scaling", Worth::Evidence, |group| group.lr_scaling.clone()),
+        Shown::new("lr_scaled", Worth::Result, |group| significant(group.lr_scaled, 4)),
+        Shown::new("diverged", Worth::Result, |group| format!("{} of {}", group.diverged, group.runs)),
+        Shown::new("test_accuracy", Worth::Result, test_accuracy),
+        Shown::new("generalisation_gap", Worth::Evidence, |group| {
             percent(group.generalisation_gap, group.generalisation_gap_low.zip(group.generalisation_gap_high))
         }),
-        ("lambda_max", any(|group| group.lambda_max.is_some()), |group| number(group.lambda_max)),
-        ("K*/lr", any(|group| group.lambda_max.is_some()), |group| number(group.lambda_predicted)),
-    ];
-    let shown: Vec<Column> = columns.into_iter().filter(|(_, shown, _)| *shown).collect();
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY);
-    table.set_header(shown.iter().map(|(name, ..)| *name));
-    for group in groups {
-        table.add_row(shown.iter().map(|(.., value)| value(group)));
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
+        Shown::new("lambda_max", Worth::Evidence, |group| number(group.lambda_max)),
+        Shown::new("lambda_predicted", Worth::Evidence, |group| number(group.lambda_predicted)),
+    ]
 }
 
 /// The answer in a sentence.

@@ -1,0 +1,112 @@
+//! What a person sees on a terminal: tables as wide as it is, columns by name, the dictionary of columns, completions, manual pages.
+
+use crate::printed::{stdout, tauscope};
+use std::fs;
+use tauscope::table;
+use tempfile::tempdir;
+
+const SWEEP: &str =
+    "sweep --model quadratic:1,0.3 --rules sgd,heavy-ball --momentum 0.9 --dampening 0 --delays 0,8 --engine cpu";
+
+/// The lines that a sweep prints on a terminal of so many columns, but for the last two, which have times and names.
+fn printed(columns: &str, flags: &str) -> Vec<String> {
+    let folder = tempdir().unwrap();
+    let mut command = tauscope(&format!("{SWEEP} --out out {flags}"));
+    let output = command.current_dir(folder.path()).env("COLUMNS", columns).assert().success().get_output().clone();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines[..lines.len() - 2].to_vec()
+}
+
+#[test]
+fn a_table_is_no_wider_than_the_terminal_and_says_what_it_leaves_out() {
+    let same = "the same in all rows: dampening 0, schedule round-robin, batch full, criterion mean, status measured";
+    let without = |names: &str| {
+        format!("not shown, for lack of width: {names}; --columns LIST shows what it names, thresholds.csv has all")
+    };
+    let cases = [
+        (
+            "60",
+            Some("lr_stable, lr_unstable, lr_theory, lr_effective"),
+            "│ rule         momentum   delay   lr_threshold     ratio │",
+        ),
+        (
+            "80",
+            Some("lr_unstable, lr_theory, lr_effective"),
+            "│ rule         momentum   delay   lr_stable   lr_threshold     ratio │",
+        ),
+        (
+            "120",
+            None,
+            "│ rule         momentum   delay   lr_stable   lr_unstable   lr_threshold   lr_theory     ratio   lr_effective │",
+        ),
+        (
+            "200",
+            None,
+            "│ rule         momentum   delay   lr_stable   lr_unstable   lr_threshold   lr_theory     ratio   lr_effective │",
+        ),
+    ];
+    for (columns, left_out, header) in cases {
+        let lines = printed(columns, "");
+        assert_eq!(lines[1], header, "{columns}");
+        let widest = lines[..8].iter().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= columns.parse().unwrap(), "{columns}: {widest}");
+        assert_eq!(
+            lines[8..],
+            [Some(same.to_owned()), left_out.map(without)].into_iter().flatten().collect::<Vec<_>>(),
+            "{columns}"
+        );
+    }
+}
+
+#[test]
+fn columns_are_chosen_by_their_names_in_the_table_or_the_file_and_unknown_ones_refused_before_the_work() {
+    let lines = printed("40", "--columns ratio,lambda_max,rule,criterion");
+    assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["│", "ratio", "lambda_max", "rule", "criterion", "│"]);
+    assert_eq!(lines[3].split_whitespace().collect::<Vec<_>>(), ["│", "1.0000", "1.000", "sgd", "mean", "│"]);
+    assert_eq!(lines.len(), 8);
+    let folder = tempdir().unwrap();
+    for (flags, told) in [
+        (
+            format!("{SWEEP} --out out --columns rule,dely"),
+            "--columns dely: there is no such column; accepted: rule, momentum,",
+        ),
+        (format!("{SWEEP} --out out --columns rule,rule"), "--columns rule: it stands there twice"),
+        (format!("{SWEEP} --out out --rates 0.1 --columns lr_stable"), "--columns lr_stable: there is no such column"),
+        ("train --epochs 1 --out out --columns lr_stable".to_owned(), "--columns lr_stable: there is no such column"),
+        (format!("{SWEEP} --out out --json --columns rule"), "--columns"),
+    ] {
+        let output = tauscope(&flags).current_dir(folder.path()).assert().code(2).get_output().clone();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(told), "{flags}: {error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{flags}");
+    }
+}
+
+#[test]
+fn every_column_has_a_meaning_and_the_page_of_columns_is_what_the_program_prints() {
+    for file in table::dictionary() {
+        for column in file.columns {
+            assert!(column.meaning().len() > 3, "{}: {} has no doc", file.file, column.name);
+        }
+    }
+    assert_eq!(stdout("columns"), include_str!("../../docs/columns.md"), "tauscope columns > docs/columns.md");
+    assert!(
+        stdout("columns thresholds.csv")
+            .contains("| `lr_stable` | Largest learning rate seen to be stable. | number or empty |")
+    );
+    tauscope("columns x.csv").assert().code(2);
+}
+
+#[test]
+fn shells_complete_the_flags_and_man_has_a_page_for_every_command() {
+    assert!(stdout("completions bash").contains("--top"));
+    let folder = tempdir().unwrap();
+    tauscope("man pages").current_dir(folder.path()).assert().success();
+    for page in ["tauscope.1", "tauscope-sweep.1", "tauscope-train.1", "tauscope-tune.1"] {
+        let text = fs::read_to_string(folder.path().join("pages").join(page)).unwrap();
+        assert!(text.contains(".SH NAME"), "{page}");
+    }
+    let sweep = fs::read_to_string(folder.path().join("pages/tauscope-sweep.1")).unwrap();
+    assert!(sweep.contains("\\-\\-delays"), "flags");
+}
