@@ -30,7 +30,7 @@ Sampling = Literal["epochs", "independent"]
 LrReference = Literal["same", "sgd"]
 Engine = Literal["auto", "cpu", "gpu"]
 Precision = Literal["auto", "f32", "f64"]
-Track = Literal["sharpness"]
+Track = Literal["sharpness", "preconditioned-sharpness", "sharpness,preconditioned-sharpness"]
 
 
 def sweep(
@@ -170,7 +170,7 @@ def train(
     warm_up: Number | None = None,
     evaluate_every: Number | None = None,
     sharpness: Number | bool | None = None,
-    track: Track | None = None,
+    track: Track | Sequence[Track] | None = None,
     track_every: Number | None = None,
     engine: Engine | None = None,
     adapter: Number | None = None,

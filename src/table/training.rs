@@ -38,6 +38,14 @@ row! {
         /// Median of lambda_max over the last third of the steps at which it was tracked, and the same / `lambda_predicted`.
         pub plateau: Option<f64>,
         pub plateau_ratio: Option<f64>,
+        /// Largest eigenvalue of P^-1 H at the end, P the root of the rule's second moment, and its residual, where it was tracked.
+        pub preconditioned_lambda_max: Option<f64>,
+        pub preconditioned_residual: Option<f64>,
+        /// K* / `lr_scaled` of the rule with a frozen second moment, where theory knows K* and the learning rate is constant.
+        pub preconditioned_predicted: Option<f64>,
+        /// Median of that eigenvalue over the last third of the steps at which it was tracked, and the same over what is predicted.
+        pub preconditioned_plateau: Option<f64>,
+        pub preconditioned_ratio: Option<f64>,
         /// Steps made.
         pub steps: u64,
         /// Engine and precision.
@@ -87,6 +95,11 @@ pub enum Metric {
     TestAccuracy,
     LambdaMax,
     LambdaResidual,
+    /// Of P^-1 H, P the root of the rule's second moment with bias correction; the residual is that of P^-1/2 H P^-1/2.
+    PreconditionedLambdaMax,
+    PreconditionedResidual,
+    /// 1 where the residual is as small as was asked for, else 0.
+    PreconditionedConverged,
 }
 
 row! {

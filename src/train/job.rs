@@ -25,6 +25,10 @@ const LAMBDA_MAX: &str = "largest eigenvalue, by Lanczos in f64, of the Hessian 
                           training samples chosen by the data seed, without augmentation; batch norms with the statistics \
                           of minibatches";
 
+/// What run.json says of preconditioned_lambda_max.
+const PRECONDITIONED: &str = "as lambda_max, of P^-1 H with P = diag(sqrt(v) + epsilon), v the second moment of the rule with bias \
+                              correction after the step; weight decay is left out where it is decoupled";
+
 /// A run in the journal and in the tables, and each look at its samples, bytes.
 const RUN_BYTES: u64 = 4 << 10;
 const LOOK_BYTES: u64 = 1 << 10;
@@ -49,6 +53,8 @@ struct TrainFacts {
     /// What lambda_max is taken of, where it is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     lambda_max: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preconditioned_lambda_max: Option<&'static str>,
 }
 
 impl TrainJob {
@@ -159,6 +165,7 @@ impl Job for TrainJob {
             test_samples: network.test.as_ref().map_or(0, |test| test.samples()),
             divergence: DIVERGENCE,
             lambda_max: self.training.plan.options.sharpness.map(|_| LAMBDA_MAX),
+            preconditioned_lambda_max: self.training.plan.options.preconditioned.map(|_| PRECONDITIONED),
         };
         serde_json::to_value(facts).map(as_map)
     }

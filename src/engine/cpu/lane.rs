@@ -102,6 +102,11 @@ impl<T: CpuPrecision> Lane<T> {
         &self.state.server
     }
 
+    /// Empty where the rule keeps none.
+    pub fn second_moment(&self) -> &[T] {
+        &self.state.second
+    }
+
     pub fn statistics(&self) -> &[T] {
         &self.statistics
     }

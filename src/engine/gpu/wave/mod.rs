@@ -243,6 +243,11 @@ impl Wave for GpuWave {
         self.resident.weights(lane)
     }
 
+    fn second_moment(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
+        self.flush_starts();
+        self.resident.second_moment(lane)
+    }
+
     fn statistics(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         self.resident.statistics(lane)
     }
