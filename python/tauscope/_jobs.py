@@ -46,6 +46,7 @@ def sweep(
     minimum_from: File | None = None,
     minimum_evaluations: Number | None = None,
     map: Names | None = None,  # noqa: A002
+    preconditioner: File | None = None,
     gradient_tolerance: Number | None = None,
     rules: Names | None = None,
     momentum: Numbers | None = None,
@@ -183,6 +184,7 @@ def train(
     trace_runs: bool = False,
     dry_run: bool = False,
     save_weights: bool = False,
+    save_state: bool = False,
     progress: bool = True,
 ) -> Results:
     """Trains every run of a grid from scratch under delay, as `tauscope train` does.

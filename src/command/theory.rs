@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow};
 
 use super::to_stdout;
-use crate::streams::to_stderr;
 use crate::config::{Delays, Momenta, non_negative};
 use crate::delay::ScheduleSpec;
 use crate::files::write_whole;
@@ -13,6 +12,7 @@ use crate::outer::OuterLoop;
 use crate::plot;
 use crate::rule::{self, Dampening, Rule, RuleSpec};
 use crate::stages::{StageDelays, StageEnergies, rank_one};
+use crate::streams::to_stderr;
 use crate::table::{self, TheoryRow};
 use crate::theory::outer::Round;
 use crate::theory::{Criterion, DelayLaw, Equation, TheoryError, threshold};

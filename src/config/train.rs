@@ -112,6 +112,10 @@ pub struct TrainArgs {
     /// Keep the last weights of every run that did not diverge, as weights/RUN_ID.safetensors
     #[arg(long, help_heading = "Output")]
     pub save_weights: bool,
+    /// Keep the last second moments of every run that did not diverge, with bias correction, as state/RUN_ID.safetensors: what
+    /// --preconditioner of `tauscope sweep` reads
+    #[arg(long, help_heading = "Output")]
+    pub save_state: bool,
 }
 
 /// `--track`

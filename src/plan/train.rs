@@ -37,6 +37,9 @@ pub struct TrainPlan {
     pub engine: EngineArgs,
     /// Whether last weights are kept.
     pub save_weights: bool,
+    /// Whether last second moments are kept.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub save_state: bool,
     /// Whether the draws of runs are written down.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub trace_runs: bool,
@@ -149,6 +152,7 @@ impl TrainPlan {
             seeds: first.seeds.0.clone(),
             engine: first.engine.clone(),
             save_weights: first.save_weights,
+            save_state: first.save_state,
             trace_runs: first.job.trace_runs,
             problem,
         };
@@ -274,7 +278,10 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
             refuse!("--rules {}: it needs the true Hessian, which no network tells", rule.name());
         }
         if args.track.contains(&Track::PreconditionedSharpness) {
-            has_preconditioner(rule)?;
+            has_preconditioner(rule, "--track preconditioned-sharpness")?;
+        }
+        if args.save_state {
+            has_preconditioner(rule, "--save-state")?;
         }
         for Setting { schedule, delay, stages } in &settings {
             axes::suits(rule, schedule)?;
@@ -305,7 +312,7 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
 }
 
 /// That a second moment divides the steps of a rule.
-fn has_preconditioner(rule: &Rule) -> Result<(), PlanError> {
+fn has_preconditioner(rule: &Rule, flag: &str) -> Result<(), PlanError> {
     let why = match rule.kind {
         _ if rule.is_preconditioned() => return Ok(()),
         RuleKind::Lion | RuleKind::Signum => {
@@ -313,10 +320,7 @@ fn has_preconditioner(rule: &Rule) -> Result<(), PlanError> {
         }
         _ => "divides its steps by no second moment",
     };
-    refuse!(
-        "--track preconditioned-sharpness with --rules {}: it {why}; accepted: --rules adam, adamw, nadam, nadamw",
-        rule.name()
-    )
+    refuse!("{flag} with --rules {}: it {why}; accepted: --rules adam, adamw, nadam, nadamw", rule.name())
 }
 
 impl Group {

@@ -84,8 +84,14 @@ mod tests {
     /// Largest modulus that x and v reach under the rule's own coefficients on one direction of curvature 1, its second moment
     /// frozen: the growth over many steps, from numbers alone.
     fn grows(rule: &Rule, delay: usize, lr: f64, shrink: f64) -> bool {
-        let UpdateCoefficients { momentum, gradient_to_velocity, gradient_to_weights, velocity_to_weights, decoupled_decay, .. } =
-            rule.coefficients_after(1 << 40);
+        let UpdateCoefficients {
+            momentum,
+            gradient_to_velocity,
+            gradient_to_weights,
+            velocity_to_weights,
+            decoupled_decay,
+            ..
+        } = rule.coefficients_after(1 << 40);
         let mut past = vec![1.0; delay + 1];
         let (mut x, mut v) = (1.0, 0.0);
         let size = |past: &[f64], v: f64| past.iter().fold(f64::abs(v), |most, x| most.max(x.abs()));
@@ -111,7 +117,9 @@ mod tests {
     #[test]
     fn thresholds_lie_where_the_rules_own_updates_begin_to_grow() {
         for name in ["adam", "adamw", "nadam", "nadamw"] {
-            for (momentum, delay, shrink) in [(0.0, 0, 0.0), (0.9, 0, 0.03), (0.9, 1, 0.0), (0.95, 3, 0.03), (0.5, 8, 0.1)] {
+            for (momentum, delay, shrink) in
+                [(0.0, 0, 0.0), (0.9, 0, 0.03), (0.9, 1, 0.0), (0.95, 3, 0.03), (0.5, 8, 0.1)]
+            {
                 let rule = rule(name, momentum);
                 let equation = rule.frozen_equation(&DelayLaw::Fixed(delay), shrink).unwrap();
                 let gain = threshold(&equation, Criterion::Mean).unwrap().gain;
@@ -129,7 +137,11 @@ mod tests {
         };
         // 2 (1+m)/(1-m) and (1-m)/(1-m); those of nesterov without dampening over 1-m.
         for (name, delay, expected) in [("adam", 0, 38.0), ("adam", 1, 1.0), ("nadam", 0, 3.8 / 2.8 / 0.1)] {
-            assert!((gain(name, delay) / expected - 1.0).abs() < 1e-9, "{name} at delay {delay}: {}", gain(name, delay));
+            assert!(
+                (gain(name, delay) / expected - 1.0).abs() < 1e-9,
+                "{name} at delay {delay}: {}",
+                gain(name, delay)
+            );
         }
         let nesterov = Rule::new(RuleKind::Nesterov, 0.9, 0.0);
         for delay in 0..9 {

@@ -197,7 +197,9 @@ impl Equation {
             return Err(TheoryError::Unsupported("updates of several ages have no theory of minibatches".into()));
         }
         if self.shrink > 0.0 {
-            return Err(TheoryError::Unsupported("a decay apart from the gradient has no theory of minibatches".into()));
+            return Err(TheoryError::Unsupported(
+                "a decay apart from the gradient has no theory of minibatches".into(),
+            ));
         }
         match (self.share, self.bend) {
             (None, 0.0) => Ok(()),

@@ -64,6 +64,9 @@ pub struct FinalWeights {
     pub weights: Vec<f64>,
     /// Running statistics of batch norms, where they are to be kept.
     pub statistics: Vec<f64>,
+    /// Second moments with bias correction, P, where they are to be kept.
+    #[serde(default)]
+    pub second_moment: Vec<f64>,
 }
 
 /// What the host knows of a run on its way.

@@ -175,6 +175,7 @@ impl Training {
             start: Arc::clone(self.start(run)),
             centred: false,
             undamped_start: true,
+            second_moment: None,
             statistics: self.starts[self.runs[run].seed].statistics.clone(),
             outer: group.outer,
             stages: self.stages(group),

@@ -302,7 +302,13 @@ impl WaveTraining<'_, '_> {
         for (lane, run) in self.progress.iter_mut().enumerate().filter(|(_, run)| run.goes_on()) {
             let weights = self.wave.weights(lane)?;
             let statistics = if statistics { self.wave.statistics(lane)? } else { Vec::new() };
-            run.outcome.last = Some(FinalWeights { weights, statistics });
+            let rule = &self.training.group(self.runs[lane]).rule;
+            let scale = rule.second_moment_scale(self.step).filter(|_| self.training.plan.save_state);
+            let second_moment = match scale {
+                Some(scale) => self.wave.second_moment(lane)?.iter().map(|v| scale.bias_correction * v).collect(),
+                None => Vec::new(),
+            };
+            run.outcome.last = Some(FinalWeights { weights, statistics, second_moment });
         }
         Ok(self.progress.into_iter().map(|run| run.outcome).collect())
     }

@@ -308,6 +308,7 @@ fn what_is_not_finite_never_leaves_its_lane() {
         start: Arc::new(vec![1.0, -1.0, 0.5]),
         centred: false,
         undamped_start: false,
+        second_moment: None,
         outer: OuterLoop::default(),
         stages: [].into(),
         statistics: None,

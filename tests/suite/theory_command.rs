@@ -620,7 +620,8 @@ fn gain_by_roots(numerator: [f64; 2], m: f64, shrink: f64, tau: usize) -> f64 {
 
 #[test]
 fn adam_has_the_thresholds_of_the_roots_of_its_polynomial() {
-    let command = "theory --rules adam,nadam,adamw --delays 0,1,2,3,4 --momentum 0.9,0.95 --decoupled-decay 0.02 --dampening 0";
+    let command =
+        "theory --rules adam,nadam,adamw --delays 0,1,2,3,4 --momentum 0.9,0.95 --decoupled-decay 0.02 --dampening 0";
     let assert = tauscope(command).assert().success().stderr(contains("as if the second moment stood still"));
     drop(assert);
     let rows = rows(command);

@@ -13,8 +13,22 @@ use tauscope::train::Outcome;
 
 /// A network of 8 numbers in a layer, full batches and a delay.
 const SMALL: [&str; 16] = [
-    "--data", "synthetic:clusters:classes=3:shape=4:samples=40", "--test", "10", "--model", "mlp:3", "--batch", "full",
-    "--weight-decay", "0.02", "--lr", "0.01", "--lr-scaling", "none", "--delays", "2",
+    "--data",
+    "synthetic:clusters:classes=3:shape=4:samples=40",
+    "--test",
+    "10",
+    "--model",
+    "mlp:3",
+    "--batch",
+    "full",
+    "--weight-decay",
+    "0.02",
+    "--lr",
+    "0.01",
+    "--lr-scaling",
+    "none",
+    "--delays",
+    "2",
 ];
 
 /// Lanczos to a residual of 1e-3 and central differences: the eigenvalue errs with their squares.
@@ -104,7 +118,8 @@ fn it_is_the_dense_eigenvalue_under_the_second_moment_of_the_rule() {
 
 #[test]
 fn it_is_the_same_on_both_engines() {
-    let track = ["--track", "sharpness,preconditioned-sharpness", "--track-every", "4", "--epochs", "12", "--seeds", "2"];
+    let track =
+        ["--track", "sharpness,preconditioned-sharpness", "--track-every", "4", "--epochs", "12", "--seeds", "2"];
     let flags = [&SMALL[..], &track, &["--rules", "nadam,adamw"]].concat();
     let training = training(&flags);
     let outcomes = |engine: &dyn Engine| -> Vec<Outcome> {
@@ -128,7 +143,9 @@ fn it_is_the_same_on_both_engines() {
 #[test]
 fn rules_without_a_second_moment_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    for (rule, why) in [("sgd", "divides its steps by no second moment"), ("lion", "takes signs"), ("signum", "takes signs")] {
+    for (rule, why) in
+        [("sgd", "divides its steps by no second moment"), ("lion", "takes signs"), ("signum", "takes signs")]
+    {
         let flags = ["--rules", rule, "--delays", "0", "--track", "preconditioned-sharpness"];
         let assert = train(folder.path(), "out", &flags).assert().code(2);
         let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();

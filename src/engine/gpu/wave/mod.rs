@@ -148,6 +148,11 @@ impl Wave for GpuWave {
         self.starts.begin(lane, &run.start, &mut self.buffers);
         self.resident.set_statistics(lane, &run.statistics(&self.spec));
         self.lanes[lane] = Some(self.staged(&run));
+        if let Some(second) = &run.second_moment {
+            // Behind the zeros that the start of a lane writes.
+            self.flush_starts();
+            self.resident.set_second_moment(lane, second);
+        }
         self.device.check()
     }
 

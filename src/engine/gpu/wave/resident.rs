@@ -68,6 +68,14 @@ impl Resident {
         Ok(self.packing.unpack(&packed))
     }
 
+    /// Puts a second moment in a lane's place, after all that was submitted.
+    pub fn set_second_moment(&self, lane: usize, second: &[f64]) {
+        let (vector, packed) = (lane * self.needs.memories() + self.needs.velocities(), self.packing.pack(second));
+        for (range, buffer) in self.parts_of(Plane::State) {
+            self.device.write(buffer, vector * range.len(), &packed[range]);
+        }
+    }
+
     /// A lane's running statistics, after all that was submitted.
     ///
     /// # Errors
