@@ -174,6 +174,7 @@ fn follow(
         start: Arc::new(start),
         centred: false,
         undamped_start: false,
+        second_moment: None,
         outer: OuterLoop::default(),
         stages: [].into(),
         statistics: None,

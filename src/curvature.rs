@@ -78,6 +78,24 @@ pub fn largest(
     lanczos(first, effort, product).map(|extremes| extremes.largest)
 }
 
+/// Computes the largest eigenpair of P^-1 H for a diagonal P with positive entries, whose P^-1/2 is `inverse_root`: by Lanczos on
+/// P^-1/2 H P^-1/2, which has the same eigenvalues and, with y = P^1/2 x, the inner product x^T P x. The eigenvector w and the
+/// residual ||P^-1/2 H P^-1/2 w - value w|| are those in y; P^-1/2 w is the eigenvector of P^-1 H. `None` where a product is not
+/// finite.
+pub fn largest_preconditioned(
+    inverse_root: &[f64],
+    effort: Effort,
+    near: Option<&[f64]>,
+    mut product: impl FnMut(&[f64], &mut [f64]),
+) -> Option<Eigenpair> {
+    let mut scaled = vec![0.0; inverse_root.len()];
+    largest(inverse_root.len(), effort, near, |v, hv| {
+        scaled.iter_mut().zip(v).zip(inverse_root).for_each(|((x, v), root)| *x = v * root);
+        product(&scaled, hv);
+        hv.iter_mut().zip(inverse_root).for_each(|(hv, root)| *hv *= root);
+    })
+}
+
 /// Computes the `count` largest eigenpairs, from the largest on, of which `first` is known. Eigenvalues that coincide are found as
 /// often as they are there: Lanczos is repeated on what is left after deflation, until that holds nothing as large as the smallest
 /// of those found. `None` where a product is not finite.
@@ -293,6 +311,26 @@ mod tests {
         let again = largest(50, effort, Some(&warm.vector), diagonal(&entries)).unwrap();
         assert!(again.iterations <= cold.iterations, "{} and {}", again.iterations, cold.iterations);
         assert_eq!(largest(50, effort, None, |_, hv| hv.fill(f64::NAN)), None);
+    }
+
+    #[test]
+    fn a_preconditioned_eigenvalue_is_the_dense_one() {
+        let size = 30;
+        let factor = DMatrix::from_fn(size, size, |i, j| (1.3 * i as f64 + 0.7 * (j * j) as f64).sin());
+        let hessian = &factor * factor.transpose() - DMatrix::identity(size, size);
+        let scale: Vec<f64> = (0..size).map(|i| 10f64.powi(i as i32 % 7 - 3)).collect();
+        let inverse_root: Vec<f64> = scale.iter().map(|p| p.sqrt().recip()).collect();
+        // Eigenvalues of a matrix that is not symmetric: another way than the one under test.
+        let dense = DMatrix::from_fn(size, size, |i, j| hessian[(i, j)] / scale[i]);
+        let expected = dense.complex_eigenvalues().iter().map(|value| value.re).fold(f64::MIN, f64::max);
+        let product = |v: &[f64], hv: &mut [f64]| {
+            hv.copy_from_slice((&hessian * nalgebra::DVector::from_column_slice(v)).as_slice());
+        };
+        let effort = Effort { largest_residual: 1e-9, ..Effort::default() };
+        let found = largest_preconditioned(&inverse_root, effort, None, product).unwrap();
+        assert!((found.value / expected - 1.0).abs() < 1e-9 && found.converged, "{} and {expected}", found.value);
+        assert!(found.residual < 1e-7 * expected, "{}", found.residual);
+        assert_eq!(largest_preconditioned(&[1.0; 3], effort, None, |_, hv| hv.fill(f64::NAN)), None);
     }
 
     #[test]

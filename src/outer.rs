@@ -151,7 +151,11 @@ impl OuterLoop {
     /// The outer rule's equation under a law of delays, with the fresh share in it, where it has one. It is that of a learning rate
     /// which [`Self::weight`] is not in yet.
     pub fn equation(&self, rule: &Rule, law: &DelayLaw) -> Option<Equation> {
-        let equation = rule.equation(law)?;
+        self.with_fresh_share(rule.equation(law)?, law)
+    }
+
+    /// An outer rule's equation under a law of delays with the fresh share in it; none where it cannot have one.
+    pub fn with_fresh_share(&self, equation: Equation, law: &DelayLaw) -> Option<Equation> {
         if self.fresh_share == 0.0 { Some(equation) } else { equation.with_fresh_share(self.fresh_share, law) }
     }
 

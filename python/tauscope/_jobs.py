@@ -30,7 +30,7 @@ Sampling = Literal["epochs", "independent"]
 LrReference = Literal["same", "sgd"]
 Engine = Literal["auto", "cpu", "gpu"]
 Precision = Literal["auto", "f32", "f64"]
-Track = Literal["sharpness"]
+Track = Literal["sharpness", "preconditioned-sharpness", "sharpness,preconditioned-sharpness"]
 
 
 def sweep(
@@ -46,6 +46,7 @@ def sweep(
     minimum_from: File | None = None,
     minimum_evaluations: Number | None = None,
     map: Names | None = None,  # noqa: A002
+    preconditioner: File | None = None,
     gradient_tolerance: Number | None = None,
     rules: Names | None = None,
     momentum: Numbers | None = None,
@@ -170,7 +171,7 @@ def train(
     warm_up: Number | None = None,
     evaluate_every: Number | None = None,
     sharpness: Number | bool | None = None,
-    track: Track | None = None,
+    track: Track | Sequence[Track] | None = None,
     track_every: Number | None = None,
     engine: Engine | None = None,
     adapter: Number | None = None,
@@ -183,6 +184,7 @@ def train(
     trace_runs: bool = False,
     dry_run: bool = False,
     save_weights: bool = False,
+    save_state: bool = False,
     progress: bool = True,
 ) -> Results:
     """Trains every run of a grid from scratch under delay, as `tauscope train` does.

@@ -152,7 +152,7 @@ def test_advice_without_a_curvature_is_in_gains():
         ({"rule": "sgd", "delay": [1, 2.5]}, ValueError, "delay 2.5: accepted"),
         ({"rule": "sgd", "delay": math.nan}, ValueError, "delay: nan: accepted"),
         ({"rule": "sgd", "delay": "many"}, ValueError, "delay 'many': accepted"),
-        ({"rule": "adam", "delay": 1}, ValueError, "accepted: sgd, heavy-ball"),
+        ({"rule": "lion", "delay": 1}, ValueError, "accepted: sgd, heavy-ball"),
         ({"rule": "sdg", "delay": 1}, ValueError, "rule 'sdg': accepted: sgd"),
         ({"rule": None, "delay": 1}, TypeError, "rule None: accepted"),
         ({"rule": "heavy-ball", "delay": 1, "momentum": 1.0}, ValueError, "momentum 1: accepted"),

@@ -132,6 +132,7 @@ impl Workload {
             start: Arc::clone(&start),
             centred: false,
             undamped_start: false,
+            second_moment: None,
             outer: OuterLoop::default(),
             stages: [].into(),
             statistics: None,

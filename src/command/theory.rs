@@ -12,9 +12,10 @@ use crate::outer::OuterLoop;
 use crate::plot;
 use crate::rule::{self, Dampening, Rule, RuleSpec};
 use crate::stages::{StageDelays, StageEnergies, rank_one};
+use crate::streams::to_stderr;
 use crate::table::{self, TheoryRow};
 use crate::theory::outer::Round;
-use crate::theory::{Criterion, DelayLaw, TheoryError, threshold};
+use crate::theory::{Criterion, DelayLaw, Equation, TheoryError, threshold};
 
 /// Print closed-form stability thresholds as CSV. Lists are separated by commas.
 #[derive(Clone, Debug, clap::Args)]
@@ -69,6 +70,9 @@ pub struct Args {
     /// Share A that the local weights keep of themselves when that result comes [default: 0]
     #[arg(long, value_name = "A", value_delimiter = ',', num_args = 1, requires = "overlap", allow_negative_numbers = true, value_parser = weight)]
     pub overlap_weight: Vec<f64>,
+    /// What decoupled weight decay (adamw, nadamw) takes off the weights at every update: learning rate x weight decay
+    #[arg(long, value_name = "LR*DECAY", value_delimiter = ',', num_args = 1, conflicts_with_all = ["stages", "local_steps"], allow_negative_numbers = true, value_parser = shrink)]
+    pub decoupled_decay: Vec<f64>,
     /// Also draw the thresholds against the delay and against the momentum into this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
@@ -77,6 +81,11 @@ pub struct Args {
 fn share(text: &str) -> Result<f64, String> {
     let number = text.trim().parse().ok();
     number.filter(|share: &f64| (0.0..=1.0).contains(share)).ok_or_else(|| "accepted: 0 to 1".to_owned())
+}
+
+fn shrink(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse().ok();
+    number.filter(|share: &f64| (0.0..1.0).contains(share)).ok_or_else(|| "accepted: 0 and more, below 1".to_owned())
 }
 
 fn weight(text: &str) -> Result<f64, String> {
@@ -99,7 +108,11 @@ fn schedule_help() -> String {
 }
 
 fn rules_help() -> String {
-    format!("Update rules, those with a number as NAME or NAME:NUMBER: {}", rule::names_with_equation().join(", "))
+    format!(
+        "Update rules, those with a number as NAME or NAME:NUMBER: {}. Of adam, adamw, nadam and nadamw with a frozen second moment: \
+         gains are learning rates x the largest eigenvalue of the preconditioned Hessian, the momentum is beta1",
+        rule::names_with_equation().join(", ")
+    )
 }
 
 /// Writes the table to stdout, and the picture where one is asked for.
@@ -114,8 +127,15 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let mut writer = csv::Writer::from_writer(Vec::new());
     rows.iter().try_for_each(|row| writer.serialize(row))?;
+    if rules(args).iter().any(Rule::is_preconditioned) {
+        to_stderr(FROZEN);
+    }
     to_stdout(&String::from_utf8(writer.into_inner()?)?)
 }
+
+/// What thresholds of rules of Adam's kind assume.
+const FROZEN: &str = "note: of rules of Adam's kind the gain is learning rate x preconditioned sharpness, as if the second moment stood still; a \
+                      training's moves, and with it what its learning rate bears.";
 
 /// Every combination, one row each: rules, then momenta, dampenings, delay processes and criteria.
 fn thresholds(args: &Args) -> Result<Vec<TheoryRow>> {
@@ -125,13 +145,23 @@ fn thresholds(args: &Args) -> Result<Vec<TheoryRow>> {
     let laws = laws(args)?;
     let mut rows = vec![];
     let (rules, rounds) = (rules(args), rounds(args)?);
+    if !args.decoupled_decay.is_empty() && !rules.iter().any(Rule::has_decoupled_decay) {
+        return Err(anyhow!("--decoupled-decay: no rule has one; accepted: with --rules adamw or nadamw"));
+    }
     for rule in &rules {
-        for ((schedule, delay, law), fresh_share) in
-            laws.iter().flat_map(|law| args.fresh_share.iter().map(move |share| (law, *share)))
-        {
-            rule.known_equation(law).map_err(|error| blame(rule, &rules, error))?;
+        let shrinks = if rule.has_decoupled_decay() && !args.decoupled_decay.is_empty() {
+            args.decoupled_decay.iter().copied().map(Some).collect()
+        } else {
+            vec![None]
+        };
+        let shrinks = &shrinks;
+        for ((schedule, delay, law), fresh_share, shrink) in laws.iter().flat_map(|law| {
+            args.fresh_share.iter().flat_map(move |share| shrinks.iter().map(move |shrink| (law, *share, *shrink)))
+        }) {
+            let known = rule.known_equation(law).map_err(|error| blame(rule, &rules, error))?;
             let outer = OuterLoop { fresh_share, ..OuterLoop::default() };
-            let equation = outer.equation(rule, law).ok_or_else(|| {
+            let equation = Equation { shrink: shrink.unwrap_or(0.0), ..known };
+            let equation = outer.with_fresh_share(equation, law).ok_or_else(|| {
                 let rule = rule.name();
                 anyhow!(
                     "--fresh-share {fresh_share} with --rules {rule} and --schedule {schedule}: no theory is known; accepted: \
@@ -141,7 +171,7 @@ fn thresholds(args: &Args) -> Result<Vec<TheoryRow>> {
             for criterion in criteria(args, law) {
                 let found = threshold(&equation, criterion).and_then(|found| {
                     TheoryError::in_range(found.gain)?;
-                    let effective = rule.effective_factor(&equation).map(|factor| found.gain * factor);
+                    let effective = effective_factor(rule, &equation).map(|factor| found.gain * factor);
                     effective.map(TheoryError::in_range).transpose().map(|effective| (found, effective))
                 });
                 let (found, effective_gain) = found.map_err(|error| blame(rule, &rules, error))?;
@@ -170,6 +200,7 @@ fn thresholds(args: &Args) -> Result<Vec<TheoryRow>> {
                     coverage: None,
                     threshold_outer_gain: None,
                     threshold_lr: None,
+                    decoupled_decay: shrink,
                 };
                 if rounds.is_empty() {
                     rows.push(row.clone());
@@ -212,7 +243,7 @@ fn of_stages(args: &Args) -> Result<Vec<TheoryRow>> {
                     anyhow!("--rules {} with --stages: no theory is known; accepted: {accepted}", rule.name())
                 })?;
                 let found = threshold(&equation, Criterion::Mean).map_err(|error| blame(rule, &rules, error))?;
-                let effective = rule.effective_factor(&equation).map(|factor| found.gain * factor);
+                let effective = effective_factor(rule, &equation).map(|factor| found.gain * factor);
                 rows.push(TheoryRow {
                     rule: rule.name(),
                     momentum: rule.momentum,
@@ -235,11 +266,17 @@ fn of_stages(args: &Args) -> Result<Vec<TheoryRow>> {
                     coverage: None,
                     threshold_outer_gain: None,
                     threshold_lr: None,
+                    decoupled_decay: None,
                 });
             }
         }
     }
     Ok(rows)
+}
+
+/// How far a constant gradient moves the weights per unit of learning rate; with a frozen second moment, a preconditioned one.
+fn effective_factor(rule: &Rule, equation: &Equation) -> Option<f64> {
+    if rule.is_preconditioned() { Some(equation.effective_factor()) } else { rule.effective_factor(equation) }
 }
 
 /// Local steps with their gains; none where workers send gradients.
@@ -296,6 +333,8 @@ fn rules(args: &Args) -> Vec<Rule> {
         for momentum in args.momentum.iter().flat_map(|m| &m.0) {
             for dampening in &args.dampening {
                 let rule = match has_momentum {
+                    // Their velocity is an average whatever the dampening.
+                    true if spec.with(0.0, 0.0).is_preconditioned() => spec.with(*momentum, *momentum),
                     true => spec.with(*momentum, dampening.beside(*momentum)),
                     false => spec.with(0.0, 0.0),
                 };

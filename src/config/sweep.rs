@@ -30,6 +30,12 @@ pub struct SweepArgs {
     #[arg(long, default_value_t = minimum::GRADIENT_TOLERANCE, allow_negative_numbers = true, help_heading = "Problem")]
     pub gradient_tolerance: f64,
 
+    /// Thresholds of adam, adamw, nadam and nadamw with second moments that stand still, those of this file of safetensors or of
+    /// torch.save: tensors by the names of the parameters, as --save-state of `tauscope train` writes them, or marked exp_avg_sq. Full
+    /// batches, fixed delays
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["extend", "rates", "trace_runs"], help_heading = "Problem")]
+    pub preconditioner: Option<PathBuf>,
+
     #[command(flatten)]
     pub grid: GridArgs,
     /// In which sense a run must stay [default: mean without randomness, else mean-square; escape for adam, adamw, nadam, nadamw,

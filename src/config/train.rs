@@ -17,7 +17,7 @@ const SHARPNESS_SAMPLES: &str = "1000";
     mut_arg("samples", |arg| arg.default_value("all")),
     mut_arg("model", |arg| arg.default_value("mlp:64")),
     mut_arg("weight_decay", |arg| arg.default_value("0.0005")),
-    mut_arg("rules", |arg| arg.default_value("sgd")),
+    mut_arg("rules", |arg| arg.default_value("sgd,mixing")),
     mut_arg("delays", |arg| arg.default_value("0,31")),
     mut_arg("batch", |arg| arg.default_value("128"))
 )]
@@ -97,9 +97,10 @@ pub struct TrainArgs {
     /// a number or 'all' [default: 1000]
     #[arg(long, value_name = "SAMPLES", num_args = 0..=1, default_missing_value = SHARPNESS_SAMPLES, help_heading = "Training")]
     pub sharpness: Option<Samples>,
-    /// What to follow along the training: sharpness, the eigenvalue of --sharpness
-    #[arg(long, value_enum, value_name = "WHAT", help_heading = "Training")]
-    pub track: Option<Track>,
+    /// What to follow along the training: sharpness, the eigenvalue of --sharpness, and preconditioned-sharpness, the same of the
+    /// Hessian that the second moment of adam, adamw, nadam or nadamw has divided
+    #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',', num_args = 1, help_heading = "Training")]
+    pub track: Vec<Track>,
     /// Steps between two looks of --track [default: a hundredth of the run]
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..), requires = "track", help_heading = "Training")]
     pub track_every: Option<u64>,
@@ -111,18 +112,32 @@ pub struct TrainArgs {
     /// Keep the last weights of every run that did not diverge, as weights/RUN_ID.safetensors
     #[arg(long, help_heading = "Output")]
     pub save_weights: bool,
+    /// Keep the last second moments of every run that did not diverge, with bias correction, as state/RUN_ID.safetensors: what
+    /// --preconditioner of `tauscope sweep` reads
+    #[arg(long, help_heading = "Output")]
+    pub save_state: bool,
 }
 
 /// `--track`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Track {
     Sharpness,
+    PreconditionedSharpness,
 }
 
 impl TrainArgs {
     /// Samples that lambda_max is taken of, where it is asked for.
     pub fn sharpness_samples(&self) -> Option<Samples> {
-        let usual = || SHARPNESS_SAMPLES.parse().expect("a number of samples");
-        self.sharpness.or_else(|| self.track.map(|Track::Sharpness| usual()))
+        self.sharpness.or_else(|| self.track.contains(&Track::Sharpness).then(usual_samples))
     }
+
+    /// Samples that lambda_max under the second moment is taken of, where it is asked for.
+    pub fn preconditioned_samples(&self) -> Option<Samples> {
+        self.track.contains(&Track::PreconditionedSharpness).then(|| self.sharpness.unwrap_or_else(usual_samples))
+    }
+}
+
+fn usual_samples() -> Samples {
+    SHARPNESS_SAMPLES.parse().expect("a number of samples")
 }

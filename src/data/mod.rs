@@ -100,6 +100,16 @@ impl Dataset {
         }
     }
 
+    /// Largest accuracy that is no better than guessing: the share of the most frequent class, and 3 standard deviations of the
+    /// share of samples that a guesser who knows it gets right. Below 0 where there is one class, of which nothing can be learnt.
+    pub fn guessing(&self) -> f64 {
+        let mut counts = vec![0u64; self.classes];
+        self.labels.iter().for_each(|label| counts[*label as usize] += 1);
+        let samples = self.samples() as f64;
+        let share = counts.into_iter().max().unwrap_or(0) as f64 / samples;
+        if share < 1.0 { share + 3.0 * (share * (1.0 - share) / samples).sqrt() } else { -1.0 }
+    }
+
     /// Numbers of one sample.
     pub fn features(&self) -> usize {
         self.shape.elements()

@@ -250,6 +250,13 @@ pub trait Wave {
     /// [`EngineError::OutOfMemory`], [`EngineError::Lost`] or [`EngineError::Device`] where the device fails.
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError>;
 
+    /// The second moment that a busy lane's rule keeps, P, without bias correction, after all that was submitted; empty where it
+    /// keeps none.
+    ///
+    /// # Errors
+    /// As [`Self::weights`].
+    fn second_moment(&mut self, lane: usize) -> Result<Vec<f64>, EngineError>;
+
     /// A busy lane's running statistics ([`crate::model::Model::statistics`]), after all that was submitted.
     ///
     /// # Errors

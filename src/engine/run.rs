@@ -28,6 +28,9 @@ pub struct Run {
     /// Whether the first gradient of every velocity enters it undamped ([`crate::rule::Arrival::undamped`]), as a training does
     /// that follows PyTorch. Stability does not depend on it.
     pub undamped_start: bool,
+    /// Second moments that stay what they are, P, with bias correction, of a rule of Adam's kind; its bias corrections are then
+    /// over from the start. None where they follow the gradients.
+    pub second_moment: Option<Arc<Vec<f64>>>,
     /// What stands between a worker's read and the gradient that is applied.
     pub outer: OuterLoop,
     /// Stages of a pipeline, whose delays take the place of the schedule's: that has as many slots as the longest of them needs.
@@ -76,7 +79,8 @@ impl Run {
     pub(super) fn steps(&self, spec: &WaveSpec) -> StepSource {
         let (lr, decay) = (self.lr.clone(), spec.problem.weight_decay());
         let source = StepSource::new(self.rule, lr, &self.schedule, self.seed, decay, self.centred);
-        if self.undamped_start { source.with_undamped_start() } else { source }
+        let source = if self.undamped_start { source.with_undamped_start() } else { source };
+        if self.second_moment.is_some() { source.with_frozen_second_moment() } else { source }
     }
 }
 

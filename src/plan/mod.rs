@@ -9,6 +9,7 @@
 
 pub mod axes;
 pub mod file;
+mod preconditioned;
 mod problem;
 pub mod scaling;
 mod sweep;

@@ -36,6 +36,9 @@ pub struct SweepProblem {
     /// A file with the weights that the descent begins with, instead of seeded ones.
     #[serde(serialize_with = "shown", default, skip_serializing_if = "Option::is_none")]
     pub minimum_from: Option<PathBuf>,
+    /// A file with second moments that stand still.
+    #[serde(serialize_with = "shown", default, skip_serializing_if = "Option::is_none")]
+    pub preconditioner: Option<PathBuf>,
     /// Largest |gradient entry| that counts as zero.
     pub gradient_tolerance: f64,
     /// Most gradient evaluations of the search. They decide whether a minimum is found, not which: another number is the same plan.
@@ -67,6 +70,7 @@ impl SweepProblem {
             minimum: args.minimum.clone(),
             map: args.map.clone(),
             minimum_from: args.minimum_from.clone(),
+            preconditioner: args.preconditioner.clone(),
             minimum_evaluations: args.minimum_evaluations,
             gradient_tolerance: args.gradient_tolerance,
         };

@@ -3,7 +3,7 @@
 //! Not here: the measurement ([`crate::sweep`]).
 
 use super::axes::{self, Setting, few, first_repeated, once};
-use super::{PlanError, SweepProblem, refuse, short_hash};
+use super::{PlanError, SweepProblem, preconditioned, refuse, short_hash};
 use crate::batch::Sampling;
 use crate::config::{Batch, EngineArgs, GridArgs, ModelSpec, Samples, SweepArgs};
 use crate::delay::Schedule;
@@ -160,7 +160,7 @@ impl SweepPlan {
             for rule in rules {
                 for Setting { schedule, delay, stages } in settings {
                     for batch in batches {
-                        let fitting = [fitting(rule, schedule, *batch)];
+                        let fitting = [fitting(rule, schedule, *batch, self.is_preconditioned())];
                         let criteria = if criteria.is_empty() { &fitting[..] } else { criteria };
                         for outer in outers {
                             cells.extend(criteria.iter().map(|criterion| Cell {
@@ -178,6 +178,11 @@ impl SweepPlan {
             }
         }
         cells
+    }
+
+    /// Whether second moments stand still.
+    pub fn is_preconditioned(&self) -> bool {
+        self.problem.preconditioner.is_some()
     }
 
     /// Whether the parts of a cell go together.
@@ -214,7 +219,9 @@ impl SweepPlan {
         if definition.locality == Locality::ScalesWithHessian && !matches!(model, ModelSpec::Quadratic(_)) {
             refuse!("--rules {name}: it needs a diagonal Hessian; accepted: with --model quadratic:EIGENVALUES");
         }
-        if definition.locality == Locality::Restless && *criterion != Criterion::Escape {
+        if self.is_preconditioned() {
+            preconditioned::check(&self.problem, cell)?;
+        } else if definition.locality == Locality::Restless && *criterion != Criterion::Escape {
             refuse!(
                 "--criterion {criterion} with --rules {name}: its steps do not shrink near a minimum, so that there is no \
                  growth rate; accepted: escape"
@@ -368,9 +375,9 @@ fn is_random(schedule: &Schedule, batch: Batch) -> bool {
 }
 
 /// The criterion of a cell where none is asked for: the strictest that it admits.
-fn fitting(rule: &Rule, schedule: &Schedule, batch: Batch) -> Criterion {
+fn fitting(rule: &Rule, schedule: &Schedule, batch: Batch, preconditioned: bool) -> Criterion {
     match rule.definition().locality {
-        Locality::Restless => Criterion::Escape,
+        Locality::Restless if !preconditioned => Criterion::Escape,
         _ if is_random(schedule, batch) => Criterion::MeanSquare,
         _ => Criterion::Mean,
     }

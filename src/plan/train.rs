@@ -6,7 +6,7 @@ use super::axes::{self, Setting};
 use super::{PlanError, refuse, scaling, short_hash, shown};
 use crate::batch::{Augmentation, Sampling};
 use crate::config::{
-    Batch, EngineArgs, GridArgs, ModelSpec, ProblemArgs, Reference, RegimeSpec, Samples, Scaling, TrainArgs,
+    Batch, EngineArgs, GridArgs, ModelSpec, ProblemArgs, Reference, RegimeSpec, Samples, Scaling, Track, TrainArgs,
 };
 use crate::data::DataSource;
 use crate::delay::Schedule;
@@ -15,7 +15,7 @@ use crate::math::{Activation, Loss};
 use crate::outer::{OuterLoop, Work, WorkShape};
 use crate::problem::weights::WeightMap;
 use crate::rule::regime::RegimeClock;
-use crate::rule::{Locality, Rule};
+use crate::rule::{Locality, Rule, RuleKind};
 use crate::stages::Stages;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -37,6 +37,9 @@ pub struct TrainPlan {
     pub engine: EngineArgs,
     /// Whether last weights are kept.
     pub save_weights: bool,
+    /// Whether last second moments are kept.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub save_state: bool,
     /// Whether the draws of runs are written down.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub trace_runs: bool,
@@ -75,6 +78,9 @@ pub struct TrainOptions {
     /// Epochs from one evaluation to the next.
     pub evaluate_every: u64,
     pub sharpness: Option<SharpnessPlan>,
+    /// The same under the second moment of the rules, always along the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preconditioned: Option<SharpnessPlan>,
 }
 
 /// Samples over which lambda_max is computed, and when.
@@ -146,6 +152,7 @@ impl TrainPlan {
             seeds: first.seeds.0.clone(),
             engine: first.engine.clone(),
             save_weights: first.save_weights,
+            save_state: first.save_state,
             trace_runs: first.job.trace_runs,
             problem,
         };
@@ -233,10 +240,13 @@ impl TrainOptions {
         if warm_up > epochs {
             refuse!("--warm-up {warm_up}: longer than the {epochs} epochs of a run; accepted: 0 to {epochs}");
         }
-        let when = if args.track.is_some() { When::Every(args.track_every) } else { When::AtTheEnd };
+        axes::once("--track", &args.track)?;
+        let along = When::Every(args.track_every);
+        let when = if args.track.contains(&Track::Sharpness) { along } else { When::AtTheEnd };
         let sharpness = args.sharpness_samples().map(|samples| SharpnessPlan { samples, when });
+        let preconditioned = args.preconditioned_samples().map(|samples| SharpnessPlan { samples, when: along });
         let (epochs, warm_up, sampling, evaluate_every) = (*epochs, *warm_up, args.grid.sampling, *evaluate_every);
-        Ok(Self { epochs, regime: regime.clone(), warm_up, sampling, evaluate_every, sharpness })
+        Ok(Self { epochs, regime: regime.clone(), warm_up, sampling, evaluate_every, sharpness, preconditioned })
     }
 }
 
@@ -267,6 +277,12 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
         if rule.definition().locality == Locality::ScalesWithHessian {
             refuse!("--rules {}: it needs the true Hessian, which no network tells", rule.name());
         }
+        if args.track.contains(&Track::PreconditionedSharpness) {
+            has_preconditioner(rule, "--track preconditioned-sharpness")?;
+        }
+        if args.save_state {
+            has_preconditioner(rule, "--save-state")?;
+        }
         for Setting { schedule, delay, stages } in &settings {
             axes::suits(rule, schedule)?;
             for (batch, outer) in batch.iter().flat_map(|batch| outers.iter().map(move |outer| (*batch, *outer))) {
@@ -293,6 +309,18 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
         }
     }
     Ok(groups)
+}
+
+/// That a second moment divides the steps of a rule.
+fn has_preconditioner(rule: &Rule, flag: &str) -> Result<(), PlanError> {
+    let why = match rule.kind {
+        _ if rule.is_preconditioned() => return Ok(()),
+        RuleKind::Lion | RuleKind::Signum => {
+            "takes signs: its sharpness is the largest d^T H d over max |d_i| <= 1, which no method finds exactly on a network"
+        }
+        _ => "divides its steps by no second moment",
+    };
+    refuse!("{flag} with --rules {}: it {why}; accepted: --rules adam, adamw, nadam, nadamw", rule.name())
 }
 
 impl Group {

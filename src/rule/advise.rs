@@ -123,24 +123,18 @@ impl Advice {
     }
 }
 
-/// The rule whose theory stands for this one's: Adam's direction is heavy-ball's in EMA form, of gradients that its second
-/// moment scales parameter by parameter.
-pub fn stand_in(rule: &Rule) -> Rule {
-    match rule.kind {
-        RuleKind::Adam | RuleKind::AdamW => Rule::new(RuleKind::HeavyBall, rule.momentum, rule.momentum),
-        _ => *rule,
-    }
-}
-
-/// Thresholds in closed form, under the laws of the delays of the recipe and of those to move to.
+/// Thresholds in closed form, under the laws of the delays of the recipe and of those to move to. Of rules of Adam's kind those
+/// with a frozen second moment, of the preconditioned curvature; how far an update moves the weights is then told per unit of the
+/// preconditioned gradient.
 ///
 /// # Errors
 /// A rule that has no threshold under the law, or numbers beyond those of f64.
 pub fn by_theory(rule: &Rule, law: &DelayLaw, criterion: Criterion) -> Result<KnownRule, TheoryError> {
-    let rule = stand_in(rule);
     let equation = rule.known_equation(law)?;
     let gain = TheoryError::in_range(theory::threshold(&equation, criterion)?.gain)?;
-    Ok(KnownRule { gain, effective_factor: rule.effective_factor(&equation), source: ThresholdSource::Theory })
+    let effective_factor =
+        if rule.is_preconditioned() { Some(equation.effective_factor()) } else { rule.effective_factor(&equation) };
+    Ok(KnownRule { gain, effective_factor, source: ThresholdSource::Theory })
 }
 
 /// The choices that keep the minima accessible to a recipe, and the one to take. `known` tells what is known of a rule under
@@ -200,10 +194,7 @@ pub fn advise(
 /// The rules to choose from. One that has the dynamics of another, rescaled, is not listed beside it.
 fn candidates(question: &Question) -> Vec<(ChoiceKind, Rule)> {
     let Question { rule, momentum, workers, .. } = *question;
-    let plain = match rule.kind {
-        RuleKind::Adam | RuleKind::AdamW => Rule { momentum: 0.0, dampening: 0.0, ..rule },
-        _ => Rule::SGD,
-    };
+    let plain = if rule.is_preconditioned() { Rule { momentum: 0.0, dampening: 0.0, ..rule } } else { Rule::SGD };
     let mut candidates = vec![(ChoiceKind::SameRule, rule)];
     if rule.momentum > 0.0 || rule.kind.definition().momentum.is_none() && rule != Rule::SGD {
         candidates.push((ChoiceKind::MomentumOff, plain));

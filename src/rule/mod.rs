@@ -9,12 +9,14 @@
 //! Not here: which worker reports when ([`crate::delay`]), nor how the two become the steps of a run ([`steps`]).
 
 mod advise;
+mod frozen;
 pub mod regime;
 pub mod steps;
 
 pub use advise::{
     Advice, AdviceDelays, Choice, ChoiceKind, KnownRule, Question, Setting, ThresholdSource, advise, by_theory,
 };
+pub use frozen::SecondMomentScale;
 
 use crate::theory::{self, Criterion, DAMPENINGS, DelayLaw, Equation, MOMENTA, TheoryError, Threshold, Velocity};
 use crate::update::{Form, UpdateCoefficients};
@@ -361,13 +363,23 @@ impl Rule {
 
     /// The coefficients of one update: forms do not change from step to step, only their numbers do.
     fn probe(&self) -> UpdateCoefficients {
-        let arrival = Arrival { age: 0, updates: 0, workers: 1, mean_delay: 0.0, undamped: false, state_steps: 0.0 };
+        self.coefficients_after(0)
+    }
+
+    /// The coefficients of the update that follows so many others.
+    fn coefficients_after(&self, updates: u64) -> UpdateCoefficients {
+        let arrival = Arrival { age: 0, updates, workers: 1, mean_delay: 0.0, undamped: false, state_steps: 0.0 };
         (self.definition().update)(self, &arrival, &mut 0).coefficients
     }
 
     /// The rule's characteristic equation under this law of delays, if it has one.
     pub fn equation(&self, law: &DelayLaw) -> Option<Equation> {
         (self.definition().equation)(self, law)
+    }
+
+    /// The same, and of rules of Adam's kind the one with a frozen second moment, whose gain is lr x preconditioned curvature.
+    pub fn theory_equation(&self, law: &DelayLaw) -> Option<Equation> {
+        self.equation(law).or_else(|| self.frozen_equation(law, 0.0))
     }
 
     /// Threshold gain of the rule under this law of delays.
@@ -378,7 +390,7 @@ impl Rule {
         theory::threshold(&self.known_equation(law)?, criterion)
     }
 
-    /// As [`Rule::equation`], checked.
+    /// As [`Rule::theory_equation`], checked.
     ///
     /// # Errors
     /// Momentum or dampening out of range, or no equation.
@@ -389,9 +401,9 @@ impl Rule {
         if !DAMPENINGS.contains(&self.dampening) {
             return Err(TheoryError::Dampening(self.dampening));
         }
-        match self.equation(law) {
+        match self.theory_equation(law) {
             Some(equation) => Ok(equation),
-            None if self.equation(&DelayLaw::Fixed(0)).is_none() => Err(TheoryError::NoEquation(self.name())),
+            None if self.theory_equation(&DelayLaw::Fixed(0)).is_none() => Err(TheoryError::NoEquation(self.name())),
             None => Err(TheoryError::unsupported(&self.name(), law)),
         }
     }
@@ -508,9 +520,9 @@ impl fmt::Display for RuleKind {
     }
 }
 
-/// Names of the rules that have an equation under a fixed delay, for help and errors.
+/// Names of the rules that have an equation under a fixed delay, as they are or with a frozen second moment, for help and errors.
 pub fn names_with_equation() -> Vec<&'static str> {
-    let has_equation = |kind: &RuleKind| Rule::new(*kind, 0.0, 0.0).equation(&DelayLaw::Fixed(0)).is_some();
+    let has_equation = |kind: &RuleKind| Rule::new(*kind, 0.0, 0.0).theory_equation(&DelayLaw::Fixed(0)).is_some();
     RuleKind::iter().filter(has_equation).map(|kind| kind.definition().name).collect()
 }
 

@@ -42,7 +42,7 @@ pub const DEFINITION: Definition = Definition {
 };
 
 pub(super) fn coefficients(rule: &Rule, arrival: &Arrival) -> UpdateCoefficients {
-    let is_torch = rule.number() == TORCH;
+    let is_torch = has_schedule(rule);
     let beta_1 = rule.momentum;
     let second_moment_decay = if is_torch { TORCH_BETA_2 } else { rule.number() };
     let update = (arrival.updates + 1) as f64;
@@ -62,6 +62,11 @@ pub(super) fn coefficients(rule: &Rule, arrival: &Arrival) -> UpdateCoefficients
         form: Form::Adam { second_moment_decay, bias_correction: adam::bias_correction(second_moment_decay, update) },
         ..UpdateCoefficients::default()
     }
+}
+
+/// Whether beta1 follows PyTorch's schedule.
+pub(super) fn has_schedule(rule: &Rule) -> bool {
+    rule.number() == TORCH
 }
 
 /// m_t.

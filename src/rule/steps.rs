@@ -5,7 +5,7 @@
 use super::regime::LearningRate;
 use super::{Arrival, Rule};
 use crate::delay::{Schedule, SlotStream, Slots};
-use crate::update::{StepSlots, UpdateCoefficients};
+use crate::update::{Form, StepSlots, UpdateCoefficients};
 
 /// One step of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +23,9 @@ impl RunStep {
     }
 }
 
+/// Updates after which no bias correction is left.
+const LONG: u64 = u64::MAX / 4;
+
 /// The steps of one run, one after the other.
 #[derive(Clone, Debug)]
 pub struct StepSource {
@@ -30,6 +33,8 @@ pub struct StepSource {
     lr: LearningRate,
     /// What learning rates are multiplied by.
     factor: f64,
+    /// Whether second moments stay what they are and bias corrections are over.
+    frozen: bool,
     /// Steps made.
     step: u64,
     weight_decay: f64,
@@ -57,6 +62,7 @@ impl StepSource {
             rule,
             lr,
             factor: 1.0,
+            frozen: false,
             step: 0,
             weight_decay,
             centred,
@@ -79,6 +85,12 @@ impl StepSource {
         Self { untouched: vec![true; velocities], ..self }
     }
 
+    /// The same steps with a second moment that stays what the lane begins with, taken as it is, and with bias corrections that are over.
+    #[must_use]
+    pub fn with_frozen_second_moment(self) -> Self {
+        Self { frozen: true, ..self }
+    }
+
     /// The same steps at learning rates that are `factor` times as large.
     #[must_use]
     pub fn scaled(self, factor: f64) -> Self {
@@ -94,7 +106,7 @@ impl StepSource {
         let velocity = if definition.slot_velocity { write } else { 0 };
         let arrival = Arrival {
             age,
-            updates: self.updates,
+            updates: if self.frozen { LONG } else { self.updates },
             workers: self.workers,
             mean_delay: self.mean_delay,
             undamped: self.untouched.get(velocity).copied().unwrap_or(false),
@@ -105,6 +117,11 @@ impl StepSource {
         self.versions[write] = self.updates;
 
         let mut coefficients = action.coefficients;
+        if let Form::Adam { second_moment_decay, bias_correction } = &mut coefficients.form
+            && self.frozen
+        {
+            (*second_moment_decay, *bias_correction) = (1.0, 1.0);
+        }
         if coefficients.gradient_to_velocity != 0.0
             && let Some(untouched) = self.untouched.get_mut(velocity)
         {

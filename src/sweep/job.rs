@@ -2,6 +2,7 @@
 
 use super::evidence::{self, Evidence, MinimumFacts};
 use super::extend::Extended;
+use super::preconditioner::{Frozen, PreconditionerFacts, SecondMoments};
 use super::rows::{entry, failed};
 use super::tables::{CellEntry, MINIMUM, SweepTables};
 use super::trace::Watcher;
@@ -39,6 +40,8 @@ pub struct SweepJob {
     problem: Arc<Problem>,
     /// Weights of the file that the plan names.
     given: Option<Vec<f64>>,
+    /// Second moments of the file that the plan names.
+    second_moments: Option<SecondMoments>,
     cells: Vec<Cell>,
     /// The sweep that this one extends. What is carried over from it comes before the cells.
     extended: Option<Extended>,
@@ -54,6 +57,8 @@ pub struct SweepJob {
 struct SweepFacts {
     parameters: usize,
     minimum: MinimumFacts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preconditioner: Option<PreconditionerFacts>,
     /// Distance from the minimum at which runs start, those of ensembles too.
     start_distance: f64,
     /// The same of the runs that start farther away.
@@ -83,9 +88,22 @@ impl SweepJob {
             let LoadedWeights { parameters, mapping, .. } = read.map_err(|error| anyhow!("{flag} {error}"))?;
             (given, weight_mapping) = (Some(parameters), mapping);
         }
+        let second_moments = SecondMoments::load(&plan, &problem)?;
         let (cells, info) = (plan.cells(), engine.info().clone());
         let (extended, settled) = (None, OnceLock::new());
-        Ok(Self { weight_mapping, plan, problem, given, cells, extended, checkpoint_every, paths, info, settled })
+        Ok(Self {
+            weight_mapping,
+            plan,
+            problem,
+            given,
+            second_moments,
+            cells,
+            extended,
+            checkpoint_every,
+            paths,
+            info,
+            settled,
+        })
     }
 
     /// Takes over what the finished sweep of `dir` has of the same problem. Gives back what was found, in a line.
@@ -145,8 +163,12 @@ impl Job for SweepJob {
 
     fn data_hash(&self) -> Option<String> {
         let samples = self.problem.data_hash();
-        match &self.given {
+        let samples = match &self.given {
             Some(weights) => samples.map(|samples| with_weights(&samples, weights)),
+            None => samples,
+        };
+        match &self.second_moments {
+            Some(moments) => Some(with_weights(&samples.unwrap_or_else(|| "0".repeat(16)), &moments.values)),
             None => samples,
         }
     }
@@ -173,10 +195,15 @@ impl Job for SweepJob {
     }
 
     fn facts(&self) -> serde_json::Result<Map<String, Value>> {
-        let Settled { sweep: PreparedSweep { plan, problem, distances, .. }, evidence, .. } = self.settled();
+        let Settled { sweep: PreparedSweep { plan, problem, distances, frozen, .. }, evidence, .. } = self.settled();
         let facts = SweepFacts {
             parameters: problem.dimension(),
             minimum: evidence.facts(problem),
+            preconditioner: self
+                .second_moments
+                .as_ref()
+                .zip(frozen.as_ref())
+                .map(|(moments, frozen)| moments.facts(frozen)),
             start_distance: distances.near,
             far_start_distance: distances.far,
             escape_radius: plan.limits.contains_key(&Criterion::Escape).then_some(distances.escape),
@@ -190,6 +217,14 @@ impl Job for SweepJob {
         };
         (stage.say)(&format!("minimum  {}", evidence.describe(&self.problem)));
         let mut sweep = PreparedSweep::new(self.plan.clone(), Arc::clone(&self.problem), evidence.minimum.clone());
+        if let Some(moments) = &self.second_moments {
+            // Every rule divides alike.
+            let scale = self.cells.first().and_then(|cell| cell.rule.second_moment_scale(1));
+            let scale = scale.context("the plan has checked that its rules have second moments")?;
+            let frozen = Frozen::new(&self.problem, &evidence.minimum, moments, scale)?;
+            (stage.say)(&format!("precond. {}", moments.describe(&frozen)));
+            sweep = sweep.with_frozen(frozen);
+        }
         if sweep.falls_back(&self.info)
             && let Err(hidden) = sweep.distances.check()
         {

@@ -173,7 +173,7 @@ impl PreparedSweep {
 
     /// The cells of one kind, those together that are looked at along the same direction.
     fn by_direction(&self, rows: Option<usize>, members: Vec<usize>, cells: &[StartedCell]) -> Vec<Group> {
-        let top = Arc::new(self.minimum.largest.vector.clone());
+        let top = self.direction();
         let mut groups = vec![Group { rows, members: Vec::new(), direction: top }];
         for index in members {
             match self.own_direction(&cells[index].cell) {

@@ -9,6 +9,7 @@ mod extend;
 mod floor;
 mod job;
 mod measure;
+mod preconditioner;
 mod prediction;
 mod queue;
 pub mod rows;
@@ -30,6 +31,7 @@ pub use start::{Distances, HiddenStart};
 pub use tables::{CellEntry, SweepTables, SweepTotals};
 pub(crate) use tables::{MINIMUM, copy_eigenvalues};
 
+use crate::curvature::Eigenpair;
 use crate::delay::Delays;
 use crate::engine::pump::block;
 use crate::engine::{Engine, EngineError, Needs, WaveSpec};
@@ -41,6 +43,7 @@ use crate::problem::Problem;
 use crate::rule::steps::StepSource;
 use crate::threshold::{Criterion, Level, SearchOutcome, Trial};
 use crate::update::UpdateCoefficients;
+use preconditioner::Frozen;
 use prediction::SharedTheory;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -101,6 +104,8 @@ pub struct PreparedSweep {
     pub plan: SweepPlan,
     pub problem: Arc<Problem>,
     pub minimum: Minimum,
+    /// Second moments that stand still, and what they make of the Hessian.
+    frozen: Option<Arc<Frozen>>,
     /// Format of the numbers that its runs are made of.
     pub format: FloatFormat,
     start: [Arc<Vec<f64>>; 2],
@@ -119,30 +124,48 @@ impl PreparedSweep {
         let noisy = plan.grids.iter().any(|grid| grid.batches.iter().any(|batch| batch.size().is_some()));
         let spread = if noisy { spread(&problem, &minimum) } else { None };
         let format = plan.engine.precision.first();
-        Self::laid_out((plan, problem, minimum), format, spread, Arc::default())
+        Self::laid_out((plan, problem, minimum, None), format, spread, Arc::default())
+    }
+
+    /// The same with second moments that stand still.
+    fn with_frozen(self, frozen: Frozen) -> Self {
+        let Self { plan, problem, minimum, format, spread, shared, .. } = self;
+        Self::laid_out((plan, problem, minimum, Some(Arc::new(frozen))), format, spread, shared)
+    }
+
+    /// The largest curvature that thresholds are those of, with its residual: of the Hessian, or of P^-1 H.
+    pub(crate) fn top(&self) -> &Eigenpair {
+        self.frozen.as_ref().map_or(&self.minimum.largest, |frozen| &frozen.largest)
+    }
+
+    /// The direction that displacements are projected on.
+    fn direction(&self) -> Arc<Vec<f64>> {
+        Arc::new(self.frozen.as_ref().map_or(&self.minimum.largest.vector, |frozen| &frozen.left).clone())
     }
 
     /// The same with runs in f64.
     pub fn in_f64(&self) -> &Self {
         self.double.get_or_init(|| {
             let (plan, problem, minimum) = (self.plan.clone(), Arc::clone(&self.problem), self.minimum.clone());
-            Box::new(Self::laid_out((plan, problem, minimum), FloatFormat::F64, self.spread, Arc::clone(&self.shared)))
+            let parts = (plan, problem, minimum, self.frozen.clone());
+            Box::new(Self::laid_out(parts, FloatFormat::F64, self.spread, Arc::clone(&self.shared)))
         })
     }
 
     fn laid_out(
-        (plan, problem, minimum): (SweepPlan, Arc<Problem>, Minimum),
+        (plan, problem, minimum, frozen): (SweepPlan, Arc<Problem>, Minimum, Option<Arc<Frozen>>),
         format: FloatFormat,
         spread: Option<f64>,
         shared: Arc<SharedTheory>,
     ) -> Self {
         let seed = plan.problem.seed_init;
-        let distances = Distances::choose(&problem, &minimum, format, seed);
-        let start = [distances.near, distances.far].map(|distance| Arc::new(displaced(&minimum, distance, seed)));
+        let seen = frozen.as_ref().map_or_else(|| minimum.clone(), |frozen| frozen.seen_from(&minimum));
+        let distances = Distances::choose(&problem, &seen, format, seed);
+        let start = [distances.near, distances.far].map(|distance| Arc::new(displaced(&seen, distance, seed)));
         let tolerance = plan.limits.values().map(|limits| limits.tolerance).fold(f64::INFINITY, f64::min);
-        let floor = floor::floor(&minimum, format, distances.near, distances.clear_projection(), tolerance);
+        let floor = floor::floor(&seen, format, distances.near, distances.clear_projection(), tolerance);
         let double = OnceLock::new();
-        Self { plan, problem, minimum, format, start, distances, floor, spread, shared, double }
+        Self { plan, problem, minimum, frozen, format, start, distances, floor, spread, shared, double }
     }
 
     /// Where the search for a cell's threshold starts, or why the cell cannot be measured.
@@ -157,7 +180,7 @@ impl PreparedSweep {
         if format.holds(guess) {
             return Ok(guess);
         }
-        let lambda = self.minimum.largest.value;
+        let lambda = self.top().value;
         let hint = match format {
             FloatFormat::F32 => "--precision f64, or a problem of another scale",
             FloatFormat::F64 => "a problem of another scale",

@@ -105,7 +105,12 @@ impl PreparedSweep {
             return Ok(all.get(&self.plan.cell_id(cell)).copied().unwrap_or(Prediction::NONE));
         }
         let Some(law) = cell.schedule.theory() else { return Ok(Prediction::NONE) };
-        let Some(equation) = cell.rule.equation(&law) else { return Ok(Prediction::NONE) };
+        let known = match self.frozen {
+            // With decoupled decay there is none: the plan has it at 0.
+            Some(_) => cell.rule.frozen_equation(&law, 0.0),
+            None => cell.rule.equation(&law),
+        };
+        let Some(equation) = known else { return Ok(Prediction::NONE) };
         let criterion = match cell.criterion {
             Criterion::Mean => theory::Criterion::Mean,
             Criterion::MeanSquare => theory::Criterion::MeanSquare { relative_variance: 0.0 },
@@ -115,7 +120,7 @@ impl PreparedSweep {
         };
         match theory::threshold(&equation, criterion) {
             Ok(threshold) => Ok(Prediction {
-                lr: Some(threshold.gain / self.minimum.largest.value),
+                lr: Some(threshold.gain / self.top().value),
                 source: TheorySource::ClosedForm,
                 ..Prediction::NONE
             }),
@@ -185,7 +190,7 @@ impl PreparedSweep {
     /// # Errors
     /// As [`Self::prediction`].
     pub fn guess(&self, cell: &Cell) -> Result<f64, TheoryError> {
-        if cell.rule.definition().locality == Locality::Restless {
+        if cell.rule.definition().locality == Locality::Restless && self.frozen.is_none() {
             return Ok(RESTLESS_GUESS);
         }
         let prediction = self.prediction(cell)?;

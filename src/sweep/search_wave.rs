@@ -247,6 +247,7 @@ impl PreparedSweep {
             start: self.start_of(cell, start),
             centred: is_centred(cell),
             undamped_start: false,
+            second_moment: self.frozen.as_ref().map(|frozen| Arc::clone(&frozen.second_moments)),
             statistics: None,
             outer: cell.outer,
             stages: self.stages(cell),

@@ -33,10 +33,15 @@ pub fn percent(fraction: f64, digits: usize) -> String {
     format!("{} %", significant(100.0 * fraction, digits))
 }
 
-/// A fraction in percent with half the width of its interval: `97.22 ± 0.31 %`.
+/// A fraction in percent with half the width of its interval, to two digits of that width: `97.22 ± 0.31 %`.
 pub fn percent_within(fraction: f64, half_width: Option<f64>) -> String {
-    let half = half_width.map_or(String::new(), |half| format!(" ± {}", significant(100.0 * half, 2)));
-    format!("{}{half} %", significant(100.0 * fraction, 4))
+    match half_width.map(|half| rounded(100.0 * half, 2)).filter(|half| half.is_finite() && *half > 0.0) {
+        None => format!("{} %", significant(100.0 * fraction, 4)),
+        Some(half) => {
+            let decimals = (1 - half.log10().floor() as i32).clamp(0, 4) as usize;
+            format!("{:.decimals$} ± {half:.decimals$} %", 100.0 * fraction)
+        }
+    }
 }
 
 /// A count with commas between thousands: `1,234,567`.
@@ -83,6 +88,10 @@ mod tests {
         assert_eq!(significant(f64::NAN, 3), "NaN");
         assert_eq!(aligned(f64::NAN, 3), "NaN");
         assert_eq!((percent(0.972_249, 4), percent(4e-8, 2)), ("97.22 %".into(), "4e-6 %".into()));
+        let within =
+            [(0.972_249, Some(0.003_14)), (0.0891, Some(0.03)), (0.9, Some(0.12)), (0.961, Some(0.0)), (0.5, None)];
+        let told = within.map(|(fraction, half)| percent_within(fraction, half));
+        assert_eq!(told, ["97.22 ± 0.31 %", "8.9 ± 3.0 %", "90 ± 12 %", "96.1 %", "50 %"]);
     }
 
     #[test]

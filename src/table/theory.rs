@@ -48,5 +48,7 @@ written! {
         pub threshold_outer_gain: Option<f64>,
         /// Limit of the outer learning rate.
         pub threshold_lr: Option<f64>,
+        /// Learning rate x weight decay of rules whose decay is decoupled; empty where none was asked for.
+        pub decoupled_decay: Option<f64>,
     }
 }

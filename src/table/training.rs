@@ -26,6 +26,9 @@ row! {
         pub train_accuracy: Option<f64>,
         /// Fraction of test samples that are classified right.
         pub test_accuracy: Option<f64>,
+        /// 1 where it ended no better than guessing: its training accuracy is within 3 standard deviations of that of always naming the
+        /// most frequent class; else 0, and empty where it diverged.
+        pub untrained: Option<u32>,
         /// Largest test accuracy of all evaluations.
         pub best_test_accuracy: Option<f64>,
         /// First epoch that had it.
@@ -47,6 +50,16 @@ row! {
         pub plateau: Option<f64>,
         /// `plateau` / `lambda_predicted`.
         pub plateau_ratio: Option<f64>,
+        /// Largest eigenvalue of P^-1 H at the end, P the root of the rule's second moment, where it was tracked.
+        pub preconditioned_lambda_max: Option<f64>,
+        /// Its residual.
+        pub preconditioned_residual: Option<f64>,
+        /// K* / `lr_scaled` of the rule with a frozen second moment, where theory knows K* and the learning rate is constant.
+        pub preconditioned_predicted: Option<f64>,
+        /// Median of that eigenvalue over the last third of the steps at which it was tracked.
+        pub preconditioned_plateau: Option<f64>,
+        /// `preconditioned_plateau` / `preconditioned_predicted`.
+        pub preconditioned_ratio: Option<f64>,
         /// Steps made.
         pub steps: u64,
         /// Engine and precision.
@@ -79,7 +92,7 @@ row! {
         /// The same in epochs.
         pub epoch: f64,
         /// `objective` (mean over the steps of an epoch of the loss with weight decay, at late weights),
-        /// `train_loss`, `train_accuracy`, `test_loss`, `test_accuracy`, `lambda_max` or `lambda_residual`.
+        /// `train_loss`, `train_accuracy`, `test_loss`, `test_accuracy`, `lambda_max`, `lambda_residual`, `preconditioned_lambda_max`, `preconditioned_residual` (that of P^-1/2 H P^-1/2) or `preconditioned_converged` (1 where the residual is as small as was asked for, else 0).
         pub metric: Metric,
         /// What it is at that step.
         pub value: f64,
@@ -100,6 +113,11 @@ pub enum Metric {
     TestAccuracy,
     LambdaMax,
     LambdaResidual,
+    /// Of P^-1 H, P the root of the rule's second moment with bias correction; the residual is that of P^-1/2 H P^-1/2.
+    PreconditionedLambdaMax,
+    PreconditionedResidual,
+    /// 1 where the residual is as small as was asked for, else 0.
+    PreconditionedConverged,
 }
 
 row! {
@@ -113,6 +131,8 @@ row! {
         pub runs: u64,
         /// Those of them that diverged or failed.
         pub diverged: u64,
+        /// Those that ended no better than guessing; empty in folders that are older than the column.
+        pub untrained: Option<u64>,
         /// Fraction of test samples that are classified right.
         pub test_accuracy: Option<f64>,
         /// Lower end of its 95 % confidence interval over seeds.

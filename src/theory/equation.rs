@@ -42,6 +42,9 @@ pub struct Equation {
     pub lag: Option<Lag>,
     /// Arrivals from one step of the momentum to the next, where it does not act on each of them (`theory::periodic`).
     pub momentum_every: Option<usize>,
+    /// Share of the weights that a decay apart from the gradient takes off at every update, whatever the gain: the factor `z - 1` of
+    /// `D` is then `z - 1 + shrink`.
+    pub shrink: f64,
     /// Gradients that one update averages, which divides the variance of their noise.
     pub averaged: f64,
     /// Gradients that arrive for each update, those that are thrown away included.
@@ -118,6 +121,7 @@ impl Equation {
             ages: Vec::new(),
             lag: None,
             momentum_every: None,
+            shrink: 0.0,
             averaged: 1.0,
             arrivals: 1.0,
         }
@@ -166,6 +170,9 @@ impl Equation {
         if !(self.numerator[0] > 0.0 && self.numerator.iter().all(|n| n.is_finite())) {
             return Err(TheoryError::NoGradient);
         }
+        if !(0.0..1.0).contains(&self.shrink) {
+            return Err(TheoryError::Shrink(self.shrink));
+        }
         Ok(())
     }
 
@@ -188,6 +195,11 @@ impl Equation {
     pub(super) fn takes_noise(&self) -> Result<(), TheoryError> {
         if !self.ages.is_empty() || self.lag.is_some() || self.momentum_every.is_some() {
             return Err(TheoryError::Unsupported("updates of several ages have no theory of minibatches".into()));
+        }
+        if self.shrink > 0.0 {
+            return Err(TheoryError::Unsupported(
+                "a decay apart from the gradient has no theory of minibatches".into(),
+            ));
         }
         match (self.share, self.bend) {
             (None, 0.0) => Ok(()),
@@ -248,7 +260,7 @@ impl Equation {
     }
 
     fn factors(&self, delay: usize, decay: WeightDecay) -> Result<Characteristic, TheoryError> {
-        let mut poles = vec![Binomial::root(1.0)];
+        let mut poles = vec![Binomial::root(1.0 - self.shrink)];
         match self.velocity {
             Velocity::None => poles.push(Binomial::delay(delay)),
             Velocity::Worker { momentum } => poles.push(Binomial { power: delay + 1, constant: momentum }),

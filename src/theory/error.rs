@@ -27,6 +27,8 @@ pub enum TheoryError {
     LearningRate(f64),
     #[error("the ratio of weight decay to curvature is {0}; it must be at least 0 and finite")]
     WeightDecay(f64),
+    #[error("learning rate x weight decay is {0}; it must be at least 0 and less than 1")]
+    Shrink(f64),
     #[error("curvature is {0}; under minibatches every direction must have a positive and finite one")]
     Curvature(f64),
     #[error("the second moments of minibatches have not settled after {0} applications of their map")]

@@ -53,6 +53,9 @@ pub fn threshold(equation: &Equation, criterion: Criterion) -> Result<Threshold,
     if !equation.law.is_fixed() && (!equation.ages.is_empty() || equation.lag.is_some()) {
         return Err(TheoryError::unsupported("an update of several ages, or an overlap of rounds,", &equation.law));
     }
+    if !equation.law.is_fixed() && equation.shrink > 0.0 {
+        return Err(TheoryError::unsupported("a decay apart from the gradient", &equation.law));
+    }
     let margin = match criterion {
         Criterion::Mean => match &equation.law {
             DelayLaw::Fixed(delay) => gain_margin(equation, *delay),

@@ -1,5 +1,5 @@
 //! What a training writes into a checkpoint of each of its runs, and how they go on from there: a section holds the
-//! eigenvector of a run's latest sharpness, then the state of its lane if it is not over.
+//! eigenvectors of a run's latest sharpness, plain and preconditioned, then the state of its lane if it is not over.
 //!
 //! Not here: where sections lie ([`crate::session::checkpoint::sections`]), nor the state of a lane
 //! ([`crate::engine::Wave::save`]).
@@ -11,7 +11,7 @@ use crate::session::checkpoint::sections::{SectionCheckpoints, SectionWriter};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 
 /// Where a run is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,8 +21,10 @@ pub(super) struct RunSection {
     /// Steps that its wave had made.
     step: u64,
     progress: RunInProgress,
-    /// Numbers of the eigenvector in its section.
+    /// Numbers of the eigenvectors in its section.
     eigenvector: usize,
+    #[serde(default)]
+    preconditioned_eigenvector: usize,
 }
 
 /// Adds a run whose wave has made `step` steps; `state` writes the state of its lane, if it is not over.
@@ -36,13 +38,19 @@ pub(super) fn add(
     progress: &RunInProgress,
     state: impl FnOnce(&mut dyn Write) -> Result<(), StateError>,
 ) -> Result<(), StateError> {
-    // Field by field: the eigenvector is as long as the weights.
-    let RunInProgress { outcome, first, sum, objective, eigenvector } = progress;
-    let progress =
-        RunInProgress { outcome: outcome.clone(), first: *first, sum: *sum, objective: *objective, eigenvector: None };
-    let eigenvector = eigenvector.as_deref().unwrap_or(&[]);
-    content.add(RunSection { run, step, progress, eigenvector: eigenvector.len() }, |out| {
-        eigenvector.iter().try_for_each(|x| out.write_all(&x.to_le_bytes()))?;
+    // Field by field: eigenvectors are as long as the weights.
+    let RunInProgress { outcome, first, sum, objective, eigenvector, preconditioned_eigenvector } = progress;
+    let progress = RunInProgress {
+        outcome: outcome.clone(),
+        first: *first,
+        sum: *sum,
+        objective: *objective,
+        ..RunInProgress::default()
+    };
+    let vectors = [eigenvector, preconditioned_eigenvector].map(|vector| vector.as_deref().unwrap_or(&[]));
+    let [eigenvector, preconditioned_eigenvector] = vectors.map(<[f64]>::len);
+    content.add(RunSection { run, step, progress, eigenvector, preconditioned_eigenvector }, |out| {
+        vectors.iter().copied().flatten().try_for_each(|x| out.write_all(&x.to_le_bytes()))?;
         state(out)
     })
 }
@@ -98,12 +106,9 @@ impl<'a> RunCheckpoints<'a> {
     ) -> Result<RunInProgress> {
         let taken = self.0.take(
             |section| section.run == run,
-            |RunSection { mut progress, eigenvector, .. }, section| {
-                if eigenvector > 0 {
-                    let mut bytes = vec![0; eigenvector * size_of::<f64>()];
-                    section.read_exact(&mut bytes)?;
-                    progress.eigenvector = Some(bytes.as_chunks().0.iter().map(|x| f64::from_le_bytes(*x)).collect());
-                }
+            |RunSection { mut progress, eigenvector, preconditioned_eigenvector, .. }, section| {
+                progress.eigenvector = read_vector(section, eigenvector)?;
+                progress.preconditioned_eigenvector = read_vector(section, preconditioned_eigenvector)?;
                 if progress.goes_on() {
                     restore(section)?;
                 }
@@ -112,4 +117,14 @@ impl<'a> RunCheckpoints<'a> {
         )?;
         taken.context("the run is in no checkpoint")
     }
+}
+
+/// The next `length` numbers of a section; none where there are none.
+fn read_vector(section: &mut dyn Read, length: usize) -> io::Result<Option<Vec<f64>>> {
+    if length == 0 {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; length * size_of::<f64>()];
+    section.read_exact(&mut bytes)?;
+    Ok(Some(bytes.as_chunks().0.iter().map(|x| f64::from_le_bytes(*x)).collect()))
 }

@@ -1,6 +1,6 @@
 //! A training as a session works on it: a unit is a run.
 
-use super::tables::{TrainEntry, TrainTables, WEIGHTS};
+use super::tables::{STATE, TrainEntry, TrainTables, WEIGHTS};
 use super::{Training, rows};
 use crate::engine::{Engine, EngineError, EngineInfo};
 use crate::files::write_whole;
@@ -24,6 +24,10 @@ const DIVERGENCE: &str = "a weight or the loss is not finite, or the mean object
 const LAMBDA_MAX: &str = "largest eigenvalue, by Lanczos in f64, of the Hessian of the objective (weight decay included) over \
                           training samples chosen by the data seed, without augmentation; batch norms with the statistics \
                           of minibatches";
+
+/// What run.json says of preconditioned_lambda_max.
+const PRECONDITIONED: &str = "as lambda_max, of P^-1 H with P = diag(sqrt(v) + epsilon), v the second moment of the rule with bias \
+                              correction after the step; weight decay is left out where it is decoupled";
 
 /// A run in the journal and in the tables, and each look at its samples, bytes.
 const RUN_BYTES: u64 = 4 << 10;
@@ -49,6 +53,8 @@ struct TrainFacts {
     /// What lambda_max is taken of, where it is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     lambda_max: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preconditioned_lambda_max: Option<&'static str>,
 }
 
 impl TrainJob {
@@ -133,6 +139,9 @@ impl Job for TrainJob {
         let weights =
             if self.training.plan.save_weights { size_of::<f64>() * self.training.problem.dimension() } else { 0 };
         let traced = if self.training.plan.trace_runs { self.training.trace_bytes(unit) } else { 0 };
+        let state =
+            if self.training.plan.save_state { size_of::<f64>() * self.training.problem.dimension() } else { 0 };
+        let weights = weights + state;
         let kept = RUN_BYTES + (1 + epochs.div_ceil(*evaluate_every)) * LOOK_BYTES + weights as u64;
         kept.saturating_add(traced)
     }
@@ -159,6 +168,7 @@ impl Job for TrainJob {
             test_samples: network.test.as_ref().map_or(0, |test| test.samples()),
             divergence: DIVERGENCE,
             lambda_max: self.training.plan.options.sharpness.map(|_| LAMBDA_MAX),
+            preconditioned_lambda_max: self.training.plan.options.preconditioned.map(|_| PRECONDITIONED),
         };
         serde_json::to_value(facts).map(as_map)
     }
@@ -167,10 +177,11 @@ impl Job for TrainJob {
         let Work { engine, rest, dir, identity, finish, watch } = work;
         let mut checkpoints = Checkpoints::new(dir, identity.clone(), self.checkpoint_every);
         let mut left = rest.len();
-        let keep = self.training.plan.save_weights;
-        let weights = dir.join(WEIGHTS);
-        if keep {
-            fs::create_dir_all(&weights).with_context(|| format!("cannot make {}", weights.display()))?;
+        let plan = &self.training.plan;
+        let kept =
+            [(WEIGHTS, plan.save_weights), (STATE, plan.save_state)].map(|(name, kept)| kept.then(|| dir.join(name)));
+        for folder in kept.iter().flatten() {
+            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }
         let traces = self.training.plan.trace_runs.then(|| traces::folder(dir)).transpose()?;
         traces.iter().try_for_each(|traces| self.training.write_starts(traces))?;
@@ -178,10 +189,14 @@ impl Job for TrainJob {
             let entry = self.entry(run, &outcome);
             // Before the run counts as finished: what is finished is not made again.
             traces.iter().try_for_each(|traces| self.training.trace(run, outcome.steps, traces))?;
-            if let Some(last) = outcome.last.take().filter(|_| keep) {
-                let path = weights.join(format!("{}.safetensors", entry.row.run_id));
-                let bytes = to_safetensors(&self.training.problem, &last.weights, &last.statistics);
-                write_whole(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
+            if let Some(last) = outcome.last.take() {
+                let vectors = [(&last.weights, &last.statistics[..]), (&last.second_moment, &[])];
+                for (folder, (vector, statistics)) in kept.iter().zip(vectors) {
+                    let Some(folder) = folder else { continue };
+                    let path = folder.join(format!("{}.safetensors", entry.row.run_id));
+                    let bytes = to_safetensors(&self.training.problem, vector, statistics);
+                    write_whole(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
+                }
             }
             left -= 1;
             finish(&entry)

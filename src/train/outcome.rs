@@ -5,6 +5,7 @@
 //!
 //! Not here: how runs advance ([`super::wave`]), nor the rows that outcomes make ([`super::rows`]).
 
+use crate::curvature::Eigenpair;
 use crate::engine::{Evaluation, Observation};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,9 @@ pub struct Outcome {
     pub evaluations: Vec<EvaluationRecord>,
     /// Sharpness, where it was asked for.
     pub sharpness: Vec<SharpnessRecord>,
+    /// The same under the second moment of the rule, where it was asked for.
+    #[serde(default)]
+    pub preconditioned: Vec<SharpnessRecord>,
     /// Weights at the end, unless the run diverged.
     pub last: Option<FinalWeights>,
 }
@@ -42,6 +46,15 @@ pub struct SharpnessRecord {
     pub step: u64,
     pub value: f64,
     pub residual: f64,
+    /// Whether the residual is as small as was asked for.
+    #[serde(default)]
+    pub converged: bool,
+}
+
+impl SharpnessRecord {
+    pub(super) fn new(step: u64, pair: &Eigenpair) -> Self {
+        Self { step, value: pair.value, residual: pair.residual, converged: pair.converged }
+    }
 }
 
 /// What a run ended with.
@@ -51,6 +64,9 @@ pub struct FinalWeights {
     pub weights: Vec<f64>,
     /// Running statistics of batch norms, where they are to be kept.
     pub statistics: Vec<f64>,
+    /// Second moments with bias correction, P, where they are to be kept.
+    #[serde(default)]
+    pub second_moment: Vec<f64>,
 }
 
 /// What the host knows of a run on its way.
@@ -65,6 +81,9 @@ pub(super) struct RunInProgress {
     /// Eigenvector of the latest sharpness, near which the next one is sought.
     #[serde(skip)]
     pub eigenvector: Option<Vec<f64>>,
+    /// That of the latest preconditioned sharpness.
+    #[serde(skip)]
+    pub preconditioned_eigenvector: Option<Vec<f64>>,
 }
 
 impl RunInProgress {

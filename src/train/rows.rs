@@ -21,7 +21,10 @@ pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome
     let lambda = if outcome.diverged { None } else { outcome.sharpness.last() };
     let predicted = training.lambda_predicted(group);
     let tracked = options.sharpness.and_then(|plan| plan.every(u64::MAX)).is_some() && !outcome.diverged;
-    let plateau = if tracked { plateau(&outcome.sharpness) } else { None };
+    let plateau = if tracked { median_of_last(&outcome.sharpness) } else { None };
+    let preconditioned = if outcome.diverged { None } else { outcome.preconditioned.last() };
+    let preconditioned_predicted = training.preconditioned_predicted(group);
+    let preconditioned_plateau = preconditioned.and_then(|_| median_of_last(&outcome.preconditioned));
     let outer = group.outer.columns();
     let stage = group.stages.as_ref().map(Stages::columns).unwrap_or_default();
     TrainRow {
@@ -70,6 +73,9 @@ pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome
         test_loss: of_last(|evaluation| evaluation.test.loss),
         train_accuracy: of_last(|evaluation| evaluation.train.accuracy()),
         test_accuracy: of_last(|evaluation| evaluation.test.accuracy()),
+        untrained: of_last(|evaluation| evaluation.train.accuracy())
+            .filter(|_| !outcome.diverged)
+            .map(|accuracy| u32::from(accuracy <= network.data.guessing())),
         best_test_accuracy: best.map(|evaluation| evaluation.test.accuracy()),
         best_epoch: best.map(|evaluation| evaluation.epoch),
         generalisation_gap: of_last(|evaluation| evaluation.train.accuracy() - evaluation.test.accuracy()),
@@ -80,6 +86,13 @@ pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome
         lambda_predicted: predicted,
         plateau,
         plateau_ratio: plateau.zip(predicted).map(|(plateau, predicted)| plateau / predicted),
+        preconditioned_lambda_max: preconditioned.map(|lambda| lambda.value),
+        preconditioned_residual: preconditioned.map(|lambda| lambda.residual),
+        preconditioned_predicted,
+        preconditioned_plateau,
+        preconditioned_ratio: preconditioned_plateau
+            .zip(preconditioned_predicted)
+            .map(|(plateau, predicted)| plateau / predicted),
         steps: outcome.steps,
         engine: format!("{} {}", info.engine, info.precision),
         adapter: info.adapter.clone(),
@@ -105,11 +118,20 @@ pub fn metrics(training: &Training, run: usize, outcome: &Outcome) -> Vec<Metric
         ];
         objective.into_iter().chain(figures.map(|(metric, value)| row(*step, metric, value))).collect::<Vec<_>>()
     };
-    let of_sharpness = |SharpnessRecord { step, value, residual }: &SharpnessRecord| {
+    let of_sharpness = |SharpnessRecord { step, value, residual, .. }: &SharpnessRecord| {
         [row(*step, Metric::LambdaMax, *value), row(*step, Metric::LambdaResidual, *residual)]
     };
+    let of_preconditioned = |SharpnessRecord { step, value, residual, converged }: &SharpnessRecord| {
+        [
+            row(*step, Metric::PreconditionedLambdaMax, *value),
+            row(*step, Metric::PreconditionedResidual, *residual),
+            row(*step, Metric::PreconditionedConverged, f64::from(u8::from(*converged))),
+        ]
+    };
     let evaluated = outcome.evaluations.iter().flat_map(of_evaluation);
-    let mut rows: Vec<MetricRow> = evaluated.chain(outcome.sharpness.iter().flat_map(of_sharpness)).collect();
+    let tracked = outcome.sharpness.iter().flat_map(of_sharpness);
+    let preconditioned = outcome.preconditioned.iter().flat_map(of_preconditioned);
+    let mut rows: Vec<MetricRow> = evaluated.chain(tracked).chain(preconditioned).collect();
     rows.sort_by_key(|row| row.step);
     rows
 }
@@ -170,6 +192,7 @@ fn summary(group: &[TrainRow]) -> SummaryRow {
         epochs: first.epochs,
         runs: group.len() as u64,
         diverged: (group.len() - finished().count()) as u64,
+        untrained: Some(group.iter().filter_map(|run| run.untrained).map(u64::from).sum()),
         test_accuracy,
         test_accuracy_low,
         test_accuracy_high,
@@ -193,7 +216,7 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// Median over the last third.
-fn plateau(tracked: &[SharpnessRecord]) -> Option<f64> {
+fn median_of_last(tracked: &[SharpnessRecord]) -> Option<f64> {
     let last = tracked.len() - tracked.len().div_ceil(PLATEAU);
     median(tracked[last..].iter().map(|sharp| sharp.value))
 }
@@ -206,12 +229,12 @@ mod tests {
     fn a_plateau_is_the_median_of_the_last_third() {
         let tracked = |values: &[f64]| {
             let of = values.iter().enumerate();
-            of.map(|(step, value)| SharpnessRecord { step: step as u64, value: *value, residual: 0.0 })
+            of.map(|(step, value)| SharpnessRecord { step: step as u64, value: *value, residual: 0.0, converged: true })
                 .collect::<Vec<_>>()
         };
-        assert_eq!(plateau(&tracked(&[])), None);
-        assert_eq!(plateau(&tracked(&[5.0])), Some(5.0));
-        assert_eq!(plateau(&tracked(&[9.0, 9.0, 9.0, 9.0, 3.0, 1.0])), Some(2.0));
-        assert_eq!(plateau(&tracked(&[9.0, 9.0, 9.0, 9.0, 3.0, 1.0, 2.0])), Some(2.0));
+        assert_eq!(median_of_last(&tracked(&[])), None);
+        assert_eq!(median_of_last(&tracked(&[5.0])), Some(5.0));
+        assert_eq!(median_of_last(&tracked(&[9.0, 9.0, 9.0, 9.0, 3.0, 1.0])), Some(2.0));
+        assert_eq!(median_of_last(&tracked(&[9.0, 9.0, 9.0, 9.0, 3.0, 1.0, 2.0])), Some(2.0));
     }
 }

@@ -1,4 +1,5 @@
-//! Sharpness: the largest eigenvalue of the objective's Hessian, over some of the training samples, in f64 on the host.
+//! Sharpness: the largest eigenvalue of the objective's Hessian, over some of the training samples, in f64 on the host; also of
+//! the Hessian that the second moment of a rule of Adam's kind has divided.
 //!
 //! The objective is the one that is trained on, weight decay included, so that a weight decay of d adds d to the eigenvalue.
 //! It is taken of the samples as they are, without augmentation. Batch norms take their statistics of as many samples as a
@@ -58,18 +59,33 @@ impl Sharpness {
         self.batches.iter().map(|(batch, _)| batch.data.samples()).sum()
     }
 
+    /// The same samples without weight decay: what a rule sees whose decay is no part of the gradient.
+    #[must_use]
+    pub fn without_decay(&self) -> Self {
+        let undecayed = |(batch, share): &(Network, f64)| (Network { weight_decay: 0.0, ..batch.clone() }, *share);
+        Self { batches: self.batches.iter().map(undecayed).collect() }
+    }
+
     /// The largest eigenpair at `weights`, sought near a vector that is close to its eigenvector, where one is known. None
     /// where the Hessian is not finite.
     pub fn at(&self, weights: &[f64], near: Option<&[f64]>) -> Option<Eigenpair> {
-        let iterations = (BYTES / (8 * weights.len())).clamp(FEWEST, MOST);
-        let effort = Effort { largest_residual: RESIDUAL, iterations, ..Effort::default() };
+        curvature::largest(weights.len(), effort(weights.len()), near, self.product(weights))
+    }
+
+    /// The largest eigenpair of P^-1 H, of the diagonal P whose P^-1/2 is given ([`curvature::largest_preconditioned`]).
+    pub fn preconditioned_at(&self, weights: &[f64], inverse_root: &[f64], near: Option<&[f64]>) -> Option<Eigenpair> {
+        curvature::largest_preconditioned(inverse_root, effort(weights.len()), near, self.product(weights))
+    }
+
+    /// Products of the Hessian at `weights`.
+    fn product<'a>(&'a self, weights: &'a [f64]) -> impl FnMut(&[f64], &mut [f64]) + 'a {
         let mut part = vec![0.0; weights.len()];
         // Kept from product to product where there is one batch; of many, all together might not fit into memory.
         let mut only = match &self.batches[..] {
             [(batch, _)] => Some(FullBatch::new(batch)),
             _ => None,
         };
-        curvature::largest(weights.len(), effort, near, |v, hv| {
+        move |v, hv| {
             if let Some(batch) = &mut only {
                 return batch.hessian_product(weights, v, hv);
             }
@@ -78,8 +94,13 @@ impl Sharpness {
                 FullBatch::new(batch).hessian_product(weights, v, &mut part);
                 hv.iter_mut().zip(&part).for_each(|(sum, one)| *sum += share * one);
             }
-        })
+        }
     }
+}
+
+fn effort(dimension: usize) -> Effort {
+    let iterations = (BYTES / (8 * dimension)).clamp(FEWEST, MOST);
+    Effort { largest_residual: RESIDUAL, iterations, ..Effort::default() }
 }
 
 #[cfg(test)]

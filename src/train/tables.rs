@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 /// The folder with the last weights of every run, where they are kept.
 pub const WEIGHTS: &str = "weights";
 
+/// Folder of last second moments.
+pub const STATE: &str = "state";
+
 /// One finished run, as it stands in the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainEntry {
@@ -134,7 +137,7 @@ impl Tables for TrainTables {
     }
 
     fn copy_own_files(from: &Path, to: &Path) -> Result<()> {
-        [WEIGHTS, TRACES].iter().try_for_each(|name| copy_files(name, from, to))
+        [WEIGHTS, STATE, TRACES].iter().try_for_each(|name| copy_files(name, from, to))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::plan::{Group, PlanError, TrainPlan, TrainProblem, axes, refuse};
 use crate::problem::weights::{self, LoadedWeights, Wanted};
 use crate::problem::{Network, Problem};
 use crate::stages::Stage;
+use crate::theory::{self, Criterion, DelayLaw};
 use anyhow::Result;
 use std::sync::Arc;
 
@@ -174,6 +175,7 @@ impl Training {
             start: Arc::clone(self.start(run)),
             centred: false,
             undamped_start: true,
+            second_moment: None,
             statistics: self.starts[self.runs[run].seed].statistics.clone(),
             outer: group.outer,
             stages: self.stages(group),
@@ -200,6 +202,23 @@ impl Training {
         let predicted = stays.then(|| gain(&group.rule, &group.schedule, &group.outer).ok()).flatten();
         let predicted = predicted.and_then(|gain| group.outer.curvature(gain, group.lr_scaled));
         predicted.filter(|sharpness| sharpness.is_finite())
+    }
+
+    /// Where preconditioned sharpness is expected to settle: K* / lr of the rule with a frozen second moment, where theory knows
+    /// a threshold and the learning rate stays what it is. None in outer loops and with stages, whose updates are others.
+    pub fn preconditioned_predicted(&self, group: &Group) -> Option<f64> {
+        let Group { rule, schedule, outer, stages, lr_scaled: lr, .. } = group;
+        if self.plan.options.preconditioned.is_none()
+            || self.plan.options.regime != RegimeSpec::Constant
+            || !outer.is_plain()
+            || stages.is_some()
+        {
+            return None;
+        }
+        let law = schedule.theory().filter(DelayLaw::is_fixed)?;
+        let equation = rule.frozen_equation(&law, lr * self.plan.problem.weight_decay)?;
+        let predicted = theory::threshold(&equation, Criterion::Mean).ok()?.gain / lr;
+        predicted.is_finite().then_some(predicted)
     }
 }
 

@@ -9,6 +9,7 @@ use super::sharpness::Sharpness;
 use super::task::{Pace, Training};
 use crate::engine::pump::Pump;
 use crate::engine::{Engine, EngineError, Part, Wave, WaveSpec};
+use crate::plan::SharpnessPlan;
 use anyhow::Result;
 use rayon::prelude::*;
 use std::ops::ControlFlow;
@@ -49,6 +50,8 @@ struct WaveTraining<'a, 'b> {
     runs: &'a [usize],
     checkpoints: &'a mut RunCheckpoints<'b>,
     sharpness: Option<Sharpness>,
+    /// The samples of preconditioned sharpness, with their weight decay and without.
+    preconditioned: Option<[Sharpness; 2]>,
     wave: Box<dyn Wave>,
     /// One for each lane.
     progress: Vec<RunInProgress>,
@@ -65,6 +68,7 @@ struct WaveTraining<'a, 'b> {
     evaluation_period: u64,
     /// Steps from one sharpness to the next, where it is tracked.
     sharpness_period: Option<u64>,
+    preconditioned_period: Option<u64>,
     /// Steps of the next block, at most.
     block: usize,
     /// The same whatever they take.
@@ -96,12 +100,17 @@ pub(super) fn train(
     let (options, seed) = (&training.plan.options, training.plan.problem.seed_data);
     let pace = training.pace(rows, spec.needs.work);
     let end = pace.updates(options.epochs);
-    let sharpness = options.sharpness.map(|plan| Sharpness::new(training.network(), plan.samples, rows, seed));
+    let taken = |plan: SharpnessPlan| Sharpness::new(training.network(), plan.samples, rows, seed);
+    let preconditioned = options.preconditioned.map(taken).map(|with_decay| {
+        let without = with_decay.without_decay();
+        [with_decay, without]
+    });
     let mut training = WaveTraining {
         training,
         runs,
         checkpoints,
-        sharpness,
+        sharpness: options.sharpness.map(taken),
+        preconditioned,
         wave,
         progress,
         step,
@@ -111,6 +120,7 @@ pub(super) fn train(
         end,
         evaluation_period: pace.updates(options.evaluate_every),
         sharpness_period: options.sharpness.and_then(|plan| plan.every(end)),
+        preconditioned_period: options.preconditioned.and_then(|plan| plan.every(end)),
         block: 1,
         longest: spec.block,
     };
@@ -129,7 +139,7 @@ impl WaveTraining<'_, '_> {
     /// Goes on to the next step after which something is measured.
     fn advance(&mut self, watch: Watch) -> Result<ControlFlow<()>> {
         let next = |period: u64| (self.step / period + 1).saturating_mul(period);
-        let periods = [Some(self.evaluation_period), self.sharpness_period];
+        let periods = [Some(self.evaluation_period), self.sharpness_period, self.preconditioned_period];
         let goal = periods.into_iter().flatten().map(next).fold(self.end, u64::min);
         let (mut submitted, mut pump): (u64, Pump<u64>) = (self.step, Pump::default());
         let (mut since, mut stops, mut saves) = (Instant::now(), false, false);
@@ -217,8 +227,13 @@ impl WaveTraining<'_, '_> {
         if last || self.step.is_multiple_of(self.evaluation_period) {
             self.evaluate()?;
         }
-        if last || self.sharpness_period.is_some_and(|period| self.step.is_multiple_of(period)) {
+        let is_due = |period: Option<u64>| last || period.is_some_and(|period| self.step.is_multiple_of(period));
+        let (plain, preconditioned) = (is_due(self.sharpness_period), is_due(self.preconditioned_period));
+        if plain {
             self.measure_sharpness()?;
+        }
+        if preconditioned {
+            self.measure_preconditioned()?;
         }
         Ok(())
     }
@@ -248,8 +263,35 @@ impl WaveTraining<'_, '_> {
         self.progress.par_iter_mut().zip(weights).for_each(|(run, weights)| {
             let found = weights.and_then(|weights| sharpness.at(&weights, run.eigenvector.as_deref()));
             if let Some(pair) = found {
-                run.outcome.sharpness.push(SharpnessRecord { step, value: pair.value, residual: pair.residual });
+                run.outcome.sharpness.push(SharpnessRecord::new(step, &pair));
                 run.eigenvector = Some(pair.vector);
+            }
+        });
+        Ok(())
+    }
+
+    /// Before the first update there is no second moment to divide by, and nothing is measured.
+    fn measure_preconditioned(&mut self) -> Result<(), EngineError> {
+        let Some([with_decay, without_decay]) = &self.preconditioned else { return Ok(()) };
+        let mut states = Vec::new();
+        for (lane, (run, index)) in self.progress.iter().zip(self.runs).enumerate() {
+            let rule = &self.training.group(*index).rule;
+            states.push(match rule.second_moment_scale(self.step).filter(|_| run.goes_on()) {
+                Some(scale) => {
+                    let sharpness = if rule.has_decoupled_decay() { without_decay } else { with_decay };
+                    let root = scale.inverse_root(&self.wave.second_moment(lane)?);
+                    Some((sharpness, self.wave.weights(lane)?, root))
+                }
+                None => None,
+            });
+        }
+        let step = self.step;
+        self.progress.par_iter_mut().zip(states).for_each(|(run, state)| {
+            let near = run.preconditioned_eigenvector.as_deref();
+            let found = state.and_then(|(sharpness, weights, root)| sharpness.preconditioned_at(&weights, &root, near));
+            if let Some(pair) = found {
+                run.outcome.preconditioned.push(SharpnessRecord::new(step, &pair));
+                run.preconditioned_eigenvector = Some(pair.vector);
             }
         });
         Ok(())
@@ -260,7 +302,13 @@ impl WaveTraining<'_, '_> {
         for (lane, run) in self.progress.iter_mut().enumerate().filter(|(_, run)| run.goes_on()) {
             let weights = self.wave.weights(lane)?;
             let statistics = if statistics { self.wave.statistics(lane)? } else { Vec::new() };
-            run.outcome.last = Some(FinalWeights { weights, statistics });
+            let rule = &self.training.group(self.runs[lane]).rule;
+            let scale = rule.second_moment_scale(self.step).filter(|_| self.training.plan.save_state);
+            let second_moment = match scale {
+                Some(scale) => self.wave.second_moment(lane)?.iter().map(|v| scale.bias_correction * v).collect(),
+                None => Vec::new(),
+            };
+            run.outcome.last = Some(FinalWeights { weights, statistics, second_moment });
         }
         Ok(self.progress.into_iter().map(|run| run.outcome).collect())
     }

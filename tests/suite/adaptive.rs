@@ -50,6 +50,7 @@ fn adaptive_rules_are_those_of_pytorch_and_optax_at_delays_0_1_and_4() {
             statistics: None,
             centred: false,
             undamped_start: true,
+            second_moment: None,
             outer: OuterLoop::default(),
             stages: [].into(),
         };

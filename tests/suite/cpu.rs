@@ -75,6 +75,7 @@ impl Shape {
             start: Arc::new(network.model.init(1)),
             centred: false,
             undamped_start: false,
+            second_moment: None,
             outer: OuterLoop::default(),
             stages: [].into(),
             statistics: None,

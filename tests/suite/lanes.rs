@@ -69,6 +69,9 @@ impl Wave for LimitedWave {
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
         self.inner.renew(renewals)
     }
+    fn second_moment(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
+        self.inner.second_moment(lane)
+    }
     fn statistics(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         self.inner.statistics(lane)
     }

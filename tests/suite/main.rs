@@ -33,6 +33,7 @@ mod outer_loops;
 mod outputs;
 mod plan_file;
 mod plot;
+mod preconditioner;
 mod printed;
 mod problem;
 mod quadratic_files;

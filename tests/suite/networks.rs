@@ -218,6 +218,7 @@ fn run(problem: &Problem, seed: u64) -> Run {
         start: Arc::new(network(problem).model.init(seed)),
         centred: false,
         undamped_start: false,
+        second_moment: None,
         outer: OuterLoop::default(),
         stages: [].into(),
         statistics: None,

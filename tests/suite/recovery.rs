@@ -135,6 +135,9 @@ impl Wave for FrailWave {
     fn renew(&mut self, renewals: &[Renewal]) -> Result<(), EngineError> {
         self.inner.renew(renewals)
     }
+    fn second_moment(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
+        self.inner.second_moment(lane)
+    }
     fn statistics(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         self.inner.statistics(lane)
     }
@@ -305,6 +308,7 @@ fn what_is_not_finite_never_leaves_its_lane() {
         start: Arc::new(vec![1.0, -1.0, 0.5]),
         centred: false,
         undamped_start: false,
+        second_moment: None,
         outer: OuterLoop::default(),
         stages: [].into(),
         statistics: None,

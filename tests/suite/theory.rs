@@ -502,6 +502,6 @@ fn what_no_rule_has_is_refused() {
     assert!(refusal(Rule::SGD, &DelayLaw::RandomWorkers(0)).contains("at least 1"));
     let long = DelayLaw::Independent(DelayPmf::uniform(0, 5001).unwrap());
     assert!(refusal(Rule::SGD, &long).contains("5001 updates; the longest supported of a distribution is 5000"));
-    let adam = Rule::new(RuleKind::Adam, 0.9, 0.9);
-    assert_eq!(refusal(adam, &fixed), "adam:0.999 has no characteristic equation");
+    let lion = Rule::new(RuleKind::Lion, 0.9, 0.9);
+    assert_eq!(refusal(lion, &fixed), "lion:0.99 has no characteristic equation");
 }

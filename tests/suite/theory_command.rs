@@ -24,11 +24,11 @@ fn the_table_has_its_columns_in_order() {
     let text = stdout("theory --rules sgd --delays 0");
     let header = "rule,momentum,dampening,delay,schedule,criterion,relative_variance,threshold_gain,effective_gain,\
                   crossing_angle,fresh_share,stages,stage_delays,stage_energies,local_steps,local_gain,overlap,overlap_weight,coverage,\
-                  threshold_outer_gain,threshold_lr";
+                  threshold_outer_gain,threshold_lr,decoupled_decay";
     assert_eq!(text.lines().next(), Some(header));
     assert_eq!(
         text.lines().nth(1),
-        Some(format!("sgd,0.0,0.0,0.0,round-robin,mean,0.0,2.0,2.0,{PI},,,,,,,,,,,").as_str())
+        Some(format!("sgd,0.0,0.0,0.0,round-robin,mean,0.0,2.0,2.0,{PI},,,,,,,,,,,,").as_str())
     );
 }
 
@@ -183,7 +183,14 @@ fn wrong_input_is_refused_in_one_line() {
     refused("theory --momentum NaN", &["--momentum", "NaN", "accepted"]);
     refused("theory --dampening 1.5", &["--dampening", "1.5", "accepted"]);
     refused("theory --dampening 1 --rules heavy-ball", &["--dampening 1", "heavy-ball", "less than 1"]);
-    refused("theory --rules adam", &["--rules adam", "no characteristic equation", "accepted: sgd, heavy-ball,"]);
+    refused("theory --rules lion", &["--rules lion", "no characteristic equation", "accepted: sgd, heavy-ball,"]);
+    refused("theory --rules nadam:torch", &["--rules nadam:torch", "no characteristic equation", "nadam, nadamw"]);
+    refused("theory --rules adamw --decoupled-decay 1", &["--decoupled-decay", "'1'", "below 1"]);
+    refused("theory --rules adam --decoupled-decay 0.1", &["--decoupled-decay", "--rules adamw or nadamw"]);
+    refused(
+        "theory --rules adamw --decoupled-decay 0.1 --schedule random --delays 2",
+        &["--rules adamw", "a decay apart from the gradient"],
+    );
     refused("theory --rules adamant", &["--rules", "adamant", "accepted: sgd, heavy-ball,"]);
     refused("theory --rules ringmaster:4 --delays 4", &["--rules ringmaster:4", "a fixed delay"]);
     refused("theory --relative-variance -1", &["--relative-variance", "-1", "accepted"]);
@@ -489,6 +496,21 @@ fn advice_for_a_curvature_is_half_the_threshold_and_adam_is_an_average_of_gradie
     let lrs: Vec<f64> = (0..2).map(|index| adam["choices"][index]["lr"].as_f64().unwrap()).collect();
     lrs.iter().for_each(|lr| assert_close(*lr, 0.19 / 38.0));
     assert!(adam["notes"][0].as_str().unwrap().contains("This assumes that the second moment changes little"));
+    // What remains of AdamW's 38 at one late update, by rule and beta1; nadamw's by nesterov without dampening.
+    let adamw = report("--rule adamw --lr 0.001");
+    let rows = adamw["tolerances"].as_array().unwrap();
+    let of = |rule: &str, beta1: f64| rows.iter().find(|row| row["rule"] == rule && row["beta1"] == beta1).unwrap();
+    for beta1 in [0.0, 0.5, 0.9, 0.95, 0.99] {
+        let row = of("adamw", beta1);
+        assert_close(row["threshold_gain"].as_f64().unwrap(), 1.0);
+        assert_close(row["share_kept"].as_f64().unwrap(), 1.0 / 38.0);
+        assert_close(row["lr"].as_f64().unwrap(), 0.001 / 38.0);
+    }
+    let nesterov = self::rows("theory --rules nesterov --momentum 0.9 --delays 1");
+    assert_close(of("nadamw", 0.9)["threshold_gain"].as_f64().unwrap(), 10.0 * number(&nesterov[0], "threshold_gain"));
+    assert!(report("--rule sgd --lr 0.1")["tolerances"].is_null(), "of rules of Adam's kind alone");
+    let text = stdout("advise --rule adamw --lr 0.001 --to-delay 1");
+    assert!(text.contains("Of the learning rates that your recipe bears") && text.contains("nadamw"), "{text}");
     let held = report("--rule sgd --lr 1 --lambda 4")["warnings"][0].as_str().unwrap().to_owned();
     assert!(held.contains("does not keep a minimum of this curvature: its learning rate is 200 % of"), "{held}");
 }
@@ -564,4 +586,60 @@ fn every_rule_with_an_equation_has_a_row() {
     let table = rows("theory --rules heavy-ball,staleness-scaled --delays 2 --momentum 0.5");
     assert_close(number(&table[1], "threshold_gain"), 2.0 * number(&table[0], "threshold_gain"));
     assert_close(number(&table[1], "effective_gain"), number(&table[0], "effective_gain"));
+}
+
+/// The polynomial `(z - 1 + shrink)(z - m) z^tau + K N(z)` by its companion matrix, and the gain at which its largest root is 1, by
+/// bisection: no line in common with the search of the crate.
+fn gain_by_roots(numerator: [f64; 2], m: f64, shrink: f64, tau: usize) -> f64 {
+    use nalgebra::DMatrix;
+    let [high, low] = numerator;
+    let radius = |gain: f64| {
+        // Coefficients from the highest power on, the first of them 1.
+        let mut c = vec![0.0; tau + 3];
+        (c[0], c[1], c[2]) = (1.0, -(m + 1.0 - shrink), m * (1.0 - shrink));
+        c[tau + 1] += gain * high;
+        c[tau + 2] += gain * low;
+        let size = tau + 2;
+        let companion = DMatrix::from_fn(size, size, |i, j| match (i, j) {
+            (0, j) => -c[j + 1],
+            (i, j) if i == j + 1 => 1.0,
+            _ => 0.0,
+        });
+        companion.complex_eigenvalues().iter().map(|root| root.norm()).fold(0.0, f64::max)
+    };
+    let (mut low, mut high) = (1e-9, 1e-9);
+    while radius(high) < 1.0 {
+        high *= 1.05;
+    }
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if radius(middle) < 1.0 { low = middle } else { high = middle }
+    }
+    low
+}
+
+#[test]
+fn adam_has_the_thresholds_of_the_roots_of_its_polynomial() {
+    let command =
+        "theory --rules adam,nadam,adamw --delays 0,1,2,3,4 --momentum 0.9,0.95 --decoupled-decay 0.02 --dampening 0";
+    let assert = tauscope(command).assert().success().stderr(contains("as if the second moment stood still"));
+    drop(assert);
+    let rows = rows(command);
+    assert_eq!(rows.len(), 3 * 2 * 5, "dampening has no meaning for them");
+    for row in &rows {
+        let (m, tau) = (number(row, "momentum"), number(row, "delay") as usize);
+        let (numerator, shrink) = match row["rule"].as_str() {
+            "nadam:0.999" => ([(1.0 - m) * (1.0 + m), -(1.0 - m) * m], 0.0),
+            "adamw:0.999" => ([1.0 - m, 0.0], 0.02),
+            _ => ([1.0 - m, 0.0], 0.0),
+        };
+        let expected = gain_by_roots(numerator, m, shrink, tau);
+        let found = number(row, "threshold_gain");
+        assert!((found / expected - 1.0).abs() < 1e-6, "{row:?}: {expected}");
+        assert_close(number(row, "effective_gain"), found);
+    }
+    let adam: Vec<f64> = rows[..5].iter().map(|row| number(row, "threshold_gain")).collect();
+    for (found, told) in adam.iter().zip([38.0, 1.0, 0.5125, 0.3478, 0.265]) {
+        assert!((found / told - 1.0).abs() < 1e-3, "{adam:?}");
+    }
 }

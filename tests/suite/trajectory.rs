@@ -106,6 +106,7 @@ fn check(engine: &dyn Engine, exact: f64, inexact: f64) {
                 start,
                 centred,
                 undamped_start,
+                second_moment: None,
                 statistics: None,
                 outer: OuterLoop::default(),
                 stages: [].into(),
@@ -174,6 +175,7 @@ fn momentum_at_delay_0_is_that_of_pytorch_from_its_first_step_on() {
                 statistics: None,
                 centred: false,
                 undamped_start: true,
+                second_moment: None,
                 outer: OuterLoop::default(),
                 stages: [].into(),
             };

@@ -19,7 +19,7 @@ from tauscope.probe._stages import Delays, Rates, delays_of, factors_of, limit
 _PROPOSED = 0.8
 
 #: Adaptive rules by what they are where their second moments stand still: a rule in P^-1 H, whose moment is an average.
-_ADAPTIVE = {"adam": "heavy-ball", "adamw": "heavy-ball"}
+_ADAPTIVE = {"adam": "heavy-ball", "adamw": "heavy-ball", "nadam": "nadam", "nadamw": "nadamw"}
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def judge(
 
     Args:
         probe: What `sharpness` found, or the largest curvature itself, in units of loss / weight^2.
-        rule: "sgd", "heavy-ball", "nesterov", "shifted", ...; "adam" and "adamw" need a probe with the optimizer as
+        rule: "sgd", "heavy-ball", "nesterov", "shifted", ...; "adam", "adamw", "nadam" and "nadamw" need a probe with the optimizer as
             `preconditioner`, and are judged as if its second moments stood still.
         lr: Learning rate of the training under delay.
         momentum: Momentum of the rule; beta1 of Adam.

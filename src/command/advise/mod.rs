@@ -3,6 +3,7 @@
 //! Here: the flags, and the report as it is written with `--json`. Not here: its words (`words`), measured thresholds
 //! (`measured`), or which option is best ([`crate::rule::advise()`]).
 
+mod adaptive;
 mod measured;
 mod outer;
 mod tuned;
@@ -29,10 +30,10 @@ pub struct Args {
     /// The recipe's learning rate; without one, half the threshold at the curvature of --lambda or --folder is recommended
     #[arg(long, allow_negative_numbers = true, value_parser = positive)]
     pub lr: Option<f64>,
-    /// Momentum of the recipe (beta1 of adam and adamw), and of the options with momentum
+    /// Momentum of the recipe (beta1 of adam, adamw, nadam and nadamw), and of the options with momentum
     #[arg(long, allow_negative_numbers = true, default_value = "0.9", value_parser = momentum)]
     pub momentum: f64,
-    /// The recipe's dampening: a number, or 'ema' (equal to the momentum) [default: 0; ema for adam and adamw]
+    /// The recipe's dampening: a number, or 'ema' (equal to the momentum) [default: 0; ema for those with a beta1]
     #[arg(long, allow_negative_numbers = true)]
     pub dampening: Option<Dampening>,
     /// Delay of the recipe, in updates, always the same
@@ -109,7 +110,7 @@ fn rule_help() -> String {
 
 /// Rules that the theory has an answer for.
 fn rules() -> Vec<&'static str> {
-    rule::names_with_equation().into_iter().chain(["adam", "adamw"]).collect()
+    rule::names_with_equation()
 }
 
 /// What is written with `--json`.
@@ -130,6 +131,9 @@ struct Report {
     /// What the same rule would still reach with its learning rate left as it is.
     unchanged_curvature: Option<f64>,
     choices: Vec<Line>,
+    /// Other rules and values of beta1, where the recipe's rule divides by a second moment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tolerances: Vec<adaptive::Tolerance>,
     warnings: Vec<String>,
     notes: Vec<String>,
 }
@@ -347,6 +351,7 @@ fn report(args: &Args) -> Result<Report> {
         to_delay: target.delay,
         unchanged_curvature: advice.unchanged_curvature,
         choices: advice.choices.iter().map(|choice| line(choice, &advice, target.delay)).collect(),
+        tolerances: adaptive::tolerances(&rule, &target, criterion, &advice),
         warnings: asked.warnings(&advice)?,
         notes: unit.into_iter().chain(fastest.note).chain(asked.notes(&advice)).collect(),
     })
@@ -371,7 +376,7 @@ fn criterion(args: &Args, random: bool) -> Result<Criterion> {
 
 /// Whether it divides gradients by their second moment; its momentum is then called beta1 and is always an EMA.
 fn is_adaptive(kind: RuleKind) -> bool {
-    matches!(kind, RuleKind::Adam | RuleKind::AdamW)
+    Rule::new(kind, 0.0, 0.0).is_preconditioned()
 }
 
 /// Names the flag behind a theory error.

@@ -154,10 +154,14 @@ impl Asked<'_> {
         let mut notes = Vec::new();
         if is_adaptive(self.rule.kind) {
             notes.push(format!(
-                "{} is taken as heavy-ball in EMA form with momentum beta1, on gradients divided by sqrt(second moment). This \
-                 assumes that the second moment changes little within a delay and is the same at both delays; curvatures are \
-                 those of the preconditioned Hessian.",
-                self.rule.name()
+                "{} is taken as {} with momentum beta1, on gradients divided by sqrt(second moment). This assumes that the second \
+                 moment changes little within a delay and is the same at both delays; curvatures are those of the \
+                 preconditioned Hessian (`tauscope train --track preconditioned-sharpness`); decoupled weight decay is left aside.",
+                self.rule.name(),
+                match self.rule.kind {
+                    RuleKind::Adam | RuleKind::AdamW => "heavy-ball in EMA form",
+                    _ => "nesterov without dampening at (1 - beta1) times its learning rate",
+                }
             ));
         }
         if self.target.is_trace && self.target.is_random() {
@@ -265,6 +269,7 @@ pub fn as_text(report: &Report, args: &Args) -> String {
     for line in &report.choices {
         let _ = writeln!(text, "{}: {}", line.choice, line.cost);
     }
+    text.push_str(&super::adaptive::as_text(&report.tolerances, &where_to));
     for note in &report.notes {
         let _ = writeln!(text, "{note}");
     }

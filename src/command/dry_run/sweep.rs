@@ -115,6 +115,7 @@ fn kind(plan: &SweepPlan, info: &EngineInfo, spec: WaveSpec, cells: &[&Cell]) ->
         start: Arc::clone(&start),
         centred: centred(cell),
         undamped_start: false,
+        second_moment: None,
         statistics: None,
         outer: cell.outer,
         stages: match &cell.stages {

@@ -44,6 +44,7 @@ pub fn run(trainings: &[TrainArgs]) -> Result<()> {
     let tracked = options.sharpness.is_some_and(|plan| plan.every(u64::MAX).is_some());
     let sharpness = if tracked { ", sharpness.svg/png" } else { "" };
     let weights = if job.training.plan.save_weights { ", weights/" } else { "" };
+    let state = if job.training.plan.save_state { ", state/" } else { "" };
     let traces = if job.training.plan.trace_runs { ", traces/" } else { "" };
     session.end(
         as_map(json!({"runs": runs, "diverged": diverged, "failed": failed, "config_steps": config_steps})),
@@ -53,7 +54,7 @@ pub fn run(trainings: &[TrainArgs]) -> Result<()> {
             table::verdict(&groups, finished.seconds)
         ),
         &format!(
-            "runs.csv, metrics.csv, summary.csv, run.json, curves.svg/png, gap.svg/png{sharpness}{weights}{traces}"
+            "runs.csv, metrics.csv, summary.csv, run.json, curves.svg/png, gap.svg/png{sharpness}{weights}{state}{traces}"
         ),
     );
     match failed {

@@ -21,6 +21,10 @@ pub fn columns(groups: &[SummaryRow]) -> Vec<Shown> {
         Shown::new("lr_scaling", Worth::Evidence, |group| group.lr_scaling.clone()),
         Shown::new("lr_scaled", Worth::Result, |group| significant(group.lr_scaled, 4)),
         Shown::new("diverged", Worth::Result, |group| format!("{} of {}", group.diverged, group.runs)),
+        Shown::new("untrained", Worth::Result, |group| match group.untrained {
+            Some(runs) if runs > 0 => format!("{runs} of {}", group.runs),
+            _ => String::new(),
+        }),
         Shown::new("test_accuracy", Worth::Result, test_accuracy),
         Shown::new("generalisation_gap", Worth::Evidence, |group| {
             percent(group.generalisation_gap, group.generalisation_gap_low.zip(group.generalisation_gap_high))
@@ -40,7 +44,13 @@ pub fn verdict(groups: &[SummaryRow], seconds: f64) -> String {
         let (accuracy, rule, lr) = (test_accuracy(group), &group.rule, significant(group.lr_scaled, 4));
         format!("; the best test accuracy is {accuracy}, of {rule} at {delay} with learning rate {lr}")
     });
-    format!("{} of {runs} runs finished in {seconds:.1} s, {diverged} diverged{best}", runs - diverged)
+    let untrained: u64 = groups.iter().filter_map(|group| group.untrained).sum();
+    let guessing = match untrained {
+        0 => String::new(),
+        1 => ", 1 is no better than guessing (column untrained)".to_owned(),
+        more => format!(", {more} are no better than guessing (column untrained)"),
+    };
+    format!("{} of {runs} runs finished in {seconds:.1} s, {diverged} diverged{guessing}{best}", runs - diverged)
 }
 
 fn test_accuracy(group: &SummaryRow) -> String {

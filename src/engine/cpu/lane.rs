@@ -48,9 +48,13 @@ impl<T: CpuPrecision> Lane<T> {
         let steps = HostRun::new(run, &shared.spec, shared.rows.as_ref());
         let needs = steps.needs();
         let start = shared.gradients.pack(&run.start);
+        let mut state = State::at_rest(&start, needs.versions(), needs.velocities(), needs.second_moments());
+        if let Some(second) = &run.second_moment {
+            state.second.copy_from_slice(&shared.gradients.pack(second));
+        }
         Self {
             centred: run.centred,
-            state: State::at_rest(&start, needs.versions(), needs.velocities(), needs.second_moments()),
+            state,
             statistics: run.statistics(&shared.spec).into_iter().map(T::of).collect(),
             ends: run.ends(&shared.spec).into_iter().map(|end| shared.gradients.position(end)).collect(),
             steps,
@@ -100,6 +104,11 @@ impl<T: CpuPrecision> Lane<T> {
     /// The server's.
     pub fn weights(&self) -> &[T] {
         &self.state.server
+    }
+
+    /// Empty where the rule keeps none.
+    pub fn second_moment(&self) -> &[T] {
+        &self.state.second
     }
 
     pub fn statistics(&self) -> &[T] {

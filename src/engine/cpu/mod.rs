@@ -230,6 +230,11 @@ impl<T: CpuPrecision> Wave for CpuWave<T> {
         Ok(self.shared.gradients.unpack(lane.weights()))
     }
 
+    fn second_moment(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
+        let second = self.lanes[lane].as_ref().expect("the second moment of a busy lane").second_moment();
+        Ok(if second.is_empty() { Vec::new() } else { self.shared.gradients.unpack(second) })
+    }
+
     fn statistics(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         let lane = self.lanes[lane].as_ref().expect("statistics of a busy lane");
         Ok(lane.statistics().iter().map(|x| x.widen()).collect())

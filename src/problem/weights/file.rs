@@ -10,6 +10,9 @@ use safetensors::SafeTensors;
 use std::io::Read;
 use std::path::Path;
 
+/// What torch.optim calls a second moment.
+const MARK: &str = "exp_avg_sq";
+
 /// Bytes that say what a file is.
 const START: u64 = 512;
 
@@ -93,6 +96,34 @@ impl WeightFile {
             tensors: tensors.iter().map(stored).collect(),
             bytes: Bytes::Torch(tensors.into_iter().map(|(_, tensor)| tensor).collect()),
         })
+    }
+
+    /// Where the file marks second moments as torch.optim does, by `exp_avg_sq` before or behind the name of the parameter, those alone,
+    /// by that name; else all of it.
+    pub fn second_moments(self) -> Self {
+        let of = |name: &str| {
+            let name = name.strip_suffix(MARK).map(|name| name.trim_end_matches('.')).or_else(|| {
+                let (before, name) = name.split_once(MARK)?;
+                (before.is_empty() || before.ends_with('.')).then(|| name.trim_start_matches('.'))
+            });
+            name.filter(|name| !name.is_empty()).map(str::to_owned)
+        };
+        let names: Vec<Option<String>> = self.tensors.iter().map(|stored| of(&stored.name)).collect();
+        if names.iter().all(Option::is_none) {
+            return self;
+        }
+        let tensors = self
+            .tensors
+            .into_iter()
+            .zip(&names)
+            .filter_map(|(stored, name)| Some(Stored { name: name.clone()?, ..stored }));
+        let mut is_kept = names.iter().map(Option::is_some);
+        let mut keep = || is_kept.next().unwrap_or(false);
+        let bytes = match self.bytes {
+            Bytes::Read(all) => Bytes::Read(all.into_iter().filter(|_| keep()).collect()),
+            Bytes::Torch(all) => Bytes::Torch(all.into_iter().filter(|_| keep()).collect()),
+        };
+        Self { tensors: tensors.collect(), bytes }
     }
 
     /// The numbers of one tensor, exactly as they are stored.

@@ -90,12 +90,43 @@ pub fn load(
     map: Option<&WeightMap>,
     wanted: Wanted,
 ) -> Result<LoadedWeights, WeightsError> {
-    // Names in a file may hold anything, and the message is one line.
-    let fail = |reason: String| WeightsError {
-        path: path.display().to_string(),
-        reason: reason.replace(char::is_control, " "),
-    };
-    let file = WeightFile::open(path).map_err(fail)?;
+    let fail = failure(path);
+    let file = WeightFile::open(path).map_err(&fail)?;
+    of_file(problem, &file, map, wanted).map_err(fail)
+}
+
+/// Reads the second moments of a rule of Adam's kind, P: by the names of the parameters, or marked as torch.optim does
+/// (`fc1.weight.exp_avg_sq`). They are taken as they are, without bias correction.
+///
+/// # Errors
+/// As [`load`]; a second moment that is negative.
+pub fn load_second_moments(problem: &Problem, path: &Path) -> Result<Vec<f64>, WeightsError> {
+    let fail = failure(path);
+    let file = WeightFile::open(path).map_err(&fail)?.second_moments();
+    let LoadedWeights { parameters, .. } = of_file(problem, &file, None, Wanted::Parameters).map_err(&fail)?;
+    match parameters.iter().position(|value| *value < 0.0) {
+        Some(place) => {
+            let value = parameters[place];
+            Err(fail(format!(
+                "the second moment of parameter {place} is {value}; accepted: finite numbers of 0 or more"
+            )))
+        }
+        None => Ok(parameters),
+    }
+}
+
+/// Makes an error of a reason. Names in a file may hold anything, and the message is one line.
+fn failure(path: &Path) -> impl Fn(String) -> WeightsError {
+    let path = path.display().to_string();
+    move |reason| WeightsError { path: path.clone(), reason: reason.replace(char::is_control, " ") }
+}
+
+fn of_file(
+    problem: &Problem,
+    file: &WeightFile,
+    map: Option<&WeightMap>,
+    wanted: Wanted,
+) -> Result<LoadedWeights, String> {
     let of_quadratic;
     let model = match problem {
         Problem::Quadratic(_) | Problem::Dense(_) => {
@@ -107,10 +138,10 @@ pub fn load(
             Model { parameters, statistics, counters }
         }
     };
-    let Matching { parameters, statistics, mapping } = model.matched(&file, map, wanted).map_err(fail)?;
-    let numbers = |indices: Vec<usize>| -> Result<Vec<f64>, WeightsError> {
+    let Matching { parameters, statistics, mapping } = model.matched(file, map, wanted)?;
+    let numbers = |indices: Vec<usize>| -> Result<Vec<f64>, String> {
         let all: Result<Vec<Vec<f64>>, String> = indices.into_iter().map(|index| file.numbers(index)).collect();
-        Ok(all.map_err(fail)?.concat())
+        Ok(all?.concat())
     };
     Ok(LoadedWeights { parameters: numbers(parameters)?, statistics: numbers(statistics)?, mapping })
 }

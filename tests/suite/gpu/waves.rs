@@ -101,6 +101,7 @@ pub fn run(spec: &WaveSpec, kind: RuleKind, schedule: Schedule, seed: u64) -> Ru
         // Every other one, where there are batches to centre.
         centred: !restless && spec.batch.is_some() && seed.is_multiple_of(2),
         undamped_start: !seed.is_multiple_of(2),
+        second_moment: None,
         outer: OuterLoop::default(),
         stages: [].into(),
         statistics: None,

@@ -148,16 +148,43 @@ const IMAGES: &[&str] = &[
     "--save-weights",
 ];
 
+/// Second moments, and the eigenvector of what they make of the Hessian.
+const ADAPTIVE: &[&str] = &[
+    "--rules",
+    "adam,nadamw",
+    "--delays",
+    "2",
+    "--batch",
+    "16",
+    "--samples",
+    "64",
+    "--test",
+    "20",
+    "--model",
+    "mlp:5",
+    "--epochs",
+    "5",
+    "--lr",
+    "0.01",
+    "--lr-scaling",
+    "none",
+    "--track",
+    "preconditioned-sharpness",
+    "--track-every",
+    "3",
+];
+
 #[test]
 fn parts_of_a_training_are_the_training() {
     let engines: [&dyn Engine; 3] = [&Cpu::<f32>::default(), &Cpu::<f64>::default(), gpu()];
-    for (flags, lengths) in [(PERCEPTRONS, &[1, 2, 3, 5, 11][..]), (IMAGES, &[1, 2])] {
+    for (flags, lengths) in [(PERCEPTRONS, &[1, 2, 3, 5, 11][..]), (IMAGES, &[1, 2]), (ADAPTIVE, &[1, 2, 5])] {
         let training = training(flags);
         for engine in engines {
             let whole = undisturbed(&training, engine);
             let diverged = whole.outcomes.values().filter(|outcome| outcome.diverged).count();
-            assert!(flags == IMAGES || (1..training.runs.len()).contains(&diverged), "{diverged} diverged");
-            assert!(flags == IMAGES || whole.outcomes.values().any(|outcome| outcome.sharpness.len() > 3));
+            assert!(flags != PERCEPTRONS || (1..training.runs.len()).contains(&diverged), "{diverged} diverged");
+            let looks = |outcome: &Outcome| outcome.sharpness.len() + outcome.preconditioned.len();
+            assert!(flags == IMAGES || whole.outcomes.values().any(|outcome| looks(outcome) > 3));
             for blocks in lengths {
                 let (outcomes, steps) = in_parts(&training, engine, *blocks);
                 assert!(outcomes == whole.outcomes, "{} in parts of {blocks} blocks", engine.info().engine);

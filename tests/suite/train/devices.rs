@@ -87,6 +87,9 @@ impl Wave for FrailWave {
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         self.inner.weights(lane)
     }
+    fn second_moment(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
+        self.inner.second_moment(lane)
+    }
     fn statistics(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         self.inner.statistics(lane)
     }

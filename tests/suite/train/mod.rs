@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod devices;
+mod preconditioned;
 mod resume;
 mod traces;
 
@@ -87,7 +88,8 @@ fn a_training_writes_its_folder() {
          lr_scaled,effective_lr,lr_regime,batch,local_steps,local_lr,local_rule,replicas,fresh_share,overlap,\
          overlap_weight,arrivals,stages,stage_delays,stage_lr,stage_momentum,stage_cuts,stashing,backward_delays,seed,epochs,status,diverged_step,train_loss,test_loss,train_accuracy,\
          test_accuracy,best_test_accuracy,best_epoch,generalisation_gap,loss_gap,distance_from_init,lambda_max,\
-         lambda_residual,lambda_predicted,plateau,plateau_ratio,steps,engine,adapter,reason"
+         lambda_residual,lambda_predicted,plateau,plateau_ratio,preconditioned_lambda_max,preconditioned_residual,\
+         preconditioned_predicted,preconditioned_plateau,preconditioned_ratio,steps,engine,adapter,reason"
     );
     assert_eq!(header("metrics.csv"), "run_id,step,epoch,metric,value");
     assert_eq!(

@@ -135,6 +135,7 @@ fn run(spec: &WaveSpec, lane: usize) -> Run {
         start: Arc::new(wide(&uniform(100 + lane as u64, spec.problem.dimension()))),
         centred: false,
         undamped_start: false,
+        second_moment: None,
         outer: OuterLoop::default(),
         stages: [].into(),
         statistics: None,

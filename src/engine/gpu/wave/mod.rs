@@ -148,6 +148,11 @@ impl Wave for GpuWave {
         self.starts.begin(lane, &run.start, &mut self.buffers);
         self.resident.set_statistics(lane, &run.statistics(&self.spec));
         self.lanes[lane] = Some(self.staged(&run));
+        if let Some(second) = &run.second_moment {
+            // Behind the zeros that the start of a lane writes.
+            self.flush_starts();
+            self.resident.set_second_moment(lane, second);
+        }
         self.device.check()
     }
 
@@ -241,6 +246,11 @@ impl Wave for GpuWave {
     fn weights(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
         self.flush_starts();
         self.resident.weights(lane)
+    }
+
+    fn second_moment(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {
+        self.flush_starts();
+        self.resident.second_moment(lane)
     }
 
     fn statistics(&mut self, lane: usize) -> Result<Vec<f64>, EngineError> {

@@ -52,6 +52,30 @@ impl Resident {
         Ok(self.packing.unpack(&server))
     }
 
+    /// The second moment of a lane, P, after all that was submitted; empty where the wave keeps none.
+    ///
+    /// # Errors
+    /// As [`Device::check`].
+    pub fn second_moment(&self, lane: usize) -> Result<Vec<f64>, EngineError> {
+        if !self.needs.second_moment {
+            return Ok(Vec::new());
+        }
+        let vector = lane * self.needs.memories() + self.needs.velocities();
+        let mut packed = vec![0.0_f32; self.parameters];
+        for (range, buffer) in self.parts_of(Plane::State) {
+            packed[range.clone()].copy_from_slice(&self.device.read(buffer, vector * range.len(), range.len())?);
+        }
+        Ok(self.packing.unpack(&packed))
+    }
+
+    /// Puts a second moment in a lane's place, after all that was submitted.
+    pub fn set_second_moment(&self, lane: usize, second: &[f64]) {
+        let (vector, packed) = (lane * self.needs.memories() + self.needs.velocities(), self.packing.pack(second));
+        for (range, buffer) in self.parts_of(Plane::State) {
+            self.device.write(buffer, vector * range.len(), &packed[range]);
+        }
+    }
+
     /// A lane's running statistics, after all that was submitted.
     ///
     /// # Errors

@@ -277,6 +277,7 @@ mod tests {
             statistics: None,
             centred: false,
             undamped_start: false,
+            second_moment: None,
             outer: OuterLoop::default(),
             stages: [].into(),
         }

@@ -1,0 +1,81 @@
+//! What other values of beta1 and other rules of Adam's kind bear at a delay, beside a recipe of that kind: numbers of theory with a
+//! frozen second moment.
+//!
+//! Not here: the equation ([`Rule::known_equation`]), nor which option is recommended ([`crate::rule::advise()`]).
+
+use super::Target;
+use crate::rule::{Advice, Rule, RuleKind, by_theory};
+use crate::table::number::{percent, significant};
+use crate::theory::Criterion;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+/// Values of beta1 that are shown beside the recipe's.
+const BETAS: [f64; 5] = [0.0, 0.5, 0.9, 0.95, 0.99];
+
+/// A rule at the delay to move to.
+#[derive(Debug, Serialize)]
+pub struct Tolerance {
+    rule: String,
+    beta1: f64,
+    /// Limit of lr x preconditioned sharpness.
+    threshold_gain: f64,
+    /// That over the recipe's at the recipe's delay.
+    share_kept: f64,
+    /// The learning rate that is as far from its limit as the recipe's.
+    lr: f64,
+}
+
+/// Every rule and beta1 that has a threshold under the delays, the one that bears most first; empty for other recipes.
+pub fn tolerances(rule: &Rule, target: &Target, criterion: Criterion, advice: &Advice) -> Vec<Tolerance> {
+    let (true, Ok(law)) = (rule.is_preconditioned(), &target.law) else { return Vec::new() };
+    let mut betas = BETAS.to_vec();
+    if !betas.contains(&rule.momentum) {
+        betas.push(rule.momentum);
+    }
+    let mut rows: Vec<Tolerance> = Vec::new();
+    for kind in kinds(rule) {
+        for beta1 in &betas {
+            let number = if kind == rule.kind { rule.number } else { Rule::new(kind, 0.0, 0.0).number };
+            let other = Rule { number, ..Rule::new(kind, *beta1, *beta1) };
+            let Ok(known) = by_theory(&other, law, criterion) else { continue };
+            let share_kept = known.gain / advice.from.threshold_gain;
+            rows.push(Tolerance {
+                rule: kind.to_string(),
+                beta1: *beta1,
+                threshold_gain: known.gain,
+                share_kept,
+                lr: advice.from.lr * share_kept,
+            });
+        }
+    }
+    rows.sort_by(|a, b| b.threshold_gain.total_cmp(&a.threshold_gain));
+    rows
+}
+
+/// Adam and NAdam, with the weight decay where the recipe has it.
+fn kinds(rule: &Rule) -> [RuleKind; 2] {
+    if rule.has_decoupled_decay() { [RuleKind::AdamW, RuleKind::NAdamW] } else { [RuleKind::Adam, RuleKind::NAdam] }
+}
+
+/// The table for people; empty where there are no rows.
+pub fn as_text(rows: &[Tolerance], delay: &str) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["rule", "beta1", "threshold_gain", "kept", "lr"]);
+    let short = |number: f64| significant(number, 3);
+    for Tolerance { rule, beta1, threshold_gain, share_kept, lr } in rows {
+        let kept = percent(*share_kept, 3);
+        table.add_row([rule.clone(), beta1.to_string(), short(*threshold_gain), kept, short(*lr)]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!(
+        "\nOf the learning rates that your recipe bears, {delay} these remain (lr x preconditioned sharpness, and the learning rate \
+         that is as far from its limit as yours):\n{table}\n"
+    )
+}
