@@ -84,6 +84,27 @@ fn columns_are_chosen_by_their_names_in_the_table_or_the_file_and_unknown_ones_r
 }
 
 #[test]
+fn the_first_training_shows_what_delay_does_to_a_recipe_and_what_recovers_it() {
+    let folder = tempdir().unwrap();
+    let mut command =
+        tauscope("train --epochs 100 --seeds 2 --engine cpu --out out --columns rule,delay,lr_scaled,untrained");
+    let output = command.current_dir(folder.path()).assert().success().get_output().clone();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    // The recipe as it is ends at chance, and is said to.
+    assert_eq!(lines[4].split_whitespace().collect::<Vec<_>>(), ["│", "sgd", "31", "0.1", "2", "of", "2", "│"]);
+    let told = lines.iter().find(|line| line.starts_with("sgd with learning rate 0.1: test accuracy 9")).expect(&text);
+    assert!(
+        told.contains("at delay 0, ") && told.contains("; the best at delay 31 is mixing m=0.9 with learning rate 0.1"),
+        "{told}"
+    );
+    assert!(
+        text.contains("12 of 12 runs finished in ")
+            && text.contains("2 are no better than guessing (column untrained)")
+    );
+}
+
+#[test]
 fn every_column_has_a_meaning_and_the_page_of_columns_is_what_the_program_prints() {
     for file in table::dictionary() {
         for column in file.columns {

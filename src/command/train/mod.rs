@@ -49,8 +49,9 @@ pub fn run(trainings: &[TrainArgs]) -> Result<()> {
     session.end(
         as_map(json!({"runs": runs, "diverged": diverged, "failed": failed, "config_steps": config_steps})),
         &format!(
-            "{}\n{}",
+            "{}\n{}{}",
             shown::table(&groups, table::columns(&groups), &args.job.columns, stdout_width(), "summary.csv"),
+            table::effect_of_delay(&groups).map_or(String::new(), |told| told + "\n"),
             table::verdict(&groups, finished.seconds)
         ),
         &format!(

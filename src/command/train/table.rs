@@ -1,8 +1,9 @@
 //! The groups of a training as a person reads them, and the answer in a sentence.
 
 use crate::command::shown::{Column, Worth};
-use crate::table::SummaryRow;
 use crate::table::number::{percent_within, significant};
+use crate::table::{SummaryRow, rule_name};
+use std::cmp::Ordering;
 
 type Shown = Column<SummaryRow>;
 
@@ -51,6 +52,35 @@ pub fn verdict(groups: &[SummaryRow], seconds: f64) -> String {
         more => format!(", {more} are no better than guessing (column untrained)"),
     };
     format!("{} of {runs} runs finished in {seconds:.1} s, {diverged} diverged{guessing}{best}", runs - diverged)
+}
+
+/// What the longest delay does to a recipe, and what is best under it; none where the groups do not tell.
+pub fn effect_of_delay(groups: &[SummaryRow]) -> Option<String> {
+    let longest = groups.iter().filter_map(|group| group.delay).max().filter(|delay| *delay > 0)?;
+    let at =
+        |delay: u32| groups.iter().filter(move |group| group.delay == Some(delay) && group.test_accuracy.is_some());
+    let recipe = |group: &SummaryRow| {
+        let numbers = [group.momentum, group.dampening, group.lr_scaled, group.weight_decay].map(f64::to_bits);
+        (group.rule.clone(), numbers, group.batch.clone(), group.schedule.clone(), group.way())
+    };
+    let same = |early: &SummaryRow| at(longest).find(|late| recipe(late) == recipe(early)).cloned();
+    let (early, late) = at(0).find_map(|early| Some((early, same(early)?)))?;
+    let named = |group: &SummaryRow| {
+        let name = rule_name(&group.rule, group.momentum, group.dampening);
+        format!("{name} with learning rate {}", significant(group.lr_scaled, 4))
+    };
+    let best = at(longest).max_by(|a, b| a.test_accuracy.partial_cmp(&b.test_accuracy).unwrap_or(Ordering::Equal))?;
+    let remedy = if recipe(best) == recipe(&late) {
+        String::new()
+    } else {
+        format!("; the best at delay {longest} is {}: {}", named(best), test_accuracy(best))
+    };
+    Some(format!(
+        "{}: test accuracy {} at delay 0, {} at delay {longest}{remedy}",
+        named(early),
+        test_accuracy(early),
+        test_accuracy(&late)
+    ))
 }
 
 fn test_accuracy(group: &SummaryRow) -> String {
