@@ -44,7 +44,7 @@ pub(crate) struct Options<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Options<'a> {
     /// # Errors
-    /// What is no `KEY=VALUE`, a key that is none of `keys`, and one that stands twice; `of` is what the keys belong to.
+    /// What is no `KEY=VALUE`, a key that is none of `keys`, and one that is given twice; `of` is what the keys belong to.
     pub fn read(of: &str, text: Option<&'a str>, keys: &[&str]) -> Result<Self, String> {
         let accepted = || match keys {
             [] => format!("accepted: {of}, which has no options"),
@@ -57,7 +57,7 @@ impl<'a> Options<'a> {
                 return Err(format!("unknown key '{key}' of {of}; {}", accepted()));
             }
             if options.iter().any(|(before, _)| *before == key) {
-                return Err(format!("{key} stands twice; accepted: once"));
+                return Err(format!("{key} is given twice; accepted: once"));
             }
             options.push((key, value));
         }

@@ -48,7 +48,7 @@ pub fn check<R: Row>(columns: &[Column<R>], chosen: &[String]) -> Result<()> {
         let known =
             |other: &str| columns.iter().any(|column| column.name == other) || column_names::<R>().contains(&other);
         if chosen[..place].contains(name) {
-            bail!("--columns {name}: it stands there twice; accepted: each column once");
+            bail!("--columns {name}: it is given twice; accepted: each column once");
         }
         if !known(name) {
             let own = columns.iter().map(|column| column.name.as_str());

@@ -251,7 +251,7 @@ mod tests {
             ),
             ("synthetic:teacher:spread=1", "unknown key 'spread' of synthetic:teacher; accepted: hidden=VALUE"),
             ("synthetic:clusters:32", "'32' of synthetic:clusters"),
-            ("synthetic:clusters:seed=1:seed=1", "seed stands twice"),
+            ("synthetic:clusters:seed=1:seed=1", "seed is given twice"),
             ("synthetic:clusters:seed=-1", "seed=-1; accepted: a whole number"),
             ("synthetic:clusters:spread=0", "spread=0; accepted: a number from 1e-6 to 1e6"),
             ("synthetic:clusters:spread=nan", "spread=nan"),

@@ -18,7 +18,7 @@ impl<'a> Call<'a> {
     /// `inside` is what stands in the parentheses, if there are any.
     ///
     /// # Errors
-    /// Numbers that are too large or too small, empty parts, and options that stand twice.
+    /// Numbers that are too large or too small, empty parts, and options that are given twice.
     pub fn parse(name: &'a str, inside: Option<&'a str>) -> Result<Self, String> {
         let mut call = Self { name, numbers: Vec::new(), options: Vec::new() };
         for part in inside.into_iter().flat_map(|inside| inside.split(',')).map(str::trim) {
@@ -35,7 +35,7 @@ impl<'a> Call<'a> {
                 }
             };
             if call.options.iter().any(|(before, _)| *before == key) {
-                return Err(format!("{key} stands twice"));
+                return Err(format!("{key} is given twice"));
             }
             call.options.push((key, value));
         }

@@ -36,7 +36,7 @@ pub fn rules(specs: &[RuleSpec], momenta: &[Momenta], dampenings: &[Dampening]) 
     once("--rules", specs)?;
     once("--momentum", &momenta)?;
     if dampenings.iter().enumerate().any(|(i, one)| dampenings[..i].contains(one)) {
-        refuse!("--dampening: a value stands twice; accepted: each once");
+        refuse!("--dampening: a value is given twice; accepted: each once");
     }
     few(
         "--rules, --momentum, --dampening",
@@ -217,7 +217,7 @@ pub fn fits(batch: Batch, schedule: &Schedule, samples: usize) -> Result<(), Pla
 /// Refuses a list that says something twice.
 pub fn once<T: std::fmt::Display>(flag: &str, items: &[T]) -> Result<(), PlanError> {
     match first_repeated(items) {
-        Some(item) => refuse!("{flag}: {item} stands twice; accepted: each once"),
+        Some(item) => refuse!("{flag}: {item} is given twice; accepted: each once"),
         None => Ok(()),
     }
 }

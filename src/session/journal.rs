@@ -131,7 +131,7 @@ impl<E: Entry> Journal<E> {
                 let (index, id) = (entry.unit(), entry.id());
                 bail!("{shown}, line {number}: {unit} {index} with id {id} is none of this {job}'s");
             }
-            // A unit that stands twice was done again after its first line had been damaged: the same bytes.
+            // A unit that is given twice was done again after its first line had been damaged: the same bytes.
             self.lines[entry.unit()] = Some(line);
         }
         Ok(told)

@@ -298,7 +298,7 @@ fn what_does_not_go_together_is_refused_before_work_starts() {
         (&["--schedule", "trace:log.jsonl#stale"], &["no column stale beside columns loss, staleness"]),
         (&["--schedule", "gaussian"], &["gaussian", "--schedule", "round-robin"]),
         (&["--ensemble", "1"], &["--ensemble 1", "2 to"]),
-        (&["--batch", "8,8"], &["--batch", "8 stands twice"]),
+        (&["--batch", "8,8"], &["--batch", "8 is given twice"]),
     ];
     for (flags, expected) in cases {
         let refused = tauscope(folder.path(), "out", flags).code(2);

@@ -71,7 +71,7 @@ fn columns_are_chosen_by_their_names_in_the_table_or_the_file_and_unknown_ones_r
             format!("{SWEEP} --out out --columns rule,dely"),
             "--columns dely: there is no such column; accepted: rule, momentum,",
         ),
-        (format!("{SWEEP} --out out --columns rule,rule"), "--columns rule: it stands there twice"),
+        (format!("{SWEEP} --out out --columns rule,rule"), "--columns rule: it is given twice"),
         (format!("{SWEEP} --out out --rates 0.1 --columns lr_stable"), "--columns lr_stable: there is no such column"),
         ("train --epochs 1 --out out --columns lr_stable".to_owned(), "--columns lr_stable: there is no such column"),
         (format!("{SWEEP} --out out --json --columns rule"), "--columns"),

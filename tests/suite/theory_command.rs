@@ -510,7 +510,7 @@ fn advice_for_a_curvature_is_half_the_threshold_and_adam_is_an_average_of_gradie
     assert_close(of("nadamw", 0.9)["threshold_gain"].as_f64().unwrap(), 10.0 * number(&nesterov[0], "threshold_gain"));
     assert!(report("--rule sgd --lr 0.1")["tolerances"].is_null(), "of rules of Adam's kind alone");
     let text = stdout("advise --rule adamw --lr 0.001 --to-delay 1");
-    assert!(text.contains("Of the learning rates that your recipe bears") && text.contains("nadamw"), "{text}");
+    assert!(text.contains("Of the learning rates that your recipe tolerates") && text.contains("nadamw"), "{text}");
     let held = report("--rule sgd --lr 1 --lambda 4")["warnings"][0].as_str().unwrap().to_owned();
     assert!(held.contains("does not keep a minimum of this curvature: its learning rate is 200 % of"), "{held}");
 }

@@ -406,11 +406,11 @@ fn at_the_gain_of_the_optimum_the_optimum_is_found_again() {
 #[test]
 fn what_stands_twice_is_refused_as_sweep_does() {
     for (flags, twice) in [
-        ("--rules sgd,sgd", "--rules: sgd stands twice"),
-        ("--condition 10,10", "--condition: 10 stands twice"),
-        ("--delays 1,1", "--delays: 1 stands twice"),
-        ("--delays 1,0..3", "--delays: 1 stands twice"),
-        ("--schedule random,random", "--schedule: random stands twice"),
+        ("--rules sgd,sgd", "--rules: sgd is given twice"),
+        ("--condition 10,10", "--condition: 10 is given twice"),
+        ("--delays 1,1", "--delays: 1 is given twice"),
+        ("--delays 1,0..3", "--delays: 1 is given twice"),
+        ("--schedule random,random", "--schedule: random is given twice"),
     ] {
         tauscope(&format!("tune {flags}")).assert().failure().stdout("").stderr(contains(twice));
     }

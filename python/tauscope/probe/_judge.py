@@ -235,7 +235,7 @@ def _of_stages(
     how = f"momentum {momentum:g}, dampening {dampening:g}" if momentum else "no momentum"
     why = (
         f"{'stable' if stable else 'unstable'}: lr {lr:g} is {'below' if stable else 'not below'} {asked.lr:.4g}, what stages late by "
-        f"{', '.join(map(str, delays))} bear with {rule} ({how}) as far as {len(probe.values)} eigenvalues from "
+        f"{', '.join(map(str, delays))} tolerate with {rule} ({how}) as far as {len(probe.values)} eigenvalues from "
         f"{probe.value:.4g} on tell"
     )
     return Judgement(

@@ -75,7 +75,7 @@ pub fn as_text(rows: &[Tolerance], delay: &str) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     format!(
-        "\nOf the learning rates that your recipe bears, {delay} these remain (lr x preconditioned sharpness, and the learning rate \
+        "\nOf the learning rates that your recipe tolerates, {delay} these remain (lr x preconditioned sharpness, and the learning rate \
          that is as far from its limit as yours):\n{table}\n"
     )
 }

@@ -188,7 +188,7 @@ fn short(number: f64) -> String {
 /// Whether the first rule bears all that is asked.
 fn headline(best: &Tuned) -> &'static str {
     let bears = best.bears.iter().all(|(_, updates)| updates.is_some());
-    if bears { "the fastest" } else { "the fastest (none bears all that is asked below)" }
+    if bears { "the fastest" } else { "the fastest (none tolerates all that is asked below)" }
 }
 
 /// With the digits that tell it from 1.

@@ -87,7 +87,7 @@ fn what_is_no_schedule_is_named_beside_what_would_be() {
         ("random:3", &["'3' of random", "accepted: cap=VALUE"]),
         ("random:", &["'' of random"]),
         ("random:cap=-1", &["cap=-1", "accepted: a whole number of updates"]),
-        ("random:cap=3:cap=4", &["cap stands twice"]),
+        ("random:cap=3:cap=4", &["cap is given twice"]),
         ("normal:scale=3", &["unknown key 'scale' of normal", "accepted: cap=VALUE"]),
         ("workers", &["no law ''", "workers:pareto:shape=ALPHA"]),
         ("workers:gamma", &["no law 'gamma'", "accepted: workers:constant,"]),

@@ -36,7 +36,7 @@ impl FromStr for WeightMap {
                 )
             })?;
             if pairs.iter().any(|(before, _)| *before == from) {
-                return Err(format!("'{from}' stands twice; accepted: each name of the file once"));
+                return Err(format!("'{from}' is given twice; accepted: each name of the file once"));
             }
             pairs.push((from, to));
         }

@@ -153,5 +153,5 @@ fn rules_without_a_second_moment_are_refused() {
     }
     let twice = ["--rules", "adam", "--track", "sharpness,sharpness"];
     let assert = train(folder.path(), "out", &twice).assert().code(2);
-    assert!(String::from_utf8_lossy(&assert.get_output().stderr).contains("--track: sharpness stands twice"));
+    assert!(String::from_utf8_lossy(&assert.get_output().stderr).contains("--track: sharpness is given twice"));
 }
