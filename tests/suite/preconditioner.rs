@@ -195,6 +195,6 @@ fn files_and_rules_that_do_not_go_are_refused() {
         serde_json::from_slice(&fs::read(folder.path().join("out/run.json")).unwrap()).unwrap();
     assert_eq!(run["preconditioner"]["zeros"], 2);
     let text =
-        run(folder.path(), "sweep --model quadratic:1,2 --delays 1 --rules adam --preconditioner good --out told");
+        told(folder.path(), "sweep --model quadratic:1,2 --delays 1 --rules adam --preconditioner good --out told");
     assert!(text.contains("1 of 2 of them 0 (epsilon alone counts)"), "{text}");
 }
