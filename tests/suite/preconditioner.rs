@@ -2,7 +2,7 @@
 //! it refuses.
 
 use crate::common::gpu;
-use crate::folders::{self, refuse};
+use crate::folders::{self, refuse, succeed};
 use safetensors::tensor::{Dtype, TensorView};
 use std::fs;
 use std::path::Path;
@@ -28,8 +28,13 @@ fn write(path: &Path, tensors: &[(&str, Vec<usize>, Vec<f64>)]) {
     fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
+/// Runs what must succeed; what it says.
+fn told(folder: &Path, words: &str) -> String {
+    succeed(folders::tauscope(folder).args(words.split(' ')))
+}
+
 fn sweep(folder: &Path, flags: &str) -> Vec<ThresholdRow> {
-    folders::tauscope(folder).args(["sweep", "--out", "out", "--force"]).args(flags.split(' ')).assert().success();
+    told(folder, &format!("sweep --out out --force {flags}"));
     read_csv(&folder.join("out/thresholds.csv")).unwrap()
 }
 
@@ -68,9 +73,9 @@ fn thresholds_of_a_quadratic_are_those_of_its_preconditioned_curvature() {
 fn thresholds_of_a_network_are_those_of_theory_under_the_second_moments_of_a_training() {
     let folder = tempfile::tempdir().unwrap();
     let problem =
-        "--data synthetic:clusters:classes=3:shape=5:samples=40 --samples 40 --model mlp:4 --weight-decay 0.01";
+        "--data synthetic:clusters:classes=3:shape=1x1x5:samples=40 --samples 40 --model mlp:4 --weight-decay 0.01";
     let train = "--rules adam --delays 0 --lr 0.01 --lr-scaling none --batch full --epochs 60 --seeds 1 --save-state --out trained";
-    folders::tauscope(folder.path()).arg("train").args(problem.split(' ')).args(train.split(' ')).assert().success();
+    told(folder.path(), &format!("train {problem} {train}"));
     let kept = fs::read_dir(folder.path().join("trained/state")).unwrap().next().unwrap().unwrap().path();
     fs::copy(kept, folder.path().join("moments.safetensors")).unwrap();
     let rules = "--rules adam,nadam --momentum 0.9 --delays 0,2 --precision f64 --preconditioner moments.safetensors";
@@ -189,20 +194,7 @@ fn files_and_rules_that_do_not_go_are_refused() {
     let run: serde_json::Value =
         serde_json::from_slice(&fs::read(folder.path().join("out/run.json")).unwrap()).unwrap();
     assert_eq!(run["preconditioner"]["zeros"], 2);
-    let told = [
-        "sweep",
-        "--model",
-        "quadratic:1,2",
-        "--delays",
-        "1",
-        "--rules",
-        "adam",
-        "--preconditioner",
-        "good",
-        "--out",
-        "told",
-    ];
-    let assert = folders::tauscope(folder.path()).args(told).assert().success();
-    let text = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    let text =
+        told(folder.path(), "sweep --model quadratic:1,2 --delays 1 --rules adam --preconditioner good --out told");
     assert!(text.contains("1 of 2 of them 0 (epsilon alone counts)"), "{text}");
 }

@@ -607,7 +607,7 @@ fn gain_by_roots(numerator: [f64; 2], m: f64, shrink: f64, tau: usize) -> f64 {
         });
         companion.complex_eigenvalues().iter().map(|root| root.norm()).fold(0.0, f64::max)
     };
-    let (mut low, mut high) = (1e-9, 1e-9);
+    let (mut low, mut high) = (1e-3, 1e-3);
     while radius(high) < 1.0 {
         high *= 1.05;
     }

@@ -14,7 +14,7 @@ use tauscope::train::Outcome;
 /// A network of 8 numbers in a layer, full batches and a delay.
 const SMALL: [&str; 16] = [
     "--data",
-    "synthetic:clusters:classes=3:shape=4:samples=40",
+    "synthetic:clusters:classes=3:shape=1x1x4:samples=40",
     "--test",
     "10",
     "--model",
