@@ -110,7 +110,7 @@ def test_adam_is_judged_by_stages_under_its_second_moments() -> None:
     )
     verdict = judge(pipeline.probe(12, preconditioner=adam), "adamw", exact, 0.9, stages=DELAYS)
     assert verdict.lr_threshold == pytest.approx(exact, rel=1e-5)
-    assert "what stages late by 3, 2, 1, 0 bear with adamw" in verdict.why and "times 0.25, 0.333, 0.5, 1" in repr(verdict)
+    assert "what stages late by 3, 2, 1, 0 tolerate with adamw" in verdict.why and "times 0.25, 0.333, 0.5, 1" in repr(verdict)
 
 
 def test_stages_that_cannot_be_judged_are_told_in_one_line() -> None:

@@ -156,7 +156,11 @@ impl<'a> Layout<'a> {
         let bottom = FIRST + pitch * lines as f64 - BELOW.0 + BELOW.1;
         let notes = self.notes(baseline, of_all, left_out);
         let mut scene = Scene::new(WIDTH, (bottom + NOTE * notes.len() as f64 + 16.0) as u32);
-        heading(&mut scene, &format!("How large a learning rate each rule tolerates, beside {baseline}"), &self.setting);
+        heading(
+            &mut scene,
+            &format!("How large a learning rate each rule tolerates, beside {baseline}"),
+            &self.setting,
+        );
         self.legend(&mut scene);
         let title_style = self.title_style();
         for (index, (panel, heading)) in self.panels.iter().zip(&self.titles).enumerate() {
