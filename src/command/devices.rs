@@ -3,7 +3,8 @@
 
 use super::to_stdout;
 use crate::engine::EngineError;
-use crate::engine::gpu::{AdapterChoice, AdapterReport, Gpu, Options, Refusal, SelfTest, adapters, obstacles};
+use crate::engine::gpu::{AdapterChoice, AdapterReport, Gpu, Options, Refusal, SelfTest, adapters, hindrances};
+use crate::streams::to_stderr;
 use anyhow::{Result, bail};
 use serde::Serialize;
 use std::fmt::Write;
@@ -12,17 +13,28 @@ use std::time::Duration;
 /// Writes the adapters to stdout, best first; as JSON for machines.
 ///
 /// # Errors
-/// Where stdout cannot be written; with `self_test` also where an adapter is refused.
+/// Where stdout cannot be written; with `self_test` also where an adapter is refused, or there is none.
 pub fn run(json: bool, self_test: bool) -> Result<()> {
     let adapters = adapters()?;
+    // Where hardware is there, what hinders other drivers need not be told.
+    let hinders = if adapters.iter().all(AdapterReport::is_software) { hindrances() } else { Vec::new() };
     if self_test && !adapters.is_empty() {
         return try_out(adapters, json);
     }
     if json {
-        return to_stdout(&format!("{}\n", serde_json::to_string_pretty(&adapters)?));
+        to_stdout(&format!("{}\n", serde_json::to_string_pretty(&adapters)?))?;
     }
-    // Where hardware is there, what hinders other drivers need not be told.
-    let hinders = if adapters.iter().all(AdapterReport::is_software) { obstacles() } else { Vec::new() };
+    if self_test {
+        let why = [vec!["there is no adapter to test (Vulkan, Metal or DirectX 12)".to_owned()], hinders].concat();
+        bail!(EngineError::Unavailable(why.join("; ")));
+    }
+    if json {
+        if adapters.is_empty() {
+            to_stderr("no adapter (Vulkan, Metal or DirectX 12)");
+            hinders.iter().for_each(|one| to_stderr(one));
+        }
+        return Ok(());
+    }
     let hinders: String = hinders.iter().map(|one| format!("{one}\n")).collect();
     to_stdout(&if adapters.is_empty() {
         format!(

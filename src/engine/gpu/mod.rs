@@ -18,7 +18,7 @@ mod self_test;
 mod steps;
 mod wave;
 
-pub use device::{AdapterChoice, AdapterReport, Checks, adapters, obstacles};
+pub use device::{AdapterChoice, AdapterReport, Checks, adapters, hindrances};
 
 use super::{Engine, EngineError, EngineInfo, Footprint, Run, Wave, WaveSpec};
 use device::{Device, Limits};

@@ -250,6 +250,25 @@ fn a_machine_without_an_adapter_names_the_file_that_is_the_cause() {
 }
 
 #[test]
+fn a_backend_that_is_left_out_is_named_as_the_cause_and_nothing_to_test_is_an_error() {
+    let run = |flags: &[&str]| {
+        let mut command = assert_cmd::Command::cargo_bin("tauscope").unwrap();
+        let output = command.env("WGPU_BACKEND", "metal").args(flags).output().unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        (output.status.code(), text)
+    };
+    let cause = "WGPU_BACKEND=metal leaves other backends out";
+    let (code, [told, _]) = run(&["devices"]);
+    assert!(code == Some(0) && told.contains(cause), "{told}");
+    let (code, [json, told]) = run(&["devices", "--json"]);
+    assert!(code == Some(0) && json.trim() == "[]" && told.contains(cause), "{json} {told}");
+    for flags in [&["devices", "--self-test"][..], &["devices", "--self-test", "--json"]] {
+        let (code, [_, told]) = run(flags);
+        assert!(code == Some(2) && told.contains("there is no adapter to test") && told.contains(cause), "{told}");
+    }
+}
+
+#[test]
 fn backends_without_kernels_are_refused_by_name() {
     let mut command = assert_cmd::Command::cargo_bin("tauscope").unwrap();
     let output = command.env("WGPU_BACKEND", "gl").arg("devices").output().unwrap();

@@ -95,6 +95,15 @@ fn backends(variable: Option<&str>) -> Result<Backends, String> {
     Ok(backends)
 }
 
+/// What keeps adapters from being found, one sentence each; empty where nothing is known to.
+pub fn hindrances() -> Vec<String> {
+    let asked = std::env::var(BACKENDS).ok().filter(|text| !text.trim().is_empty());
+    let Ok(found) = backends(asked.as_deref()) else { return Vec::new() };
+    let limited = asked.map(|text| format!("{BACKENDS}={text} leaves other backends out; unset it to look in all"));
+    let drivers = if found.contains(Backends::VULKAN) { obstacles() } else { Vec::new() };
+    limited.into_iter().chain(drivers).collect()
+}
+
 fn enumerate() -> Result<Vec<wgpu::Adapter>, EngineError> {
     let backends = backends(std::env::var(BACKENDS).ok().as_deref()).map_err(EngineError::Unavailable)?;
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
@@ -204,7 +213,7 @@ pub fn choose(
     let identities: Vec<AdapterIdentity> = all.iter().map(tell).collect();
     let index = pick(choice, &identities).map_err(|message| {
         // Where hardware is there, what hinders other drivers is not the cause.
-        let hinders = if identities.iter().all(|one| one.software) { obstacles() } else { Vec::new() };
+        let hinders = if identities.iter().all(|one| one.software) { hindrances() } else { Vec::new() };
         EngineError::Unavailable([vec![message], hinders].concat().join("; "))
     })?;
     let count = all.len();

@@ -13,7 +13,7 @@ pub enum AdapterChoice {
     /// The same, but rather a software adapter than none: the one on which the self-test took the least time.
     Any,
     /// An index below the number of adapters, or a text that the name, UUID or PCI address of one of them contains, whatever its
-    /// case; a software adapter too. Nothing else may be in the text of two.
+    /// case; a software adapter too. A number of three digits or more may also stand in a name. Nothing else may be in the text of two.
     Named(String),
 }
 
@@ -62,7 +62,7 @@ pub fn pick(choice: &AdapterChoice, all: &[AdapterIdentity]) -> Result<usize, St
         each.join(", ")
     };
     let none = || match all.len() {
-        0 => format!("no {choice}: this machine has no adapter at all (Vulkan, Metal or DirectX 12)"),
+        0 => format!("no {choice}: no adapter was found (Vulkan, Metal or DirectX 12)"),
         count => format!("no {choice} among the adapters here, {}", listed(&(0..count).collect::<Vec<_>>())),
     };
     let AdapterChoice::Named(text) = choice else {
@@ -78,15 +78,25 @@ pub fn pick(choice: &AdapterChoice, all: &[AdapterIdentity]) -> Result<usize, St
         return Ok(index);
     }
     let text = text.trim().to_lowercase();
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let texts = |one: &AdapterIdentity| {
-        [one.name.to_lowercase(), format!("gpu-{}", one.uuid.to_lowercase()), one.pci.to_lowercase()]
+        let mut texts = vec![one.name.to_lowercase()];
+        // A number is an index that is not there or stands in a name, as a whole; in a UUID it would be there by chance.
+        if !is_number {
+            texts.extend([format!("gpu-{}", one.uuid.to_lowercase()), one.pci.to_lowercase()]);
+        }
+        texts
+    };
+    let has = |name: &str| match is_number {
+        true => text.len() > 2 && name.split(|character: char| !character.is_ascii_digit()).any(|number| number == text),
+        false => name.contains(&text),
     };
     let matching = |fits: &dyn Fn(&String) -> bool| -> Vec<usize> {
         (0..all.len()).filter(|index| texts(&all[*index]).iter().any(fits)).collect()
     };
     // A name that is part of another one is still a name.
     let whole = matching(&|one| *one == text);
-    let found = if whole.is_empty() { matching(&|one| one.contains(&text)) } else { whole };
+    let found = if whole.is_empty() { matching(&|one| has(one)) } else { whole };
     match found[..] {
         [index] => Ok(index),
         [] => Err(none()),
@@ -149,7 +159,8 @@ mod tests {
         for part in ["several adapters: 0: 'NVIDIA RTX 4090'", "PCI 0000:41:00.0", "accepted: an index"] {
             assert!(two.contains(part) && !two.contains("4090 D"), "{two}");
         }
-        for unknown in ["99", "Arc", "0000:02"] {
+        // A number that is part of another one, of a UUID or of a version is none.
+        for unknown in ["99", "7", "15", "409", "7777", "Arc", "0000:02"] {
             let error = asked(unknown).unwrap_err();
             assert!(error.contains(unknown) && error.contains("4: 'llvmpipe") && !error.contains('\n'), "{error}");
         }
@@ -166,7 +177,7 @@ mod tests {
                 .unwrap_err()
                 .contains("no hardware GPU among the adapters here, 0: 'llvm")
         );
-        assert!(pick(&AdapterChoice::Any, &[]).unwrap_err().contains("no adapter at all"));
+        assert!(pick(&AdapterChoice::Any, &[]).unwrap_err().contains("no adapter was found"));
     }
 
     #[test]

@@ -18,12 +18,11 @@ mod pipeline;
 mod timing;
 mod uuid;
 
-pub use adapter::{AdapterReport, IMMEDIATES, adapters};
+pub use adapter::{AdapterReport, IMMEDIATES, adapters, hindrances};
 pub use buffer::{ALIGNMENT, Buffer};
 pub use cache::directory as cache_directory;
 pub use choice::AdapterChoice;
 pub(super) use fault::Submission;
-pub use obstacles::obstacles;
 pub use pipeline::Dispatch;
 
 use crate::engine::{EngineError, EngineInfo};

@@ -55,6 +55,11 @@ mod linux {
                 )];
             }
             let (mut manifests, mut told) = self.manifests();
+            for name in ["VK_LOADER_DRIVERS_DISABLE", "VK_LOADER_DRIVERS_SELECT"] {
+                if let Some(text) = (self.variable)(name).filter(|text| !text.is_empty()) {
+                    told.push(format!("{name}={} leaves drivers out; unset it to have all", text.to_string_lossy()));
+                }
+            }
             manifests.sort();
             manifests.dedup();
             told.extend(manifests.iter().filter_map(|file| self.hindered(file)));
@@ -84,10 +89,13 @@ mod linux {
                     }
                 }
             };
-            // The newer name wins over the older one, and either over all directories.
-            let named = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].into_iter().find_map(|name| Some((name, paths(name)?)));
-            if let Some((name, paths)) = named {
-                add(name, paths);
+            // The newer name wins over the older one, and either over all directories, an empty one too.
+            let named = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].into_iter().find(|name| (self.variable)(name).is_some());
+            if let Some(name) = named {
+                match paths(name) {
+                    Some(paths) => add(name, paths),
+                    None => told.push(format!("{name} is set and empty, so that no driver is looked for; unset it")),
+                }
                 return (found, told);
             }
             if let Some(paths) = paths("VK_ADD_DRIVER_FILES") {
@@ -265,6 +273,12 @@ mod linux {
             let gone = here.join("gone.json");
             let [missing] = &told(&[("VK_DRIVER_FILES", &gone), places[1]], "nothing", false)[..] else { panic!() };
             assert!(missing.contains("VK_DRIVER_FILES names") && missing.contains("gone.json"), "{missing}");
+            let nothing = Path::new("");
+            let [empty] = &told(&[("VK_DRIVER_FILES", nothing), places[0]], "nothing", false)[..] else { panic!() };
+            assert!(empty.starts_with("VK_DRIVER_FILES is set and empty"), "{empty}");
+            let all = Path::new("*");
+            let [left_out] = &told(&[("VK_LOADER_DRIVERS_DISABLE", all), places[1]], "nothing", false)[..] else { panic!() };
+            assert!(left_out.starts_with("VK_LOADER_DRIVERS_DISABLE=* leaves drivers out"), "{left_out}");
         }
     }
 }
