@@ -17,7 +17,7 @@ const SHARPNESS_SAMPLES: &str = "1000";
     mut_arg("samples", |arg| arg.default_value("all")),
     mut_arg("model", |arg| arg.default_value("mlp:64")),
     mut_arg("weight_decay", |arg| arg.default_value("0.0005")),
-    mut_arg("rules", |arg| arg.default_value("sgd,mixing")),
+    mut_arg("rules", |arg| arg.default_value("sgd")),
     mut_arg("delays", |arg| arg.default_value("0,31")),
     mut_arg("batch", |arg| arg.default_value("128"))
 )]

@@ -8,6 +8,7 @@
 //! Not here: what the flags look like ([`crate::config`]), and anything that computes.
 
 pub mod axes;
+mod cell;
 pub mod file;
 mod preconditioned;
 mod problem;
@@ -16,8 +17,9 @@ mod sweep;
 mod train;
 
 pub use axes::Setting;
+pub use cell::Cell;
 pub use problem::SweepProblem;
-pub use sweep::{Cell, Grid, Limits, SweepPlan};
+pub use sweep::{Grid, Limits, SweepPlan};
 pub use train::{Group, SharpnessPlan, TrainOptions, TrainPlan, TrainProblem, When};
 
 use serde::{Serialize, Serializer};

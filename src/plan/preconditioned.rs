@@ -2,7 +2,7 @@
 //!
 //! Not here: the second moments ([`crate::sweep`]).
 
-use super::sweep::Cell;
+use super::cell::Cell;
 use super::{PlanError, SweepProblem, refuse};
 use crate::config::Batch;
 use crate::theory::DelayLaw;

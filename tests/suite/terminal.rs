@@ -86,8 +86,9 @@ fn columns_are_chosen_by_their_names_in_the_table_or_the_file_and_unknown_ones_r
 #[test]
 fn the_first_training_shows_what_delay_does_to_a_recipe_and_what_recovers_it() {
     let folder = tempdir().unwrap();
-    let mut command =
-        tauscope("train --epochs 100 --seeds 2 --engine cpu --out out --columns rule,delay,lr_scaled,untrained");
+    let mut command = tauscope(
+        "train --rules sgd,mixing --epochs 100 --seeds 2 --engine cpu --out out --columns rule,delay,lr_scaled,untrained",
+    );
     let output = command.current_dir(folder.path()).assert().success().get_output().clone();
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = text.lines().collect();

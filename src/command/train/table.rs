@@ -70,7 +70,9 @@ pub fn effect_of_delay(groups: &[SummaryRow]) -> Option<String> {
         format!("{name} with learning rate {}", significant(group.lr_scaled, 4))
     };
     let best = at(longest).max_by(|a, b| a.test_accuracy.partial_cmp(&b.test_accuracy).unwrap_or(Ordering::Equal))?;
-    let remedy = if recipe(best) == recipe(&late) {
+    let remedy = if groups.iter().all(|group| group.rule == early.rule) {
+        format!("; --rules {},mixing sets a remedy beside it", early.rule)
+    } else if recipe(best) == recipe(&late) {
         String::new()
     } else {
         format!("; the best at delay {longest} is {}: {}", named(best), test_accuracy(best))

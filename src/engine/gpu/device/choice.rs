@@ -88,7 +88,9 @@ pub fn pick(choice: &AdapterChoice, all: &[AdapterIdentity]) -> Result<usize, St
         texts
     };
     let has = |name: &str| match is_number {
-        true => text.len() > 2 && name.split(|character: char| !character.is_ascii_digit()).any(|number| number == text),
+        true => {
+            text.len() > 2 && name.split(|character: char| !character.is_ascii_digit()).any(|number| number == text)
+        }
         false => name.contains(&text),
     };
     let matching = |fits: &dyn Fn(&String) -> bool| -> Vec<usize> {

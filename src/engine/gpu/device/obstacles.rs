@@ -90,7 +90,8 @@ mod linux {
                 }
             };
             // The newer name wins over the older one, and either over all directories, an empty one too.
-            let named = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].into_iter().find(|name| (self.variable)(name).is_some());
+            let named =
+                ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].into_iter().find(|name| (self.variable)(name).is_some());
             if let Some(name) = named {
                 match paths(name) {
                     Some(paths) => add(name, paths),
@@ -277,7 +278,9 @@ mod linux {
             let [empty] = &told(&[("VK_DRIVER_FILES", nothing), places[0]], "nothing", false)[..] else { panic!() };
             assert!(empty.starts_with("VK_DRIVER_FILES is set and empty"), "{empty}");
             let all = Path::new("*");
-            let [left_out] = &told(&[("VK_LOADER_DRIVERS_DISABLE", all), places[1]], "nothing", false)[..] else { panic!() };
+            let [left_out] = &told(&[("VK_LOADER_DRIVERS_DISABLE", all), places[1]], "nothing", false)[..] else {
+                panic!()
+            };
             assert!(left_out.starts_with("VK_LOADER_DRIVERS_DISABLE=* leaves drivers out"), "{left_out}");
         }
     }
