@@ -23,7 +23,6 @@ override TILES: u32;
 override DOWN: u32;
 override FETCHES: u32;
 override LOSS: u32;
-override EPSILON: f32;
 override COMPENSATION_EPSILON: f32;
 override CLIPPING_EPSILON: f32;
 
@@ -482,7 +481,7 @@ fn advance(lane: u32, lane_step: LaneStep, read: u32, first: u32, scale: f32, lo
         if form == ADAM {
             let square = update.second_moment_decay * vectors[second + i] + (1.0 - update.second_moment_decay) * g * g;
             vectors[second + i] = square;
-            u /= sqrt(square * update.bias_correction) + EPSILON;
+            u /= sqrt(square * update.bias_correction) + update.epsilon;
         } else if form == SIGN {
             u = direction_of(update.gradient_to_weights * g + update.velocity_to_weights * old);
         }

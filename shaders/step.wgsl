@@ -7,7 +7,6 @@ struct Params {
 }
 
 override WORKGROUP: u32;
-override EPSILON: f32;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> updates: array<vec4u>;
@@ -95,7 +94,7 @@ fn advance(lane: u32, lane_step: LaneStep, first: u32, i: u32) -> vec4f {
     if form == ADAM {
         let square = update.second_moment_decay * state[second] + (1.0 - update.second_moment_decay) * g * g;
         state[second] = square;
-        u /= sqrt(square * update.bias_correction) + EPSILON;
+        u /= sqrt(square * update.bias_correction) + update.epsilon;
     } else if form == SIGN {
         u = direction_of(update.gradient_to_weights * g + update.velocity_to_weights * old);
     }

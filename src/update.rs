@@ -4,7 +4,7 @@
 //! ([`crate::rule`]), the arithmetic ([`crate::kernels::step`], [`crate::kernels::finish`]), or the numbers as a device reads
 //! them ([`crate::kernels::update`]).
 
-/// Epsilon of [`Form::Adam`], outside the root, as in PyTorch.
+/// Usual epsilon of [`Form::Adam`], outside the root, as in PyTorch.
 pub const ADAM_EPSILON: f64 = 1e-8;
 
 /// Epsilon of [`Form::CompensatedAdaptively`], inside the root, as in the authors' code.
@@ -44,7 +44,7 @@ pub enum Form {
     GapAware { second_moment_decay: f64, bias_correction: f64 },
     /// u = (gradient_to_weights g + velocity_to_weights v) / (sqrt(bias_correction s) + epsilon) with
     /// s = second_moment_decay s + (1 - second_moment_decay) g^2
-    Adam { second_moment_decay: f64, bias_correction: f64 },
+    Adam { second_moment_decay: f64, bias_correction: f64, epsilon: f64 },
     /// u = sign(gradient_to_weights g + velocity_to_weights v) with v as it was before this step
     Sign,
     /// v = (1 - share) v_n + share (momentum v_r + lr gradient_to_velocity g), x' = x + share (y - x - momentum v_r -
@@ -63,6 +63,11 @@ impl Form {
         matches!(self, Self::Compensated { .. } | Self::CompensatedAdaptively { .. } | Self::CompensatedExactly { .. })
     }
 
+    /// Epsilon beside the second moment; 0 where the form has none.
+    pub const fn epsilon(&self) -> f64 {
+        if let Self::Adam { epsilon, .. } = *self { epsilon } else { 0.0 }
+    }
+
     /// compensation, second_moment_decay, bias_correction, share; 0 where the form has none.
     pub const fn numbers(&self) -> [f64; 4] {
         match *self {
@@ -74,7 +79,9 @@ impl Form {
                 [compensation, second_moment_decay, 0.0, 0.0]
             }
             Self::GapAware { second_moment_decay, bias_correction }
-            | Self::Adam { second_moment_decay, bias_correction } => [0.0, second_moment_decay, bias_correction, 0.0],
+            | Self::Adam { second_moment_decay, bias_correction, .. } => {
+                [0.0, second_moment_decay, bias_correction, 0.0]
+            }
             Self::Mixing { share } => [0.0, 0.0, 0.0, share],
         }
     }

@@ -10,7 +10,7 @@ struct Update {
     lookahead: f32, lookback: f32, decay: f32, decoupled_decay: f32,
     form: u32, compensation: f32, second_moment_decay: f32, bias_correction: f32, share: f32,
     clip_norm: f32, centred: u32,
-    local_lr: f32, part_share: f32, merged: f32, unused: u32,
+    local_lr: f32, part_share: f32, merged: f32, epsilon: f32,
 }
 
 // Entry `at` of the table, of which every step of a lane has one for each stage.

@@ -75,6 +75,40 @@ pub fn rules(specs: &[RuleSpec], momenta: &[Momenta], dampenings: &[Dampening]) 
     Ok(rules)
 }
 
+/// Puts every --eps, --extrapolate and --clip around every rule; an epsilon only around those that have one.
+///
+/// # Errors
+/// A number out of range, one that no rule takes, and one beside a rule that has it in its name.
+pub fn modified(grid: &GridArgs) -> Result<Vec<RuleSpec>, PlanError> {
+    let mut specs = grid.rules.clone();
+    for (name, numbers) in [("eps", &grid.eps), ("extrapolate", &grid.extrapolate), ("clip", &grid.clip)] {
+        once(&format!("--{name}"), numbers)?;
+        let takes = |spec: &RuleSpec| name != "eps" || Rule::new(spec.kind, 0.0, 0.0).has_epsilon();
+        if let Some(number) = numbers.first()
+            && !specs.iter().any(takes)
+        {
+            refuse!("--{name} {number}: none of the rules has one; accepted: with adam, adamw, nadam, nadamw");
+        }
+        few("--rules, --eps, --extrapolate, --clip", specs.len().saturating_mul(numbers.len().max(1)))?;
+        let mut expanded = Vec::new();
+        for spec in specs {
+            if numbers.is_empty() || !takes(&spec) {
+                expanded.push(spec);
+                continue;
+            }
+            for number in numbers {
+                let text = format!("{spec}+{name}={number}");
+                let spec = text
+                    .parse()
+                    .map_err(|error| PlanError(format!("--{name} {number} with --rules {spec}: {error}")))?;
+                expanded.push(spec);
+            }
+        }
+        specs = expanded;
+    }
+    Ok(specs)
+}
+
 /// Expands delay processes x delays, or stages.
 ///
 /// # Errors

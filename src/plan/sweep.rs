@@ -395,11 +395,11 @@ impl Grid {
     }
 
     fn resolve(args: &SweepArgs) -> Result<Self, PlanError> {
-        let GridArgs { rules, momentum, dampening, batch, .. } = &args.grid;
+        let GridArgs { momentum, dampening, batch, .. } = &args.grid;
         once("--batch", batch)?;
         once("--criterion", &args.criterion)?;
         Ok(Self {
-            rules: axes::rules(rules, momentum, dampening)?,
+            rules: axes::rules(&axes::modified(&args.grid)?, momentum, dampening)?,
             settings: axes::settings(&args.grid)?,
             batches: batch.clone(),
             outers: args.grid.outer.loops()?,

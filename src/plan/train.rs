@@ -243,8 +243,8 @@ impl TrainOptions {
 /// Every combination, rule by rule, then by schedule, delay, batch, learning rate and scaling, in the order given.
 /// Combinations that are the same training are there once.
 fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
-    let GridArgs { rules, momentum, dampening, batch, .. } = &args.grid;
-    let rules = axes::rules(rules, momentum, dampening)?;
+    let GridArgs { momentum, dampening, batch, .. } = &args.grid;
+    let rules = axes::rules(&axes::modified(&args.grid)?, momentum, dampening)?;
     let settings = axes::settings(&args.grid)?;
     let rates: Vec<f64> = args.lr.iter().flat_map(|rates| rates.0.clone()).collect();
     axes::once("--lr", &rates)?;

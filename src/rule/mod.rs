@@ -9,8 +9,11 @@
 //! Not here: which worker reports when ([`crate::delay`]), nor how the two become the steps of a run ([`steps`]).
 
 mod advise;
+mod modifiers;
 pub mod regime;
 pub mod steps;
+
+pub use modifiers::Modifiers;
 
 pub use advise::{
     Advice, AdviceDelays, Choice, ChoiceKind, KnownRule, Question, Setting, ThresholdSource, advise, by_theory,
@@ -221,11 +224,26 @@ pub struct Rule {
     /// The second one, where it has two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second_number: Option<f64>,
+    /// What is put around it.
+    #[serde(default, skip_serializing_if = "Modifiers::is_none")]
+    pub modifiers: Modifiers,
 }
 
 impl Rule {
-    pub const SGD: Self =
-        Self { kind: RuleKind::Sgd, momentum: 0.0, dampening: 0.0, number: None, second_number: None };
+    pub const SGD: Self = Self {
+        kind: RuleKind::Sgd,
+        momentum: 0.0,
+        dampening: 0.0,
+        number: None,
+        second_number: None,
+        modifiers: Modifiers { eps: None, extrapolate: None, clip: None },
+    };
+
+    /// What the server does with a gradient that arrived, as [`Definition::update`] with what is put around the rule.
+    pub fn act(&self, arrival: &Arrival, tally: &mut u64) -> Action {
+        let Action { coefficients, moves_weights } = (self.definition().update)(self, arrival, tally);
+        Action { coefficients: self.modifiers.change(coefficients), moves_weights }
+    }
 
     /// With the rule's usual number, if it has one.
     pub fn new(kind: RuleKind, momentum: f64, dampening: f64) -> Self {
@@ -238,8 +256,8 @@ impl Rule {
 
     /// Name and number, as typed.
     pub fn name(&self) -> String {
-        let Self { kind, number, second_number, .. } = *self;
-        RuleSpec { kind, number, second_number }.to_string()
+        let Self { kind, number, second_number, modifiers, .. } = *self;
+        RuleSpec { kind, number, second_number, modifiers }.to_string()
     }
 
     fn number(&self) -> f64 {
@@ -262,6 +280,11 @@ impl Rule {
         self.probe().form.has_second_moment()
     }
 
+    /// Whether [`Modifiers::eps`] has a meaning around it.
+    pub fn has_epsilon(&self) -> bool {
+        matches!(self.probe().form, Form::Adam { .. })
+    }
+
     /// Whether gradients are gone over before they are applied, at any age.
     pub fn wants_finish(&self) -> bool {
         self.probe().wants_finish()
@@ -281,7 +304,7 @@ impl Rule {
         let at = |age: u64, updates: u64, mean_delay: f64| {
             let arrival = Arrival { age, updates, workers: 2, mean_delay, undamped: false };
             let mut tally = 0;
-            let action = (self.definition().update)(self, &arrival, &mut tally);
+            let action = self.act(&arrival, &mut tally);
             // What is stored for reading moves no weights.
             let still = UpdateCoefficients { lookahead: 0.0, lookback: 0.0, ..action.coefficients };
             // A rule that counts treats the next gradient otherwise.
@@ -299,7 +322,7 @@ impl Rule {
         let mut tally = 0;
         (0..4).any(|updates| {
             let arrival = Arrival { age: 0, updates, workers: 2, mean_delay: 0.0, undamped: false };
-            let action = (self.definition().update)(self, &arrival, &mut tally);
+            let action = self.act(&arrival, &mut tally);
             !action.moves_weights || tally != 0
         })
     }
@@ -331,12 +354,12 @@ impl Rule {
     /// The coefficients of one update: forms do not change from step to step, only their numbers do.
     fn probe(&self) -> UpdateCoefficients {
         let arrival = Arrival { age: 0, updates: 0, workers: 1, mean_delay: 0.0, undamped: false };
-        (self.definition().update)(self, &arrival, &mut 0).coefficients
+        self.act(&arrival, &mut 0).coefficients
     }
 
     /// The rule's characteristic equation under this law of delays, if it has one.
     pub fn equation(&self, law: &DelayLaw) -> Option<Equation> {
-        (self.definition().equation)(self, law)
+        self.modifiers.equation((self.definition().equation)(self, law)?)
     }
 
     /// Threshold gain of the rule under this law of delays.
@@ -383,13 +406,14 @@ pub struct RuleSpec {
     pub kind: RuleKind,
     pub number: Option<f64>,
     pub second_number: Option<f64>,
+    pub modifiers: Modifiers,
 }
 
 impl RuleSpec {
     /// The rule with this momentum and dampening, as they are.
     pub fn with(self, momentum: f64, dampening: f64) -> Rule {
-        let Self { kind, number, second_number } = self;
-        Rule { kind, momentum, dampening, number, second_number }
+        let Self { kind, number, second_number, modifiers } = self;
+        Rule { kind, momentum, dampening, number, second_number, modifiers }
     }
 }
 
@@ -397,6 +421,14 @@ impl FromStr for RuleSpec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        // A plus may also stand in an exponent.
+        let ends = text.match_indices('+').map(|(at, _)| at).find(|at| text[at + 1..].starts_with(char::is_alphabetic));
+        if let Some(end) = ends {
+            let spec: Self = text[..end].parse()?;
+            let modifiers = Modifiers::parse(text[end + 1..].trim().split('+'))?;
+            modifiers.suit(spec.kind)?;
+            return Ok(Self { modifiers, ..spec });
+        }
         let (name, number) = match text.trim().split_once(':') {
             Some((name, number)) => (name, Some(number)),
             None => (text.trim(), None),
@@ -412,7 +444,11 @@ impl FromStr for RuleSpec {
                 let usual = Self::from(kind);
                 // A word is not written where it is the usual one.
                 let named = number == own.usual && usual.number.is_none();
-                Ok(if named { usual } else { Self { kind, number: Some(number), second_number } })
+                Ok(if named {
+                    usual
+                } else {
+                    Self { kind, number: Some(number), second_number, modifiers: Modifiers::default() }
+                })
             }
         }
     }
@@ -420,7 +456,13 @@ impl FromStr for RuleSpec {
 
 impl fmt::Display for RuleSpec {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Some(number) = self.number else { return self.kind.fmt(f) };
+        let Some(number) = self.number else {
+            return if self.modifiers.is_none() {
+                self.kind.fmt(f)
+            } else {
+                write!(f, "{}{}", self.kind, self.modifiers)
+            };
+        };
         let words = self.kind.definition().number.map_or(&[][..], |own| own.words);
         match words.iter().find(|(_, meant)| *meant == number) {
             Some((word, _)) => write!(f, "{}:{word}", self.kind),
@@ -428,7 +470,8 @@ impl fmt::Display for RuleSpec {
                 write!(f, "{}:{number}", self.kind)?;
                 self.second_number.map_or(Ok(()), |second| write!(f, "/{second}"))
             }
-        }
+        }?;
+        self.modifiers.fmt(f)
     }
 }
 
@@ -437,7 +480,7 @@ impl From<RuleKind> for RuleSpec {
     fn from(kind: RuleKind) -> Self {
         let own = kind.definition().number;
         let usual = own.filter(|own| own.words.iter().all(|(_, meant)| *meant != own.usual)).map(|own| own.usual);
-        Self { kind, number: usual, second_number: None }
+        Self { kind, number: usual, second_number: None, modifiers: Modifiers::default() }
     }
 }
 

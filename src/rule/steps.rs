@@ -96,7 +96,7 @@ impl StepSource {
             mean_delay: self.mean_delay,
             undamped: self.untouched.get(velocity).copied().unwrap_or(false),
         };
-        let action = (definition.update)(&self.rule, &arrival, &mut self.tally);
+        let action = self.rule.act(&arrival, &mut self.tally);
         self.updates += u64::from(action.moves_weights);
         self.versions[write] = self.updates;
 
