@@ -2,7 +2,7 @@
 
 struct Params {
     step: u32, lanes: u32, stages: u32,
-    parameters: u32, history_stride: u32, state_stride: u32, second_offset: u32,
+    parameters: u32, history_stride: u32, slot_stride: u32, state_stride: u32, second_offset: u32,
     weight_decay: f32,
 }
 
@@ -37,7 +37,7 @@ fn finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
     if !(centred || limited || compensated) { return; }
 
     let own = lane * params.parameters;
-    let read = lane * params.history_stride + lane_step.read * params.parameters;
+    let read = lane * params.history_stride + lane_step.read * params.slot_stride;
     let second = lane * params.state_stride + params.second_offset;
     var square = 0.0;
     for (var i = local; i < params.parameters; i += WORKGROUP) {

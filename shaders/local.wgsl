@@ -1,7 +1,7 @@
 // What becomes of a gradient that is part of an update of an outer loop (src/kernels/local.rs). One invocation per
 // parameter.
 
-struct Params { step: u32, lanes: u32, parameters: u32, history_stride: u32 }
+struct Params { step: u32, lanes: u32, parameters: u32, first: u32, length: u32, history_stride: u32 }
 
 override WORKGROUP: u32;
 
@@ -23,14 +23,14 @@ fn local(
     let lane_step = lane_steps[at];
     let role = role_of(lane_step);
     if lane_step.busy == 0u || role == NO_ROLE { return; }
-    let i = (group.z * groups.x + group.x) * WORKGROUP + invocation;
-    if i >= params.parameters { return; }
+    let inner = (group.z * groups.x + group.x) * WORKGROUP + invocation;
+    if inner >= params.length { return; }
 
     let update = update_of(update_step_at(at));
-    let own = lane * params.parameters + i;
-    let ring = lane * params.history_stride + i;
-    let place = ring + local_slot(lane_step) * params.parameters;
-    let y = history[ring + lane_step.read * params.parameters];
+    let own = lane * params.parameters + params.first + inner;
+    let ring = lane * params.history_stride + inner;
+    let place = ring + local_slot(lane_step) * params.length;
+    let y = history[ring + lane_step.read * params.length];
     let g = gradient[own] + update.decay * y;
     let went = y - update.local_lr * g;
     if role == LOCAL {
@@ -40,11 +40,11 @@ fn local(
         return;
     }
     var sent = g;
-    if update.local_lr != 0.0 { sent = history[ring + lane_step.base * params.parameters] - went; }
+    if update.local_lr != 0.0 { sent = history[ring + lane_step.base * params.length] - went; }
     var part = update.part_share * sent;
-    if joins(lane_step) { part += history[place + params.parameters]; }
+    if joins(lane_step) { part += history[place + params.length]; }
     if role == ADD {
-        history[place + params.parameters] = part;
+        history[place + params.length] = part;
         return;
     }
     if keeps_local(lane_step) { history[place] = went; }

@@ -1,7 +1,7 @@
 // Gradient of 1/2 sum lambda_i x_i^2 at the weights that a step reads, and partial sums of the value
 // (src/kernels/quadratic.rs). One invocation per parameter.
 
-struct Params { step: u32, lanes: u32, parameters: u32, history_stride: u32, partials: u32 }
+struct Params { step: u32, lanes: u32, parameters: u32, history_stride: u32, slot_stride: u32, partials: u32 }
 
 override WORKGROUP: u32;
 
@@ -23,7 +23,7 @@ fn quadratic(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
     let i = group.x * WORKGROUP + local;
     var value = 0.0; // Beyond the last parameter: nothing to add, but every invocation must reach the barriers.
     if i < params.parameters {
-        let x = history[lane * params.history_stride + lane_step.read * params.parameters + i];
+        let x = history[lane * params.history_stride + lane_step.read * params.slot_stride + i];
         let slope = eigenvalues[i] * x;
         gradient[lane * params.parameters + i] = slope;
         value = 0.5 * slope * x;

@@ -1,7 +1,7 @@
 // Copies the state of a lane to another and scales it about the minimum (src/kernels/renew.rs). One invocation per
 // parameter.
 
-struct Params { step: u32, parameters: u32, slots: u32, velocities: u32, seconds: u32 }
+struct Params { step: u32, parameters: u32, first: u32, length: u32, slots: u32, velocities: u32, seconds: u32 }
 
 override WORKGROUP: u32;
 
@@ -22,26 +22,27 @@ fn renew(
     let lane = group.y;
     let lane_step = lane_steps[lane];
     if lane_step.busy == 0u { return; }
-    let i = (group.z * groups.x + group.x) * WORKGROUP + local;
-    if i >= params.parameters { return; }
+    let inner = (group.z * groups.x + group.x) * WORKGROUP + local;
+    if inner >= params.length { return; }
+    let i = params.first + inner;
 
     let source = lane_step.read;
     let factor = factors[lane];
     let minimum = landmarks[i];
-    server[at(lane, 1u, 0u, i)] = scaled(server[at(source, 1u, 0u, i)], minimum, factor);
+    server[lane * params.parameters + i] = scaled(server[source * params.parameters + i], minimum, factor);
     for (var slot = 0u; slot < params.slots; slot++) {
-        let x = history[at(source, params.slots, slot, i)];
-        history[at(lane, params.slots, slot, i)] = scaled(x, minimum, factor);
+        let x = history[at(source, params.slots, slot, inner)];
+        history[at(lane, params.slots, slot, inner)] = scaled(x, minimum, factor);
     }
     let planes = params.velocities + params.seconds;
     for (var plane = 0u; plane < planes; plane++) {
         let power = select(factor, factor * factor, plane >= params.velocities);
-        state[at(lane, planes, plane, i)] = power * state[at(source, planes, plane, i)];
+        state[at(lane, planes, plane, inner)] = power * state[at(source, planes, plane, inner)];
     }
 }
 
-fn at(lane: u32, planes: u32, plane: u32, i: u32) -> u32 {
-    return (lane * planes + plane) * params.parameters + i;
+fn at(lane: u32, planes: u32, plane: u32, inner: u32) -> u32 {
+    return (lane * planes + plane) * params.length + inner;
 }
 
 // A copy must keep its bits.

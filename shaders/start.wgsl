@@ -1,6 +1,6 @@
 // Puts lanes at the beginning of their runs (src/kernels/start.rs). One invocation per parameter.
 
-struct Params { step: u32, parameters: u32, slots: u32, memories: u32 }
+struct Params { step: u32, parameters: u32, first: u32, length: u32, slots: u32, memories: u32 }
 
 override WORKGROUP: u32;
 
@@ -20,15 +20,16 @@ fn start(
     let lane = group.y;
     let lane_step = lane_steps[lane];
     if lane_step.busy == 0u { return; }
-    let i = (group.z * groups.x + group.x) * WORKGROUP + local;
-    if i >= params.parameters { return; }
+    let inner = (group.z * groups.x + group.x) * WORKGROUP + local;
+    if inner >= params.length { return; }
+    let i = params.first + inner;
 
     let x = starts[lane_step.read * params.parameters + i];
     server[lane * params.parameters + i] = x;
     for (var slot = 0u; slot < params.slots; slot++) {
-        history[(lane * params.slots + slot) * params.parameters + i] = x;
+        history[(lane * params.slots + slot) * params.length + inner] = x;
     }
     for (var memory = 0u; memory < params.memories; memory++) {
-        state[(lane * params.memories + memory) * params.parameters + i] = 0.0;
+        state[(lane * params.memories + memory) * params.length + inner] = 0.0;
     }
 }

@@ -3,7 +3,8 @@
 
 struct Params {
     step: u32, lanes: u32, stages: u32,
-    parameters: u32, history_stride: u32, state_stride: u32, second_offset: u32, partials: u32,
+    parameters: u32, first: u32, length: u32,
+    history_stride: u32, state_stride: u32, second_offset: u32, partials: u32,
 }
 
 override WORKGROUP: u32;
@@ -31,41 +32,43 @@ fn step(
     let lane_step = lane_steps[at];
     if lane_step.busy == 0u || !ends_update(lane_step) { return; }
     let number = group.z * groups.x + group.x;
-    if number >= params.partials { return; }
+    if number * WORKGROUP >= params.length { return; }
 
-    let i = number * WORKGROUP + local;
+    let inner = number * WORKGROUP + local;
     var moments = vec4f(); // Beyond the last parameter: nothing to add, but every invocation must reach the barriers.
-    if i < params.parameters { moments = advance(lane, lane_step, at * params.stages, i); }
+    if inner < params.length { moments = advance(lane, lane_step, at * params.stages, inner); }
     sums[local] = moments;
     for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
         workgroupBarrier();
         if local < width { sums[local] += sums[local + width]; }
     }
-    if local == 0u { moment_partials[lane * params.partials + number] = sums[0]; }
+    if local == 0u { moment_partials[lane * params.partials + params.first / WORKGROUP + number] = sums[0]; }
 }
 
-// Moves one parameter; returns its share of distance^2, projection, ||x_read||^2 and the count of non-finite weights.
-fn advance(lane: u32, lane_step: LaneStep, first: u32, i: u32) -> vec4f {
-    var stage = first;
+// Moves one parameter, the `inner`-th of this part of the ring; returns its share of distance^2, projection, ||x_read||^2 and
+// the count of non-finite weights.
+fn advance(lane: u32, lane_step: LaneStep, first_update: u32, inner: u32) -> vec4f {
+    let i = params.first + inner;
+    var stage = first_update;
     var update_step = update_step_at(stage);
     while i >= update_step.end {
         stage++;
         update_step = update_step_at(stage);
     }
     let update = update_of(update_step);
-    let ring = lane * params.history_stride + i;
+    let ring = lane * params.history_stride + inner;
     // Read before the write below: at every delay but a recorded one it is the same slot.
-    let seen = history[ring + lane_step.read * params.parameters];
+    let seen = history[ring + lane_step.read * params.length];
     // Of an outer loop the weights that the worker began with; `local` has already put the decay in.
     var read = seen;
     var decay = update.decay;
     if lane_step.part != 0u {
-        read = history[ring + lane_step.base * params.parameters];
+        read = history[ring + lane_step.base * params.length];
         decay = 0.0;
     }
     let own = lane * params.parameters + i;
-    let kept = lane * params.state_stride + update_step.velocity * params.parameters + i;
-    let second = lane * params.state_stride + params.second_offset + i;
+    let kept = lane * params.state_stride + update_step.velocity * params.length + inner;
+    let second = lane * params.state_stride + params.second_offset + inner;
     let before = server[own];
 
     // One lane is one workgroup's, so that no branch on the form parts the invocations of a workgroup.
@@ -83,10 +86,10 @@ fn advance(lane: u32, lane_step: LaneStep, first: u32, i: u32) -> vec4f {
     var v = update.momentum * old + update.gradient_to_velocity * g;
     var x = before;
     if form == MIXING {
-        let velocities = lane * params.state_stride + i;
-        let late = update.momentum * state[velocities + update_step.velocity_read * params.parameters];
+        let velocities = lane * params.state_stride + inner;
+        let late = update.momentum * state[velocities + update_step.velocity_read * params.length];
         let pull = late + update.lr * update.gradient_to_velocity * g;
-        v = (1.0 - update.share) * state[velocities + update_step.newest * params.parameters] + update.share * pull;
+        v = (1.0 - update.share) * state[velocities + update_step.newest * params.length] + update.share * pull;
         x -= update.share * (before - read + pull);
     }
     state[kept] = v;
@@ -102,8 +105,8 @@ fn advance(lane: u32, lane_step: LaneStep, first: u32, i: u32) -> vec4f {
     if form != MIXING { x = before - update.lr * u - update.decoupled_decay * before; }
     server[own] = x;
     let stored = x + update.lookahead * (x - before) + update.lookback * old;
-    history[ring + update_step.write * params.parameters] = stored;
-    if update_step.backward_write != 0u { history[ring + (update_step.backward_write - 1u) * params.parameters] = stored; }
+    history[ring + update_step.write * params.length] = stored;
+    if update_step.backward_write != 0u { history[ring + (update_step.backward_write - 1u) * params.length] = stored; }
 
     let displacement = select(stored, x, update.lookback == 0.0) - landmarks[i];
     let projection = displacement * landmarks[params.parameters + i];

@@ -15,7 +15,7 @@
 //! Bindings of `finish.wgsl`, one workgroup per lane:
 //! - `lane_steps`: steps x lanes
 //! - `updates`: steps x lanes x stages entries, then coefficients ([`super::update`])
-//! - `history`: lanes x slots x P
+//! - `history`: lanes x slots x P, read at the lane's read slot; or lanes x P
 //! - `landmarks`: 3 x P: the minimum, a direction, the diagonal of the Hessian
 //! - `server`: lanes x P
 //! - `anchor`: lanes x P, the gradient of the loss at the minimum; unspecified where no lane is centred
@@ -37,8 +37,10 @@ shared_struct! {
         pub stages: u32,
         /// P.
         pub parameters: u32,
-        /// slots P.
+        /// From one lane's weights to the next, slots P in a ring.
         pub history_stride: u32,
+        /// From one version to the next: P in a ring, 0 where a lane has one version.
+        pub slot_stride: u32,
         /// As in [`super::step::Params`].
         pub state_stride: u32,
         pub second_offset: u32,

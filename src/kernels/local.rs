@@ -17,7 +17,7 @@
 //! - `lane_steps`: steps x lanes
 //! - `updates`: steps x lanes entries, then coefficients ([`super::update`])
 //! - `server`: lanes x P
-//! - `history`: lanes x versions x P: the ring, and behind a run's slots its local weights and its sum
+//! - `history`: lanes x versions x length, a part of the ring, of P where it is whole: its slots, and behind a run's slots its local weights and its sum
 //! - `gradient`: lanes x P
 
 use super::step::State;
@@ -34,7 +34,11 @@ shared_struct! {
         pub lanes: u32,
         /// P.
         pub parameters: u32,
-        /// versions P.
+        /// The first parameter of the part of the ring that is bound.
+        pub first: u32,
+        /// Parameters of that part, P where the ring is whole.
+        pub length: u32,
+        /// versions length.
         pub history_stride: u32,
     }
 }
@@ -56,7 +60,7 @@ pub const KERNEL: Kernel = Kernel {
 
 /// `buffers`: lane_steps, updates, server, history, gradient.
 pub fn call<B>(params: &Params, buffers: [B; 5]) -> Call<B> {
-    let workgroups = grid((params.parameters as usize).div_ceil(WORKGROUP), params.lanes as usize);
+    let workgroups = grid((params.length as usize).div_ceil(WORKGROUP), params.lanes as usize);
     Call::new(&KERNEL, &[], buffers, params, workgroups, 1)
 }
 

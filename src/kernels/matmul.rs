@@ -197,7 +197,8 @@ impl Dense {
     }
 
     fn weights(&self) -> Operand {
-        let (lane_stride, slot_stride) = (self.slots * self.parameters, self.slots.min(1) * self.parameters);
+        let lane_stride = self.slots * self.parameters;
+        let slot_stride = if self.slots > 1 { self.parameters } else { 0 };
         Operand { offset: self.weight, lane_stride, slot_stride, ..Operand::default() }
     }
 }

@@ -16,6 +16,7 @@ pub mod conv;
 pub mod copy;
 pub mod elementwise;
 pub mod evaluate;
+pub mod fetch;
 pub mod finish;
 pub mod fused;
 pub mod gather;
@@ -119,6 +120,7 @@ pub const ALL: &[&Kernel] = &[
     &copy::KERNEL,
     &elementwise::KERNEL,
     &evaluate::KERNEL,
+    &fetch::KERNEL,
     &finish::KERNEL,
     &fused::KERNEL,
     &gather::KERNEL,
@@ -226,14 +228,15 @@ pub struct Batch {
     pub rows: usize,
     /// P, the length of a weight version.
     pub parameters: usize,
-    /// Versions in a lane's ring; 0 where all lanes read one version, which has no ring.
+    /// Versions in a lane's ring; 1 where each lane has a single version, whatever slot a step names, 0 where all lanes share one.
     pub slots: usize,
 }
 
 impl Batch {
     /// Elements from one lane's versions to the next one's, and from one version to the next.
     pub fn version_strides(&self) -> [u32; 2] {
-        [(self.slots * self.parameters) as u32, (self.slots.min(1) * self.parameters) as u32]
+        let from_slot_to_slot = if self.slots > 1 { self.parameters } else { 0 };
+        [self.slots * self.parameters, from_slot_to_slot].map(|stride| stride as u32)
     }
 }
 

@@ -4,7 +4,7 @@
 //! Bindings of `quadratic.wgsl`, one invocation per parameter:
 //! - `lane_steps`: steps x lanes
 //! - `eigenvalues`: P
-//! - `history`: lanes x slots x P, read at the lane's read slot
+//! - `history`: lanes x slots x P, read at the lane's read slot; or lanes x P
 //! - `gradient`: lanes x P
 //! - `loss_partials`: lanes x [`partials`], whose sum is f
 
@@ -18,8 +18,10 @@ shared_struct! {
         pub lanes: u32,
         /// P.
         pub parameters: u32,
-        /// slots P.
+        /// From one lane's weights to the next, slots P in a ring.
         pub history_stride: u32,
+        /// From one version to the next: P in a ring, 0 where a lane has one version.
+        pub slot_stride: u32,
         /// Partial sums per lane.
         pub partials: u32,
     }

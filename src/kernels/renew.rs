@@ -15,8 +15,8 @@
 //! - `factors`: lanes
 //! - `landmarks`: 3 x P, the first of which is the minimum
 //! - `server`: lanes x P
-//! - `history`: lanes x slots x P
-//! - `state`: lanes x (velocities, then the second moment if any) x P
+//! - `history`: lanes x slots x length, a part of the ring: of P where it is whole
+//! - `state`: lanes x (velocities, then the second moment if any) x length, of the same part
 
 use super::step::State;
 use super::{Call, Kernel, LANE_STEP, LaneStep, grid, read, read_write, shader, shared_struct};
@@ -28,6 +28,10 @@ shared_struct! {
         pub step: u32,
         /// P.
         pub parameters: u32,
+        /// The first parameter of the part of the ring that is bound.
+        pub first: u32,
+        /// Parameters of that part, P where the ring is whole.
+        pub length: u32,
         pub slots: u32,
         pub velocities: u32,
         /// Second moments: 0 or 1.
@@ -57,7 +61,7 @@ pub const KERNEL: Kernel = Kernel {
 
 /// For `lanes` lanes. `buffers`: lane_steps, factors, landmarks, server, history, state.
 pub fn call<B>(params: &Params, lanes: usize, buffers: [B; 6]) -> Call<B> {
-    let workgroups = grid((params.parameters as usize).div_ceil(WORKGROUP), lanes);
+    let workgroups = grid((params.length as usize).div_ceil(WORKGROUP), lanes);
     let iterations = params.slots + params.velocities + params.seconds;
     Call::new(&KERNEL, &[], buffers, params, workgroups, iterations as usize)
 }

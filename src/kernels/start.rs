@@ -11,8 +11,8 @@
 //! - `lane_steps`: lanes; `busy` says whether the lane starts now, `read` is the number of its start
 //! - `starts`: starts x P
 //! - `server`: lanes x P
-//! - `history`: lanes x slots x P
-//! - `state`: lanes x memories x P
+//! - `history`: lanes x slots x length, a part of the ring: of P where it is whole
+//! - `state`: lanes x memories x length, of the same part
 
 use super::{Call, Kernel, LANE_STEP, LaneStep, grid, read, read_write, shader, shared_struct};
 
@@ -22,6 +22,10 @@ shared_struct! {
         pub step: u32,
         /// P.
         pub parameters: u32,
+        /// The first parameter of the part of the ring that is bound.
+        pub first: u32,
+        /// Parameters of that part, P where the ring is whole.
+        pub length: u32,
         pub slots: u32,
         /// Velocities and second moment.
         pub memories: u32,
@@ -43,6 +47,6 @@ pub const KERNEL: Kernel = Kernel {
 
 /// For `lanes` lanes. `buffers`: lane_steps, starts, server, history, state.
 pub fn call<B>(params: &Params, lanes: usize, buffers: [B; 5]) -> Call<B> {
-    let workgroups = grid((params.parameters as usize).div_ceil(WORKGROUP), lanes);
+    let workgroups = grid((params.length as usize).div_ceil(WORKGROUP), lanes);
     Call::new(&KERNEL, &[], buffers, params, workgroups, (params.slots + params.memories) as usize)
 }

@@ -25,8 +25,8 @@
 //! - `landmarks`: 3 x P: the minimum, the direction that displacements from it are projected on, and the diagonal of the
 //!   Hessian (of a quadratic; else zeros)
 //! - `server`: lanes x P, the weights x
-//! - `history`: lanes x slots x P
-//! - `state`: lanes x (velocities, then the second moment if any) x P
+//! - `history`: lanes x slots x length, a part of the ring: of P where it is whole
+//! - `state`: lanes x (velocities, then the second moment if any) x length, of the same part
 //! - `moment_partials`: lanes x [`partials`] x 4: distance^2, projection, square of the weights that
 //!   were read, count of weights that are not finite
 
@@ -48,11 +48,15 @@ shared_struct! {
         pub stages: u32,
         /// P.
         pub parameters: u32,
-        /// slots P.
+        /// The first parameter of the part of the ring that is bound.
+        pub first: u32,
+        /// Parameters of that part, P where the ring is whole.
+        pub length: u32,
+        /// slots length.
         pub history_stride: u32,
-        /// velocities P, and P more where there is a second moment.
+        /// velocities length, and length more where there is a second moment.
         pub state_stride: u32,
-        /// velocities P: where in a lane's state the second moment begins.
+        /// velocities length: where in a lane's state the second moment begins.
         pub second_offset: u32,
         /// Partial sums per lane.
         pub partials: u32,
@@ -83,7 +87,7 @@ pub const KERNEL: Kernel = Kernel {
 
 /// `buffers`: lane_steps, updates, gradient, landmarks, server, history, state, moment_partials.
 pub fn call<B>(params: &Params, buffers: [B; 8]) -> Call<B> {
-    let workgroups = grid(params.partials as usize, params.lanes as usize);
+    let workgroups = grid(partials(params.length as usize), params.lanes as usize);
     let iterations = sum_iterations(WORKGROUP) + params.stages as usize;
     Call::new(&KERNEL, &[], buffers, params, workgroups, iterations)
 }

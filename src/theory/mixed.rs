@@ -59,20 +59,25 @@ fn synchronous(momentum: f64, gain: f64) -> [(f64, f64); 2] {
 /// `ln z` of the largest `z` with `z^tau (z - b) = a s`.
 fn largest((modulus, argument): (f64, f64), share: f64, delay: usize) -> Complex64 {
     let (tau, rest) = (delay as f64, 1.0 - share);
-    // Where |z| = e^rate meets |q| = a |s|: the angle of z, none where z is too large for any.
+    // |z| - b to the last digit, which the difference of two numbers near 1 has not where the share is tiny.
+    let beyond = |rate: f64| rate.exp_m1() + share;
+    // Where |z| = e^rate meets |q| = a |s|: the angle of z, none where z is too large for any. By its half: the cosine of
+    // a tiny angle is 1.
     let angle = |rate: f64| {
-        let (r, distance) = (rate.exp(), share * modulus * (-tau * rate).exp());
-        if r - rest > distance {
+        let (r, distance, beyond) = (rate.exp(), share * modulus * (-tau * rate).exp(), beyond(rate));
+        if beyond > distance {
             return None;
         }
-        Some(((r * r + rest * rest - distance * distance) / (2.0 * r * rest)).clamp(-1.0, 1.0).acos())
+        let sine = (distance - beyond) * (distance + beyond);
+        let cosine = (r + rest - distance) * (r + rest + distance);
+        Some(2.0 * sine.max(0.0).sqrt().atan2(cosine.max(0.0).sqrt()))
     };
     if rest == 0.0 {
         return Complex64::new(modulus.ln(), argument) / (tau + 1.0);
     }
     let turned = |rate: f64, angle: f64| {
         let r = rate.exp();
-        tau * angle + (r * angle.sin()).atan2(r * angle.cos() - rest)
+        tau * angle + (r * angle.sin()).atan2(beyond(rate) - 2.0 * r * (0.5 * angle).sin().powi(2))
     };
     let too_large = |rate: f64| angle(rate).is_none_or(|angle| turned(rate, angle) < argument);
     let (mut low, mut high) =

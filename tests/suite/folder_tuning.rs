@@ -29,6 +29,12 @@ fn a_folder_brings_its_largest_curvature_and_the_smallest_that_matters() {
     let refused = tauscope(&format!("{tune} --condition 20")).assert().failure().stdout("");
     refused
         .stderr(contains("--condition 20 with --folder").and(contains("that of condition 16; accepted: up to that")));
+    // Rates are no thresholds, from which advice is made.
+    let advise = tauscope(&format!("advise --to-delay 1 --folder {}", dir.display())).assert().failure().stdout("");
+    let begins = format!("error: --folder {}: it needs", dir.display());
+    advise.stderr(
+        contains(begins).and(contains("this one has rates").and(contains("`tauscope tune --folder` takes it"))),
+    );
     let none = tauscope("tune --folder nowhere").assert().failure();
     none.stderr(contains("--folder nowhere").and(contains("accepted: the folder of a finished `tauscope sweep`")));
 }

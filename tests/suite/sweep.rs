@@ -196,7 +196,7 @@ fn bad_input_is_one_clear_error_with_exit_code_2_and_nothing_written() {
         (&["--precision", "f64", "--engine", "gpu"], &["--precision f64", "--engine cpu"]),
         (&["--adapter", "x", "--engine", "cpu"], &["--adapter", "--engine gpu"]),
         (&["--adapter", "no such adapter", "--engine", "gpu"], &["no such adapter"]),
-        (&["--engine", "gpu", "--model", "mlp:40000", "--delays", "64"], &["bytes"]),
+        (&["--engine", "gpu", "--model", "mlp:600000", "--delays", "1000"], &["bytes"]),
         (&["--delays", "2000000"], &["--delays", "2000000", "1000000"]),
         (&["--engine", "cpu", "--model", "mlp:100000", "--delays", "1000000"], &["bytes", "free memory"]),
         (&["--data", "minst"], &["--data", "minst", "digits"]),

@@ -383,7 +383,13 @@ fn advice_with_a_condition_number_is_the_fastest_rule_of_tune_and_says_what_it_b
     let told = stdout("advise --to-delay 4 --lr 0.1 --condition 100");
     assert!(told.contains(" / the largest curvature, momentum "), "{told}");
     let told = stdout("advise --to-delay 4 --lambda 5 --condition 100");
-    assert!(told.starts_with("Fastest at delay 4 (round-robin) at condition number 100: mixing:0.5, lr "), "{told}");
+    assert!(
+        told.starts_with("Recommended: the fastest at delay 4 (round-robin) at condition number 100: mixing:0.5, lr "),
+        "{told}"
+    );
+    // One recommendation, and what else is there is called an alternative.
+    assert_eq!(told.matches("Recommended").count(), 1, "{told}");
+    assert!(told.contains("\nAlternative, not for speed but "), "{told}");
 }
 
 /// At a delay of 31 sgd's threshold is 2 sin(pi/126) = 0.0498614, so its learning rate is 0.1 * 0.0498614 / 3.8 =

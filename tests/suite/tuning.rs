@@ -11,7 +11,9 @@ use predicates::str::contains;
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::fs;
-use tauscope::theory::tuning::{LinearRule, TunedRule, Tuning, bound, tune, tune_by_formula, updates_per_efold};
+use tauscope::theory::tuning::{
+    LinearRule, TunedRule, Tuning, bound, tune, tune_at, tune_by_formula, updates_per_efold,
+};
 
 /// One update of a run on the curvature whose gain is `k`, with `noise` added to its gradient. The state holds the newest of each
 /// kind first; `late` is the delay.
@@ -350,7 +352,9 @@ fn the_picture_names_every_rule_twice_and_says_where_it_cannot_be_written() {
 fn numbers_of_sweeps_are_taken_and_fits_say_where_they_end() {
     let tiny = rows("tune --rules mixing:1e-9 --delays 2 --condition 10");
     assert_eq!(tiny[0]["mixing"].parse(), Ok(1e-9));
-    assert!(tiny.iter().all(|row| number(row, "updates_per_efold") > 1e8), "{tiny:?}");
+    // Its optimum is nearly sgd, far from the recipe of synchronous heavy-ball.
+    assert!(number(&tiny[0], "updates_per_efold") < 1e2, "{tiny:?}");
+    assert!(number(&tiny[1], "updates_per_efold") > 1e8, "{tiny:?}");
     // A prediction so far ahead bears hardly any gain.
     let far = rows("tune --rules prediction-2:1/20000 --delays 0 --condition 10");
     assert!(number(&far[0], "gain") < 1e-3 && number(&far[0], "horizon_2") == 20_000.0, "{far:?}");
@@ -363,6 +367,52 @@ fn numbers_of_sweeps_are_taken_and_fits_say_where_they_end() {
         ("--rules mixing:0.5 --delays 40 --condition 19", "formula"),
     ] {
         assert_eq!(source(flags), expected, "{flags}");
+    }
+}
+
+/// Oracle: as the share `a` vanishes, a root of synchronous heavy-ball moves to `z - 1 = a (s - 1)`; with a gain that grows as `1/a` and no
+/// momentum, mixing is sgd.
+#[test]
+fn tiny_shares_keep_their_digits_and_their_optimum() {
+    let (momentum, gain, condition): (f64, f64, f64) = (0.3, 1.0, 100.0);
+    let half = 0.5 * (1.0 + momentum - gain / condition);
+    let slow = half + (half * half - momentum).sqrt();
+    for share in [1e-6, 1e-9, 1e-13, 1e-17] {
+        let mixing = LinearRule::Mixing { momentum, share };
+        let updates = updates_per_efold(&mixing, 4, gain, condition).unwrap();
+        assert_within(&format!("share {share}"), updates * share * (1.0 - slow), 1.0, 1e-3);
+    }
+    let sgd = tune(TunedRule::Sgd, 4, condition, 1.0).unwrap().updates_per_efold.unwrap();
+    for share in [1e-6, 1e-7, 1e-9, 1e-17] {
+        for lr_factor in [1.0, 0.8] {
+            let found = tune(TunedRule::Mixing { share }, 4, condition, lr_factor).unwrap();
+            let updates = found.updates_per_efold.unwrap();
+            assert!(updates < 1.3 * sgd, "share {share}: {updates} updates, sgd {sgd}");
+            let floors = found.noise_floors(4, condition).unwrap();
+            assert!(floors.iter().all(|floor| *floor > 0.0), "share {share}: {floors:?}");
+        }
+    }
+}
+
+#[test]
+fn at_the_gain_of_the_optimum_the_optimum_is_found_again() {
+    for (rule, delay) in [(TunedRule::HeavyBall, 0), (TunedRule::Sgd, 4), (TunedRule::Mixing { share: 0.5 }, 4)] {
+        let best = tune(rule, delay, 100.0, 1.0).unwrap();
+        let again = tune_at(rule, delay, 100.0, best.gain).unwrap();
+        assert_within("updates", again.updates_per_efold.unwrap(), best.updates_per_efold.unwrap(), 1e-3);
+    }
+}
+
+#[test]
+fn what_stands_twice_is_refused_as_sweep_does() {
+    for (flags, twice) in [
+        ("--rules sgd,sgd", "--rules: sgd stands twice"),
+        ("--condition 10,10", "--condition: 10 stands twice"),
+        ("--delays 1,1", "--delays: 1 stands twice"),
+        ("--delays 1,0..3", "--delays: 1 stands twice"),
+        ("--schedule random,random", "--schedule: random stands twice"),
+    ] {
+        tauscope(&format!("tune {flags}")).assert().failure().stdout("").stderr(contains(twice));
     }
 }
 

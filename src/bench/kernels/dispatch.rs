@@ -146,6 +146,8 @@ impl Bench<'_> {
             lanes: self.lanes as u32,
             stages: 1,
             parameters: parameters as u32,
+            first: 0,
+            length: parameters as u32,
             history_stride: parameters as u32,
             state_stride: parameters as u32,
             second_offset: parameters as u32,

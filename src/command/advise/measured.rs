@@ -13,9 +13,6 @@ use anyhow::{Context, Result, bail};
 use std::cell::RefCell;
 use std::path::Path;
 
-/// What is said where the table cannot be read.
-const NEEDED: &str = "--folder: it needs a results folder with a thresholds.csv, as written by `tauscope sweep`";
-
 /// Rows of one problem and one batch.
 pub struct MeasuredThresholds {
     folder: String,
@@ -29,8 +26,19 @@ impl MeasuredThresholds {
     /// A folder without a table of thresholds, or one with several batches or problems.
     pub fn read(folder: &Path) -> Result<Self> {
         let results = Results::open(folder)?;
-        let rows: Vec<ThresholdRow> = table::read_csv(&results.tables().join("thresholds.csv")).context(NEEDED)?;
         let shown = folder.display();
+        let path = results.tables().join("thresholds.csv");
+        let rows: Vec<ThresholdRow> = table::read_csv(&path).with_context(|| {
+            let rates = if results.tables().join("rates.csv").is_file() {
+                "; this one has rates, which say nothing of the thresholds that advice is made of: `tauscope tune --folder` takes it, and \
+                 --lambda with its lambda_max and --condition do without a folder"
+            } else {
+                ""
+            };
+            format!(
+                "--folder {shown}: it needs a results folder with a thresholds.csv, as written by `tauscope sweep`{rates}"
+            )
+        })?;
         let Some(curvature) = median(rows.iter().map(|row| row.lambda_max)) else {
             bail!("--folder {shown}: its table of thresholds has no rows; accepted: a finished sweep");
         };

@@ -188,7 +188,7 @@ fn short(number: f64) -> String {
 /// Whether the first rule bears all that is asked.
 fn headline(best: &Tuned) -> &'static str {
     let bears = best.bears.iter().all(|(_, updates)| updates.is_some());
-    if bears { "Fastest" } else { "None bears all that is asked below; fastest" }
+    if bears { "the fastest" } else { "the fastest (none bears all that is asked below)" }
 }
 
 /// With the digits that tell it from 1.
@@ -207,7 +207,7 @@ fn momentum_text(momentum: f64) -> String {
 pub fn as_text(tuned: &[Tuned], where_to: &str, condition: f64) -> String {
     let Some(best) = tuned.first() else { return String::new() };
     let mut text = format!(
-        "{} {where_to} at condition number {}: {}, {}, momentum {}, dampening 0.\n  reaches: an e-fold in {} updates, {} times the \
+        "Recommended: {} {where_to} at condition number {}: {}, {}, momentum {}, dampening 0.\n  reaches: an e-fold in {} updates, {} times the \
          fewest that any stationary linear rule needs ({}), at {LR_FACTOR} of its best learning rate.\n  costs: {}; with the largest curvature \
          scaled to 1, gradient noise of variance 1 leaves a floor of {} at the server and {} where gradients are taken.\n",
         headline(best),

@@ -209,6 +209,10 @@ fn rescaled(advice: &Advice) -> Option<String> {
     ))
 }
 
+/// What stands before the second recipe where the fastest rule is the recommended one.
+const ALTERNATIVE: &str = "Alternative, not for speed but if the minima that your recipe keeps must stay as they are (the same limit of curvature; the recipe \
+                           above is fastest in the slowest direction, and its own limit may be another),";
+
 /// The report for people.
 pub fn as_text(report: &Report, args: &Args) -> String {
     let (has_recipe, adaptive) = (args.lr.is_some(), is_adaptive(args.rule.kind));
@@ -219,7 +223,7 @@ pub fn as_text(report: &Report, args: &Args) -> String {
     let mut text = String::new();
     let where_to = format!("at delay {} ({})", short(report.to_delay), report.to_schedule);
     text.push_str(&tuned::as_text(&report.tuned, &where_to, report.condition.unwrap_or_default()));
-    let keeping = if report.tuned.is_empty() { "Recommended" } else { "To keep the minima of your recipe" };
+    let keeping = if report.tuned.is_empty() { "Recommended" } else { ALTERNATIVE };
     let _ = match &report.recommendation {
         Some(best) => writeln!(
             text,

@@ -158,9 +158,14 @@ pub fn rows(spec: &TunedRuleSpec, process: &Lateness, condition: f64, lr_factor:
     let others: Vec<(&'static str, LinearRule, f64)> =
         others.map(|(from, tuning)| (from, tuning.rule, tuning.gain)).collect();
     let none = || {
+        let accepted = match rule {
+            TunedRule::Mixing { .. } => "larger shares, or shorter delays",
+            TunedRule::WeightPrediction(Some(_)) | TunedRule::SecondPrediction(Some(_)) => "shorter horizons or delays",
+            _ => "shorter delays",
+        };
         anyhow!(
             "--rules {spec} with --schedule {} and condition {condition}: no parameters found with which every direction decays; \
-             accepted: shorter horizons or delays",
+             accepted: {accepted}",
             process.name
         )
     };

@@ -6,21 +6,24 @@
 mod late;
 
 use anyhow::{Context, Result, anyhow, bail};
+use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::to_stdout;
 use crate::config::{Delays, TunedRuleSpec, non_negative};
 use crate::curvature::Bulk;
 use crate::delay::ScheduleSpec;
 use crate::files::write_whole;
+use crate::plan::axes::once;
 use crate::plot;
-use crate::streams::to_stderr;
+use crate::streams::{stderr_is_terminal, to_stderr};
 use crate::sweep::{BULK, MeasuredSpectrum};
 use crate::table::TuneRow;
 use crate::table::number::significant;
 use crate::theory::tuning::{
-    LARGEST_CONDITION, LinearRule, TunedRule, Tuning, TuningSource, bound, bound_at, tune, tune_by_formula,
+    LARGEST_CONDITION, LinearRule, TunedRule, Tuning, TuningSource, bound, bound_at, tune, tune_at, tune_by_formula,
 };
 use late::{Lateness, Process};
 
@@ -170,6 +173,11 @@ const CLOSE: f64 = 1.01;
 /// A delay beyond those that are answered, a rule that is stable with no parameters, or a file that cannot be written.
 pub fn run(args: &Args) -> Result<()> {
     let (conditions, largest) = conditions(args)?;
+    once("--rules", &args.rules)?;
+    once("--condition", &args.condition)?;
+    once("--schedule", &args.schedule)?;
+    let delays: Vec<usize> = args.delays.iter().flat_map(|delays| delays.0.iter().copied()).collect();
+    once("--delays", &delays)?;
     let processes = late::processes(args)?;
     let mut cases = vec![];
     for process in &processes {
@@ -181,13 +189,19 @@ pub fn run(args: &Args) -> Result<()> {
     let simulated = cases.iter().filter(|(_, process, _)| matches!(process.kind, Process::Simulated { .. })).count();
     if simulated > 0 {
         to_stderr(&format!(
-            "note: {simulated} searches whose rates are simulated; each takes some tens of seconds of a core, longer at long delays and large \
-             condition numbers"
+            "note: {simulated} searches whose rates are simulated; each takes from under a second (a short trace, a small condition number) to tens of \
+             seconds of a core and more (long delays, large condition numbers)"
         ));
     }
-    let found: Result<Vec<Vec<TuneRow>>> = cases.par_iter().map(|case| rows(args, *case, args.lr_factor)).collect();
+    let searching = Searching::begin(cases.len());
+    let found: Result<Vec<Vec<TuneRow>>> =
+        cases.par_iter().map(|case| rows(args, *case, args.lr_factor).inspect(|_| searching.done())).collect();
+    drop(searching);
     let lr = |row: TuneRow| TuneRow { lr: largest.map(|largest| row.gain / largest), ..row };
-    let found: Vec<TuneRow> = found?.into_iter().flatten().map(lr).collect();
+    let by_case = found?;
+    // Of every case the optimum comes first.
+    let best: Vec<TuneRow> = by_case.iter().filter_map(|rows| rows.first().cloned()).collect();
+    let found: Vec<TuneRow> = by_case.into_iter().flatten().map(lr).collect();
     if let Some(path) = &args.svg {
         if let Some(varying) = processes.iter().find(|process| process.fixed().is_none()) {
             bail!(
@@ -195,7 +209,7 @@ pub fn run(args: &Args) -> Result<()> {
                 varying.name
             );
         }
-        let text = plot::tuning(&found, &front(args, &cases)?).context("--svg")?;
+        let text = plot::tuning(&found, &front(args, &cases, &best)).context("--svg")?;
         write_whole(path, text.as_bytes()).with_context(|| format!("--svg {}: cannot be written", path.display()))?;
     }
     let mut writer = csv::Writer::from_writer(Vec::new());
@@ -205,20 +219,56 @@ pub fn run(args: &Args) -> Result<()> {
 
 type Case<'a> = (&'a TunedRuleSpec, &'a Lateness, f64);
 
-/// The optima of every rule at the longest delay and the first condition number, from the fastest gain down.
-fn front(args: &Args, cases: &[Case]) -> Result<Vec<TuneRow>> {
+/// The optima of every rule at the longest delay and the first condition number, from the fastest gain down. `best` are those at the
+/// fastest gain, one for each case, which nothing is searched for again.
+fn front(args: &Args, cases: &[Case], best: &[TuneRow]) -> Vec<TuneRow> {
     let delay = cases.iter().filter_map(|(_, process, _)| process.fixed()).max();
     let condition = cases.first().map(|(.., condition)| *condition);
-    let here = cases.iter().filter(|(_, process, with)| process.fixed() == delay && Some(*with) == condition);
-    let slower: Vec<(Case, f64)> = here.flat_map(|case| FRONT.map(|part| (*case, part))).collect();
-    // The fastest alone must be there.
-    let row = |(case, part): &(Case, f64)| match rows(args, *case, part * args.lr_factor) {
-        Ok(found) => Ok(found.into_iter().next()),
-        Err(error) if *part == 1.0 => Err(error),
-        Err(_) => Ok(None),
+    let here =
+        cases.iter().zip(best).filter(|((_, process, with), _)| process.fixed() == delay && Some(*with) == condition);
+    let slower: Vec<(Case, &TuneRow, f64)> =
+        here.flat_map(|(case, row)| FRONT.map(|part| (*case, row, part))).collect();
+    let searching = Searching::begin(slower.len());
+    let row = |(case, best, part): &(Case, &TuneRow, f64)| {
+        let (spec, process, condition) = *case;
+        let found = match process.kind {
+            Process::Fixed(_) if *part == 1.0 => Some((*best).clone()),
+            Process::Fixed(delay) => {
+                let rule = spec.at(delay as f64);
+                let tuning = tune_at(rule, delay, condition, part * best.gain);
+                tuning.map(|tuning| row_of(args, *case, delay, tuning))
+            }
+            _ => None,
+        };
+        searching.done();
+        found
     };
-    let found: Result<Vec<Option<TuneRow>>> = slower.par_iter().map(row).collect();
-    Ok(found?.into_iter().flatten().collect())
+    slower.par_iter().map(row).collect::<Vec<_>>().into_iter().flatten().collect()
+}
+
+/// A bar of the searches that are done, on stderr where that is a terminal.
+struct Searching(Option<ProgressBar>);
+
+impl Searching {
+    fn begin(searches: usize) -> Self {
+        let style = ProgressStyle::with_template("{pos} of {len} searches, {elapsed}");
+        let bar = stderr_is_terminal().then(|| ProgressBar::new(searches as u64));
+        if let (Some(bar), Ok(style)) = (&bar, style) {
+            bar.set_style(style);
+            bar.enable_steady_tick(Duration::from_secs(1));
+        }
+        Self(bar)
+    }
+
+    fn done(&self) {
+        self.0.iter().for_each(|bar| bar.inc(1));
+    }
+}
+
+impl Drop for Searching {
+    fn drop(&mut self) {
+        self.0.iter().for_each(ProgressBar::finish_and_clear);
+    }
 }
 
 /// The optimum, and what the formula gives where there is one.
@@ -234,18 +284,23 @@ fn rows(args: &Args, (spec, process, condition): Case, lr_factor: f64) -> Result
         )
     })?;
     let formula = tune_by_formula(rule, delay, condition, lr_factor);
-    let row = |tuning: Tuning| {
-        let floors = tuning.noise_floors(delay, condition).map(|floors| floors.map(|floor| args.noise * floor));
-        TuneRow {
-            updates_per_efold: tuning.updates_per_efold,
-            factor: tuning.updates_per_efold.map(|updates| updates / bound(delay, condition)),
-            noise_floor: floors.map(|floors| floors[0]),
-            noise_floor_read: floors.map(|floors| floors[1]),
-            source: source(tuning.source),
-            ..bare_row((spec, process, condition), rule, (tuning.rule, tuning.gain))
-        }
-    };
-    Ok(std::iter::once(optimum).chain(formula).map(row).collect())
+    Ok(std::iter::once(optimum)
+        .chain(formula)
+        .map(|tuning| row_of(args, (spec, process, condition), delay, tuning))
+        .collect())
+}
+
+/// The row of what was found at a fixed delay.
+fn row_of(args: &Args, (spec, process, condition): Case, delay: usize, tuning: Tuning) -> TuneRow {
+    let floors = tuning.noise_floors(delay, condition).map(|floors| floors.map(|floor| args.noise * floor));
+    TuneRow {
+        updates_per_efold: tuning.updates_per_efold,
+        factor: tuning.updates_per_efold.map(|updates| updates / bound(delay, condition)),
+        noise_floor: floors.map(|floors| floors[0]),
+        noise_floor_read: floors.map(|floors| floors[1]),
+        source: source(tuning.source),
+        ..bare_row((spec, process, condition), spec.at(delay as f64), (tuning.rule, tuning.gain))
+    }
 }
 
 fn source(source: TuningSource) -> &'static str {

@@ -21,6 +21,7 @@ mod varying;
 
 use std::cell::Cell;
 
+use super::mixed::mixed_margin;
 use formula::{Formula, recipe};
 use rate::RateEffort;
 pub use rate::{bound, bound_at};
@@ -101,25 +102,37 @@ impl Tuning {
     /// the server and at the read point, with `lambda_max = 1`; none where a direction does not decay.
     pub fn noise_floors(&self, delay: usize, condition: f64) -> Option<[f64; 2]> {
         self.updates_per_efold?;
-        Some(noise::floors(&self.rule, delay, self.gain, condition))
+        let floors = noise::floors(&self.rule, delay, self.gain, condition);
+        // Rounded gains may be those of a rule that is not stable.
+        Some(floors).filter(|floors| floors.iter().all(|floor| floor.is_finite()))
     }
 }
 
 /// The parameters of `rule` that make the slowest direction fastest, with the gain times `lr_factor` and the others best for that
 /// gain; none where nothing of the rule is stable.
 pub fn tune(rule: TunedRule, delay: usize, condition: f64, lr_factor: f64) -> Option<Tuning> {
-    let tuning = |(rule, gain, rate): (LinearRule, f64, f64)| {
-        let source = TuningSource::Optimised;
-        Tuning { rule, gain, updates_per_efold: Some(1.0 / rate), source }
-    };
     if delay == 0 && rule.is_heavy_ball_without_delay() {
-        return synchronous(rule, condition, lr_factor).map(tuning);
+        return synchronous(rule, condition, lr_factor).map(optimised);
     }
     let best = family(rule, delay, condition, None).best()?;
     if lr_factor == 1.0 {
-        return Some(tuning(best));
+        return Some(optimised(best));
     }
-    family(rule, delay, condition, Some(best.1 * lr_factor)).best().map(tuning)
+    tune_at(rule, delay, condition, best.1 * lr_factor)
+}
+
+/// The parameters of `rule` that make the slowest direction fastest at a gain, that of the largest curvature; none where nothing of the rule is
+/// stable there.
+pub fn tune_at(rule: TunedRule, delay: usize, condition: f64, gain: f64) -> Option<Tuning> {
+    if delay == 0 && rule.is_heavy_ball_without_delay() {
+        let (fastest, _) = recipe(Formula::Mixing { share: 1.0 }, 0, condition, 1.0)?;
+        return synchronous(rule, condition, gain / fastest).map(optimised);
+    }
+    family(rule, delay, condition, Some(gain)).best().map(optimised)
+}
+
+fn optimised((rule, gain, rate): (LinearRule, f64, f64)) -> Tuning {
+    Tuning { rule, gain, updates_per_efold: Some(1.0 / rate), source: TuningSource::Optimised }
 }
 
 /// Synchronous heavy-ball, whose optimum is known and is the bound itself. Its roots are on one circle at all gains, so that
@@ -225,7 +238,15 @@ fn family(rule: TunedRule, delay: usize, condition: f64, gain: Option<f64>) -> F
                 let momentum = number(rule.momentum());
                 if gain.is_some() { vec![momentum] } else { vec![momentum, best.ln()] }
             };
-            let starts = factors.into_iter().filter_map(with).map(start).collect();
+            // With a tiny share the server is slow enough for larger gains, and anything but no momentum remembers for 1/share
+            // updates: parts of the threshold without momentum.
+            let (threshold, _) = mixed_margin(0.0, share, delay);
+            let without = match gain {
+                Some(_) => vec![vec![0.0]],
+                None => (1..12).map(|part| vec![0.0, (threshold * f64::from(part) / 12.0).ln()]).collect(),
+            };
+            let starts = factors.into_iter().filter_map(with).map(start).chain(without);
+            let starts = starts.filter(|start: &Vec<f64>| start.iter().all(|number| number.is_finite())).collect();
             let rule = move |n: &[f64]| Some(LinearRule::Mixing { momentum: momentum(n[0]), share });
             Family { gain_is_last: gain.is_none(), ..family(Box::new(rule), starts) }
         }

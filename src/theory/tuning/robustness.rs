@@ -56,6 +56,16 @@ mod tests {
         }
     }
 
+    /// As the share vanishes, mixing without momentum is sgd whose learning rate is the product of both.
+    #[test]
+    fn a_tiny_share_without_momentum_is_as_fast_as_sgd() {
+        let sgd = LinearRule::Predicting { momentum: 0.0, horizons: [0.0; 2] };
+        let mixing = LinearRule::Mixing { momentum: 0.0, share: 1e-7 };
+        let expected = with_a_slow_worker(&sgd, 3, 0.1, 20.0, 3).unwrap();
+        let found = with_a_slow_worker(&mixing, 3, 0.1 / 1e-7, 20.0, 3).unwrap();
+        assert!((found / expected - 1.0).abs() < 1e-3, "{found}, not {expected}");
+    }
+
     #[test]
     fn what_diverges_has_no_rate() {
         let sgd = LinearRule::Predicting { momentum: 0.0, horizons: [0.0; 2] };

@@ -2,6 +2,8 @@
 //!
 //! Not here: how fast they are ([`super::rate`]), and which parameters are best ([`super::search`]).
 
+use std::ops::{Add, Mul, Sub};
+
 use super::locus::{Factor, Locus};
 
 /// A rule with its parameters. `m` is its momentum, the delay is tau, `T = tau + 1`.
@@ -66,47 +68,69 @@ impl LinearRule {
 
     /// The polynomials of the equation at a gain, highest power first, of one length: `D + K N`, what carries noise that is added
     /// to the gradient into the weights of the server, and what carries it to the read point. Common powers of `z` are left out of
-    /// the second and the third, whose size alone is asked for.
-    pub fn polynomials(&self, delay: usize, gain: f64) -> [Vec<f64>; 3] {
+    /// the second and the third, whose size alone is asked for. They are worked out in what `number` makes of an f64, for `1 - a` of a tiny
+    /// share has more digits than an f64.
+    pub fn polynomials<N>(&self, delay: usize, gain: f64, number: impl Fn(f64) -> N) -> [Vec<N>; 3]
+    where
+        N: Clone + Add<Output = N> + Sub<Output = N> + Mul<Output = N>,
+    {
         let period = delay + 1;
+        let (zero, one, gain) = (|| number(0.0), || number(1.0), number(gain));
         match *self {
             Self::Predicting { momentum, horizons } => {
-                let mut equation = vec![0.0; delay + 4];
+                let momentum = number(momentum);
+                let mut equation = vec![zero(); delay + 4];
                 let last = equation.len();
-                equation[..3].copy_from_slice(&[1.0, -1.0 - momentum, momentum]);
-                let read = prediction(horizons);
-                equation[last - 3..].iter_mut().zip(read).for_each(|(to, of)| *to += gain * of);
-                let noise = |coefficients: &[f64]| {
-                    let mut noise = vec![0.0; last - coefficients.len()];
-                    noise.extend(coefficients);
+                equation[0] = one();
+                equation[1] = zero() - one() - momentum.clone();
+                equation[2] = momentum;
+                let read = prediction(horizons).map(&number);
+                for (to, of) in equation[last - 3..].iter_mut().zip(&read) {
+                    *to = to.clone() + gain.clone() * of.clone();
+                }
+                let noise = |coefficients: &[N]| {
+                    let mut noise = vec![zero(); last - coefficients.len()];
+                    noise.extend_from_slice(coefficients);
                     noise
                 };
-                [equation, noise(&[1.0]), noise(&read)]
+                [equation, noise(&[one()]), noise(&read)]
             }
             Self::PerWorker { momentum } => {
-                let mut equation = vec![0.0; period + 2];
-                equation[0] = 1.0;
-                equation[1] -= 1.0;
-                equation[period] += gain - momentum;
-                equation[period + 1] += momentum;
-                let mut noise = vec![0.0; period + 2];
-                noise[period + 1] = 1.0;
+                let momentum = number(momentum);
+                let mut equation = vec![zero(); period + 2];
+                equation[0] = one();
+                equation[1] = zero() - one();
+                equation[period] = equation[period].clone() + gain - momentum.clone();
+                equation[period + 1] = equation[period + 1].clone() + momentum;
+                let mut noise = vec![zero(); period + 2];
+                noise[period + 1] = one();
                 [equation, noise.clone(), noise]
             }
             Self::Mixing { momentum, share } => {
+                let (momentum, share) = (number(momentum), number(share));
+                let rest = one() - share.clone();
+                if self.momentum() == 0.0 {
+                    // q (q - a (1 - K)): nothing reads the other factor, the memory of a momentum.
+                    let mut equation = vec![zero(); period + 1];
+                    equation[0] = one();
+                    equation[1] = zero() - rest;
+                    equation[period] = equation[period].clone() - share.clone() * (one() - gain);
+                    let mut noise = vec![zero(); period + 1];
+                    noise[period] = share;
+                    return [equation, noise.clone(), noise];
+                }
                 // With q = z^(T-1) (z - 1 + a): q^2 - a (1 + m - K) q + a^2 m.
-                let mut equation = vec![0.0; 2 * period + 1];
-                let rest = 1.0 - share;
-                equation[0] = 1.0;
-                equation[1] -= 2.0 * rest;
-                equation[2] += rest * rest;
-                let turn = share * (1.0 + momentum - gain);
-                equation[period] -= turn;
-                equation[period + 1] += turn * rest;
-                equation[2 * period] += share * share * momentum;
-                let mut noise = vec![0.0; 2 * period + 1];
-                noise[2 * period - 1] = share;
-                noise[2 * period] = -share * rest;
+                let mut equation = vec![zero(); 2 * period + 1];
+                equation[0] = one();
+                equation[1] = equation[1].clone() - (rest.clone() + rest.clone());
+                equation[2] = equation[2].clone() + rest.clone() * rest.clone();
+                let turn = share.clone() * (one() + momentum.clone() - gain);
+                equation[period] = equation[period].clone() - turn.clone();
+                equation[period + 1] = equation[period + 1].clone() + turn * rest.clone();
+                equation[2 * period] = equation[2 * period].clone() + share.clone() * share.clone() * momentum;
+                let mut noise = vec![zero(); 2 * period + 1];
+                noise[2 * period - 1] = share.clone();
+                noise[2 * period] = zero() - share * rest;
                 [equation, noise.clone(), noise]
             }
         }

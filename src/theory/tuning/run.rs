@@ -72,7 +72,8 @@ impl Run {
             LinearRule::Mixing { momentum, share } => {
                 let result = read + momentum * (read - beside) - gradient;
                 self.x += share * (result - self.x);
-                self.beside += share * (read - self.beside);
+                // Without momentum nothing reads P, whose memory is 1/share updates long.
+                self.beside = if momentum == 0.0 { 0.0 } else { self.beside + share * (read - self.beside) };
                 Slot { read: self.x, beside: self.beside }
             }
         };

@@ -119,6 +119,7 @@ fn quadratic_agrees() {
             lanes: LANES as u32,
             parameters: parameters as u32,
             history_stride: (SLOTS * parameters) as u32,
+            slot_stride: parameters as u32,
             partials: partials as u32,
         };
         let (gradient, sums) = (nan(device, LANES * parameters), nan(device, LANES * partials));
@@ -265,6 +266,8 @@ fn step_counts_weights_that_are_not_finite() {
             lanes: 1,
             stages: 1,
             parameters: length,
+            first: 0,
+            length,
             history_stride: length,
             state_stride: length,
             second_offset: length,

@@ -6,6 +6,7 @@
 //!   of which one is idle, and outputs that hold NaN beforehand
 //! - `graphs`: networks of any layers, with their statistics and evaluations
 //! - `outer`: updates of several gradients
+//! - `ring`: rings that lie in parts
 //! - `saved`: lanes of both engines that go on in another wave from their saved state
 //! - `wrong_devices`: devices that compute wrong numbers, which are refused
 //! - `waves`: the GPU engine against the CPU engine, and what a run's bits may depend on
@@ -22,6 +23,7 @@ mod lanes;
 mod layers;
 mod matmul;
 mod outer;
+mod ring;
 mod saved;
 mod stages;
 mod update;

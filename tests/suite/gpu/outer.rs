@@ -20,7 +20,7 @@ const UPDATES: usize = 9;
 
 const EXACT_F64: f64 = 1e-12;
 
-fn loops() -> Vec<OuterLoop> {
+pub fn loops() -> Vec<OuterLoop> {
     let plain = OuterLoop::default();
     let local = |steps| Some(LocalSteps { steps, lr: 0.3, rule: LocalRule::Sgd });
     let overlap = |steps, weight| Some(Overlap { steps, weight });

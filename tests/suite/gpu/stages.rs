@@ -24,7 +24,7 @@ const UPDATES: usize = 11;
 const EXACT_F64: f64 = 1e-12;
 
 /// Stages with these delays, each with a learning rate and a momentum of its own.
-fn stages(delays: &[u32]) -> Stages {
+pub fn stages(delays: &[u32]) -> Stages {
     let count = delays.len();
     Stages {
         delays: delays.to_vec(),

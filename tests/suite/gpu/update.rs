@@ -128,6 +128,8 @@ fn check_step(kind: RuleKind, parameters: usize) {
         lanes: LANES as u32,
         stages: 1,
         parameters: parameters as u32,
+        first: 0,
+        length: parameters as u32,
         history_stride: (SLOTS * parameters) as u32,
         state_stride: (PLANES * parameters) as u32,
         second_offset: (SLOTS * parameters) as u32,
@@ -195,6 +197,7 @@ fn check_finish(kind: RuleKind, parameters: usize, extra: bool) {
         stages: 1,
         parameters: parameters as u32,
         history_stride: (SLOTS * parameters) as u32,
+        slot_stride: parameters as u32,
         state_stride: (PLANES * parameters) as u32,
         second_offset: (SLOTS * parameters) as u32,
         weight_decay: WEIGHT_DECAY,
@@ -234,8 +237,14 @@ fn start_fills_every_slot_and_forgets_what_was_there() {
     let memories = 2;
     for parameters in around(start::WORKGROUP) {
         let starts = uniform(30, 3 * parameters);
-        let params =
-            start::Params { step: 0, parameters: parameters as u32, slots: SLOTS as u32, memories: memories as u32 };
+        let params = start::Params {
+            step: 0,
+            parameters: parameters as u32,
+            first: 0,
+            length: parameters as u32,
+            slots: SLOTS as u32,
+            memories: memories as u32,
+        };
         let mut lane_steps = [LaneStep::default(); LANES];
         for (lane, number) in BUSY.into_iter().zip([2, 0]) {
             lane_steps[lane] = LaneStep { busy: 1, read: number, ..LaneStep::default() };
@@ -270,6 +279,8 @@ fn renew_copies_to_the_bit_and_scales_about_the_minimum() {
         let params = renew::Params {
             step: 0,
             parameters: parameters as u32,
+            first: 0,
+            length: parameters as u32,
             slots: SLOTS as u32,
             velocities: SLOTS as u32,
             seconds: 1,

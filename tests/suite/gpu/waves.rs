@@ -430,7 +430,9 @@ fn a_wave_that_exceeds_the_device_is_refused_with_the_numbers() {
     let largest = gpu().device().limits().max_storage_buffer_binding_size;
     let dimension = quadratic().dimension() as u64;
     let slots = (largest / (4 * dimension)) as usize + 1;
-    let deep = |slots| Needs { slots, slot_velocity: true, ..Needs::default() };
+    // A second moment of whole gradients keeps the ring in one buffer.
+    let whole = Needs { finish: true, second_moment: true, ..Needs::default() };
+    let deep = |slots| Needs { slots, slot_velocity: true, ..whole };
     let too_deep = WaveSpec { needs: deep(slots), ..spec(quadratic(), None, 1) };
     for error in [gpu().capacity(&too_deep).err(), gpu().open(too_deep).err()] {
         let Some(EngineError::TooLarge(message)) = error else { panic!("{error:?}") };

@@ -5,14 +5,18 @@
 
 use crate::engine::gpu::device::Bounds;
 use crate::engine::gpu::steps::buffers::{TableRow, WORD, staging, table};
-use crate::engine::gpu::steps::path::Paths;
+use crate::engine::gpu::steps::path::{Path, Paths};
 use crate::engine::gpu::steps::{Call, Sizes, WaveLayout};
 use crate::engine::{EngineError, WaveSpec};
+use crate::kernels::step;
 use crate::kernels::update::{Update, UpdateStep};
 use wgpu::Limits;
 
 /// Bytes of the largest table of a submit at most.
 const MOST_TABLE_BYTES: u64 = 64 << 20;
+
+/// Parts of a ring at most: each costs some dispatches a step.
+const MOST_PARTS: usize = 64;
 
 /// A wave on a device, in numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub struct Plan {
     pub table_steps: usize,
     /// Submits that a single step is cut into while it takes more than a first submit may.
     pub pieces: usize,
+    /// Numbers of a stored vector in each buffer of the ring ([`WaveLayout::part`]).
+    pub part: usize,
 }
 
 impl Plan {
@@ -38,12 +44,24 @@ impl Plan {
     /// [`Sizes::new`].
     pub fn new(spec: &WaveSpec, bounds: Bounds, paths: Paths) -> Result<Self, EngineError> {
         let sizes = Sizes::new(spec, bounds, paths)?;
-        let one = WaveLayout { spec, sizes: &sizes, lanes: 1, table_steps: 1 };
+        let whole = Self::cut(spec, &sizes, sizes.parameters, bounds);
+        let holds = |plan: &Result<Self, _>| plan.as_ref().map_or(0, |plan: &Self| plan.capacity);
+        let Some(part) = most_useful_part(spec, &sizes, bounds.limits).filter(|_| holds(&whole) < spec.lanes) else {
+            return whole;
+        };
+        let cut = Self::cut(spec, &sizes, part, bounds);
+        // The weights that steps read are memory too, once more.
+        if holds(&cut) > holds(&whole) { cut } else { whole }
+    }
+
+    /// With `part` numbers of a vector in each buffer of the ring.
+    fn cut(spec: &WaveSpec, sizes: &Sizes, part: usize, bounds: Bounds) -> Result<Self, EngineError> {
+        let one = WaveLayout { spec, sizes, lanes: 1, table_steps: 1, part };
         // Buffers first: what fits them can be counted in 32 bits, as calls do.
         let capacity = lanes_that_fit(&one, bounds.limits)?;
         let mut capacity = capacity.min(lanes_of_calls(one.calls(), bounds)?);
         loop {
-            let plan = Self::of(spec, sizes.clone(), capacity, bounds);
+            let plan = Self::of(&one, capacity, bounds);
             let memory = bounds.memory.unwrap_or(u64::MAX);
             if plan.bytes <= memory {
                 return Ok(plan);
@@ -63,7 +81,8 @@ impl Plan {
     }
 
     /// That of so many lanes, whatever memory they take.
-    fn of(spec: &WaveSpec, sizes: Sizes, capacity: usize, bounds: Bounds) -> Self {
+    fn of(one: &WaveLayout, capacity: usize, bounds: Bounds) -> Self {
+        let WaveLayout { spec, sizes, part, .. } = *one;
         let (lanes, work) = (capacity.max(1) as u64, sizes.work as u64);
         let update = (spec.needs.work.stages * (size_of::<UpdateStep>() + size_of::<Update>())) as u64;
         let table_row = lanes * update.max(spec.batch.unwrap_or(0) as u64 * WORD);
@@ -72,16 +91,32 @@ impl Plan {
         let table_steps = (spec.block * spec.needs.work.gradients).min(most_steps).min(table_steps as usize).max(1);
         let first_steps = table_steps.min(sizes.path.first_steps(lanes * work, work, bounds.work)).max(1);
         let pieces = (lanes * work).div_ceil(bounds.work).max(1) as usize;
-        let rows = table(&WaveLayout { spec, sizes: &sizes, lanes: capacity, table_steps });
+        let rows = table(&WaveLayout { spec, sizes, lanes: capacity, table_steps, part });
         let shared_bytes = rows.iter().map(|row| row.shared).sum();
         let bytes = rows.iter().map(|row| row.bytes(lanes as usize)).sum();
-        Self { sizes, capacity, bytes, shared_bytes, first_steps, table_steps, pieces }
+        Self { sizes: sizes.clone(), capacity, bytes, shared_bytes, first_steps, table_steps, pieces, part }
     }
 
     /// The wave itself.
     pub fn layout<'a>(&'a self, spec: &'a WaveSpec) -> WaveLayout<'a> {
-        WaveLayout { spec, sizes: &self.sizes, lanes: spec.lanes, table_steps: self.table_steps }
+        WaveLayout { spec, sizes: &self.sizes, lanes: spec.lanes, table_steps: self.table_steps, part: self.part }
     }
+}
+
+/// The largest part of the ring with which bindings hold as many lanes as with the smallest; none where the ring stays whole: that
+/// of a fused wave is one with other vectors, and where a second moment belongs to a whole gradient the rule's state is seen as one.
+fn most_useful_part(spec: &WaveSpec, sizes: &Sizes, limits: &Limits) -> Option<usize> {
+    if sizes.path != Path::Layered || (spec.needs.finish && spec.needs.second_moment) {
+        return None;
+    }
+    let part = |parts: usize| sizes.parameters.div_ceil(parts).next_multiple_of(step::WORKGROUP);
+    let lanes = |parts: usize| {
+        let one = WaveLayout { spec, sizes, lanes: 1, table_steps: 1, part: part(parts) };
+        lanes_that_fit(&one, limits).unwrap_or(0)
+    };
+    let most = lanes(MOST_PARTS);
+    let parts = (2..MOST_PARTS).find(|parts| lanes(*parts) >= most).unwrap_or(MOST_PARTS);
+    Some(part(parts)).filter(|part| *part < sizes.parameters)
 }
 
 /// How many lanes every buffer of a wave has room for. `one` is the wave of one lane.
@@ -185,8 +220,8 @@ mod tests {
 
     #[test]
     fn the_largest_buffer_decides_how_many_lanes_fit() {
-        // The ring: 33 slots of 1210 parameters of 4 bytes. The activations: 1797 rows of 16 units are smaller.
-        let expected = (128 << 20) / (33 * 1210 * 4);
+        // The activations: 1797 rows of 16 units. The ring, 33 slots of 1210 parameters, is larger and is cut.
+        let expected = (128 << 20) / (1797 * 16 * 4);
         assert_eq!(plan(&spec(digits(), None, 100_000)).unwrap().capacity, expected);
         assert_eq!(plan(&spec(digits(), None, 5)).unwrap().capacity, 5);
         assert_eq!(plan(&spec(quadratic(1), None, 1 << 20)).unwrap().capacity, (128 << 20) / (4 * 4 * 1000));
@@ -212,12 +247,42 @@ mod tests {
         let problem = Problem::Network(Network::new(model, crate::math::Loss::Ce, 0.0, data));
         let spec = WaveSpec { needs: Needs { slots: 2, ..Needs::default() }, ..spec(problem, Some(32), 3) };
         // 153 million products, of which there are three of 32 rows in each of three lanes: 88 GFLOP.
-        let of = |work| Plan::new(&spec, Bounds { work, ..bounds(&Limits::default()) }, Paths::Fastest).unwrap();
+        let alone = WaveSpec { lanes: 1, ..spec.clone() };
+        let of = |work| Plan::new(&alone, Bounds { work, ..bounds(&Limits::default()) }, Paths::Fastest).unwrap();
         assert_eq!((of(MOST_WORK).capacity, of(MOST_WORK).first_steps, of(MOST_WORK).pieces), (1, 1, 1));
         let large = Limits { max_storage_buffer_binding_size: 1 << 30, max_buffer_size: 1 << 30, ..Limits::default() };
         let whole = Plan::new(&spec, bounds(&large), Paths::Fastest).unwrap();
         assert_eq!((whole.capacity, whole.first_steps, whole.pieces), (3, 1, 3));
         assert_eq!(of(MOST_SOFTWARE_WORK).pieces, 30);
+    }
+
+    #[test]
+    fn a_ring_beyond_a_binding_is_cut_until_whole_vectors_are_what_binds() {
+        let shape = DataShape::new(3, 32, 32);
+        let data = Dataset { inputs: vec![0.0; 40 * shape.elements()], labels: vec![0; 40], shape, classes: 10 };
+        let model = Named::Vgg11.graph(shape, 10).unwrap().into();
+        let problem = Problem::Network(Network::new(model, crate::math::Loss::Ce, 0.0, data));
+        let parameters = problem.dimension() as u64;
+        let (largest, slots) = (2u64 << 30, 17);
+        let limits = Limits {
+            max_storage_buffer_binding_size: largest,
+            max_buffer_size: largest,
+            max_compute_workgroups_per_dimension: 1 << 30,
+            ..Limits::default()
+        };
+        let vgg = WaveSpec { needs: Needs { slots, ..Needs::default() }, ..spec(problem, Some(32), 64) };
+        let plan = Plan::new(&vgg, bounds(&limits), Paths::Fastest).unwrap();
+        assert_eq!((largest / (slots as u64 * 4 * parameters), plan.capacity as u64), (3, largest / (4 * parameters)));
+        let lanes_of_a_part = largest / (slots as u64 * 4 * plan.part as u64);
+        assert!(plan.part.is_multiple_of(step::WORKGROUP) && lanes_of_a_part >= plan.capacity as u64, "{plan:?}");
+        // What steps read is memory too, so that a ring stays whole where a heap is what binds.
+        let heap = plan.shared_bytes + 3 * (plan.bytes - plan.shared_bytes) / plan.capacity as u64;
+        let tight = Plan::new(&vgg, Bounds { memory: Some(heap), ..bounds(&limits) }, Paths::Fastest).unwrap();
+        assert_eq!((tight.capacity, tight.part as u64), (3, parameters));
+        // A second moment that belongs to a whole gradient.
+        let whole = WaveSpec { needs: Needs { finish: true, second_moment: true, ..vgg.needs }, ..vgg };
+        let endless = Bounds { iterations: usize::MAX, ..bounds(&limits) };
+        assert_eq!(Plan::new(&whole, endless, Paths::Fastest).unwrap().capacity, 3);
     }
 
     /// As on a card of 80 GB: the runs go on in waves, of which none takes more than there is.
@@ -254,8 +319,9 @@ mod tests {
             Err(EngineError::TooLarge(message)) => message,
             other => panic!("{other:?}"),
         };
-        let ring = message(&spec(quadratic(2_000_000), None, 1));
-        assert!(ring.contains("'history'") && ring.contains("264000000") && ring.contains("134217728"), "{ring}");
+        let deep = Needs { slots: 1100, slot_velocity: true, ..Needs::default() };
+        let ring = message(&WaveSpec { needs: deep, ..spec(quadratic(2_000_000), None, 1) });
+        assert!(ring.contains("'history'") && ring.contains("8800000000") && ring.contains("134217728"), "{ring}");
         let grid = message(&WaveSpec {
             needs: Needs { slots: 1, ..Needs::default() },
             ..spec(quadratic(65_535 * quadratic::WORKGROUP + 1), None, 1)

@@ -62,7 +62,7 @@ impl fmt::Display for Refusal {
 type MakeCase = fn(&Device) -> Case;
 
 /// Every kernel but `fused`, which [`Whole`] compares.
-const CASES: [MakeCase; 21] = [
+const CASES: [MakeCase; 22] = [
     samples::copy,
     layers::elementwise,
     layers::dense_forward,
@@ -80,6 +80,7 @@ const CASES: [MakeCase; 21] = [
     samples::observe,
     samples::peak,
     updates::start,
+    updates::fetch,
     updates::finish,
     updates::local,
     updates::step,

@@ -165,6 +165,7 @@ pub fn quadratic(device: &Device) -> Case {
         lanes: LANES as u32,
         parameters: parameters as u32,
         history_stride: (SLOTS * parameters) as u32,
+        slot_stride: parameters as u32,
         partials: partials as u32,
     };
     let (gradient, results) = (nan(device, LANES * parameters), nan(device, LANES * partials));

@@ -1,4 +1,5 @@
-//! The kernels that change a lane's state against their twins: `start`, `finish`, `local`, `step` and `renew`.
+//! The kernels that change a lane's state, or read its ring as a whole, against their twins: `start`, `fetch`, `finish`, `local`,
+//! `step` and `renew`.
 
 use super::stand::{
     BUSY, Case, IDLE, LANES, SLOTS, STEP_SLOTS, TOLERANCE, lane, lane_steps, nan, placed, uniform, untouched, wide,
@@ -7,7 +8,7 @@ use super::stand::{
 use crate::engine::gpu::device::{Buffer, Device};
 use crate::kernels::step::{Landmarks, State};
 use crate::kernels::update::{Update, table};
-use crate::kernels::{LaneStep, finish, local, renew, start, step};
+use crate::kernels::{LaneStep, fetch, finish, local, renew, start, step};
 use crate::math::{EXACT, close};
 use crate::outer::{Piece, Place, PlacedPiece, Role};
 use crate::update::{Form, UpdateCoefficients};
@@ -108,6 +109,8 @@ pub fn step(device: &Device) -> Case {
         lanes: LANES as u32,
         stages: 1,
         parameters: PARAMETERS as u32,
+        first: 0,
+        length: PARAMETERS as u32,
         history_stride: (SLOTS * PARAMETERS) as u32,
         state_stride: (PLANES * PARAMETERS) as u32,
         second_offset: (SLOTS * PARAMETERS) as u32,
@@ -153,6 +156,39 @@ fn planes(state: &State<f64>) -> Vec<f64> {
     [&state.velocity[..], &state.second].concat()
 }
 
+/// A part of a vector of which two workgroups lie before it and some numbers behind it, for the way back.
+pub fn fetch(device: &Device) -> Case {
+    let (lanes, parameters, first) = (Lanes::new(), 3 * PARAMETERS, 2 * fetch::WORKGROUP);
+    let params = fetch::Params {
+        step: 0,
+        lanes: LANES as u32,
+        parameters: parameters as u32,
+        first: first as u32,
+        length: PARAMETERS as u32,
+        history_stride: (SLOTS * PARAMETERS) as u32,
+        backward: 1,
+    };
+    let slots: [usize; LANES] = [2, 0, 1];
+    let lane_step = |index: usize| LaneStep { backward: slots[index] as u32, ..LaneStep::at(STEP_SLOTS[index].read) };
+    let (history, weights) = (device.buffer_of("history", &lanes.history), nan(device, LANES * parameters));
+    let buffers = [&placed(device, lane_step), &history, &weights];
+    let expected = both(|index| lane(&lanes.history, index)[slots[index] * PARAMETERS..][..PARAMETERS].to_vec());
+    Case::of(&fetch::KERNEL).call(device, fetch::call(&params, buffers)).expect(
+        &weights,
+        LANES * parameters,
+        move |found| {
+            for (index, expected) in BUSY.into_iter().zip(&expected) {
+                let (before, rest) = lane(found, index).split_at(first);
+                let (part, behind) = rest.split_at(PARAMETERS);
+                close("the weights of the way back", part, &wide(expected), EXACT)?;
+                untouched("the weights before a part", before)?;
+                untouched("the weights behind a part", behind)?;
+            }
+            untouched("the weights of an idle lane", lane(found, IDLE))
+        },
+    )
+}
+
 pub fn finish(device: &Device) -> Case {
     let lanes = Lanes::new();
     let [minimum, direction, curvature] = thirds(&lanes.landmarks);
@@ -164,6 +200,7 @@ pub fn finish(device: &Device) -> Case {
         stages: 1,
         parameters: PARAMETERS as u32,
         history_stride: (SLOTS * PARAMETERS) as u32,
+        slot_stride: PARAMETERS as u32,
         state_stride: (PLANES * PARAMETERS) as u32,
         second_offset: (SLOTS * PARAMETERS) as u32,
         weight_decay: decay,
@@ -223,6 +260,8 @@ pub fn local(device: &Device) -> Case {
         step: 0,
         lanes: LANES as u32,
         parameters: PARAMETERS as u32,
+        first: 0,
+        length: PARAMETERS as u32,
         history_stride: (SLOTS * PARAMETERS) as u32,
     };
     let [server, history, gradient] =
@@ -245,8 +284,14 @@ pub fn local(device: &Device) -> Case {
 pub fn start(device: &Device) -> Case {
     let memories = 2;
     let starts = uniform(30, 3 * PARAMETERS);
-    let params =
-        start::Params { step: 0, parameters: PARAMETERS as u32, slots: SLOTS as u32, memories: memories as u32 };
+    let params = start::Params {
+        step: 0,
+        parameters: PARAMETERS as u32,
+        first: 0,
+        length: PARAMETERS as u32,
+        slots: SLOTS as u32,
+        memories: memories as u32,
+    };
     let mut lane_steps = [LaneStep::default(); LANES];
     for (lane, number) in BUSY.into_iter().zip([2, 0]) {
         lane_steps[lane] = LaneStep { busy: 1, read: number, ..LaneStep::default() };
@@ -278,6 +323,8 @@ pub fn renew(device: &Device) -> Case {
     let params = renew::Params {
         step: 0,
         parameters: PARAMETERS as u32,
+        first: 0,
+        length: PARAMETERS as u32,
         slots: SLOTS as u32,
         velocities: SLOTS as u32,
         seconds: 1,

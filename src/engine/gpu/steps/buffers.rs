@@ -40,10 +40,15 @@ pub enum Name {
     Vectors,
     /// lanes x P: the server's weights.
     Server,
-    /// lanes x slots x P: the weight versions.
-    History,
-    /// lanes x (velocities, then the second moment if any) x P: what the rule remembers.
-    State,
+    /// lanes x slots x numbers of a part: the weight versions, a part of each of them. There is one part, P, where they fit one
+    /// binding ([`WaveLayout::ring_parts`]).
+    History(usize),
+    /// lanes x (velocities, then the second moment if any) x numbers of a part: what the rule remembers, in the same parts.
+    State(usize),
+    /// lanes x P: the weights that the step reads, where the ring has several parts.
+    ReadWeights,
+    /// lanes x P: those that its way back reads, where they are others.
+    BackwardWeights,
     /// lanes x running statistics of the batch norms.
     Statistics,
     /// steps x lanes x 4.
@@ -116,8 +121,14 @@ impl Name {
     /// Advice where it is too large.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::History | Self::State | Self::Vectors => "shorter delays, another rule or a smaller model",
-            Self::Landmarks | Self::Server | Self::Gradient | Self::MinimumGradient | Self::Starts => "a smaller model",
+            Self::History(_) | Self::State(_) | Self::Vectors => "shorter delays, another rule or a smaller model",
+            Self::Landmarks
+            | Self::Server
+            | Self::ReadWeights
+            | Self::BackwardWeights
+            | Self::Gradient
+            | Self::MinimumGradient
+            | Self::Starts => "a smaller model",
             Self::Data(_) | Self::Labels(_) | Self::Eigenvalues | Self::Hessians => "fewer samples",
             _ => "smaller batches or a smaller model",
         }
@@ -159,8 +170,8 @@ fn own_vectors(layout: &WaveLayout) -> [(Name, usize); 4] {
     let needs = &layout.spec.needs;
     [
         (Name::Server, 1),
-        (Name::History, needs.versions()),
-        (Name::State, needs.memories()),
+        (Name::History(0), needs.versions()),
+        (Name::State(0), needs.memories()),
         (Name::MinimumGradient, usize::from(needs.centred)),
     ]
 }
@@ -178,7 +189,7 @@ pub fn vectors(layout: &WaveLayout, lanes: usize) -> [(Name, Range<u64>); 4] {
 
 /// The buffers of a wave in device memory.
 pub fn table(layout: &WaveLayout) -> Vec<TableRow> {
-    let WaveLayout { spec, sizes, lanes, table_steps } = *layout;
+    let WaveLayout { spec, sizes, lanes, table_steps, .. } = *layout;
     let words = |bytes: usize| bytes / WORD as usize;
     let (place, update) = (words(size_of::<LaneStep>()), words(size_of::<UpdateStep>() + size_of::<Update>()));
     let parameters = sizes.parameters;
@@ -193,7 +204,7 @@ pub fn table(layout: &WaveLayout) -> Vec<TableRow> {
         let per_lane = own.iter().map(|(_, vectors)| (vectors * parameters) as u64 * WORD).sum();
         table.0.push(TableRow { name: Name::Vectors, shared, per_lane });
     } else {
-        own.into_iter().for_each(|(name, vectors)| table.per_lane(name, vectors * parameters));
+        own_buffers(&mut table, layout);
     }
     table.per_lane(Name::Statistics, spec.problem.fresh_statistics().len());
     table.per_lane(Name::Observations, OBSERVATION * table_steps);
@@ -221,6 +232,28 @@ pub fn table(layout: &WaveLayout) -> Vec<TableRow> {
         }
     }
     table.0
+}
+
+/// The vectors of a layered wave, each with a buffer of its own.
+fn own_buffers(table: &mut Table, layout: &WaveLayout) {
+    let parameters = layout.sizes.parameters;
+    for (name, vectors) in own_vectors(layout) {
+        match name {
+            Name::History(_) | Name::State(_) => {
+                for (part, range) in layout.ring_parts().enumerate() {
+                    let name = if name == Name::State(0) { Name::State(part) } else { Name::History(part) };
+                    table.per_lane(name, vectors * range.len());
+                }
+            }
+            name => table.per_lane(name, vectors * parameters),
+        }
+    }
+    if layout.is_cut() {
+        table.per_lane(Name::ReadWeights, parameters);
+        if layout.spec.needs.work.is_split {
+            table.per_lane(Name::BackwardWeights, parameters);
+        }
+    }
 }
 
 /// The buffer of a block's observations: the host has one for every block in flight.

@@ -23,7 +23,7 @@ impl Fused {
         let (Path::Fused(shape), Some(network)) = (layout.sizes.path, layout.network()) else { return None };
         let WaveLayout { spec, sizes, lanes, .. } = *layout;
         let model = network.model.perceptron().expect(FUSED);
-        let [history_stride, state_stride, second_offset] = layout.strides(4);
+        let [history_stride, state_stride, second_offset] = layout.strides(sizes.parameters / 4);
         // In vec4s.
         let [_, history, state, anchor] = vectors(layout, lanes).map(|(_, part)| part.start / 16);
         let params = Params {

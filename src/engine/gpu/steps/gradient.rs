@@ -25,15 +25,24 @@ pub fn calls(layout: &WaveLayout) -> Vec<Call> {
     calls
 }
 
+/// Where a step reads its weights, and how far it is there from one lane's to the next and from one version to the next.
+fn weights(layout: &WaveLayout) -> (Name, [u32; 2]) {
+    let (name, slots) = layout.weights();
+    let batch = Batch { lanes: layout.lanes, rows: 0, parameters: layout.sizes.parameters, slots };
+    (name, batch.version_strides())
+}
+
 /// Weight decay, compensation, centring and clipping.
 fn finish(layout: &WaveLayout) -> Call {
-    let [history_stride, state_stride, second_offset] = layout.strides(1);
+    let [_, state_stride, second_offset] = layout.strides(layout.sizes.parameters);
+    let (weights, [history_stride, slot_stride]) = weights(layout);
     let params = finish::Params {
         step: 0,
         lanes: layout.lanes as u32,
         stages: layout.spec.needs.work.stages as u32,
         parameters: layout.sizes.parameters as u32,
         history_stride,
+        slot_stride,
         state_stride,
         second_offset,
         weight_decay: layout.spec.problem.weight_decay() as f32,
@@ -41,25 +50,28 @@ fn finish(layout: &WaveLayout) -> Call {
     let buffers = [
         Name::LaneSteps,
         Name::Updates,
-        Name::History,
+        weights,
         Name::Landmarks,
         Name::Server,
         Name::MinimumGradient,
-        Name::State,
+        // Nothing of it is touched where it is but a part: the plan sees to that.
+        Name::State(0),
         Name::Gradient,
     ];
     finish::call(&params, buffers)
 }
 
 fn of_quadratic(layout: &WaveLayout) -> Call {
+    let (weights, [history_stride, slot_stride]) = weights(layout);
     let params = quadratic::Params {
         step: 0,
         lanes: layout.lanes as u32,
         parameters: layout.sizes.parameters as u32,
-        history_stride: layout.strides(1)[0],
+        history_stride,
+        slot_stride,
         partials: layout.sizes.loss_partials as u32,
     };
-    let buffers = [Name::LaneSteps, Name::Eigenvalues, Name::History, Name::Gradient, Name::LossPartials];
+    let buffers = [Name::LaneSteps, Name::Eigenvalues, weights, Name::Gradient, Name::LossPartials];
     quadratic::call(&params, buffers)
 }
 
@@ -73,7 +85,8 @@ fn of_hessians(layout: &WaveLayout) -> Vec<Call> {
     };
     // All lanes share the minimum, which has no ring.
     let at_minimum = spec.needs.centred.then(|| call(Name::Landmarks, 0, Name::MinimumGradient));
-    let at_weights = call(Name::History, spec.needs.versions(), Name::Gradient);
+    let (weights, slots) = layout.weights();
+    let at_weights = call(weights, slots, Name::Gradient);
     at_minimum.into_iter().chain([at_weights]).collect()
 }
 
@@ -105,25 +118,27 @@ fn of_graph(layout: &WaveLayout, network: &Network) -> Vec<Call> {
     let pass = layout.training_pass(network);
     let rows = if layout.spec.batch.is_some() { Name::Order } else { Name::AllRows };
     let mut calls = vec![gather_batch(layout, network, rows, Name::Training(pass.inputs()))];
-    let mut add = |pass: &Pass, weights: Name, gradient: Name| {
-        let name = |buffer: BufferRole| match buffer {
-            BufferRole::LaneSteps => Name::LaneSteps,
-            BufferRole::Versions => weights,
-            BufferRole::Statistics => Name::Statistics,
-            BufferRole::Gradient => gradient,
-            own => Name::Training(own),
+    let mut add = |pass: &Pass, [weights, backward]: [Name; 2], gradient: Name| {
+        let name = |weights: Name| {
+            move |buffer: BufferRole| match buffer {
+                BufferRole::LaneSteps => Name::LaneSteps,
+                BufferRole::Versions => weights,
+                BufferRole::Statistics => Name::Statistics,
+                BufferRole::Gradient => gradient,
+                own => Name::Training(own),
+            }
         };
-        calls.extend(pass.forward().into_iter().map(|call| call.map(name)));
-        calls.push(loss(layout, network, Name::BatchLabels, name(pass.outputs())));
-        calls.extend(pass.backward().into_iter().map(|call| call.map(name)));
+        calls.extend(pass.forward().into_iter().map(|call| call.map(name(weights))));
+        calls.push(loss(layout, network, Name::BatchLabels, Name::Training(pass.outputs())));
+        calls.extend(pass.backward().into_iter().map(|call| call.map(name(backward))));
     };
     if layout.spec.needs.centred {
         // All lanes share the minimum, which has no ring. The run's own pass counts the batch in the running statistics.
         let batch = Batch { slots: 0, ..pass.batch };
         let at_minimum = Pass::new(&network.model, batch, Purpose::Training { updates_statistics: false });
-        add(&at_minimum, Name::Landmarks, Name::MinimumGradient);
+        add(&at_minimum, [Name::Landmarks; 2], Name::MinimumGradient);
     }
-    add(&pass, Name::History, Name::Gradient);
+    add(&pass, [layout.weights().0, layout.backward_weights()], Name::Gradient);
     calls
 }
 
@@ -141,7 +156,7 @@ fn of_perceptron(layout: &WaveLayout, network: &Network, model: &Perceptron) -> 
     let input = |index: usize| if index == 0 { inputs } else { Name::LayerValues(index - 1) };
     let delta = |index: usize| if index == last { Name::LayerValues(last) } else { Name::LayerDeltas(index) };
     let slopes = |index: usize| if index == last { Name::NoSlopes } else { Name::LayerSlopes(index) };
-    let mut add = |weights: Name, slots: usize, gradient: Name| {
+    let mut add = |[weights, backward]: [Name; 2], slots: usize, gradient: Name| {
         let dense = dense_layers(layout, model, slots);
         for (index, layer) in dense.iter().enumerate() {
             let epilogue = Epilogue::Forward(model.activation_after(index));
@@ -153,16 +168,17 @@ fn of_perceptron(layout: &WaveLayout, network: &Network, model: &Perceptron) -> 
             let buffers = [Name::LaneSteps, delta(index), input(index), gradient, Name::NoSlopes];
             calls.push(matmul::call(Epilogue::Gradient, &layer.gradient(), buffers));
             if index > 0 {
-                let buffers = [Name::LaneSteps, delta(index), weights, delta(index - 1), slopes(index - 1)];
+                let buffers = [Name::LaneSteps, delta(index), backward, delta(index - 1), slopes(index - 1)];
                 calls.push(matmul::call(Epilogue::Backward, &layer.backward(), buffers));
             }
         }
     };
     if layout.spec.needs.centred {
         // All lanes share the minimum, which has no ring.
-        add(Name::Landmarks, 0, Name::MinimumGradient);
+        add([Name::Landmarks; 2], 0, Name::MinimumGradient);
     }
-    add(Name::History, layout.spec.needs.versions(), Name::Gradient);
+    let (weights, slots) = layout.weights();
+    add([weights, layout.backward_weights()], slots, Name::Gradient);
     calls
 }
 

@@ -2,28 +2,75 @@
 
 use super::buffers::Name;
 use super::{Call, WaveLayout, gradient};
-use crate::kernels::{local, observe, step};
+use crate::kernels::{fetch, local, observe, step};
+use std::ops::Range;
 
 /// The calls of one step of the whole wave.
 pub fn calls(layout: &WaveLayout) -> Vec<Call> {
-    let WaveLayout { spec, sizes, lanes, .. } = *layout;
-    let [history_stride, state_stride, second_offset] = layout.strides(1);
-    let mut calls = gradient::calls(layout);
-    if spec.needs.work.is_outer {
-        let (parameters, lanes) = (sizes.parameters as u32, lanes as u32);
-        let params = local::Params { step: 0, lanes, parameters, history_stride };
-        let buffers = [Name::LaneSteps, Name::Updates, Name::Server, Name::History, Name::Gradient];
-        calls.push(local::call(&params, buffers));
+    let mut calls = fetches(layout);
+    calls.extend(gradient::calls(layout));
+    if layout.spec.needs.work.is_outer {
+        calls.extend(layout.ring_parts().enumerate().map(|(part, range)| outer(layout, part, range)));
     }
-    let update = step::Params {
+    calls.extend(layout.ring_parts().enumerate().map(|(part, range)| update(layout, part, range)));
+    calls.push(observation(layout));
+    calls
+}
+
+/// Puts together the weights that the step reads, where the ring has several parts.
+fn fetches(layout: &WaveLayout) -> Vec<Call> {
+    if !layout.is_cut() {
+        return Vec::new();
+    }
+    let of = |weights: Name, backward: u32| {
+        layout.ring_parts().enumerate().map(move |(part, range)| {
+            let params = fetch::Params {
+                step: 0,
+                lanes: layout.lanes as u32,
+                parameters: layout.sizes.parameters as u32,
+                first: range.start as u32,
+                length: range.len() as u32,
+                history_stride: layout.strides(range.len())[0],
+                backward,
+            };
+            fetch::call(&params, [Name::LaneSteps, Name::History(part), weights])
+        })
+    };
+    let mut calls: Vec<Call> = of(layout.weights().0, 0).collect();
+    if layout.backward_weights() != layout.weights().0 {
+        calls.extend(of(layout.backward_weights(), 1));
+    }
+    calls
+}
+
+/// What becomes of a gradient that is part of an update of an outer loop, in a part of the ring.
+fn outer(layout: &WaveLayout, part: usize, range: Range<usize>) -> Call {
+    let params = local::Params {
         step: 0,
-        lanes: lanes as u32,
-        stages: spec.needs.work.stages as u32,
-        parameters: sizes.parameters as u32,
+        lanes: layout.lanes as u32,
+        parameters: layout.sizes.parameters as u32,
+        first: range.start as u32,
+        length: range.len() as u32,
+        history_stride: layout.strides(range.len())[0],
+    };
+    let buffers = [Name::LaneSteps, Name::Updates, Name::Server, Name::History(part), Name::Gradient];
+    local::call(&params, buffers)
+}
+
+/// The delayed update of a part of the ring.
+fn update(layout: &WaveLayout, part: usize, range: Range<usize>) -> Call {
+    let [history_stride, state_stride, second_offset] = layout.strides(range.len());
+    let params = step::Params {
+        step: 0,
+        lanes: layout.lanes as u32,
+        stages: layout.spec.needs.work.stages as u32,
+        parameters: layout.sizes.parameters as u32,
+        first: range.start as u32,
+        length: range.len() as u32,
         history_stride,
         state_stride,
         second_offset,
-        partials: sizes.moment_partials as u32,
+        partials: layout.sizes.moment_partials as u32,
     };
     let buffers = [
         Name::LaneSteps,
@@ -31,19 +78,22 @@ pub fn calls(layout: &WaveLayout) -> Vec<Call> {
         Name::Gradient,
         Name::Landmarks,
         Name::Server,
-        Name::History,
-        Name::State,
+        Name::History(part),
+        Name::State(part),
         Name::MomentPartials,
     ];
-    calls.push(step::call(&update, buffers));
-    let sums = observe::Params {
+    step::call(&params, buffers)
+}
+
+/// What the host sees of the step.
+fn observation(layout: &WaveLayout) -> Call {
+    let params = observe::Params {
         step: 0,
-        lanes: lanes as u32,
-        loss_partials: sizes.loss_partials as u32,
-        moment_partials: sizes.moment_partials as u32,
-        weight_decay: spec.problem.weight_decay() as f32,
+        lanes: layout.lanes as u32,
+        loss_partials: layout.sizes.loss_partials as u32,
+        moment_partials: layout.sizes.moment_partials as u32,
+        weight_decay: layout.spec.problem.weight_decay() as f32,
     };
     let buffers = [Name::LaneSteps, Name::LossPartials, Name::MomentPartials, Name::Observations];
-    calls.push(observe::call(&sums, buffers));
-    calls
+    observe::call(&params, buffers)
 }

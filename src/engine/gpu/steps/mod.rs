@@ -28,6 +28,7 @@ use crate::layer::device::Purpose;
 use crate::problem::{Network, Problem};
 use buffers::{Buffers, Name};
 use path::{FUSED, Path, Paths};
+use std::ops::Range;
 
 /// A call of a kernel on buffers of the table.
 pub type Call = kernels::Call<Name>;
@@ -98,6 +99,9 @@ pub struct WaveLayout<'a> {
     pub lanes: usize,
     /// Steps that the tables of a submit hold.
     pub table_steps: usize,
+    /// Numbers of a stored vector that a buffer of the ring has, the last one fewer: all, unless the ring is larger than a binding
+    /// (`plan`). Whole workgroups of [`step`].
+    pub part: usize,
 }
 
 impl<'a> WaveLayout<'a> {
@@ -118,16 +122,37 @@ impl<'a> WaveLayout<'a> {
     }
 
     /// Numbers from one lane's ring to the next, from one lane's rule state to the next, and where in the latter the second
-    /// moment begins; in units of `width` numbers.
-    fn strides(&self, width: usize) -> [u32; 3] {
-        let (needs, parameters) = (self.spec.needs, self.sizes.parameters / width);
-        [needs.versions(), needs.memories(), needs.velocities()].map(|vectors| (vectors * parameters) as u32)
+    /// moment begins, of vectors of so many numbers.
+    fn strides(&self, length: usize) -> [u32; 3] {
+        let needs = self.spec.needs;
+        [needs.versions(), needs.memories(), needs.velocities()].map(|vectors| (vectors * length) as u32)
+    }
+
+    /// The numbers of a vector that each part of the ring, and of the rule's state, has.
+    pub fn ring_parts(&self) -> impl Iterator<Item = Range<usize>> {
+        let (parameters, part) = (self.sizes.parameters, self.part.max(1));
+        (0..parameters).step_by(part).map(move |first| first..(first + part).min(parameters))
+    }
+
+    /// Whether the ring has several parts.
+    fn is_cut(&self) -> bool {
+        self.part < self.sizes.parameters
+    }
+
+    /// Where a step reads its weights, and how many versions each lane has there.
+    fn weights(&self) -> (Name, usize) {
+        if self.is_cut() { (Name::ReadWeights, 1) } else { (Name::History(0), self.spec.needs.versions()) }
+    }
+
+    /// Where its way back reads them.
+    fn backward_weights(&self) -> Name {
+        if self.is_cut() && self.spec.needs.work.is_split { Name::BackwardWeights } else { self.weights().0 }
     }
 
     /// The pass through a graph that makes gradients.
     fn training_pass(&self, network: &'a Network) -> Pass<'a> {
         let Sizes { rows, parameters, .. } = *self.sizes;
-        let batch = Batch { lanes: self.lanes, rows, parameters, slots: self.spec.needs.versions() };
+        let batch = Batch { lanes: self.lanes, rows, parameters, slots: self.weights().1 };
         Pass::new(&network.model, batch, Purpose::Training { updates_statistics: true })
     }
 
@@ -139,34 +164,45 @@ impl<'a> WaveLayout<'a> {
         Pass::new(&network.model, batch, Purpose::Evaluation(packed))
     }
 
-    /// Puts lanes at the beginning of their runs.
-    pub fn start(&self) -> Call {
-        let params = start::Params {
-            step: 0,
-            parameters: self.sizes.parameters as u32,
-            slots: self.spec.needs.versions() as u32,
-            memories: self.spec.needs.memories() as u32,
+    /// Puts lanes at the beginning of their runs: a call for each part of the ring.
+    pub fn start(&self) -> Vec<Call> {
+        let call = |(part, range): (usize, Range<usize>)| {
+            let params = start::Params {
+                step: 0,
+                parameters: self.sizes.parameters as u32,
+                first: range.start as u32,
+                length: range.len() as u32,
+                slots: self.spec.needs.versions() as u32,
+                memories: self.spec.needs.memories() as u32,
+            };
+            let buffers = [Name::Starting, Name::Starts, Name::Server, Name::History(part), Name::State(part)];
+            start::call(&params, self.lanes, buffers)
         };
-        let buffers = [Name::Starting, Name::Starts, Name::Server, Name::History, Name::State];
-        start::call(&params, self.lanes, buffers)
+        self.ring_parts().enumerate().map(call).collect()
     }
 
-    /// Copies lanes and scales them about the minimum.
-    pub fn renew(&self) -> Call {
-        let params = renew::Params {
-            step: 0,
-            parameters: self.sizes.parameters as u32,
-            slots: self.spec.needs.versions() as u32,
-            velocities: self.spec.needs.velocities() as u32,
-            seconds: u32::from(self.spec.needs.second_moment),
+    /// Copies lanes and scales them about the minimum: a call for each part of the ring.
+    pub fn renew(&self) -> Vec<Call> {
+        let call = |(part, range): (usize, Range<usize>)| {
+            let params = renew::Params {
+                step: 0,
+                parameters: self.sizes.parameters as u32,
+                first: range.start as u32,
+                length: range.len() as u32,
+                slots: self.spec.needs.versions() as u32,
+                velocities: self.spec.needs.velocities() as u32,
+                seconds: u32::from(self.spec.needs.second_moment),
+            };
+            let (history, state) = (Name::History(part), Name::State(part));
+            let buffers = [Name::Renewals, Name::Factors, Name::Landmarks, Name::Server, history, state];
+            renew::call(&params, self.lanes, buffers)
         };
-        let buffers = [Name::Renewals, Name::Factors, Name::Landmarks, Name::Server, Name::History, Name::State];
-        renew::call(&params, self.lanes, buffers)
+        self.ring_parts().enumerate().map(call).collect()
     }
 
     /// Everything that such a wave calls.
     pub fn calls(&self) -> Vec<Call> {
-        let mut calls = vec![self.start(), self.renew()];
+        let mut calls = [self.start(), self.renew()].concat();
         match Fused::of(self) {
             Some(fused) => calls.push(fused.call(1)),
             None => calls.extend(layered::calls(self)),

@@ -45,7 +45,8 @@ pub struct GpuWave {
     buffers: Buffers,
     steps: Steps,
     starts: Starts,
-    renewal: Dispatch,
+    /// One for each part of the ring.
+    renewal: Vec<Dispatch>,
     resident: Resident,
     /// None where the wave is not evaluated.
     evaluator: Option<Evaluator>,
@@ -71,7 +72,7 @@ impl GpuWave {
         device.prepare(&layout.calls());
         let steps = Steps::new(&layout, device, &buffers);
         let evaluator = Evaluator::of(&layout, device, &buffers);
-        let renewal = buffers.bind(device, layout.renew());
+        let renewal = layout.renew().into_iter().map(|call| buffers.bind(device, call)).collect();
         let starts = Starts::new(device, &layout, &buffers);
         let resident = Resident::new(device, &layout, &buffers);
         let lanes = spec.lanes;
@@ -204,7 +205,7 @@ impl Wave for GpuWave {
             }
             self.device.write(&self.buffers[Name::Renewals], 0, &lane_steps);
             self.device.write(&self.buffers[Name::Factors], 0, &factors);
-            self.device.run(std::slice::from_ref(&self.renewal), 1);
+            self.device.run(&self.renewal, 1);
         }
         for Renewal { lane, source, seed, .. } in renewals {
             if lane != source {

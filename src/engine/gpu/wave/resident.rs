@@ -8,6 +8,7 @@ use crate::engine::gpu::steps::buffers::{Buffers, Name};
 use crate::engine::lane_state::{StateReader, StateWriter};
 use crate::engine::{EngineError, Needs, StateError, StateShape};
 use crate::kernels::packing::Packing;
+use std::ops::Range;
 
 /// Bytes that are brought to the host or to the device at once, as long as they hold a vector.
 const PORTION: usize = 64 << 20;
@@ -20,8 +21,8 @@ pub struct Resident {
     /// What every lane has room for.
     needs: Needs,
     server: Buffer,
-    history: Buffer,
-    state: Buffer,
+    /// The parts of the ring and of what rules remember: their numbers of a vector, and their buffers.
+    parts: Vec<(Range<usize>, [Buffer; 2])>,
     statistics: Buffer,
     /// Running statistics of a lane.
     statistics_count: usize,
@@ -31,12 +32,15 @@ pub struct Resident {
 
 impl Resident {
     pub fn new(device: &Device, layout: &WaveLayout, buffers: &Buffers) -> Self {
-        let names = [Name::Server, Name::History, Name::State, Name::Statistics];
-        let [server, history, state, statistics] = names.map(|name| buffers[name].clone());
+        let [server, statistics] = [Name::Server, Name::Statistics].map(|name| buffers[name].clone());
+        let part = |(part, range): (usize, Range<usize>)| {
+            (range, [Name::History(part), Name::State(part)].map(|name| buffers[name].clone()))
+        };
+        let parts = layout.ring_parts().enumerate().map(part).collect();
         let (packing, parameters, needs) = (layout.sizes.packing.clone(), layout.sizes.parameters, layout.spec.needs);
         let statistics_count = layout.spec.problem.fresh_statistics().len();
         let device = device.clone();
-        Self { device, packing, parameters, needs, server, history, state, statistics, statistics_count, waiting: 0 }
+        Self { device, packing, parameters, needs, server, parts, statistics, statistics_count, waiting: 0 }
     }
 
     /// A lane's server weights, P, after all that was submitted.
@@ -72,8 +76,15 @@ impl Resident {
     /// # Errors
     /// As [`Device::check`], or where `out` cannot be written.
     pub fn save(&self, lane: usize, shape: StateShape, out: &mut StateWriter) -> Result<(), StateError> {
-        for (buffer, first, vectors) in self.portions(lane, shape) {
-            let packed: Vec<f32> = self.device.read(buffer, first, vectors * self.parameters)?;
+        for portion in self.portions(lane, shape) {
+            let mut packed = vec![0.0; portion.vectors * self.parameters];
+            for (range, buffer) in self.parts_of(portion.plane) {
+                let first = portion.first * range.len();
+                let part: Vec<f32> = self.device.read(buffer, first, portion.vectors * range.len())?;
+                for (vector, part) in packed.chunks_exact_mut(self.parameters).zip(part.chunks_exact(range.len())) {
+                    vector[range.clone()].copy_from_slice(part);
+                }
+            }
             for vector in packed.chunks_exact(self.parameters) {
                 out.numbers(&self.packing.unpack(vector))?;
             }
@@ -87,12 +98,16 @@ impl Resident {
     /// As [`Device::check`], or where `state` cannot be read.
     pub fn restore(&mut self, lane: usize, shape: StateShape, state: &mut StateReader) -> Result<(), StateError> {
         let mut waiting = self.waiting;
-        for (buffer, first, vectors) in self.portions(lane, shape) {
-            let mut packed = Vec::with_capacity(vectors * self.parameters);
-            for _ in 0..vectors {
+        for portion in self.portions(lane, shape) {
+            let mut packed = Vec::with_capacity(portion.vectors * self.parameters);
+            for _ in 0..portion.vectors {
                 packed.extend(self.packing.pack(&state.numbers(shape.parameters)?));
             }
-            self.device.write(buffer, first, &packed);
+            for (range, buffer) in self.parts_of(portion.plane) {
+                let vectors = packed.chunks_exact(self.parameters);
+                let part: Vec<f32> = vectors.flat_map(|vector| vector[range.clone()].iter().copied()).collect();
+                self.device.write(buffer, portion.first * range.len(), &part);
+            }
             waiting += size_of_val(&packed[..]);
             if waiting > PORTION {
                 self.device.run(&[], 1);
@@ -105,21 +120,44 @@ impl Resident {
         Ok(self.device.check()?)
     }
 
-    /// Where a lane's vectors lie, in the order of a saved state: buffer, first element and number of vectors.
-    fn portions(&self, lane: usize, shape: StateShape) -> Vec<(&Buffer, usize, usize)> {
-        let parameters = self.parameters;
-        let memories = lane * self.needs.memories() * parameters;
-        let second = memories + self.needs.velocities() * parameters;
-        let most = (PORTION / (parameters * size_of::<f32>()).max(1)).max(1);
+    /// Where a lane's vectors lie, in the order of a saved state.
+    fn portions(&self, lane: usize, shape: StateShape) -> Vec<Portion> {
+        let memories = lane * self.needs.memories();
+        let most = (PORTION / (self.parameters * size_of::<f32>()).max(1)).max(1);
         let pieces = [
-            (&self.server, lane * parameters, 1),
-            (&self.history, lane * self.needs.versions() * parameters, shape.slots),
-            (&self.state, memories, shape.velocities),
-            (&self.state, second, shape.seconds),
+            (Plane::Server, lane, 1),
+            (Plane::History, lane * self.needs.versions(), shape.slots),
+            (Plane::State, memories, shape.velocities),
+            (Plane::State, memories + self.needs.velocities(), shape.seconds),
         ];
-        let cut = pieces.into_iter().flat_map(|(buffer, first, vectors)| {
-            (0..vectors).step_by(most).map(move |done| (buffer, first + done * parameters, most.min(vectors - done)))
+        let cut = pieces.into_iter().flat_map(|(plane, first, vectors)| {
+            let portion = move |done| Portion { plane, first: first + done, vectors: most.min(vectors - done) };
+            (0..vectors).step_by(most).map(portion)
         });
         cut.collect()
     }
+
+    /// The buffers of a plane, and the numbers of a vector that each of them has.
+    fn parts_of(&self, plane: Plane) -> Vec<(Range<usize>, &Buffer)> {
+        let place = match plane {
+            Plane::Server => return vec![(0..self.parameters, &self.server)],
+            Plane::History => 0,
+            Plane::State => 1,
+        };
+        self.parts.iter().map(|(range, buffers)| (range.clone(), &buffers[place])).collect()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Plane {
+    Server,
+    History,
+    State,
+}
+
+/// Vectors that lie one after the other, counted from the first lane's first.
+struct Portion {
+    plane: Plane,
+    first: usize,
+    vectors: usize,
 }

@@ -19,13 +19,14 @@ pub struct Starts {
     capacity: usize,
     /// lanes: those that began since the last submit.
     begun: Vec<LaneStep>,
-    call: Call,
-    dispatch: Dispatch,
+    /// One for each part of the ring.
+    calls: Vec<Call>,
+    dispatches: Vec<Dispatch>,
 }
 
 impl Starts {
     pub fn new(device: &Device, layout: &WaveLayout, buffers: &Buffers) -> Self {
-        let call = layout.start();
+        let calls = layout.start();
         Self {
             device: device.clone(),
             packing: layout.sizes.packing.clone(),
@@ -33,8 +34,8 @@ impl Starts {
             resident: 0,
             capacity: FIRST_STARTS.min(layout.lanes),
             begun: vec![LaneStep::default(); layout.lanes],
-            dispatch: buffers.bind(device, call.clone()),
-            call,
+            dispatches: bind(device, buffers, &calls),
+            calls,
         }
     }
 
@@ -62,13 +63,17 @@ impl Starts {
             self.capacity = self.known.len().next_power_of_two().min(self.begun.len());
             buffers.grow(&self.device, Name::Starts, (self.capacity * parameters * size_of::<f32>()) as u64);
             self.resident = 0;
-            self.dispatch = buffers.bind(&self.device, self.call.clone());
+            self.dispatches = bind(&self.device, buffers, &self.calls);
         }
         let new = self.known[self.resident..].iter().flat_map(|start| self.packing.pack(start));
         self.device.write(&buffers[Name::Starts], self.resident * parameters, &new.collect::<Vec<f32>>());
         self.resident = self.known.len();
         self.device.write(&buffers[Name::Starting], 0, &self.begun);
-        self.device.run(std::slice::from_ref(&self.dispatch), 1);
+        self.device.run(&self.dispatches, 1);
         self.begun.fill(LaneStep::default());
     }
+}
+
+fn bind(device: &Device, buffers: &Buffers, calls: &[Call]) -> Vec<Dispatch> {
+    calls.iter().map(|call| buffers.bind(device, call.clone())).collect()
 }
