@@ -370,13 +370,14 @@ fn finish(lane: u32, read: u32, update: Update, local: u32) -> f32 {
     let form = update.form;
     let compensated = form == COMPENSATED || form == COMPENSATED_ADAPTIVELY || form == COMPENSATED_EXACTLY;
     if !(centred || limited || compensated) { return 1.0; }
+    let weight_decay = select(params.weight_decay, 0.0, update.decoupled_decay > 0.0);
 
     let own = lane * params.parameters;
     let second = params.state + lane * params.state_stride + params.second_offset;
     var square = 0.0;
     for (var i = local; i < params.parameters; i += WORKGROUP) {
         let weights = vectors[read + i];
-        var g = arena[i] + params.weight_decay * weights;
+        var g = arena[i] + weight_decay * weights;
         let behind = vectors[own + i] - weights;
         var compensation = vec4f();
         if form == COMPENSATED {
@@ -388,7 +389,7 @@ fn finish(lane: u32, read: u32, update: Update, local: u32) -> f32 {
         } else if form == COMPENSATED_EXACTLY {
             compensation = update.compensation * landmarks[2u * params.parameters + i] * behind;
         }
-        if centred { g -= vectors[params.anchor + own + i] + params.weight_decay * landmarks[i]; }
+        if centred { g -= vectors[params.anchor + own + i] + weight_decay * landmarks[i]; }
         g += compensation;
         arena[i] = g;
         square += dot(g, g);

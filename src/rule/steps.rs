@@ -112,6 +112,10 @@ impl StepSource {
         // Decoupled decay takes the place of the one in the gradient, and where `finish` goes over the gradient it adds it.
         let decoupled = coefficients.decoupled_decay > 0.0;
         coefficients.decoupled_decay *= coefficients.lr * self.weight_decay;
+        if decoupled && self.weight_decay > 0.0 {
+            // Too small to move a weight: `finish` sees by it that the decay is decoupled, also where the learning rate is 0.
+            coefficients.decoupled_decay = coefficients.decoupled_decay.max(f64::from(f32::MIN_POSITIVE));
+        }
         coefficients.decay = if decoupled || coefficients.wants_finish() { 0.0 } else { self.weight_decay };
         let newest = std::mem::replace(&mut self.newest, write);
         RunStep {
