@@ -166,7 +166,7 @@ mod tests {
             .collect();
         assert_eq!(
             none,
-            ["dc-asgd", "dc-asgd-adaptive", "clipped", "adam", "adamw", "nadam", "nadamw", "lion", "signum"]
+            ["dc-asgd", "dc-asgd-adaptive", "clipped", "adam", "adamw", "nadam", "nadamw", "lion", "signum", "muon"]
         );
         let uncompensated = Rule { number: Some(0.0), ..Rule::new(RuleKind::DcAsgd, 0.9, 0.0) };
         assert_eq!(effective_factor(&uncompensated, &schedule("round-robin", 3), 0).map(f64::round), Some(10.0));

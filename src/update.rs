@@ -4,6 +4,8 @@
 //! ([`crate::rule`]), the arithmetic ([`crate::kernels::step`], [`crate::kernels::finish`]), or the numbers as a device reads
 //! them ([`crate::kernels::update`]).
 
+use std::ops::Range;
+
 /// Usual epsilon of [`Form::Adam`], outside the root, as in PyTorch.
 pub const ADAM_EPSILON: f64 = 1e-8;
 
@@ -24,6 +26,29 @@ pub struct StepSlots {
     pub newest: usize,
     /// A second slot of the ring of weights that is written, from which backward passes read where they see other weights.
     pub backward_write: Option<usize>,
+}
+
+/// A matrix among the parameters, row by row: the weights of a dense layer, or the filters of a convolution as outputs x the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// Its first parameter.
+    pub first: usize,
+    pub rows: usize,
+    pub columns: usize,
+}
+
+impl Matrix {
+    /// Where its parameters lie.
+    pub fn range(&self) -> Range<usize> {
+        self.first..self.first + self.rows * self.columns
+    }
+
+    /// What an update whose singular values are near 1 is multiplied by: `sqrt(max(1, rows/columns))`, or `by_rms`
+    /// `0.2 sqrt(max(rows, columns))`.
+    pub fn scale(&self, by_rms: bool) -> f64 {
+        let (rows, columns) = (self.rows as f64, self.columns as f64);
+        if by_rms { 0.2 * rows.max(columns).sqrt() } else { (rows / columns).max(1.0).sqrt() }
+    }
 }
 
 /// What a step does beyond linear combination, parameter by parameter: x the server's weights, y those that were read, x'
@@ -47,6 +72,9 @@ pub enum Form {
     Adam { second_moment_decay: f64, bias_correction: f64, epsilon: f64 },
     /// u = sign(gradient_to_weights g + velocity_to_weights v) with v as it was before this step
     Sign,
+    /// u = s NS(gradient_to_weights g + velocity_to_weights v) of a whole matrix, with NS [`crate::math::orthogonalise`] and s
+    /// [`Matrix::scale`]: a pass of its own, which leaves it where the gradient was ([`UpdateCoefficients::along_gradient`])
+    Spectral { by_rms: bool },
     /// v = (1 - share) v_n + share (momentum v_r + lr gradient_to_velocity g), x' = x + share (y - x - momentum v_r -
     /// lr gradient_to_velocity g), with v_n and v_r the velocities of the newest slot and of the one that was read
     Mixing { share: f64 },
@@ -71,7 +99,7 @@ impl Form {
     /// compensation, second_moment_decay, bias_correction, share; 0 where the form has none.
     pub const fn numbers(&self) -> [f64; 4] {
         match *self {
-            Self::Linear | Self::Sign => [0.0; 4],
+            Self::Linear | Self::Sign | Self::Spectral { .. } => [0.0; 4],
             Self::Compensated { compensation } | Self::CompensatedExactly { compensation } => {
                 [compensation, 0.0, 0.0, 0.0]
             }
@@ -121,9 +149,23 @@ impl UpdateCoefficients {
             Form::Compensated { compensation } | Form::CompensatedAdaptively { compensation, .. } => {
                 compensation == 0.0
             }
-            Form::Adam { .. } | Form::Sign => false,
+            Form::Adam { .. } | Form::Sign | Form::Spectral { .. } => false,
         };
         by_form && self.clip_norm.is_none()
+    }
+
+    /// The same update where the velocity is renewed and the direction to move along lies where the gradient was.
+    #[must_use]
+    pub fn along_gradient(self) -> Self {
+        Self {
+            momentum: 1.0,
+            gradient_to_velocity: 0.0,
+            gradient_to_weights: 1.0,
+            velocity_to_weights: 0.0,
+            decay: 0.0,
+            form: Form::Linear,
+            ..self
+        }
     }
 
     /// Whether [`crate::kernels::finish`] must go over the gradient before the step; it then adds the weight decay as well.

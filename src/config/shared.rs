@@ -154,6 +154,16 @@ pub struct GridArgs {
         help_heading = "Grid"
     )]
     pub clip: Vec<f64>,
+    /// Learning rates of the parameters that muon moves by AdamW, 0 or more [default: 3e-4]; the regime of --lr is theirs too
+    #[arg(
+        long,
+        value_name = "ETA",
+        value_delimiter = ',',
+        num_args = 1,
+        allow_negative_numbers = true,
+        help_heading = "Grid"
+    )]
+    pub muon_adam_lr: Vec<f64>,
     /// Delays, in updates: numbers, 0..10, 0..=10, logspace:FIRST:LAST:COUNT
     #[arg(
         long,

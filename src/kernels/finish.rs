@@ -111,7 +111,12 @@ pub fn cpu<T: Real>(
         }),
         Form::CompensatedExactly { .. } => over(&mut |i, _, behind| strength * curvature[i] * behind),
         // Spelled out: centred minibatches are the inner loop of every ensemble.
-        Form::Linear | Form::GapAware { .. } | Form::Adam { .. } | Form::Sign | Form::Mixing { .. } => match anchor {
+        Form::Linear
+        | Form::GapAware { .. }
+        | Form::Adam { .. }
+        | Form::Sign
+        | Form::Spectral { .. }
+        | Form::Mixing { .. } => match anchor {
             Some(anchor) => {
                 for (((g, y), anchor), minimum) in gradient.iter_mut().zip(weights).zip(anchor).zip(minimum) {
                     *g = *g + weight_decay * *y - (*anchor + weight_decay * *minimum);

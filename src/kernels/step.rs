@@ -187,7 +187,8 @@ pub fn cpu<T: Real>(
         Form::Linear
         | Form::Compensated { .. }
         | Form::CompensatedAdaptively { .. }
-        | Form::CompensatedExactly { .. } => {
+        | Form::CompensatedExactly { .. }
+        | Form::Spectral { .. } => {
             advance::<T, false, false>(coefficients, slots, range, gradient, landmarks, state, |seen, v, _| {
                 lr * combine(seen.g, v)
             })

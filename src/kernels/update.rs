@@ -81,6 +81,7 @@ codes!(Form {
     ADAM: Self::Adam { .. },
     SIGN: Self::Sign,
     MIXING: Self::Mixing { .. },
+    SPECTRAL: Self::Spectral { .. },
 });
 
 impl Update {

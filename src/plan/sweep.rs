@@ -131,6 +131,7 @@ impl SweepPlan {
             engine: first.engine.clone(),
         };
         let cells = plan.cells();
+        plan.engine.only_cpu = axes::only_cpu(cells.iter().map(|cell| cell.rule));
         if plan.grids.len() > 1 {
             // Within a grid no axis says anything twice.
             let names: Vec<String> = cells.iter().map(Cell::name).collect();
@@ -198,6 +199,9 @@ impl SweepPlan {
         axes::suits(rule, schedule)?;
         axes::suits_outer(rule, schedule, cell.delay, &cell.outer)?;
         axes::suits_stages(rule, &cell.outer, cell.stages.as_ref())?;
+        if model.is_quadratic() && rule.companion().is_some() {
+            refuse!("--rules {name} with --model {model}: it moves matrices of a network; accepted: --rules adamw");
+        }
         if let (true, Some(stages)) = (model.is_quadratic(), &cell.stages)
             && stages.is_split()
         {
@@ -243,7 +247,8 @@ impl SweepPlan {
         let problem = self.problem.build()?;
         memory::check(&self.problem.model.to_string(), problem.dimension(), SEARCH_VECTORS, "")?;
         let layers = problem.layers();
-        for Cell { batch, schedule, stages, .. } in self.cells() {
+        for Cell { rule, batch, schedule, stages, .. } in self.cells() {
+            axes::suits_problem(&rule, &self.problem.model, &problem)?;
             if let Some(stages) = stages {
                 stages.blocks(&layers, problem.dimension())?;
             }
@@ -339,7 +344,10 @@ impl Cell {
     /// Where its gradients are taken, and how many stages go their own ways.
     pub fn work_shape(&self) -> WorkShape {
         let stages = self.stages.as_ref().map_or(1, Stages::count);
-        self.work().shape().with_stages(stages, self.stages.as_ref().is_some_and(Stages::is_split))
+        self.work()
+            .shape()
+            .with_stages(stages, self.stages.as_ref().is_some_and(Stages::is_split))
+            .with_matrices(self.rule.companion().is_some())
     }
 
     /// What the learning rate is multiplied by on the way to the weights along a direction of this curvature, to be the gain of the

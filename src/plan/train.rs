@@ -160,6 +160,7 @@ impl TrainPlan {
                 plan.groups.len().saturating_mul(plan.seeds.len()),
             )?;
         }
+        plan.engine.only_cpu = axes::only_cpu(plan.groups.iter().map(|group| group.rule));
         if args.len() > 1 {
             // Within a grid each group is there once.
             let names: Vec<String> = plan.groups.iter().map(Group::name).collect();
@@ -331,7 +332,10 @@ impl Group {
     /// Where its gradients are taken, and how many stages go their own ways.
     pub fn work_shape(&self) -> WorkShape {
         let stages = self.stages.as_ref().map_or(1, Stages::count);
-        self.work().shape().with_stages(stages, self.stages.as_ref().is_some_and(Stages::is_split))
+        self.work()
+            .shape()
+            .with_stages(stages, self.stages.as_ref().is_some_and(Stages::is_split))
+            .with_matrices(self.rule.companion().is_some())
     }
 
     /// Workers of its delay process; slots where it has none.

@@ -78,6 +78,7 @@ registry! {
     NAdamW => nadamw,
     Lion => lion,
     Signum => signum,
+    Muon => muon,
 }
 
 /// All that the rest of the program knows of a rule.
@@ -236,7 +237,7 @@ impl Rule {
         dampening: 0.0,
         number: None,
         second_number: None,
-        modifiers: Modifiers { eps: None, extrapolate: None, clip: None },
+        modifiers: Modifiers { eps: None, extrapolate: None, clip: None, adam_lr: None },
     };
 
     /// What the server does with a gradient that arrived, as [`Definition::update`] with what is put around the rule.
@@ -277,7 +278,12 @@ impl Rule {
 
     /// Whether it keeps a second moment of every parameter.
     pub fn has_second_moment(&self) -> bool {
-        self.probe().form.has_second_moment()
+        self.probe().form.has_second_moment() || self.companion().is_some()
+    }
+
+    /// The rule of all parameters but hidden matrices, and its learning rate, where this one moves such matrices as wholes.
+    pub fn companion(&self) -> Option<(Self, f64)> {
+        matches!(self.probe().form, Form::Spectral { .. }).then(|| muon::companion(self))
     }
 
     /// Whether [`Modifiers::eps`] has a meaning around it.

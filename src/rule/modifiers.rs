@@ -25,6 +25,9 @@ pub struct Modifiers {
     /// Largest norm of a gradient, above 0; a longer one is shortened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
+    /// Learning rate of the parameters that muon moves by AdamW, 0 or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adam_lr: Option<f64>,
 }
 
 impl Modifiers {
@@ -41,7 +44,8 @@ impl Modifiers {
         for text in texts {
             let accepted = || {
                 format!(
-                    "'+{text}'; accepted: +eps=E (0 or more), +extrapolate=A (0 to 10000), +clip=C (above 0), each once"
+                    "'+{text}'; accepted: +eps=E (0 or more), +extrapolate=A (0 to 10000), +clip=C (above 0), \
+                     +adam-lr=ETA (0 or more), each once"
                 )
             };
             let (name, number) = text.split_once('=').ok_or_else(accepted)?;
@@ -50,6 +54,7 @@ impl Modifiers {
                 "eps" => (&mut modifiers.eps, number >= 0.0),
                 "extrapolate" => (&mut modifiers.extrapolate, (0.0..=1e4).contains(&number)),
                 "clip" => (&mut modifiers.clip, number > 0.0),
+                "adam-lr" => (&mut modifiers.adam_lr, number >= 0.0),
                 _ => return Err(accepted()),
             };
             if !is_accepted || place.replace(number).is_some() {
@@ -76,13 +81,16 @@ impl Modifiers {
             return Err(format!("'+eps={eps}': {kind} has no epsilon; accepted: with adam, adamw, nadam, nadamw"));
         }
         if let Some(ahead) = self.extrapolate {
-            let is_plain = matches!(bare.form, Form::Linear | Form::Adam { .. } | Form::Sign);
+            let is_plain = matches!(bare.form, Form::Linear | Form::Adam { .. } | Form::Sign | Form::Spectral { .. });
             if !is_plain || reads_ahead || rule.counts() {
                 return Err(format!(
                     "'+extrapolate={ahead}': {kind} reads other weights than the server's, or uses their distance, or does not \
                      move at each gradient; accepted: with sgd, heavy-ball, nesterov, shifted, adam, lion, ..."
                 ));
             }
+        }
+        if let (Some(adam_lr), None) = (self.adam_lr, rule.companion()) {
+            return Err(format!("'+adam-lr={adam_lr}': {kind} moves all parameters alike; accepted: with muon"));
         }
         if let Some(clip) = self.clip
             && (bare.clip_norm.is_some() || rule.counts())
@@ -113,9 +121,7 @@ impl Modifiers {
 
     /// The rule's equation with them, where it is one that is known. A limit to the gradient does not touch small displacements.
     pub(super) fn equation(&self, bare: Equation) -> Option<Equation> {
-        let Some(ahead) = self.extrapolate else {
-            return Some(bare);
-        };
+        let Some(ahead) = self.extrapolate else { return Some(bare) };
         let [slow, fast] = bare.numerator;
         // N is a number, whose factor's denominator goes to D, or one times z, which cancels it.
         let velocity = match bare.velocity {
@@ -141,7 +147,8 @@ impl Modifiers {
 
 impl fmt::Display for Modifiers {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let named = [("eps", self.eps), ("extrapolate", self.extrapolate), ("clip", self.clip)];
+        let named =
+            [("eps", self.eps), ("extrapolate", self.extrapolate), ("clip", self.clip), ("adam-lr", self.adam_lr)];
         named
             .into_iter()
             .try_for_each(|(name, number)| number.map_or(Ok(()), |number| write!(f, "+{name}={}", typed(number))))
@@ -170,6 +177,7 @@ mod tests {
             "adamw:0.999+clip=0.5",
             "nadam:torch+eps=0",
             "heavy-ball+extrapolate=0.05",
+            "muon:rms+clip=1+adam-lr=1e-3",
         ] {
             let spec: RuleSpec = text.parse().unwrap();
             assert_eq!(spec.to_string(), text);
@@ -191,6 +199,9 @@ mod tests {
             "weight-prediction+extrapolate=1",
             "sgd+extrapolate=-1",
             "sgd+zoom=2",
+            "adamw+adam-lr=1e-3",
+            "muon+eps=1e-8",
+            "muon:0.2",
         ];
         for text in wrong {
             let error = text.parse::<RuleSpec>().unwrap_err();
