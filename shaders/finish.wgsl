@@ -35,13 +35,14 @@ fn finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
     let form = update.form;
     let compensated = form == COMPENSATED || form == COMPENSATED_ADAPTIVELY || form == COMPENSATED_EXACTLY;
     if !(centred || limited || compensated) { return; }
+    let weight_decay = select(params.weight_decay, 0.0, update.decoupled_decay > 0.0);
 
     let own = lane * params.parameters;
     let read = lane * params.history_stride + lane_step.read * params.slot_stride;
     let second = lane * params.state_stride + params.second_offset;
     var square = 0.0;
     for (var i = local; i < params.parameters; i += WORKGROUP) {
-        var g = gradient[own + i] + params.weight_decay * history[read + i];
+        var g = gradient[own + i] + weight_decay * history[read + i];
         let behind = server[own + i] - history[read + i];
         var compensation = 0.0;
         if form == COMPENSATED {
@@ -53,7 +54,7 @@ fn finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
         } else if form == COMPENSATED_EXACTLY {
             compensation = update.compensation * landmarks[2u * params.parameters + i] * behind;
         }
-        if centred { g -= anchor[own + i] + params.weight_decay * landmarks[i]; }
+        if centred { g -= anchor[own + i] + weight_decay * landmarks[i]; }
         g += compensation;
         gradient[own + i] = g;
         square += g * g;

@@ -23,7 +23,6 @@ override TILES: u32;
 override DOWN: u32;
 override FETCHES: u32;
 override LOSS: u32;
-override EPSILON: f32;
 override COMPENSATION_EPSILON: f32;
 override CLIPPING_EPSILON: f32;
 
@@ -371,13 +370,14 @@ fn finish(lane: u32, read: u32, update: Update, local: u32) -> f32 {
     let form = update.form;
     let compensated = form == COMPENSATED || form == COMPENSATED_ADAPTIVELY || form == COMPENSATED_EXACTLY;
     if !(centred || limited || compensated) { return 1.0; }
+    let weight_decay = select(params.weight_decay, 0.0, update.decoupled_decay > 0.0);
 
     let own = lane * params.parameters;
     let second = params.state + lane * params.state_stride + params.second_offset;
     var square = 0.0;
     for (var i = local; i < params.parameters; i += WORKGROUP) {
         let weights = vectors[read + i];
-        var g = arena[i] + params.weight_decay * weights;
+        var g = arena[i] + weight_decay * weights;
         let behind = vectors[own + i] - weights;
         var compensation = vec4f();
         if form == COMPENSATED {
@@ -389,7 +389,7 @@ fn finish(lane: u32, read: u32, update: Update, local: u32) -> f32 {
         } else if form == COMPENSATED_EXACTLY {
             compensation = update.compensation * landmarks[2u * params.parameters + i] * behind;
         }
-        if centred { g -= vectors[params.anchor + own + i] + params.weight_decay * landmarks[i]; }
+        if centred { g -= vectors[params.anchor + own + i] + weight_decay * landmarks[i]; }
         g += compensation;
         arena[i] = g;
         square += dot(g, g);
@@ -482,7 +482,7 @@ fn advance(lane: u32, lane_step: LaneStep, read: u32, first: u32, scale: f32, lo
             let mean = update.momentum * vectors[late] + update.gradient_to_velocity * g;
             let squares = vectors[late + params.second_offset];
             let square = update.second_moment_decay * squares + (1.0 - update.second_moment_decay) * g * g;
-            let move_by = update.velocity_to_weights * mean / (sqrt(square * update.bias_correction) + EPSILON);
+            let move_by = update.velocity_to_weights * mean / (sqrt(square * update.bias_correction) + update.epsilon);
             v = (1.0 - update.share) * vectors[newest] + update.share * mean;
             vectors[second + i] = (1.0 - update.share) * vectors[newest + params.second_offset] + update.share * square;
             x -= update.share * (before - weights + update.decoupled_decay * weights + update.lr * move_by);
@@ -492,7 +492,7 @@ fn advance(lane: u32, lane_step: LaneStep, read: u32, first: u32, scale: f32, lo
         if form == ADAM {
             let square = update.second_moment_decay * vectors[second + i] + (1.0 - update.second_moment_decay) * g * g;
             vectors[second + i] = square;
-            u /= sqrt(square * update.bias_correction) + EPSILON;
+            u /= sqrt(square * update.bias_correction) + update.epsilon;
         } else if form == SIGN {
             u = direction_of(update.gradient_to_weights * g + update.velocity_to_weights * old);
         }

@@ -8,7 +8,6 @@ struct Params {
 }
 
 override WORKGROUP: u32;
-override EPSILON: f32;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> updates: array<vec4u>;
@@ -98,7 +97,7 @@ fn advance(lane: u32, lane_step: LaneStep, first_update: u32, inner: u32) -> vec
         let mean = update.momentum * state[late] + update.gradient_to_velocity * g;
         let squares = state[late + params.second_offset];
         let square = update.second_moment_decay * squares + (1.0 - update.second_moment_decay) * g * g;
-        let move_by = update.velocity_to_weights * mean / (sqrt(square * update.bias_correction) + EPSILON);
+        let move_by = update.velocity_to_weights * mean / (sqrt(square * update.bias_correction) + update.epsilon);
         v = (1.0 - update.share) * state[newest] + update.share * mean;
         state[second] = (1.0 - update.share) * state[newest + params.second_offset] + update.share * square;
         x -= update.share * (before - read + update.decoupled_decay * read + update.lr * move_by);
@@ -108,7 +107,7 @@ fn advance(lane: u32, lane_step: LaneStep, first_update: u32, inner: u32) -> vec
     if form == ADAM {
         let square = update.second_moment_decay * state[second] + (1.0 - update.second_moment_decay) * g * g;
         state[second] = square;
-        u /= sqrt(square * update.bias_correction) + EPSILON;
+        u /= sqrt(square * update.bias_correction) + update.epsilon;
     } else if form == SIGN {
         u = direction_of(update.gradient_to_weights * g + update.velocity_to_weights * old);
     }

@@ -178,7 +178,8 @@ mod tests {
                 "nadam",
                 "nadamw",
                 "lion",
-                "signum"
+                "signum",
+                "muon"
             ]
         );
         let uncompensated = Rule { number: Some(0.0), ..Rule::new(RuleKind::DcAsgd, 0.9, 0.0) };

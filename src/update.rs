@@ -4,7 +4,9 @@
 //! ([`crate::rule`]), the arithmetic ([`crate::kernels::step`], [`crate::kernels::finish`]), or the numbers as a device reads
 //! them ([`crate::kernels::update`]).
 
-/// Epsilon of [`Form::Adam`], outside the root, as in PyTorch.
+use std::ops::Range;
+
+/// Usual epsilon of [`Form::Adam`], outside the root, as in PyTorch.
 pub const ADAM_EPSILON: f64 = 1e-8;
 
 /// Epsilon of [`Form::CompensatedAdaptively`], inside the root, as in the authors' code.
@@ -26,6 +28,29 @@ pub struct StepSlots {
     pub backward_write: Option<usize>,
 }
 
+/// A matrix among the parameters, row by row: the weights of a dense layer, or the filters of a convolution as outputs x the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// Its first parameter.
+    pub first: usize,
+    pub rows: usize,
+    pub columns: usize,
+}
+
+impl Matrix {
+    /// Where its parameters lie.
+    pub fn range(&self) -> Range<usize> {
+        self.first..self.first + self.rows * self.columns
+    }
+
+    /// What an update whose singular values are near 1 is multiplied by: `sqrt(max(1, rows/columns))`, or `by_rms`
+    /// `0.2 sqrt(max(rows, columns))`.
+    pub fn scale(&self, by_rms: bool) -> f64 {
+        let (rows, columns) = (self.rows as f64, self.columns as f64);
+        if by_rms { 0.2 * rows.max(columns).sqrt() } else { (rows / columns).max(1.0).sqrt() }
+    }
+}
+
 /// What a step does beyond linear combination, parameter by parameter: x the server's weights, y those that were read, x'
 /// the next, s a second moment that the lane keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -44,9 +69,12 @@ pub enum Form {
     GapAware { second_moment_decay: f64, bias_correction: f64 },
     /// u = (gradient_to_weights g + velocity_to_weights v) / (sqrt(bias_correction s) + epsilon) with
     /// s = second_moment_decay s + (1 - second_moment_decay) g^2
-    Adam { second_moment_decay: f64, bias_correction: f64 },
+    Adam { second_moment_decay: f64, bias_correction: f64, epsilon: f64 },
     /// u = sign(gradient_to_weights g + velocity_to_weights v) with v as it was before this step
     Sign,
+    /// u = s NS(gradient_to_weights g + velocity_to_weights v) of a whole matrix, with NS [`crate::math::orthogonalise`] and s
+    /// [`Matrix::scale`]: a pass of its own, which leaves it where the gradient was ([`UpdateCoefficients::along_gradient`])
+    Spectral { by_rms: bool },
     /// v = (1 - share) v_n + share (momentum v_r + lr gradient_to_velocity g), x' = x + share (y - x - momentum v_r -
     /// lr gradient_to_velocity g), with v_n and v_r the velocities of the newest slot and of the one that was read
     Mixing { share: f64 },
@@ -55,7 +83,7 @@ pub enum Form {
     /// v = v_n + share (m - v_n), s = s_n + share (k - s_n),
     /// x' = x + share (y - decoupled_decay y - lr velocity_to_weights m / (sqrt(bias_correction k) + epsilon) - x),
     /// with v_n, s_n of the newest slot and v_r, s_r of the one that was read
-    MixingAdam { share: f64, second_moment_decay: f64, bias_correction: f64 },
+    MixingAdam { share: f64, second_moment_decay: f64, bias_correction: f64, epsilon: f64 },
 }
 
 impl Form {
@@ -80,10 +108,18 @@ impl Form {
         matches!(self, Self::Compensated { .. } | Self::CompensatedAdaptively { .. } | Self::CompensatedExactly { .. })
     }
 
+    /// Epsilon beside the second moment; 0 where the form has none.
+    pub const fn epsilon(&self) -> f64 {
+        match *self {
+            Self::Adam { epsilon, .. } | Self::MixingAdam { epsilon, .. } => epsilon,
+            _ => 0.0,
+        }
+    }
+
     /// compensation, second_moment_decay, bias_correction, share; 0 where the form has none.
     pub const fn numbers(&self) -> [f64; 4] {
         match *self {
-            Self::Linear | Self::Sign => [0.0; 4],
+            Self::Linear | Self::Sign | Self::Spectral { .. } => [0.0; 4],
             Self::Compensated { compensation } | Self::CompensatedExactly { compensation } => {
                 [compensation, 0.0, 0.0, 0.0]
             }
@@ -91,9 +127,11 @@ impl Form {
                 [compensation, second_moment_decay, 0.0, 0.0]
             }
             Self::GapAware { second_moment_decay, bias_correction }
-            | Self::Adam { second_moment_decay, bias_correction } => [0.0, second_moment_decay, bias_correction, 0.0],
+            | Self::Adam { second_moment_decay, bias_correction, .. } => {
+                [0.0, second_moment_decay, bias_correction, 0.0]
+            }
             Self::Mixing { share } => [0.0, 0.0, 0.0, share],
-            Self::MixingAdam { share, second_moment_decay, bias_correction } => {
+            Self::MixingAdam { share, second_moment_decay, bias_correction, .. } => {
                 [0.0, second_moment_decay, bias_correction, share]
             }
         }
@@ -134,9 +172,23 @@ impl UpdateCoefficients {
             Form::Compensated { compensation } | Form::CompensatedAdaptively { compensation, .. } => {
                 compensation == 0.0
             }
-            Form::Adam { .. } | Form::Sign | Form::MixingAdam { .. } => false,
+            Form::Adam { .. } | Form::Sign | Form::Spectral { .. } | Form::MixingAdam { .. } => false,
         };
         by_form && self.clip_norm.is_none()
+    }
+
+    /// The same update where the velocity is renewed and the direction to move along lies where the gradient was.
+    #[must_use]
+    pub fn along_gradient(self) -> Self {
+        Self {
+            momentum: 1.0,
+            gradient_to_velocity: 0.0,
+            gradient_to_weights: 1.0,
+            velocity_to_weights: 0.0,
+            decay: 0.0,
+            form: Form::Linear,
+            ..self
+        }
     }
 
     /// Whether [`crate::kernels::finish`] must go over the gradient before the step; it then adds the weight decay as well.

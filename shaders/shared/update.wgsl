@@ -10,7 +10,7 @@ struct Update {
     lookahead: f32, lookback: f32, decay: f32, decoupled_decay: f32,
     form: u32, compensation: f32, second_moment_decay: f32, bias_correction: f32, share: f32,
     clip_norm: f32, centred: u32,
-    local_lr: f32, part_share: f32, merged: f32, unused: u32,
+    local_lr: f32, part_share: f32, merged: f32, epsilon: f32,
 }
 
 // Entry `at` of the table, of which every step of a lane has one for each stage.
@@ -25,10 +25,10 @@ fn update_of(step: UpdateStep) -> Update {
     let b = bitcast<vec4f>(updates[step.coefficients + 1u]);
     let c = updates[step.coefficients + 2u];
     let d = updates[step.coefficients + 3u];
-    let e = bitcast<vec3f>(updates[step.coefficients + 4u].xyz);
+    let e = bitcast<vec4f>(updates[step.coefficients + 4u]);
     let f = bitcast<vec3f>(c.xzw);
     let g = bitcast<vec3f>(d.xyz);
     return Update(
-        a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w, f.x, c.y, f.y, f.z, g.x, g.y, g.z, d.w, e.x, e.y, e.z, 0u
+        a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w, f.x, c.y, f.y, f.z, g.x, g.y, g.z, d.w, e.x, e.y, e.z, e.w
     );
 }

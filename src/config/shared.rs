@@ -123,6 +123,47 @@ pub struct GridArgs {
     /// depend on it, it is dampened like all others
     #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, help_heading = "Grid")]
     pub dampening: Vec<Dampening>,
+    /// Epsilons of adam, adamw, nadam and nadamw, 0 or more [default: 1e-8]; like --extrapolate and --clip also typed behind a
+    /// rule's name, as adam+eps=1e-6, and named there by every table
+    #[arg(
+        long,
+        value_name = "E",
+        value_delimiter = ',',
+        num_args = 1,
+        allow_negative_numbers = true,
+        help_heading = "Grid"
+    )]
+    pub eps: Vec<f64>,
+    /// Extrapolations A of the update u that a rule makes: weights move by (1+A) u(t) - A u(t-1); 0 for none
+    #[arg(
+        long,
+        value_name = "A",
+        value_delimiter = ',',
+        num_args = 1,
+        allow_negative_numbers = true,
+        help_heading = "Grid"
+    )]
+    pub extrapolate: Vec<f64>,
+    /// Largest norm of a gradient, above 0; a longer one is shortened to it
+    #[arg(
+        long,
+        value_name = "C",
+        value_delimiter = ',',
+        num_args = 1,
+        allow_negative_numbers = true,
+        help_heading = "Grid"
+    )]
+    pub clip: Vec<f64>,
+    /// Learning rates of the parameters that muon moves by AdamW, 0 or more [default: 3e-4]; the regime of --lr is theirs too
+    #[arg(
+        long,
+        value_name = "ETA",
+        value_delimiter = ',',
+        num_args = 1,
+        allow_negative_numbers = true,
+        help_heading = "Grid"
+    )]
+    pub muon_adam_lr: Vec<f64>,
     /// Delays, in updates: numbers, 0..10, 0..=10, logspace:FIRST:LAST:COUNT
     #[arg(
         long,

@@ -8,6 +8,7 @@
 //!
 //! Not here: the arithmetic of a step ([`crate::kernels`]), nor what a lane remembers of it ([`super::lane_state`]).
 
+use super::blocks::Block;
 use super::{Needs, Run, WaveSpec};
 use crate::batch::{BatchOrder, RowTables};
 use crate::outer::{LocalAdam, MOMENTS, Moments, Piece, Place, PlacedPiece, Role, Work};
@@ -25,6 +26,9 @@ pub struct HostRun {
     source: StepSource,
     /// What each stage of a pipeline does beside it; none where all parameters go together.
     stages: Option<StageSteps>,
+    /// Steps of the parameters that are no hidden matrices, where the rule moves those as wholes, and its blocks.
+    companion: Option<StepSource>,
+    blocks: Vec<Block>,
     /// The latest gradient, and its updates, stage by stage.
     latest: GradientStep,
     updates: Vec<PartialUpdate>,
@@ -86,6 +90,8 @@ impl HostRun {
             made: 0,
             source: run.steps(spec),
             stages: run.stage_steps(spec),
+            companion: run.companion_steps(spec),
+            blocks: run.blocks(spec),
             latest: GradientStep::default(),
             updates: Vec::new(),
             coefficients: UpdateCoefficients::default(),
@@ -169,7 +175,16 @@ impl HostRun {
             }
             None => {
                 self.updates.clear();
-                self.updates.push(PartialUpdate { slots, coefficients });
+                match &mut self.companion {
+                    None => self.updates.push(PartialUpdate { slots, coefficients }),
+                    Some(companion) => {
+                        let other = companion.advance().coefficients;
+                        self.updates.extend(self.blocks.iter().map(|Block { matrix, .. }| {
+                            let coefficients = if matrix.is_some() { coefficients } else { other };
+                            PartialUpdate { slots, coefficients }
+                        }));
+                    }
+                }
                 None
             }
         };
@@ -213,6 +228,7 @@ impl HostRun {
         self.reseeds.push(Reseed { made: self.made, seed });
         self.source.reseed(seed);
         self.stages.iter_mut().for_each(|stages| stages.reseed(seed));
+        self.companion.iter_mut().for_each(|companion| companion.reseed(seed));
         self.order.iter_mut().for_each(|order| order.reseed(seed));
     }
 
@@ -235,6 +251,9 @@ impl HostRun {
             let slots = self.source.advance().slots;
             if let Some(stages) = &mut self.stages {
                 stages.advance(&slots, &mut self.updates);
+            }
+            if let Some(companion) = &mut self.companion {
+                companion.advance();
             }
             if self.work.moments != Moments::None {
                 for place in 0..self.work.pieces.len() {

@@ -3,6 +3,7 @@
 //!
 //! Not here: which learning rates to try, or what an observation means ([`crate::threshold`]).
 
+mod blocks;
 pub mod cpu;
 pub mod gpu;
 mod host_run;
@@ -73,7 +74,10 @@ impl WaveSpec {
     pub fn admits(&self, run: &Run) -> Result<(), EngineError> {
         let needs = run.needs(self.batch.is_some());
         let (own, wave) = (needs.work, self.needs.work);
-        let differs = own.gradients != wave.gradients || own.stages != wave.stages || own.is_split != wave.is_split;
+        let differs = own.gradients != wave.gradients
+            || own.stages != wave.stages
+            || own.is_split != wave.is_split
+            || own.is_spectral != wave.is_spectral;
         if self.needs.and(needs) != self.needs || differs {
             let (rule, room) = (run.rule.name(), self.needs);
             return Err(EngineError::TooLarge(format!(

@@ -3,6 +3,7 @@
 //! Not here: its steps ([`super::host_run`]).
 
 use super::WaveSpec;
+use super::blocks::{Block, blocks};
 use crate::delay::Schedule;
 use crate::outer::{OuterLoop, Work, WorkShape};
 use crate::rule::Rule;
@@ -53,10 +54,23 @@ impl Run {
 
     /// Where the parameters of each stage end in the flat vector.
     pub(super) fn ends(&self, spec: &WaveSpec) -> Vec<usize> {
-        if self.stages.is_empty() {
-            return vec![spec.problem.dimension()];
+        match (self.blocks(spec), self.stages.is_empty()) {
+            (blocks, true) if !blocks.is_empty() => blocks.iter().map(|block| block.end).collect(),
+            (_, true) => vec![spec.problem.dimension()],
+            (_, false) => self.stages.iter().map(|stage| stage.end).collect(),
         }
-        self.stages.iter().map(|stage| stage.end).collect()
+    }
+
+    /// Its blocks, where its rule moves hidden matrices as wholes; else none.
+    pub(super) fn blocks(&self, spec: &WaveSpec) -> Vec<Block> {
+        if self.rule.companion().is_some() { blocks(&spec.problem) } else { Vec::new() }
+    }
+
+    /// Steps of the parameters that are no hidden matrices, where they have some of their own.
+    pub(super) fn companion_steps(&self, spec: &WaveSpec) -> Option<StepSource> {
+        let (rule, lr) = self.rule.companion()?;
+        let lr = LearningRate { base: lr, ..self.lr.clone() };
+        Some(StepSource::new(rule, lr, &self.schedule, self.seed, spec.problem.weight_decay(), self.centred))
     }
 
     /// None where all parameters go together.
@@ -115,14 +129,14 @@ impl Needs {
             finish: centred || rule.wants_finish(),
             centred,
             evaluation: false,
-            work: WorkShape::default(),
+            work: WorkShape::default().with_matrices(rule.companion().is_some()),
         }
     }
 
     /// The same for updates of several gradients.
     #[must_use]
     pub fn with(self, work: WorkShape) -> Self {
-        Self { work, ..self }
+        Self { work: work.with_matrices(self.work.is_spectral), ..self }
     }
 
     /// Room for both.

@@ -1,7 +1,7 @@
 //! `finish`: what some rules do to a whole gradient before the update sees it.
 //!
 //! ```text
-//! g += weight_decay * history[r]
+//! g += weight_decay * history[r]             unless it is decoupled
 //! c  = what the Form adds to it by the distance x - history[r], if anything
 //! g -= anchor + weight_decay * minimum      where centred: the gradient of the same batch at the minimum
 //! g += c
@@ -95,6 +95,7 @@ pub fn cpu<T: Real>(
     let weights = &history[slots.read * gradient.len()..][..gradient.len()];
     let Landmarks { minimum, curvature, .. } = landmarks;
     let [strength, second_moment_decay, ..] = coefficients.form.numbers().map(T::of);
+    let weight_decay = if coefficients.decoupled_decay > 0.0 { T::zero() } else { weight_decay };
     let mut over = |compensation: &mut dyn FnMut(usize, T, T) -> T| {
         for (i, gradient) in gradient.iter_mut().enumerate() {
             let g = *gradient + weight_decay * weights[i];
@@ -114,6 +115,7 @@ pub fn cpu<T: Real>(
         | Form::GapAware { .. }
         | Form::Adam { .. }
         | Form::Sign
+        | Form::Spectral { .. }
         | Form::Mixing { .. }
         | Form::MixingAdam { .. } => match anchor {
             Some(anchor) => {

@@ -29,7 +29,7 @@ use super::{ACTIVATION, Call, Kernel, LANE_STEP, LaneStep, NUMBERS, UPDATE, read
 use crate::kernels::perceptron::Perceptron;
 use crate::math::{Activation, LEAKY_SLOPE, Loss};
 use crate::outer::Role;
-use crate::update::{ADAM_EPSILON, CLIPPING_EPSILON, COMPENSATION_EPSILON, Form};
+use crate::update::{CLIPPING_EPSILON, COMPENSATION_EPSILON, Form};
 
 shared_struct! {
     /// Immediates of `fused.wgsl`.
@@ -104,7 +104,6 @@ pub const KERNEL: Kernel = Kernel {
     codes: &[Role::CODES, Activation::CODES, Loss::CODES, Form::CODES],
     constants: &[
         ("LEAKY_SLOPE", LEAKY_SLOPE),
-        ("EPSILON", ADAM_EPSILON),
         ("COMPENSATION_EPSILON", COMPENSATION_EPSILON),
         ("CLIPPING_EPSILON", CLIPPING_EPSILON),
     ],

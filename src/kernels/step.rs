@@ -35,7 +35,7 @@ use super::{
     Call, Kernel, LANE_STEP, LaneStep, NUMBERS, UPDATE, grid, read, read_write, shader, shared_struct, sum_iterations,
 };
 use crate::math::{Number, Real, WIDTH, tree_sum};
-use crate::update::{ADAM_EPSILON, Form, StepSlots, UpdateCoefficients};
+use crate::update::{Form, StepSlots, UpdateCoefficients};
 use aligned_vec::AVec;
 use std::ops::{AddAssign, Range};
 
@@ -81,7 +81,7 @@ pub const KERNEL: Kernel = Kernel {
     ],
     structs: &[LaneStep::LAYOUT, UpdateStep::LAYOUT, Update::LAYOUT, Params::LAYOUT],
     codes: &[Form::CODES],
-    constants: &[("WORKGROUP", WORKGROUP as f64), ("EPSILON", ADAM_EPSILON)],
+    constants: &[("WORKGROUP", WORKGROUP as f64)],
     variants: &[],
 };
 
@@ -177,7 +177,7 @@ pub fn cpu<T: Real>(
     ]
     .map(T::of);
     let [_, second_moment_decay, bias_correction, share] = coefficients.form.numbers().map(T::of);
-    let (zero, one, epsilon) = (T::zero(), T::one(), T::of(ADAM_EPSILON));
+    let (zero, one, epsilon) = (T::zero(), T::one(), T::of(coefficients.form.epsilon()));
     let combine = |g: T, v: &mut T| {
         *v = momentum * *v + gradient_to_velocity * g;
         gradient_to_weights * g + velocity_to_weights * *v
@@ -187,7 +187,8 @@ pub fn cpu<T: Real>(
         Form::Linear
         | Form::Compensated { .. }
         | Form::CompensatedAdaptively { .. }
-        | Form::CompensatedExactly { .. } => {
+        | Form::CompensatedExactly { .. }
+        | Form::Spectral { .. } => {
             advance::<T, false, false>(coefficients, slots, range, gradient, landmarks, state, |seen, v, _| {
                 lr * combine(seen.g, v)
             })

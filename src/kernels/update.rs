@@ -56,7 +56,8 @@ shared_struct! {
         pub part_share: f32,
         /// Share of the server's weights that local ones take in.
         pub merged: f32,
-        pub unused: u32,
+        /// [`crate::update::Form::epsilon`].
+        pub epsilon: f32,
     }
 }
 
@@ -81,6 +82,7 @@ codes!(Form {
     SIGN: Self::Sign,
     MIXING: Self::Mixing { .. },
     MIXING_ADAM: Self::MixingAdam { .. },
+    SPECTRAL: Self::Spectral { .. },
 });
 
 impl Update {
@@ -136,7 +138,7 @@ impl Update {
             local_lr: 0.0,
             part_share: 0.0,
             merged: 0.0,
-            unused: 0,
+            epsilon: coefficients.form.epsilon() as f32,
         }
     }
 }

@@ -8,6 +8,7 @@ mod close;
 mod float;
 mod loss;
 mod number;
+mod orthogonal;
 mod product;
 mod shape;
 
@@ -16,5 +17,6 @@ pub use close::{EXACT, KERNEL_F32, STEPS_F32, close};
 pub use float::FloatFormat;
 pub use loss::Loss;
 pub use number::{Number, Real, WIDTH, ordered_sum, tree_sum};
+pub use orthogonal::orthogonalise;
 pub use product::{View, product};
 pub use shape::{Shape, Window};

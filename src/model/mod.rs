@@ -22,6 +22,7 @@ use crate::layer::tensor::{Initialisation, Start, Tensor, length};
 use crate::layer::{ActivationLayer, AnyLayer, DenseLayer};
 use crate::math::{Activation, Shape};
 use crate::stages::NamedLayer;
+use crate::update::Matrix;
 use graph::Builder;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -71,6 +72,16 @@ impl Model {
             }
         }
         layers
+    }
+
+    /// Weights of hidden layers, dense or convolutions: all but those of the first and the last layer that have some.
+    pub fn hidden_matrices(&self) -> Vec<Matrix> {
+        let matrix = |tensor: &Tensor| {
+            let (rows, rest) = tensor.shape.split_first()?;
+            (!rest.is_empty()).then(|| Matrix { first: tensor.offset, rows: *rows, columns: rest.iter().product() })
+        };
+        let all: Vec<Matrix> = self.graph.tensors.parameters.iter().filter_map(matrix).collect();
+        all.get(1..all.len().max(2) - 1).map_or_else(Vec::new, <[Matrix]>::to_vec)
     }
 
     /// Number of parameters P.

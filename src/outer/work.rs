@@ -53,11 +53,22 @@ pub struct WorkShape {
     pub stages: usize,
     /// Whether backward passes read other weights than forward ones.
     pub is_split: bool,
+    /// Whether hidden matrices have updates of their own, so that parameters lie in their flat order.
+    pub is_spectral: bool,
 }
 
 impl Default for WorkShape {
     fn default() -> Self {
-        Self { gradients: 1, extra_slots: 0, is_outer: false, batches: 1, moments: 0, stages: 1, is_split: false }
+        Self {
+            gradients: 1,
+            extra_slots: 0,
+            is_outer: false,
+            batches: 1,
+            moments: 0,
+            stages: 1,
+            is_split: false,
+            is_spectral: false,
+        }
     }
 }
 
@@ -73,6 +84,7 @@ impl WorkShape {
             moments: self.moments.max(other.moments),
             stages: self.stages.max(other.stages),
             is_split: self.is_split || other.is_split,
+            is_spectral: self.is_spectral || other.is_spectral,
         }
     }
 
@@ -80,6 +92,17 @@ impl WorkShape {
     #[must_use]
     pub fn with_stages(self, stages: usize, is_split: bool) -> Self {
         Self { stages: stages.max(1), is_split, ..self }
+    }
+
+    /// The same for a rule that moves hidden matrices as wholes, or for one that does not.
+    #[must_use]
+    pub fn with_matrices(self, is_spectral: bool) -> Self {
+        Self { is_spectral, ..self }
+    }
+
+    /// Whether gradients have to leave parameters in their flat order.
+    pub fn keeps_order(&self) -> bool {
+        self.is_split || self.is_spectral
     }
 }
 

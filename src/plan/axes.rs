@@ -4,9 +4,10 @@
 //! Not here: what is minimised, nor what is measured of it.
 
 use super::{PlanError, refuse};
-use crate::config::{Batch, GridArgs, Momenta};
+use crate::config::{Batch, GridArgs, ModelSpec, Momenta};
 use crate::delay::{LONGEST, Schedule, ScheduleError, ScheduleSpec};
 use crate::outer::{Arrivals, OuterLoop, Overlap};
+use crate::problem::Problem;
 use crate::rule::{Dampening, Rule, RuleSpec};
 use crate::stages::{StageMomentum, Stages};
 use crate::theory::DAMPENINGS;
@@ -73,6 +74,50 @@ pub fn rules(specs: &[RuleSpec], momenta: &[Momenta], dampenings: &[Dampening]) 
         }
     }
     Ok(rules)
+}
+
+/// Puts every --eps, --extrapolate, --clip and --muon-adam-lr around every rule that has such a thing.
+///
+/// # Errors
+/// A number out of range, one that no rule takes, and one beside a rule that has it in its name.
+pub fn modified(grid: &GridArgs) -> Result<Vec<RuleSpec>, PlanError> {
+    let mut specs = grid.rules.clone();
+    let modifiers = [
+        ("eps", "eps", &grid.eps),
+        ("extrapolate", "extrapolate", &grid.extrapolate),
+        ("clip", "clip", &grid.clip),
+        ("muon-adam-lr", "adam-lr", &grid.muon_adam_lr),
+    ];
+    for (flag, name, numbers) in modifiers {
+        once(&format!("--{flag}"), numbers)?;
+        let takes = |spec: &RuleSpec| {
+            let rule = Rule::new(spec.kind, 0.0, 0.0);
+            (name != "eps" || rule.has_epsilon()) && (name != "adam-lr" || rule.companion().is_some())
+        };
+        if let Some(number) = numbers.first()
+            && !specs.iter().any(takes)
+        {
+            let with = if name == "eps" { "adam, adamw, nadam, nadamw" } else { "muon" };
+            refuse!("--{flag} {number}: none of the rules has one; accepted: with {with}");
+        }
+        few("--rules, --eps, --extrapolate, --clip, --muon-adam-lr", specs.len().saturating_mul(numbers.len().max(1)))?;
+        let mut expanded = Vec::new();
+        for spec in specs {
+            if numbers.is_empty() || !takes(&spec) {
+                expanded.push(spec);
+                continue;
+            }
+            for number in numbers {
+                let text = format!("{spec}+{name}={number}");
+                let spec = text
+                    .parse()
+                    .map_err(|error| PlanError(format!("--{flag} {number} with --rules {spec}: {error}")))?;
+                expanded.push(spec);
+            }
+        }
+        specs = expanded;
+    }
+    Ok(specs)
 }
 
 /// Expands delay processes x delays, or stages.
@@ -145,6 +190,12 @@ pub fn suits_outer(rule: &Rule, schedule: &Schedule, delay: Option<u32>, outer: 
              without {name}, or without --local-steps, --replicas, --fresh-share, --arrivals"
         );
     }
+    if rule.companion().is_some() {
+        refuse!(
+            "--rules {name}: it moves matrices as wholes, which an outer loop's update does not; accepted: without {name}, or \
+             without --local-steps, --replicas, --fresh-share, --arrivals, --overlap"
+        );
+    }
     if let Some(Overlap { steps, .. }) = outer.overlap {
         if delay != Some(0) || schedule.slots() != 1 {
             let process =
@@ -189,10 +240,36 @@ pub fn suits_stages(rule: &Rule, outer: &OuterLoop, stages: Option<&Stages>) -> 
             stages.momentum
         );
     }
+    if rule.companion().is_some() {
+        refuse!(
+            "--rules {name} with --stages {count}: it has updates of its own for each hidden matrix; accepted: without {name}"
+        );
+    }
     if rule.counts() {
         refuse!("--rules {name} with --stages {count}: it drops or collects gradients; accepted: without {name}");
     }
     Ok(())
+}
+
+/// Whether a rule has something to move in a problem.
+///
+/// # Errors
+/// Where it moves hidden matrices and there are none.
+pub fn suits_problem(rule: &Rule, model: &ModelSpec, problem: &Problem) -> Result<(), PlanError> {
+    let name = rule.name();
+    if rule.companion().is_some() && problem.hidden_matrices().is_empty() {
+        refuse!(
+            "--rules {name} with --model {model}: it has no hidden matrix, for the first and the last are AdamW's; accepted: \
+             --rules adamw, or a model with three layers of weights or more, as mlp:16-16"
+        );
+    }
+    Ok(())
+}
+
+/// Why only the CPU has this rule, where that is so.
+pub fn only_cpu(rules: impl IntoIterator<Item = Rule>) -> Option<String> {
+    let rule = rules.into_iter().find(|rule| rule.companion().is_some())?;
+    Some(format!("{} runs on the CPU", rule.name()))
 }
 
 /// Rows of an update's gradient, where they are not all.

@@ -47,7 +47,10 @@ impl Cell {
     /// Where its gradients are taken, and how many stages go their own ways.
     pub fn work_shape(&self) -> WorkShape {
         let stages = self.stages.as_ref().map_or(1, Stages::count);
-        self.work().shape().with_stages(stages, self.stages.as_ref().is_some_and(Stages::is_split))
+        self.work()
+            .shape()
+            .with_stages(stages, self.stages.as_ref().is_some_and(Stages::is_split))
+            .with_matrices(self.rule.companion().is_some())
     }
 
     /// What the learning rate is multiplied by on the way to the weights along a direction of this curvature, to be the gain of the

@@ -131,6 +131,7 @@ impl SweepPlan {
             engine: first.engine.clone(),
         };
         let cells = plan.cells();
+        plan.engine.only_cpu = axes::only_cpu(cells.iter().map(|cell| cell.rule));
         if plan.grids.len() > 1 {
             // Within a grid no axis says anything twice.
             let names: Vec<String> = cells.iter().map(Cell::name).collect();
@@ -203,6 +204,9 @@ impl SweepPlan {
         axes::suits(rule, schedule)?;
         axes::suits_outer(rule, schedule, cell.delay, &cell.outer)?;
         axes::suits_stages(rule, &cell.outer, cell.stages.as_ref())?;
+        if model.is_quadratic() && rule.companion().is_some() {
+            refuse!("--rules {name} with --model {model}: it moves matrices of a network; accepted: --rules adamw");
+        }
         if let (true, Some(stages)) = (model.is_quadratic(), &cell.stages)
             && stages.is_split()
         {
@@ -250,7 +254,8 @@ impl SweepPlan {
         let problem = self.problem.build()?;
         memory::check(&self.problem.model.to_string(), problem.dimension(), SEARCH_VECTORS, "")?;
         let layers = problem.layers();
-        for Cell { batch, schedule, stages, .. } in self.cells() {
+        for Cell { rule, batch, schedule, stages, .. } in self.cells() {
+            axes::suits_problem(&rule, &self.problem.model, &problem)?;
             if let Some(stages) = stages {
                 stages.blocks(&layers, problem.dimension())?;
             }
@@ -342,11 +347,11 @@ impl Grid {
     }
 
     fn resolve(args: &SweepArgs) -> Result<Self, PlanError> {
-        let GridArgs { rules, momentum, dampening, batch, .. } = &args.grid;
+        let GridArgs { momentum, dampening, batch, .. } = &args.grid;
         once("--batch", batch)?;
         once("--criterion", &args.criterion)?;
         Ok(Self {
-            rules: axes::rules(rules, momentum, dampening)?,
+            rules: axes::rules(&axes::modified(&args.grid)?, momentum, dampening)?,
             settings: axes::settings(&args.grid)?,
             batches: batch.clone(),
             outers: args.grid.outer.loops()?,

@@ -167,6 +167,7 @@ impl TrainPlan {
                 plan.groups.len().saturating_mul(plan.seeds.len()),
             )?;
         }
+        plan.engine.only_cpu = axes::only_cpu(plan.groups.iter().map(|group| group.rule));
         if args.len() > 1 {
             // Within a grid each group is there once.
             let names: Vec<String> = plan.groups.iter().map(Group::name).collect();
@@ -253,8 +254,8 @@ impl TrainOptions {
 /// Every combination, rule by rule, then by schedule, delay, batch, learning rate and scaling, in the order given.
 /// Combinations that are the same training are there once.
 fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
-    let GridArgs { rules, momentum, dampening, batch, .. } = &args.grid;
-    let rules = axes::rules(rules, momentum, dampening)?;
+    let GridArgs { momentum, dampening, batch, .. } = &args.grid;
+    let rules = axes::rules(&axes::modified(&args.grid)?, momentum, dampening)?;
     let settings = axes::settings(&args.grid)?;
     let rates: Vec<f64> = args.lr.iter().flat_map(|rates| rates.0.clone()).collect();
     axes::once("--lr", &rates)?;
@@ -359,7 +360,10 @@ impl Group {
     /// Where its gradients are taken, and how many stages go their own ways.
     pub fn work_shape(&self) -> WorkShape {
         let stages = self.stages.as_ref().map_or(1, Stages::count);
-        self.work().shape().with_stages(stages, self.stages.as_ref().is_some_and(Stages::is_split))
+        self.work()
+            .shape()
+            .with_stages(stages, self.stages.as_ref().is_some_and(Stages::is_split))
+            .with_matrices(self.rule.companion().is_some())
     }
 
     /// Workers of its delay process; slots where it has none.

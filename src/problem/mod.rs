@@ -11,6 +11,7 @@ pub use quadratic::Quadratic;
 
 use crate::batch::Augmentation;
 use crate::stages::NamedLayer;
+use crate::update::Matrix;
 
 /// An objective f over a flat parameter vector.
 #[derive(Clone, Debug)]
@@ -36,6 +37,14 @@ impl Problem {
         match self {
             Self::Quadratic(_) | Self::Dense(_) => Vec::new(),
             Self::Network(network) => network.model.layers(),
+        }
+    }
+
+    /// Weights of hidden layers ([`crate::model::Model::hidden_matrices`]); none of a quadratic.
+    pub fn hidden_matrices(&self) -> Vec<Matrix> {
+        match self {
+            Self::Quadratic(_) | Self::Dense(_) => Vec::new(),
+            Self::Network(network) => network.model.hidden_matrices(),
         }
     }
 

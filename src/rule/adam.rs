@@ -3,7 +3,7 @@
 //! Source: Kingma and Ba, arXiv:1412.6980.
 
 use super::{Action, Arrival, Dampening, Definition, Locality, MomentumDefaults, Rule, RuleNumber};
-use crate::update::{Form, UpdateCoefficients};
+use crate::update::{ADAM_EPSILON, Form, UpdateCoefficients};
 
 pub(super) const BETA_2: RuleNumber =
     RuleNumber::one(0.999, "beta2, from 0 to below 1 [default: 0.999]", |beta| (0.0..1.0).contains(&beta));
@@ -30,7 +30,11 @@ pub(super) fn coefficients(rule: &Rule, arrival: &Arrival) -> UpdateCoefficients
     UpdateCoefficients {
         gradient_to_velocity: 1.0 - rule.momentum,
         velocity_to_weights: bias_correction(rule.momentum),
-        form: Form::Adam { second_moment_decay, bias_correction: bias_correction(second_moment_decay) },
+        form: Form::Adam {
+            second_moment_decay,
+            bias_correction: bias_correction(second_moment_decay),
+            epsilon: ADAM_EPSILON,
+        },
         ..rule.heavy_ball(arrival)
     }
 }

@@ -10,7 +10,7 @@
 
 use super::{Rule, RuleKind, heavy_ball_equation, nadam};
 use crate::theory::{DelayLaw, Equation, Velocity};
-use crate::update::{ADAM_EPSILON, Form};
+use crate::update::Form;
 
 /// How a stored second moment becomes the diagonal of P.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,7 +42,7 @@ impl Rule {
     /// How its second moment divided the latest of `updates` updates; none before the first, and of rules without one.
     pub fn second_moment_scale(&self, updates: u64) -> Option<SecondMomentScale> {
         match self.coefficients_after(updates.checked_sub(1)?).form {
-            Form::Adam { bias_correction, .. } => Some(SecondMomentScale { bias_correction, epsilon: ADAM_EPSILON }),
+            Form::Adam { bias_correction, epsilon, .. } => Some(SecondMomentScale { bias_correction, epsilon }),
             _ => None,
         }
     }
@@ -66,6 +66,7 @@ impl Rule {
             }
             _ => return None,
         };
+        let equation = self.modifiers.equation(equation)?;
         Some(Equation { shrink: if self.has_decoupled_decay() { shrink } else { 0.0 }, ..equation })
     }
 }

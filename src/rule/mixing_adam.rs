@@ -9,7 +9,7 @@
 use super::adam::{BETA_1, bias_correction};
 use super::mixing::{BY_AGE, BY_WORKERS, SHARES, share};
 use super::{Action, Arrival, Definition, Locality, Rule, RuleNumber, SecondNumber};
-use crate::update::{Form, UpdateCoefficients};
+use crate::update::{ADAM_EPSILON, Form, UpdateCoefficients};
 
 const USUAL_BETA_2: f64 = 0.999;
 
@@ -46,6 +46,7 @@ pub(super) fn coefficients(rule: &Rule, arrival: &Arrival) -> UpdateCoefficients
             share: share(rule, arrival),
             second_moment_decay,
             bias_correction: correction(second_moment_decay),
+            epsilon: ADAM_EPSILON,
         },
         ..UpdateCoefficients::default()
     }

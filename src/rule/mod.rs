@@ -10,8 +10,11 @@
 
 mod advise;
 mod frozen;
+mod modifiers;
 pub mod regime;
 pub mod steps;
+
+pub use modifiers::Modifiers;
 
 pub use advise::{
     Advice, AdviceDelays, Choice, ChoiceKind, KnownRule, Question, Setting, ThresholdSource, advise, by_theory,
@@ -79,6 +82,7 @@ registry! {
     NAdamW => nadamw,
     Lion => lion,
     Signum => signum,
+    Muon => muon,
 }
 
 /// All that the rest of the program knows of a rule.
@@ -249,11 +253,26 @@ pub struct Rule {
     /// The second one, where it has two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second_number: Option<f64>,
+    /// What is put around it.
+    #[serde(default, skip_serializing_if = "Modifiers::is_none")]
+    pub modifiers: Modifiers,
 }
 
 impl Rule {
-    pub const SGD: Self =
-        Self { kind: RuleKind::Sgd, momentum: 0.0, dampening: 0.0, number: None, second_number: None };
+    pub const SGD: Self = Self {
+        kind: RuleKind::Sgd,
+        momentum: 0.0,
+        dampening: 0.0,
+        number: None,
+        second_number: None,
+        modifiers: Modifiers { eps: None, extrapolate: None, clip: None, adam_lr: None },
+    };
+
+    /// What the server does with a gradient that arrived, as [`Definition::update`] with what is put around the rule.
+    pub fn act(&self, arrival: &Arrival, tally: &mut u64) -> Action {
+        let Action { coefficients, moves_weights } = (self.definition().update)(self, arrival, tally);
+        Action { coefficients: self.modifiers.change(coefficients), moves_weights }
+    }
 
     /// With the rule's usual number, if it has one.
     pub fn new(kind: RuleKind, momentum: f64, dampening: f64) -> Self {
@@ -266,8 +285,8 @@ impl Rule {
 
     /// Name and number, as typed.
     pub fn name(&self) -> String {
-        let Self { kind, number, second_number, .. } = *self;
-        RuleSpec { kind, number, second_number }.to_string()
+        let Self { kind, number, second_number, modifiers, .. } = *self;
+        RuleSpec { kind, number, second_number, modifiers }.to_string()
     }
 
     fn number(&self) -> f64 {
@@ -287,7 +306,17 @@ impl Rule {
 
     /// Whether it keeps a second moment of every parameter.
     pub fn has_second_moment(&self) -> bool {
-        self.probe().form.has_second_moment()
+        self.probe().form.has_second_moment() || self.companion().is_some()
+    }
+
+    /// The rule of all parameters but hidden matrices, and its learning rate, where this one moves such matrices as wholes.
+    pub fn companion(&self) -> Option<(Self, f64)> {
+        matches!(self.probe().form, Form::Spectral { .. }).then(|| muon::companion(self))
+    }
+
+    /// Whether [`Modifiers::eps`] has a meaning around it.
+    pub fn has_epsilon(&self) -> bool {
+        matches!(self.probe().form, Form::Adam { .. } | Form::MixingAdam { .. })
     }
 
     /// Whether every slot keeps a second moment.
@@ -314,7 +343,7 @@ impl Rule {
         let at = |age: u64, updates: u64, mean_delay: f64| {
             let arrival = Arrival { age, updates, workers: 2, mean_delay, undamped: false, state_steps: 0.0 };
             let mut tally = 0;
-            let action = (self.definition().update)(self, &arrival, &mut tally);
+            let action = self.act(&arrival, &mut tally);
             // What is stored for reading moves no weights.
             let still = UpdateCoefficients { lookahead: 0.0, lookback: 0.0, ..action.coefficients };
             // A rule that counts treats the next gradient otherwise.
@@ -332,7 +361,7 @@ impl Rule {
         let mut tally = 0;
         (0..4).any(|updates| {
             let arrival = Arrival { age: 0, updates, workers: 2, mean_delay: 0.0, undamped: false, state_steps: 0.0 };
-            let action = (self.definition().update)(self, &arrival, &mut tally);
+            let action = self.act(&arrival, &mut tally);
             !action.moves_weights || tally != 0
         })
     }
@@ -369,12 +398,12 @@ impl Rule {
     /// The coefficients of the update that follows so many others.
     fn coefficients_after(&self, updates: u64) -> UpdateCoefficients {
         let arrival = Arrival { age: 0, updates, workers: 1, mean_delay: 0.0, undamped: false, state_steps: 0.0 };
-        (self.definition().update)(self, &arrival, &mut 0).coefficients
+        self.act(&arrival, &mut 0).coefficients
     }
 
     /// The rule's characteristic equation under this law of delays, if it has one.
     pub fn equation(&self, law: &DelayLaw) -> Option<Equation> {
-        (self.definition().equation)(self, law)
+        self.modifiers.equation((self.definition().equation)(self, law)?)
     }
 
     /// The same, and of rules of Adam's kind the one with a frozen second moment, whose gain is lr x preconditioned curvature.
@@ -426,13 +455,14 @@ pub struct RuleSpec {
     pub kind: RuleKind,
     pub number: Option<f64>,
     pub second_number: Option<f64>,
+    pub modifiers: Modifiers,
 }
 
 impl RuleSpec {
     /// The rule with this momentum and dampening, as they are.
     pub fn with(self, momentum: f64, dampening: f64) -> Rule {
-        let Self { kind, number, second_number } = self;
-        Rule { kind, momentum, dampening, number, second_number }
+        let Self { kind, number, second_number, modifiers } = self;
+        Rule { kind, momentum, dampening, number, second_number, modifiers }
     }
 }
 
@@ -440,6 +470,14 @@ impl FromStr for RuleSpec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        // A plus may also stand in an exponent.
+        let ends = text.match_indices('+').map(|(at, _)| at).find(|at| text[at + 1..].starts_with(char::is_alphabetic));
+        if let Some(end) = ends {
+            let spec: Self = text[..end].parse()?;
+            let modifiers = Modifiers::parse(text[end + 1..].trim().split('+'))?;
+            modifiers.suit(spec.kind)?;
+            return Ok(Self { modifiers, ..spec });
+        }
         let (name, number) = match text.trim().split_once(':') {
             Some((name, number)) => (name, Some(number)),
             None => (text.trim(), None),
@@ -459,7 +497,11 @@ impl FromStr for RuleSpec {
                 let usual = Self::from(kind);
                 // A word is not written where it is the usual one.
                 let named = number == own.usual && second_number.is_none() && usual.number.is_none();
-                Ok(if named { usual } else { Self { kind, number: Some(number), second_number } })
+                Ok(if named {
+                    usual
+                } else {
+                    Self { kind, number: Some(number), second_number, modifiers: Modifiers::default() }
+                })
             }
         }
     }
@@ -467,7 +509,13 @@ impl FromStr for RuleSpec {
 
 impl fmt::Display for RuleSpec {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Some(number) = self.number else { return self.kind.fmt(f) };
+        let Some(number) = self.number else {
+            return if self.modifiers.is_none() {
+                self.kind.fmt(f)
+            } else {
+                write!(f, "{}{}", self.kind, self.modifiers)
+            };
+        };
         let words = self.kind.definition().number.map_or(&[][..], |own| own.words);
         match words.iter().find(|(_, meant)| *meant == number) {
             Some((word, _)) => write!(f, "{}:{word}", self.kind),
@@ -475,7 +523,8 @@ impl fmt::Display for RuleSpec {
                 write!(f, "{}:{number}", self.kind)?;
                 self.second_number.map_or(Ok(()), |second| write!(f, "/{second}"))
             }
-        }
+        }?;
+        self.modifiers.fmt(f)
     }
 }
 
@@ -484,7 +533,7 @@ impl From<RuleKind> for RuleSpec {
     fn from(kind: RuleKind) -> Self {
         let own = kind.definition().number;
         let usual = own.filter(|own| own.words.iter().all(|(_, meant)| *meant != own.usual)).map(|own| own.usual);
-        Self { kind, number: usual, second_number: None }
+        Self { kind, number: usual, second_number: None, modifiers: Modifiers::default() }
     }
 }
 

@@ -10,7 +10,7 @@
 
 use super::adam::{self, BETA_1};
 use super::{Action, Arrival, Definition, Locality, Rule, RuleNumber};
-use crate::update::{Form, UpdateCoefficients};
+use crate::update::{ADAM_EPSILON, Form, UpdateCoefficients};
 
 /// Stands for the word `torch`; no value of beta2.
 const TORCH: f64 = -1.0;
@@ -59,7 +59,11 @@ pub(super) fn coefficients(rule: &Rule, arrival: &Arrival) -> UpdateCoefficients
         gradient_to_velocity: 1.0 - beta_1,
         gradient_to_weights,
         velocity_to_weights,
-        form: Form::Adam { second_moment_decay, bias_correction: adam::bias_correction(second_moment_decay, update) },
+        form: Form::Adam {
+            second_moment_decay,
+            bias_correction: adam::bias_correction(second_moment_decay, update),
+            epsilon: ADAM_EPSILON,
+        },
         ..UpdateCoefficients::default()
     }
 }

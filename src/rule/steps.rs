@@ -112,12 +112,12 @@ impl StepSource {
             undamped: self.untouched.get(velocity).copied().unwrap_or(false),
             state_steps: self.state_steps[read],
         };
-        let action = (definition.update)(&self.rule, &arrival, &mut self.tally);
+        let action = self.rule.act(&arrival, &mut self.tally);
         self.updates += u64::from(action.moves_weights);
         self.versions[write] = self.updates;
 
         let mut coefficients = action.coefficients;
-        if let Form::Adam { second_moment_decay, bias_correction } = &mut coefficients.form
+        if let Form::Adam { second_moment_decay, bias_correction, .. } = &mut coefficients.form
             && self.frozen
         {
             (*second_moment_decay, *bias_correction) = (1.0, 1.0);
@@ -133,6 +133,10 @@ impl StepSource {
         // Decoupled decay takes the place of the one in the gradient, and where `finish` goes over the gradient it adds it.
         let decoupled = coefficients.decoupled_decay > 0.0;
         coefficients.decoupled_decay *= coefficients.lr * self.weight_decay;
+        if decoupled && self.weight_decay > 0.0 {
+            // Too small to move a weight: `finish` sees by it that the decay is decoupled, also where the learning rate is 0.
+            coefficients.decoupled_decay = coefficients.decoupled_decay.max(f64::from(f32::MIN_POSITIVE));
+        }
         coefficients.decay = if decoupled || coefficients.wants_finish() { 0.0 } else { self.weight_decay };
         let newest = std::mem::replace(&mut self.newest, write);
         if let Some(share) = coefficients.form.share() {

@@ -87,6 +87,9 @@ impl Training {
         memory::check(&plan.problem.model.to_string(), network.dimension(), plan.seeds.len() + 1, ", or fewer --seeds")
             .map_err(PlanError)?;
         let problem = Arc::new(Problem::Network(network));
+        for group in &plan.groups {
+            axes::suits_problem(&group.rule, &plan.problem.model, &problem)?;
+        }
         let mut weight_mapping = None;
         let starts = match &plan.problem.init {
             Some(path) => {

@@ -27,6 +27,7 @@ mod lanes;
 mod late_tuning;
 mod minimum;
 mod mixing;
+mod muon;
 mod networks;
 mod outer_loops;
 #[cfg(unix)]

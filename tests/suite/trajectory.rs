@@ -127,7 +127,9 @@ fn check(engine: &dyn Engine, exact: f64, inexact: f64) {
             assert_close(&format!("projections of {what}"), &projections, &case.iterates, tolerance);
         }
     }
-    let all: BTreeSet<String> = RuleKind::iter().map(|kind| kind.to_string()).collect();
+    // Muon moves matrices, of which this problem has none: tests of its own.
+    let all: BTreeSet<String> =
+        RuleKind::iter().filter(|kind| *kind != RuleKind::Muon).map(|kind| kind.to_string()).collect();
     assert_eq!(seen_rules, all, "every rule has a trajectory");
 }
 

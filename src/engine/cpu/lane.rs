@@ -7,7 +7,8 @@ use crate::engine::lane_state::{StateReader, StateShape, StateWriter};
 use crate::engine::{Observation, Run, StateError};
 use crate::kernels::step::{self, Landmarks, Moments, State};
 use crate::kernels::{finish, local, observe, renew};
-use crate::update::{PartialUpdate, StepSlots, UpdateCoefficients};
+use crate::math::orthogonalise;
+use crate::update::{Form, Matrix, PartialUpdate, StepSlots, UpdateCoefficients};
 use aligned_vec::AVec;
 use pulp::Simd;
 use std::io::{Read, Write};
@@ -17,6 +18,8 @@ pub struct Workbench<T: CpuPrecision> {
     gradient: AVec<T>,
     /// The gradient at the minimum; empty where no run is centred.
     anchor: AVec<T>,
+    /// What the direction of a whole matrix is computed in.
+    products: Vec<T>,
     scratch: <T::Gradients as Gradients<T>>::Scratch,
 }
 
@@ -27,6 +30,7 @@ impl<T: CpuPrecision> Workbench<T> {
         Self {
             gradient: zeros(1),
             anchor: zeros(usize::from(shared.spec.needs.centred)),
+            products: Vec::new(),
             scratch: shared.gradients.scratch(rows.unwrap_or(0)),
         }
     }
@@ -39,8 +43,10 @@ pub struct Lane<T> {
     state: State<T>,
     /// Running statistics of batch norms.
     statistics: Vec<T>,
-    /// Where the parameters of each stage end.
+    /// Where the parameters of each update end.
     ends: Vec<usize>,
+    /// The matrix that an update moves as a whole, update by update; empty where none does.
+    matrices: Vec<Option<Matrix>>,
 }
 
 impl<T: CpuPrecision> Lane<T> {
@@ -57,6 +63,7 @@ impl<T: CpuPrecision> Lane<T> {
             state,
             statistics: run.statistics(&shared.spec).into_iter().map(T::of).collect(),
             ends: run.ends(&shared.spec).into_iter().map(|end| shared.gradients.position(end)).collect(),
+            matrices: run.blocks(&shared.spec).iter().map(|block| block.matrix).collect(),
             steps,
         }
     }
@@ -127,8 +134,8 @@ impl<T: CpuPrecision> Lane<T> {
     /// One update, of one gradient or of several.
     #[inline(always)]
     pub fn step<S: Simd>(&mut self, simd: S, shared: &Shared<T>, workbench: &mut Workbench<T>) -> Observation {
-        let Self { steps, state, statistics, ends, .. } = self;
-        let Workbench { gradient, anchor, scratch } = workbench;
+        let Self { steps, state, statistics, ends, matrices, .. } = self;
+        let Workbench { gradient, anchor, products, scratch } = workbench;
         let Shared { gradients, minimum, direction, curvature, .. } = shared;
         let landmarks = Landmarks { minimum, direction, curvature };
         let weight_decay = T::of(shared.spec.problem.weight_decay());
@@ -155,11 +162,18 @@ impl<T: CpuPrecision> Lane<T> {
             }
             let mut first = 0;
             let mut moments = Moments::default();
-            for (PartialUpdate { slots, coefficients }, end) in steps.updates().iter().zip(&*ends) {
+            let parts = matrices.iter().copied().chain(std::iter::repeat(None));
+            for ((PartialUpdate { slots, coefficients }, end), matrix) in steps.updates().iter().zip(&*ends).zip(parts)
+            {
                 let range = std::mem::replace(&mut first, *end)..*end;
                 // Of an outer loop the decay is in what the workers sent.
                 let decay = if placed.is_some() { 0.0 } else { coefficients.decay };
-                let coefficients = UpdateCoefficients { decay, ..*coefficients };
+                let mut coefficients = UpdateCoefficients { decay, ..*coefficients };
+                if let Some(matrix) = matrix {
+                    let first = slots.velocity * gradient.len();
+                    direct(&coefficients, &matrix, gradient, &mut state.velocity[first..], products);
+                    coefficients = coefficients.along_gradient();
+                }
                 moments += step::cpu(&coefficients, *slots, range, gradient, landmarks, state);
             }
             moments.read_squared = square.unwrap_or(moments.read_squared);
@@ -172,4 +186,27 @@ impl<T: CpuPrecision> Lane<T> {
             };
         }
     }
+}
+
+/// Renews the velocity of a whole matrix, and puts the direction that it moves along where its gradient was
+/// ([`Form::Spectral`]).
+fn direct<T: CpuPrecision>(
+    coefficients: &UpdateCoefficients,
+    matrix: &Matrix,
+    gradient: &mut [T],
+    velocity: &mut [T],
+    products: &mut Vec<T>,
+) {
+    let UpdateCoefficients { momentum, gradient_to_velocity, gradient_to_weights, velocity_to_weights, form, .. } =
+        *coefficients;
+    let [momentum, gradient_to_velocity, gradient_to_weights, velocity_to_weights] =
+        [momentum, gradient_to_velocity, gradient_to_weights, velocity_to_weights].map(T::of);
+    let (gradient, velocity) = (&mut gradient[matrix.range()], &mut velocity[matrix.range()]);
+    for (g, v) in gradient.iter_mut().zip(velocity) {
+        *v = momentum * *v + gradient_to_velocity * *g;
+        *g = gradient_to_weights * *g + velocity_to_weights * *v;
+    }
+    orthogonalise(gradient, matrix.rows, matrix.columns, products);
+    let scale = T::of(matrix.scale(matches!(form, Form::Spectral { by_rms: true })));
+    gradient.iter_mut().for_each(|g| *g *= scale);
 }

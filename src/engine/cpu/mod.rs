@@ -44,7 +44,7 @@ const LANES_PER_THREAD: usize = 64;
 /// Bytes that one lane takes: server weights, weight versions, and what its rule remembers.
 fn lane_bytes<T: CpuPrecision>(spec: &WaveSpec) -> u64 {
     let vectors = 1 + spec.needs.versions() + spec.needs.memories();
-    (vectors * T::Gradients::length(&spec.problem, spec.needs.work.is_split) * size_of::<T>()) as u64
+    (vectors * T::Gradients::length(&spec.problem, spec.needs.work.keeps_order()) * size_of::<T>()) as u64
 }
 
 /// Bytes of what all threads need for their gradients, about: of a layered network the values and deltas of a batch, of a dense
@@ -59,7 +59,7 @@ fn thread_bytes<T: CpuPrecision>(spec: &WaveSpec) -> u64 {
         Problem::Network(network) => network,
     };
     let rows = spec.batch.unwrap_or(network.data.samples());
-    let pass = match T::Gradients::path(&spec.problem, spec.needs.work.is_split) {
+    let pass = match T::Gradients::path(&spec.problem, spec.needs.work.keeps_order()) {
         "fused" => 0,
         _ => Backprop::<T>::bytes(&network.model.graph, rows),
     };
@@ -129,11 +129,11 @@ impl<T: CpuPrecision> Engine for Cpu<T> {
     }
 
     fn path(&self, spec: &WaveSpec) -> Result<String, EngineError> {
-        Ok(T::Gradients::path(&spec.problem, spec.needs.work.is_split).into())
+        Ok(T::Gradients::path(&spec.problem, spec.needs.work.keeps_order()).into())
     }
 
     fn open(&self, spec: WaveSpec) -> Result<Box<dyn Wave>, EngineError> {
-        let gradients = T::Gradients::new(&spec.problem, spec.needs.work.is_split);
+        let gradients = T::Gradients::new(&spec.problem, spec.needs.work.keeps_order());
         let packed = |flat: &[f64]| AVec::from_iter(0, gradients.pack(flat));
         let (minimum, direction) = (packed(&spec.minimum), packed(&spec.direction));
         let curvature = spec.problem.curvature().unwrap_or(&[]).iter().map(|x| T::of(*x)).collect();

@@ -128,7 +128,10 @@ fn every_process() -> Vec<Schedule> {
 pub fn all_runs(spec: &WaveSpec) -> Vec<Run> {
     let quadratic = spec.problem.curvature().is_some();
     let schedules: Vec<Schedule> = [0, 1].map(in_turn).into_iter().chain(every_process()).collect();
-    let rules = RuleKind::iter().filter(|kind| quadratic || kind.definition().locality != Locality::ScalesWithHessian);
+    // Muon needs a wave of its own kind.
+    let rules = RuleKind::iter()
+        .filter(|kind| *kind != RuleKind::Muon)
+        .filter(|kind| quadratic || kind.definition().locality != Locality::ScalesWithHessian);
     let cells = rules.flat_map(|kind| schedules.iter().map(move |schedule| (kind, schedule.clone())));
     let admitted = cells.filter(|(kind, schedule)| !kind.definition().workers || schedule.workers().is_some());
     let runs: Vec<Run> = admitted.zip(0..).map(|((kind, schedule), seed)| run(spec, kind, schedule, seed)).collect();

@@ -28,7 +28,7 @@ fn coefficients(index: usize) -> UpdateCoefficients {
         gradient_to_velocity: 0.25,
         velocity_to_weights: 1.0,
         decay: 0.01,
-        form: Form::Adam { second_moment_decay: 0.75, bias_correction: 1.5 },
+        form: Form::Adam { second_moment_decay: 0.75, bias_correction: 1.5, epsilon: 1e-3 },
         clip_norm: Some(0.5),
         centred: true,
         ..UpdateCoefficients::default()
