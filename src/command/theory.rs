@@ -135,7 +135,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// What thresholds of rules of Adam's kind assume.
 const FROZEN: &str = "note: of rules of Adam's kind the gain is learning rate x preconditioned sharpness, as if the second moment stood still; a \
-                      training's moves, and with it what its learning rate bears.";
+                      training's moves, and with it which learning rate is stable.";
 
 /// Every combination, one row each: rules, then momenta, dampenings, delay processes and criteria.
 fn thresholds(args: &Args) -> Result<Vec<TheoryRow>> {
