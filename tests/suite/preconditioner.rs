@@ -117,7 +117,7 @@ fn frozen_second_moments_stay_what_they_are_on_every_engine() {
     };
     let mut visited = vec![vec![1.0, -3.0]];
     let mut v = [0.0; 2];
-    for t in 0..20usize {
+    for t in 0..20_usize {
         let read = visited[t.saturating_sub(delay as usize)].clone();
         let mut x = visited[t].clone();
         for i in 0..2 {
