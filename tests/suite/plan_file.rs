@@ -148,7 +148,7 @@ fn what_is_wrong_is_said_with_its_line() {
         (
             "\n[[grid]]\ndelays = 1\nsamples = 2",
             "plan.toml, line 4: 'samples' cannot stand in [[grid]], all of a plan shares it; accepted: above the first \
-             [[...]]; here: rules, momentum, dampening, delays, schedule, batch, criterion",
+             [[...]]; here: rules, momentum, dampening, eps, extrapolate, clip, muon-adam-lr, delays, schedule, batch, criterion",
         ),
         ("[[cell]]\nrule = 'sgd'", "plan.toml, line 2: unknown key 'rule'; nearest: 'rules'"),
         (
@@ -160,7 +160,7 @@ fn what_is_wrong_is_said_with_its_line() {
             "delays = 1\n[[cell]]\nrules = 'heavy-ball'",
             "plan.toml, line 2: this [[cell]] is more than one, heavy-ball with momentum 0.9 and dampening 0, round-robin at \
              delay 1, batch full, mean and heavy-ball with momentum 0.9 and dampening 0.9, round-robin at delay 1, batch \
-             full, mean; accepted: one value for each of rules, momentum, dampening, delays, schedule, batch, criterion",
+             full, mean; accepted: one value for each of rules, momentum, dampening, eps, extrapolate, clip, muon-adam-lr, delays, schedule, batch, criterion",
         ),
         ("\ntolerance = 0", "plan.toml, line 2: --tolerance 0: accepted: 0.0001 to 0.5 (the bracket's relative width)"),
         (

@@ -74,11 +74,11 @@ fn thresholds_of_a_network_are_those_of_theory_under_the_second_moments_of_a_tra
     let folder = tempfile::tempdir().unwrap();
     let problem =
         "--data synthetic:clusters:classes=3:shape=1x1x5:samples=40 --samples 40 --model mlp:4 --weight-decay 0.01";
-    let train = "--rules adam --delays 0 --lr 0.01 --lr-scaling none --batch full --epochs 60 --seeds 1 --save-state --out trained";
+    let train = "--rules adam --delays 0 --lr 0.01 --lr-scaling none --batch full --epochs 200 --seeds 1 --save-state --out trained";
     told(folder.path(), &format!("train {problem} {train}"));
     let kept = fs::read_dir(folder.path().join("trained/state")).unwrap().next().unwrap().unwrap().path();
     fs::copy(kept, folder.path().join("moments.safetensors")).unwrap();
-    let rules = "--rules adam,nadam --momentum 0.9 --delays 0,2 --precision f64 --preconditioner moments.safetensors";
+    let rules = "--rules adam,nadam --momentum 0.9 --delays 0,2 --precision f64 --gradient-tolerance 1e-10 --preconditioner moments.safetensors";
     let rows = sweep(folder.path(), &format!("{problem} {rules}"));
     let measured: Vec<f64> = rows.iter().map(|row| row.ratio.unwrap()).collect();
     assert!(measured.iter().all(|ratio| (ratio - 1.0).abs() < THRESHOLD), "{measured:?}");

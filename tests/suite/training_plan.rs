@@ -108,7 +108,7 @@ fn what_is_wrong_is_said_with_its_line() {
         (
             "\n[[grid]]\nrules = 'sgd'\nepochs = 2",
             "plan.toml, line 4: 'epochs' cannot stand in [[grid]], all of a plan shares it; accepted: above the first \
-             [[...]]; here: rules, momentum, dampening, delays, schedule, batch, lr, lr-scaling, lr-reference",
+             [[...]]; here: rules, momentum, dampening, eps, extrapolate, clip, muon-adam-lr, delays, schedule, batch, lr, lr-scaling, lr-reference",
         ),
         (
             "[[cell]]\ndelays = 3",

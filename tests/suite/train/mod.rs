@@ -87,7 +87,7 @@ fn a_training_writes_its_folder() {
         "run_id,group_id,data,model,loss,samples,test_samples,weight_decay,rule,momentum,dampening,delay,schedule,lr_scaling,lr,\
          lr_scaled,effective_lr,lr_regime,batch,local_steps,local_lr,local_rule,replicas,fresh_share,overlap,\
          overlap_weight,arrivals,stages,stage_delays,stage_lr,stage_momentum,stage_cuts,stashing,backward_delays,seed,epochs,status,diverged_step,train_loss,test_loss,train_accuracy,\
-         test_accuracy,best_test_accuracy,best_epoch,generalisation_gap,loss_gap,distance_from_init,lambda_max,\
+         test_accuracy,untrained,best_test_accuracy,best_epoch,generalisation_gap,loss_gap,distance_from_init,lambda_max,\
          lambda_residual,lambda_predicted,plateau,plateau_ratio,preconditioned_lambda_max,preconditioned_residual,\
          preconditioned_predicted,preconditioned_plateau,preconditioned_ratio,steps,engine,adapter,reason"
     );
@@ -96,7 +96,7 @@ fn a_training_writes_its_folder() {
         header("summary.csv"),
         "group_id,data,model,loss,samples,test_samples,weight_decay,rule,momentum,dampening,delay,schedule,lr_scaling,lr,\
          lr_scaled,effective_lr,lr_regime,batch,local_steps,local_lr,local_rule,replicas,fresh_share,overlap,\
-         overlap_weight,arrivals,stages,stage_delays,stage_lr,stage_momentum,stage_cuts,stashing,backward_delays,epochs,runs,diverged,test_accuracy,test_accuracy_low,test_accuracy_high,\
+         overlap_weight,arrivals,stages,stage_delays,stage_lr,stage_momentum,stage_cuts,stashing,backward_delays,epochs,runs,diverged,untrained,test_accuracy,test_accuracy_low,test_accuracy_high,\
          generalisation_gap,generalisation_gap_low,generalisation_gap_high,test_loss,test_loss_low,test_loss_high,lambda_max,\
          lambda_max_low,lambda_max_high,lambda_predicted,engine,adapter"
     );
