@@ -81,4 +81,6 @@ def test_values_that_the_types_list_are_those_that_the_command_line_takes(keywor
     with pytest.raises(ValueError) as raised:
         tauscope.train(dry_run=True, **{keyword: "no such value"})
     accepted = re.search(r"accepted: (.*)$", str(raised.value))
-    assert accepted is not None and accepted[1].split(", ") == list(typing.get_args(values))
+    # A list of several of them is typed with commas.
+    single = [value for value in typing.get_args(values) if "," not in value]
+    assert accepted is not None and accepted[1].split(", ") == single
