@@ -12,6 +12,7 @@ mod advise;
 mod frozen;
 mod modifiers;
 pub mod regime;
+mod spec;
 pub mod steps;
 
 pub use modifiers::Modifiers;
@@ -20,6 +21,7 @@ pub use advise::{
     Advice, AdviceDelays, Choice, ChoiceKind, KnownRule, Question, Setting, ThresholdSource, advise, by_theory,
 };
 pub use frozen::SecondMomentScale;
+pub use spec::{RuleNumber, RuleSpec, SecondNumber};
 
 use crate::theory::{self, Criterion, DAMPENINGS, DelayLaw, Equation, MOMENTA, TheoryError, Threshold, Velocity};
 use crate::update::{Form, UpdateCoefficients};
@@ -115,61 +117,6 @@ pub struct Definition {
 pub struct MomentumDefaults {
     pub momentum: f64,
     pub dampenings: &'static [Dampening],
-}
-
-/// A rule's own number.
-#[derive(Clone, Copy, Debug)]
-pub struct RuleNumber {
-    pub usual: f64,
-    /// What it is and which values are accepted, for help and errors.
-    pub meaning: &'static str,
-    pub accepts: fn(f64) -> bool,
-    /// Words that may be typed instead, each kept as a number that `accepts` refuses.
-    pub words: &'static [(&'static str, f64)],
-    pub second: Option<SecondNumber>,
-}
-
-/// A number that may be typed behind the first and a slash.
-#[derive(Clone, Copy, Debug)]
-pub enum SecondNumber {
-    /// Must be there, if the first is no word.
-    Needed(fn(f64) -> bool),
-    /// May be left out.
-    Usual(f64, fn(f64) -> bool),
-}
-
-impl RuleNumber {
-    /// One number without words.
-    pub const fn one(usual: f64, meaning: &'static str, accepts: fn(f64) -> bool) -> Self {
-        Self { usual, meaning, accepts, words: &[], second: None }
-    }
-
-    /// The number that was typed, and the second one.
-    fn parse(&self, text: &str) -> Option<(f64, Option<f64>)> {
-        let typed = |text: &str, accepts: fn(f64) -> bool| {
-            text.parse().ok().filter(|number: &f64| number.is_finite() && accepts(*number))
-        };
-        let word = |text: &str| self.words.iter().find(|(word, _)| *word == text).map(|(_, number)| *number);
-        let first = |text: &str| word(text).or_else(|| typed(text, self.accepts));
-        match self.second {
-            None => Some((first(text)?, None)),
-            Some(SecondNumber::Needed(second)) => {
-                if let Some(number) = word(text) {
-                    return Some((number, None));
-                }
-                let (one, other) = text.split_once('/')?;
-                Some((typed(one, self.accepts)?, Some(typed(other, second)?)))
-            }
-            Some(SecondNumber::Usual(usual, second)) => {
-                if let Some(number) = first(text) {
-                    return Some((number, None));
-                }
-                let (one, other) = text.rsplit_once('/')?;
-                // The usual one is not written.
-                Some((first(one)?, Some(typed(other, second)?).filter(|number| *number != usual)))
-            }
-        }
-    }
 }
 
 /// Dampening: a number, or `ema` for the value of the momentum.
@@ -447,94 +394,6 @@ fn heavy_ball_equation(rule: &Rule, law: &DelayLaw) -> Equation {
 /// `K* = 2 (1+m) / (1-d)` at tau 0, of rules that are heavy-ball there.
 fn synchronous_heavy_ball(rule: &Rule) -> f64 {
     2.0 * (1.0 + rule.momentum) / (1.0 - rule.dampening)
-}
-
-/// `--rules`: a name and, where the rule has one, a number.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RuleSpec {
-    pub kind: RuleKind,
-    pub number: Option<f64>,
-    pub second_number: Option<f64>,
-    pub modifiers: Modifiers,
-}
-
-impl RuleSpec {
-    /// The rule with this momentum and dampening, as they are.
-    pub fn with(self, momentum: f64, dampening: f64) -> Rule {
-        let Self { kind, number, second_number, modifiers } = self;
-        Rule { kind, momentum, dampening, number, second_number, modifiers }
-    }
-}
-
-impl FromStr for RuleSpec {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        // A plus may also stand in an exponent.
-        let ends = text.match_indices('+').map(|(at, _)| at).find(|at| text[at + 1..].starts_with(char::is_alphabetic));
-        if let Some(end) = ends {
-            let spec: Self = text[..end].parse()?;
-            let modifiers = Modifiers::parse(text[end + 1..].trim().split('+'))?;
-            modifiers.suit(spec.kind)?;
-            return Ok(Self { modifiers, ..spec });
-        }
-        let (name, number) = match text.trim().split_once(':') {
-            Some((name, number)) => (name, Some(number)),
-            None => (text.trim(), None),
-        };
-        let kind: RuleKind = name.parse()?;
-        match (kind.definition().number, number) {
-            (_, None) => Ok(Self::from(kind)),
-            (None, Some(number)) => Err(format!("'{number}': {name} has no number; accepted: {name}")),
-            (Some(own), Some(text)) => {
-                let form = match own.second {
-                    None => "NUMBER",
-                    Some(SecondNumber::Needed(_)) => "NUMBER/NUMBER",
-                    Some(SecondNumber::Usual(..)) => "NUMBER or NUMBER/NUMBER",
-                };
-                let accepted = || format!("'{text}'; accepted: {name}:{form}, {}", own.meaning);
-                let (number, second_number) = own.parse(text).ok_or_else(accepted)?;
-                let usual = Self::from(kind);
-                // A word is not written where it is the usual one.
-                let named = number == own.usual && second_number.is_none() && usual.number.is_none();
-                Ok(if named {
-                    usual
-                } else {
-                    Self { kind, number: Some(number), second_number, modifiers: Modifiers::default() }
-                })
-            }
-        }
-    }
-}
-
-impl fmt::Display for RuleSpec {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Some(number) = self.number else {
-            return if self.modifiers.is_none() {
-                self.kind.fmt(f)
-            } else {
-                write!(f, "{}{}", self.kind, self.modifiers)
-            };
-        };
-        let words = self.kind.definition().number.map_or(&[][..], |own| own.words);
-        match words.iter().find(|(_, meant)| *meant == number) {
-            Some((word, _)) => write!(f, "{}:{word}", self.kind),
-            None => {
-                write!(f, "{}:{number}", self.kind)?;
-                self.second_number.map_or(Ok(()), |second| write!(f, "/{second}"))
-            }
-        }?;
-        self.modifiers.fmt(f)
-    }
-}
-
-impl From<RuleKind> for RuleSpec {
-    /// The rule with its usual number, if it has one.
-    fn from(kind: RuleKind) -> Self {
-        let own = kind.definition().number;
-        let usual = own.filter(|own| own.words.iter().all(|(_, meant)| *meant != own.usual)).map(|own| own.usual);
-        Self { kind, number: usual, second_number: None, modifiers: Modifiers::default() }
-    }
 }
 
 /// Rules are told apart by their names.

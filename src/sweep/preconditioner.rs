@@ -32,7 +32,7 @@ pub struct SecondMoments {
 #[derive(Clone, Debug)]
 pub struct Frozen {
     pub second_moments: Arc<Vec<f64>>,
-    /// Of P^-1/2 H P^-1/2.
+    /// The largest eigenvalue of P^-1/2 H P^-1/2, with its residual.
     pub largest: Eigenpair,
     /// Unit eigenvectors of P^-1 H and of its transpose: the direction in which runs leave, and the one that sees it alone.
     right: Vec<f64>,
@@ -45,7 +45,7 @@ pub struct Frozen {
 #[derive(Clone, Debug, Serialize)]
 pub struct PreconditionerFacts {
     file: String,
-    /// Of P^-1 H; its residual is that of P^-1/2 H P^-1/2.
+    /// The largest eigenvalue of P^-1 H; its residual is that of P^-1/2 H P^-1/2.
     lambda_max: Eigenpair,
     zeros: usize,
 }

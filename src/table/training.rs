@@ -113,7 +113,7 @@ pub enum Metric {
     TestAccuracy,
     LambdaMax,
     LambdaResidual,
-    /// Of P^-1 H, P the root of the rule's second moment with bias correction; the residual is that of P^-1/2 H P^-1/2.
+    /// The largest eigenvalue of P^-1 H, P the root of the rule's second moment with bias correction; the residual is that of P^-1/2 H P^-1/2.
     PreconditionedLambdaMax,
     PreconditionedResidual,
     /// 1 where the residual is as small as was asked for, else 0.
