@@ -508,6 +508,25 @@ fn advice_for_a_curvature_is_half_the_threshold_and_adam_is_an_average_of_gradie
     }
     let nesterov = self::rows("theory --rules nesterov --momentum 0.9 --delays 1");
     assert_close(of("nadamw", 0.9)["threshold_gain"].as_f64().unwrap(), 10.0 * number(&nesterov[0], "threshold_gain"));
+    // The best of the weights that are tried, by theory of each.
+    let ahead = |beta1: f64| {
+        let best = |row: &&serde_json::Value| {
+            row["rule"].as_str().unwrap().starts_with("adamw+extrapolate=") && row["beta1"] == beta1
+        };
+        let row = rows.iter().find(best).unwrap();
+        (row["rule"].as_str().unwrap().to_owned(), row["threshold_gain"].as_f64().unwrap())
+    };
+    for beta1 in ["0.9", "0.95"] {
+        let (rule, gain) = ahead(beta1.parse().unwrap());
+        let of_weight = |weight: &str| {
+            let command = format!("theory --rules adamw+extrapolate={weight} --momentum {beta1} --delays 1");
+            number(&self::rows(&command)[0], "threshold_gain")
+        };
+        let most = ["0.25", "0.5", "1", "2", "4", "8"].map(of_weight).into_iter().fold(0.0, f64::max);
+        assert_close(gain, most);
+        assert_close(gain, of_weight(rule.split_once('=').unwrap().1));
+        assert!(gain > 1.0, "{rule}: {gain}");
+    }
     assert!(report("--rule sgd --lr 0.1")["tolerances"].is_null(), "of rules of Adam's kind alone");
     let text = stdout("advise --rule adamw --lr 0.001 --to-delay 1");
     assert!(text.contains("Of the learning rates that your recipe tolerates") && text.contains("nadamw"), "{text}");

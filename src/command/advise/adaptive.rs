@@ -1,10 +1,10 @@
-//! What other values of beta1 and other rules of Adam's kind bear at a delay, beside a recipe of that kind: numbers of theory with a
-//! frozen second moment.
+//! What other values of beta1, other rules of Adam's kind and extrapolated updates tolerate at a delay, beside a recipe of that kind:
+//! numbers of theory with a frozen second moment.
 //!
 //! Not here: the equation ([`Rule::known_equation`]), nor which option is recommended ([`crate::rule::advise()`]).
 
 use super::Target;
-use crate::rule::{Advice, Rule, RuleKind, by_theory};
+use crate::rule::{Advice, Modifiers, Rule, RuleKind, by_theory};
 use crate::table::number::{percent, significant};
 use crate::theory::Criterion;
 use comfy_table::{CellAlignment, Table, presets};
@@ -12,6 +12,9 @@ use serde::Serialize;
 
 /// Values of beta1 that are shown beside the recipe's.
 const BETAS: [f64; 5] = [0.0, 0.5, 0.9, 0.95, 0.99];
+
+/// Weights A of `--extrapolate` that are tried around the recipe's rule; the one that tolerates most is shown.
+const EXTRAPOLATIONS: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
 
 /// A rule at the delay to move to.
 #[derive(Debug, Serialize)]
@@ -26,27 +29,42 @@ pub struct Tolerance {
     lr: f64,
 }
 
-/// Every rule and beta1 that has a threshold under the delays, the one that bears most first; empty for other recipes.
+/// Every rule and beta1 that has a threshold under the delays, bare and with the extrapolation that helps it most, if one does; the one
+/// that tolerates most first. Empty for other recipes.
 pub fn tolerances(rule: &Rule, target: &Target, criterion: Criterion, advice: &Advice) -> Vec<Tolerance> {
     let (true, Ok(law)) = (rule.is_preconditioned(), &target.law) else { return Vec::new() };
     let mut betas = BETAS.to_vec();
     if !betas.contains(&rule.momentum) {
         betas.push(rule.momentum);
     }
+    let gain = |rule: &Rule| by_theory(rule, law, criterion).ok().map(|known| known.gain);
     let mut rows: Vec<Tolerance> = Vec::new();
+    let mut show = |rule: &Rule, threshold_gain: f64| {
+        let share_kept = threshold_gain / advice.from.threshold_gain;
+        let Rule { kind, momentum: beta1, modifiers: Modifiers { extrapolate, .. }, .. } = *rule;
+        let modifiers = Modifiers { extrapolate, ..Modifiers::default() };
+        rows.push(Tolerance {
+            rule: format!("{kind}{modifiers}"),
+            beta1,
+            threshold_gain,
+            share_kept,
+            lr: advice.from.lr * share_kept,
+        });
+    };
     for kind in kinds(rule) {
         for beta1 in &betas {
             let number = if kind == rule.kind { rule.number } else { Rule::new(kind, 0.0, 0.0).number };
-            let other = Rule { number, ..Rule::new(kind, *beta1, *beta1) };
-            let Ok(known) = by_theory(&other, law, criterion) else { continue };
-            let share_kept = known.gain / advice.from.threshold_gain;
-            rows.push(Tolerance {
-                rule: kind.to_string(),
-                beta1: *beta1,
-                threshold_gain: known.gain,
-                share_kept,
-                lr: advice.from.lr * share_kept,
+            let bare = Rule { number, ..Rule::new(kind, *beta1, *beta1) };
+            let Some(bare_gain) = gain(&bare) else { continue };
+            show(&bare, bare_gain);
+            let ahead = EXTRAPOLATIONS.map(|weight| {
+                let modifiers = Modifiers { extrapolate: Some(weight), ..Modifiers::default() };
+                Rule { modifiers, ..bare }
             });
+            let best = ahead.iter().filter_map(|rule| Some((rule, gain(rule)?))).max_by(|a, b| a.1.total_cmp(&b.1));
+            if let Some((rule, gain)) = best.filter(|(_, gain)| *gain > bare_gain) {
+                show(rule, gain);
+            }
         }
     }
     rows.sort_by(|a, b| b.threshold_gain.total_cmp(&a.threshold_gain));
@@ -74,8 +92,9 @@ pub fn as_text(rows: &[Tolerance], delay: &str) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
+    let extrapolations = EXTRAPOLATIONS.map(|weight| weight.to_string()).join(", ");
     format!(
         "\nOf the learning rates that your recipe tolerates, {delay} these remain (lr x preconditioned sharpness, and the learning rate \
-         that is as far from its limit as yours):\n{table}\n"
+         that is as far from its limit as yours; of +extrapolate=A the best of A {extrapolations}):\n{table}\n"
     )
 }
