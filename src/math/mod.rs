@@ -11,6 +11,7 @@ mod number;
 mod orthogonal;
 mod product;
 mod shape;
+pub mod vector;
 
 pub use activation::{Activation, LEAKY_SLOPE};
 pub use close::{EXACT, KERNEL_F32, STEPS_F32, close};

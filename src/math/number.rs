@@ -21,6 +21,14 @@ pub trait Number:
     fn erf(self) -> Self;
     /// Hyperbolic tangent, in a form that compilers turn into vector code where the precision allows it.
     fn vector_tanh(self) -> Self;
+    /// The same numbers, where they are f32: for code that is written for vectors of them.
+    fn f32s(_numbers: &[Self]) -> Option<&[f32]> {
+        None
+    }
+    /// [`Self::f32s`], to be written.
+    fn f32s_mut(_numbers: &mut [Self]) -> Option<&mut [f32]> {
+        None
+    }
     /// `math::product`; added to what is there where `onto`.
     fn product(shape: [usize; 3], a: View<Self>, b: View<Self>, onto: bool, c: &mut [Self]);
 }
@@ -59,6 +67,12 @@ macro_rules! native {
 
 impl Number for f32 {
     native!();
+    fn f32s(numbers: &[Self]) -> Option<&[f32]> {
+        Some(numbers)
+    }
+    fn f32s_mut(numbers: &mut [Self]) -> Option<&mut [f32]> {
+        Some(numbers)
+    }
     fn of(value: f64) -> Self {
         value as f32
     }

@@ -8,7 +8,9 @@ use super::graph::{Graph, Node};
 use crate::kernels::conv::Scratch;
 use crate::kernels::loss;
 use crate::layer::traits::{Backward, Compute, Forward, Kept, Mode};
+use crate::math::vector::Instructions;
 use crate::math::{Loss, Number};
+use pulp::Simd;
 
 /// Buffers of one pass, forward and back.
 #[derive(Clone, Debug)]
@@ -38,6 +40,18 @@ impl<T: Number> Backprop<T> {
             graph: graph.clone(),
             loss,
         }
+    }
+
+    /// Threads share the work of each pass, as far as it can be shared, where `parallel`; the bits are the same.
+    #[must_use]
+    pub fn shared(mut self, parallel: bool) -> Self {
+        self.scratch.direct.parallel = parallel;
+        self
+    }
+
+    /// Later passes take the instructions that code over `S` is compiled for; before, the best that the processor has.
+    pub fn compile_for<S: Simd>(&mut self) {
+        self.scratch.direct.instructions = Instructions::of::<S>();
     }
 
     /// The outputs, rows x classes, of `inputs` (rows x features) at `parameters`.

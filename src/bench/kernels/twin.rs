@@ -2,11 +2,11 @@
 
 use super::{Case, Product, coefficients, labels, numbers, order, parameters};
 use crate::batch::Augmentation;
-use crate::engine::cpu::Instructions;
 use crate::kernels::gather;
 use crate::kernels::loss;
 use crate::kernels::matmul;
 use crate::kernels::step::{self, Landmarks, State};
+use crate::math::vector::Instructions;
 use crate::math::{Activation, Loss, Real, Shape};
 use crate::update::StepSlots;
 use pulp::{Simd, WithSimd};

@@ -46,8 +46,9 @@ pub trait Gradients<T>: Send + Sync + 'static {
     /// Brings a vector in this layout back into a flat one.
     fn unpack(&self, packed: &[T]) -> Vec<f64>;
 
-    /// Makes buffers for gradients over `rows` rows.
-    fn scratch(&self, rows: usize) -> Self::Scratch;
+    /// Makes buffers for gradients over `rows` rows. Where `parallel`, threads share the work of one gradient as far as it can be shared;
+    /// the bits are the same.
+    fn scratch(&self, rows: usize, parallel: bool) -> Self::Scratch;
 
     /// Mean loss over `rows` (numbers of samples; all where `None`) at the first of the `weights`; its gradient, whose backward
     /// pass reads the second, goes to `gradient`. Neither contains weight decay.
@@ -146,11 +147,11 @@ impl Gradients<f32> for F32Gradients {
         }
     }
 
-    fn scratch(&self, rows: usize) -> F32Scratch {
+    fn scratch(&self, rows: usize, parallel: bool) -> F32Scratch {
         match self {
             Self::Quadratic { .. } => F32Scratch::Nothing,
             Self::Perceptron(network) => F32Scratch::Perceptron(network.scratch(rows)),
-            Self::Layered(layered) => F32Scratch::Layered(layered.scratch(rows)),
+            Self::Layered(layered) => F32Scratch::Layered(layered.scratch(rows, parallel)),
         }
     }
 
@@ -230,10 +231,10 @@ impl<T: Real> Gradients<T> for LayeredGradients<T> {
         widen(packed)
     }
 
-    fn scratch(&self, rows: usize) -> LayeredScratch<T> {
+    fn scratch(&self, rows: usize, parallel: bool) -> LayeredScratch<T> {
         let pass = match &*self.problem {
             Problem::Quadratic(_) | Problem::Dense(_) => None,
-            Problem::Network(network) => Some(Backprop::new(&network.model.graph, network.loss, rows)),
+            Problem::Network(network) => Some(Backprop::new(&network.model.graph, network.loss, rows).shared(parallel)),
         };
         LayeredScratch { pass, inputs: Vec::new(), labels: Vec::new(), rows }
     }
@@ -254,16 +255,19 @@ impl<T: Real> Gradients<T> for LayeredGradients<T> {
                 let mean = quadratic.samples().unwrap_or(1) as u32;
                 hessian::cpu(rows.unwrap_or(&[mean]), &self.numbers, weights[0], gradient)
             }
-            (Problem::Network(network), Some(pass)) => match rows {
-                None => {
-                    pass.loss_and_gradient_at(weights[0], weights[1], &self.numbers, &network.data.labels, gradient)
+            (Problem::Network(network), Some(pass)) => {
+                pass.compile_for::<S>();
+                match rows {
+                    None => {
+                        pass.loss_and_gradient_at(weights[0], weights[1], &self.numbers, &network.data.labels, gradient)
+                    }
+                    Some(rows) => {
+                        let (shape, data_labels) = (network.data.shape, &network.data.labels);
+                        gather::cpu(rows, network.augmentation, shape, &self.numbers, data_labels, inputs, labels);
+                        pass.loss_and_gradient_at(weights[0], weights[1], inputs, labels, gradient)
+                    }
                 }
-                Some(rows) => {
-                    let (shape, data_labels) = (network.data.shape, &network.data.labels);
-                    gather::cpu(rows, network.augmentation, shape, &self.numbers, data_labels, inputs, labels);
-                    pass.loss_and_gradient_at(weights[0], weights[1], inputs, labels, gradient)
-                }
-            },
+            }
             (Problem::Network(_), None) => unreachable!("the scratch of a network has a pass"),
         }
     }

@@ -26,12 +26,14 @@ pub struct Workbench<T: CpuPrecision> {
 impl<T: CpuPrecision> Workbench<T> {
     pub fn new(shared: &Shared<T>) -> Self {
         let zeros = |vectors: usize| AVec::from_iter(0, std::iter::repeat_n(T::zero(), vectors * shared.minimum.len()));
+        // Lanes keep the threads busy by themselves, where there are as many.
+        let parallel = shared.spec.lanes < rayon::current_num_threads();
         let rows = shared.rows.as_ref().map(|rows| rows.batch()).or(shared.spec.problem.samples());
         Self {
             gradient: zeros(1),
             anchor: zeros(usize::from(shared.spec.needs.centred)),
             products: Vec::new(),
-            scratch: shared.gradients.scratch(rows.unwrap_or(0)),
+            scratch: shared.gradients.scratch(rows.unwrap_or(0), parallel),
         }
     }
 }

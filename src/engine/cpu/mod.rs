@@ -4,19 +4,16 @@
 //! - `fused`: loss and gradient of a network in f32 by register tiles, for every instruction set
 //! - `gradient`: where gradients come from in each precision
 //! - `evaluate`: loss and accuracy over whole parts of the data
-//! - [`Instructions`]: the vector instructions of this processor
 //! - `lane`: one run, step by step
 //! - [`StandaloneGradient`]: gradients without a run, for benchmarks
 
 mod evaluate;
 mod fused;
 mod gradient;
-mod instructions;
 mod lane;
 mod standalone;
 
 pub use gradient::CpuPrecision;
-pub use instructions::Instructions;
 pub use standalone::StandaloneGradient;
 
 use super::{
@@ -24,6 +21,7 @@ use super::{
     Wave, WaveSpec,
 };
 use crate::batch::RowTables;
+use crate::math::vector::Instructions;
 use crate::memory;
 use crate::model::Backprop;
 use crate::problem::Problem;

@@ -1,7 +1,7 @@
 //! Gradients without a run, for benchmarks: what a step computes before it changes anything, on one thread.
 
-use super::Instructions;
 use super::gradient::{CpuPrecision, Gradients};
+use crate::math::vector::Instructions;
 use crate::problem::Problem;
 use aligned_vec::AVec;
 use pulp::{Simd, WithSimd};
@@ -23,7 +23,7 @@ impl<T: CpuPrecision> StandaloneGradient<T> {
         let gradients = T::Gradients::new(problem, false);
         let weights = AVec::from_iter(0, gradients.pack(weights));
         let gradient = AVec::from_iter(0, std::iter::repeat_n(T::zero(), weights.len()));
-        Self { instructions, scratch: gradients.scratch(rows), gradients, weights, gradient }
+        Self { instructions, scratch: gradients.scratch(rows, false), gradients, weights, gradient }
     }
 
     /// Mean loss over `rows` (numbers of samples; all where `None`), without weight decay, and its gradient.

@@ -1,8 +1,8 @@
 //! Activations inside the products: the value, and the slope computed from what the forward pass kept.
 
 use super::elementary;
-use super::tile::{Epilogue, load, store};
 use crate::math::LEAKY_SLOPE;
+use crate::math::vector::tile::{Epilogue, load, store};
 use pulp::Simd;
 use std::marker::PhantomData;
 

@@ -121,8 +121,8 @@ pub fn normal<S: Simd>(simd: S, z: S::f32s) -> (S::f32s, S::f32s) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::cpu::Instructions;
-    use crate::engine::cpu::fused::tile::{load, store};
+    use crate::math::vector::Instructions;
+    use crate::math::vector::tile::{load, store};
     use pulp::WithSimd;
     use strum::IntoEnumIterator;
 

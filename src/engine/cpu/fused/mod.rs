@@ -7,12 +7,12 @@
 mod curve;
 mod elementary;
 mod panels;
-mod tile;
-mod transpose;
 
 pub use panels::Layout;
 
 use crate::kernels::perceptron::Perceptron;
+use crate::math::vector::tile::{self, At, Every, Panels, Rows, Starts, load, product, store};
+use crate::math::vector::{PANEL, transpose};
 use crate::math::{Activation, Loss, ordered_sum};
 use crate::problem;
 use aligned_vec::AVec;
@@ -20,11 +20,6 @@ use curve::{Backward, Curve, Forward, activate};
 use panels::PanelLayer;
 use pulp::Simd;
 use std::marker::PhantomData;
-use tile::{At, Every, Panels, Rows, Starts, load, product, store};
-use transpose::transpose;
-
-/// Columns of a panel: one vector of the widest instruction set.
-pub const PANEL: usize = 16;
 
 /// Rows that pass through all layers together, at most. Their activations and deltas share the first-level cache with the
 /// weights.

@@ -4,8 +4,8 @@
 //! outputs are padded to whole panels with zeros, which every update rule leaves at zero: the gradient there is a sum of
 //! products with zeros, and the minimum and the direction are zero too.
 
-use super::PANEL;
 use crate::kernels::perceptron::{Perceptron, PerceptronLayer};
+use crate::math::vector::PANEL;
 
 /// One dense layer, its shape and its place in the vector of all parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

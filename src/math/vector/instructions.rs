@@ -1,6 +1,6 @@
 //! Instruction sets for vectors: detected at run time and named beside every result.
 
-use pulp::{Arch, WithSimd};
+use pulp::{Arch, Simd, WithSimd};
 
 /// An instruction set with an implementation here. Results have the same bits only under the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumIter)]
@@ -26,6 +26,16 @@ impl Instructions {
             Arch::V3(_) => Self::Avx2,
             #[cfg(target_arch = "aarch64")]
             Arch::Neon(_) => Self::Neon,
+            _ => Self::Scalar,
+        }
+    }
+
+    /// Those that code over `S` is compiled for.
+    pub fn of<S: Simd>() -> Self {
+        match S::F32_LANES {
+            16 => Self::Avx512,
+            8 => Self::Avx2,
+            4 => Self::Neon,
             _ => Self::Scalar,
         }
     }

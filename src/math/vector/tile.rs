@@ -1,5 +1,5 @@
-//! Register tiles: the three products of backpropagation on panels, written once for every instruction set. The only
-//! unsafe code of the CPU engine.
+//! Register tiles: the three products of backpropagation on panels, written once for every instruction set. The only unsafe code
+//! of what the processor computes.
 //!
 //! A tile holds R rows by V vectors of a product in registers while it runs through the inner dimension: R broadcasts and V
 //! loads feed R V multiply-adds. Panels are read in the order in which they lie, so that nothing is ever packed. A sum runs
@@ -113,8 +113,27 @@ pub struct Rows<'a, P> {
 impl<'a, P: Starts> Rows<'a, P> {
     /// The data, good for every element of the first `rows` rows.
     #[inline(always)]
-    fn span(&self, rows: usize) -> Span<'a> {
-        Span::within(self.data, self.starts.largest(rows) + self.width - 1)
+    fn span(&self, rows: usize, lines: Lines) -> Span<'a> {
+        Span::within(self.data, self.starts.largest(rows) + lines.last() + self.width - 1)
+    }
+}
+
+/// Pieces that a row consists of: so many of the matrix's width, the same number of elements from one to the next. The rows of a
+/// convolution are windows of an image, with a piece for each line of pixels.
+#[derive(Clone, Copy)]
+pub struct Lines {
+    /// At least 1.
+    pub count: usize,
+    pub pitch: usize,
+}
+
+impl Lines {
+    pub const ONE: Self = Self { count: 1, pitch: 0 };
+
+    /// Where the last begins.
+    #[inline(always)]
+    fn last(self) -> usize {
+        (self.count - 1) * self.pitch
     }
 }
 
@@ -159,19 +178,32 @@ pub trait Epilogue<S: Simd> {
 /// C = A B for `rows` rows, a multiple of [`ROWS`]; B is `a.width` x `b.width`.
 #[inline(always)]
 pub fn product<S: Simd, P: Starts>(simd: S, rows: usize, a: Rows<P>, b: Panels, epilogue: &mut impl Epilogue<S>) {
+    product_of_lines(simd, rows, a, Lines::ONE, b, epilogue);
+}
+
+/// [`product`] where every row of A consists of `lines`; B has `lines.count` x `a.width` rows.
+#[inline(always)]
+pub fn product_of_lines<S: Simd, P: Starts>(
+    simd: S,
+    rows: usize,
+    a: Rows<P>,
+    lines: Lines,
+    b: Panels,
+    epilogue: &mut impl Epilogue<S>,
+) {
     assert!(rows.is_multiple_of(ROWS) && b.width.is_multiple_of(PANEL), "{rows} rows of {} columns", b.width);
     let mut panel = 0;
     let end = b.width / PANEL;
     while panel < end {
         match S::F32_LANES {
             16 if panel + 2 <= end => {
-                product_tiles::<S, P, 8, 2, 1>(simd, rows, a, b, panel, epilogue);
+                product_tiles::<S, P, 8, 2, 1>(simd, rows, a, lines, b, panel, epilogue);
                 panel += 1;
             }
-            16 => product_tiles::<S, P, 8, 1, 2>(simd, rows, a, b, panel, epilogue),
-            8 => product_tiles::<S, P, 4, 2, 1>(simd, rows, a, b, panel, epilogue),
-            4 => product_tiles::<S, P, 4, 4, 1>(simd, rows, a, b, panel, epilogue),
-            _ => product_tiles::<S, P, 1, 16, 1>(simd, rows, a, b, panel, epilogue),
+            16 => product_tiles::<S, P, 8, 1, 2>(simd, rows, a, lines, b, panel, epilogue),
+            8 => product_tiles::<S, P, 4, 2, 1>(simd, rows, a, lines, b, panel, epilogue),
+            4 => product_tiles::<S, P, 4, 4, 1>(simd, rows, a, lines, b, panel, epilogue),
+            _ => product_tiles::<S, P, 1, 16, 1>(simd, rows, a, lines, b, panel, epilogue),
         }
         panel += 1;
     }
@@ -184,6 +216,7 @@ fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: us
     simd: S,
     rows: usize,
     a: Rows<P>,
+    lines: Lines,
     b: Panels,
     panel: usize,
     epilogue: &mut impl Epilogue<S>,
@@ -192,8 +225,8 @@ fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: us
     assert!(inner > 0, "an empty product");
     let (first, stride) = (panel * PANEL, b.stride);
     let b = &b.data[panel * stride..];
-    let b = Span::within(b, (inner - 1) * PANEL + column::<S>(V - 1, stride) + S::F32_LANES - 1);
-    let data = a.span(rows);
+    let b = Span::within(b, (lines.count * inner - 1) * PANEL + column::<S>(V - 1, stride) + S::F32_LANES - 1);
+    let data = a.span(rows, lines);
     for row in (0..rows).step_by(R) {
         let mut starts = [0; R];
         for (r, start) in starts.iter_mut().enumerate() {
@@ -202,18 +235,23 @@ fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: us
         }
         let mut sums = [[[simd.splat_f32s(0.0); V]; R]; F];
         let whole = inner - inner % F;
-        let mut k = 0;
-        while k < whole {
-            for (f, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: k + f < inner, the bound of every row of A and of B.
-                unsafe { multiply_add::<S, R, V>(simd, data, &starts, b, stride, k + f, sums) };
+        for line in 0..lines.count {
+            let (left, right) = (line * lines.pitch, line * inner);
+            let mut k = 0;
+            while k < whole {
+                for (f, sums) in sums.iter_mut().enumerate() {
+                    // SAFETY: k + f < inner, the bound of every line of A and of B.
+                    unsafe {
+                        multiply_add::<S, R, V>(simd, data, &starts, left + k + f, b, stride, right + k + f, sums)
+                    };
+                }
+                k += F;
             }
-            k += F;
-        }
-        while k < inner {
-            // SAFETY: as above.
-            unsafe { multiply_add::<S, R, V>(simd, data, &starts, b, stride, k, &mut sums[0]) };
-            k += 1;
+            while k < inner {
+                // SAFETY: as above.
+                unsafe { multiply_add::<S, R, V>(simd, data, &starts, left + k, b, stride, right + k, &mut sums[0]) };
+                k += 1;
+            }
         }
         for r in 0..R {
             for v in 0..V {
@@ -230,30 +268,32 @@ fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: us
 /// One inner element's share of a tile.
 ///
 /// # Safety
-/// The bound of `a` is at least every start plus `k`, that of `b` at least the last vector of its row `k`.
+/// The bound of `a` is at least every start plus `element`, that of `b` at least the last vector of its row `row`.
 #[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "both factors and where in them")]
 unsafe fn multiply_add<S: Simd, const R: usize, const V: usize>(
     simd: S,
     a: Span,
     starts: &[usize; R],
+    element: usize,
     b: Span,
     stride: usize,
-    k: usize,
+    row: usize,
     sums: &mut [[S::f32s; V]; R],
 ) {
-    let mut row = [simd.splat_f32s(0.0); V];
-    for (v, vector) in row.iter_mut().enumerate() {
-        *vector = unsafe { b.vector::<S>(k * PANEL + column::<S>(v, stride)) };
+    let mut vectors = [simd.splat_f32s(0.0); V];
+    for (v, vector) in vectors.iter_mut().enumerate() {
+        *vector = unsafe { b.vector::<S>(row * PANEL + column::<S>(v, stride)) };
     }
     for r in 0..R {
-        let a = simd.splat_f32s(unsafe { a.value(starts[r] + k) });
+        let a = simd.splat_f32s(unsafe { a.value(starts[r] + element) });
         for v in 0..V {
-            sums[r][v] = simd.mul_add_e_f32s(a, row[v], sums[r][v]);
+            sums[r][v] = simd.mul_add_e_f32s(a, vectors[v], sums[r][v]);
         }
     }
 }
 
-/// G += A^T D, or G = A^T D where `fresh`, over `rows` rows. G is `d.width / PANEL` panels of `a.width` rows.
+/// G += A^T D, or G = A^T D where `fresh`, over `rows` rows. G is `d.width / PANEL` panels of `a.width` rows, a multiple of [`PANEL`].
 #[inline(always)]
 pub fn outer_product<S: Simd>(
     simd: S,
@@ -263,8 +303,22 @@ pub fn outer_product<S: Simd>(
     g: &mut [f32],
     fresh: bool,
 ) {
-    assert!(a.width.is_multiple_of(PANEL) && d.width.is_multiple_of(PANEL), "panels of {} x {}", a.width, d.width);
-    let stride = a.width * PANEL;
+    assert!(a.width.is_multiple_of(PANEL), "panels of {} rows", a.width);
+    outer_product_into(simd, rows, a, d, g, a.width * PANEL, fresh);
+}
+
+/// [`outer_product`] into the first `a.width` rows, any number of them, of panels that are `stride` elements long.
+#[inline(always)]
+pub fn outer_product_into<S: Simd>(
+    simd: S,
+    rows: usize,
+    a: Rows<impl Starts>,
+    d: Rows<impl Starts>,
+    g: &mut [f32],
+    stride: usize,
+    fresh: bool,
+) {
+    assert!(d.width.is_multiple_of(PANEL) && stride >= a.width * PANEL, "panels of {} x {}", a.width, d.width);
     let mut panel = 0;
     let end = d.width / PANEL;
     while panel < end {
@@ -272,20 +326,21 @@ pub fn outer_product<S: Simd>(
         let first = panel * PANEL;
         match S::F32_LANES {
             16 if panel + 2 <= end => {
-                outer_tiles::<S, 8, 2>(simd, rows, a, d, first, g, fresh);
+                outer_tiles::<S, 8, 2>(simd, rows, a, d, first, g, stride, fresh);
                 panel += 1;
             }
-            16 => outer_tiles::<S, 16, 1>(simd, rows, a, d, first, g, fresh),
-            8 => outer_tiles::<S, 4, 2>(simd, rows, a, d, first, g, fresh),
-            4 => outer_tiles::<S, 4, 4>(simd, rows, a, d, first, g, fresh),
-            _ => outer_tiles::<S, 1, 16>(simd, rows, a, d, first, g, fresh),
+            16 => outer_tiles::<S, 16, 1>(simd, rows, a, d, first, g, stride, fresh),
+            8 => outer_tiles::<S, 4, 2>(simd, rows, a, d, first, g, stride, fresh),
+            4 => outer_tiles::<S, 4, 4>(simd, rows, a, d, first, g, stride, fresh),
+            _ => outer_tiles::<S, 1, 16>(simd, rows, a, d, first, g, stride, fresh),
         }
         panel += 1;
     }
 }
 
-/// The columns of one tile's width, over all rows of G.
+/// The columns of one tile's width, over all rows of G; those that fill no tile one by one.
 #[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "two factors, a result and where in them")]
 fn outer_tiles<S: Simd, const R: usize, const V: usize>(
     simd: S,
     rows: usize,
@@ -293,41 +348,66 @@ fn outer_tiles<S: Simd, const R: usize, const V: usize>(
     d: Rows<impl Starts>,
     first: usize,
     g: &mut [f32],
+    stride: usize,
     fresh: bool,
 ) {
-    let stride = a.width * PANEL;
-    assert!(a.width.is_multiple_of(R), "tiles of {R} rows do not fill {}", a.width);
     assert!(first + V * S::F32_LANES <= d.width, "a tile beyond {} columns", d.width);
-    let (left, right) = (a.span(rows), d.span(rows));
-    for row in (0..a.width).step_by(R) {
-        let mut sums = [[simd.splat_f32s(0.0); V]; R];
-        if !fresh {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                for (v, sum) in sums.iter_mut().enumerate() {
-                    *sum = load::<S>(g, (row + r) * PANEL + column::<S>(v, stride));
-                }
+    let spans = [a.span(rows, Lines::ONE), d.span(rows, Lines::ONE)];
+    let whole = a.width - a.width % R;
+    for row in (0..whole).step_by(R) {
+        // SAFETY: row + R <= the width of A, all of whose rows were checked, and the tile's vectors end within that of D.
+        unsafe { outer_tile::<S, R, V>(simd, rows, [row, first], a.starts, d.starts, spans, g, stride, fresh) };
+    }
+    for row in whole..a.width {
+        // SAFETY: as above.
+        unsafe { outer_tile::<S, 1, V>(simd, rows, [row, first], a.starts, d.starts, spans, g, stride, fresh) };
+    }
+}
+
+/// R rows of G from `row` on.
+///
+/// # Safety
+/// `spans`, A's and D's data, are good for R elements of A from `row` on and V vectors of D from `first` on, in each of `rows` rows.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "as the tiles")]
+unsafe fn outer_tile<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    rows: usize,
+    [row, first]: [usize; 2],
+    a: impl Starts,
+    d: impl Starts,
+    [left, right]: [Span; 2],
+    g: &mut [f32],
+    stride: usize,
+    fresh: bool,
+) {
+    let mut sums = [[simd.splat_f32s(0.0); V]; R];
+    if !fresh {
+        for (r, sums) in sums.iter_mut().enumerate() {
+            for (v, sum) in sums.iter_mut().enumerate() {
+                *sum = load::<S>(g, (row + r) * PANEL + column::<S>(v, stride));
             }
         }
-        for i in 0..rows {
-            // SAFETY: i < rows, the number whose largest starts were asked for.
-            let (a, d) = unsafe { (a.starts.start(i) + row, d.starts.start(i) + first) };
-            let mut deltas = [simd.splat_f32s(0.0); V];
-            for (v, delta) in deltas.iter_mut().enumerate() {
-                // SAFETY: the tile's vectors end within the width of D, all of whose rows were checked.
-                *delta = unsafe { right.vector::<S>(d + v * S::F32_LANES) };
-            }
-            for (r, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: row + R <= the width of A, all of whose rows were checked.
-                let a = simd.splat_f32s(unsafe { left.value(a + r) });
-                for v in 0..V {
-                    sums[v] = simd.mul_add_e_f32s(a, deltas[v], sums[v]);
-                }
+    }
+    for i in 0..rows {
+        // SAFETY: i < rows, the number whose largest starts were asked for.
+        let (a, d) = unsafe { (a.start(i) + row, d.start(i) + first) };
+        let mut deltas = [simd.splat_f32s(0.0); V];
+        for (v, delta) in deltas.iter_mut().enumerate() {
+            // SAFETY: the caller's.
+            *delta = unsafe { right.vector::<S>(d + v * S::F32_LANES) };
+        }
+        for (r, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the caller's.
+            let a = simd.splat_f32s(unsafe { left.value(a + r) });
+            for v in 0..V {
+                sums[v] = simd.mul_add_e_f32s(a, deltas[v], sums[v]);
             }
         }
-        for (r, sums) in sums.into_iter().enumerate() {
-            for (v, sum) in sums.into_iter().enumerate() {
-                store::<S>(g, (row + r) * PANEL + column::<S>(v, stride), sum);
-            }
+    }
+    for (r, sums) in sums.into_iter().enumerate() {
+        for (v, sum) in sums.into_iter().enumerate() {
+            store::<S>(g, (row + r) * PANEL + column::<S>(v, stride), sum);
         }
     }
 }

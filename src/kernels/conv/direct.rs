@@ -1,0 +1,631 @@
+//! Convolutions in f32 without written-out windows: images lie pixel by pixel with all channels of a pixel beside each other and a
+//! border of zeros, so that each line of a window is one piece of memory, and register tiles multiply windows where they lie.
+//!
+//! | product | rows | times |
+//! | --- | --- | --- |
+//! | forward | windows of the input, a row for each place | weights, (y, x, channel) x output |
+//! | backward | windows of the delta, spread by the stride, a row for each pixel | turned weights, (y, x, output) x channel |
+//! | gradient | windows of the input, transposed | delta, place x output |
+//!
+//! Samples go in groups, at most [`GROUPS`], which threads may share; the sums of a gradient run through a group, and then over the
+//! groups in their order, so that the bits are the same on one thread and on many. Within a group some samples at a time stay in the
+//! cache.
+//!
+//! Not here: images as the layers around have them (channel by channel), which are turned on the way in and out.
+
+use super::Convolution;
+use crate::math::vector::tile::{
+    At, Epilogue, Lines, Panels, ROWS, Rows, load, outer_product_into, product_of_lines, store,
+};
+use crate::math::vector::{Instructions, PANEL, transpose};
+use crate::math::{Shape, Window};
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+/// Groups of samples, at most: threads that a convolution can keep busy.
+const GROUPS: usize = 8;
+
+/// Places that are computed together, about.
+const PLACES: usize = 512;
+
+/// Buffers of a convolution of any shape.
+#[derive(Clone, Debug)]
+pub struct Scratch {
+    pub instructions: Instructions,
+    /// Whether threads share the groups. The bits are the same.
+    pub parallel: bool,
+    /// Weights in panels, for the way forward or back.
+    weights: Vec<f32>,
+    /// One for each group at work.
+    desks: Vec<Desk>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { instructions: Instructions::best(), parallel: false, weights: Vec::new(), desks: Vec::new() }
+    }
+}
+
+/// What one group works on.
+#[derive(Clone, Debug, Default)]
+struct Desk {
+    images: Vec<f32>,
+    deltas: Vec<f32>,
+    /// places x padded channels
+    made: Vec<f32>,
+    /// Panels, and behind them the gradient of the bias.
+    gradient: Vec<f32>,
+}
+
+/// Where a gradient goes.
+pub struct Gradients<'a> {
+    /// output channels x depth
+    pub weight: &'a mut [f32],
+    /// output channels
+    pub bias: Option<&'a mut [f32]>,
+    /// rows x input
+    pub below: Option<&'a mut [f32]>,
+}
+
+/// An image with its border, pixel by pixel, and a window that slides over it.
+#[derive(Clone, Copy)]
+struct Canvas {
+    height: usize,
+    width: usize,
+    /// Numbers of a pixel.
+    channels: usize,
+    kernel: usize,
+}
+
+impl Canvas {
+    fn pitch(self) -> usize {
+        self.width * self.channels
+    }
+
+    fn len(self) -> usize {
+        self.height * self.pitch()
+    }
+
+    /// Numbers of a window.
+    fn depth(self) -> usize {
+        self.kernel * self.kernel * self.channels
+    }
+
+    fn lines(self) -> Lines {
+        Lines { count: self.kernel, pitch: self.pitch() }
+    }
+
+    fn window<'a>(self, data: &'a [f32], starts: &'a [usize], rows: usize) -> Rows<'a, At<'a>> {
+        debug_assert!(starts.len() >= rows);
+        Rows { data, starts: At(starts), width: self.kernel * self.channels }
+    }
+
+    /// Where the pixels of `samples` grids begin, `step` apart from `first` on in both directions; then the last of them again until
+    /// they are a multiple of [`ROWS`].
+    fn grid(self, shape: Shape, [first, step]: [usize; 2], samples: usize) -> Vec<usize> {
+        let mut starts = Vec::with_capacity((samples * shape.pixels()).next_multiple_of(ROWS));
+        for sample in 0..samples {
+            for y in 0..shape.height {
+                let line = sample * self.len() + (first + y * step) * self.pitch();
+                starts.extend((0..shape.width).map(|x| line + (first + x * step) * self.channels));
+            }
+        }
+        let last = starts.last().copied().unwrap_or(0);
+        starts.resize(starts.len().next_multiple_of(ROWS), last);
+        starts
+    }
+}
+
+/// Channels of what is made, padded to whole panels.
+fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(PANEL)
+}
+
+impl Convolution {
+    /// Whether its shape is one for this way: borders are no wider than windows.
+    pub(super) fn is_direct(&self) -> bool {
+        self.window.padding < self.window.kernel
+    }
+
+    /// The input with its border.
+    fn input_canvas(&self) -> Canvas {
+        let (Shape { channels, height, width }, Window { kernel, padding, .. }) = (self.input, self.window);
+        Canvas { height: height + 2 * padding, width: width + 2 * padding, channels, kernel }
+    }
+
+    /// The delta, its pixels as far apart as the windows were, with a border from which every pixel of the input sees all windows that
+    /// it was in.
+    fn delta_canvas(&self) -> Canvas {
+        let (Shape { height, width, .. }, kernel) = (self.input, self.window.kernel);
+        // Windows that hang over the border on the right begin beyond it.
+        let reach = |pixels: usize, places: usize| {
+            (pixels + kernel - 1).max(kernel - self.window.padding + (places - 1) * self.window.stride)
+        };
+        Canvas {
+            height: reach(height, self.output.height),
+            width: reach(width, self.output.width),
+            channels: padded(self.output.channels),
+            kernel,
+        }
+    }
+
+    /// Samples of a group, and samples at a time.
+    fn shares(&self, rows: usize) -> [usize; 2] {
+        let together = (PLACES / self.output.pixels()).max(1);
+        [rows.div_ceil(GROUPS).next_multiple_of(together), together]
+    }
+
+    /// Numbers of a [`Scratch`] where one thread works.
+    pub(super) fn direct_scratch(&self) -> usize {
+        let together = (PLACES / self.output.pixels()).max(1);
+        let (input, delta) = (self.input_canvas(), self.delta_canvas());
+        let outputs = padded(self.output.channels);
+        let weights = (input.depth() * outputs).max(delta.depth() * padded(self.input.channels));
+        let made = (self.output.pixels() * outputs).max(self.input.pixels() * padded(self.input.channels));
+        weights + (input.depth() + 1) * outputs + together * (input.len() + delta.len() + made)
+    }
+
+    /// [`Self::forward`].
+    pub(super) fn forward_direct(
+        &self,
+        input: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        output: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        let Scratch { instructions, parallel, weights, desks } = scratch;
+        let (canvas, outputs) = (self.input_canvas(), self.output.channels);
+        let Window { kernel, stride, padding } = self.window;
+        let pixels = kernel * kernel;
+        // Behind the panels the bias.
+        weights.clear();
+        weights.resize((canvas.depth() + 1) * padded(outputs), 0.0);
+        for (output, filter) in weight.chunks_exact(self.depth()).enumerate() {
+            let panel = &mut weights[output / PANEL * canvas.depth() * PANEL + output % PANEL..];
+            for (channel, plane) in filter.chunks_exact(pixels).enumerate() {
+                for (pixel, number) in plane.iter().enumerate() {
+                    panel[(pixel * canvas.channels + channel) * PANEL] = *number;
+                }
+            }
+        }
+        if let Some(bias) = bias {
+            weights[canvas.depth() * padded(outputs)..][..outputs].copy_from_slice(bias);
+        }
+        let [group, together] = self.shares(input.len() / self.input.elements());
+        let slide = Slide {
+            image: self.input,
+            made: self.output,
+            canvas,
+            pixels: &canvas.grid(self.input, [padding, 1], 1),
+            places: &canvas.grid(self.output, [0, stride], together),
+            weights,
+            together,
+        };
+        let images = input.chunks(group * self.input.elements());
+        let outputs = output.chunks_mut(group * self.output.elements());
+        each_group(desks, *parallel, images.zip(outputs).collect(), |desk, (images, made)| {
+            instructions.run(Sliding { slide: &slide, images, made, desk });
+        });
+    }
+
+    /// [`Self::backward`].
+    pub(super) fn backward_direct(
+        &self,
+        input: &[f32],
+        weight: &[f32],
+        delta: &[f32],
+        gradients: Gradients,
+        scratch: &mut Scratch,
+    ) {
+        let Scratch { instructions, parallel, weights, desks } = scratch;
+        let (images, deltas) = (self.input_canvas(), self.delta_canvas());
+        let Window { kernel, stride, padding } = self.window;
+        let (pixels, outputs) = (kernel * kernel, self.output.channels);
+        weights.clear();
+        if gradients.below.is_some() {
+            // Behind the panels a bias of zeros.
+            weights.resize((deltas.depth() + 1) * padded(self.input.channels), 0.0);
+            for (output, filter) in weight.chunks_exact(self.depth()).enumerate() {
+                for (channel, plane) in filter.chunks_exact(pixels).enumerate() {
+                    let panel = &mut weights[channel / PANEL * deltas.depth() * PANEL + channel % PANEL..];
+                    for (pixel, number) in plane.iter().rev().enumerate() {
+                        panel[(pixel * deltas.channels + output) * PANEL] = *number;
+                    }
+                }
+            }
+        }
+        let [group, together] = self.shares(input.len() / self.input.elements());
+        let back = Back {
+            convolution: *self,
+            images,
+            pixels: &images.grid(self.input, [padding, 1], 1),
+            windows: &images.grid(self.output, [0, stride], together),
+            delta_pixels: &deltas.grid(self.output, [kernel - 1 - padding, stride], together),
+            below: gradients.below.is_some().then(|| Slide {
+                image: self.output,
+                made: self.input,
+                canvas: deltas,
+                pixels: &[],
+                places: &[],
+                weights,
+                together,
+            }),
+            deltas,
+            together,
+        };
+        let places = back.below.map_or(Vec::new(), |_| deltas.grid(self.input, [0, 1], together));
+        let back = Back { below: back.below.map(|slide| Slide { places: &places, ..slide }), ..back };
+
+        let samples = input.chunks(group * self.input.elements()).zip(delta.chunks(group * self.output.elements()));
+        let mut below = gradients.below.into_iter().flat_map(|below| below.chunks_mut(group * self.input.elements()));
+        let groups: Vec<_> = samples.map(|(images, deltas)| (images, deltas, below.next())).collect();
+        let mut sum: Vec<f32> = Vec::new();
+        let work = |desk: &mut Desk, (images, deltas, below)| {
+            instructions.run(GoingBack { back: &back, images_of: images, deltas_of: deltas, below, desk });
+        };
+        let mut add = |desk: &Desk| {
+            if sum.is_empty() {
+                sum.extend_from_slice(&desk.gradient);
+            } else {
+                sum.iter_mut().zip(&desk.gradient).for_each(|(sum, share)| *sum += share);
+            }
+        };
+        if *parallel {
+            let count = groups.len();
+            each_group(desks, true, groups, work);
+            desks[..count].iter().for_each(&mut add);
+        } else {
+            desks.resize_with(desks.len().max(1), Desk::default);
+            for group in groups {
+                work(&mut desks[0], group);
+                add(&desks[0]);
+            }
+        }
+        for (output, filter) in gradients.weight.chunks_exact_mut(self.depth()).enumerate() {
+            let panel = &sum[output / PANEL * images.depth() * PANEL + output % PANEL..];
+            for (channel, plane) in filter.chunks_exact_mut(pixels).enumerate() {
+                for (pixel, number) in plane.iter_mut().enumerate() {
+                    *number = panel[(pixel * images.channels + channel) * PANEL];
+                }
+            }
+        }
+        if let Some(bias) = gradients.bias {
+            bias.copy_from_slice(&sum[images.depth() * padded(outputs)..][..outputs]);
+        }
+    }
+}
+
+/// Does `work` for every group, at a desk for each where threads share them, else at one.
+fn each_group<G: Send>(desks: &mut Vec<Desk>, parallel: bool, groups: Vec<G>, work: impl Fn(&mut Desk, G) + Sync) {
+    let needed = if parallel { groups.len() } else { 1 };
+    desks.resize_with(desks.len().max(needed), Desk::default);
+    if parallel {
+        desks.par_iter_mut().zip(groups).for_each(|(desk, group)| work(desk, group));
+    } else {
+        groups.into_iter().for_each(|group| work(&mut desks[0], group));
+    }
+}
+
+/// A product of all windows of some images.
+#[derive(Clone, Copy)]
+struct Slide<'a> {
+    /// What lies on the canvas, and what is made.
+    image: Shape,
+    made: Shape,
+    canvas: Canvas,
+    /// Where the pixels of one image are on its canvas.
+    pixels: &'a [usize],
+    /// Where the windows of [`Self::together`] images begin.
+    places: &'a [usize],
+    /// Panels, and behind them the bias.
+    weights: &'a [f32],
+    together: usize,
+}
+
+impl Slide<'_> {
+    /// `made` (samples x shape) of the images that lie on their canvases, at most [`Self::together`].
+    #[inline(always)]
+    fn run<S: Simd>(&self, simd: S, canvases: &[f32], rows: &mut Vec<f32>, made: &mut [f32]) {
+        let width = padded(self.made.channels);
+        let (pixels, depth) = (self.made.pixels(), self.canvas.depth());
+        let samples = made.len() / self.made.elements();
+        let places = (samples * pixels).next_multiple_of(ROWS);
+        rows.resize(rows.len().max(places * width), 0.0);
+        let (panels, bias) = self.weights.split_at(depth * width);
+        let panels = Panels { data: panels, stride: depth * PANEL, width };
+        let windows = self.canvas.window(canvases, self.places, places);
+        let epilogue = &mut WithBias { bias, rows, width };
+        product_of_lines(simd, places, windows, self.canvas.lines(), panels, epilogue);
+        for (sample, made) in made.chunks_exact_mut(self.made.elements()).enumerate() {
+            to_planes(simd, &rows[sample * pixels * width..], width, made, pixels);
+        }
+    }
+}
+
+/// Stores sums with their bias, row by row.
+struct WithBias<'a> {
+    bias: &'a [f32],
+    rows: &'a mut [f32],
+    width: usize,
+}
+
+impl<S: Simd> Epilogue<S> for WithBias<'_> {
+    #[inline(always)]
+    fn store(&mut self, simd: S, row: usize, column: usize, sums: S::f32s) {
+        let sums = simd.add_f32s(sums, load::<S>(self.bias, column));
+        store::<S>(self.rows, row * self.width + column, sums);
+    }
+}
+
+/// [`Slide`] over the images of one group.
+struct Sliding<'a> {
+    slide: &'a Slide<'a>,
+    images: &'a [f32],
+    made: &'a mut [f32],
+    desk: &'a mut Desk,
+}
+
+impl WithSimd for Sliding<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { slide, images, made, desk: Desk { images: canvases, made: rows, .. } } = self;
+        let (elements, canvas) = (slide.image.elements(), slide.canvas);
+        blank(canvases, slide.together * canvas.len());
+        let made = made.chunks_mut(slide.together * slide.made.elements());
+        for (images, made) in images.chunks(slide.together * elements).zip(made) {
+            for (image, canvas) in images.chunks_exact(elements).zip(canvases.chunks_exact_mut(canvas.len())) {
+                from_planes(simd, image, slide.image.pixels(), canvas, slide.pixels);
+            }
+            slide.run(simd, canvases, rows, made);
+        }
+    }
+}
+
+/// The way back through a convolution.
+#[derive(Clone, Copy)]
+struct Back<'a> {
+    convolution: Convolution,
+    images: Canvas,
+    deltas: Canvas,
+    /// Where the pixels of one image are on its canvas.
+    pixels: &'a [usize],
+    /// Where the windows of [`Self::together`] images begin.
+    windows: &'a [usize],
+    /// Where the pixels of as many deltas are on their canvases.
+    delta_pixels: &'a [usize],
+    /// None where nobody asks for the delta of the input.
+    below: Option<Slide<'a>>,
+    together: usize,
+}
+
+/// [`Back`] over the samples of one group.
+struct GoingBack<'a> {
+    back: &'a Back<'a>,
+    images_of: &'a [f32],
+    deltas_of: &'a [f32],
+    below: Option<&'a mut [f32]>,
+    desk: &'a mut Desk,
+}
+
+impl WithSimd for GoingBack<'_> {
+    type Output = ();
+
+    /// Leaves the gradient of the group at the desk.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { back, images_of, deltas_of, mut below, desk } = self;
+        let Back { convolution: Convolution { input, output, .. }, images, deltas, together, .. } = *back;
+        let width = padded(output.channels);
+        blank(&mut desk.images, together * images.len());
+        blank(&mut desk.deltas, together * deltas.len());
+        blank(&mut desk.gradient, (images.depth() + 1) * width);
+        let (gradient, bias) = desk.gradient.split_at_mut(images.depth() * width);
+        let pieces = images_of.chunks(together * input.elements()).zip(deltas_of.chunks(together * output.elements()));
+        for (piece, (image_piece, delta_piece)) in pieces.enumerate() {
+            let canvases = desk.images.chunks_exact_mut(images.len());
+            for (image, canvas) in image_piece.chunks_exact(input.elements()).zip(canvases) {
+                from_planes(simd, image, input.pixels(), canvas, back.pixels);
+            }
+            let canvases = desk.deltas.chunks_exact_mut(deltas.len());
+            for (delta, canvas) in delta_piece.chunks_exact(output.elements()).zip(canvases) {
+                from_planes(simd, delta, output.pixels(), canvas, back.delta_pixels);
+            }
+            let places = delta_piece.len() / output.channels;
+            let rows = Rows { data: &desk.deltas, starts: At(back.delta_pixels), width };
+            for line in 0..images.kernel {
+                let windows = images.window(&desk.images[line * images.pitch()..], back.windows, places);
+                let gradient = &mut gradient[line * windows.width * PANEL..];
+                outer_product_into(simd, places, windows, rows, gradient, images.depth() * PANEL, piece == 0);
+            }
+            add_rows(simd, &desk.deltas, &back.delta_pixels[..places], bias);
+            if let (Some(slide), Some(below)) = (&back.below, &mut below) {
+                let first = piece * together * input.elements();
+                let below = &mut below[first..][..image_piece.len()];
+                slide.run(simd, &desk.deltas, &mut desk.made, below);
+            }
+        }
+    }
+}
+
+/// Adds rows of `sums.len()` numbers, which begin at `starts`, to `sums`: four running sums of each, then theirs.
+#[inline(always)]
+fn add_rows<S: Simd>(simd: S, data: &[f32], starts: &[usize], sums: &mut [f32]) {
+    for column in (0..sums.len()).step_by(S::F32_LANES) {
+        let mut running = [simd.splat_f32s(0.0); 4];
+        for starts in starts.chunks(4) {
+            for (start, sum) in starts.iter().zip(&mut running) {
+                *sum = simd.add_f32s(*sum, load::<S>(data, start + column));
+            }
+        }
+        let [a, b, c, d] = running;
+        let sum = simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d));
+        store::<S>(sums, column, simd.add_f32s(load::<S>(sums, column), sum));
+    }
+}
+
+/// Makes `count` zeros.
+fn blank(numbers: &mut Vec<f32>, count: usize) {
+    numbers.clear();
+    numbers.resize(count, 0.0);
+}
+
+/// Lays the planes of a sample, channels x `pixels`, on its canvas, where pixel i begins at `starts[i]`.
+#[inline(always)]
+fn from_planes<S: Simd>(simd: S, planes: &[f32], pixels: usize, canvas: &mut [f32], starts: &[usize]) {
+    let channels = planes.len() / pixels;
+    let (whole_channels, whole_pixels) = (channels - channels % PANEL, pixels - pixels % PANEL);
+    let mut block = [0.0; PANEL * PANEL];
+    for channel in (0..whole_channels).step_by(PANEL) {
+        for pixel in (0..whole_pixels).step_by(PANEL) {
+            transpose(simd, &planes[channel * pixels + pixel..], pixels, &mut block, PANEL);
+            for (start, numbers) in starts[pixel..].iter().zip(block.chunks_exact(PANEL)) {
+                canvas[start + channel..][..PANEL].copy_from_slice(numbers);
+            }
+        }
+    }
+    for channel in 0..channels {
+        let first = if channel < whole_channels { whole_pixels } else { 0 };
+        for pixel in first..pixels {
+            canvas[starts[pixel] + channel] = planes[channel * pixels + pixel];
+        }
+    }
+}
+
+/// The planes, channels x `pixels`, of rows of `width` numbers each, one for each pixel.
+#[inline(always)]
+fn to_planes<S: Simd>(simd: S, rows: &[f32], width: usize, planes: &mut [f32], pixels: usize) {
+    let channels = planes.len() / pixels;
+    let (whole_channels, whole_pixels) = (channels - channels % PANEL, pixels - pixels % PANEL);
+    for channel in (0..whole_channels).step_by(PANEL) {
+        for pixel in (0..whole_pixels).step_by(PANEL) {
+            let to = &mut planes[channel * pixels + pixel..];
+            transpose(simd, &rows[pixel * width + channel..], width, to, pixels);
+        }
+    }
+    for channel in 0..channels {
+        let first = if channel < whole_channels { whole_pixels } else { 0 };
+        for pixel in first..pixels {
+            planes[channel * pixels + pixel] = rows[pixel * width + channel];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Scratch;
+    use super::*;
+    use crate::math::{KERNEL_F32, close};
+    use proptest::prelude::*;
+    use strum::IntoEnumIterator;
+
+    /// Numbers in (-1, 1) that look random.
+    fn numbers(count: usize, seed: u64) -> Vec<f64> {
+        let next = |state: &mut u64| {
+            *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            Some(f64::from((*state >> 40) as f32) / f64::from(1u32 << 23) - 1.0)
+        };
+        let mut state = seed;
+        (0..count).filter_map(|_| next(&mut state)).collect()
+    }
+
+    fn narrow(numbers: &[f64]) -> Vec<f32> {
+        numbers.iter().map(|x| *x as f32).collect()
+    }
+
+    /// Output, gradients of weight and bias, delta of the input, in f32.
+    fn both_ways(convolution: Convolution, rows: usize, scratch: &mut Scratch<f32>) -> [Vec<f32>; 4] {
+        let Operands { input, weight, bias, delta } = Operands::of(convolution, rows);
+        let [input, weight, bias, delta] = [&input, &weight, &bias, &delta].map(|numbers| narrow(numbers));
+        // What is there before does not matter.
+        let mut made = vec![f32::NAN; delta.len()];
+        convolution.forward(&input, &weight, Some(&bias), &mut made, scratch);
+        let [mut of_weight, mut of_bias, mut below] = [&weight, &bias, &input].map(|like| vec![f32::NAN; like.len()]);
+        let to_bias = Some(&mut of_bias[..]);
+        convolution.backward(&input, &weight, &delta, &mut of_weight, to_bias, Some(&mut below), scratch);
+        [made, of_weight, of_bias, below]
+    }
+
+    struct Operands {
+        input: Vec<f64>,
+        weight: Vec<f64>,
+        bias: Vec<f64>,
+        delta: Vec<f64>,
+    }
+
+    impl Operands {
+        /// Numbers that f32 holds.
+        fn of(convolution: Convolution, rows: usize) -> Self {
+            let Convolution { input, output, .. } = convolution;
+            Self {
+                input: numbers(rows * input.elements(), 1),
+                weight: numbers(output.channels * convolution.depth(), 2),
+                bias: numbers(output.channels, 3),
+                delta: numbers(rows * output.elements(), 4),
+            }
+        }
+    }
+
+    /// Oracle: written-out windows in f64.
+    fn by_windows(convolution: Convolution, rows: usize) -> [Vec<f64>; 4] {
+        let Operands { input, weight, bias, delta } = Operands::of(convolution, rows);
+        let mut scratch = Scratch::default();
+        let mut made = vec![0.0; delta.len()];
+        convolution.forward(&input, &weight, Some(&bias), &mut made, &mut scratch);
+        let [mut of_weight, mut of_bias, mut below] = [&weight, &bias, &input].map(|like| vec![0.0; like.len()]);
+        let to_bias = Some(&mut of_bias[..]);
+        convolution.backward(&input, &weight, &delta, &mut of_weight, to_bias, Some(&mut below), &mut scratch);
+        [made, of_weight, of_bias, below]
+    }
+
+    fn convolution([channels, height, width, outputs]: [usize; 4], window: Window) -> Option<Convolution> {
+        let shape = |height, width| Shape { channels: outputs, height, width };
+        let output = shape(window.places(height)?, window.places(width)?);
+        Some(Convolution { input: Shape { channels, height, width }, output, window })
+    }
+
+    fn check(convolution: Convolution, rows: usize, instructions: Instructions) {
+        let mut scratch = Scratch::default();
+        scratch.direct.instructions = instructions;
+        let (found, expected) = (both_ways(convolution, rows, &mut scratch), by_windows(convolution, rows));
+        for (what, (found, expected)) in ["forward", "weight", "bias", "below"].iter().zip(found.iter().zip(&expected))
+        {
+            let what = format!("{what} of {rows} x {convolution:?}, {instructions}");
+            // Gradients are sums of up to thousands of terms that cancel in part.
+            close(&what, found, expected, 3.0 * KERNEL_F32).unwrap();
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+        #[test]
+        fn any_shape_makes_what_written_out_windows_make_in_f64(
+            channels in 1usize..40, height in 1usize..20, width in 1usize..20, outputs in 1usize..40,
+            kernel in 1usize..6, stride in 1usize..4, padding in 0usize..5, rows in 1usize..12,
+        ) {
+            let window = Window { kernel, stride, padding: padding.min(kernel - 1) };
+            if let Some(convolution) = convolution([channels, height, width, outputs], window) {
+                for instructions in Instructions::iter().filter(|set| set.are_there()) {
+                    check(convolution, rows, instructions);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn threads_share_groups_without_another_bit() {
+        let window = Window { kernel: 3, stride: 2, padding: 1 };
+        let convolution = convolution([17, 33, 30, 35], window).unwrap();
+        let rows = 21;
+        let [alone, shared] = [false, true].map(|parallel| {
+            let mut scratch = Scratch::default();
+            scratch.direct.parallel = parallel;
+            // What an earlier convolution leaves in the buffers changes nothing.
+            both_ways(convolution, rows + 5, &mut scratch);
+            both_ways(convolution, rows, &mut scratch).map(|made| made.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+        });
+        assert_eq!(alone, shared);
+    }
+}
