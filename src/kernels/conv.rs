@@ -24,6 +24,7 @@ mod windows;
 
 use super::tile::{self, Tile};
 use super::{Batch, Call, Kernel, LANE_STEP, LaneStep, TILES, codes, read, read_write, reduce, shader, shared_struct};
+use crate::math::vector::Pieces;
 use crate::math::{Number, Shape, Window};
 
 shared_struct! {
@@ -214,12 +215,14 @@ impl Layer {
 #[derive(Clone, Debug)]
 pub struct Scratch<T> {
     windows: windows::Scratch<T>,
-    pub direct: direct::Scratch,
+    direct: direct::Scratch,
+    /// How whatever uses it runs.
+    pub pieces: Pieces,
 }
 
 impl<T> Default for Scratch<T> {
     fn default() -> Self {
-        Self { windows: windows::Scratch::default(), direct: direct::Scratch::default() }
+        Self { windows: windows::Scratch::default(), direct: direct::Scratch::default(), pieces: Pieces::default() }
     }
 }
 
@@ -246,7 +249,7 @@ impl Convolution {
         let numbers = T::f32s(input).zip(T::f32s(weight));
         match numbers.filter(|_| self.is_direct()).zip(T::f32s_mut(output)) {
             Some(((input, weight), output)) => {
-                self.forward_direct(input, weight, bias.and_then(T::f32s), output, &mut scratch.direct);
+                self.forward_direct(input, weight, bias.and_then(T::f32s), output, &mut scratch.direct, scratch.pieces);
             }
             None => self.forward_by_windows(input, weight, bias, output, &mut scratch.windows),
         }
@@ -272,7 +275,7 @@ impl Convolution {
             let [weight_gradient, bias_gradient, below] =
                 [Some(weight_gradient), bias_gradient, below].map(|to| to.map(|to| T::f32s_mut(to).expect(known)));
             let gradients = direct::Gradients { weight: weight_gradient.expect(known), bias: bias_gradient, below };
-            return self.backward_direct(input, weight, delta, gradients, &mut scratch.direct);
+            return self.backward_direct(input, weight, delta, gradients, &mut scratch.direct, scratch.pieces);
         }
         let scratch = &mut scratch.windows;
         self.backward_by_windows(input, weight, delta, weight_gradient, bias_gradient, below, scratch);

@@ -20,6 +20,7 @@ use super::tile::{self, Tile};
 use super::{
     ACTIVATION, Call, Constant, Kernel, LANE_STEP, LaneStep, TILES, codes, read, read_write, shader, shared_struct,
 };
+use crate::math::vector::Pieces;
 use crate::math::{Activation, LEAKY_SLOPE, Number, View, product};
 
 shared_struct! {
@@ -221,7 +222,7 @@ pub fn forward<T: Number>(
         row.iter_mut().zip(bias).for_each(|(z, b)| *z += *b);
     }
     if let Some(activation) = activation {
-        activation.apply(value, slope);
+        activation.apply(&value.to_vec(), value, slope, Pieces::default());
     }
 }
 

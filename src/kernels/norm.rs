@@ -15,6 +15,7 @@
 //! - `output`: lanes x rows x shape, or in the backward pass the delta below; the gradient goes into the flat one, lanes x P
 
 use super::{Batch, Call, Kernel, LANE_STEP, LaneStep, codes, read, read_write, shader, shared_struct};
+use crate::math::vector::Pieces;
 use crate::math::{Number, Shape, ordered_sum};
 
 shared_struct! {
@@ -210,13 +211,27 @@ impl Norm {
         rows * self.shape.elements() / self.sets(rows)
     }
 
-    /// Sums `of` over the planes of every set, in their order.
-    fn sums<T: Number>(&self, rows: usize, of: impl Fn(usize) -> T) -> Vec<T> {
+    /// Sums what there is of every plane over the planes of every set, in their order.
+    fn sums<T: Number>(&self, rows: usize, planes: impl Iterator<Item = T>) -> Vec<T> {
         let mut sums = vec![T::zero(); self.sets(rows)];
-        for plane in 0..rows * self.shape.channels {
-            sums[self.set(plane)] += of(plane);
-        }
+        planes.enumerate().for_each(|(plane, sum)| sums[self.set(plane)] += sum);
         sums
+    }
+
+    /// What `of` makes of every plane of `rows` samples.
+    fn planes<T: Number, const N: usize>(
+        &self,
+        rows: usize,
+        pieces: Pieces,
+        of: impl Fn(usize) -> [T; N] + Sync,
+    ) -> Vec<[T; N]> {
+        let mut made = vec![[T::zero(); N]; rows * self.shape.channels];
+        let rows = made.chunks_mut(self.shape.channels).enumerate().collect();
+        pieces.each(rows, |(row, planes): (usize, &mut [[T; N]])| {
+            let numbers = row * self.shape.channels..;
+            planes.iter_mut().zip(numbers).for_each(|(plane, number)| *plane = of(number));
+        });
+        made
     }
 
     /// `output` of `input`, both rows x shape.
@@ -227,41 +242,68 @@ impl Norm {
         bias: &[T],
         moments: &mut Moments<T>,
         output: &mut [T],
+        pieces: Pieces,
     ) {
         let pixels = self.shape.pixels();
         let rows = input.len() / self.shape.elements();
         let count = T::of(self.count(rows) as f64);
         let plane = |index: usize| &input[index * pixels..][..pixels];
-        let mut mean = self.sums(rows, |index| ordered_sum(pixels, |i| plane(index)[i]));
-        mean.iter_mut().for_each(|mean| *mean /= count);
-        let mut variance = self.sums(rows, |index| {
-            let (plane, mean) = (plane(index), mean[self.set(index)]);
-            ordered_sum(pixels, |i| (plane[i] - mean) * (plane[i] - mean))
+        let sums = self.planes(rows, pieces, |index| {
+            let plane = plane(index);
+            [ordered_sum(pixels, |i| plane[i])]
         });
+        let mut mean = self.sums(rows, sums.into_iter().flatten());
+        mean.iter_mut().for_each(|mean| *mean /= count);
+        let squares = self.planes(rows, pieces, |index| {
+            let (plane, mean) = (plane(index), mean[self.set(index)]);
+            [ordered_sum(pixels, |i| (plane[i] - mean) * (plane[i] - mean))]
+        });
+        let mut variance = self.sums(rows, squares.into_iter().flatten());
         variance.iter_mut().for_each(|variance| *variance /= count);
         let scale = variance.iter().map(|variance| T::one() / (*variance + T::of(EPSILON)).sqrt()).collect();
         *moments = Moments { mean, variance, scale };
-        self.apply(input, weight, bias, moments, output);
+        self.apply(input, weight, bias, moments, output, pieces);
     }
 
     /// The same with running `statistics` of the batch norms in place of the batch's own.
-    pub fn evaluate<T: Number>(&self, input: &[T], weight: &[T], bias: &[T], statistics: &[T], output: &mut [T]) {
+    pub fn evaluate<T: Number>(
+        &self,
+        input: &[T],
+        weight: &[T],
+        bias: &[T],
+        statistics: &[T],
+        output: &mut [T],
+        pieces: Pieces,
+    ) {
         let Over::Batch { statistics: first } = self.over else {
-            return self.forward(input, weight, bias, &mut Moments::default(), output);
+            return self.forward(input, weight, bias, &mut Moments::default(), output, pieces);
         };
         let (mean, variance) = statistics[first..][..2 * self.shape.channels].split_at(self.shape.channels);
         let scale = variance.iter().map(|variance| T::one() / (*variance + T::of(EPSILON)).sqrt()).collect();
         let moments = Moments { mean: mean.to_vec(), variance: variance.to_vec(), scale };
-        self.apply(input, weight, bias, &moments, output);
+        self.apply(input, weight, bias, &moments, output, pieces);
     }
 
-    fn apply<T: Number>(&self, input: &[T], weight: &[T], bias: &[T], moments: &Moments<T>, output: &mut [T]) {
-        let pixels = self.shape.pixels();
-        for (index, (input, output)) in input.chunks_exact(pixels).zip(output.chunks_exact_mut(pixels)).enumerate() {
-            let (set, channel) = (self.set(index), index % self.shape.channels);
-            let (mean, scale) = (moments.mean[set], moments.scale[set] * weight[channel]);
-            output.iter_mut().zip(input).for_each(|(y, x)| *y = (*x - mean) * scale + bias[channel]);
-        }
+    fn apply<T: Number>(
+        &self,
+        input: &[T],
+        weight: &[T],
+        bias: &[T],
+        moments: &Moments<T>,
+        output: &mut [T],
+        pieces: Pieces,
+    ) {
+        let Shape { channels, .. } = self.shape;
+        let (pixels, elements) = (self.shape.pixels(), self.shape.elements());
+        let samples = input.chunks_exact(elements).zip(output.chunks_exact_mut(elements)).enumerate().collect();
+        pieces.each(samples, |(row, (input, output)): (usize, (&[T], &mut [T]))| {
+            let planes = input.chunks_exact(pixels).zip(output.chunks_exact_mut(pixels));
+            for (channel, (input, output)) in planes.enumerate() {
+                let (set, bias) = (self.set(row * channels + channel), bias[channel]);
+                let (mean, scale) = (moments.mean[set], moments.scale[set] * weight[channel]);
+                output.iter_mut().zip(input).for_each(|(y, x)| *y = (*x - mean) * scale + bias);
+            }
+        });
     }
 
     /// Takes the moments of a batch of `rows` samples in.
@@ -289,21 +331,19 @@ impl Norm {
         moments: &Moments<T>,
         gradient: [&mut [T]; 2],
         below: &mut [T],
+        pieces: Pieces,
     ) {
         let (pixels, channels) = (self.shape.pixels(), self.shape.channels);
         let rows = input.len() / self.shape.elements();
         let Moments { mean, scale, .. } = moments;
         let plane = |of: usize| of * pixels..(of + 1) * pixels;
-        let normal = |set: usize, x: T| (x - mean[set]) * scale[set];
         // For every plane the sums of delta and of delta times the normalised input.
-        let planes: Vec<[T; 2]> = (0..rows * channels)
-            .map(|index| {
-                let set = self.set(index);
-                let (deltas, input) = (&delta[plane(index)], &input[plane(index)]);
-                let along = ordered_sum(pixels, |i| deltas[i] * normal(set, input[i]));
-                [ordered_sum(pixels, |i| deltas[i]), along]
-            })
-            .collect();
+        let planes = self.planes(rows, pieces, |index| {
+            let (set, deltas, input) = (self.set(index), &delta[plane(index)], &input[plane(index)]);
+            let (mean, scale) = (mean[set], scale[set]);
+            let along = ordered_sum(pixels, |i| deltas[i] * ((input[i] - mean) * scale));
+            [ordered_sum(pixels, |i| deltas[i]), along]
+        });
         let [weight_gradient, bias_gradient] = gradient;
         weight_gradient.fill(T::zero());
         bias_gradient.fill(T::zero());
@@ -312,15 +352,21 @@ impl Norm {
             bias_gradient[index % channels] += *sum;
         }
         let count = T::of(self.count(rows) as f64);
-        let [mean_delta, mean_along] =
-            [0, 1].map(|part| self.sums(rows, |index| planes[index][part] * weight[index % channels]));
-        for index in 0..rows * channels {
-            let (set, weight) = (self.set(index), weight[index % channels]);
-            let (mean_delta, mean_along) = (mean_delta[set] / count, mean_along[set] / count);
-            let seen = delta[plane(index)].iter().zip(&input[plane(index)]);
-            for (below, (d, x)) in below[plane(index)].iter_mut().zip(seen) {
-                *below = scale[set] * (weight * *d - mean_delta - normal(set, *x) * mean_along);
+        let [mean_delta, mean_along] = [0, 1].map(|part| {
+            self.sums(rows, planes.iter().enumerate().map(|(index, plane)| plane[part] * weight[index % channels]))
+        });
+        let below = below.chunks_mut(channels * pixels).enumerate().collect();
+        pieces.each(below, |(row, below): (usize, &mut [T])| {
+            for (channel, below) in below.chunks_exact_mut(pixels).enumerate() {
+                let index = row * channels + channel;
+                let (set, weight) = (self.set(index), weight[channel]);
+                let (mean, scale) = (mean[set], scale[set]);
+                let (mean_delta, mean_along) = (mean_delta[set] / count, mean_along[set] / count);
+                let seen = delta[plane(index)].iter().zip(&input[plane(index)]);
+                for (below, (d, x)) in below.iter_mut().zip(seen) {
+                    *below = scale * (weight * *d - mean_delta - (*x - mean) * scale * mean_along);
+                }
             }
-        }
+        });
     }
 }

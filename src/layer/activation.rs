@@ -45,15 +45,13 @@ impl Compute for ActivationOp {
     }
 
     fn forward<T: Number>(&self, at: Forward<T>) {
-        at.made.copy_from_slice(at.first);
         at.kept.numbers.resize(at.made.len(), T::zero());
-        self.0.apply(at.made, &mut at.kept.numbers);
+        self.0.apply(at.first, at.made, &mut at.kept.numbers, at.scratch.pieces);
     }
 
     fn backward<T: Number>(&self, at: Backward<T>, below: Option<&mut [T]>) {
-        let slopes = &at.kept.numbers;
-        for (below, (delta, slope)) in below.into_iter().flatten().zip(at.delta.iter().zip(slopes)) {
-            *below = *delta * *slope;
+        if let Some(below) = below {
+            at.scratch.pieces.map_two(below, at.delta, &at.kept.numbers, |delta, slope| delta * slope);
         }
     }
 

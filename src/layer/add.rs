@@ -12,7 +12,7 @@ pub struct AddOp;
 impl Compute for AddOp {
     fn forward<T: Number>(&self, at: Forward<T>) {
         let second = at.second.expect("a sum has two parts");
-        at.made.iter_mut().zip(at.first).zip(second).for_each(|((sum, one), two)| *sum = *one + *two);
+        at.scratch.pieces.map_two(at.made, at.first, second, |one, two| one + two);
     }
 
     fn backward<T: Number>(&self, at: Backward<T>, below: Option<&mut [T]>) {

@@ -99,10 +99,10 @@ impl Compute for NormOp {
     fn forward<T: Number>(&self, at: Forward<T>) {
         let channels = at.output.channels;
         let (weight, bias) = at.parameters[self.weight..][..2 * channels].split_at(channels);
-        let norm = self.of(at.output);
+        let (norm, pieces) = (self.of(at.output), at.scratch.pieces);
         match at.mode {
-            Mode::Training => norm.forward(at.first, weight, bias, &mut at.kept.moments, at.made),
-            Mode::Evaluation(statistics) => norm.evaluate(at.first, weight, bias, statistics, at.made),
+            Mode::Training => norm.forward(at.first, weight, bias, &mut at.kept.moments, at.made, pieces),
+            Mode::Evaluation(statistics) => norm.evaluate(at.first, weight, bias, statistics, at.made, pieces),
         }
     }
 
@@ -116,7 +116,7 @@ impl Compute for NormOp {
             unread.resize(at.delta.len(), T::zero());
             &mut unread
         });
-        self.of(at.output).backward(at.first, weight, at.delta, &at.kept.moments, gradients, below);
+        self.of(at.output).backward(at.first, weight, at.delta, &at.kept.moments, gradients, below, at.scratch.pieces);
     }
 
     fn update_statistics<T: Number>(&self, rows: usize, output: Shape, kept: &Kept<T>, statistics: &mut [T]) {

@@ -1,6 +1,7 @@
 //! Activation functions: value and slope of each. `shaders/shared/activation.wgsl` is the same for kernels.
 
 use super::Number;
+use super::vector::Pieces;
 use serde::{Deserialize, Serialize};
 
 /// Elementwise nonlinearity between dense layers, with PyTorch's definitions and defaults.
@@ -51,19 +52,14 @@ impl Activation {
         }
     }
 
-    /// Replaces every z in `values` by a(z) and writes a'(z) into `slopes`. One loop for each activation: the choice stays
+    /// Writes a(z) of every z of `inputs` into `values` and a'(z) into `slopes`. One loop for each activation: the choice stays
     /// outside, so that the loops can become vector code.
-    pub fn apply<T: Number>(self, values: &mut [T], slopes: &mut [T]) {
-        fn each<T: Number>(values: &mut [T], slopes: &mut [T], at: impl Fn(T) -> (T, T)) {
-            for (z, slope) in values.iter_mut().zip(slopes) {
-                (*z, *slope) = at(*z);
-            }
-        }
+    pub fn apply<T: Number>(self, inputs: &[T], values: &mut [T], slopes: &mut [T], pieces: Pieces) {
         match self {
-            Self::Tanh => each(values, slopes, |z| Self::Tanh.value_and_slope(z)),
-            Self::Relu => each(values, slopes, |z| Self::Relu.value_and_slope(z)),
-            Self::LeakyRelu => each(values, slopes, |z| Self::LeakyRelu.value_and_slope(z)),
-            Self::Gelu => each(values, slopes, |z| Self::Gelu.value_and_slope(z)),
+            Self::Tanh => pieces.split(values, slopes, inputs, |z| Self::Tanh.value_and_slope(z)),
+            Self::Relu => pieces.split(values, slopes, inputs, |z| Self::Relu.value_and_slope(z)),
+            Self::LeakyRelu => pieces.split(values, slopes, inputs, |z| Self::LeakyRelu.value_and_slope(z)),
+            Self::Gelu => pieces.split(values, slopes, inputs, |z| Self::Gelu.value_and_slope(z)),
         }
     }
 }

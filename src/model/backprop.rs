@@ -45,13 +45,13 @@ impl<T: Number> Backprop<T> {
     /// Threads share the work of each pass, as far as it can be shared, where `parallel`; the bits are the same.
     #[must_use]
     pub fn shared(mut self, parallel: bool) -> Self {
-        self.scratch.direct.parallel = parallel;
+        self.scratch.pieces.parallel = parallel;
         self
     }
 
     /// Later passes take the instructions that code over `S` is compiled for; before, the best that the processor has.
     pub fn compile_for<S: Simd>(&mut self) {
-        self.scratch.direct.instructions = Instructions::of::<S>();
+        self.scratch.pieces.instructions = Instructions::of::<S>();
     }
 
     /// The outputs, rows x classes, of `inputs` (rows x features) at `parameters`.
@@ -142,6 +142,7 @@ impl<T: Number> Backprop<T> {
             kept: &kept[index],
             scratch,
         };
+        let pieces = at.scratch.pieces;
         // Nobody asks for the delta of the data.
         let Some(node) = input.checked_sub(1) else { return op.backward(at, None) };
         let there = &mut earlier[node][..rows * before.elements()];
@@ -149,7 +150,7 @@ impl<T: Number> Backprop<T> {
         if std::mem::replace(&mut reached[node], true) {
             spare.resize(there.len(), T::zero());
             op.backward(at, Some(spare));
-            there.iter_mut().zip(&*spare).for_each(|(there, more)| *there += *more);
+            pieces.change(there, spare, |there, more| *there += more);
         } else {
             op.backward(at, Some(there));
         }

@@ -17,7 +17,7 @@ use super::Convolution;
 use crate::math::vector::tile::{
     At, Epilogue, Lines, Panels, ROWS, Rows, load, outer_product_into, product_of_lines, store,
 };
-use crate::math::vector::{Instructions, PANEL, transpose};
+use crate::math::vector::{PANEL, Pieces, transpose};
 use crate::math::{Shape, Window};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -29,21 +29,12 @@ const GROUPS: usize = 8;
 const PLACES: usize = 512;
 
 /// Buffers of a convolution of any shape.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Scratch {
-    pub instructions: Instructions,
-    /// Whether threads share the groups. The bits are the same.
-    pub parallel: bool,
     /// Weights in panels, for the way forward or back.
     weights: Vec<f32>,
     /// One for each group at work.
     desks: Vec<Desk>,
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self { instructions: Instructions::best(), parallel: false, weights: Vec::new(), desks: Vec::new() }
-    }
 }
 
 /// What one group works on.
@@ -173,8 +164,9 @@ impl Convolution {
         bias: Option<&[f32]>,
         output: &mut [f32],
         scratch: &mut Scratch,
+        Pieces { instructions, parallel }: Pieces,
     ) {
-        let Scratch { instructions, parallel, weights, desks } = scratch;
+        let Scratch { weights, desks } = scratch;
         let (canvas, outputs) = (self.input_canvas(), self.output.channels);
         let Window { kernel, stride, padding } = self.window;
         let pixels = kernel * kernel;
@@ -204,7 +196,7 @@ impl Convolution {
         };
         let images = input.chunks(group * self.input.elements());
         let outputs = output.chunks_mut(group * self.output.elements());
-        each_group(desks, *parallel, images.zip(outputs).collect(), |desk, (images, made)| {
+        each_group(desks, parallel, images.zip(outputs).collect(), |desk, (images, made)| {
             instructions.run(Sliding { slide: &slide, images, made, desk });
         });
     }
@@ -217,8 +209,9 @@ impl Convolution {
         delta: &[f32],
         gradients: Gradients,
         scratch: &mut Scratch,
+        Pieces { instructions, parallel }: Pieces,
     ) {
-        let Scratch { instructions, parallel, weights, desks } = scratch;
+        let Scratch { weights, desks } = scratch;
         let (images, deltas) = (self.input_canvas(), self.delta_canvas());
         let Window { kernel, stride, padding } = self.window;
         let (pixels, outputs) = (kernel * kernel, self.output.channels);
@@ -271,7 +264,7 @@ impl Convolution {
                 sum.iter_mut().zip(&desk.gradient).for_each(|(sum, share)| *sum += share);
             }
         };
-        if *parallel {
+        if parallel {
             let count = groups.len();
             each_group(desks, true, groups, work);
             desks[..count].iter().for_each(&mut add);
@@ -517,6 +510,7 @@ fn to_planes<S: Simd>(simd: S, rows: &[f32], width: usize, planes: &mut [f32], p
 mod tests {
     use super::super::Scratch;
     use super::*;
+    use crate::math::vector::Instructions;
     use crate::math::{KERNEL_F32, close};
     use proptest::prelude::*;
     use strum::IntoEnumIterator;
@@ -588,7 +582,7 @@ mod tests {
 
     fn check(convolution: Convolution, rows: usize, instructions: Instructions) {
         let mut scratch = Scratch::default();
-        scratch.direct.instructions = instructions;
+        scratch.pieces.instructions = instructions;
         let (found, expected) = (both_ways(convolution, rows, &mut scratch), by_windows(convolution, rows));
         for (what, (found, expected)) in ["forward", "weight", "bias", "below"].iter().zip(found.iter().zip(&expected))
         {
@@ -621,7 +615,7 @@ mod tests {
         let rows = 21;
         let [alone, shared] = [false, true].map(|parallel| {
             let mut scratch = Scratch::default();
-            scratch.direct.parallel = parallel;
+            scratch.pieces.parallel = parallel;
             // What an earlier convolution leaves in the buffers changes nothing.
             both_ways(convolution, rows + 5, &mut scratch);
             both_ways(convolution, rows, &mut scratch).map(|made| made.iter().map(|x| x.to_bits()).collect::<Vec<_>>())

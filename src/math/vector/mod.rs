@@ -1,15 +1,17 @@
 //! Vectors of the processor: which instructions it has ([`Instructions`]), products in register tiles over matrices that lie in panels
-//! ([`tile`]), and transposes of square blocks ([`transpose`]). Written once for every instruction set.
+//! ([`tile`]), transposes of square blocks ([`transpose`]), and loops over arrays ([`Pieces`]). Written once for every instruction set.
 //!
 //! A *panel* is [`PANEL`] columns of a matrix, row after row; a matrix of more columns is one panel after the other.
 //!
 //! Not here: what is multiplied: perceptrons ([`crate::engine::cpu`]) and convolutions ([`crate::kernels::conv`]).
 
 mod instructions;
+mod pieces;
 pub mod tile;
 mod transpose;
 
 pub use instructions::Instructions;
+pub use pieces::Pieces;
 pub use transpose::transpose;
 
 /// Columns of a panel: the numbers of the widest vector.

@@ -13,6 +13,7 @@ use tauscope::kernels::pool::Pooling;
 use tauscope::kernels::pool::{self, Pool};
 use tauscope::kernels::tile::Tile;
 use tauscope::kernels::{Batch, LaneStep, evaluate};
+use tauscope::math::vector::Pieces;
 use tauscope::math::{Activation, Loss, Shape, Window};
 
 fn batch(rows: usize, parameters: usize) -> Batch {
@@ -238,16 +239,24 @@ fn norms_agree_and_keep_running_statistics() {
             let (x, delta, mut running) =
                 (wide(lane(&x, index)), wide(lane(&delta, index)), wide(lane(&running, index)));
             let mut expected = vec![0.0; elements];
-            layer.norm.evaluate(&x, weight, bias, &running, &mut expected);
+            layer.norm.evaluate(&x, weight, bias, &running, &mut expected, Pieces::default());
             // A mean of 100 loses two digits of the differences from it.
             assert_close(&format!("{what}: evaluated"), &evaluated[index], &expected, 50.0 * KERNEL_F32);
             let mut moments = norm::Moments::default();
-            layer.norm.forward(&x, weight, bias, &mut moments, &mut expected);
+            layer.norm.forward(&x, weight, bias, &mut moments, &mut expected, Pieces::default());
             assert_close(&format!("{what}: forward"), &y[index], &expected, 50.0 * KERNEL_F32);
             layer.norm.freshen(rows, &moments, &mut running);
             assert_close(&format!("{what}: statistics"), &fresh[index], &running, KERNEL_F32);
             let (mut of_weight, mut of_bias) = (vec![0.0; channels], vec![0.0; channels]);
-            layer.norm.backward(&x, weight, &delta, &moments, [&mut of_weight, &mut of_bias], &mut expected);
+            layer.norm.backward(
+                &x,
+                weight,
+                &delta,
+                &moments,
+                [&mut of_weight, &mut of_bias],
+                &mut expected,
+                Pieces::default(),
+            );
             let found = &gradient[index];
             // Two numbers of a unit are +-1 apart from it, whatever they are: of one pair nothing is left but rounding.
             if layer.norm.count(rows) > 2 {

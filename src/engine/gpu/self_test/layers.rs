@@ -11,6 +11,7 @@ use crate::kernels::matmul::{self, Dense, Epilogue};
 use crate::kernels::norm::{self, Norm, Over};
 use crate::kernels::pool::{self, Pool, Pooling};
 use crate::kernels::{Batch, reduce};
+use crate::math::vector::Pieces;
 use crate::math::{Activation, Shape, Window, close};
 
 /// A layer with other parameters before it, between weight and bias, and behind them.
@@ -274,12 +275,12 @@ pub fn norm(device: &Device) -> Case {
         let (factor, shift) = (&version[weight..][..channels], &version[weight + channels..][..channels]);
         let (x, delta, mut running) = (wide(lane(&x, index)), wide(lane(&delta, index)), wide(lane(&running, index)));
         let [mut of_evaluation, mut value, mut under] = [0; 3].map(|_| vec![0.0; elements]);
-        layer.norm.evaluate(&x, factor, shift, &running, &mut of_evaluation);
-        let mut moments = norm::Moments::default();
-        layer.norm.forward(&x, factor, shift, &mut moments, &mut value);
+        let (mut moments, pieces) = (norm::Moments::default(), Pieces::default());
+        layer.norm.evaluate(&x, factor, shift, &running, &mut of_evaluation, pieces);
+        layer.norm.forward(&x, factor, shift, &mut moments, &mut value, pieces);
         layer.norm.freshen(rows, &moments, &mut running);
         let (mut of_weight, mut of_bias) = (vec![0.0; channels], vec![0.0; channels]);
-        layer.norm.backward(&x, factor, &delta, &moments, [&mut of_weight, &mut of_bias], &mut under);
+        layer.norm.backward(&x, factor, &delta, &moments, [&mut of_weight, &mut of_bias], &mut under, pieces);
         let gradient = [of_weight, of_bias].concat();
         for (kept, one) in expected.iter_mut().zip([of_evaluation, value, running, under, gradient]) {
             kept.push(one);
