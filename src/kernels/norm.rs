@@ -15,8 +15,8 @@
 //! - `output`: lanes x rows x shape, or in the backward pass the delta below; the gradient goes into the flat one, lanes x P
 
 use super::{Batch, Call, Kernel, LANE_STEP, LaneStep, codes, read, read_write, shader, shared_struct};
-use crate::math::vector::Pieces;
-use crate::math::{Number, Shape, ordered_sum};
+use crate::math::vector::{Pieces, Work};
+use crate::math::{Number, Shape, ordered_sum_of, ordered_sum_of_pairs};
 
 shared_struct! {
     /// Immediates of `norm.wgsl`.
@@ -218,19 +218,10 @@ impl Norm {
         sums
     }
 
-    /// What `of` makes of every plane of `rows` samples.
-    fn planes<T: Number, const N: usize>(
-        &self,
-        rows: usize,
-        pieces: Pieces,
-        of: impl Fn(usize) -> [T; N] + Sync,
-    ) -> Vec<[T; N]> {
-        let mut made = vec![[T::zero(); N]; rows * self.shape.channels];
-        let rows = made.chunks_mut(self.shape.channels).enumerate().collect();
-        pieces.each(rows, |(row, planes): (usize, &mut [[T; N]])| {
-            let numbers = row * self.shape.channels..;
-            planes.iter_mut().zip(numbers).for_each(|(plane, number)| *plane = of(number));
-        });
+    /// What `work` makes of every plane of `rows` samples.
+    fn planes<T: Number>(&self, rows: usize, pieces: Pieces, work: &impl PlaneWork<T>) -> Vec<[T; 2]> {
+        let mut made = vec![[T::zero(); 2]; rows * self.shape.channels];
+        pieces.each(made.chunks_mut(self.shape.channels).enumerate().collect(), &EachPlane(work));
         made
     }
 
@@ -247,18 +238,10 @@ impl Norm {
         let pixels = self.shape.pixels();
         let rows = input.len() / self.shape.elements();
         let count = T::of(self.count(rows) as f64);
-        let plane = |index: usize| &input[index * pixels..][..pixels];
-        let sums = self.planes(rows, pieces, |index| {
-            let plane = plane(index);
-            [ordered_sum(pixels, |i| plane[i])]
-        });
-        let mut mean = self.sums(rows, sums.into_iter().flatten());
+        let first = |planes: Vec<[T; 2]>| self.sums(rows, planes.into_iter().map(|[sum, _]| sum));
+        let mut mean = first(self.planes(rows, pieces, &Sum { pixels, input }));
         mean.iter_mut().for_each(|mean| *mean /= count);
-        let squares = self.planes(rows, pieces, |index| {
-            let (plane, mean) = (plane(index), mean[self.set(index)]);
-            [ordered_sum(pixels, |i| (plane[i] - mean) * (plane[i] - mean))]
-        });
-        let mut variance = self.sums(rows, squares.into_iter().flatten());
+        let mut variance = first(self.planes(rows, pieces, &Squares { norm: self, input, mean: &mean }));
         variance.iter_mut().for_each(|variance| *variance /= count);
         let scale = variance.iter().map(|variance| T::one() / (*variance + T::of(EPSILON)).sqrt()).collect();
         *moments = Moments { mean, variance, scale };
@@ -293,17 +276,9 @@ impl Norm {
         output: &mut [T],
         pieces: Pieces,
     ) {
-        let Shape { channels, .. } = self.shape;
-        let (pixels, elements) = (self.shape.pixels(), self.shape.elements());
+        let elements = self.shape.elements();
         let samples = input.chunks_exact(elements).zip(output.chunks_exact_mut(elements)).enumerate().collect();
-        pieces.each(samples, |(row, (input, output)): (usize, (&[T], &mut [T]))| {
-            let planes = input.chunks_exact(pixels).zip(output.chunks_exact_mut(pixels));
-            for (channel, (input, output)) in planes.enumerate() {
-                let (set, bias) = (self.set(row * channels + channel), bias[channel]);
-                let (mean, scale) = (moments.mean[set], moments.scale[set] * weight[channel]);
-                output.iter_mut().zip(input).for_each(|(y, x)| *y = (*x - mean) * scale + bias);
-            }
-        });
+        pieces.each(samples, &Apply { norm: self, weight, bias, moments });
     }
 
     /// Takes the moments of a batch of `rows` samples in.
@@ -335,15 +310,8 @@ impl Norm {
     ) {
         let (pixels, channels) = (self.shape.pixels(), self.shape.channels);
         let rows = input.len() / self.shape.elements();
-        let Moments { mean, scale, .. } = moments;
-        let plane = |of: usize| of * pixels..(of + 1) * pixels;
         // For every plane the sums of delta and of delta times the normalised input.
-        let planes = self.planes(rows, pieces, |index| {
-            let (set, deltas, input) = (self.set(index), &delta[plane(index)], &input[plane(index)]);
-            let (mean, scale) = (mean[set], scale[set]);
-            let along = ordered_sum(pixels, |i| deltas[i] * ((input[i] - mean) * scale));
-            [ordered_sum(pixels, |i| deltas[i]), along]
-        });
+        let planes = self.planes(rows, pieces, &Along { norm: self, input, delta, moments });
         let [weight_gradient, bias_gradient] = gradient;
         weight_gradient.fill(T::zero());
         bias_gradient.fill(T::zero());
@@ -355,18 +323,125 @@ impl Norm {
         let [mean_delta, mean_along] = [0, 1].map(|part| {
             self.sums(rows, planes.iter().enumerate().map(|(index, plane)| plane[part] * weight[index % channels]))
         });
+        let means = [mean_delta, mean_along].map(|sums| sums.into_iter().map(|sum| sum / count).collect::<Vec<T>>());
         let below = below.chunks_mut(channels * pixels).enumerate().collect();
-        pieces.each(below, |(row, below): (usize, &mut [T])| {
-            for (channel, below) in below.chunks_exact_mut(pixels).enumerate() {
-                let index = row * channels + channel;
-                let (set, weight) = (self.set(index), weight[channel]);
-                let (mean, scale) = (mean[set], scale[set]);
-                let (mean_delta, mean_along) = (mean_delta[set] / count, mean_along[set] / count);
-                let seen = delta[plane(index)].iter().zip(&input[plane(index)]);
-                for (below, (d, x)) in below.iter_mut().zip(seen) {
-                    *below = scale * (weight * *d - mean_delta - (*x - mean) * scale * mean_along);
-                }
+        pieces.each(below, &Below { norm: self, input, delta, weight, moments, means });
+    }
+}
+
+/// Two numbers of a plane. The function is inlined.
+trait PlaneWork<T>: Sync {
+    fn of(&self, plane: usize) -> [T; 2];
+}
+
+/// [`PlaneWork`] of a sample's planes.
+struct EachPlane<'a, W>(&'a W);
+
+impl<T: Number, W: PlaneWork<T>> Work<(usize, &mut [[T; 2]])> for EachPlane<'_, W> {
+    #[inline(always)]
+    fn run(&self, (row, planes): (usize, &mut [[T; 2]])) {
+        let first = row * planes.len();
+        for (number, plane) in planes.iter_mut().enumerate() {
+            *plane = self.0.of(first + number);
+        }
+    }
+}
+
+/// The sum of a plane, and nothing.
+struct Sum<'a, T> {
+    pixels: usize,
+    input: &'a [T],
+}
+
+impl<T: Number> PlaneWork<T> for Sum<'_, T> {
+    #[inline(always)]
+    fn of(&self, plane: usize) -> [T; 2] {
+        let plane = &self.input[plane * self.pixels..][..self.pixels];
+        [ordered_sum_of(plane, |x| x), T::zero()]
+    }
+}
+
+/// The sum of squared distances from the mean, and nothing.
+struct Squares<'a, T> {
+    norm: &'a Norm,
+    input: &'a [T],
+    mean: &'a [T],
+}
+
+impl<T: Number> PlaneWork<T> for Squares<'_, T> {
+    #[inline(always)]
+    fn of(&self, index: usize) -> [T; 2] {
+        let pixels = self.norm.shape.pixels();
+        let (plane, mean) = (&self.input[index * pixels..][..pixels], self.mean[self.norm.set(index)]);
+        [ordered_sum_of(plane, |x| (x - mean) * (x - mean)), T::zero()]
+    }
+}
+
+/// The sums of delta and of delta times the normalised input.
+struct Along<'a, T> {
+    norm: &'a Norm,
+    input: &'a [T],
+    delta: &'a [T],
+    moments: &'a Moments<T>,
+}
+
+impl<T: Number> PlaneWork<T> for Along<'_, T> {
+    #[inline(always)]
+    fn of(&self, index: usize) -> [T; 2] {
+        let (pixels, set) = (self.norm.shape.pixels(), self.norm.set(index));
+        let [delta, input] = [self.delta, self.input].map(|numbers| &numbers[index * pixels..][..pixels]);
+        let (mean, scale) = (self.moments.mean[set], self.moments.scale[set]);
+        let along = ordered_sum_of_pairs(delta, input, |delta, x| delta * ((x - mean) * scale));
+        [ordered_sum_of(delta, |delta| delta), along]
+    }
+}
+
+/// The way forward with known moments.
+struct Apply<'a, T> {
+    norm: &'a Norm,
+    weight: &'a [T],
+    bias: &'a [T],
+    moments: &'a Moments<T>,
+}
+
+impl<T: Number> Work<(usize, (&[T], &mut [T]))> for Apply<'_, T> {
+    #[inline(always)]
+    fn run(&self, (row, (input, output)): (usize, (&[T], &mut [T]))) {
+        let Shape { channels, .. } = self.norm.shape;
+        let pixels = self.norm.shape.pixels();
+        let planes = input.chunks_exact(pixels).zip(output.chunks_exact_mut(pixels));
+        for (channel, (input, output)) in planes.enumerate() {
+            let (set, bias) = (self.norm.set(row * channels + channel), self.bias[channel]);
+            let (mean, scale) = (self.moments.mean[set], self.moments.scale[set] * self.weight[channel]);
+            output.iter_mut().zip(input).for_each(|(y, x)| *y = (*x - mean) * scale + bias);
+        }
+    }
+}
+
+/// The delta of the input.
+struct Below<'a, T> {
+    norm: &'a Norm,
+    input: &'a [T],
+    delta: &'a [T],
+    weight: &'a [T],
+    moments: &'a Moments<T>,
+    /// Of every set: the mean delta, and the mean of delta times the normalised input.
+    means: [Vec<T>; 2],
+}
+
+impl<T: Number> Work<(usize, &mut [T])> for Below<'_, T> {
+    #[inline(always)]
+    fn run(&self, (row, below): (usize, &mut [T])) {
+        let (channels, pixels) = (self.norm.shape.channels, self.norm.shape.pixels());
+        for (channel, below) in below.chunks_exact_mut(pixels).enumerate() {
+            let index = row * channels + channel;
+            let (set, weight) = (self.norm.set(index), self.weight[channel]);
+            let (mean, scale) = (self.moments.mean[set], self.moments.scale[set]);
+            let [mean_delta, mean_along] = [0, 1].map(|part| self.means[part][set]);
+            let [delta, input] = [self.delta, self.input].map(|numbers| &numbers[index * pixels..][..pixels]);
+            for (below, (d, x)) in below.iter_mut().zip(delta.iter().zip(input)) {
+                *below = scale * (weight * *d - mean_delta - (*x - mean) * scale * mean_along);
             }
-        });
+        }
     }
 }

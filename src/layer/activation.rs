@@ -39,19 +39,37 @@ impl fmt::Display for ActivationLayer {
 pub struct ActivationOp(pub Activation);
 
 impl Compute for ActivationOp {
-    /// The slopes.
+    /// The slopes, where they cost more to compute again than to read.
     fn keeps(&self) -> usize {
-        1
+        match self.0 {
+            Activation::Relu | Activation::LeakyRelu => 0,
+            Activation::Tanh | Activation::Gelu => 1,
+        }
     }
 
     fn forward<T: Number>(&self, at: Forward<T>) {
-        at.kept.numbers.resize(at.made.len(), T::zero());
-        self.0.apply(at.first, at.made, &mut at.kept.numbers, at.scratch.pieces);
+        let pieces = at.scratch.pieces;
+        match self.0 {
+            Activation::Relu => pieces.map(at.made, at.first, |z| Activation::Relu.value_and_slope(z).0),
+            Activation::LeakyRelu => pieces.map(at.made, at.first, |z| Activation::LeakyRelu.value_and_slope(z).0),
+            Activation::Tanh | Activation::Gelu => {
+                at.kept.numbers.resize(at.made.len(), T::zero());
+                self.0.apply(at.first, at.made, &mut at.kept.numbers, pieces);
+            }
+        }
     }
 
     fn backward<T: Number>(&self, at: Backward<T>, below: Option<&mut [T]>) {
-        if let Some(below) = below {
-            at.scratch.pieces.map_two(below, at.delta, &at.kept.numbers, |delta, slope| delta * slope);
+        let (Some(below), delta, pieces) = (below, at.delta, at.scratch.pieces) else { return };
+        let slopes = &at.kept.numbers;
+        match self.0 {
+            Activation::Relu => {
+                pieces.map_two(below, delta, at.first, |delta, z| delta * Activation::Relu.value_and_slope(z).1);
+            }
+            Activation::LeakyRelu => {
+                pieces.map_two(below, delta, at.first, |delta, z| delta * Activation::LeakyRelu.value_and_slope(z).1);
+            }
+            Activation::Tanh | Activation::Gelu => pieces.map_two(below, delta, slopes, |delta, slope| delta * slope),
         }
     }
 

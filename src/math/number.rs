@@ -183,6 +183,30 @@ pub fn ordered_sum<T: Number>(length: usize, term: impl Fn(usize) -> T) -> T {
     tree_sum(sums)
 }
 
+/// [`ordered_sum`] of what `term` makes of every number, in the same order.
+#[inline(always)]
+pub fn ordered_sum_of<T: Number>(numbers: &[T], term: impl Fn(T) -> T) -> T {
+    ordered_sum_of_pairs(numbers, numbers, |number, _| term(number))
+}
+
+/// [`ordered_sum`] of what `term` makes of every pair of numbers, as many of one as of the other.
+#[inline(always)]
+pub fn ordered_sum_of_pairs<T: Number>(one: &[T], two: &[T], term: impl Fn(T, T) -> T) -> T {
+    assert_eq!(one.len(), two.len());
+    let mut sums = [T::zero(); WIDTH];
+    let (ones, twos) = (one.chunks_exact(WIDTH), two.chunks_exact(WIDTH));
+    let (last, other) = (ones.remainder(), twos.remainder());
+    for (one, two) in ones.zip(twos) {
+        for (sum, (one, two)) in sums.iter_mut().zip(one.iter().zip(two)) {
+            *sum += term(*one, *two);
+        }
+    }
+    for (sum, (one, two)) in sums.iter_mut().zip(last.iter().zip(other)) {
+        *sum += term(*one, *two);
+    }
+    tree_sum(sums)
+}
+
 /// The sum of running sums, halves onto each other.
 #[inline(always)]
 pub fn tree_sum<T: Number>(mut sums: [T; WIDTH]) -> T {
@@ -227,6 +251,11 @@ mod tests {
         for length in 0..70 {
             let expected = (0..length).sum::<usize>() as f64;
             assert_eq!(ordered_sum(length, |i| i as f64), expected, "{length} terms");
+            // Numbers whose sum depends on the order.
+            let numbers: Vec<f64> = (0..length).map(|i| 1.0 / (1.0 + i as f64)).collect();
+            let by_index = ordered_sum(length, |i| numbers[i] * (numbers[i] + 0.3));
+            let in_pairs = ordered_sum_of_pairs(&numbers, &numbers, |one, two| one * (two + 0.3));
+            assert_eq!([by_index; 2], [in_pairs, ordered_sum_of(&numbers, |one| one * (one + 0.3))]);
         }
     }
 }

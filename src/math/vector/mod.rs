@@ -11,7 +11,7 @@ pub mod tile;
 mod transpose;
 
 pub use instructions::Instructions;
-pub use pieces::Pieces;
+pub use pieces::{Pieces, Work};
 pub use transpose::transpose;
 
 /// Columns of a panel: the numbers of the widest vector.

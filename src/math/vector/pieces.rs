@@ -23,14 +23,18 @@ impl Default for Pieces {
     }
 }
 
+/// What is done with a piece. Its function is inlined, or it would be compiled without the instructions.
+pub trait Work<P>: Sync {
+    fn run(&self, piece: P);
+}
+
 impl Pieces {
     /// Sets every number of `to` to what `of` makes of that of `a` at its place.
     pub fn map<A: Copy + Sync, B: Send>(self, to: &mut [B], a: &[A], of: impl Fn(A) -> B + Sync) {
-        let pieces = to.chunks_mut(PIECE).zip(a.chunks(PIECE)).collect();
-        self.each(pieces, |(to, a)| to.iter_mut().zip(a).for_each(|(to, a)| *to = of(*a)));
+        self.change(to, a, |to, a| *to = of(a));
     }
 
-    /// The same with two arrays.
+    /// Sets every number of `to` to what `of` makes of those of `a` and `b` at its place.
     pub fn map_two<A: Copy + Sync, B: Copy + Sync, C: Send>(
         self,
         to: &mut [C],
@@ -39,15 +43,12 @@ impl Pieces {
         of: impl Fn(A, B) -> C + Sync,
     ) {
         let pieces = to.chunks_mut(PIECE).zip(a.chunks(PIECE).zip(b.chunks(PIECE))).collect();
-        self.each(pieces, |(to, (a, b))| {
-            to.iter_mut().zip(a).zip(b).for_each(|((to, a), b)| *to = of(*a, *b));
-        });
+        self.each(pieces, &MapTwo(of));
     }
 
     /// Changes every number of `to` by that of `a` at its place.
     pub fn change<A: Copy + Sync, B: Send>(self, to: &mut [B], a: &[A], by: impl Fn(&mut B, A) + Sync) {
-        let pieces = to.chunks_mut(PIECE).zip(a.chunks(PIECE)).collect();
-        self.each(pieces, |(to, a)| to.iter_mut().zip(a).for_each(|(to, a)| by(to, *a)));
+        self.each(to.chunks_mut(PIECE).zip(a.chunks(PIECE)).collect(), &Change(by));
     }
 
     /// Sets the numbers of `one` and `two` to what `of` makes of that of `a` at their place.
@@ -59,19 +60,44 @@ impl Pieces {
         of: impl Fn(A) -> (B, C) + Sync,
     ) {
         let pieces = one.chunks_mut(PIECE).zip(two.chunks_mut(PIECE).zip(a.chunks(PIECE))).collect();
-        self.each(pieces, |(one, (two, a))| {
-            one.iter_mut().zip(two).zip(a).for_each(|((one, two), a)| (*one, *two) = of(*a));
-        });
+        self.each(pieces, &Split(of));
     }
 
-    /// Calls `work` for every piece.
-    pub fn each<P: Send>(self, pieces: Vec<P>, work: impl Fn(P) + Sync) {
-        let work = |piece| self.instructions.run(Compiled { work: &work, piece });
+    /// Does `work` with every piece.
+    pub fn each<P: Send>(self, pieces: Vec<P>, work: &impl Work<P>) {
+        let work = |piece| self.instructions.run(Compiled { work, piece });
         if self.parallel && pieces.len() > 1 {
             pieces.into_par_iter().for_each(work);
         } else {
             pieces.into_iter().for_each(work);
         }
+    }
+}
+
+struct MapTwo<F>(F);
+
+impl<A: Copy, B: Copy, C, F: Fn(A, B) -> C + Sync> Work<(&mut [C], (&[A], &[B]))> for MapTwo<F> {
+    #[inline(always)]
+    fn run(&self, (to, (a, b)): (&mut [C], (&[A], &[B]))) {
+        to.iter_mut().zip(a).zip(b).for_each(|((to, a), b)| *to = self.0(*a, *b));
+    }
+}
+
+struct Change<F>(F);
+
+impl<A: Copy, B, F: Fn(&mut B, A) + Sync> Work<(&mut [B], &[A])> for Change<F> {
+    #[inline(always)]
+    fn run(&self, (to, a): (&mut [B], &[A])) {
+        to.iter_mut().zip(a).for_each(|(to, a)| self.0(to, *a));
+    }
+}
+
+struct Split<F>(F);
+
+impl<A: Copy, B, C, F: Fn(A) -> (B, C) + Sync> Work<(&mut [B], (&mut [C], &[A]))> for Split<F> {
+    #[inline(always)]
+    fn run(&self, (one, (two, a)): (&mut [B], (&mut [C], &[A]))) {
+        one.iter_mut().zip(two).zip(a).for_each(|((one, two), a)| (*one, *two) = self.0(*a));
     }
 }
 
@@ -81,11 +107,11 @@ struct Compiled<'a, F, P> {
     piece: P,
 }
 
-impl<P, F: Fn(P)> WithSimd for Compiled<'_, F, P> {
+impl<P, F: Work<P>> WithSimd for Compiled<'_, F, P> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        (self.work)(self.piece);
+        self.work.run(self.piece);
     }
 }

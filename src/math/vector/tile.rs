@@ -197,22 +197,23 @@ pub fn product_of_lines<S: Simd, P: Starts>(
     while panel < end {
         match S::F32_LANES {
             16 if panel + 2 <= end => {
-                product_tiles::<S, P, 8, 2, 1>(simd, rows, a, lines, b, panel, epilogue);
+                product_tiles::<S, P, 8, 2, 1, 2>(simd, rows, a, lines, b, panel, epilogue);
                 panel += 1;
             }
-            16 => product_tiles::<S, P, 8, 1, 2>(simd, rows, a, lines, b, panel, epilogue),
-            8 => product_tiles::<S, P, 4, 2, 1>(simd, rows, a, lines, b, panel, epilogue),
-            4 => product_tiles::<S, P, 4, 4, 1>(simd, rows, a, lines, b, panel, epilogue),
-            _ => product_tiles::<S, P, 1, 16, 1>(simd, rows, a, lines, b, panel, epilogue),
+            16 => product_tiles::<S, P, 8, 1, 2, 4>(simd, rows, a, lines, b, panel, epilogue),
+            8 => product_tiles::<S, P, 4, 2, 1, 1>(simd, rows, a, lines, b, panel, epilogue),
+            4 => product_tiles::<S, P, 4, 4, 1, 1>(simd, rows, a, lines, b, panel, epilogue),
+            _ => product_tiles::<S, P, 1, 16, 1, 1>(simd, rows, a, lines, b, panel, epilogue),
         }
         panel += 1;
     }
 }
 
 /// The columns of one tile's width, from a panel on, over all rows. F sums run side by side through every F-th inner
-/// element, where one sum per vector would leave the multipliers waiting for their own results.
+/// element, where one sum per vector would leave the multipliers waiting for their own results. U inner elements, a multiple of F,
+/// are taken at a time where there are as many: where rows begin is then read once for all of them, as registers do not hold it.
 #[inline(always)]
-fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: usize>(
+fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: usize, const U: usize>(
     simd: S,
     rows: usize,
     a: Rows<P>,
@@ -234,22 +235,26 @@ fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: us
             *start = unsafe { a.starts.start(row + r) };
         }
         let mut sums = [[[simd.splat_f32s(0.0); V]; R]; F];
-        let whole = inner - inner % F;
         for line in 0..lines.count {
             let (left, right) = (line * lines.pitch, line * inner);
             let mut k = 0;
-            while k < whole {
-                for (f, sums) in sums.iter_mut().enumerate() {
-                    // SAFETY: k + f < inner, the bound of every line of A and of B.
-                    unsafe {
-                        multiply_add::<S, R, V>(simd, data, &starts, left + k + f, b, stride, right + k + f, sums)
-                    };
-                }
+            // SAFETY: in all three loops k + their step is at most inner, the bound of every line of A and of B.
+            while k + U <= inner {
+                unsafe {
+                    multiply_add::<S, R, V, F, U>(simd, data, &starts, left + k, b, stride, right + k, &mut sums)
+                };
+                k += U;
+            }
+            while k + F <= inner {
+                unsafe {
+                    multiply_add::<S, R, V, F, F>(simd, data, &starts, left + k, b, stride, right + k, &mut sums)
+                };
                 k += F;
             }
             while k < inner {
-                // SAFETY: as above.
-                unsafe { multiply_add::<S, R, V>(simd, data, &starts, left + k, b, stride, right + k, &mut sums[0]) };
+                unsafe {
+                    multiply_add::<S, R, V, F, 1>(simd, data, &starts, left + k, b, stride, right + k, &mut sums)
+                };
                 k += 1;
             }
         }
@@ -265,13 +270,13 @@ fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: us
     }
 }
 
-/// One inner element's share of a tile.
+/// The share of U inner elements of a tile.
 ///
 /// # Safety
-/// The bound of `a` is at least every start plus `element`, that of `b` at least the last vector of its row `row`.
+/// The bound of `a` is at least every start plus `element` + U - 1, that of `b` at least the last vector of its row `row` + U - 1.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "both factors and where in them")]
-unsafe fn multiply_add<S: Simd, const R: usize, const V: usize>(
+unsafe fn multiply_add<S: Simd, const R: usize, const V: usize, const F: usize, const U: usize>(
     simd: S,
     a: Span,
     starts: &[usize; R],
@@ -279,16 +284,21 @@ unsafe fn multiply_add<S: Simd, const R: usize, const V: usize>(
     b: Span,
     stride: usize,
     row: usize,
-    sums: &mut [[S::f32s; V]; R],
+    sums: &mut [[[S::f32s; V]; R]; F],
 ) {
-    let mut vectors = [simd.splat_f32s(0.0); V];
-    for (v, vector) in vectors.iter_mut().enumerate() {
-        *vector = unsafe { b.vector::<S>(row * PANEL + column::<S>(v, stride)) };
+    let mut vectors = [[simd.splat_f32s(0.0); V]; U];
+    for (u, vectors) in vectors.iter_mut().enumerate() {
+        for (v, vector) in vectors.iter_mut().enumerate() {
+            *vector = unsafe { b.vector::<S>((row + u) * PANEL + column::<S>(v, stride)) };
+        }
     }
     for r in 0..R {
-        let a = simd.splat_f32s(unsafe { a.value(starts[r] + element) });
-        for v in 0..V {
-            sums[r][v] = simd.mul_add_e_f32s(a, vectors[v], sums[r][v]);
+        let start = starts[r] + element;
+        for (u, vectors) in vectors.iter().enumerate() {
+            let a = simd.splat_f32s(unsafe { a.value(start + u) });
+            for v in 0..V {
+                sums[u % F][r][v] = simd.mul_add_e_f32s(a, vectors[v], sums[u % F][r][v]);
+            }
         }
     }
 }
