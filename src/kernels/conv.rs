@@ -247,7 +247,8 @@ impl Convolution {
         scratch: &mut Scratch<T>,
     ) {
         let numbers = T::f32s(input).zip(T::f32s(weight));
-        match numbers.filter(|_| self.is_direct()).zip(T::f32s_mut(output)) {
+        let rows = input.len() / self.input.elements();
+        match numbers.filter(|_| self.is_direct(rows)).zip(T::f32s_mut(output)) {
             Some(((input, weight), output)) => {
                 self.forward_direct(input, weight, bias.and_then(T::f32s), output, &mut scratch.direct, scratch.pieces);
             }
@@ -268,8 +269,9 @@ impl Convolution {
         below: Option<&mut [T]>,
         scratch: &mut Scratch<T>,
     ) {
+        let is_direct = self.is_direct_back(input.len() / self.input.elements(), below.is_some());
         if let (true, Some(input), Some(weight), Some(delta)) =
-            (self.is_direct(), T::f32s(input), T::f32s(weight), T::f32s(delta))
+            (is_direct, T::f32s(input), T::f32s(weight), T::f32s(delta))
         {
             let known = "numbers of one kind";
             let [weight_gradient, bias_gradient, below] =
