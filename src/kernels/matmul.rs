@@ -222,7 +222,8 @@ pub fn forward<T: Number>(
         row.iter_mut().zip(bias).for_each(|(z, b)| *z += *b);
     }
     if let Some(activation) = activation {
-        activation.apply(&value.to_vec(), value, slope, Pieces::default());
+        let inputs = value.to_vec();
+        activation.apply(&inputs, value, slope, Pieces::default());
     }
 }
 

@@ -298,6 +298,7 @@ impl Norm {
 
     /// From `delta` (rows x shape): the gradients of weight and bias, and the delta of the input (rows x shape), which has
     /// lost what would move the moments.
+    #[expect(clippy::too_many_arguments, reason = "a gradient has as many parts as the layer")]
     pub fn backward<T: Number>(
         &self,
         input: &[T],
