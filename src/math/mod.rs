@@ -17,6 +17,6 @@ pub use close::{EXACT, KERNEL_F32, STEPS_F32, close};
 pub use float::FloatFormat;
 pub use loss::Loss;
 pub use number::{Number, Real, WIDTH, ordered_sum, tree_sum};
-pub use orthogonal::orthogonalise;
+pub use orthogonal::{NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, NORM_EPSILON, orthogonalise};
 pub use product::{View, product};
 pub use shape::{Shape, Window};
