@@ -150,9 +150,10 @@ pub fn wave(problem: Problem, batch: Option<usize>) -> (WaveSpec, Vec<Run>) {
     (WaveSpec { needs, lanes: runs.len(), block: UPDATES / 4, ..plain }, runs)
 }
 
-/// Hidden matrices that are tall, wide, a row and a column; filters with batch norms between them.
+/// Hidden matrices that are tall, wide, a row and a column; filters, and a batch norm. Before it stands no bias: its gradient would be
+/// rounding alone, whose sign AdamW follows.
 pub fn problems() -> [(&'static str, Problem, Option<usize>); 3] {
-    let layers = "conv(5,3,pad=1),bn,tanh,conv(6,3,pad=1),tanh,max(2),conv(9,1),tanh,dense(11),tanh,dense";
+    let layers = "conv(5,3,pad=1,nobias),bn,tanh,conv(6,3,pad=1),tanh,max(2),conv(9,1),tanh,dense(11),tanh,dense";
     [
         ("a perceptron", waves::network(&[6, 1, 5, 9], Activation::Tanh, Loss::Ce), Some(11)),
         ("a perceptron's full batch", waves::network(&[35, 7, 40], Activation::Gelu, Loss::Ce), None),
