@@ -13,6 +13,10 @@ struct Params {
 override EPILOGUE: u32;
 override A_BY_COLUMNS: u32;
 override B_BY_COLUMNS: u32;
+// Coefficients of a Newton-Schulz step X <- POWER_1 X + POWER_3 (X X^T) X + POWER_5 (X X^T)^2 X.
+override POWER_1: f32;
+override POWER_3: f32;
+override POWER_5: f32;
 
 @group(0) @binding(0) var<storage, read> lane_steps: array<LaneStep>;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
@@ -95,6 +99,10 @@ fn store(operands: LaneOperands, row: u32, column: u32, sum: f32) {
         c[index] = sum * slope[index];
     } else if EPILOGUE == GRADIENT && column + 1u == params.columns {
         c[c_origin + params.bias + row] = sum;
+    } else if EPILOGUE == POLYNOMIAL {
+        c[index] = POWER_3 * a[operands.a + row * params.a.row_stride + column * params.a.column_stride] + POWER_5 * sum;
+    } else if EPILOGUE == ITERATE {
+        c[index] = POWER_1 * b[operands.b + row * params.b.row_stride + column * params.b.column_stride] + sum;
     } else {
         c[index] = sum;
     }

@@ -71,8 +71,10 @@ fn advance(lane: u32, lane_step: LaneStep, first_update: u32, inner: u32) -> vec
     let second = kept + params.second_offset;
     let before = server[own];
 
-    // One lane is one workgroup's, so that no branch on the form parts the invocations of a workgroup.
+    // One lane is one workgroup's, so that no branch on the form parts the invocations of a workgroup, but where an update ends.
     let form = update.form;
+    // `spectral` has renewed the velocity and left the direction of the whole matrix where its gradient was.
+    let has_direction = form == SPECTRAL || form == SPECTRAL_BY_RMS;
     var g = gradient[own] + decay * read;
     if form == GAP_AWARE {
         let moving = select(state[kept], g, update.momentum == 0.0);
@@ -102,9 +104,12 @@ fn advance(lane: u32, lane_step: LaneStep, first_update: u32, inner: u32) -> vec
         state[second] = (1.0 - update.share) * state[newest + params.second_offset] + update.share * square;
         x -= update.share * (before - read + update.decoupled_decay * read + update.lr * move_by);
     }
+    if has_direction { v = old; }
     state[kept] = v;
     var u = update.gradient_to_weights * g + update.velocity_to_weights * v;
-    if form == ADAM {
+    if has_direction {
+        u = g;
+    } else if form == ADAM {
         let square = update.second_moment_decay * state[second] + (1.0 - update.second_moment_decay) * g * g;
         state[second] = square;
         u /= sqrt(square * update.bias_correction) + update.epsilon;

@@ -73,7 +73,7 @@ pub enum Form {
     /// u = sign(gradient_to_weights g + velocity_to_weights v) with v as it was before this step
     Sign,
     /// u = s NS(gradient_to_weights g + velocity_to_weights v) of a whole matrix, with NS [`crate::math::orthogonalise`] and s
-    /// [`Matrix::scale`]: a pass of its own, which leaves it where the gradient was ([`UpdateCoefficients::along_gradient`])
+    /// [`Matrix::scale`]: [`crate::kernels::spectral`] renews v and leaves u where the gradient was, before the step
     Spectral { by_rms: bool },
     /// v = (1 - share) v_n + share (momentum v_r + lr gradient_to_velocity g), x' = x + share (y - x - momentum v_r -
     /// lr gradient_to_velocity g), with v_n and v_r the velocities of the newest slot and of the one that was read
@@ -175,20 +175,6 @@ impl UpdateCoefficients {
             Form::Adam { .. } | Form::Sign | Form::Spectral { .. } | Form::MixingAdam { .. } => false,
         };
         by_form && self.clip_norm.is_none()
-    }
-
-    /// The same update where the velocity is renewed and the direction to move along lies where the gradient was.
-    #[must_use]
-    pub fn along_gradient(self) -> Self {
-        Self {
-            momentum: 1.0,
-            gradient_to_velocity: 0.0,
-            gradient_to_weights: 1.0,
-            velocity_to_weights: 0.0,
-            decay: 0.0,
-            form: Form::Linear,
-            ..self
-        }
     }
 
     /// Whether [`crate::kernels::finish`] must go over the gradient before the step; it then adds the weight decay as well.

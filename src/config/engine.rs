@@ -48,10 +48,6 @@ pub struct EngineArgs {
     /// the adapter alone. f64 on the CPU only
     #[arg(long, value_enum, default_value_t = Precision::Auto, help_heading = "Engine")]
     pub precision: Precision,
-    /// Why only the CPU engine will do, where that is so; from the plan.
-    #[serde(skip)]
-    #[arg(skip)]
-    pub only_cpu: Option<String>,
 }
 
 impl EngineArgs {

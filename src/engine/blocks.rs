@@ -1,6 +1,6 @@
 //! Blocks of the parameters of a run whose rule moves hidden matrices as wholes, and all else by a companion.
 //!
-//! Not here: which matrices are hidden ([`crate::model`]), nor how they move ([`super::cpu`]).
+//! Not here: which matrices are hidden ([`crate::model`]), nor how they move ([`crate::kernels::spectral`]).
 
 use crate::problem::Problem;
 use crate::update::Matrix;

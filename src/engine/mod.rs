@@ -20,6 +20,7 @@ pub use run::{Needs, Run};
 use crate::batch::{RowTables, Sampling};
 pub use crate::data::Part;
 use crate::problem::Problem;
+use crate::update::Matrix;
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -85,6 +86,20 @@ impl WaveSpec {
             )));
         }
         Ok(())
+    }
+
+    /// Updates of a step: one for each stage, or for each block of the parameters where matrices move as wholes.
+    pub fn updates(&self) -> usize {
+        if self.needs.work.is_spectral { blocks::blocks(&self.problem).len() } else { self.needs.work.stages }
+    }
+
+    /// The matrices that its runs move as wholes, each with the number of its update; none where they move none.
+    pub fn matrices(&self) -> Vec<(usize, Matrix)> {
+        if !self.needs.work.is_spectral {
+            return Vec::new();
+        }
+        let blocks = blocks::blocks(&self.problem).into_iter().enumerate();
+        blocks.filter_map(|(number, block)| Some((number, block.matrix?))).collect()
     }
 
     /// The rows that its runs draw, which all its lanes share; none where the batch is full.

@@ -1,4 +1,5 @@
-//! `matmul`: C = A B with one of four epilogues; every product that backpropagation needs, transposes by strides.
+//! `matmul`: C = A B with one of several epilogues; every product that backpropagation and Newton-Schulz steps
+//! ([`super::spectral`]) need, transposes by strides.
 //!
 //! For a dense layer with weights W (outputs x inputs, PyTorch's layout), bias b, input rows H and output slope S = a'(Z):
 //!
@@ -21,7 +22,7 @@ use super::{
     ACTIVATION, Call, Constant, Kernel, LANE_STEP, LaneStep, TILES, codes, read, read_write, shader, shared_struct,
 };
 use crate::math::vector::Pieces;
-use crate::math::{Activation, LEAKY_SLOPE, Number, View, product};
+use crate::math::{Activation, LEAKY_SLOPE, NEWTON_SCHULZ, Number, View, product};
 
 shared_struct! {
     /// A matrix of every lane inside one buffer: element (i, k) of a lane's version lies at offset + lane lane_stride +
@@ -59,7 +60,13 @@ pub const KERNEL: Kernel = Kernel {
     bindings: &[read("lane_steps"), read("a"), read("b"), read_write("c"), read_write("slope")],
     structs: &[LaneStep::LAYOUT, Operand::LAYOUT, Params::LAYOUT],
     codes: &[Epilogue::CODES, Activation::CODES],
-    constants: &[("DEPTH", tile::DEPTH as f64), ("LEAKY_SLOPE", LEAKY_SLOPE)],
+    constants: &[
+        ("DEPTH", tile::DEPTH as f64),
+        ("LEAKY_SLOPE", LEAKY_SLOPE),
+        ("POWER_1", NEWTON_SCHULZ[0]),
+        ("POWER_3", NEWTON_SCHULZ[1]),
+        ("POWER_5", NEWTON_SCHULZ[2]),
+    ],
     variants: &[
         "THREADS_X",
         "THREADS_Y",
@@ -88,6 +95,10 @@ pub enum Epilogue {
     Plain,
     /// The same on the way back, where B is the weights.
     PlainBackward,
+    /// b A + c A B, with the coefficients of a Newton-Schulz step: of A = B = X X^T what X is multiplied by.
+    Polynomial,
+    /// a B + A B: of what [`Self::Polynomial`] makes, and X, the X of the next step.
+    Iterate,
 }
 
 codes!(Epilogue {
@@ -97,6 +108,8 @@ codes!(Epilogue {
     GRADIENT: Self::Gradient,
     PLAIN: Self::Plain,
     PLAIN_BACKWARD: Self::PlainBackward,
+    POLYNOMIAL: Self::Polynomial,
+    ITERATE: Self::Iterate,
 });
 
 /// The values of [`KERNEL`]'s variants. Which way operands lie decides how they are read, not what is.

@@ -34,6 +34,7 @@ pub mod quadratic;
 pub mod reduce;
 pub mod renew;
 mod source;
+pub mod spectral;
 pub mod start;
 pub mod step;
 pub mod tile;
@@ -135,6 +136,7 @@ pub const ALL: &[&Kernel] = &[
     &quadratic::KERNEL,
     &reduce::KERNEL,
     &renew::KERNEL,
+    &spectral::KERNEL,
     &start::KERNEL,
     &step::KERNEL,
 ];

@@ -187,11 +187,14 @@ pub fn cpu<T: Real>(
         Form::Linear
         | Form::Compensated { .. }
         | Form::CompensatedAdaptively { .. }
-        | Form::CompensatedExactly { .. }
-        | Form::Spectral { .. } => {
+        | Form::CompensatedExactly { .. } => {
             advance::<T, false, false>(coefficients, slots, range, gradient, landmarks, state, |seen, v, _| {
                 lr * combine(seen.g, v)
             })
+        }
+        // Velocity and direction are there already.
+        Form::Spectral { .. } => {
+            advance::<T, false, false>(coefficients, slots, range, gradient, landmarks, state, |seen, _, _| lr * seen.g)
         }
         Form::GapAware { .. } => advance::<T, true, false>(
             coefficients,

@@ -82,7 +82,8 @@ codes!(Form {
     SIGN: Self::Sign,
     MIXING: Self::Mixing { .. },
     MIXING_ADAM: Self::MixingAdam { .. },
-    SPECTRAL: Self::Spectral { .. },
+    SPECTRAL: Self::Spectral { by_rms: false },
+    SPECTRAL_BY_RMS: Self::Spectral { by_rms: true },
 });
 
 impl Update {

@@ -6,26 +6,27 @@ use super::product::{View, product};
 use super::{Number, Real, ordered_sum};
 
 /// Coefficients of X <- a X + b (X X^T) X + c (X X^T)^2 X: steep at 0, so that five steps do (Jordan et al. 2024, *Muon*).
-const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
+pub const NEWTON_SCHULZ: [f64; 3] = [3.4445, -4.7750, 2.0315];
 
-const STEPS: usize = 5;
+/// Newton-Schulz steps.
+pub const NEWTON_SCHULZ_STEPS: usize = 5;
 
 /// Added to the norm that a matrix is divided by.
-const EPSILON: f64 = 1e-7;
+pub const NORM_EPSILON: f64 = 1e-7;
 
 /// Divides a row-major `rows` x `columns` matrix by its Frobenius norm and brings its singular values near 1 by Newton-Schulz
 /// steps: those of at least 1/500 of the norm end between 0.68 and 1.21. `scratch` is whatever it was the last time.
 pub fn orthogonalise<T: Real>(matrix: &mut [T], rows: usize, columns: usize, scratch: &mut Vec<T>) {
-    let [a, b, c] = COEFFICIENTS.map(T::of);
+    let [a, b, c] = NEWTON_SCHULZ.map(T::of);
     let wide = rows <= columns;
     let side = rows.min(columns);
     scratch.resize(2 * side * side + rows * columns, T::zero());
     let (gram, rest) = scratch.split_at_mut(side * side);
     let (square, moved) = rest.split_at_mut(side * side);
 
-    let norm = Number::sqrt(ordered_sum(matrix.len(), |i| matrix[i] * matrix[i])) + T::of(EPSILON);
+    let norm = Number::sqrt(ordered_sum(matrix.len(), |i| matrix[i] * matrix[i])) + T::of(NORM_EPSILON);
     matrix.iter_mut().for_each(|x| *x /= norm);
-    for _ in 0..STEPS {
+    for _ in 0..NEWTON_SCHULZ_STEPS {
         // Of a tall matrix the products on the other side: the same as those of its transpose.
         let (x, transposed) = (View::rows(matrix, columns), View::transposed(matrix, columns));
         if wide {

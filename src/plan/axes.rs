@@ -266,12 +266,6 @@ pub fn suits_problem(rule: &Rule, model: &ModelSpec, problem: &Problem) -> Resul
     Ok(())
 }
 
-/// Why only the CPU has this rule, where that is so.
-pub fn only_cpu(rules: impl IntoIterator<Item = Rule>) -> Option<String> {
-    let rule = rules.into_iter().find(|rule| rule.companion().is_some())?;
-    Some(format!("{} runs on the CPU", rule.name()))
-}
-
 /// Rows of an update's gradient, where they are not all.
 pub fn rows(batch: Batch, schedule: &Schedule) -> Option<usize> {
     batch.size().map(|size| size.saturating_mul(schedule.group() as usize))

@@ -131,7 +131,6 @@ impl SweepPlan {
             engine: first.engine.clone(),
         };
         let cells = plan.cells();
-        plan.engine.only_cpu = axes::only_cpu(cells.iter().map(|cell| cell.rule));
         if plan.grids.len() > 1 {
             // Within a grid no axis says anything twice.
             let names: Vec<String> = cells.iter().map(Cell::name).collect();

@@ -167,7 +167,6 @@ impl TrainPlan {
                 plan.groups.len().saturating_mul(plan.seeds.len()),
             )?;
         }
-        plan.engine.only_cpu = axes::only_cpu(plan.groups.iter().map(|group| group.rule));
         if args.len() > 1 {
             // Within a grid each group is there once.
             let names: Vec<String> = plan.groups.iter().map(Group::name).collect();

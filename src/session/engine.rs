@@ -4,7 +4,7 @@ use crate::config::{EngineArgs, EngineChoice, Precision};
 use crate::engine::Engine;
 use crate::engine::cpu::Cpu;
 use crate::engine::gpu::{AdapterChoice, Gpu};
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 /// The engine that will run, and why it was chosen.
 pub struct ChosenEngine {
@@ -17,7 +17,7 @@ pub struct ChosenEngine {
 /// # Errors
 /// Where there is no such adapter, or it cannot be opened.
 pub fn choose(flags: &EngineArgs) -> Result<ChosenEngine> {
-    let EngineArgs { choice, adapter, precision, only_cpu } = flags;
+    let EngineArgs { choice, adapter, precision } = flags;
     let cpu = |why: String| -> ChosenEngine {
         let engine: Box<dyn Engine> = match precision {
             Precision::Auto | Precision::F32 => Box::new(Cpu::<f32>::default()),
@@ -25,11 +25,6 @@ pub fn choose(flags: &EngineArgs) -> Result<ChosenEngine> {
         };
         ChosenEngine { engine, why }
     };
-    match (choice, only_cpu) {
-        (EngineChoice::Auto, Some(why)) => return Ok(cpu(format!("auto: {why}"))),
-        (EngineChoice::Gpu, Some(why)) => bail!("--engine gpu: {why}; accepted: --engine cpu"),
-        _ => {}
-    }
     match choice {
         EngineChoice::Cpu => Ok(cpu("asked for".into())),
         EngineChoice::Auto if *precision == Precision::F64 => Ok(cpu("auto: f64 is the cpu engine's".into())),

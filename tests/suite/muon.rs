@@ -3,7 +3,7 @@
 //!
 //! The oracle is in `data/muon.py`: gradients by PyTorch, the update in NumPy, both in float64.
 
-use crate::common::assert_close;
+use crate::common::{assert_close, gpu};
 use assert_cmd::Command;
 use std::path::Path;
 use std::sync::Arc;
@@ -122,6 +122,11 @@ fn muon_in_f32_follows() {
 }
 
 #[test]
+fn muon_on_a_device_follows() {
+    check(gpu(), TRAJECTORY_F32);
+}
+
+#[test]
 fn a_saved_run_goes_on_with_the_same_bits() {
     let text = include_str!("../data/muon.csv");
     let (spec, run) = case(&csv::Reader::from_reader(text.as_bytes()).records().last().unwrap().unwrap());
@@ -180,7 +185,7 @@ const TRAIN: [&str; 15] = [
 ];
 
 #[test]
-fn auto_takes_the_cpu_and_says_so_and_tables_name_the_learning_rate_of_adamw() {
+fn tables_name_the_learning_rate_of_adamw_on_either_engine() {
     let folder = tempfile::tempdir().unwrap();
     let flags = [
         "--model",
@@ -194,11 +199,14 @@ fn auto_takes_the_cpu_and_says_so_and_tables_name_the_learning_rate_of_adamw() {
         "--out",
         "out",
     ];
-    let (done, said) = tauscope(folder.path(), &[&TRAIN[..], &flags].concat());
-    assert!(done && said.contains("(auto: muon+adam-lr=1e-3 runs on the CPU)"), "{said}");
-    let runs = std::fs::read_to_string(folder.path().join("out/runs.csv")).unwrap();
-    for (name, count) in [("muon+adam-lr=1e-3", 2), ("muon+adam-lr=3e-3", 2), ("adamw:0.999", 2)] {
-        assert_eq!(runs.matches(&format!(",{name},")).count(), count, "{name}: {runs}");
+    for (engine, folder) in [("cpu", folder.path().join("cpu")), ("gpu", folder.path().join("gpu"))] {
+        std::fs::create_dir(&folder).unwrap();
+        let (done, said) = tauscope(&folder, &[&TRAIN[..], &flags, &["--engine", engine]].concat());
+        assert!(done, "{said}");
+        let runs = std::fs::read_to_string(folder.join("out/runs.csv")).unwrap();
+        for (name, count) in [("muon+adam-lr=1e-3", 2), ("muon+adam-lr=3e-3", 2), ("adamw:0.999", 2)] {
+            assert_eq!(runs.matches(&format!(",{name},")).count(), count, "{engine}, {name}: {runs}");
+        }
     }
 }
 
@@ -206,17 +214,12 @@ fn auto_takes_the_cpu_and_says_so_and_tables_name_the_learning_rate_of_adamw() {
 fn muon_is_refused_where_it_has_nothing_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let sweep = ["sweep", "--rules", "muon", "--delays", "0", "--out", "out"];
-    let cases: [(&[&str], &[&str], &str); 8] = [
+    let cases: [(&[&str], &[&str], &str); 7] = [
         (&TRAIN, &["--model", "mlp:8", "--rules", "muon"], "no hidden matrix"),
         (&sweep, &["--model", "mlp:8", "--samples", "64"], "no hidden matrix"),
         (&sweep, &["--model", "quadratic:1,0.3"], "moves matrices of a network"),
         (&TRAIN, &["--model", "mlp:8-8", "--rules", "muon", "--stages", "2"], "--stages 2"),
         (&TRAIN, &["--model", "mlp:8-8", "--rules", "muon", "--replicas", "2"], "--replicas"),
-        (
-            &TRAIN,
-            &["--model", "mlp:8-8", "--rules", "muon", "--engine", "gpu"],
-            "muon runs on the CPU; accepted: --engine cpu",
-        ),
         (&TRAIN, &["--model", "mlp:8-8", "--rules", "adamw", "--muon-adam-lr", "1e-3"], "--muon-adam-lr 0.001"),
         (&TRAIN, &["--model", "mlp:8-8", "--rules", "muon", "--muon-adam-lr=-1"], "--muon-adam-lr -1"),
     ];

@@ -6,9 +6,8 @@ use crate::engine::host_run::{GradientStep, HostRun};
 use crate::engine::lane_state::{StateReader, StateShape, StateWriter};
 use crate::engine::{Observation, Run, StateError};
 use crate::kernels::step::{self, Landmarks, Moments, State};
-use crate::kernels::{finish, local, observe, renew};
-use crate::math::orthogonalise;
-use crate::update::{Form, Matrix, PartialUpdate, StepSlots, UpdateCoefficients};
+use crate::kernels::{finish, local, observe, renew, spectral};
+use crate::update::{Matrix, PartialUpdate, StepSlots, UpdateCoefficients};
 use aligned_vec::AVec;
 use pulp::Simd;
 use std::io::{Read, Write};
@@ -170,11 +169,10 @@ impl<T: CpuPrecision> Lane<T> {
                 let range = std::mem::replace(&mut first, *end)..*end;
                 // Of an outer loop the decay is in what the workers sent.
                 let decay = if placed.is_some() { 0.0 } else { coefficients.decay };
-                let mut coefficients = UpdateCoefficients { decay, ..*coefficients };
+                let coefficients = UpdateCoefficients { decay, ..*coefficients };
                 if let Some(matrix) = matrix {
-                    let first = slots.velocity * gradient.len();
-                    direct(&coefficients, &matrix, gradient, &mut state.velocity[first..], products);
-                    coefficients = coefficients.along_gradient();
+                    let velocity = &mut state.velocity[slots.velocity * gradient.len()..];
+                    spectral::cpu(&coefficients, &matrix, gradient, velocity, products);
                 }
                 moments += step::cpu(&coefficients, *slots, range, gradient, landmarks, state);
             }
@@ -188,27 +186,4 @@ impl<T: CpuPrecision> Lane<T> {
             };
         }
     }
-}
-
-/// Renews the velocity of a whole matrix, and puts the direction that it moves along where its gradient was
-/// ([`Form::Spectral`]).
-fn direct<T: CpuPrecision>(
-    coefficients: &UpdateCoefficients,
-    matrix: &Matrix,
-    gradient: &mut [T],
-    velocity: &mut [T],
-    products: &mut Vec<T>,
-) {
-    let UpdateCoefficients { momentum, gradient_to_velocity, gradient_to_weights, velocity_to_weights, form, .. } =
-        *coefficients;
-    let [momentum, gradient_to_velocity, gradient_to_weights, velocity_to_weights] =
-        [momentum, gradient_to_velocity, gradient_to_weights, velocity_to_weights].map(T::of);
-    let (gradient, velocity) = (&mut gradient[matrix.range()], &mut velocity[matrix.range()]);
-    for (g, v) in gradient.iter_mut().zip(velocity) {
-        *v = momentum * *v + gradient_to_velocity * *g;
-        *g = gradient_to_weights * *g + velocity_to_weights * *v;
-    }
-    orthogonalise(gradient, matrix.rows, matrix.columns, products);
-    let scale = T::of(matrix.scale(matches!(form, Form::Spectral { by_rms: true })));
-    gradient.iter_mut().for_each(|g| *g *= scale);
 }

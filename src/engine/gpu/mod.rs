@@ -127,9 +127,6 @@ impl Gpu {
                     .into(),
             ));
         }
-        if spec.needs.work.is_spectral {
-            return Err(EngineError::Unavailable("muon runs on the CPU; accepted: --engine cpu".into()));
-        }
         Plan::new(spec, self.device.bounds(), self.options.paths)
     }
 

@@ -210,7 +210,8 @@ fn a_step_agrees_for_every_rule() {
     let rows = 21;
     let network = network(&[9, 6, 5], rows, Activation::Tanh, Loss::Ce);
     let shape = Shape::new(network.model.perceptron().unwrap(), rows, memory(), INVOCATIONS[0]).unwrap();
-    for kind in RuleKind::iter() {
+    // Matrices that move as wholes are never fused.
+    for kind in RuleKind::iter().filter(|kind| *kind != RuleKind::Muon) {
         for extra in [false, true] {
             let what = format!("{kind}, clipped and centred: {extra}");
             check(&what, &network, &shape, rows, extra, &coefficients(kind, extra));

@@ -8,6 +8,7 @@
 //! - `outer`: updates of several gradients
 //! - `ring`: rings that lie in parts
 //! - `saved`: lanes of both engines that go on in another wave from their saved state
+//! - `spectral`: matrices that move as wholes
 //! - `wrong_devices`: devices that compute wrong numbers, which are refused
 //! - `waves`: the GPU engine against the CPU engine, and what a run's bits may depend on
 //!
@@ -25,6 +26,7 @@ mod matmul;
 mod outer;
 mod ring;
 mod saved;
+mod spectral;
 mod stages;
 mod update;
 mod waves;

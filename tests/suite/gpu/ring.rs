@@ -86,7 +86,7 @@ fn check(what: &str, [cut, whole]: &[Gpu; 2], spec: &WaveSpec, runs: &[Run]) {
 
 #[test]
 fn a_ring_in_parts_has_the_bits_of_a_whole_one() {
-    use RuleKind::{Adam, Clipped, DcAsgd, GapAware, HeavyBall, Mixing, Shifted, WeightPrediction};
+    use RuleKind::{Adam, Clipped, DcAsgd, GapAware, HeavyBall, Mixing, Muon, Shifted, WeightPrediction};
     let engines = engines();
     let image = graphs::graph(Shape::new(2, 6, 6), "conv(8,3,pad=1),bn,relu,max(2),dense(40),bn,relu,dense");
     let graph = Problem::Network(graphs::problem(image, 13));
@@ -111,6 +111,8 @@ fn a_ring_in_parts_has_the_bits_of_a_whole_one() {
             check("an outer loop", &engines, &wave_for(plain, &runs), &runs);
             continue;
         }
+        let runs: Vec<Run> = runs_of(&plain, [Muon; LANES]);
+        check(&format!("{what}, matrices as wholes"), &engines, &wave_for(plain.clone(), &runs), &runs);
         // Without stashing the way back reads other weights.
         let stages = Stages { backward_delays: Some(vec![3, 1, 0]), ..stages::stages(&[4, 2, 1]) };
         let blocks = stages.blocks(&plain.problem.layers(), plain.problem.dimension()).unwrap();

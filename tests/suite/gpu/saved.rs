@@ -2,6 +2,7 @@
 //! statistic and weight must have the bits of a run that nobody interrupted.
 
 use super::graphs::{graph, problem, wave_of};
+use super::spectral;
 use super::waves::{all_runs, network, paths, quadratic, run, spec};
 use crate::common::gpu;
 use std::io::{self, Write};
@@ -147,6 +148,14 @@ fn networks_with_statistics_and_augmentation_go_on_from_their_saved_state() {
     check("cpu f64", &Cpu::<f64>::default(), &spec, &runs);
     check("cpu f32", &Cpu::<f32>::default(), &spec, &runs);
     check("gpu", &gpu().with_paths(Paths::Layered), &spec, &runs);
+}
+
+#[test]
+fn matrices_that_move_as_wholes_go_on_from_their_saved_state() {
+    for (what, problem, batch) in spectral::problems() {
+        let (spec, runs) = spectral::wave(problem, batch);
+        check(what, gpu(), &spec, &runs);
+    }
 }
 
 /// Members of an ensemble take new seeds on the way, in the middle of an epoch and at its end.

@@ -41,7 +41,7 @@ pub struct Lanes {
     pub server: Vec<f32>,
     pub history: Vec<f32>,
     pub state: Vec<f32>,
-    gradient: Vec<f32>,
+    pub gradient: Vec<f32>,
     anchor: Vec<f32>,
     /// The same for all.
     pub landmarks: Vec<f32>,

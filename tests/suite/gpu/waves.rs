@@ -128,7 +128,7 @@ fn every_process() -> Vec<Schedule> {
 pub fn all_runs(spec: &WaveSpec) -> Vec<Run> {
     let quadratic = spec.problem.curvature().is_some();
     let schedules: Vec<Schedule> = [0, 1].map(in_turn).into_iter().chain(every_process()).collect();
-    // Muon needs a wave of its own kind.
+    // Muon needs a wave of its own kind (`spectral`).
     let rules = RuleKind::iter()
         .filter(|kind| *kind != RuleKind::Muon)
         .filter(|kind| quadratic || kind.definition().locality != Locality::ScalesWithHessian);

@@ -62,7 +62,7 @@ fn a_driver_that_computes_nothing_half_or_nonsense_is_refused_by_the_numbers_of_
 
 #[test]
 fn a_single_kernel_that_is_wrong_is_named_and_none_where_all_is_well() {
-    for kernel in ["norm", "matmul"] {
+    for kernel in ["norm", "matmul", "spectral"] {
         let (passed, lines) = self_test(&format!("kernel:{kernel}"));
         assert!(!passed);
         for line in lines {

@@ -84,7 +84,7 @@ impl Plan {
     fn of(one: &WaveLayout, capacity: usize, bounds: Bounds) -> Self {
         let WaveLayout { spec, sizes, part, .. } = *one;
         let (lanes, work) = (capacity.max(1) as u64, sizes.work as u64);
-        let update = (spec.needs.work.stages * (size_of::<UpdateStep>() + size_of::<Update>())) as u64;
+        let update = (spec.updates() * (size_of::<UpdateStep>() + size_of::<Update>())) as u64;
         let table_row = lanes * update.max(spec.batch.unwrap_or(0) as u64 * WORD);
         let table_steps = largest_buffer(bounds.limits).min(MOST_TABLE_BYTES) / table_row;
         let most_steps = sizes.path.most_steps(spec, sizes.rows, bounds.iterations);

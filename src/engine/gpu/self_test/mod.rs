@@ -62,7 +62,7 @@ impl fmt::Display for Refusal {
 type MakeCase = fn(&Device) -> Case;
 
 /// Every kernel but `fused`, which [`Whole`] compares.
-const CASES: [MakeCase; 22] = [
+const CASES: [MakeCase; 23] = [
     samples::copy,
     layers::elementwise,
     layers::dense_forward,
@@ -83,6 +83,7 @@ const CASES: [MakeCase; 22] = [
     updates::fetch,
     updates::finish,
     updates::local,
+    updates::spectral,
     updates::step,
     updates::renew,
 ];

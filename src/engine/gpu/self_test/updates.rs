@@ -1,5 +1,5 @@
 //! The kernels that change a lane's state, or read its ring as a whole, against their twins: `start`, `fetch`, `finish`, `local`,
-//! `step` and `renew`.
+//! `spectral` with its products, `step` and `renew`.
 
 use super::stand::{
     BUSY, Case, IDLE, LANES, SLOTS, STEP_SLOTS, TOLERANCE, lane, lane_steps, nan, placed, uniform, untouched, wide,
@@ -8,10 +8,10 @@ use super::stand::{
 use crate::engine::gpu::device::{Buffer, Device};
 use crate::kernels::step::{Landmarks, State};
 use crate::kernels::update::{Update, table};
-use crate::kernels::{LaneStep, fetch, finish, local, renew, start, step};
+use crate::kernels::{LaneStep, fetch, finish, local, renew, spectral, start, step};
 use crate::math::{EXACT, close};
 use crate::outer::{Piece, Place, PlacedPiece, Role};
-use crate::update::{Form, UpdateCoefficients};
+use crate::update::{Form, Matrix, UpdateCoefficients};
 use aligned_vec::AVec;
 
 /// P: a few workgroups, the last of which is not full.
@@ -279,6 +279,47 @@ pub fn local(device: &Device) -> Case {
         .call(device, local::call(&params, buffers))
         .expect_lanes("the ring behind a local step", &history, [ring, other_ring], TOLERANCE)
         .expect_lanes("what a worker sends", &gradient, [sent, other_sent], TOLERANCE)
+}
+
+/// A tall matrix that begins and ends within blocks, at the scale of its kind in each lane.
+pub fn spectral(device: &Device) -> Case {
+    let (lanes, matrix) = (Lanes::new(), Matrix { first: 5, rows: 21, columns: 10 });
+    let coefficients = |index| {
+        let form = Form::Spectral { by_rms: index == BUSY[0] };
+        UpdateCoefficients { gradient_to_weights: 0.25, form, ..coefficients(index) }
+    };
+    let of = |index| Update::new(&coefficients(index));
+    let [gradient, state] = [&lanes.gradient, &lanes.state].map(|values| device.buffer_of("vectors", values));
+    let [numbers, squares, blocks] = spectral::scratch([matrix]).map(|words| LANES * words);
+    let (lane_steps, updates) = (lane_steps(device), updates(device, of));
+    let scratch = [numbers, numbers, squares, squares, blocks, 1].map(|length| nan(device, length));
+    let [x, other, gram, polynomial, squares, no_slopes] = &scratch;
+    let buffers = spectral::Buffers {
+        lane_steps: &lane_steps,
+        updates: &updates,
+        gradient: &gradient,
+        iterates: [x, other],
+        gram,
+        polynomial,
+        squares,
+        no_slopes,
+    };
+    let (stages, update) = (1, 0);
+    let direction =
+        spectral::Direction { lanes: LANES, parameters: PARAMETERS, stages, update, memories: PLANES, matrix };
+    let each = both(|index| {
+        let (mut state, mut gradient) = (lanes.state(index), wide(lane(&lanes.gradient, index)));
+        let velocity = &mut state.velocity[STEP_SLOTS[index].velocity * PARAMETERS..];
+        spectral::cpu(&coefficients(index), &matrix, &mut gradient, velocity, &mut Vec::new());
+        (planes(&state), gradient)
+    });
+    let [(planes, of_first), (other_planes, of_other)] = each;
+    let calls = direction.calls([(0..PARAMETERS, &state)], &buffers);
+    calls
+        .into_iter()
+        .fold(Case::of(&spectral::KERNEL), |case, call| case.call(device, call))
+        .expect_lanes("the velocity of a matrix", &state, [planes, other_planes], TOLERANCE)
+        .expect_lanes("the direction of a matrix", &gradient, [of_first, of_other], 10.0 * TOLERANCE)
 }
 
 pub fn start(device: &Device) -> Case {

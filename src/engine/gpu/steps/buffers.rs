@@ -10,7 +10,7 @@ use crate::engine::Part;
 use crate::engine::gpu::device::{ALIGNMENT, Buffer, Device, Dispatch};
 use crate::kernels::fused::Layer;
 use crate::kernels::update::{Update, UpdateStep};
-use crate::kernels::{LaneStep, evaluate};
+use crate::kernels::{LaneStep, evaluate, spectral};
 use crate::layer::device::BufferRole;
 use crate::problem::{Network, Problem};
 use std::collections::HashMap;
@@ -93,8 +93,15 @@ pub enum Name {
     LayerValues(usize),
     LayerSlopes(usize),
     LayerDeltas(usize),
-    /// Bound where a product of a perceptron has no slopes.
+    /// Bound where a product has no slopes.
     NoSlopes,
+    /// lanes x numbers of the largest matrix that moves as a whole: two that its Newton-Schulz steps go between.
+    Iterate(usize),
+    /// lanes x the square of its smaller side: the products of its rows, and the polynomial of them.
+    Gram,
+    Polynomial,
+    /// lanes x blocks: partial sums of its square.
+    Squares,
     /// A buffer of the pass that makes gradients.
     Training(BufferRole),
     /// A buffer of the pass that evaluates.
@@ -128,6 +135,9 @@ impl Name {
             | Self::BackwardWeights
             | Self::Gradient
             | Self::MinimumGradient
+            | Self::Iterate(_)
+            | Self::Gram
+            | Self::Polynomial
             | Self::Starts => "a smaller model",
             Self::Data(_) | Self::Labels(_) | Self::Eigenvalues | Self::Hessians => "fewer samples",
             _ => "smaller batches or a smaller model",
@@ -195,7 +205,7 @@ pub fn table(layout: &WaveLayout) -> Vec<TableRow> {
     let parameters = sizes.parameters;
     let mut table = Table(Vec::new());
     table.per_lane(Name::LaneSteps, place * table_steps);
-    table.per_lane(Name::Updates, update * spec.needs.work.stages * table_steps);
+    table.per_lane(Name::Updates, update * spec.updates() * table_steps);
     table.per_lane(Name::Order, spec.batch.unwrap_or(0) * table_steps);
     let own = own_vectors(layout);
     if layout.is_fused() {
@@ -217,6 +227,15 @@ pub fn table(layout: &WaveLayout) -> Vec<TableRow> {
         table.per_lane(Name::Gradient, parameters);
         table.per_lane(Name::LossPartials, sizes.loss_partials);
         table.per_lane(Name::MomentPartials, 4 * sizes.moment_partials);
+        table.shared(Name::NoSlopes, 0);
+    }
+    if spec.needs.work.is_spectral {
+        let [numbers, squares, blocks] = spectral::scratch(spec.matrices().into_iter().map(|(_, matrix)| matrix));
+        table.per_lane(Name::Iterate(0), numbers);
+        table.per_lane(Name::Iterate(1), numbers);
+        table.per_lane(Name::Gram, squares);
+        table.per_lane(Name::Polynomial, squares);
+        table.per_lane(Name::Squares, blocks);
     }
     match &*spec.problem {
         Problem::Quadratic(_) => table.shared(Name::Eigenvalues, parameters),
@@ -291,7 +310,6 @@ fn gradients(table: &mut Table, layout: &WaveLayout, network: &Network) {
                     table.per_lane(Name::LayerDeltas(index), rows * layer.outputs);
                 }
             }
-            table.shared(Name::NoSlopes, 0);
         }
         (Path::Layered, None) => {
             for (buffer, words) in layout.training_pass(network).buffers() {

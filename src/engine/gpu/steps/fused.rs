@@ -30,7 +30,7 @@ impl Fused {
             step: 0,
             lanes: lanes as u32,
             steps: 0,
-            stages: spec.needs.work.stages as u32,
+            stages: spec.updates() as u32,
             rows: sizes.rows as u32,
             minibatch: u32::from(spec.batch.is_some()),
             features: quads(network.data.features()) as u32,

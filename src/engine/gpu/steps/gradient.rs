@@ -39,7 +39,7 @@ fn finish(layout: &WaveLayout) -> Call {
     let params = finish::Params {
         step: 0,
         lanes: layout.lanes as u32,
-        stages: layout.spec.needs.work.stages as u32,
+        stages: layout.spec.updates() as u32,
         parameters: layout.sizes.parameters as u32,
         history_stride,
         slot_stride,

@@ -1,7 +1,7 @@
 //! The layered path: a step of all lanes is a dispatch for every product, and some more. It serves every problem of any size.
 
 use super::buffers::Name;
-use super::{Call, WaveLayout, gradient};
+use super::{Call, WaveLayout, gradient, matrices};
 use crate::kernels::{fetch, local, observe, step};
 use std::ops::Range;
 
@@ -12,6 +12,7 @@ pub fn calls(layout: &WaveLayout) -> Vec<Call> {
     if layout.spec.needs.work.is_outer {
         calls.extend(layout.ring_parts().enumerate().map(|(part, range)| outer(layout, part, range)));
     }
+    calls.extend(matrices::calls(layout));
     calls.extend(layout.ring_parts().enumerate().map(|(part, range)| update(layout, part, range)));
     calls.push(observation(layout));
     calls
@@ -63,7 +64,7 @@ fn update(layout: &WaveLayout, part: usize, range: Range<usize>) -> Call {
     let params = step::Params {
         step: 0,
         lanes: layout.lanes as u32,
-        stages: layout.spec.needs.work.stages as u32,
+        stages: layout.spec.updates() as u32,
         parameters: layout.sizes.parameters as u32,
         first: range.start as u32,
         length: range.len() as u32,

@@ -4,7 +4,7 @@
 //! - [`path`]: whether one dispatch makes many whole steps (`fused`) or every layer is a dispatch (`layered`)
 //! - [`buffers`]: the table of a wave's buffers
 //! - `contents`: what the host writes into them when a wave opens
-//! - `fused`, `layered` with its `gradient`, `evaluation`: the calls
+//! - `fused`, `layered` with its `gradient` and `matrices`, `evaluation`: the calls
 //!
 //! Not here: how many lanes fit a device (`plan`), nor when anything runs (`wave`).
 
@@ -14,6 +14,7 @@ mod evaluation;
 mod fused;
 mod gradient;
 mod layered;
+mod matrices;
 pub mod path;
 
 pub use fused::Fused;
@@ -23,7 +24,7 @@ use crate::engine::gpu::device::{Bounds, Device, Dispatch};
 use crate::engine::gpu::layers::Pass;
 use crate::engine::{EngineError, WaveSpec};
 use crate::kernels::packing::{Packing, padded};
-use crate::kernels::{self, Batch, hessian, loss, quadratic, renew, start, step};
+use crate::kernels::{self, Batch, hessian, loss, quadratic, renew, spectral, start, step};
 use crate::layer::device::Purpose;
 use crate::problem::{Network, Problem};
 use buffers::{Buffers, Name};
@@ -73,6 +74,7 @@ impl Sizes {
                 (rows, loss::partials(rows), 6 * rows * weights, chunk(network, rows))
             }
         };
+        let work = work + spec.matrices().iter().map(|(_, matrix)| spectral::work(matrix)).sum::<usize>();
         let path = Path::new(spec, rows, work, bounds, paths)?;
         let packing = match (&path, &*spec.problem) {
             (Path::Fused(_), Problem::Network(network)) => Packing::of(network.model.perceptron().expect(FUSED)),

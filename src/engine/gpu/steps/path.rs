@@ -72,6 +72,9 @@ impl Path {
         if spec.needs.work.is_split {
             return Err("passes that read the same weights: backward ones read others here".into());
         }
+        if spec.needs.work.is_spectral {
+            return Err("updates of each parameter by itself: matrices move as wholes here".into());
+        }
         let model = perceptron(network)?;
         let shape = Shape::new(model, rows, memory, invocations as usize)?;
         let iterations = shape.iterations(model, rows, true);

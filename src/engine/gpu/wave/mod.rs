@@ -131,7 +131,7 @@ impl GpuWave {
 
     /// Writes the tables of the next `steps` steps of every lane.
     fn write_tables(&mut self, steps: usize) {
-        let stages = self.spec.needs.work.stages;
+        let stages = self.spec.updates();
         self.tables.fill(&mut self.lanes, steps, self.spec.batch.unwrap_or(0), stages);
         let Tables { lane_steps, update_steps, coefficients, order } = &self.tables;
         self.device.write(&self.buffers[Name::LaneSteps], 0, lane_steps);
