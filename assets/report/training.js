@@ -1,8 +1,8 @@
 // The pictures of a training: its groups against delay, and along the epochs.
 
-const lines = data.lines.map((one, index) => ({ ...one, index, ...look(index) }));
+const lines = data.lines.map((one, index) => ({ ...looking(one), index }));
 data.groups.forEach((group, index) => {
-  Object.assign(group, look(index), { key: register(`group-${index}`, data.columns, group.row) });
+  Object.assign(group, looking(group), { key: register(`group-${index}`, data.columns, group.row) });
   group.runs.forEach((run, place) => (run.key = register(`run-${index}-${place}`, data.run_columns, run.row)));
 });
 

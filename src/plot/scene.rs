@@ -23,7 +23,44 @@ const SCALE: u32 = 3;
 pub struct Scene {
     width: u32,
     height: u32,
+    /// How much lower than where it is put everything is drawn from now on, pixels.
+    lowered: f64,
     shapes: Vec<Shape>,
+}
+
+/// Which ground a picture has. Scenes are made of the colours for a light one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Theme {
+    #[default]
+    Light,
+    Dark,
+}
+
+/// How a line is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dash {
+    Solid,
+    Long,
+    Short,
+    DashDot,
+}
+
+impl Dash {
+    /// Lengths of strokes and gaps in turn, pixels; empty where there are no gaps.
+    pub fn pattern(self) -> &'static [f64] {
+        match self {
+            Self::Solid => &[],
+            Self::Long => &[16.0, 6.0],
+            Self::Short => &[6.0, 4.0],
+            Self::DashDot => &[12.0, 4.0, 2.5, 4.0],
+        }
+    }
+
+    /// The pattern as SVG has it, for a page whose lines are thinner.
+    pub fn css(self) -> String {
+        let lengths: Vec<String> = self.pattern().iter().map(|length| format!("{}", 0.7 * length)).collect();
+        if lengths.is_empty() { "none".into() } else { lengths.join(" ") }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -103,6 +140,18 @@ impl Style {
         PxScale::from((self.size * zoom) as f32 * face.height_unscaled() / units_per_em)
     }
 
+    /// `text` in lines of at most `width` pixels, broken between words; a word that is wider stands on a line of its own.
+    pub fn wrapped(&self, text: &str, width: f64) -> Vec<String> {
+        let mut lines: Vec<String> = vec![];
+        for word in text.split(' ') {
+            match lines.last_mut() {
+                Some(line) if self.width(&format!("{line} {word}")) <= width => *line += &format!(" {word}"),
+                _ => lines.push(word.to_owned()),
+            }
+        }
+        lines
+    }
+
     /// `text`, cut short with an ellipsis where it is wider than `width` pixels.
     pub fn fitted(&self, text: &str, width: f64) -> String {
         let mut kept = text.to_owned();
@@ -133,6 +182,20 @@ pub enum Marker {
 }
 
 impl Marker {
+    /// The word that pages know it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Circle => "circle",
+            Self::Square => "square",
+            Self::Triangle => "triangle",
+            Self::Diamond => "diamond",
+            Self::Wedge => "wedge",
+            Self::Plus => "plus",
+            Self::Star => "star",
+            Self::Cross => "cross",
+        }
+    }
+
     pub const ALL: [Self; 8] =
         [Self::Circle, Self::Square, Self::Triangle, Self::Diamond, Self::Wedge, Self::Plus, Self::Star, Self::Cross];
 
@@ -169,18 +232,69 @@ impl Marker {
 impl Scene {
     /// A white canvas of this many pixels.
     pub fn new(width: u32, height: u32) -> Self {
-        Self { width, height, shapes: Vec::new() }
+        Self { width, height, lowered: 0.0, shapes: Vec::new() }
+    }
+
+    /// Makes room: what is drawn from now on stands so much lower, and the canvas is so much higher.
+    pub fn lower(&mut self, pixels: f64) {
+        self.shift(pixels);
+        self.grow(pixels);
+    }
+
+    /// A higher canvas, with nothing moved.
+    pub fn grow(&mut self, pixels: f64) {
+        self.height += pixels.ceil() as u32;
+    }
+
+    /// What is drawn from now on stands so much lower, on the canvas as it is.
+    pub fn shift(&mut self, pixels: f64) {
+        self.lowered += pixels;
+    }
+
+    fn placed(&self, points: Vec<Point>) -> Vec<Point> {
+        points.into_iter().map(|(x, y)| (x, y + self.lowered)).collect()
     }
 
     pub fn line(&mut self, points: impl Into<Vec<Point>>, width: f64, color: impl Color) {
-        let (points, color) = (points.into(), color.to_rgba());
+        let (points, color) = (self.placed(points.into()), color.to_rgba());
         if points.len() > 1 {
             self.shapes.push(Shape::Line { points, width, color });
         }
     }
 
+    /// A broken line. The SVG library knows no dashes, so that every stroke is a line of its own.
+    pub fn dashed(&mut self, points: impl Into<Vec<Point>>, width: f64, color: impl Color, dash: Dash) {
+        let (points, pattern) = (points.into(), dash.pattern());
+        if pattern.is_empty() {
+            return self.line(points, width, color);
+        }
+        let (mut index, mut left) = (0, pattern[0]);
+        let mut stroke: Vec<Point> = points.first().copied().into_iter().collect();
+        for pair in points.windows(2) {
+            let [(x, y), (u, v)] = [pair[0], pair[1]];
+            let length = (u - x).hypot(v - y);
+            let mut gone = 0.0;
+            while length - gone > left {
+                gone += left;
+                let at = (x + (u - x) * gone / length, y + (v - y) * gone / length);
+                stroke.push(at);
+                let drawn = std::mem::replace(&mut stroke, vec![at]);
+                if index % 2 == 0 {
+                    self.line(drawn, width, color.to_rgba());
+                }
+                index = (index + 1) % pattern.len();
+                left = pattern[index];
+            }
+            left -= length - gone;
+            stroke.push((u, v));
+        }
+        if index % 2 == 0 {
+            self.line(stroke, width, color);
+        }
+    }
+
     pub fn polygon(&mut self, points: impl Into<Vec<Point>>, color: impl Color) {
-        self.shapes.push(Shape::Polygon { points: points.into(), color: color.to_rgba() });
+        self.shapes.push(Shape::Polygon { points: self.placed(points.into()), color: color.to_rgba() });
     }
 
     /// A filled rectangle between two corners.
@@ -203,8 +317,41 @@ impl Scene {
     }
 
     /// A text with its baseline at `at`.
-    pub fn text(&mut self, at: Point, text: impl Into<String>, style: Style) {
+    pub fn text(&mut self, (x, y): Point, text: impl Into<String>, style: Style) {
+        self.shapes.push(Shape::Text { at: (x, y + self.lowered), text: text.into(), style });
+    }
+
+    /// A text that no lowering moves.
+    pub fn from_the_top(&mut self, at: Point, text: impl Into<String>, style: Style) {
         self.shapes.push(Shape::Text { at, text: text.into(), style });
+    }
+
+    /// A text in as many lines of `width` pixels as it takes, the baseline of the first at `at`; all but the first make
+    /// room for themselves.
+    pub fn paragraph(&mut self, (x, y): Point, text: &str, style: Style, width: f64) {
+        for (index, line) in style.wrapped(text, width).into_iter().enumerate() {
+            if index > 0 {
+                self.lower((1.3 * style.size).round());
+            }
+            self.text((x, y), line, style);
+        }
+    }
+
+    /// The picture in the colours of a theme.
+    pub fn themed(mut self, theme: Theme) -> Self {
+        if theme == Theme::Dark {
+            for shape in &mut self.shapes {
+                match shape {
+                    Shape::Line { color, .. } | Shape::Polygon { color, .. } => *color = super::theme::dark(*color),
+                    Shape::Text { style, .. } => style.color = super::theme::dark(style.color),
+                }
+            }
+            let (width, height) = (f64::from(self.width), f64::from(self.height));
+            let corners = vec![(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)];
+            let color = super::theme::dark(plotters::style::WHITE.to_rgba());
+            self.shapes.insert(0, Shape::Polygon { points: corners, color });
+        }
+        self
     }
 
     /// The picture as an SVG document.

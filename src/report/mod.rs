@@ -6,6 +6,7 @@
 //! and PNG pictures of a folder ([`crate::plot`]); the report needs a browser, they do not.
 
 mod facts;
+mod look;
 mod origin;
 mod page;
 mod rates;

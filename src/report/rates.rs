@@ -44,7 +44,7 @@ pub fn part(dir: &Path, named: &Path) -> Result<Part> {
     }
     let rows: Vec<RateRow> = table.rows.iter().map(|row| row.row.clone()).collect();
     let panels = rate_panels(&rows);
-    let picture = plot::rates(&rows).ok();
+    let picture = plot::rates(&rows, plot::Theme::Light).ok();
     let sections = html! {
         section #answers {
             h2 { "The answer" }

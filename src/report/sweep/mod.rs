@@ -20,10 +20,11 @@ const QUESTION: &str = "When gradients arrive τ updates late, what learning rat
                         synchronous training?";
 /// Most series that get a sentence.
 const MOST_SENTENCES: usize = 24;
-/// Most series in one picture: as many as there are pairs of marker and dash that can be told apart at a glance.
-const MOST_SERIES: usize = 12;
-/// Most cells of one series that are drawn.
+/// Most series in one picture.
+const MOST_SERIES: usize = 96;
+/// Most cells of one series that are drawn, and of all together.
 const MOST_CELLS: usize = 60;
+const ALL_CELLS: usize = 1500;
 
 const COLUMNS: Columns = Columns {
     always: &["rule", "delay", "status"],
@@ -93,10 +94,17 @@ pub fn part(dir: &Path, named: &Path) -> Result<Part> {
     Part::new(&origin, content)
 }
 
-/// At most [`MOST_SERIES`] series, each with at most [`MOST_CELLS`] cells, both taken evenly over all.
+/// At most [`MOST_SERIES`] series, each with at most [`MOST_CELLS`] cells, fewer where series are many; both taken evenly over all.
 fn drawn<'a>(all: &[SweepSeries<'a>]) -> Vec<SweepSeries<'a>> {
-    let thinned = |one: &SweepSeries<'a>| Series { name: one.name.clone(), rows: evenly(&one.rows, MOST_CELLS) };
-    evenly(all, MOST_SERIES).iter().map(thinned).collect()
+    let kept = evenly(all, MOST_SERIES);
+    let most = most_cells(kept.len());
+    let thinned = |one: &SweepSeries<'a>| Series { name: one.name.clone(), rows: evenly(&one.rows, most) };
+    kept.iter().map(thinned).collect()
+}
+
+/// Most cells of each of so many series.
+fn most_cells(series: usize) -> usize {
+    (ALL_CELLS / series.max(1)).clamp(8, MOST_CELLS)
 }
 
 fn answers(all: &[SweepSeries<'_>]) -> Markup {
@@ -130,7 +138,8 @@ fn pictures(all: &[SweepSeries<'_>], drawn: &[SweepSeries<'_>], data: &Data<'_>)
             @if count(drawn) < count(all) {
                 p.note {
                     "The pictures show " (grouped_digits(count(drawn))) " of " (grouped_digits(count(all))) " cells: at most "
-                    (MOST_SERIES) " series with " (MOST_CELLS) " cells each, taken evenly over all."
+                    (MOST_SERIES) " series with " (most_cells(drawn.len())) " cells each, taken evenly over all. Every cell is in thresholds.csv; a copy \
+                     of the folder with fewer rows in it gets a page of all of them."
                 }
             }
             @if shown < count(drawn) {

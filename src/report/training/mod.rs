@@ -21,7 +21,7 @@ pub const SCRIPT: &str = include_str!("../../../assets/report/training.js");
 const QUESTION: &str = "What does training come to when gradients arrive τ updates late: which runs diverge, and how do test \
                         accuracy and loss change?";
 /// Most lines of groups that get a sentence, and that are drawn.
-const MOST_LINES: usize = 12;
+const MOST_LINES: usize = 64;
 
 const COLUMNS: Columns = Columns {
     always: &["rule", "delay", "runs", "diverged", "test_accuracy"],
