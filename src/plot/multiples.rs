@@ -14,6 +14,8 @@ const BETWEEN: f64 = 26.0;
 const TITLE: f64 = 30.0;
 const LINE: f64 = 23.0;
 const UNDER: f64 = 12.0;
+/// Smallest text of a key; a name that is longer still is cut.
+const SMALLEST: f64 = 10.0;
 /// The line and the mark before a name in a key.
 const SAMPLE: f64 = 46.0;
 
@@ -85,7 +87,7 @@ impl Multiples {
                 let y = cell.top + TITLE + LINE * (index as f64 + 0.5);
                 for (x, place) in line {
                     let Key { name, look, color } = &keys[*place];
-                    let style = key_style();
+                    let style = key_style(keys, right - left);
                     let x = left + x;
                     scene.dashed([(x, y), (x + 36.0, y)], 2.2, *color, look.dash);
                     scene.mark(look.marker, (x + 18.0, y), 6.0, *color, false);
@@ -97,13 +99,16 @@ impl Multiples {
     }
 }
 
-fn key_style() -> Style {
-    Style::new(16.0, INK.to_rgba())
+/// As large as the longest name allows.
+fn key_style(keys: &[Key], width: f64) -> Style {
+    let style = Style::new(16.0, INK.to_rgba());
+    let widest = keys.iter().map(|key| style.width(key.name)).fold(1.0, f64::max);
+    Style { size: (0.99 * style.size * (width - SAMPLE) / widest).clamp(SMALLEST, style.size), ..style }
 }
 
 /// The lines of a key, each with places of series and how far from the left they begin.
 fn key_lines(keys: &[Key], places: &[usize], width: f64) -> Vec<Vec<(f64, usize)>> {
-    let style = key_style();
+    let style = key_style(keys, width);
     let mut lines: Vec<Vec<(f64, usize)>> = vec![];
     let mut used = f64::INFINITY;
     for &place in places {
@@ -150,7 +155,7 @@ mod tests {
             let width = cell.left_right.1 - cell.left_right.0;
             assert!(cell.left_right.0 >= LEFT && cell.left_right.1 <= RIGHT + 1e-9);
             for (x, place) in key_lines(&keys, &cell.places, width).into_iter().flatten() {
-                assert!(x + SAMPLE + key_style().width(keys[place].name) <= width, "{place} is cut");
+                assert!(x + SAMPLE + key_style(&keys, width).width(keys[place].name) <= width, "{place} is cut");
             }
             assert!(cell.begin + 400.0 <= multiples.bottom + 1e-9);
         }

@@ -34,6 +34,8 @@ const CROWDED: f64 = 4.5;
 const TITLE: &str = "Largest stable learning rate when gradients arrive late";
 const UPPER_TITLE: &str = "threshold learning rate, per update";
 const LOWER_TITLE: &str = "measured / theory";
+/// The same for small panels, whose note says the rest.
+const SMALL_TITLES: (&str, &str) = ("learning rate", "ratio");
 
 /// Draws `rows` into `folder` as `thresholds.svg` and `thresholds.png`, or their dark twins, and returns the names of the files. The
 /// same rows give the same bytes.
@@ -93,12 +95,12 @@ fn apart(rows: &[ThresholdRow], series: &[Styled<'_, ThresholdRow>], panels: &[(
         let pair = Pair::new(rows, series, &delays, axis, heights);
         let labels = labelled_values(&axis, &delays);
         pair.draw(&mut scene, &cell.places, &labels);
-        multiples::frame(&mut scene, &pair.upper, cell, UPPER_TITLE);
-        multiples::frame(&mut scene, &pair.lower, cell, LOWER_TITLE);
+        multiples::frame(&mut scene, &pair.upper, cell, SMALL_TITLES.0);
+        multiples::frame(&mut scene, &pair.lower, cell, SMALL_TITLES.1);
         pair.lower.lower_axis(&mut scene, &delays, &labels, "delay τ (updates)");
     }
     let note = format!(
-        "{}. {} Faint lines: the series of the other panels. Delays on a logarithmic scale of τ + 1.",
+        "{}. Above the threshold learning rate, per update; below its ratio to theory. {} Faint lines: the series of the other panels. Delays on a logarithmic scale of τ + 1.",
         counts(rows).join(", "),
         NOTES.join(" ")
     );

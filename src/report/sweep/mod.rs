@@ -2,6 +2,7 @@
 
 mod answer;
 mod data;
+mod ranking;
 mod tables;
 
 use super::origin::Origin;
@@ -11,6 +12,7 @@ use crate::table::number::grouped_digits;
 use crate::table::{DelayRow, FileRow, FileTable, RunRow, Series, ThresholdRow, evenly, read_csv, series, setting};
 use anyhow::{Result, bail};
 use data::Data;
+use ranking::{Ranking, ranking};
 use maud::{Markup, html};
 use std::path::Path;
 
@@ -78,8 +80,10 @@ pub fn part(dir: &Path, named: &Path) -> Result<Part> {
     let all = series(&folder.thresholds.rows);
     let drawn = drawn(&all);
     let data = data::collect(&folder, &drawn)?;
+    let rows: Vec<ThresholdRow> = folder.thresholds.rows.iter().map(|row| row.row.clone()).collect();
+    let ranking = ranking(&rows, &all);
     let sections = html! {
-        (answers(&all))
+        (answers(&all, &ranking))
         (pictures(&all, &drawn, &data))
         (rows::section("All rows", "thresholds.csv", &folder.thresholds, &COLUMNS))
     };
@@ -107,20 +111,32 @@ fn most_cells(series: usize) -> usize {
     (ALL_CELLS / series.max(1)).clamp(8, MOST_CELLS)
 }
 
-fn answers(all: &[SweepSeries<'_>]) -> Markup {
+fn answers(all: &[SweepSeries<'_>], ranking: &Ranking) -> Markup {
+    let listed = ranking.order.iter().zip(&ranking.factors).take(MOST_SENTENCES);
     html! {
         section #answers {
             h2 { "The answer" }
-            ul.answers {
-                @for series in evenly(all, MOST_SENTENCES) {
-                    li { strong { (series.name) } ": " (answer::sentence(&series)) }
+            p.recommendation { (ranking.recommendation) }
+            ol.answers {
+                @for (place, factor) in listed {
+                    @let series = &all[*place];
+                    li {
+                        strong { (series.name) } ": " (answer::sentence(series))
+                        @if let Some(factor) = factor { " Its rule: " (factor) "." }
+                    }
                 }
             }
             p { (answer::overall(all)) }
+            @if ranking.factors.iter().any(Option::is_some) {
+                p.note {
+                    "Ordered by the median ratio of a rule's largest stable learning rate, as what it moves, to that of the baseline in the same \
+                     settings, as in " code { "tauscope compare" } ". How large a learning rate may be is no speed of a training."
+                }
+            }
             @if all.len() > MOST_SENTENCES {
                 p.note {
-                    "The table has " (grouped_digits(all.len())) " series; the sentences are those of " (MOST_SENTENCES)
-                    ", evenly over all."
+                    "The table has " (grouped_digits(all.len())) " series; the sentences are those of the first " (MOST_SENTENCES)
+                    " in this order, and the numbers of all are in thresholds.csv."
                 }
             }
             (tables::statuses(all))
@@ -175,6 +191,9 @@ fn pictures(all: &[SweepSeries<'_>], drawn: &[SweepSeries<'_>], data: &Data<'_>)
         @if !data.histograms.is_empty() {
             section {
                 h2 { "Delays that occurred" }
+                @if data.of_one_delay > 0 {
+                    p.note { "Without " (grouped_digits(data.of_one_delay)) " cells in which one delay alone occurred." }
+                }
                 (figure("delays", "How often each delay occurred", html! {
                     "Share of updates with each delay. Cells with the same delays share a panel. "
                     @if data.histograms.len() < data.all_histograms {
