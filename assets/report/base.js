@@ -114,3 +114,16 @@ function nothing(text) {
   note.textContent = text;
   return note;
 }
+
+// One picture with its key where `parts` is one, else one below the other for each rule: `draw` makes elements from the places of the
+// series that belong there.
+function parted(parts, width, draw) {
+  if (parts.length === 1) return draw(parts[0].series, width);
+  return parts.map((part) => {
+    const frame = document.createElement("div"), heading = document.createElement(HEADING);
+    frame.className = "part-of-picture";
+    heading.textContent = part.name;
+    frame.append(heading, ...draw(part.series, width, part.name));
+    return frame;
+  });
+}

@@ -109,7 +109,7 @@ const names = (value) => (_, scales, __, { width, height, marginTop, marginRight
 };
 
 // One panel with its key, or one for each rule, each with its own.
-function parted(width, draw, keyed) {
+function byRule(width, draw, keyed) {
   if (parts.length === 1) return keyed ? [key(series), draw(parts[0], width)] : [draw(parts[0], width)];
   return [panels(parts, width, (part, panel) => {
     const frame = document.createElement("div");
@@ -151,7 +151,7 @@ const pictures = {
         ],
       });
     };
-    return parted(width, draw, !beside);
+    return byRule(width, draw, !beside);
   },
 
   inverse(width, title) {
@@ -208,7 +208,7 @@ const pictures = {
         ],
       });
     };
-    return parted(width, draw, true);
+    return byRule(width, draw, true);
   },
 
   growth(width, title) {

@@ -40,7 +40,8 @@ pub use journal::{Journal, UnitIds};
 pub use kind::{JobName, Kind};
 pub use merge::{Merged, merge};
 pub use run_file::{Build, RunFile, ShardRow, ShardRun, command_line};
-pub use so_far::{SoFar, UNFINISHED};
+pub use so_far::{NothingYet, SoFar, UNFINISHED};
+pub use lock::is_held;
 
 use crate::config::Shard;
 use crate::config::{EngineArgs, JobArgs};

@@ -1,8 +1,8 @@
 //! What the pictures are drawn from: the drawn series, their runs and delays, as one JSON value.
 
 use super::{SweepFolder, SweepSeries};
-use crate::plot::look::{Ruled, panels, told_apart};
-use crate::report::look::PageLook;
+use crate::plot::look::{Ruled, told_apart};
+use crate::report::look::{PageLook, PagePanel};
 use crate::table::{DelayRow, FileRow, RunRow, ThresholdRow, evenly};
 use anyhow::Result;
 use serde::Serialize;
@@ -19,7 +19,7 @@ const MOST_BARS: usize = 80;
 pub struct Data<'a> {
     columns: &'a [String],
     series: Vec<SeriesData<'a>>,
-    panels: Vec<PanelData<'a>>,
+    panels: Vec<PagePanel>,
     run_columns: Vec<String>,
     runs: Vec<RunData>,
     pub histograms: Vec<Histogram>,
@@ -29,14 +29,6 @@ pub struct Data<'a> {
     /// Cells in which one delay alone occurred.
     #[serde(skip)]
     pub of_one_delay: usize,
-}
-
-/// Series that are drawn together.
-#[derive(Serialize)]
-struct PanelData<'a> {
-    /// Their rule; empty where all stand in one panel.
-    name: &'a str,
-    series: Vec<usize>,
 }
 
 #[derive(Serialize)]
@@ -108,7 +100,7 @@ pub fn collect<'a>(folder: &'a SweepFolder<'_>, series: &'a [SweepSeries<'a>]) -
     Ok(Data {
         columns: &folder.thresholds.columns,
         series: series.iter().zip(looks).map(of_series).collect(),
-        panels: panels(&families).into_iter().map(|(name, series)| PanelData { name, series }).collect(),
+        panels: PagePanel::of(&families),
         run_columns,
         runs,
         histograms,

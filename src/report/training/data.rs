@@ -2,7 +2,7 @@
 //! that differ in their delay alone, as one JSON value.
 
 use crate::plot::look::{Ruled, told_apart};
-use crate::report::look::PageLook;
+use crate::report::look::{PageLook, PagePanel};
 use crate::table::{FileTable, Interval, Metric, SummaryRow, TrainRow, TrainedGroup, evenly};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -18,7 +18,9 @@ pub struct Data<'a> {
     run_columns: &'a [String],
     groups: Vec<GroupData<'a>>,
     lines: Vec<LineData>,
+    line_panels: Vec<PagePanel>,
     pub curves: Vec<Curve>,
+    curve_panels: Vec<PagePanel>,
 }
 
 #[derive(Serialize)]
@@ -133,12 +135,21 @@ pub fn collect<'a>(
         };
         Curve { group: place, train_loss: points(Metric::TrainLoss), test_accuracy: points(Metric::TestAccuracy) }
     };
-    let curves = evenly(&shown, MOST_CURVES).into_iter().map(curve);
+    let curves: Vec<Curve> = evenly(&shown, MOST_CURVES)
+        .into_iter()
+        .map(curve)
+        .filter(|curve| !curve.train_loss.is_empty() || !curve.test_accuracy.is_empty())
+        .collect();
+    let family = |place: usize| groups[place].summary.family();
+    let of_lines: Vec<&str> = lines.iter().map(|(_, places)| family(places[places.len() - 1])).collect();
+    let of_curves: Vec<&str> = curves.iter().map(|curve| family(curve.group)).collect();
     Data {
         columns: &summaries.columns,
         run_columns: &runs.columns,
         groups: groups.iter().enumerate().map(group).collect(),
+        line_panels: PagePanel::of(&of_lines),
+        curve_panels: PagePanel::of(&of_curves),
         lines: line_data(groups, lines),
-        curves: curves.filter(|curve| !curve.train_loss.is_empty() || !curve.test_accuracy.is_empty()).collect(),
+        curves,
     }
 }

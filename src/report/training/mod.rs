@@ -121,8 +121,8 @@ fn pictures(groups: &[TrainedGroup], data: &Data<'_>) -> Markup {
         section {
             h2 { "Against delay" }
             (figure("delay", "Test accuracy, test loss and generalisation gap against delay", html! {
-                "Marks: mean over the seeds that did not diverge, with its 95 % confidence interval by Student's t. Faint dots: \
-                 single seeds. Lines join groups that differ in their delay alone, and stand side by side at each delay."
+                "Marks: mean over the seeds that did not diverge, with its 95 % confidence interval: of losses by Student's t, of \
+                 accuracies and gaps by Wilson's formula for the spread of the seeds, which stays within what is possible. Faint dots: single seeds. Lines join groups that differ in their delay alone, and stand side by side at each delay."
             }))
         }
         @if !data.curves.is_empty() {
