@@ -9,10 +9,13 @@ mod axis;
 mod compare;
 mod compare_training;
 mod intervals;
+mod letters;
 pub mod look;
+mod marks;
 mod multiples;
 mod panel;
 mod rates;
+mod render;
 mod scene;
 mod theme;
 mod theory;
@@ -23,7 +26,7 @@ mod tuning;
 pub use compare::{Drawing, compare};
 pub use compare_training::compare_training;
 pub use rates::{draw_rates, rates};
-pub use scene::Theme;
+pub use theme::Theme;
 pub use theory::theory;
 pub use thresholds::thresholds;
 pub use training::training;
@@ -71,7 +74,7 @@ fn write(scene: &Scene, folder: &Path, name: &str, theme: Theme) -> Result<Vec<S
         let style = Style::new(24.0, ALARM.to_rgba()).bold().anchor(Anchor::End);
         scene.from_the_top((RIGHT, 62.0), format!("unfinished: {told}"), style);
     }
-    let scene = scene.themed(theme);
+    let scene = theme::themed(scene, theme);
     let name = if theme == Theme::Dark { format!("{name}-dark") } else { name.to_owned() };
     let mut names = vec![];
     for (ending, bytes) in [("svg", scene.svg()?.into_bytes()), ("png", scene.png()?)] {

@@ -22,7 +22,7 @@ const ARM = Math.sqrt(1 / 5) / 2;
 const CROSS = [[-3, -1], [-1, -1], [-1, -3], [1, -3], [1, -1], [3, -1], [3, 1], [1, 1], [1, 3], [-1, 3], [-1, 1], [-3, 1]];
 const EDGE = Math.sqrt(1 / (3 * Math.sqrt(3)));
 const SYMBOLS = {
-  circle: d3.symbolCircle, square: d3.symbolSquare, triangle: d3.symbolTriangle, diamond: d3.symbolDiamond, star: d3.symbolStar, plus: d3.symbolCross,
+  circle: d3.symbolCircle, square: d3.symbolSquare, triangle: d3.symbolTriangle, diamond: polygon([[0, -Math.SQRT1_2], [Math.SQRT1_2, 0], [0, Math.SQRT1_2], [-Math.SQRT1_2, 0]]), star: d3.symbolStar, plus: d3.symbolCross,
   wedge: polygon([[0, 2 * EDGE], [-Math.sqrt(3) * EDGE, -EDGE], [Math.sqrt(3) * EDGE, -EDGE]]),
   cross: polygon(CROSS.map(([x, y]) => [(ARM * (x - y)) / Math.SQRT2, (ARM * (x + y)) / Math.SQRT2])),
 };

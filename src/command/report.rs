@@ -65,7 +65,9 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn given(args: &Args, folders: usize) -> Result<PathBuf> {
-    args.out.clone().with_context(|| format!("{folders} folders and no --out; accepted: --out FILE, the page about all of them"))
+    args.out
+        .clone()
+        .with_context(|| format!("{folders} folders and no --out; accepted: --out FILE, the page about all of them"))
 }
 
 fn write(folders: &[Results], out: &Path, reload: Option<u32>) -> Result<()> {

@@ -251,7 +251,10 @@ mod tests {
     #[test]
     fn shares_far_apart_have_a_logistic_axis_and_no_axis_of_shares_reaches_beyond_what_is_possible() {
         let logit = axis(Scale::Logit, &[1.0, 99.0]);
-        assert!((logit.at(50.0) - 50.0).abs() < 1e-9 && (logit.at(90.0) - (50.0 + 50.0 * 9f64.ln() / 99f64.ln())).abs() < 1e-9);
+        assert!(
+            (logit.at(50.0) - 50.0).abs() < 1e-9
+                && (logit.at(90.0) - (50.0 + 50.0 * 9f64.ln() / 99f64.ln())).abs() < 1e-9
+        );
         assert_eq!((logit.clamped(0.0, 0.0), logit.clamped(100.0, 0.0)), (0.0, 100.0));
         assert_eq!(logit.ticks()[..3], [1.0, 2.0, 5.0]);
         let shares = Axis::covering(Scale::Linear, [0.0, 100.0], 0.0, 0.2, (0.0, 100.0)).limited(0.0, 100.0);

@@ -15,10 +15,15 @@ use anyhow::{Result, bail};
 use plotters::style::{Color, RGBColor};
 use std::path::Path;
 
-/// Most panels, rules and delays that a picture has room for.
-const MOST_PANELS: usize = 30;
-const MOST_RULES: usize = 150;
+/// Most panels and delays that a picture has room for, and how many rules it always has.
+const MOST_PANELS: usize = 12;
+const LEAST_RULES: usize = 30;
 const MOST_DELAYS: usize = 24;
+/// Largest height of all panels, pixels: rules beyond the least number are left out where they would make it larger.
+const ALL_HEIGHT: f64 = 10_000.0;
+/// Smallest height of a lane, and what a row has around its lanes.
+const LANE: f64 = 4.5;
+const AROUND: f64 = 12.0;
 
 /// Most panels side by side.
 const COLUMNS: usize = 3;
@@ -139,9 +144,12 @@ impl<'a> Layout<'a> {
         let kept = |one: &&Comparison| titles.contains(&title(one.row)) && delays.contains(&one.delay());
         let kept: Vec<Comparison<'a>> = shown.iter().filter(kept).copied().collect();
         let mut rules = ranked(&kept);
-        if rules.len() > MOST_RULES {
-            left_out.push(format!("the {MOST_RULES} best of {} rules are drawn", rules.len()));
-            rules.truncate(MOST_RULES);
+        let lines = titles.len().div_ceil(Self::columns_of(titles.len())) as f64;
+        let least_row = (delays.len() as f64 * LANE + AROUND).max(30.0);
+        let most = ((ALL_HEIGHT / lines / least_row) as usize).max(LEAST_RULES);
+        if rules.len() > most {
+            left_out.push(format!("the {most} best of {} rules are drawn", rules.len()));
+            rules.truncate(most);
         }
         let in_panel = |of: &String| kept.iter().filter(|one| title(one.row) == *of).copied().collect();
         let panels: Vec<Vec<Comparison<'a>>> = titles.iter().map(in_panel).collect();
@@ -153,10 +161,9 @@ impl<'a> Layout<'a> {
         let width = (RIGHT - left - GAP * (columns - 1.0)) / columns;
         let lanes = delays.len() as f64;
         // Few rules get more room each, very many less.
-        let lines = panels.len().div_ceil(Self::columns_of(panels.len())) as f64;
-        let lane = |height: f64| (height / rules.len() as f64 - 12.0) / lanes;
-        let lane = lane(260.0).clamp(11.0, 16.0).min(lane(MOST_HEIGHT / lines).max(4.5));
-        let row = (lanes * lane + 12.0).max(30.0);
+        let lane = |height: f64| (height / rules.len() as f64 - AROUND) / lanes;
+        let lane = lane(260.0).clamp(11.0, 16.0).min(lane(MOST_HEIGHT / lines).max(LANE));
+        let row = (lanes * lane + AROUND).max(30.0);
         let setting = table::setting(&rows);
         Self { rules, delays, panels, titles, setting, left, width, row, lane }
     }

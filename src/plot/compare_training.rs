@@ -9,7 +9,12 @@ use crate::table::Interval;
 use anyhow::{Result, bail};
 
 const FIGURES: [Figure; 2] = [
-    Figure { title: "difference of test accuracies (percentage points)", least_span: 0.1, line: Some(0.0), range: None },
+    Figure {
+        title: "difference of test accuracies (percentage points)",
+        least_span: 0.1,
+        line: Some(0.0),
+        range: None,
+    },
     Figure { title: "difference of test losses", least_span: 1e-3, line: Some(0.0), range: None },
 ];
 

@@ -1,9 +1,9 @@
 //! How a rule looks: colour, mark and line, the same in every picture and on every page, whatever stands beside it.
 //!
 //! Colour and mark are those of the rule, the line is that of the form of its momentum, and how light the colour is tells
-//! momenta apart. Not here: which rows belong to a series ([`crate::table`]), and how a mark is drawn ([`super::scene`]).
+//! momenta apart. Not here: which rows belong to a series ([`crate::table`]), and what a mark is ([`super::marks`]).
 
-use super::scene::{Dash, Marker};
+use super::marks::{Dash, Marker};
 use crate::table::{RateRow, Series, SummaryRow, TheoryRow, ThresholdRow, TuneRow, distinct};
 use plotters::style::RGBColor;
 
@@ -99,7 +99,7 @@ impl Look {
         let kept = 100.0 * (1.0 - self.lightness.abs());
         match self.lightness {
             0.0 => hue,
-            dark if dark < 0.0 => format!("color-mix(in srgb, {hue} {kept:.0}%, #000)"),
+            dark if dark < 0.0 => format!("color-mix(in srgb, {hue} {kept:.0}%, var(--deep))"),
             _ => format!("color-mix(in srgb, {hue} {kept:.0}%, #fff)"),
         }
     }
@@ -161,17 +161,24 @@ pub fn styled<R: Ruled>(series: Vec<Series<'_, R>>) -> Vec<Styled<'_, R>> {
     series.into_iter().zip(looks).map(style).collect()
 }
 
-/// The looks, where several are alike with their colours spread from dark to light: what those series differ in is no rule
-/// and no momentum.
+/// Colours that are less apart in lightness cannot be told apart.
+const DISCERNIBLE: f64 = 0.06;
+
+/// The looks, where colours of one hue, mark and line are too close spread from dark to light: what those series differ in is no rule, or
+/// their momenta are close.
 pub fn told_apart(mut looks: Vec<Look>) -> Vec<Look> {
-    for look in distinct(looks.clone()) {
-        let alike: Vec<usize> = (0..looks.len()).filter(|place| looks[*place] == look).collect();
-        // As many steps as one panel holds series; more cannot be told apart.
-        let steps = alike.len().clamp(2, MOST_TOGETHER);
+    let key = |look: &Look| (look.hue, look.marker, look.dash);
+    for one in distinct(looks.iter().map(key)) {
+        let alike: Vec<usize> = (0..looks.len()).filter(|place| key(&looks[*place]) == one).collect();
+        let mut lightness: Vec<f64> = alike.iter().map(|place| looks[*place].lightness).collect();
+        lightness.sort_by(f64::total_cmp);
+        if lightness.windows(2).all(|pair| pair[1] - pair[0] >= DISCERNIBLE) {
+            continue;
+        }
+        // As many steps as one panel holds series, from 35 % black to 45 % white.
+        let steps = alike.len().min(MOST_TOGETHER);
         for (nth, place) in alike.iter().enumerate() {
-            // From 35 % black to 45 % white; alone, as it is.
-            let spread = -0.35 + 0.8 * (nth % steps) as f64 / (steps - 1) as f64;
-            looks[*place].lightness = if alike.len() > 1 { spread } else { look.lightness };
+            looks[*place].lightness = -0.35 + 0.8 * (nth % steps) as f64 / (steps - 1) as f64;
         }
     }
     looks
@@ -243,13 +250,17 @@ mod tests {
         let looks = told_apart(vec![sgd, Look::of("lion", 0.0, 0.0), sgd, sgd]);
         assert_eq!(looks[1], Look::of("lion", 0.0, 0.0));
         assert!(looks[0].lightness < looks[2].lightness && looks[2].lightness < looks[3].lightness);
-        assert!(looks.iter().filter(|look| look.hue == sgd.hue && look.marker == sgd.marker).count() == 3);
+        assert_eq!(looks.iter().filter(|look| look.hue == sgd.hue && look.marker == sgd.marker).count(), 3);
+        let momenta = |momenta: [f64; 3]| momenta.map(|momentum| Look::of("heavy-ball", momentum, 0.0)).to_vec();
+        assert_eq!(told_apart(momenta([0.5, 0.9, 0.99])), momenta([0.5, 0.9, 0.99]), "apart as they are");
+        assert_ne!(told_apart(momenta([0.5, 0.51, 0.99])), momenta([0.5, 0.51, 0.99]), "too close");
     }
 
     #[test]
     fn panels_hold_every_series_once() {
         assert_eq!(panels(&["sgd"; 8]).len(), 1);
-        let four_rules: Vec<&str> = ["sgd", "nesterov", "shifted", "lion"].into_iter().flat_map(|one| [one; 16]).collect();
+        let four_rules: Vec<&str> =
+            ["sgd", "nesterov", "shifted", "lion"].into_iter().flat_map(|one| [one; 16]).collect();
         for count in [9, 13, 64] {
             let families: Vec<&str> = four_rules.iter().copied().step_by(64 / count).take(count).collect();
             let panels = panels(&families);

@@ -89,7 +89,7 @@ impl Multiples {
                     let Key { name, look, color } = &keys[*place];
                     let style = key_style(keys, right - left);
                     let x = left + x;
-                    scene.dashed([(x, y), (x + 36.0, y)], 2.2, *color, look.dash);
+                    scene.dashed([(x, y), (x + 36.0, y)], 2.0, *color, look.dash);
                     scene.mark(look.marker, (x + 18.0, y), 6.0, *color, false);
                     let room = right - x - SAMPLE;
                     scene.text((x + SAMPLE, y + style.drop()), style.fitted(name, room), style);

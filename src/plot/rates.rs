@@ -37,7 +37,7 @@ pub fn draw_rates(rows: &[RateRow], folder: &Path, theme: Theme) -> Result<Vec<S
 /// # Errors
 /// No cell that shrinks.
 pub fn rates(rows: &[RateRow], theme: Theme) -> Result<String> {
-    picture(rows)?.themed(theme).svg()
+    super::theme::themed(picture(rows)?, theme).svg()
 }
 
 fn picture(rows: &[RateRow]) -> Result<Scene> {
@@ -54,7 +54,8 @@ fn picture(rows: &[RateRow]) -> Result<Scene> {
     heading(&mut scene, "Updates per e-fold of the slowest direction, measured", &rate_setting(rows));
     for (place, (name, rules)) in panels.iter().enumerate() {
         let is_last = place + 1 == panels.len() && panels.len() < all;
-        let further = is_last.then(|| format!("{MOST_PANELS} of {all} circumstances are drawn; every cell is in rates.csv"));
+        let further =
+            is_last.then(|| format!("{MOST_PANELS} of {all} circumstances are drawn; every cell is in rates.csv"));
         Drawn::new(name, rules, further).draw(&mut scene);
     }
     Ok(scene)
@@ -88,8 +89,9 @@ impl<'a> Drawn<'a> {
         let mut curves: Vec<Curve> = shrinking.map(curve).collect();
         let looks = told_apart(curves.iter().map(|curve| curve.look).collect());
         curves.iter_mut().zip(looks).for_each(|(curve, look)| curve.look = look);
-        let mut notes =
-            vec!["Marks: measured, with their errors; hollow where not to the tolerance. Thin lines: theory".to_owned()];
+        let mut notes = vec![
+            "Marks: measured, with their errors; hollow where not to the tolerance. Thin lines: theory".to_owned(),
+        ];
         let missing = rules.iter().flat_map(|rule| &rule.rows).filter(|row| updates(row).is_none()).count();
         if missing > 0 {
             notes.push(match missing {

@@ -1,8 +1,25 @@
 //! The colours of a picture on a dark ground, from those on a light one. Not here: which colour a rule has ([`super::look`]).
 
 use super::look::HUES;
+use super::scene::Scene;
 use super::{ALARM, BAND, FADED, FRAME, GRID, INK, SHADE};
 use plotters::style::{Color, RGBAColor, RGBColor, WHITE};
+
+/// Which ground a picture has. Scenes are made of the colours for a light one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Theme {
+    #[default]
+    Light,
+    Dark,
+}
+
+/// The picture in the colours of a theme.
+pub fn themed(scene: Scene, theme: Theme) -> Scene {
+    match theme {
+        Theme::Light => scene,
+        Theme::Dark => scene.recolored(dark(WHITE.to_rgba()), dark),
+    }
+}
 
 /// What is no data, and what takes its place.
 const GROUND: [(RGBColor, RGBColor); 8] = [
@@ -17,7 +34,7 @@ const GROUND: [(RGBColor, RGBColor); 8] = [
 ];
 
 /// The colour that takes the place of `color`, as opaque as that. Shades of a hue, which stand in no list, become lighter.
-pub fn dark(color: RGBAColor) -> RGBAColor {
+fn dark(color: RGBAColor) -> RGBAColor {
     let RGBAColor(r, g, b, opacity) = color;
     let known = GROUND.iter().chain(&HUES).find(|(light, _)| *light == RGBColor(r, g, b));
     let lighter = |value: u8| (f64::from(value) + 0.35 * (255.0 - f64::from(value))).round() as u8;

@@ -277,7 +277,15 @@ impl<'a> Content<'a> {
     fn names(&self) -> Vec<Name<'_>> {
         let end = |one: &Styled<'a, TheoryRow>| one.rows.last().map(|row| (self.x.of(row), row.threshold_gain));
         let named = self.series.iter().filter_map(|one| end(one).map(|end| (one, end)));
-        named.map(|(one, end)| Name { text: &one.name, color: one.color, marker: one.look.marker, dash: one.look.dash, end }).collect()
+        named
+            .map(|(one, end)| Name {
+                text: &one.name,
+                color: one.color,
+                marker: one.look.marker,
+                dash: one.look.dash,
+                end,
+            })
+            .collect()
     }
 
     fn panel(&self, left_right: (f64, f64), (top, bottom): (f64, f64)) -> Panel {

@@ -82,7 +82,8 @@ pub fn tuning(rows: &[TuneRow], front: &[TuneRow]) -> Result<String> {
         across: Scale::LogPlusOne,
         delays: Some(delays),
         titles: (DELAY_TITLE, "updates per e-fold / bound"),
-        note: "Updates per e-fold of the slowest direction over the fewest that any stationary linear rule needs".to_owned(),
+        note: "Updates per e-fold of the slowest direction over the fewest that any stationary linear rule needs"
+            .to_owned(),
     };
     upper.draw(&mut scene);
     let note = format!(
@@ -156,8 +157,7 @@ impl Drawn {
             Some(delays) => labelled_values(&panel.x, delays),
             None => panel.x.labelled_ticks(),
         };
-        let ticks: Vec<f64> =
-            self.delays.clone().unwrap_or_else(|| labels.iter().map(|(value, _)| *value).collect());
+        let ticks: Vec<f64> = self.delays.clone().unwrap_or_else(|| labels.iter().map(|(value, _)| *value).collect());
         panel.grid(scene, labels.iter().map(|(value, _)| *value));
         for curve in places.iter().map(|place| &self.curves[*place]) {
             let path = path(curve, panel);

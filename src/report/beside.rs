@@ -17,8 +17,8 @@ use std::path::Path;
 /// Most rows of the table.
 const MOST_ROWS: usize = 300;
 
-/// A property of a cell with its value in words; none where there is nothing to say.
-type Properties = Vec<(&'static str, Option<String>)>;
+/// What tells cells apart, in words; none where there is nothing to say.
+type Properties = Vec<Option<String>>;
 
 /// What a folder has of a cell, and how it differs from the first folder's.
 struct Entry {
@@ -78,9 +78,12 @@ fn of_sweeps<'a>(dirs: impl Iterator<Item = &'a Path>) -> Result<Sides> {
     let tables: Vec<Vec<ThresholdRow>> = dirs.map(|dir| rows(&dir.join("thresholds.csv"))).collect::<Result<_>>()?;
     let entry = |row: &ThresholdRow, first: &ThresholdRow| {
         let bounds = range(row).0.zip(range(row).1);
-        let told = bounds.map_or(String::new(), |(low, high)| format!(" ({} to {})", significant(low, 4), significant(high, 4)));
+        let told = bounds
+            .map_or(String::new(), |(low, high)| format!(" ({} to {})", significant(low, 4), significant(high, 4)));
         let difference = row.lr_threshold.zip(first.lr_threshold).map(|(here, there)| {
-            let ends = |((low, high), (first_low, first_high)): ((f64, f64), (f64, f64))| (low / first_high - 1.0, high / first_low - 1.0);
+            let ends = |((low, high), (first_low, first_high)): ((f64, f64), (f64, f64))| {
+                (low / first_high - 1.0, high / first_low - 1.0)
+            };
             (here / there - 1.0, bounds.zip(range(first).0.zip(range(first).1)).map(ends))
         });
         let value = row.lr_threshold.map_or_else(|| row.status.to_string(), |lr| significant(lr, 4));
@@ -100,21 +103,21 @@ fn of_sweeps<'a>(dirs: impl Iterator<Item = &'a Path>) -> Result<Sides> {
 
 fn properties_of_cell(row: &ThresholdRow) -> Properties {
     vec![
-        ("rule", Some(row.rule_name())),
-        ("delay", row.known_delay().map(|delay| format!("delay {}", significant(delay, 4)))),
-        ("schedule", Some(row.schedule.clone())),
-        ("way", row.way()),
-        ("batch", Some(if row.batch == "full" { "full batch".into() } else { format!("batch {}", row.batch) })),
-        ("criterion", Some(format!("{} stability", row.criterion))),
-        ("data", row.data.clone()),
-        ("samples", row.samples.map(|samples| format!("{samples} samples"))),
-        ("model", Some(row.model.clone())),
-        ("loss", row.loss.clone()),
-        ("weight decay", Some(format!("weight decay {}", row.weight_decay))),
-        ("data seed", Some(format!("data seed {}", row.seed_data))),
-        ("order seed", Some(format!("order seed {}", row.seed_order))),
-        ("init seed", Some(format!("init seed {}", row.seed_init))),
-        ("engine", Some(format!("{} ({})", row.engine, row.adapter))),
+        Some(row.rule_name()),
+        row.known_delay().map(|delay| format!("delay {}", significant(delay, 4))),
+        Some(row.schedule.clone()),
+        row.way(),
+        Some(if row.batch == "full" { "full batch".into() } else { format!("batch {}", row.batch) }),
+        Some(format!("{} stability", row.criterion)),
+        row.data.clone(),
+        row.samples.map(|samples| format!("{samples} samples")),
+        Some(row.model.clone()),
+        row.loss.clone(),
+        Some(format!("weight decay {}", row.weight_decay)),
+        Some(format!("data seed {}", row.seed_data)),
+        Some(format!("order seed {}", row.seed_order)),
+        Some(format!("init seed {}", row.seed_init)),
+        Some(format!("{} ({})", row.engine, row.adapter)),
     ]
 }
 
@@ -152,21 +155,21 @@ fn of_trainings<'a>(dirs: impl Iterator<Item = &'a Path>) -> Result<Sides> {
 
 fn properties_of_group(row: &SummaryRow) -> Properties {
     vec![
-        ("rule", Some(row.rule_name())),
-        ("delay", row.delay.map(|delay| format!("delay {delay}"))),
-        ("schedule", Some(row.schedule.clone())),
-        ("lr", Some(format!("lr {}", significant(row.lr, 6)))),
-        ("scaling", (row.lr_scaling != "none").then(|| row.lr_scaling.clone())),
-        ("regime", Some(row.lr_regime.clone())),
-        ("way", row.outer_name()),
-        ("batch", Some(if row.batch == "full" { "full batch".into() } else { format!("batch {}", row.batch) })),
-        ("epochs", Some(format!("{} epochs", row.epochs))),
-        ("data", Some(row.data.clone())),
-        ("samples", Some(format!("{} samples", row.samples))),
-        ("model", Some(row.model.clone())),
-        ("loss", Some(row.loss.clone())),
-        ("weight decay", Some(format!("weight decay {}", row.weight_decay))),
-        ("engine", Some(format!("{} ({})", row.engine, row.adapter))),
+        Some(row.rule_name()),
+        row.delay.map(|delay| format!("delay {delay}")),
+        Some(row.schedule.clone()),
+        Some(format!("lr {}", significant(row.lr, 6))),
+        (row.lr_scaling != "none").then(|| row.lr_scaling.clone()),
+        Some(row.lr_regime.clone()),
+        row.outer_name(),
+        Some(if row.batch == "full" { "full batch".into() } else { format!("batch {}", row.batch) }),
+        Some(format!("{} epochs", row.epochs)),
+        Some(row.data.clone()),
+        Some(format!("{} samples", row.samples)),
+        Some(row.model.clone()),
+        Some(row.loss.clone()),
+        Some(format!("weight decay {}", row.weight_decay)),
+        Some(format!("{} ({})", row.engine, row.adapter)),
     ]
 }
 
@@ -199,20 +202,20 @@ fn of_rates<'a>(dirs: impl Iterator<Item = &'a Path>) -> Result<Sides> {
 
 fn properties_of_rate(row: &RateRow) -> Properties {
     vec![
-        ("rule", Some(row.rule_name())),
-        ("delay", row.delay.map(|delay| format!("delay {delay}"))),
-        ("lr", Some(format!("lr {}", significant(row.lr, 6)))),
-        ("schedule", Some(row.schedule.clone())),
-        ("way", row.outer_name()),
-        ("batch", Some(if row.batch == "full" { "full batch".into() } else { format!("batch {}", row.batch) })),
-        ("criterion", Some(format!("{} stability", row.criterion))),
-        ("data", row.data.clone()),
-        ("model", Some(row.model.clone())),
-        ("loss", row.loss.clone()),
-        ("data seed", Some(format!("data seed {}", row.seed_data))),
-        ("order seed", Some(format!("order seed {}", row.seed_order))),
-        ("init seed", Some(format!("init seed {}", row.seed_init))),
-        ("engine", Some(format!("{} ({})", row.engine, row.adapter))),
+        Some(row.rule_name()),
+        row.delay.map(|delay| format!("delay {delay}")),
+        Some(format!("lr {}", significant(row.lr, 6))),
+        Some(row.schedule.clone()),
+        row.outer_name(),
+        Some(if row.batch == "full" { "full batch".into() } else { format!("batch {}", row.batch) }),
+        Some(format!("{} stability", row.criterion)),
+        row.data.clone(),
+        Some(row.model.clone()),
+        row.loss.clone(),
+        Some(format!("data seed {}", row.seed_data)),
+        Some(format!("order seed {}", row.seed_order)),
+        Some(format!("init seed {}", row.seed_init)),
+        Some(format!("{} ({})", row.engine, row.adapter)),
     ]
 }
 
@@ -224,7 +227,7 @@ fn matched<T>(
 ) -> (Vec<Line>, Vec<usize>, Vec<String>) {
     let told: Vec<Vec<Properties>> = tables.iter().map(|rows| rows.iter().map(&properties).collect()).collect();
     let count = told.iter().flatten().next().map_or(0, Vec::len);
-    let values = |folder: &Vec<Properties>, place: usize| distinct(folder.iter().map(|row| row[place].1.clone()));
+    let values = |folder: &Vec<Properties>, place: usize| distinct(folder.iter().map(|row| row[place].clone()));
     // Engines never tell cells apart where each folder has one: those are what is compared.
     let is_alike = |place: &usize| told.iter().all(|folder| values(folder, *place).len() <= 1);
     let (constant, varying): (Vec<usize>, Vec<usize>) = (0..count).partition(is_alike);
@@ -233,16 +236,14 @@ fn matched<T>(
             .iter()
             .map(|folder| values(folder, place).into_iter().next().flatten().unwrap_or_else(|| "–".into()))
             .collect();
-        let name = told.iter().flatten().next().map_or("", |row| row[place].0);
-        (distinct(all.clone()).len() > 1).then(|| format!("{name}: {}", all.join(" | ")))
+        (distinct(all.clone()).len() > 1).then(|| all.join(" against "))
     });
-    let key = |row: &Properties| varying.iter().map(|place| row[*place].1.clone()).collect::<Vec<_>>();
-    let by_key: Vec<HashMap<Vec<Option<String>>, usize>> = told
-        .iter()
-        .map(|folder| folder.iter().enumerate().map(|(place, row)| (key(row), place)).collect())
-        .collect();
+    let key = |row: &Properties| varying.iter().map(|place| row[*place].clone()).collect::<Vec<_>>();
+    let by_key: Vec<HashMap<Vec<Option<String>>, usize>> =
+        told.iter().map(|folder| folder.iter().enumerate().map(|(place, row)| (key(row), place)).collect()).collect();
     // With several cells of one key, which of them would stand beside another cannot be told.
-    let is_single = |folder: usize, row: &Properties| told[folder].iter().filter(|other| key(other) == key(row)).count() == 1;
+    let is_single =
+        |folder: usize, row: &Properties| told[folder].iter().filter(|other| key(other) == key(row)).count() == 1;
     let mut lines = vec![];
     for (place, row) in told.first().into_iter().flatten().enumerate().filter(|(_, row)| is_single(0, row)) {
         let first = &tables[0][place];
@@ -327,8 +328,12 @@ impl Sides {
 }
 
 fn sections(sides: &Sides, names: &[&str]) -> Markup {
-    let left: Vec<String> =
-        names.iter().zip(&sides.alone).filter(|(_, alone)| **alone > 0).map(|(name, alone)| format!("{name} {alone}")).collect();
+    let left: Vec<String> = names
+        .iter()
+        .zip(&sides.alone)
+        .filter(|(_, alone)| **alone > 0)
+        .map(|(name, alone)| format!("{name} {alone}"))
+        .collect();
     html! {
         section #comparison {
             h2 { "Side by side" }

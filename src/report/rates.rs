@@ -92,7 +92,8 @@ fn inline(svg: &str) -> String {
 fn recommendation(panels: &[(String, Vec<Series<'_, RateRow>>)]) -> String {
     let fastest = |(name, rules): &(String, Vec<Series<'_, RateRow>>)| {
         let best = rules.iter().filter_map(|rule| Some((rule.name.clone(), fastest_of(&rule.rows)?)));
-        let (rule, row) = best.min_by(|a, b| a.1.updates_per_efold.partial_cmp(&b.1.updates_per_efold).expect("finite numbers"))?;
+        let (rule, row) =
+            best.min_by(|a, b| a.1.updates_per_efold.partial_cmp(&b.1.updates_per_efold).expect("finite numbers"))?;
         Some(format!(
             "At {name} use {rule} with learning rate {}: its distance from the minimum shrinks by e in {} updates, the fewest of {} rules.",
             significant(row.lr, 3),
@@ -100,7 +101,9 @@ fn recommendation(panels: &[(String, Vec<Series<'_, RateRow>>)]) -> String {
             rules.len()
         ))
     };
-    panels.iter().rev().find_map(fastest).unwrap_or_else(|| "No rule shrinks at a learning rate that was tried, so there is nothing to recommend.".into())
+    panels.iter().rev().find_map(fastest).unwrap_or_else(|| {
+        "No rule shrinks at a learning rate that was tried, so there is nothing to recommend.".into()
+    })
 }
 
 /// The rules under one of the circumstances, each at its fastest learning rate, the fastest first.

@@ -97,8 +97,7 @@ fn draw(scene: &mut Scene, panel: &Panel, groups: &[DrawnGroup], places: &[usize
 /// How to read the lines, and on which side of their edges the runs that are drawn end.
 fn note(groups: &[DrawnGroup]) -> String {
     let runs = groups.iter().flat_map(|group| group.shown().map(move |run| (run, group.summary.lambda_predicted)));
-    let ends: Vec<(f64, f64)> =
-        runs.filter_map(|(run, predicted)| Some((points(run).last()?.1, predicted?))).collect();
+    let ends: Vec<(f64, f64)> = runs.filter_map(|(run, predicted)| Some((points(run).last()?.1, predicted?))).collect();
     let above = ends.iter().filter(|(end, edge)| *end > (1.0 + ABOVE) * edge).count();
     let near = ends.iter().filter(|(end, edge)| (end / edge - 1.0).abs() <= ABOVE).count();
     let at = if ends.is_empty() {

@@ -12,8 +12,8 @@ use crate::table::number::grouped_digits;
 use crate::table::{DelayRow, FileRow, FileTable, RunRow, Series, ThresholdRow, evenly, read_csv, series, setting};
 use anyhow::{Result, bail};
 use data::Data;
-use ranking::{Ranking, ranking};
 use maud::{Markup, html};
+use ranking::{Ranking, ranking};
 use std::path::Path;
 
 /// The pictures of a sweep.
@@ -122,7 +122,7 @@ fn answers(all: &[SweepSeries<'_>], ranking: &Ranking) -> Markup {
                     @let series = &all[*place];
                     li {
                         strong { (series.name) } ": " (answer::sentence(series))
-                        @if let Some(factor) = factor { " Its rule: " (factor) "." }
+                        @if let Some(factor) = factor { " Median ratio of its rule: " (factor) "." }
                     }
                 }
             }

@@ -27,7 +27,9 @@ pub fn ranking(rows: &[ThresholdRow], all: &[SweepSeries<'_>]) -> Ranking {
     let baseline = plain.iter().find(|name| *name == "sgd").or(plain.first()).cloned();
     let comparisons = baseline.as_ref().and_then(|baseline| compare(rows, baseline).ok()).unwrap_or_default();
     let rules = ranked(&comparisons);
-    let told = |rule: &Ranked| rule.median.map(|median| format!("{} × {}", significant(median, 3), baseline.as_deref().unwrap_or_default()));
+    let told = |rule: &Ranked| {
+        rule.median.map(|median| format!("{} × {}", significant(median, 3), baseline.as_deref().unwrap_or_default()))
+    };
     let order_of: Vec<&str> = match rules.is_empty() {
         true => names.iter().map(String::as_str).collect(),
         false => rules.iter().map(|rule| rule.name.as_str()).collect(),
@@ -57,8 +59,7 @@ fn among(best: &Ranked, next: &Ranked, baseline: &str, rows: &[ThresholdRow]) ->
     let tie = next.median.is_some_and(|other| median - other <= SAME * median);
     if tie {
         return format!(
-            "Use {} or {}: in the median of their settings neither tolerates a larger {quantity} than the other, {} times that of \
-             {baseline}{limit}.",
+            "Use {} or {}: in the median of their settings both tolerate {} times the {quantity} of {baseline}{limit}.",
             best.name,
             next.name,
             significant(median, 3)
@@ -79,9 +80,9 @@ fn limit(rows: &[ThresholdRow], rule: &str, several: bool) -> String {
     let told = at_most(rows, rule);
     match told {
         Some(told) if several => {
-            format!("These rules cannot be ordered, as no two share a setting; with {rule}, {told}.")
+            format!("These rules cannot be ordered, as no two share a setting; {told}.")
         }
-        Some(told) => format!("With {rule}, {told}."),
+        Some(told) => format!("{}{}.", told[..1].to_uppercase(), &told[1..]),
         None => "No threshold is measured yet, so there is nothing to recommend.".into(),
     }
 }
@@ -93,7 +94,7 @@ fn at_most(rows: &[ThresholdRow], rule: &str) -> Option<String> {
     let here = measured().filter(|row| row.known_delay() == Some(largest));
     let stable = here.filter_map(|row| row.lr_stable.or(row.lr_threshold)).reduce(f64::min)?;
     Some(format!(
-        "at delay {} keep its learning rate at or below {}",
+        "at delay {} keep the learning rate of {rule} at or below {}",
         significant(largest, 4),
         significant(stable, 3)
     ))

@@ -32,20 +32,38 @@ pub fn order(groups: &[TrainedGroup]) -> Vec<usize> {
     order
 }
 
-/// What to do: the group of the best test accuracy, and which others cannot be told from it.
+/// What to do under delay: the group of the best test accuracy where most groups were trained, which others cannot be told from it, and what
+/// there is without delay.
 pub fn recommendation(groups: &[TrainedGroup]) -> String {
-    let known: Vec<&TrainedGroup> = order(groups).iter().map(|place| &groups[*place]).filter(|group| group.summary.test_accuracy.is_some()).collect();
+    let ordered: Vec<&TrainedGroup> = order(groups).iter().map(|place| &groups[*place]).collect();
+    let late = groups.iter().filter(|group| group.summary.delay != Some(0));
+    // Of the delays with most groups the largest; delays of a process are its own.
+    let count = |of: &SummaryRow| groups.iter().filter(|group| delay_key(group.summary) == delay_key(of)).count();
+    let meant = late.map(|group| group.summary).max_by_key(|summary| (count(summary), summary.delay));
+    let is_meant = |group: &&&TrainedGroup| meant.is_none_or(|meant| delay_key(meant) == delay_key(group.summary));
+    let has_accuracy = |group: &&&TrainedGroup| group.summary.test_accuracy.is_some();
+    let known: Vec<&TrainedGroup> = ordered.iter().filter(is_meant).filter(has_accuracy).copied().collect();
+    let undelayed = ordered.iter().filter(|group| group.summary.delay == Some(0)).find(has_accuracy);
+    let without = undelayed
+        .filter(|_| meant.is_some())
+        .and_then(|group| Some(format!("; the best without delay is {}, {}", accuracy(group.summary)?, group.name)));
+    let without = without.unwrap_or_default();
     let Some((best, others)) = known.split_first() else {
-        return "No run came through, so there is nothing to recommend.".into();
+        let at = meant.map_or(String::new(), |summary| match summary.delay {
+            Some(delay) => format!(" at delay {delay}"),
+            None => format!(" under {}", summary.schedule),
+        });
+        return format!("No run came through{at}: take a smaller learning rate{without}.");
     };
     let told = accuracy(best.summary).unwrap_or_default();
     if others.is_empty() {
         return match groups.len() {
             1 => format!("The test accuracy is {told}."),
-            _ => format!("Use {}, the only group that came through: its test accuracy is {told}.", best.name),
+            _ => format!("Use {}: its test accuracy is {told}{without}.", best.name),
         };
     }
-    let changes: Vec<Option<Interval>> = others.iter().map(|group| Interval::of(&beside(group, best).accuracy)).collect();
+    let changes: Vec<Option<Interval>> =
+        others.iter().map(|group| Interval::of(&beside(group, best).accuracy)).collect();
     let has_interval = changes.iter().any(|change| change.is_some_and(|at| at.half_width.is_some()));
     let close: Vec<String> = others
         .iter()
@@ -55,13 +73,18 @@ pub fn recommendation(groups: &[TrainedGroup]) -> String {
         .collect();
     let rest = match close.len() {
         _ if !has_interval => "; with one seed for each group, nothing tells differences from chance".into(),
-        0 => "; paired by seed, every other group is worse by more than its 95 % interval".into(),
+        0 => "; paired by seed, every other group at this delay is worse by more than its 95 % interval".into(),
         count => {
             let noun = if count == 1 { "1 other group".into() } else { format!("{count} other groups") };
             format!("; paired by seed, {noun} cannot be told from it: {}", listed(close.into_iter()))
         }
     };
-    format!("Use {}: its test accuracy is the best, {told}{rest}.", best.name)
+    format!("Use {}: its test accuracy is the best, {told}{rest}{without}.", best.name)
+}
+
+/// What groups share that are trained under one delay.
+fn delay_key(summary: &SummaryRow) -> (Option<u32>, Option<&str>) {
+    (summary.delay, summary.delay.is_none().then_some(summary.schedule.as_str()))
 }
 
 /// One group in the ranked list, beside the best one: its test accuracy, and how far that is from the best, paired by seed.

@@ -86,7 +86,8 @@ struct Point(f64, f64, Option<f64>, Option<f64>);
 /// Lines look like the rules of their groups.
 fn line_data(groups: &[TrainedGroup], lines: Vec<(String, Vec<usize>)>) -> Vec<LineData> {
     let looks = told_apart(lines.iter().map(|(_, places)| groups[places[places.len() - 1]].summary.look()).collect());
-    let line = |((name, groups), look): ((String, Vec<usize>), _)| LineData { name, look: PageLook::from(look), groups };
+    let line =
+        |((name, groups), look): ((String, Vec<usize>), _)| LineData { name, look: PageLook::from(look), groups };
     lines.into_iter().zip(looks).map(line).collect()
 }
 
