@@ -136,13 +136,19 @@ fn attempt(dirs: &[PathBuf], out: &Path, reload: Option<u32>) -> Result<()> {
     // A job that replaces a folder stands beside it.
     let open = |dir: &PathBuf| if is_held(&partial(dir)) { Results::open(&partial(dir)) } else { Results::open(dir) };
     let opened: Result<Vec<Results>> = dirs.iter().map(open).collect();
-    match (opened, reload) {
-        (Ok(folders), _) => write(&folders, out, reload),
-        (Err(error), Some(seconds)) if error.downcast_ref::<NothingYet>().is_some() => {
-            let told = "The job has begun, and no part of it is finished yet. This page shows the first results once they are there.";
-            report::write_waiting(&dirs[0], told, out, seconds)
+    match opened {
+        Ok(folders) => write(&folders, out, reload),
+        Err(error) if error.downcast_ref::<NothingYet>().is_some() => {
+            let told = match reload {
+                Some(_) => {
+                    "The job has begun, and no part of it is finished yet. This page shows the first results once they are \
+                     there."
+                }
+                None => "No part of the job was finished when this page was written.",
+            };
+            report::write_waiting(&dirs[0], told, out, reload)
         }
-        (Err(error), _) => Err(error),
+        Err(error) => Err(error),
     }
 }
 

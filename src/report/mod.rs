@@ -55,7 +55,7 @@ pub fn write(folders: &[Reported], out: &Path, reload: Option<u32>) -> Result<()
 ///
 /// # Errors
 /// Where `out` cannot be written.
-pub fn write_waiting(named: &Path, told: &str, out: &Path, reload: u32) -> Result<()> {
+pub fn write_waiting(named: &Path, told: &str, out: &Path, reload: Option<u32>) -> Result<()> {
     write_page(out, &page::waiting(&named.display().to_string(), told, reload))
 }
 

@@ -131,7 +131,7 @@ pub fn render(parts: &[Part], front: Option<&Front>, reload: Option<u32>) -> Str
 }
 
 /// The page of a job of which nothing is finished yet.
-pub fn waiting(name: &str, told: &str, reload: u32) -> String {
+pub fn waiting(name: &str, told: &str, reload: Option<u32>) -> String {
     let body = html! {
         header {
             h1 { "Nothing is finished yet" }
@@ -139,7 +139,7 @@ pub fn waiting(name: &str, told: &str, reload: u32) -> String {
             p.byline { (name) }
         }
     };
-    framed(name, Some(reload), body, html! {})
+    framed(name, reload, body, html! {})
 }
 
 fn framed(names: &str, reload: Option<u32>, body: Markup, scripts: Markup) -> String {

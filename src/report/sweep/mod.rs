@@ -26,7 +26,7 @@ const MOST_SENTENCES: usize = 24;
 const MOST_SERIES: usize = 96;
 /// Most cells of one series that are drawn, and of all together.
 const MOST_CELLS: usize = 60;
-const ALL_CELLS: usize = 1500;
+const ALL_CELLS: usize = 1000;
 
 const COLUMNS: Columns = Columns {
     always: &["rule", "delay", "status"],
