@@ -204,7 +204,11 @@ fn effective_ratios_are_those_of_drifts_and_rules_without_one_have_only_the_othe
     }
     assert_eq!((rows[5].ratio, rows[5].effective_ratio, rows[5].effective_lr), (Some(1.0), None, None));
     assert!(stderr.contains("1 row has no effective learning rate") && stderr.contains(": clipped:1;"), "{stderr}");
-    assert!(stdout.contains("clipped:1") && !svg.contains("\nclipped:1\n") && svg.contains("have no effective learning rate"));
+    assert!(
+        stdout.contains("clipped:1")
+            && !svg.contains("\nclipped:1\n")
+            && svg.contains("have no effective learning rate")
+    );
 }
 
 #[test]
