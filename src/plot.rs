@@ -9,10 +9,15 @@ mod axis;
 mod compare;
 mod compare_training;
 mod intervals;
-mod look;
+mod letters;
+pub mod look;
+mod marks;
+mod multiples;
 mod panel;
 mod rates;
+mod render;
 mod scene;
+mod theme;
 mod theory;
 mod thresholds;
 mod training;
@@ -21,6 +26,7 @@ mod tuning;
 pub use compare::{Drawing, compare};
 pub use compare_training::compare_training;
 pub use rates::{draw_rates, rates};
+pub use theme::Theme;
 pub use theory::theory;
 pub use thresholds::thresholds;
 pub use training::training;
@@ -57,23 +63,26 @@ const DELAY_TITLE: &str = "delay τ (updates), on a logarithmic scale of τ + 1"
 /// The title and the line below it.
 fn heading(scene: &mut Scene, title: &str, subtitle: &str) {
     scene.text((LEFT, 62.0), title, Style::new(32.0, INK.to_rgba()).bold());
-    let style = Style::new(20.0, FADED.to_rgba());
-    scene.text((LEFT, 104.0), style.fitted(subtitle, RIGHT - LEFT), style);
+    scene.paragraph((LEFT, 104.0), subtitle, Style::new(20.0, FADED.to_rgba()), RIGHT - LEFT);
 }
 
-/// Writes a picture into `folder` as `<name>.svg` and `<name>.png`. Where the folder's run.json says that its job is
-/// unfinished, so does the picture.
-fn write(scene: &Scene, folder: &Path, name: &str) -> Result<()> {
+/// Writes a picture into `folder` as `<name>.svg` and `<name>.png`, those on a dark ground as `<name>-dark.svg` and so on. Where the
+/// folder's run.json says that its job is unfinished, so does the picture. Returns the names of the files.
+fn write(scene: &Scene, folder: &Path, name: &str, theme: Theme) -> Result<Vec<String>> {
     let mut scene = scene.clone();
     if let Some(told) = unfinished(folder) {
         let style = Style::new(24.0, ALARM.to_rgba()).bold().anchor(Anchor::End);
-        scene.text((RIGHT, 62.0), format!("unfinished: {told}"), style);
+        scene.from_the_top((RIGHT, 62.0), format!("unfinished: {told}"), style);
     }
+    let scene = theme::themed(scene, theme);
+    let name = if theme == Theme::Dark { format!("{name}-dark") } else { name.to_owned() };
+    let mut names = vec![];
     for (ending, bytes) in [("svg", scene.svg()?.into_bytes()), ("png", scene.png()?)] {
-        let path = folder.join(format!("{name}.{ending}"));
+        names.push(format!("{name}.{ending}"));
+        let path = folder.join(&names[names.len() - 1]);
         write_whole(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(())
+    Ok(names)
 }
 
 fn unfinished(folder: &Path) -> Option<String> {

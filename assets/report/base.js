@@ -4,19 +4,33 @@
 // Every mark that stands for a row carries data-row, the key of the row that is shown while the pointer is near it, so
 // what was drawn can be counted. Sentences and tables are not made here: they are in the page already. The pictures
 // themselves are in sweep.js and training.js, which define `pictures`; drawing.js draws these.
-// Okabe and Ito's colours, without their yellow, which is too faint on white. Lists of 7, 8 and 5: series that share a
-// colour differ in marker and dash.
-const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"];
-const SYMBOLS = ["circle", "square", "triangle", "diamond", "star", "wye", "cross", "hexagon"];
-const DASHES = ["none", "7 3", "2 3", "9 3 2 3", "14 4"];
-const SOFT = "#5a6068";
-const GRID = { stroke: "#e6e8eb", strokeOpacity: 1 };
-// Colour, marker and dash of the series at a place.
-const look = (index) => ({
-  color: COLORS[index % COLORS.length],
-  symbol: SYMBOLS[index % SYMBOLS.length],
-  dash: DASHES[index % DASHES.length],
+//
+// How a series looks stands in the data: colour, symbol and dash are those of its rule, as in every other picture. Colours are
+// variables of the style sheet, so that the theme may change without drawing anew.
+const SOFT = "var(--soft)";
+const PAPER = "var(--paper)";
+const GRID = { stroke: "var(--grid)", strokeOpacity: 1 };
+// A symbol as d3 draws them, from corners for an area of 1.
+const polygon = (corners) => ({
+  draw(context, size) {
+    const scale = Math.sqrt(size);
+    corners.forEach(([x, y], place) => context[place ? "lineTo" : "moveTo"](scale * x, scale * y));
+    context.closePath();
+  },
 });
+const ARM = Math.sqrt(1 / 5) / 2;
+const CROSS = [[-3, -1], [-1, -1], [-1, -3], [1, -3], [1, -1], [3, -1], [3, 1], [1, 1], [1, 3], [-1, 3], [-1, 1], [-3, 1]];
+const EDGE = Math.sqrt(1 / (3 * Math.sqrt(3)));
+const SYMBOLS = {
+  circle: d3.symbolCircle, square: d3.symbolSquare, triangle: d3.symbolTriangle, diamond: polygon([[0, -Math.SQRT1_2], [Math.SQRT1_2, 0], [0, Math.SQRT1_2], [-Math.SQRT1_2, 0]]), star: d3.symbolStar, plus: d3.symbolCross,
+  wedge: polygon([[0, 2 * EDGE], [-Math.sqrt(3) * EDGE, -EDGE], [Math.sqrt(3) * EDGE, -EDGE]]),
+  cross: polygon(CROSS.map(([x, y]) => [(ARM * (x - y)) / Math.SQRT2, (ARM * (x + y)) / Math.SQRT2])),
+};
+const looking = (one) => ({ ...one, symbol: SYMBOLS[one.symbol] ?? d3.symbolCircle });
+// Headings of panels stand one below those of the part's sections.
+const HEADING = root.querySelector("h1") ? "h3" : "h4";
+// The names of series in other panels, faint behind a panel's own.
+const FAINT = { stroke: "var(--edge)", strokeOpacity: 0.35, strokeWidth: 1 };
 
 // Rows by key, for the tip.
 const rows = new Map();
@@ -86,7 +100,7 @@ function panels(items, width, draw) {
   if (columns === 1) grid.style.gridTemplateColumns = "100%";
   for (const item of items) {
     const frame = document.createElement("div");
-    const heading = document.createElement("h3");
+    const heading = document.createElement(HEADING);
     heading.textContent = item.name.replaceAll("_", " ");
     frame.append(heading, draw(item, Math.min(panel, items.length > 1 ? 640 : 860)));
     grid.append(frame);
@@ -99,4 +113,17 @@ function nothing(text) {
   note.className = "note";
   note.textContent = text;
   return note;
+}
+
+// One picture with its key where `parts` is one, else one below the other for each rule: `draw` makes elements from the places of the
+// series that belong there.
+function parted(parts, width, draw) {
+  if (parts.length === 1) return draw(parts[0].series, width);
+  return parts.map((part) => {
+    const frame = document.createElement("div"), heading = document.createElement(HEADING);
+    frame.className = "part-of-picture";
+    heading.textContent = part.name;
+    frame.append(heading, ...draw(part.series, width, part.name));
+    return frame;
+  });
 }

@@ -4,7 +4,9 @@
 const DECAY = "#2166ac";
 const GROWTH = "#d55e00";
 
-const series = data.series.map((one, index) => ({ ...one, index, ...look(index) }));
+const series = data.series.map((one, index) => ({ ...looking(one), index }));
+// All series in one panel where they are few, else a panel for each rule.
+const parts = data.panels.map((panel) => ({ name: panel.name, own: panel.series.map((place) => series[place]) }));
 
 for (const one of series) {
   one.cells.forEach((cell, place) => {
@@ -21,33 +23,30 @@ data.runs.forEach((run, index) => {
 
 // Delays are placed by log2(delay + 1). A linear axis of that, not a logarithmic one: d3 leaves out labels of the latter.
 const bent = (delay) => Math.log2(delay + 1);
-const x = (cell) => bent(cell.delay) + cell.shift;
+const x = (cell) => bent(cell.delay);
+// What each of some series stands aside at every delay, in pixels: alike in all pictures.
+const aside = (own, gap) => {
+  const spacing = Math.min(9, (0.8 * gap) / own.length);
+  return (one) => (own.indexOf(one) - (own.length - 1) / 2) * spacing;
+};
+
+// Every delay that is drawn.
+const allDelays = distinct(shown.map((cell) => cell.delay));
+const delayScale = (width) => {
+  const ends = allDelays.length > 1 ? d3.extent(allDelays, bent) : [bent(allDelays[0] ?? 1) - 1, bent(allDelays[0] ?? 1) + 1];
+  return d3.scaleLinear(ends, [0, width]);
+};
+// Pixels between the closest two delays.
+const closest = (width) => d3.min(d3.pairs(allDelays, (a, b) => delayScale(width)(bent(b)) - delayScale(width)(bent(a)))) ?? width;
 
 function delayAxis(width) {
-  const delays = distinct(shown.map((cell) => cell.delay));
-  const domain = delays.length > 1 ? d3.extent(delays, bent) : [bent(delays[0] ?? 1) - 1, bent(delays[0] ?? 1) + 1];
-  const scale = d3.scaleLinear(domain, [0, width]);
-  // Marks that would hide each other stand side by side.
-  const heights = shown.map((cell) => Math.log(cell.value));
-  const gap = d3.min(d3.pairs(delays, (a, b) => scale(bent(b)) - scale(bent(a)))) ?? width;
-  const touching = 0.025 * (d3.max(heights) - d3.min(heights)) + 1e-9;
-  for (const here of d3.group(shown, (cell) => cell.delay).values()) {
-    const sorted = d3.sort(here, (cell) => cell.value, (cell) => cell.series.index);
-    let first = 0;
-    sorted.forEach((cell, place) => {
-      if (place + 1 < sorted.length && Math.log(sorted[place + 1].value / cell.value) < touching) return;
-      const group = sorted.slice(first, place + 1);
-      const step = Math.min(9, gap / group.length, 30 / group.length);
-      group.forEach((other, rank) => (other.shift = (rank - (group.length - 1) / 2) * (scale.invert(step) - scale.invert(0))));
-      first = place + 1;
-    });
-  }
+  const scale = delayScale(width);
   return {
-    domain,
-    ticks: labelled(delays, (delay) => scale(bent(delay)), 26).map(bent),
+    domain: scale.domain(),
+    ticks: labelled(allDelays, (delay) => scale(bent(delay)), 26).map(bent),
     tickFormat: (at) => rounded(2 ** at - 1),
     tickSize: 4,
-    inset: 20,
+    inset: 24,
     label: "delay τ (updates)",
     labelAnchor: "center",
     labelArrow: "none",
@@ -67,7 +66,7 @@ function theoryLine(one, place, value, half) {
 const dots = (one, options) => Plot.dot(one.shown, keyed(one.shown, {
   symbol: one.symbol,
   stroke: one.color,
-  fill: (cell) => (cell.measured ? one.color : "white"),
+  fill: (cell) => (cell.measured ? one.color : PAPER),
   strokeWidth: 1.6,
   r: 4.5,
   ariaLabel: (cell) => `${one.name}, delay ${cell.delay}: ${cell.value}`,
@@ -100,45 +99,59 @@ const names = (value) => (_, scales, __, { width, height, marginTop, marginRight
   }
   const left = width - marginRight + 6;
   for (const { one, y, at } of blocks.flatMap((block) => block.ends.map((end, place) => ({ ...end, at: block.top + place * APART })))) {
-    group.append("path").attr("d", `M${left - 12},${y}L${left + 2},${at}`).attr("stroke", one.color).attr("fill", "none");
+    group.append("path").attr("d", `M${left - 12},${y}L${left + 2},${at}`).attr("stroke", one.color).attr("fill", "none").attr("stroke-dasharray", one.dash);
     group.append("path")
       .attr("transform", `translate(${left + 10},${at})`).attr("fill", one.color)
-      .attr("d", d3.symbol(d3[`symbol${one.symbol[0].toUpperCase()}${one.symbol.slice(1)}`] ?? d3.symbolCircle, 55)());
+      .attr("d", d3.symbol(one.symbol, 55)());
     group.append("text").attr("x", left + 20).attr("y", at).attr("dy", "0.35em").attr("fill", "currentColor").text(one.name);
   }
   return group.node();
 };
 
+// One panel with its key, or one for each rule, each with its own.
+function byRule(width, draw, keyed) {
+  if (parts.length === 1) return keyed ? [key(series), draw(parts[0], width)] : [draw(parts[0], width)];
+  return [panels(parts, width, (part, panel) => {
+    const frame = document.createElement("div");
+    frame.append(key(part.own), draw(part, panel));
+    return frame;
+  })];
+}
+
 // --- pictures: from a width and a title to elements ------------------------------------------------------------------
 
 const pictures = {
   thresholds(width, title) {
-    const direct = width > 640;
+    const direct = width > 640 && parts.length === 1;
     const right = direct ? 34 + 7 * d3.max(series, (one) => one.name.length) : 16;
     const beside = direct && right < width / 2.6;
     const marginRight = beside ? right : 16;
-    const decades = d3.range(-12, 13).map((power) => Number(`1e${power}`))
-      .filter((power) => power >= d3.min(shown, (cell) => cell.value) && power <= d3.max(shown, (cell) => cell.value));
-    const plot = Plot.plot({
-      ...base(width, title),
-      height: beside ? 460 : 380,
-      marginLeft: 56, marginRight, marginBottom: 42,
-      x: delayAxis(width - marginRight - 96),
-      y: { type: "log", label: "learning rate, per update", labelArrow: "none", tickFormat: number, ticks: 6, inset: 8 },
-      marks: [
-        Plot.gridX({ ticks: distinct(shown.map((cell) => bent(cell.delay))), ...GRID }),
-        Plot.gridY({ ticks: decades.length > 1 ? decades : 6, ...GRID }),
-        ...series.flatMap((one) => [
-          Plot.line(theoryLine(one, bent, (lr) => lr, 0.08), style(one)),
-          Plot.ruleX(one.shown.filter((cell) => cell.stable !== null && cell.unstable !== null), { x, y1: "stable", y2: "unstable", stroke: one.color, strokeWidth: 2.5 }),
-          Plot.ruleX(one.shown.filter((cell) => cell.low !== null && cell.high !== null), { x, y1: "low", y2: "high", stroke: one.color, strokeWidth: 1 }),
-          arrows(one, { x, y: "value" }),
-          dots(one, { x, y: "value" }),
-        ]),
-        beside ? names((cell) => cell.theory ?? cell.value) : null,
-      ],
-    });
-    return beside ? [plot] : [key(series), plot];
+    const values = [...shown.map((cell) => cell.value), ...series.flatMap((one) => theory(one).map((cell) => cell.theory))];
+    const decades = d3.range(-12, 13).map((power) => Number(`1e${power}`)).filter((power) => power >= d3.min(values) && power <= d3.max(values));
+    const draw = ({ own, name }, panel) => {
+      const dx = aside(own, closest(panel - marginRight - 104));
+      return Plot.plot({
+        ...base(panel, name ? `${title}: ${name}` : title),
+        height: parts.length > 1 ? 320 : beside ? 460 : 380,
+        marginLeft: 56, marginRight, marginBottom: 42,
+        x: delayAxis(panel - marginRight - 104),
+        y: { type: "log", domain: parts.length > 1 ? d3.extent(values) : undefined, label: "learning rate, per update", labelArrow: "none", tickFormat: number, ticks: 6, inset: 8 },
+        marks: [
+          Plot.gridX({ ticks: allDelays.map(bent), ...GRID }),
+          Plot.gridY({ ticks: decades.length > 1 ? decades : 6, ...GRID }),
+          ...series.filter((one) => !own.includes(one)).map((one) => Plot.line(theoryLine(one, bent, (lr) => lr, 0.08), FAINT)),
+          ...own.flatMap((one) => [
+            Plot.line(theoryLine(one, bent, (lr) => lr, 0.08), { ...style(one), dx: dx(one) }),
+            Plot.ruleX(one.shown.filter((cell) => cell.stable !== null && cell.unstable !== null), { x, y1: "stable", y2: "unstable", stroke: one.color, strokeWidth: 2.5, dx: dx(one) }),
+            Plot.ruleX(one.shown.filter((cell) => cell.low !== null && cell.high !== null), { x, y1: "low", y2: "high", stroke: one.color, strokeWidth: 1, dx: dx(one) }),
+            arrows(one, { x, y: "value", dx: dx(one) }),
+            dots(one, { x, y: "value", dx: dx(one) }),
+          ]),
+          beside ? names((cell) => cell.theory ?? cell.value) : null,
+        ],
+      });
+    };
+    return byRule(width, draw, !beside);
   },
 
   inverse(width, title) {
@@ -168,31 +181,34 @@ const pictures = {
     const domain = one_sided ? d3.nice(Math.min(1, d3.min(ends)), Math.max(1, d3.max(ends)), 6) : [1 - 1.08 * far, 1 + 1.08 * far];
     const clamp = (value) => Math.max(domain[0], Math.min(domain[1], value));
     const delays = distinct(every.map((cell) => cell.delay));
-    const room = (width - 100) / (delays.length + 1) / (series.length + 1);
-    const spacing = Math.min(13, room);
-    return [key(series), Plot.plot({
-      ...base(width, title),
-      height: 300,
-      marginLeft: 62, marginRight: 16, marginBottom: 42,
+    const draw = ({ own, name }, panel) => {
       // By rank: series need the same room at every delay.
-      x: { type: "point", domain: delays, padding: 0.6, label: "delay τ (updates)", labelAnchor: "center", labelArrow: "none", tickSize: 4, tickFormat: (delay) => rounded(delay), ticks: labelled(delays, d3.scalePoint(delays, [0, width - 90]), 26) },
-      y: { domain, label: "measured / theory", labelArrow: "none", ticks: 6 },
-      marks: [
-        Plot.gridY({ ticks: 6, ...GRID }),
-        Plot.ruleY([1], { stroke: SOFT }),
-        ...series.flatMap((one, place) => {
-          const cells = one.shown.filter(known);
-          const dx = (place - (series.length - 1) / 2) * spacing;
-          const both = cells.filter((cell) => cell.stable !== null && cell.unstable !== null);
-          const across = (end) => (cell) => clamp(cell[end] / cell.theory);
-          return [
-            Plot.ruleX(both, { x: "delay", y1: across("stable"), y2: across("unstable"), stroke: one.color, strokeWidth: 2.5, dx }),
-            arrows({ ...one, shown: cells }, { x: "delay", y: (cell) => clamp(cell.ratio), dx }),
-            dots({ ...one, shown: cells }, { x: "delay", y: (cell) => clamp(cell.ratio), dx, r: Math.min(4.5, spacing / 2 + 1) }),
-          ];
-        }),
-      ],
-    })];
+      const room = (panel - 100) / (delays.length + 1);
+      const dx = aside(own, room);
+      const radius = Math.min(4.5, (0.4 * room) / own.length + 1);
+      return Plot.plot({
+        ...base(panel, name ? `${title}: ${name}` : title),
+        height: parts.length > 1 ? 220 : 300,
+        marginLeft: 62, marginRight: 16, marginBottom: 42,
+        x: { type: "point", domain: delays, padding: 0.6, label: "delay τ (updates)", labelAnchor: "center", labelArrow: "none", tickSize: 4, tickFormat: (delay) => rounded(delay), ticks: labelled(delays, d3.scalePoint(delays, [0, panel - 90]), 26) },
+        y: { domain, label: "measured / theory", labelArrow: "none", ticks: 6 },
+        marks: [
+          Plot.gridY({ ticks: 6, ...GRID }),
+          Plot.ruleY([1], { stroke: SOFT }),
+          ...own.flatMap((one) => {
+            const cells = one.shown.filter(known);
+            const both = cells.filter((cell) => cell.stable !== null && cell.unstable !== null);
+            const across = (end) => (cell) => clamp(cell[end] / cell.theory);
+            return [
+              Plot.ruleX(both, { x: "delay", y1: across("stable"), y2: across("unstable"), stroke: one.color, strokeWidth: 2.5, dx: dx(one) }),
+              arrows({ ...one, shown: cells }, { x: "delay", y: (cell) => clamp(cell.ratio), dx: dx(one) }),
+              dots({ ...one, shown: cells }, { x: "delay", y: (cell) => clamp(cell.ratio), dx: dx(one), r: radius }),
+            ];
+          }),
+        ],
+      });
+    };
+    return byRule(width, draw, true);
   },
 
   growth(width, title) {
@@ -217,7 +233,7 @@ const pictures = {
         color,
         marks: [
           Plot.rect(tiles, keyed(tiles.map((tile) => tile.run), {
-            x: (tile) => tile.run.cell.delay, y1: "from", y2: "to", fill: "fill", stroke: "white", strokeWidth: 0.6,
+            x: (tile) => tile.run.cell.delay, y1: "from", y2: "to", fill: "fill", stroke: PAPER, strokeWidth: 0.6,
             ariaLabel: (tile) => `delay ${tile.run.cell.delay}, learning rate ${tile.run.lr}: ${tile.run.verdict}`,
           })),
           Plot.tickY(measured, { x: "delay", y: "at", stroke: "black", strokeWidth: 2.4, pointerEvents: "none" }),
@@ -246,7 +262,7 @@ const pictures = {
           Plot.rectY(one.bars, keyed(one.bars.map((bar) => ({
             key: register(`delay-${one.name}-${bar[0]}`, ["schedule", "delay", "updates", "share", "cells"], [one.name, bar[1] - bar[0] > 1 ? `${bar[0]} to ${bar[1] - 1}` : `${bar[0]}`, `${bar[2]}`, rounded(share(bar), 4), `${one.cells}`]),
           })), { x1: (bar) => bar[0] - 0.5, x2: (bar) => bar[1] - 0.5, y: share, fill: "#7a9cb8", inset: 0.4 })),
-          Plot.ruleX([one.mean], { stroke: "black", strokeDasharray: "3 3" }),
+          Plot.ruleX([one.mean], { stroke: "var(--ink)", strokeDasharray: "3 3" }),
           Plot.text([one.mean], { x: (mean) => mean, frameAnchor: "top", text: (mean) => `mean ${rounded(mean)}`, textAnchor: "start", lineAnchor: "bottom", dx: 4, dy: -3 }),
           Plot.ruleY([0]),
         ],

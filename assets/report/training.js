@@ -1,8 +1,8 @@
 // The pictures of a training: its groups against delay, and along the epochs.
 
-const lines = data.lines.map((one, index) => ({ ...one, index, ...look(index) }));
+const lines = data.lines.map((one, index) => ({ ...looking(one), index }));
 data.groups.forEach((group, index) => {
-  Object.assign(group, look(index), { key: register(`group-${index}`, data.columns, group.row) });
+  Object.assign(group, looking(group), { key: register(`group-${index}`, data.columns, group.row) });
   group.runs.forEach((run, place) => (run.key = register(`run-${index}-${place}`, data.run_columns, run.row)));
 });
 
@@ -34,12 +34,15 @@ const pictures = {
     if (!drawn.length) return [nothing("No group that came through has a delay that was asked for; the table below has all.")];
     const delays = distinct(drawn.flatMap((line) => line.groups.map((place) => data.groups[place].delay)));
     const known = FIGURES.filter((figure) => drawn.some((line) => estimates(line, figure).length));
-    return [key(drawn), panels(known, width, (figure, panel) => {
+    return parted(data.line_panels, width, (places) => {
+     const own = drawn.filter((line) => places.includes(line.index));
+     if (!own.length) return [nothing("No group of this rule came through.")];
+     return [key(own), panels(known, width, (figure, panel) => {
       const single = (group) => group.runs.filter((run) => run.finished && run[figure.field] !== null);
       const values = drawn.flatMap((line) => estimates(line, figure).flatMap(({ group, mean, low, high }) => [
         mean, low, high, ...single(group).map((run) => figure.unit * run[figure.field]),
       ]));
-      const spacing = Math.min(12, (panel - 90) / (delays.length + 1) / (drawn.length + 1));
+      const spacing = Math.min(12, (panel - 90) / (delays.length + 1) / (own.length + 1));
       return Plot.plot({
         ...base(panel, `${title}: ${figure.name}`),
         height: 280,
@@ -49,9 +52,9 @@ const pictures = {
         y: { domain: covering(values, figure.least), label: null, labelArrow: "none", ticks: 5, inset: 8 },
         marks: [
           Plot.gridY({ ticks: 5, ...GRID }),
-          ...drawn.flatMap((line, place) => {
+          ...own.flatMap((line, place) => {
             const points = estimates(line, figure);
-            const dx = (place - (drawn.length - 1) / 2) * spacing;
+            const dx = (place - (own.length - 1) / 2) * spacing;
             const seeds = points.flatMap(({ group }) => single(group)
               .map((run) => ({ delay: group.delay, value: figure.unit * run[figure.field], key: run.key })));
             return [
@@ -66,7 +69,8 @@ const pictures = {
           }),
         ],
       });
-    })];
+     })];
+    });
   },
 
   curves(width, title) {
@@ -74,30 +78,31 @@ const pictures = {
       { name: "training loss", field: "train_loss", unit: 1, log: true },
       { name: "test accuracy (%)", field: "test_accuracy", unit: 100, log: false },
     ].filter(({ field }) => data.curves.some((curve) => curve[field].length));
-    const drawn = data.curves.map((curve) => data.groups[curve.group]);
-    return [key(drawn), panels(known, width, ({ name, field, unit, log }, panel) => {
-      const curves = data.curves.map((curve) => ({
+    return parted(data.curve_panels, width, (places, width, rule) => [key(places.map((place) => data.groups[data.curves[place].group])), panels(known, width, ({ name, field, unit, log }, panel) => {
+      const every = data.curves.map((curve) => ({
         group: data.groups[curve.group],
         points: curve[field].filter((point) => !log || point[1] > 0).map((point) => point.map((value, place) => (value === null || place === 0 ? value : unit * value))),
       }));
+      const curves = places.map((place) => every[place]);
       // The ends of an interval may lie below what a logarithmic axis has a place for.
-      const values = curves.flatMap((curve) => curve.points.map((point) => point[1]));
+      const values = every.flatMap((curve) => curve.points.map((point) => point[1]));
       const floor = log ? d3.min(values) / 2 : -Infinity;
       return Plot.plot({
-        ...base(panel, `${title}: ${name}`),
+        ...base(panel, `${title}: ${rule ? `${rule}, ` : ""}${name}`),
         height: 280,
         marginLeft: 56, marginRight: 24, marginBottom: 42,
         x: { label: "epoch", labelAnchor: "center", labelArrow: "none", tickSize: 4, ticks: 5 },
-        y: { type: log ? "log" : "linear", label: null, labelArrow: "none", ticks: 5, tickFormat: log ? number : undefined, inset: 6 },
+        y: { type: log ? "log" : "linear", domain: rule ? d3.extent(values) : undefined, label: null, labelArrow: "none", ticks: 5, tickFormat: log ? number : undefined, inset: 6 },
         marks: [
           Plot.gridY({ ticks: 5, ...GRID }),
+          ...every.filter((curve) => !curves.includes(curve)).map(({ points }) => Plot.line(points, { x: "0", y: "1", ...FAINT })),
           ...curves.map(({ group, points }) => Plot.areaY(points.filter((point) => point[2] !== null), {
-            x: "0", y1: (point) => Math.max(point[2], floor), y2: (point) => Math.max(point[3], floor), fill: group.color, fillOpacity: 0.15,
+            x: "0", y1: (point) => Math.max(point[2], floor), y2: (point) => Math.max(point[3], floor), fill: group.color, fillOpacity: 0.15, clip: true,
           })),
           ...curves.map(({ group, points }) => Plot.line(points, keyed([group], { x: "0", y: "1", ...style(group) }))),
           ...curves.map(({ group, points }) => Plot.dot(points.slice(-1), { x: "0", y: "1", symbol: group.symbol, fill: group.color, r: 4 })),
         ],
       });
-    })];
+    })]);
   },
 };

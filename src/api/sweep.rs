@@ -82,7 +82,7 @@ impl Sweep {
     pub fn write(&self, out: &Path) -> Result<Vec<ThresholdRow>> {
         let mut session = Session::begin(&self.plan.engine, &quiet(&self.job, out))?;
         let job = SweepJob::prepare(self.plan.clone(), Some(self.job.checkpoint_every.0), session.engine())?;
-        let pictures = |rows: &Vec<ThresholdRow>, dir: &Path| plot::thresholds(rows, dir);
+        let pictures = |rows: &Vec<ThresholdRow>, dir: &Path| plot::thresholds(rows, dir, plot::Theme::Light).map(drop);
         Ok(session.run(&job, &pictures)?.summary)
     }
 }

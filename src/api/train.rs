@@ -60,7 +60,7 @@ impl Train {
     pub fn write(&self, out: &Path) -> Result<Vec<SummaryRow>> {
         let mut session = Session::begin(&self.plan.engine, &quiet(&self.job, out))?;
         let job = TrainJob::prepare(self.plan.clone(), self.job.checkpoint_every.0, session.engine())?;
-        Ok(session.run(&job, &|_, dir| plot::training(dir).map(drop))?.summary)
+        Ok(session.run(&job, &|_, dir| plot::training(dir, plot::Theme::Light).map(drop))?.summary)
     }
 }
 

@@ -38,12 +38,13 @@ pub fn run(args: &Args) -> Result<()> {
     let merged = Merged::open(&args.folders)?;
     let totals = match merged.job() {
         JobName::Sweep => {
-            let pictures = |rows: &Vec<ThresholdRow>, dir: &Path| plot::thresholds(rows, dir);
+            let pictures =
+                |rows: &Vec<ThresholdRow>, dir: &Path| plot::thresholds(rows, dir, plot::Theme::Light).map(drop);
             session::merge::<SweepTables>(merged, target, existing, command, &pictures)?.to_string()
         }
         JobName::Rates => session::merge::<RatesTables>(merged, target, existing, command, &|_, _| Ok(()))?.to_string(),
         JobName::Training => {
-            let pictures = |_: &Vec<SummaryRow>, dir: &Path| plot::training(dir).map(drop);
+            let pictures = |_: &Vec<SummaryRow>, dir: &Path| plot::training(dir, plot::Theme::Light).map(drop);
             session::merge::<TrainTables>(merged, target, existing, command, &pictures)?.to_string()
         }
     };

@@ -2,7 +2,7 @@
 
 use super::results::Results;
 use super::tell;
-use crate::plot;
+use crate::plot::{self, Theme};
 use crate::streams::to_stderr;
 use crate::table::{self, RateRow, ThresholdRow};
 use anyhow::{Context, Result};
@@ -14,6 +14,9 @@ use std::path::PathBuf;
 pub struct Args {
     /// Results folder, as written by `tauscope sweep` or `tauscope train`, finished or not
     pub dir: PathBuf,
+    /// Ground of the pictures; those on a dark one get names of their own, as thresholds-dark.svg
+    #[arg(long, value_name = "THEME", value_enum, default_value_t)]
+    pub theme: Theme,
 }
 
 /// Draws the pictures and prints the paths of their files. A folder with a metrics.csv is that of a training, one with a rates.csv that
@@ -29,17 +32,15 @@ pub fn run(args: &Args) -> Result<()> {
     let rates = dir.join("rates.csv");
     let names = if !source.exists() && rates.exists() {
         let rows: Vec<RateRow> = table::read_csv(&rates)?;
-        plot::draw_rates(&rows, dir).with_context(|| format!("cannot draw {named}"))?;
-        vec!["rates.svg".into(), "rates.png".into()]
+        plot::draw_rates(&rows, dir, args.theme).with_context(|| format!("cannot draw {named}"))?
     } else if !source.exists() && dir.join("metrics.csv").exists() {
-        plot::training(dir).with_context(|| format!("cannot draw {named}"))?
+        plot::training(dir, args.theme).with_context(|| format!("cannot draw {named}"))?
     } else {
         let rows: Vec<ThresholdRow> = table::read_csv(&source).context(
             "tauscope plot needs a results folder with a thresholds.csv, a rates.csv or a metrics.csv, as written by \
              `tauscope sweep` or `tauscope train`",
         )?;
-        plot::thresholds(&rows, dir).with_context(|| format!("cannot draw {named}"))?;
-        vec!["thresholds.svg".into(), "thresholds.png".into()]
+        plot::thresholds(&rows, dir, args.theme).with_context(|| format!("cannot draw {named}"))?
     };
     results.deliver(&names.iter().map(String::as_str).collect::<Vec<_>>(), &results.named)?;
     results.note().iter().for_each(|note| to_stderr(&format!("note: {note}")));

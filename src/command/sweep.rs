@@ -58,7 +58,7 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     }
     let finished = session.run(&job, &|rows: &Vec<ThresholdRow>, dir| {
         // A shard may have no cells.
-        if rows.is_empty() { Ok(()) } else { plot::thresholds(rows, dir) }
+        if rows.is_empty() { Ok(()) } else { plot::thresholds(rows, dir, plot::Theme::Light).map(drop) }
     })?;
     let (rows, SweepTotals { cells, runs, config_steps }) = (finished.summary, finished.totals);
     let measured = rows.iter().filter(|row| row.status == Status::Measured).count();

@@ -119,7 +119,7 @@ impl Effects {
 }
 
 /// Where the threshold lies at least and at most, as far as that is known.
-fn range(row: &ThresholdRow) -> (Option<f64>, Option<f64>) {
+pub fn range(row: &ThresholdRow) -> (Option<f64>, Option<f64>) {
     let around = |value: f64, wider: fn(f64, f64) -> f64| row.lr_threshold.map_or(value, |lr| wider(value, lr));
     let low = row.lr_low.filter(is_rate).or(row.lr_stable).map(|value| around(value, f64::min));
     let high = row.lr_high.filter(is_rate).or(row.lr_unstable).map(|value| around(value, f64::max));

@@ -11,6 +11,8 @@ pub enum Scale {
     Log,
     /// By ln(value + 1), so that 0 has a place.
     LogPlusOne,
+    /// By ln(p / (100 - p)) of a percentage: 90, 99 and 99.9 stand about as far apart as 50 and 90. Neither 0 nor 100 has a place.
+    Logit,
 }
 
 impl Scale {
@@ -19,6 +21,7 @@ impl Scale {
             Self::Linear => value,
             Self::Log => value.ln(),
             Self::LogPlusOne => value.ln_1p(),
+            Self::Logit => (value / (100.0 - value)).ln(),
         }
     }
 
@@ -27,6 +30,7 @@ impl Scale {
             Self::Linear => position,
             Self::Log => position.exp(),
             Self::LogPlusOne => position.exp_m1(),
+            Self::Logit => 100.0 / (1.0 + (-position).exp()),
         }
     }
 }
@@ -63,6 +67,13 @@ impl Axis {
         Self { scale, domain: (middle - half, middle + half), pixels }
     }
 
+    /// The same axis without what lies beyond `least` and `most` by more than a fiftieth of its length.
+    pub fn limited(&self, least: f64, most: f64) -> Self {
+        let (low, high) = self.domain;
+        let room = 0.02 * (high - low);
+        Self { domain: (low.max(self.scale.apply(least) - room), high.min(self.scale.apply(most) + room)), ..*self }
+    }
+
     /// The pixel of a value.
     pub fn at(&self, value: f64) -> f64 {
         let (low, high) = self.domain;
@@ -93,6 +104,7 @@ impl Axis {
         let (low, high) = (bounded(self.domain.0), bounded(self.domain.1));
         let mut ticks = match self.scale {
             Scale::Log => log_ticks(low, high),
+            Scale::Logit => LOGIT_TICKS.to_vec(),
             Scale::Linear | Scale::LogPlusOne => linear_ticks(low, high),
         };
         ticks.retain(|&tick| self.holds(tick));
@@ -108,6 +120,10 @@ impl Axis {
         ticks.into_iter().map(|tick| (tick, text(tick))).collect()
     }
 }
+
+/// Percentages on a logistic axis.
+const LOGIT_TICKS: [f64; 17] =
+    [0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 70.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9];
 
 /// Every multiple of a round step (1, 2 or 5 times a power of ten) between `low` and `high`, about five of them.
 fn linear_ticks(low: f64, high: f64) -> Vec<f64> {
@@ -230,6 +246,19 @@ mod tests {
         assert!((delays.at(1.0) - 50.0).abs() < 1e-9, "ln 2 is half of ln 4");
         let linear = axis(Scale::Linear, &[-1.0, 1.0]);
         assert_eq!((linear.at(0.5), linear.clamped(7.0, 2.0), linear.holds(7.0)), (75.0, 98.0, false));
+    }
+
+    #[test]
+    fn shares_far_apart_have_a_logistic_axis_and_no_axis_of_shares_reaches_beyond_what_is_possible() {
+        let logit = axis(Scale::Logit, &[1.0, 99.0]);
+        assert!(
+            (logit.at(50.0) - 50.0).abs() < 1e-9
+                && (logit.at(90.0) - (50.0 + 50.0 * 9f64.ln() / 99f64.ln())).abs() < 1e-9
+        );
+        assert_eq!((logit.clamped(0.0, 0.0), logit.clamped(100.0, 0.0)), (0.0, 100.0));
+        assert_eq!(logit.ticks()[..3], [1.0, 2.0, 5.0]);
+        let shares = Axis::covering(Scale::Linear, [0.0, 100.0], 0.0, 0.2, (0.0, 100.0)).limited(0.0, 100.0);
+        assert!(shares.holds(0.0) && shares.holds(100.0) && !shares.holds(105.0) && !shares.holds(-5.0));
     }
 
     #[test]

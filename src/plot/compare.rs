@@ -1,13 +1,13 @@
 //! The picture of a comparison: a dot for every rule and delay, at its effective learning rate relative to the baseline's.
 //!
-//! Rules are rows, the best on top, with a lane for every delay, whose shade and mark tell it apart; circumstances are panels,
-//! three side by side, with one scale. A bar is the range that both thresholds allow, an arrow one without an end.
+//! Rules are rows in their colours and marks, the best on top, with a lane for every delay, the smallest on top and darkest; circumstances are
+//! panels, three side by side, with one scale. A bar is the range that both thresholds allow, an arrow one without an end.
 
 use super::axis::{Axis, Scale, spaced, thinned_by};
-use super::look::{COLORS, shade};
+use super::look::{HUES, Ruled, shade};
 use super::panel::Panel;
 use super::scene::{Anchor, Marker, Point, Scene, Style};
-use super::{FADED, FRAME, GRID, INK, LEFT, RIGHT, SHADE, WIDTH, heading};
+use super::{FADED, FRAME, GRID, INK, LEFT, RIGHT, SHADE, Theme, WIDTH, heading};
 use crate::compare::thresholds::{Comparison, Quantity, Ranked, ranked};
 use crate::table::number::exact;
 use crate::table::{self, ComparisonStatus, ThresholdRow, distinct};
@@ -15,10 +15,15 @@ use anyhow::{Result, bail};
 use plotters::style::{Color, RGBColor};
 use std::path::Path;
 
-/// Most panels, rules and delays that a picture has room for.
-const MOST_PANELS: usize = 6;
-const MOST_RULES: usize = 30;
-const MOST_DELAYS: usize = Marker::ALL.len();
+/// Most panels and delays that a picture has room for, and how many rules it always has.
+const MOST_PANELS: usize = 12;
+const LEAST_RULES: usize = 30;
+const MOST_DELAYS: usize = 24;
+/// Largest height of all panels, pixels: rules beyond the least number are left out where they would make it larger.
+const ALL_HEIGHT: f64 = 10_000.0;
+/// Smallest height of a lane, and what a row has around its lanes.
+const LANE: f64 = 4.5;
+const AROUND: f64 = 12.0;
 
 /// Most panels side by side.
 const COLUMNS: usize = 3;
@@ -36,6 +41,8 @@ const TITLE: f64 = 38.0;
 const BELOW: (f64, f64) = (52.0, 96.0);
 /// Smallest text that a long title is set in; what is longer still is cut.
 const SMALL: f64 = 14.0;
+/// What the lanes of a rule are.
+const LANES: &str = "lanes of a rule: delay τ (updates)";
 /// From one line of the notes to the next.
 const NOTE: f64 = 25.0;
 
@@ -52,7 +59,7 @@ impl Drawing {
     /// # Errors
     /// Where a file cannot be written; the message names it.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        super::write(&self.scene, folder, "compare")
+        super::write(&self.scene, folder, "compare", Theme::Light).map(drop)
     }
 }
 
@@ -67,7 +74,7 @@ pub fn compare(comparisons: &[Comparison]) -> Result<Drawing> {
     };
     let mut left_out = vec![];
     let layout = Layout::of(&shown, &mut left_out);
-    let scene = layout.draw(&baseline, comparisons.len(), &left_out);
+    let scene = layout.draw(&baseline, &missing(comparisons, &baseline), &left_out);
     Ok(Drawing { scene, left_out })
 }
 
@@ -76,6 +83,27 @@ fn value(one: &Comparison) -> Option<f64> {
     let (low, high) = one.bounds();
     let middle = low.zip(high).map(|(low, high)| (low * high).sqrt());
     Some(one.ratio().or(middle).or(low).or(high)? * one.shown_factor()?)
+}
+
+/// What has no mark for want of a value, by the reason: how many rows, and of which rules.
+fn missing(comparisons: &[Comparison], baseline: &str) -> Vec<String> {
+    let reason = |one: &Comparison| match value(one) {
+        Some(_) => None,
+        None if one.baseline.is_none() => Some(0),
+        None if one.ratio().is_none() && one.bounds() == (None, None) => Some(1),
+        None => Some(2),
+    };
+    let told = [
+        format!("no cell of {baseline} in the same setting and by the same criterion to stand beside"),
+        "no threshold, or none at their baseline".to_owned(),
+        "no effective learning rate, but a ratio of plain ones in the column `ratio`".to_owned(),
+    ];
+    let of_reason = |(place, told): (usize, String)| {
+        let rows: Vec<&Comparison> = comparisons.iter().filter(|one| reason(one) == Some(place)).collect();
+        let rules = distinct(rows.iter().map(|one| one.row.rule_name())).join(", ");
+        (!rows.is_empty()).then(|| format!("{} of {} rows have {told}: {rules}", rows.len(), comparisons.len()))
+    };
+    told.into_iter().enumerate().filter_map(of_reason).collect()
 }
 
 /// What is drawn, and where.
@@ -116,9 +144,12 @@ impl<'a> Layout<'a> {
         let kept = |one: &&Comparison| titles.contains(&title(one.row)) && delays.contains(&one.delay());
         let kept: Vec<Comparison<'a>> = shown.iter().filter(kept).copied().collect();
         let mut rules = ranked(&kept);
-        if rules.len() > MOST_RULES {
-            left_out.push(format!("the {MOST_RULES} best of {} rules are drawn", rules.len()));
-            rules.truncate(MOST_RULES);
+        let lines = titles.len().div_ceil(Self::columns_of(titles.len())) as f64;
+        let least_row = (delays.len() as f64 * LANE + AROUND).max(30.0);
+        let most = ((ALL_HEIGHT / lines / least_row) as usize).max(LEAST_RULES);
+        if rules.len() > most {
+            left_out.push(format!("the {most} best of {} rules are drawn", rules.len()));
+            rules.truncate(most);
         }
         let in_panel = |of: &String| kept.iter().filter(|one| title(one.row) == *of).copied().collect();
         let panels: Vec<Vec<Comparison<'a>>> = titles.iter().map(in_panel).collect();
@@ -130,10 +161,9 @@ impl<'a> Layout<'a> {
         let width = (RIGHT - left - GAP * (columns - 1.0)) / columns;
         let lanes = delays.len() as f64;
         // Few rules get more room each, very many less.
-        let lines = panels.len().div_ceil(Self::columns_of(panels.len())) as f64;
-        let lane = |height: f64| (height / rules.len() as f64 - 12.0) / lanes;
-        let lane = lane(260.0).clamp(11.0, 16.0).min(lane(MOST_HEIGHT / lines).max(4.5));
-        let row = (lanes * lane + 12.0).max(30.0);
+        let lane = |height: f64| (height / rules.len() as f64 - AROUND) / lanes;
+        let lane = lane(260.0).clamp(11.0, 16.0).min(lane(MOST_HEIGHT / lines).max(LANE));
+        let row = (lanes * lane + AROUND).max(30.0);
         let setting = table::setting(&rows);
         Self { rules, delays, panels, titles, setting, left, width, row, lane }
     }
@@ -147,15 +177,15 @@ impl<'a> Layout<'a> {
         self.panels.iter().flatten()
     }
 
-    fn draw(&self, baseline: &str, of_all: usize, left_out: &[String]) -> Scene {
+    fn draw(&self, baseline: &str, missing: &[String], left_out: &[String]) -> Scene {
         let columns = Self::columns_of(self.panels.len());
         let lines = self.panels.len().div_ceil(columns);
         let title = if self.titles.iter().all(String::is_empty) { 10.0 } else { TITLE };
         let height = self.row * self.rules.len() as f64;
         let pitch = title + height + BELOW.0;
         let bottom = FIRST + pitch * lines as f64 - BELOW.0 + BELOW.1;
-        let notes = self.notes(baseline, of_all, left_out);
-        let mut scene = Scene::new(WIDTH, (bottom + NOTE * notes.len() as f64 + 16.0) as u32);
+        let notes = self.notes(baseline, missing, left_out);
+        let mut scene = Scene::new(WIDTH, (bottom + 16.0) as u32);
         heading(
             &mut scene,
             &format!("How large a learning rate each rule tolerates, beside {baseline}"),
@@ -180,8 +210,9 @@ impl<'a> Layout<'a> {
         let axis_title = format!("{} at the threshold / that of {baseline}", self.quantity().name());
         scene.text((0.5 * (self.left + RIGHT), bottom - BELOW.1 + 68.0), axis_title, style);
         let style = Style::new(17.0, FADED.to_rgba());
-        for (index, note) in notes.iter().enumerate() {
-            scene.text((40.0, bottom + NOTE * (index as f64 + 0.6)), style.fitted(note, RIGHT - 40.0), style);
+        for note in &notes {
+            scene.paragraph((40.0, bottom + 0.6 * NOTE), note, style, RIGHT - 40.0);
+            scene.lower(NOTE);
         }
         scene
     }
@@ -204,9 +235,11 @@ impl<'a> Layout<'a> {
         (0.5 * self.lane).clamp(3.5, 7.0)
     }
 
-    fn look(&self, delay: f64) -> (usize, RGBColor, Marker) {
+    /// The lane of a delay, and how light a colour is there: from 35 % black to 45 % white, alone as it is.
+    fn lane_of(&self, delay: f64) -> (usize, f64) {
         let place = self.delays.iter().position(|other| *other == delay).unwrap_or(0);
-        (place, shade(COLORS[0], place, self.delays.len()), Marker::ALL[place])
+        let spread = -0.35 + 0.8 * place as f64 / (self.delays.len().max(2) - 1) as f64;
+        (place, if self.delays.len() > 1 { spread } else { 0.0 })
     }
 
     fn draw_panel(&self, scene: &mut Scene, panel: &Panel, comparisons: &[Comparison]) {
@@ -237,7 +270,9 @@ impl<'a> Layout<'a> {
     /// The range as a bar and the ratio as a mark, in the lane of its delay.
     fn draw_one(&self, scene: &mut Scene, panel: &Panel, middle: f64, one: &Comparison) {
         let Some((value, factor)) = value(one).zip(one.shown_factor()) else { return };
-        let (place, color, marker) = self.look(one.delay());
+        let (place, lightness) = self.lane_of(one.delay());
+        let look = one.row.look();
+        let color = shade(HUES[look.hue].0, lightness);
         let y = middle + (place as f64 - 0.5 * (self.delays.len() - 1) as f64) * self.lane;
         let x = panel.x.at(value);
         let end = |bound: f64| panel.x.clamped(bound * factor, 0.0);
@@ -249,7 +284,7 @@ impl<'a> Layout<'a> {
             (None, Some(_)) => arrow(scene, (x, y), (x - stem).max(left), color),
             (None, None) => {}
         }
-        scene.mark(marker, (x, y), panel.radius, color, one.status() != ComparisonStatus::Measured);
+        scene.mark(look.marker, (x, y), panel.radius, color, one.status() != ComparisonStatus::Measured);
     }
 
     /// Small enough for all titles of panels, if that can be read.
@@ -273,22 +308,22 @@ impl<'a> Layout<'a> {
         let style = Style::new(20.0, INK.to_rgba());
         let mut x = LEFT;
         let baseline = LEGEND + style.drop();
-        scene.text((x, baseline), "delay τ (updates)", style);
-        x += style.width("delay τ (updates)") + 32.0;
+        scene.text((x, baseline), LANES, style);
+        x += style.width(LANES) + 28.0;
         for &delay in &self.delays {
-            let ((_, color, marker), label) = (self.look(delay), exact(delay));
-            scene.mark(marker, (x, LEGEND), 7.5, color, false);
-            scene.text((x + 16.0, baseline), &label, style);
-            x += style.width(&label) + 52.0;
+            let label = exact(delay);
+            scene.mark(Marker::Circle, (x, LEGEND), 7.5, shade(FRAME, self.lane_of(delay).1), false);
+            scene.text((x + 14.0, baseline), &label, style);
+            x += style.width(&label) + 42.0;
         }
         if self.drawn().any(|one| one.status() != ComparisonStatus::Measured) {
-            scene.mark(Marker::Circle, (x + 20.0, LEGEND), 7.5, COLORS[0], true);
+            scene.mark(Marker::Circle, (x + 20.0, LEGEND), 7.5, FRAME, true);
             scene.text((x + 36.0, baseline), "open: undecided", style);
         }
     }
 
     /// How to read the picture, and what is not in it.
-    fn notes(&self, baseline: &str, of_all: usize, left_out: &[String]) -> Vec<String> {
+    fn notes(&self, baseline: &str, missing: &[String], left_out: &[String]) -> Vec<String> {
         let mut notes = vec![
             format!(
                 "Right of the line a rule tolerates a larger {} than {baseline} in the same setting. Rules are in the order of \
@@ -307,12 +342,7 @@ impl<'a> Layout<'a> {
             }
             .into(),
         ];
-        let drawn = self.drawn().count();
-        if drawn < of_all {
-            notes.push(format!(
-                "{drawn} of {of_all} rows drawn; the others have no baseline, no threshold or no effective learning rate, or no room here."
-            ));
-        }
+        notes.extend(missing.iter().map(|note| format!("Not drawn: {note}.")));
         notes.extend(left_out.iter().map(|note| format!("For want of room, {note}; compare.csv has all.")));
         notes
     }

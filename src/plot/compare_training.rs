@@ -3,15 +3,19 @@
 
 use super::compare::Drawing;
 use super::intervals::{self, Entry, Figure, MOST, Values};
-use super::look::COLORS;
-use super::scene::Marker;
+use super::look::{Look, Ruled, told_apart};
 use crate::compare::training::{GroupComparison, SYNCHRONOUS, ranked};
-use crate::table::{Interval, distinct};
+use crate::table::Interval;
 use anyhow::{Result, bail};
 
 const FIGURES: [Figure; 2] = [
-    Figure { title: "difference of test accuracies (percentage points)", least_span: 0.1, line: Some(0.0) },
-    Figure { title: "difference of test losses", least_span: 1e-3, line: Some(0.0) },
+    Figure {
+        title: "difference of test accuracies (percentage points)",
+        least_span: 0.1,
+        line: Some(0.0),
+        range: None,
+    },
+    Figure { title: "difference of test losses", least_span: 1e-3, line: Some(0.0), range: None },
 ];
 
 /// Lays out the picture of `comparisons` with the groups of the rule `to`, or with synchronous training, under the title's
@@ -25,10 +29,8 @@ pub fn compare_training(comparisons: &[GroupComparison], to: &str, setting: &str
     if shown.is_empty() {
         bail!("no group has another one to be compared with");
     }
-    let rules = distinct(shown.iter().map(|one| one.group.summary.rule_name()));
-    let place =
-        |one: &GroupComparison| rules.iter().position(|rule| *rule == one.group.summary.rule_name()).unwrap_or(0);
-    let entries: Vec<Entry> = shown.iter().map(|one| entry(one, place(one))).collect();
+    let looks = told_apart(shown.iter().map(|one| one.group.summary.look()).collect());
+    let entries: Vec<Entry> = shown.iter().zip(looks).map(|(one, look)| entry(one, look)).collect();
     let left_out: Vec<String> = (shown.len() > MOST)
         .then(|| format!("the first {MOST} of {} groups are drawn", shown.len()))
         .into_iter()
@@ -47,7 +49,7 @@ pub fn compare_training(comparisons: &[GroupComparison], to: &str, setting: &str
     Ok(Drawing { scene, left_out })
 }
 
-fn entry<'a>(one: &GroupComparison<'a>, place: usize) -> Entry<'a> {
+fn entry<'a>(one: &GroupComparison<'a>, look: Look) -> Entry<'a> {
     let lost = one.group.summary.diverged;
     let values = |differences: &[f64], unit: f64| {
         let single: Vec<f64> = differences.iter().map(|difference| unit * difference).collect();
@@ -58,8 +60,8 @@ fn entry<'a>(one: &GroupComparison<'a>, place: usize) -> Entry<'a> {
     Entry {
         name: &one.group.name,
         note: if lost == 0 { String::new() } else { format!(" ({lost} of {} diverged)", one.group.summary.runs) },
-        color: COLORS[place % COLORS.len()],
-        marker: Marker::ALL[place % Marker::ALL.len()],
+        color: look.color(),
+        marker: look.marker,
         values: [values(&one.accuracy, 100.0), values(&one.loss, 1.0)],
     }
 }

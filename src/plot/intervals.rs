@@ -1,12 +1,12 @@
 //! Means with their intervals and the values that they are of, side by side: a row for each entry, a panel for each figure.
 
-use super::axis::{Axis, Scale};
+use super::axis::{Axis, Scale, thinned};
 use super::scene::{Anchor, Marker, Scene, Style};
 use super::{FADED, FRAME, GRID, INK, LEFT, RIGHT, SHADE, WIDTH, heading};
 use plotters::style::{Color, RGBColor};
 
 /// Most entries that a picture has room for.
-pub const MOST: usize = 40;
+pub const MOST: usize = 150;
 /// Height of an entry's row, where there are few and many.
 const ROW: (f64, f64) = (64.0, 30.0);
 /// Top of the panels, and what is below them.
@@ -25,6 +25,8 @@ pub struct Figure {
     pub least_span: f64,
     /// A value that is marked by a line, and always on the axis.
     pub line: Option<f64>,
+    /// Least and largest value that is possible; shares of 0 to 100 stand on a logistic axis where they are far apart.
+    pub range: Option<(f64, f64)>,
 }
 
 /// One row of the picture.
@@ -69,8 +71,7 @@ pub fn picture(title: &str, setting: &str, panels: &[Figure; 2], entries: &[Entr
         let y = TOP + row * (index as f64 + 0.5) + style.drop();
         scene.text((left - 16.0, y), label(entry), style);
     }
-    let style = Style::new(17.0, FADED.to_rgba());
-    scene.text((40.0, bottom + BELOW - 22.0), style.fitted(note, RIGHT - 40.0), style);
+    scene.paragraph((40.0, bottom + BELOW - 22.0), note, Style::new(17.0, FADED.to_rgba()), RIGHT - 40.0);
     scene
 }
 
@@ -83,13 +84,13 @@ fn draw(scene: &mut Scene, panel: &Figure, index: usize, entries: &[Entry], pixe
     };
     let values: Vec<f64> = entries.iter().flat_map(of_entry).chain(panel.line).collect();
     let values = if values.is_empty() { vec![0.0, 100.0] } else { values };
-    let axis = Axis::covering(Scale::Linear, values, panel.least_span, 0.06, pixels);
+    let (axis, scale) = axis(panel, &values, pixels);
     for index in (0..entries.len()).step_by(2) {
         let y = TOP + row * index as f64;
         scene.rectangle((pixels.0, y), (pixels.1, y + row), SHADE);
     }
     let style = Style::new(20.0, INK.to_rgba()).anchor(Anchor::Middle);
-    for (tick, label) in axis.labelled_ticks() {
+    for (tick, label) in apart(&axis, style) {
         scene.line([(axis.at(tick), TOP), (axis.at(tick), bottom)], 1.0, GRID);
         scene.line([(axis.at(tick), bottom), (axis.at(tick), bottom + 5.0)], 1.0, FRAME);
         scene.text((axis.at(tick), bottom + 28.0), label, style);
@@ -99,21 +100,46 @@ fn draw(scene: &mut Scene, panel: &Figure, index: usize, entries: &[Entry], pixe
     }
     let corners = [(pixels.0, TOP), (pixels.1, TOP), (pixels.1, bottom), (pixels.0, bottom), (pixels.0, TOP)];
     scene.line(corners, 1.0, FRAME);
-    scene.text((0.5 * (pixels.0 + pixels.1), bottom + 66.0), panel.title, style);
+    scene.text((0.5 * (pixels.0 + pixels.1), bottom + 66.0), format!("{}{scale}", panel.title), style);
     let radius = (0.16 * row).clamp(4.5, 8.0);
     for (place, entry) in entries.iter().enumerate() {
         let y = TOP + row * (place as f64 + 0.5);
         let Values { single, mean, ends } = &entry.values[index];
         for value in single {
-            scene.mark(Marker::Circle, (axis.at(*value), y), 0.55 * radius, entry.color.mix(0.3), false);
+            scene.mark(Marker::Circle, (axis.clamped(*value, 0.0), y), 0.55 * radius, entry.color.mix(0.3), false);
         }
         let Some(mean) = mean else { continue };
         if let Some((low, high)) = *ends {
-            scene.line([(axis.at(low), y), (axis.at(high), y)], 2.4, entry.color);
+            let [low, high] = [low, high].map(|end| axis.clamped(end, 0.0));
+            scene.line([(low, y), (high, y)], 2.4, entry.color);
             for end in [low, high] {
-                scene.line([(axis.at(end), y - 0.6 * radius), (axis.at(end), y + 0.6 * radius)], 2.0, entry.color);
+                scene.line([(end, y - 0.6 * radius), (end, y + 0.6 * radius)], 2.0, entry.color);
             }
         }
-        scene.mark(entry.marker, (axis.at(*mean), y), radius, entry.color, false);
+        scene.mark(entry.marker, (axis.clamped(*mean, 0.0), y), radius, entry.color, false);
     }
+}
+
+/// Shares that reach over more than this stand on a logistic axis, percentage points.
+const FAR_APART: f64 = 40.0;
+
+/// The axis of a panel, and what its title says of it.
+fn axis(panel: &Figure, values: &[f64], pixels: (f64, f64)) -> (Axis, &'static str) {
+    let linear = Axis::covering(Scale::Linear, values.iter().copied(), panel.least_span, 0.06, pixels);
+    let Some((least, most)) = panel.range else { return (linear, "") };
+    let (low, high) = values.iter().fold((most, least), |(low, high), value| (low.min(*value), high.max(*value)));
+    if (least, most) == (0.0, 100.0) && high - low > FAR_APART {
+        return (Axis::covering(Scale::Logit, values.iter().copied(), 0.5, 0.06, pixels), ", logistic scale");
+    }
+    (linear.limited(least, most), "")
+}
+
+/// The ticks whose labels have room beside each other.
+fn apart(axis: &Axis, style: Style) -> Vec<(f64, String)> {
+    let mut ticks = axis.labelled_ticks();
+    let values: Vec<f64> = ticks.iter().map(|(tick, _)| *tick).collect();
+    let label = |tick: f64| ticks.iter().find(|(other, _)| *other == tick).map_or("", |(_, label)| label);
+    let kept = thinned(&values, |tick| (axis.at(tick), 0.5 * style.width(label(tick)) + 5.0));
+    ticks.retain(|(tick, _)| kept.contains(tick));
+    ticks
 }

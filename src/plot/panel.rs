@@ -1,7 +1,7 @@
 //! What every panel has: axes with ticks, a frame, marks that make room for each other, and names beside its lines.
 
 use super::axis::{self, Axis};
-use super::scene::{Anchor, Marker, Point, Scene, Style};
+use super::scene::{Anchor, Dash, Marker, Point, Scene, Style};
 use super::{FRAME, GRID, INK, RIGHT};
 use crate::table::number::significant;
 use plotters::style::{Color, RGBColor};
@@ -45,10 +45,15 @@ impl Panel {
         }
     }
 
-    /// The border, and the left axis with its labels.
-    pub fn frame(&self, scene: &mut Scene, title: &str) {
+    pub fn border(&self, scene: &mut Scene) {
         let ((left, right), (top, bottom)) = (self.left_right(), self.top_bottom());
         scene.line([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)], 1.0, FRAME);
+    }
+
+    /// The border, and the left axis with its labels.
+    pub fn frame(&self, scene: &mut Scene, title: &str) {
+        self.border(scene);
+        let (left, (top, bottom)) = (self.left_right().0, self.top_bottom());
         let style = Style::new(20.0, INK.to_rgba()).anchor(Anchor::End);
         for (tick, label) in self.y.labelled_ticks() {
             let y = self.y.at(tick);
@@ -112,6 +117,7 @@ pub struct Name<'a> {
     pub text: &'a str,
     pub color: RGBColor,
     pub marker: Marker,
+    pub dash: Dash,
     /// Last point of the series, in the units of the axes.
     pub end: (f64, f64),
 }
@@ -129,9 +135,9 @@ impl<'a> Names<'a> {
     const LEADER: f64 = 44.0;
     const MARK: f64 = 26.0;
     const LEAST: f64 = 290.0;
-    const MOST: f64 = 500.0;
+    const MOST: f64 = 540.0;
     /// Smallest text that long names are set in; what is longer still is cut.
-    const SMALL: f64 = 15.0;
+    const SMALL: f64 = 13.0;
 
     /// Sets the names beside a panel of this height.
     pub fn fit(names: Vec<Name<'a>>, height: f64) -> Self {
@@ -169,7 +175,7 @@ impl<'a> Names<'a> {
                 let from = if right - from < 100.0 { from } else { right };
                 let bend = right + 0.7 * Self::LEADER;
                 let leader = [(from, end), (right, end), (bend, place), (right + Self::LEADER, place)];
-                scene.line(leader, 1.0, name.color.mix(0.6));
+                scene.dashed(leader, 1.4, name.color.mix(0.7), name.dash);
             }
             let radius = RADIUS.min(0.4 * self.size);
             scene.mark(name.marker, (right + Self::LEADER + 0.5 * Self::MARK - 2.0, place), radius, name.color, false);

@@ -1,11 +1,12 @@
 //! The picture of a theory table: threshold gain against delay, and against momentum where the table has enough of it.
 //!
 //! Lines are closed forms, with as many marks as it takes to tell them apart; a threshold of random delays is a mark at
-//! their mean. Colours tell rules apart, shades and marks what a rule varies; where there is only one rule, colours tell
-//! its few series apart. Marks that no line joins and that would hide each other stand side by side.
+//! their mean. Colours and marks tell rules apart, shades and lines what a rule varies. More than eight series have a panel for each rule. Marks that
+//! no line joins and that would hide each other stand side by side.
 
 use super::axis::{Axis, Scale, spaced, thinned};
-use super::look::{COLORS, Styled, shade, styled};
+use super::look::{Ruled, Styled, panels, styled};
+use super::multiples::{self, Cell, Key, Multiples};
 use super::panel::{Name, Names, Panel, RADIUS, labelled_values, side_by_side};
 use super::scene::{Point, Scene, Style};
 use super::{DELAY_TITLE, FADED, LEFT, RIGHT, TOP, WIDTH, heading};
@@ -13,8 +14,10 @@ use crate::table::{TheoryRow, distinct, grouped, rule_name};
 use anyhow::{Result, bail};
 use plotters::style::Color;
 
-/// Most series that a panel has room for.
-const MOST_SERIES: usize = 16;
+/// Most series of a picture.
+const MOST_SERIES: usize = 96;
+/// Height of a panel where there is one for each rule, and room for its lower axis.
+const SMALL: (f64, f64) = (330.0, 84.0);
 /// Most delays of one schedule that are drawn against the momentum.
 const MOST_DELAYS: usize = 4;
 /// Fewest momenta that make a line worth drawing.
@@ -85,18 +88,22 @@ pub fn theory(rows: &[TheoryRow]) -> Result<String> {
     }
 
     let height = if contents.len() == 1 { HEIGHTS.0 } else { HEIGHTS.1 };
-    let names: Vec<Names> = contents.iter().map(|content| Names::fit(content.names(), height)).collect();
-    let right = RIGHT - names.iter().map(|names| names.width).fold(0.0, f64::max);
-    let below = |content: &Content| if content.notes.is_empty() { BELOW.0 } else { BELOW.1 };
-    let total = TOP + contents.iter().map(|content| height + below(content)).sum::<f64>();
-    let mut scene = Scene::new(WIDTH, total as u32);
+    let together = |content: &Content| content.panels().len() == 1;
+    let names = |content: &Content| Names::fit(content.names(), height).width;
+    let right = RIGHT - contents.iter().filter(|content| together(content)).map(names).fold(0.0, f64::max);
+    let mut scene = Scene::new(WIDTH, TOP as u32);
     heading(&mut scene, "Largest stable gain when gradients arrive late", &setting(&shown));
-    let mut top = TOP;
-    for (content, names) in contents.iter().zip(&names) {
-        let panel = content.panel(right, (top, top + height));
-        content.draw(&mut scene, &panel);
-        names.draw(&mut scene, &panel);
-        top += height + below(content);
+    for content in &contents {
+        if together(content) {
+            let below = if content.notes.is_empty() { BELOW.0 } else { BELOW.1 };
+            scene.grow(height + below);
+            let panel = content.panel((LEFT, right), (TOP, TOP + height));
+            Names::fit(content.names(), height).draw(&mut scene, &panel);
+            content.draw(&mut scene, &panel, &content.all(), None);
+            scene.shift(height + below);
+        } else {
+            content.draw_apart(&mut scene);
+        }
     }
     scene.svg()
 }
@@ -130,10 +137,6 @@ fn against_delay<'a>(rows: &[&'a TheoryRow]) -> Content<'a> {
     let series = styled(grouped(keyed, |_, row| name(row, short(row.momentum)), delay));
     let mut content = Content { series, x: Abscissa::Delay, notes: vec![] };
     content.limit();
-    // Of a single rule, colours tell the series apart, while they last.
-    if content.rules().len() > 1 || content.series.len() > COLORS.len() {
-        content.color_by_rule(rows);
-    }
     if content.series.iter().any(|one| !content.joins(one)) {
         content.notes.push("Random delays: marks at their mean delay".into());
     }
@@ -166,7 +169,6 @@ fn against_momentum<'a>(rows: &[&'a TheoryRow]) -> Option<Content<'a>> {
     let series = styled(grouped(named, |name, _| name.to_owned(), |row| row.momentum));
     let mut content = Content { series, x: Abscissa::Momentum, notes };
     content.limit();
-    content.color_by_rule(rows);
     Some(content)
 }
 
@@ -233,20 +235,34 @@ impl<'a> Content<'a> {
         }
     }
 
-    fn rules(&self) -> Vec<&'a str> {
-        distinct(self.rows().map(|row| row.rule.as_str()))
+    fn panels(&self) -> Vec<(&'a str, Vec<usize>)> {
+        panels(&self.series.iter().map(|one| one.rows[0].family()).collect::<Vec<_>>())
     }
 
-    /// One hue for each rule of the table, from dark to light.
-    fn color_by_rule(&mut self, table: &[&TheoryRow]) {
-        for (index, rule) in distinct(table.iter().map(|row| row.rule.as_str())).into_iter().enumerate() {
-            let of_rule: Vec<&mut Styled<'a, TheoryRow>> =
-                self.series.iter_mut().filter(|one| one.rows[0].rule == rule).collect();
-            let count = of_rule.len();
-            for (place, one) in of_rule.into_iter().enumerate() {
-                one.color = shade(COLORS[index % COLORS.len()], place, count);
-            }
+    fn all(&self) -> Vec<usize> {
+        (0..self.series.len()).collect()
+    }
+
+    /// A panel for each rule.
+    fn draw_apart(&self, scene: &mut Scene) {
+        let keys: Vec<Key> = self.series.iter().map(Key::from).collect();
+        let multiples = Multiples::of(&keys, &self.panels(), TOP, SMALL.0 + SMALL.1);
+        let height = multiples.bottom - TOP + 60.0;
+        scene.grow(height);
+        multiples.draw_keys(scene, &keys);
+        for cell in &multiples.cells {
+            let panel = self.panel(cell.left_right, (cell.begin, cell.begin + SMALL.0));
+            self.draw(scene, &panel, &cell.places, Some(cell));
         }
+        let note = self.notes.iter().map(|note| format!("{note}. ")).collect::<String>();
+        let style = Style::new(17.0, FADED.to_rgba());
+        scene.paragraph(
+            (LEFT, multiples.bottom + 26.0),
+            &(note + "Faint lines: the series of the other panels."),
+            style,
+            RIGHT - LEFT,
+        );
+        scene.shift(height);
     }
 
     fn rows(&self) -> impl Iterator<Item = &'a TheoryRow> {
@@ -261,40 +277,56 @@ impl<'a> Content<'a> {
     fn names(&self) -> Vec<Name<'_>> {
         let end = |one: &Styled<'a, TheoryRow>| one.rows.last().map(|row| (self.x.of(row), row.threshold_gain));
         let named = self.series.iter().filter_map(|one| end(one).map(|end| (one, end)));
-        named.map(|(one, end)| Name { text: &one.name, color: one.color, marker: one.marker, end }).collect()
+        named
+            .map(|(one, end)| Name {
+                text: &one.name,
+                color: one.color,
+                marker: one.look.marker,
+                dash: one.look.dash,
+                end,
+            })
+            .collect()
     }
 
-    fn panel(&self, right: f64, (top, bottom): (f64, f64)) -> Panel {
+    fn panel(&self, left_right: (f64, f64), (top, bottom): (f64, f64)) -> Panel {
         let across = self.rows().map(|row| self.x.of(row));
         let x = match self.x {
-            Abscissa::Delay => Axis::covering(Scale::LogPlusOne, across, 0.5, 0.03, (LEFT, right)),
-            Abscissa::Momentum => Axis::covering(Scale::Linear, across, 0.0, 0.03, (LEFT, right)),
+            Abscissa::Delay => Axis::covering(Scale::LogPlusOne, across, 0.5, 0.03, left_right),
+            Abscissa::Momentum => Axis::covering(Scale::Linear, across, 0.0, 0.03, left_right),
         };
         let gains = self.rows().map(|row| row.threshold_gain);
         Panel { x, y: Axis::covering(Scale::Log, gains, 4f64.ln(), 0.06, (bottom, top)), radius: RADIUS }
     }
 
-    fn draw(&self, scene: &mut Scene, panel: &Panel) {
+    /// Draws the series at `places` into a panel; into one of several, `cell`, the others faint behind them.
+    fn draw(&self, scene: &mut Scene, panel: &Panel, places: &[usize], cell: Option<&Cell>) {
         let values = self.x.values(self.rows());
         let (labels, title) = match self.x {
+            Abscissa::Delay if cell.is_some() => (labelled_values(&panel.x, &values), "delay τ (updates)"),
             Abscissa::Delay => (labelled_values(&panel.x, &values), DELAY_TITLE),
             Abscissa::Momentum if can_be_labels(&values) => (labelled_values(&panel.x, &values), "momentum m"),
             Abscissa::Momentum => (panel.x.labelled_ticks(), "momentum m"),
         };
         panel.grid(scene, labels.iter().map(|(value, _)| *value));
-        for one in self.series.iter().filter(|one| self.joins(one)) {
-            scene.line(self.path(one, panel), 2.2, one.color.mix(0.75));
+        let others = self.series.iter().enumerate().filter(|(place, one)| !places.contains(place) && self.joins(one));
+        multiples::background(scene, others.map(|(_, one)| self.path(one, panel)));
+        let own: Vec<&Styled<'_, TheoryRow>> = places.iter().map(|place| &self.series[*place]).collect();
+        for one in own.iter().filter(|one| self.joins(one)) {
+            scene.dashed(self.path(one, panel), 2.2, one.color.mix(0.75), one.look.dash);
         }
-        self.mark_lines(scene, panel, &marked(&values, &panel.x));
-        self.mark_points(scene, panel, &values);
-        panel.frame(scene, "threshold gain (learning rate × curvature)");
+        self.mark_lines(scene, panel, &own, &marked(&values, &panel.x));
+        self.mark_points(scene, panel, &own, &values);
+        match cell {
+            None => panel.frame(scene, "threshold gain (learning rate × curvature)"),
+            Some(cell) => multiples::frame(scene, panel, cell, "threshold gain"),
+        }
         let round: Vec<f64> = labels.iter().map(|(value, _)| *value).collect();
         let ticks = if round.iter().all(|value| values.contains(value)) { values } else { round };
         panel.lower_axis(scene, &ticks, &labels, title);
-        if !self.notes.is_empty() {
-            let style = Style::new(17.0, FADED.to_rgba());
+        if cell.is_none() && !self.notes.is_empty() {
             let place = (LEFT, panel.top_bottom().1 + 102.0);
-            scene.text(place, style.fitted(&(self.notes.join(". ") + "."), RIGHT - LEFT), style);
+            let style = Style::new(17.0, FADED.to_rgba());
+            scene.paragraph(place, &(self.notes.join(". ") + "."), style, RIGHT - LEFT);
         }
     }
 
@@ -314,19 +346,19 @@ impl<'a> Content<'a> {
     }
 
     /// Marks on the lines, at these values of the lower axis.
-    fn mark_lines(&self, scene: &mut Scene, panel: &Panel, marked: &[f64]) {
-        for one in self.series.iter().filter(|one| self.joins(one) && one.rows.len() > 1) {
+    fn mark_lines(&self, scene: &mut Scene, panel: &Panel, own: &[&Styled<'_, TheoryRow>], marked: &[f64]) {
+        for one in own.iter().filter(|one| self.joins(one) && one.rows.len() > 1) {
             for row in one.rows.iter().filter(|row| marked.contains(&self.x.of(row))) {
-                scene.mark(one.marker, self.place(row, panel), ON_LINE, one.color, false);
+                scene.mark(one.look.marker, self.place(row, panel), ON_LINE, one.color, false);
             }
         }
     }
 
     /// Marks that no line joins; those that would hide each other stand side by side.
-    fn mark_points(&self, scene: &mut Scene, panel: &Panel, values: &[f64]) {
-        let alone: Vec<(&Styled<'_, TheoryRow>, &TheoryRow)> = self
-            .series
+    fn mark_points(&self, scene: &mut Scene, panel: &Panel, own: &[&Styled<'_, TheoryRow>], values: &[f64]) {
+        let alone: Vec<(&Styled<'_, TheoryRow>, &TheoryRow)> = own
             .iter()
+            .copied()
             .filter(|one| !self.joins(one) || one.rows.len() == 1)
             .flat_map(|one| one.rows.iter().map(move |row| (one, *row)))
             .collect();
@@ -336,7 +368,7 @@ impl<'a> Content<'a> {
             let heights: Vec<f64> = here.iter().map(|(_, row)| self.place(row, panel).1).collect();
             for ((one, row), shift) in here.into_iter().zip(side_by_side(&heights, RADIUS, most)) {
                 let (x, y) = self.place(row, panel);
-                scene.mark(one.marker, (x + shift, y), RADIUS, one.color, false);
+                scene.mark(one.look.marker, (x + shift, y), RADIUS, one.color, false);
             }
         }
     }

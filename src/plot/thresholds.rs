@@ -1,14 +1,15 @@
 //! The picture of a results folder, drawn from its table alone: threshold learning rate against delay, theory beside
-//! measurement, and below it their ratio.
+//! measurement, and below it their ratio; of more than eight series, both for each rule.
 //!
-//! Nothing is computed here that the table does not say; the one liberty taken is that marks which would hide each
-//! other stand side by side.
+//! Nothing is computed here that the table does not say; the one liberty taken is that series stand side by side at each
+//! delay, by the same distance in both panels.
 
 use super::axis::{Axis, Scale};
-use super::look::{Styled, styled};
-use super::panel::{Name, Names, Panel, RADIUS, labelled_values, side_by_side};
+use super::look::{Ruled, Styled, panels, styled};
+use super::multiples::{self, Cell, Key, Multiples};
+use super::panel::{Name, Names, Panel, RADIUS, labelled_values};
 use super::scene::{Point, Scene, Style};
-use super::{BAND, DELAY_TITLE, FADED, FRAME, INK, LEFT, RIGHT, SHADE, TOP, WIDTH, heading};
+use super::{BAND, DELAY_TITLE, FADED, FRAME, INK, LEFT, RIGHT, SHADE, TOP, Theme, WIDTH, heading};
 use crate::table::number::percent;
 use crate::table::{self, Measurement, Status, ThresholdRow};
 use anyhow::{Result, bail};
@@ -23,51 +24,174 @@ const HEIGHT: u32 = 1200;
 const UPPER: (f64, f64) = (TOP, 784.0);
 /// Top and bottom of the panel of ratios.
 const LOWER: (f64, f64) = (822.0, 1092.0);
+/// Heights of the two panels where there is a pair of them for each rule, the room between them, and that for the lower axis.
+const SMALL: (f64, f64) = (300.0, 150.0);
+const BETWEEN: f64 = 16.0;
+const AXIS: f64 = 80.0;
 /// Radius of a mark where delays are crowded.
 const CROWDED: f64 = 4.5;
 
-/// Draws `rows` into `folder` as `thresholds.svg` and `thresholds.png`. The same rows give the same bytes.
+const TITLE: &str = "Largest stable learning rate when gradients arrive late";
+const UPPER_TITLE: &str = "threshold learning rate, per update";
+const LOWER_TITLE: &str = "measured / theory";
+/// The same for small panels, whose note says the rest.
+const SMALL_TITLES: (&str, &str) = ("learning rate", "ratio");
+
+/// Draws `rows` into `folder` as `thresholds.svg` and `thresholds.png`, or their dark twins, and returns the names of the files. The
+/// same rows give the same bytes.
 ///
 /// # Errors
 /// Where there are no rows, or a file cannot be written.
-pub fn thresholds(rows: &[ThresholdRow], folder: &Path) -> Result<()> {
+pub fn thresholds(rows: &[ThresholdRow], folder: &Path, theme: Theme) -> Result<Vec<String>> {
     if rows.is_empty() {
         bail!("the table has no cells, so there is nothing to draw");
     }
-    super::write(&picture(rows), folder, "thresholds")
+    super::write(&picture(rows), folder, "thresholds", theme)
 }
 
 /// Lays out the whole picture of at least one row.
 fn picture(rows: &[ThresholdRow]) -> Scene {
     let series = styled(table::series(rows));
+    let families: Vec<&str> = series.iter().map(|one| one.rows[0].family()).collect();
+    match &panels(&families)[..] {
+        [_] => together(rows, &series),
+        several => apart(rows, &series, several),
+    }
+}
+
+/// All series in one pair of panels.
+fn together(rows: &[ThresholdRow], series: &[Styled<'_, ThresholdRow>]) -> Scene {
     let delays = distinct_delays(rows);
     let names = Names::fit(series.iter().filter_map(name).collect(), UPPER.1 - UPPER.0);
     let right = RIGHT - names.width;
     let delay_axis = Axis::covering(Scale::LogPlusOne, delays.iter().copied(), 0.5, 0.06, (LEFT, right));
-    let radius = radius(&delay_axis, &delays);
-    let upper = Panel { x: delay_axis, y: learning_rate_axis(rows), radius };
-    // Smaller, so that the marks leave the brackets visible.
-    let lower = Panel { x: delay_axis, y: ratio_axis(rows), radius: 0.75 * radius };
+    let pair = Pair::new(rows, series, &delays, delay_axis, (UPPER, LOWER));
     let labels = labelled_values(&delay_axis, &delays);
 
     let mut scene = Scene::new(WIDTH, HEIGHT);
-    heading(&mut scene, "Largest stable learning rate when gradients arrive late", &table::setting(rows));
-    upper.grid(&mut scene, labels.iter().map(|(delay, _)| *delay));
-    draw_thresholds(&mut scene, &upper, &series, &delays);
-    upper.frame(&mut scene, "threshold learning rate, per update");
-    draw_ratios(&mut scene, &lower, &series, &delays);
-    lower.frame(&mut scene, "measured / theory");
-    lower.lower_axis(&mut scene, &delays, &labels, DELAY_TITLE);
-    names.draw(&mut scene, &upper);
+    heading(&mut scene, TITLE, &table::setting(rows));
+    pair.draw(&mut scene, &(0..series.len()).collect::<Vec<_>>(), &labels);
+    pair.upper.frame(&mut scene, UPPER_TITLE);
+    pair.lower.frame(&mut scene, LOWER_TITLE);
+    pair.lower.lower_axis(&mut scene, &delays, &labels, DELAY_TITLE);
+    names.draw(&mut scene, &pair.upper);
     summary(&mut scene, right, rows);
     scene
 }
 
+/// A pair of panels for each rule.
+fn apart(rows: &[ThresholdRow], series: &[Styled<'_, ThresholdRow>], panels: &[(&str, Vec<usize>)]) -> Scene {
+    let delays = distinct_delays(rows);
+    let keys: Vec<Key> = series.iter().map(Key::from).collect();
+    let multiples = Multiples::of(&keys, panels, TOP, SMALL.0 + BETWEEN + SMALL.1 + AXIS);
+    let mut scene = Scene::new(WIDTH, (multiples.bottom + 50.0) as u32);
+    heading(&mut scene, TITLE, &table::setting(rows));
+    multiples.draw_keys(&mut scene, &keys);
+    for cell in &multiples.cells {
+        let Cell { begin, left_right, .. } = *cell;
+        let axis = Axis::covering(Scale::LogPlusOne, delays.iter().copied(), 0.5, 0.06, left_right);
+        let middle = begin + SMALL.0 + BETWEEN;
+        let heights = ((begin, begin + SMALL.0), (middle, middle + SMALL.1));
+        let pair = Pair::new(rows, series, &delays, axis, heights);
+        let labels = labelled_values(&axis, &delays);
+        pair.draw(&mut scene, &cell.places, &labels);
+        multiples::frame(&mut scene, &pair.upper, cell, SMALL_TITLES.0);
+        multiples::frame(&mut scene, &pair.lower, cell, SMALL_TITLES.1);
+        pair.lower.lower_axis(&mut scene, &delays, &labels, "delay τ (updates)");
+    }
+    let note = format!(
+        "{}. Above the threshold learning rate, per update; below its ratio to theory. {} Faint lines: the series of the other panels. Delays on a logarithmic scale of τ + 1.",
+        counts(rows).join(", "),
+        NOTES.join(" ")
+    );
+    scene.paragraph((40.0, multiples.bottom + 26.0), &note, Style::new(17.0, FADED.to_rgba()), RIGHT - 40.0);
+    scene
+}
+
+/// The panel of thresholds and that of ratios, with one axis of delays.
+struct Pair<'a> {
+    upper: Panel,
+    lower: Panel,
+    series: &'a [Styled<'a, ThresholdRow>],
+    delays: &'a [f64],
+}
+
+impl<'a> Pair<'a> {
+    fn new(
+        rows: &[ThresholdRow],
+        series: &'a [Styled<'a, ThresholdRow>],
+        delays: &'a [f64],
+        x: Axis,
+        (upper, lower): ((f64, f64), (f64, f64)),
+    ) -> Self {
+        let small = if x.pixels().1 - x.pixels().0 < 700.0 { 0.8 } else { 1.0 };
+        let radius = small * radius(&x, delays);
+        let upper = Panel { x, y: learning_rate_axis(rows, upper), radius };
+        // Smaller, so that the marks leave the brackets visible.
+        let lower = Panel { x, y: ratio_axis(rows, lower), radius: 0.75 * radius };
+        Self { upper, lower, series, delays }
+    }
+
+    /// Half the width that `count` series take up at a delay, and what the one at `place` stands aside there, pixels.
+    fn aside(&self, delay: f64, place: usize, count: usize) -> (f64, f64) {
+        let spacing = (room(&self.upper.x, self.delays, delay) / count as f64).min(2.3 * self.lower.radius);
+        (0.5 * spacing * count as f64, (place as f64 - 0.5 * (count - 1) as f64) * spacing)
+    }
+
+    /// Draws the series at `places`, the others faint behind them.
+    fn draw(&self, scene: &mut Scene, places: &[usize], labels: &[(f64, String)]) {
+        let Self { upper, lower, .. } = self;
+        let ((left, right), (top, bottom)) = (lower.left_right(), lower.top_bottom());
+        for &delay in self.delays {
+            let (x, half) = (upper.x.at(delay), self.aside(delay, 0, places.len()).0 + 4.0);
+            for (top, bottom) in [upper.top_bottom(), (top, bottom)] {
+                scene.rectangle((x - half, top), (x + half, bottom), SHADE);
+            }
+        }
+        upper.grid(scene, labels.iter().map(|(delay, _)| *delay));
+        scene.rectangle((left, lower.y.at(1.0 + AGREEMENT)), (right, lower.y.at(1.0 - AGREEMENT)), BAND.mix(0.8));
+        lower.tick_lines(scene);
+        scene.line([(left, lower.y.at(1.0)), (right, lower.y.at(1.0))], 2.0, FRAME);
+
+        let others = (0..self.series.len()).filter(|place| !places.contains(place));
+        multiples::background(scene, others.map(|place| self.line(place, |_| 0.0)));
+        for (nth, &place) in places.iter().enumerate() {
+            let one = &self.series[place];
+            let mut line = self.line(place, |delay| self.aside(delay, nth, places.len()).1);
+            if let [(x, y)] = line[..] {
+                line = vec![(x - 4.0 * upper.radius, y), (x + 4.0 * upper.radius, y)];
+            }
+            let known = one.rows.iter().all(|row| row.lr_theory.is_some());
+            scene.dashed(line, if known { 2.2 } else { 1.0 }, one.color.mix(0.75), one.look.dash);
+        }
+        for (nth, &place) in places.iter().enumerate() {
+            let one = &self.series[place];
+            for row in &one.rows {
+                let Some(measurement) = row.measurement() else { continue };
+                let x = upper.x.at(delay_of(row)) + self.aside(delay_of(row), nth, places.len()).1;
+                draw_measurement(scene, upper, x, &measurement, 1.0, one, row.status);
+                if let Some(theory) = row.lr_theory {
+                    draw_measurement(scene, lower, x, &measurement, theory, one, row.status);
+                }
+            }
+        }
+    }
+
+    /// The line of a series, each point so much aside.
+    fn line(&self, place: usize, aside: impl Fn(f64) -> f64) -> Vec<Point> {
+        let point = |row: &&ThresholdRow| {
+            let delay = delay_of(row);
+            Some((self.upper.x.at(delay) + aside(delay), self.upper.y.at(line_value(row)?)))
+        };
+        self.series[place].rows.iter().filter_map(point).collect()
+    }
+}
+
 /// What stands beside the line of a series.
 fn name<'a>(series: &'a Styled<'_, ThresholdRow>) -> Option<Name<'a>> {
-    let Styled { name, color, marker, rows } = series;
+    let Styled { name, color, look, rows } = series;
     let end = rows.iter().rev().find_map(|row| Some((delay_of(row), line_value(row)?)))?;
-    Some(Name { text: name, color: *color, marker: *marker, end })
+    Some(Name { text: name, color: *color, marker: look.marker, dash: look.dash, end })
 }
 
 /// Where the line of a series passes: theory, or what was measured where there is none.
@@ -87,13 +211,13 @@ fn distinct_delays(rows: &[ThresholdRow]) -> Vec<f64> {
     delays
 }
 
-fn learning_rate_axis(rows: &[ThresholdRow]) -> Axis {
+fn learning_rate_axis(rows: &[ThresholdRow], (top, bottom): (f64, f64)) -> Axis {
     let values = rows.iter().flat_map(|row| [row.lr_theory, row.lr_stable, row.lr_unstable, row.lr_threshold]);
-    Axis::covering(Scale::Log, values.flatten(), 4f64.ln(), 0.06, (UPPER.1, UPPER.0))
+    Axis::covering(Scale::Log, values.flatten(), 4f64.ln(), 0.06, (bottom, top))
 }
 
 /// Covers what was measured, and what is undecided where nothing was; the rest is drawn at the edge.
-fn ratio_axis(rows: &[ThresholdRow]) -> Axis {
+fn ratio_axis(rows: &[ThresholdRow], (top, bottom): (f64, f64)) -> Axis {
     let measured = rows.iter().any(|row| row.status == Status::Measured);
     let shown = rows.iter().filter(|row| !measured || row.status == Status::Measured);
     let ratios = shown.flat_map(|row| {
@@ -102,62 +226,7 @@ fn ratio_axis(rows: &[ThresholdRow]) -> Axis {
         values.into_iter().flatten().filter_map(move |value| Some(value / theory?))
     });
     let least = [1.0 - 1.5 * AGREEMENT, 1.0 + 1.5 * AGREEMENT];
-    Axis::covering(Scale::Linear, ratios.chain(least), 0.0, 0.06, (LOWER.1, LOWER.0))
-}
-
-fn draw_thresholds(scene: &mut Scene, panel: &Panel, series: &[Styled<'_, ThresholdRow>], delays: &[f64]) {
-    for one in series {
-        let place = |row: &&ThresholdRow| Some((panel.x.at(delay_of(row)), panel.y.at(line_value(row)?)));
-        let mut line: Vec<Point> = one.rows.iter().filter_map(place).collect();
-        if let [(x, y)] = line[..] {
-            line = vec![(x - 4.0 * panel.radius, y), (x + 4.0 * panel.radius, y)];
-        }
-        let known = one.rows.iter().all(|row| row.lr_theory.is_some());
-        scene.line(line, if known { 2.2 } else { 1.0 }, one.color.mix(0.75));
-    }
-    for &delay in delays {
-        let x = panel.x.at(delay);
-        let here: Vec<_> = at_delay(series, delay).collect();
-        let heights: Vec<f64> = here.iter().map(|(.., measurement)| panel.y.at(measurement.value)).collect();
-        let shifts = side_by_side(&heights, panel.radius, 0.5 * room(&panel.x, delays, delay));
-        for ((one, row, measurement), shift) in here.iter().zip(shifts) {
-            draw_measurement(scene, panel, x + shift, measurement, 1.0, one, row.status);
-        }
-    }
-}
-
-fn draw_ratios(scene: &mut Scene, panel: &Panel, series: &[Styled<'_, ThresholdRow>], delays: &[f64]) {
-    let ((left, right), (top, bottom)) = (panel.left_right(), panel.top_bottom());
-    let spacing = |delay| (room(&panel.x, delays, delay) / series.len() as f64).min(3.0 * panel.radius);
-    for &delay in delays {
-        let (x, half) = (panel.x.at(delay), 0.5 * spacing(delay) * series.len() as f64 + 4.0);
-        scene.rectangle((x - half, top), (x + half, bottom), SHADE);
-    }
-    scene.rectangle((left, panel.y.at(1.0 + AGREEMENT)), (right, panel.y.at(1.0 - AGREEMENT)), BAND.mix(0.8));
-    panel.tick_lines(scene);
-    scene.line([(left, panel.y.at(1.0)), (right, panel.y.at(1.0))], 2.0, FRAME);
-    for &delay in delays {
-        let x = panel.x.at(delay);
-        for (one, row, measurement) in at_delay(series, delay) {
-            let index = series.iter().position(|other| other.name == one.name).unwrap_or(0);
-            let shift = (index as f64 - 0.5 * (series.len() - 1) as f64) * spacing(delay);
-            if let Some(theory) = row.lr_theory {
-                draw_measurement(scene, panel, x + shift, &measurement, theory, one, row.status);
-            }
-        }
-    }
-}
-
-/// What was measured at one delay.
-fn at_delay<'a>(
-    series: &'a [Styled<'a, ThresholdRow>],
-    delay: f64,
-) -> impl Iterator<Item = (&'a Styled<'a, ThresholdRow>, &'a ThresholdRow, Measurement)> {
-    let of_series = move |one: &'a Styled<'a, ThresholdRow>| {
-        let here = one.rows.iter().filter(move |row| delay_of(row) == delay);
-        here.filter_map(move |row| row.measurement().map(|measurement| (one, *row, measurement)))
-    };
-    series.iter().flat_map(of_series)
+    Axis::covering(Scale::Linear, ratios.chain(least), 0.0, 0.06, (bottom, top))
 }
 
 /// A bracket as a bar and its estimate as a mark, in units of `unit`. A bracket with one end unknown is an arrow that
@@ -187,7 +256,7 @@ fn draw_measurement(
         (None, Some(_)) => arrow(scene, (x, y), (y + stem).min(bottom), series.color),
         (None, None) => {}
     }
-    scene.mark(series.marker, (x, y), radius, series.color, status != Status::Measured);
+    scene.mark(series.look.marker, (x, y), radius, series.color, status != Status::Measured);
 }
 
 /// From `from` straight up or down to height `tip`.
@@ -212,8 +281,16 @@ fn radius(axis: &Axis, delays: &[f64]) -> f64 {
     gaps.map(|gap| 0.5 * gap).fold(RADIUS, f64::min).max(CROWDED)
 }
 
-/// Beside the lower panel: how to read the marks, and the table in three numbers.
-fn summary(scene: &mut Scene, right: f64, rows: &[ThresholdRow]) {
+/// How to read the marks.
+const NOTES: [&str; 4] = [
+    "Marks: measured. Lines: theory (thin: none is known, through the marks).",
+    "Bars: from the largest stable to the smallest unstable learning rate.",
+    "Open marks: undecided.",
+    "Series stand side by side at each delay, alike in both panels.",
+];
+
+/// The table in a few numbers.
+fn counts(rows: &[ThresholdRow]) -> Vec<String> {
     let count = |status| rows.iter().filter(|row| row.status == status).count();
     let measured: Vec<f64> = rows
         .iter()
@@ -231,22 +308,20 @@ fn summary(scene: &mut Scene, right: f64, rows: &[ThresholdRow]) {
             lines.push(format!("{} {status}", cells(count(status))));
         }
     }
+    lines
+}
+
+/// Beside the lower panel: the table in a few numbers, and how to read the marks.
+fn summary(scene: &mut Scene, right: f64, rows: &[ThresholdRow]) {
     let column = right + 26.0;
     let style = Style::new(19.0, INK.to_rgba());
-    for (index, line) in lines.into_iter().enumerate() {
+    for (index, line) in counts(rows).into_iter().enumerate() {
         scene.text((column, LOWER.0 + 18.0 + 28.0 * index as f64), line, style);
     }
-    let note = Style::new(16.0, FADED.to_rgba());
-    let notes = [
-        "Marks: measured. Lines: theory",
-        "(thin: none is known, through",
-        "the marks).",
-        "Bars: from the largest stable to the",
-        "smallest unstable learning rate.",
-        "Open marks: undecided.",
-    ];
-    for (index, line) in notes.into_iter().rev().enumerate() {
-        scene.text((column, LOWER.1 - 4.0 - 22.0 * index as f64), line, note);
+    let note = Style::new(15.0, FADED.to_rgba());
+    let lines: Vec<String> = NOTES.iter().flat_map(|line| note.wrapped(line, RIGHT + 16.0 - column)).collect();
+    for (index, line) in lines.into_iter().rev().enumerate() {
+        scene.text((column, LOWER.1 + 26.0 - 19.0 * index as f64), line, note);
     }
 }
 

@@ -1,4 +1,4 @@
-//! run.json as lists of terms and values. Nothing is left out: a key that this version does not know stands with the rest.
+//! run.json as tables of terms and values. Nothing is left out: a key that this version does not know stands with the rest.
 
 use maud::{Markup, html};
 use serde_json::{Map, Value};
@@ -23,21 +23,44 @@ pub fn sections(run: &Value) -> Markup {
                 .filter(|(key, _)| if keys.is_empty() { !is_placed(key) } else { keys.contains(&key.as_str()) })
                 .collect();
             @if !entries.is_empty() {
-                section.facts {
-                    h3 { (title) }
-                    dl {
-                        @for (key, value) in entries {
-                            // A section's own object is not nested once more.
-                            @if let (Value::Object(inner), true) = (value, keys.first() == Some(&key.as_str())) {
-                                (terms(inner))
-                            } @else {
-                                (term(key, value))
-                            }
-                        }
+                @let rows: Vec<(String, String)> = entries.iter().flat_map(|(key, value)| {
+                    // A section's own object is not nested once more.
+                    let is_own = value.is_object() && keys.first() == Some(&key.as_str());
+                    let mut rows = vec![];
+                    flatten(if is_own { "" } else { key.as_str() }, value, &mut rows);
+                    rows
+                }).collect();
+                .facts {
+                    table {
+                        caption { (title) }
+                        thead { tr { th scope="col" { "setting" } th scope="col" { "value" } } }
+                        tbody { @for (name, value) in &rows { tr { th scope="row" { (name) } td { (value) } } } }
                     }
                 }
             }
         }
+    }
+}
+
+/// A row for each value that is no object, named by the keys that lead to it.
+fn flatten(name: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+    let below = |key: &str| {
+        let key = key.replace('_', " ");
+        if name.is_empty() { key } else { format!("{name} · {key}") }
+    };
+    let name_here = name.replace('_', " ");
+    match value {
+        Value::Object(inner) if !inner.is_empty() => {
+            inner.iter().for_each(|(key, value)| flatten(&below(key), value, rows));
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            let told = |(place, item): (usize, &Value)| {
+                let name = if items.len() == 1 { name_here.clone() } else { format!("{name_here} {}", place + 1) };
+                (name, inline(item))
+            };
+            rows.extend(items.iter().enumerate().map(told));
+        }
+        _ => rows.push((name_here, inline(value))),
     }
 }
 
@@ -48,25 +71,6 @@ pub fn command(run: &Value) -> Option<String> {
         |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=.,:/@%+".contains(c));
     let quoted = |word: &str| if plain(word) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) };
     Some(words.map(quoted).collect::<Vec<_>>().join(" "))
-}
-
-fn terms(object: &Map<String, Value>) -> Markup {
-    html! { @for (key, value) in object { (term(key, value)) } }
-}
-
-fn term(key: &str, value: &Value) -> Markup {
-    html! {
-        dt { (key.replace('_', " ")) }
-        dd {
-            @match value {
-                Value::Object(inner) => dl { (terms(inner)) },
-                Value::Array(items) if items.iter().any(Value::is_object) => {
-                    ul { @for item in items { li { (inline(item)) } } }
-                }
-                _ => (inline(value)),
-            }
-        }
-    }
 }
 
 /// A value on one line.
@@ -103,11 +107,12 @@ mod tests {
         });
         let page = sections(&run).into_string();
         for part in [
-            "<dt>version</dt><dd>0.1.0</dd>",
-            "<dt>new key</dt><dd>1, 2</dd>",
-            "<dt>seconds</dt><dd>none</dd>",
+            "<th scope=\"row\">version</th><td>0.1.0</td>",
+            "<th scope=\"row\">new key</th><td>1, 2</td>",
+            "<th scope=\"row\">seconds</th><td>none</td>",
+            "<th scope=\"row\">problem · model</th>",
             "&lt;/script&gt;&lt;b&gt;",
-            "<li>sgd, momentum 0.5</li>",
+            "<th scope=\"row\">rules</th><td>sgd, momentum 0.5</td>",
             "a &amp; b",
         ] {
             assert!(page.contains(part), "{part} in {page}");

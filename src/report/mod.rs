@@ -5,7 +5,9 @@
 //! they read the rows from a JSON island in the page. A Content-Security-Policy forbids the page any request. Not here: SVG
 //! and PNG pictures of a folder ([`crate::plot`]); the report needs a browser, they do not.
 
+mod beside;
 mod facts;
+mod look;
 mod origin;
 mod page;
 mod rates;
@@ -25,12 +27,13 @@ pub struct Reported<'a> {
     pub tables: &'a Path,
 }
 
-/// Writes the report of results folders into `out`, one part for each, which appears whole or not at all. A folder with a
-/// summary.csv and no thresholds.csv is that of a training, one with a rates.csv that of `sweep --rates`.
+/// Writes the report of results folders into `out`, one part for each, below a comparison where they are of one kind. The page appears whole or
+/// not at all, and loads itself again after `reload` seconds. A folder with a summary.csv and no thresholds.csv is that of a training, one with
+/// a rates.csv that of `sweep --rates`.
 ///
 /// # Errors
 /// Where a folder or one of its files is missing or malformed, or `out` cannot be written. The message names the file.
-pub fn write(folders: &[Reported], out: &Path) -> Result<()> {
+pub fn write(folders: &[Reported], out: &Path, reload: Option<u32>) -> Result<()> {
     let part = |Reported { named, tables }: &Reported| {
         let is_training = tables.join("summary.csv").exists() && !tables.join("thresholds.csv").exists();
         let is_of_rates = tables.join("rates.csv").exists() && !tables.join("thresholds.csv").exists();
@@ -42,6 +45,20 @@ pub fn write(folders: &[Reported], out: &Path) -> Result<()> {
         part.context("tauscope report needs a results folder, as written by `tauscope sweep` or `tauscope train`")
     };
     let parts: Vec<page::Part> = folders.iter().map(part).collect::<Result<_>>()?;
-    let page = page::render(&parts);
+    let names = page::names(&parts);
+    let named: Vec<(String, &Path)> = names.into_iter().zip(folders.iter().map(|folder| folder.tables)).collect();
+    let front = if named.len() > 1 { beside::front(&named)? } else { None };
+    write_page(out, &page::render(&parts, front.as_ref(), reload))
+}
+
+/// Writes the page of a job of which nothing is finished yet: `told` says so.
+///
+/// # Errors
+/// Where `out` cannot be written.
+pub fn write_waiting(named: &Path, told: &str, out: &Path, reload: Option<u32>) -> Result<()> {
+    write_page(out, &page::waiting(&named.display().to_string(), told, reload))
+}
+
+fn write_page(out: &Path, page: &str) -> Result<()> {
     write_whole(out, page.as_bytes()).with_context(|| format!("cannot write {}", out.display()))
 }

@@ -14,6 +14,8 @@ const LIBRARIES: [&str; 2] =
 /// What every page's pictures need, before and after these are defined.
 const BASE: &str = include_str!("../../assets/report/base.js");
 const DRAWING: &str = include_str!("../../assets/report/drawing.js");
+/// Theme, buttons, reloading.
+const PAGE: &str = include_str!("../../assets/report/page.js");
 /// Nothing may be loaded from anywhere; what the page needs stands in it.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
                       base-uri 'none'; form-action 'none'";
@@ -67,20 +69,80 @@ impl Part {
     /// The part in an element with the id `id`; where there are several parts, ids within are told apart by it.
     fn markup(&self, id: &str, several: bool) -> Markup {
         let body = self.body.clone().into_string();
-        // No text of the page holds this: quotes in it are escaped.
-        let body = if several { body.replace(" id=\"", &format!(" id=\"{id}-")) } else { body };
+        // No text of the page holds these: quotes and angle brackets in it are escaped. The page has one heading of the first
+        // level, so that those of several parts begin at the second.
+        let body = match several {
+            true => lowered(&body).replace(" id=\"", &format!(" id=\"{id}-")),
+            false => body,
+        };
         html! {
-            article.part id=(id) { (PreEscaped(body)) }
+            article.part id=(id) aria-label=(self.name) { (PreEscaped(body)) }
             script id={ "data-" (id) } type="application/json" { (PreEscaped(&self.island)) }
         }
     }
 }
 
-/// The whole page, the parts one below the other.
-pub fn render(parts: &[Part]) -> String {
+/// The names of the parts, told apart by numbers where several folders have one name.
+pub fn names(parts: &[Part]) -> Vec<String> {
+    let count = |name: &str| parts.iter().filter(|part| part.name == name).count();
+    let name = |(place, part): (usize, &Part)| match count(&part.name) {
+        1 => part.name.clone(),
+        _ => format!("{} ({})", part.name, place + 1),
+    };
+    parts.iter().enumerate().map(name).collect()
+}
+
+/// Headings one level lower.
+fn lowered(body: &str) -> String {
+    [(3, 4), (2, 3), (1, 2)].into_iter().fold(body.to_owned(), |body, (from, to)| {
+        body.replace(&format!("<h{from}>"), &format!("<h{to}>")).replace(&format!("</h{from}>"), &format!("</h{to}>"))
+    })
+}
+
+/// What a page of several parts begins with.
+pub struct Front {
+    pub title: String,
+    pub sections: Markup,
+}
+
+/// The whole page, the parts one below the other, below `front` where there are several. While a job runs, the page loads itself again
+/// after `reload` seconds.
+pub fn render(parts: &[Part], front: Option<&Front>, reload: Option<u32>) -> String {
     let several = parts.len() > 1;
     let id = |place: usize| format!("part-{}", place + 1);
     let names = parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(", ");
+    let body = html! {
+        @if several {
+            header {
+                h1 { (front.map_or("Results folders", |front| front.title.as_str())) }
+                nav aria-label="Folders" { ol { @for (place, part) in parts.iter().enumerate() {
+                    li { a href={ "#" (id(place)) } { (part.name) } }
+                } } }
+            }
+            @if let Some(front) = front { (front.sections) }
+        }
+        @for (place, part) in parts.iter().enumerate() { (part.markup(&id(place), several)) }
+    };
+    let scripts = html! {
+        @for library in LIBRARIES { script { (PreEscaped(library)) } }
+        @for (place, part) in parts.iter().enumerate() { script { (PreEscaped(part.script(&id(place)))) } }
+    };
+    framed(&names, reload, body, scripts)
+}
+
+/// The page of a job of which nothing is finished yet.
+pub fn waiting(name: &str, told: &str, reload: Option<u32>) -> String {
+    let body = html! {
+        header {
+            h1 { "Nothing is finished yet" }
+            p.unfinished { (told) }
+            p.byline { (name) }
+        }
+    };
+    framed(name, reload, body, html! {})
+}
+
+fn framed(names: &str, reload: Option<u32>, body: Markup, scripts: Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -92,19 +154,19 @@ pub fn render(parts: &[Part]) -> String {
                 title { (names) " · tauscope" }
                 // An icon of its own, as browsers ask the server for one otherwise.
                 link rel="icon" href="data:,";
+                @if let Some(seconds) = reload { noscript { meta http-equiv="refresh" content=(seconds); } }
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                main {
-                    @if several {
-                        nav { ol { @for (place, part) in parts.iter().enumerate() {
-                            li { a href={ "#" (id(place)) } { (part.name) } }
-                        } } }
+                .tools {
+                    @if let Some(seconds) = reload {
+                        button #reloading type="button" hidden data-seconds=(seconds) { "Pause reloading" }
                     }
-                    @for (place, part) in parts.iter().enumerate() { (part.markup(&id(place), several)) }
+                    button #theme type="button" hidden { "Theme: system" }
                 }
-                @for library in LIBRARIES { script { (PreEscaped(library)) } }
-                @for (place, part) in parts.iter().enumerate() { script { (PreEscaped(part.script(&id(place)))) } }
+                main { (body) }
+                (scripts)
+                script { (PreEscaped(PAGE)) }
             }
         }
     };
@@ -158,7 +220,12 @@ fn provenance(origin: &Origin) -> Markup {
     html! {
         section #provenance {
             h2 { "How it was made" }
-            @if let Some(command) = facts::command(&origin.run) { pre { code { (command) } } }
+            @if let Some(command) = facts::command(&origin.run) {
+                .command {
+                    pre { code { (command) } }
+                    button.copy type="button" hidden aria-label="Copy the command" { "Copy" }
+                }
+            }
             .columns { (facts::sections(&origin.run)) }
         }
     }
@@ -173,7 +240,7 @@ mod tests {
         let text = island(&["</script><script>alert(1)</script>", "<!--", "é"]).unwrap();
         assert!(!text.contains('<'), "{text}");
         assert_eq!(serde_json::from_str::<Vec<String>>(&text).unwrap()[1], "<!--");
-        let own = [BASE, DRAWING, super::super::sweep::SCRIPT, super::super::training::SCRIPT];
+        let own = [BASE, DRAWING, PAGE, super::super::sweep::SCRIPT, super::super::training::SCRIPT];
         for script in LIBRARIES.into_iter().chain(own) {
             assert!(!script.to_lowercase().contains("</script") && !script.contains("<!--"));
         }

@@ -4,7 +4,7 @@ use super::origin::Origin;
 use super::page::{Content, Part, scrolled};
 use super::rows::{self, Columns};
 use crate::compare::rates::fastest_of;
-use crate::plot;
+use crate::plot::{self, Theme};
 use crate::table::number::{grouped_digits, significant};
 use crate::table::{FileTable, RateRow, Series, rate_panels, rate_setting};
 use anyhow::{Result, bail};
@@ -44,20 +44,22 @@ pub fn part(dir: &Path, named: &Path) -> Result<Part> {
     }
     let rows: Vec<RateRow> = table.rows.iter().map(|row| row.row.clone()).collect();
     let panels = rate_panels(&rows);
-    let picture = plot::rates(&rows).ok();
+    let pictures = [Theme::Light, Theme::Dark].map(|theme| plot::rates(&rows, theme).ok());
     let sections = html! {
         section #answers {
             h2 { "The answer" }
+            p.recommendation { (recommendation(&panels)) }
             @for (name, rules) in &panels { (answer(name, rules)) }
         }
         section {
             h2 { "Updates per e-fold against learning rate" }
-            @match picture {
-                Some(svg) => figure id="figure-rates" {
-                    .plot { (PreEscaped(inline(&svg))) }
+            @match &pictures {
+                [Some(light), Some(dark)] => figure id="figure-rates" {
+                    .wide.light-only { (PreEscaped(inline(light))) }
+                    .wide.dark-only { (PreEscaped(inline(dark))) }
                     figcaption { "Marks: measured, with their errors. Thin lines: theory. Both axes are logarithmic." }
                 },
-                None => p.note { "No cell has a rate at which it shrinks, so that there is nothing to draw." }
+                _ => p.note { "No cell has a rate at which it shrinks, so that there is nothing to draw." }
             }
         }
         (rows::section("All rows", "rates.csv", &table, &COLUMNS))
@@ -86,6 +88,24 @@ fn inline(svg: &str) -> String {
     )
 }
 
+/// What to do: the rule and the learning rate of the fewest updates, under the last of the circumstances that have any.
+fn recommendation(panels: &[(String, Vec<Series<'_, RateRow>>)]) -> String {
+    let fastest = |(name, rules): &(String, Vec<Series<'_, RateRow>>)| {
+        let best = rules.iter().filter_map(|rule| Some((rule.name.clone(), fastest_of(&rule.rows)?)));
+        let (rule, row) =
+            best.min_by(|a, b| a.1.updates_per_efold.partial_cmp(&b.1.updates_per_efold).expect("finite numbers"))?;
+        Some(format!(
+            "At {name} use {rule} with learning rate {}: its distance from the minimum shrinks by e in {} updates, the fewest of {} rules.",
+            significant(row.lr, 3),
+            significant(row.updates_per_efold?, 3),
+            rules.len()
+        ))
+    };
+    panels.iter().rev().find_map(fastest).unwrap_or_else(|| {
+        "No rule shrinks at a learning rate that was tried, so there is nothing to recommend.".into()
+    })
+}
+
 /// The rules under one of the circumstances, each at its fastest learning rate, the fastest first.
 fn answer(name: &str, rules: &[Series<'_, RateRow>]) -> Markup {
     let mut best: Vec<(&str, &RateRow)> =
@@ -98,6 +118,7 @@ fn answer(name: &str, rules: &[Series<'_, RateRow>]) -> Markup {
         h3 { (name) }
         (scrolled(&format!("Rules at {name}"), html! {
             table {
+                caption { "Rules at their fastest learning rates, the fastest first" }
                 thead { tr {
                     th scope="col" { "rule" }
                     th scope="col" { "learning rate" }

@@ -45,6 +45,7 @@ pub fn section<T>(title: &str, file: &str, table: &FileTable<T>, shown: &Columns
             }
             (scrolled(&format!("{title} of {file}"), html! {
                 table.rows {
+                    caption { (grouped_digits(table.rows.len().min(MOST_ROWS))) " rows of " (file) ". The name of a column sorts by it." }
                     thead { tr { @for (_, column) in &columns {
                         th scope="col" class=(class(column)) {
                             button type="button" { (column) }

@@ -78,6 +78,14 @@ pub fn is_marked(folder: &Path) -> bool {
     is_file && fs::read_to_string(&path).is_ok_and(|text| is_mark(&text))
 }
 
+/// Whether a process holds the lock of `folder`: its job is running. Where that cannot be told, it is.
+pub fn is_held(folder: &Path) -> bool {
+    match File::open(folder.join(LOCK)) {
+        Ok(file) => file.try_lock_shared().is_err(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
+}
+
 /// Whether a lock file says what this program writes into one, or what a death while writing it leaves of that.
 fn is_mark(text: &str) -> bool {
     const FIRST: &str = "process ";
@@ -123,7 +131,9 @@ mod tests {
         for part in [folder.path().to_str().unwrap(), &std::process::id().to_string(), &host] {
             assert!(refused.contains(part), "'{part}' in: {refused}");
         }
+        assert!(is_held(folder.path()));
         drop(first);
+        assert!(!is_held(folder.path()) && !is_held(&folder.path().join("gone")));
         Lock::take(folder.path()).unwrap();
     }
 

@@ -38,9 +38,10 @@ pub use identity::{Identity, differences};
 pub use job::{Entry, EntryOf, Job, ReadEntries, Stage, Tables, Unit, Work};
 pub use journal::{Journal, UnitIds};
 pub use kind::{JobName, Kind};
+pub use lock::is_held;
 pub use merge::{Merged, merge};
 pub use run_file::{Build, RunFile, ShardRow, ShardRun, command_line};
-pub use so_far::{SoFar, UNFINISHED};
+pub use so_far::{NothingYet, SoFar, UNFINISHED};
 
 use crate::config::Shard;
 use crate::config::{EngineArgs, JobArgs};

@@ -15,6 +15,11 @@ use std::path::{Path, PathBuf};
 /// The key in a run.json under which it says how far an unfinished job is: `5 of 12 cells`. No finished folder has it.
 pub const UNFINISHED: &str = "unfinished";
 
+/// An unfinished job of which no unit is finished.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NothingYet(String);
+
 /// An unfinished folder.
 #[derive(Debug)]
 pub struct SoFar {
@@ -51,7 +56,8 @@ impl SoFar {
         let entries = Journal::<T::Entry>::look(self.dir.join(JOURNAL), T::KIND)?;
         let (count, units) = (entries.len(), T::KIND.units);
         if count == 0 {
-            bail!("{}: no {} is finished yet; accepted: when one is", self.dir.display(), T::KIND.unit);
+            let message = format!("{}: no {} is finished yet; accepted: when one is", self.dir.display(), T::KIND.unit);
+            bail!(NothingYet(message));
         }
         T::write(to, &mut entries.into_iter().map(Ok))?;
         let of = self.plan[UNITS].as_u64().map_or(String::new(), |all| format!(" of {all}"));

@@ -122,7 +122,8 @@ pub enum Metric {
 
 row! {
     /// The runs that differ in their seed alone: a row of summary.csv. Means are over the runs that did not diverge; `_low` and
-    /// `_high` are the ends of their 95 % confidence interval by Student's t, empty of a single run.
+    /// `_high` are the ends of their 95 % confidence interval by Student's t, empty of a single run; those of accuracies and gaps by
+    /// Wilson's formula for the spread of the seeds, which stays within what is possible.
     pub struct SummaryRow {
         ..group,
         /// Epochs that a run was to last.

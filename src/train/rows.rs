@@ -146,13 +146,20 @@ pub fn summaries(runs: &[TrainRow]) -> Vec<SummaryRow> {
 fn summary(group: &[TrainRow]) -> SummaryRow {
     let first = &group[0];
     let finished = || group.iter().filter(|run| run.status == TrainStatus::Finished);
-    let interval = |figure: fn(&TrainRow) -> Option<f64>| {
-        let values: Vec<f64> = finished().filter_map(figure).collect();
-        let interval = Interval::of(&values);
+    let of = |figure: fn(&TrainRow) -> Option<f64>| Interval::of(&finished().filter_map(figure).collect::<Vec<_>>());
+    let interval = |figure| {
+        let interval = of(figure);
         (interval.map(|at| at.mean), interval.and_then(|at| at.low()), interval.and_then(|at| at.high()))
     };
-    let (test_accuracy, test_accuracy_low, test_accuracy_high) = interval(|run| run.test_accuracy);
-    let (generalisation_gap, generalisation_gap_low, generalisation_gap_high) = interval(|run| run.generalisation_gap);
+    // What has least and largest values has an interval between them.
+    let within = |figure, least: f64, most: f64| {
+        let interval = of(figure);
+        let ends = interval.and_then(|at| at.within(least, most));
+        (interval.map(|at| at.mean), ends.map(|(low, _)| low), ends.map(|(_, high)| high))
+    };
+    let (test_accuracy, test_accuracy_low, test_accuracy_high) = within(|run| run.test_accuracy, 0.0, 1.0);
+    let (generalisation_gap, generalisation_gap_low, generalisation_gap_high) =
+        within(|run| run.generalisation_gap, -1.0, 1.0);
     let (test_loss, test_loss_low, test_loss_high) = interval(|run| run.test_loss);
     let (lambda_max, lambda_max_low, lambda_max_high) = interval(|run| run.lambda_max);
     SummaryRow {

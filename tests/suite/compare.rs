@@ -171,7 +171,7 @@ fn only_what_is_the_same_but_for_the_rule_is_compared() {
         "{stderr}"
     );
     assert!(stderr.contains("nesterov m=0; a threshold by `escape` is compared only"), "{stderr}");
-    assert!(svg.contains("2 of 20 rows drawn"));
+    assert!(svg.contains("Not drawn: 18 of 20 rows have no cell of sgd in the same setting"));
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_restless_rule_is_compared_with_a_baseline_of_the_same_kind() {
     let adam = || escape(row("adam:0.999", 0.9, 0.9, 4, 0.01));
     let alone = outcome(&[sgd(4, 1.0), adam()], &[]);
     assert_eq!(alone.rows[1].status, ComparisonStatus::NoBaseline);
-    assert!(!alone.svg.contains("adam") && alone.stdout.contains("adam:0.999"));
+    assert!(!alone.svg.contains("\nadam") && alone.svg.contains("Not drawn: ") && alone.stdout.contains("adam:0.999"));
     let rows = outcome(&[sgd(4, 1.0), escape(sgd(4, 0.5)), adam()], &[]).rows;
     assert_eq!(rows[2].ratio, Some(0.02));
 }
@@ -204,7 +204,11 @@ fn effective_ratios_are_those_of_drifts_and_rules_without_one_have_only_the_othe
     }
     assert_eq!((rows[5].ratio, rows[5].effective_ratio, rows[5].effective_lr), (Some(1.0), None, None));
     assert!(stderr.contains("1 row has no effective learning rate") && stderr.contains(": clipped:1;"), "{stderr}");
-    assert!(stdout.contains("clipped:1") && !svg.contains("clipped:1"));
+    assert!(
+        stdout.contains("clipped:1")
+            && !svg.contains("\nclipped:1\n")
+            && svg.contains("have no effective learning rate")
+    );
 }
 
 #[test]
@@ -288,7 +292,10 @@ fn what_is_undecided_has_bounds_as_far_as_they_are_known() {
         "{stdout}"
     );
     assert!(svg.contains("\nopen: undecided\n"));
-    assert!(svg.contains("8 of 10 rows drawn"), "neither the failed row nor the undecided baseline");
+    assert!(
+        svg.contains("Not drawn: 2 of 10 rows have no threshold"),
+        "neither the failed row nor the undecided baseline"
+    );
 }
 
 #[test]
@@ -333,21 +340,38 @@ fn repetitions_share_a_cell_of_the_table_with_their_median() {
 #[test]
 fn what_there_is_no_room_for_is_told() {
     let mut rows = vec![];
-    for schedule in 0..8 {
-        for delay in 0..12 {
+    for schedule in 0..3 {
+        for delay in 0..30 {
             let here = |row: ThresholdRow| ThresholdRow { schedule: format!("hybrid:{schedule}"), ..row };
             rows.push(here(sgd(delay, 1.0)));
-            rows.extend((0..40).map(|i| here(row("nesterov", f64::from(i) / 64.0, 0.0, delay, 0.5))));
+            rows.extend((0..160).map(|i| here(row("nesterov", f64::from(i) / 256.0, 0.0, delay, 0.5))));
         }
     }
     let Outcome { rows: compared, stderr, svg, .. } = outcome(&rows, &[]);
     assert_eq!(compared.len(), rows.len());
-    for told in ["the first 6 of 8 panels", "7 of 12 delays are drawn: 0, 1,", "the 30 best of 41 rules"] {
+    for told in [" of 30 delays are drawn: 0, 1,", "best of 161 rules"] {
         assert!(stderr.contains(told) && svg.contains(told), "{told}: {stderr}");
     }
     let one = outcome(&[sgd(4, 1.0)], &[]);
     assert_eq!(one.stderr, "");
     assert_eq!(one.rows[0].ratio, Some(1.0));
+}
+
+#[test]
+fn sixty_four_rules_under_eight_circumstances_are_all_drawn() {
+    let mut rows = vec![];
+    for schedule in 0..8 {
+        let here = |row: ThresholdRow| ThresholdRow { schedule: format!("hybrid:{schedule}"), ..row };
+        rows.push(here(sgd(4, 1.0)));
+        rows.extend((1..64).map(|i| here(row("nesterov", f64::from(i) / 64.0, 0.0, 4, 0.5))));
+    }
+    let Outcome { stderr, svg, .. } = outcome(&rows, &[]);
+    assert_eq!(stderr, "");
+    assert!(!svg.contains("Not drawn") && !svg.contains("For want of room"));
+    // A mark is a rim and a filling; the legend has one for its delay.
+    let filled = |line: &&str| line.contains("<polygon") && !line.contains("#FFFFFF");
+    let shades = 8 * 32;
+    assert_eq!(svg.lines().filter(filled).count(), 8 * 64 + 1 + shades);
 }
 
 #[test]

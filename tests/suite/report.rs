@@ -56,9 +56,11 @@ fn marks(browser: &mut Browser, plot: &str) -> usize {
 /// What must hold of every page at every width: a clean console, no request but for the page itself, pictures that are
 /// not empty, marks and letters inside their pictures, and nothing wider than the window.
 pub fn assert_sound(browser: &mut Browser, page: &Path) {
-    for width in [1280, 420] {
+    for (width, scheme) in [(1600, "light"), (800, "dark"), (360, "light")] {
+        browser.prefer(scheme);
         browser.open(page, width);
         assert_eq!(browser.complaints, [] as [String; 0], "at width {width}");
+        assert_headings(browser);
         let foreign: Vec<&String> =
             browser.requests.iter().filter(|url| !url.ends_with("page.html") && !url.starts_with("data:")).collect();
         assert!(foreign.is_empty(), "{foreign:?}");
@@ -80,6 +82,198 @@ pub fn assert_sound(browser: &mut Browser, page: &Path) {
         );
         assert_eq!(outside, json!([]), "outside of their picture at width {width}");
     }
+}
+
+/// One heading of the first level, and none that skips a level; every table with a caption and scopes, every button with a name.
+fn assert_headings(browser: &mut Browser) {
+    let skipped = browser.evaluate(
+        "(() => { const levels = [...document.querySelectorAll('h1,h2,h3,h4,h5')].map((head) => Number(head.tagName[1])); \
+          return [levels.filter((level) => level === 1).length, levels[0], \
+            levels.filter((level, place) => place && level > levels[place - 1] + 1).length]; })()",
+    );
+    assert_eq!(skipped, json!([1, 1, 0]));
+    for lacking in ["table:not(:has(caption))", "th:not([scope])", "button:empty", "svg[aria-label]:not([role])"] {
+        assert_eq!(browser.count(lacking), 0, "{lacking}");
+    }
+}
+
+#[test]
+fn both_themes_can_be_read_at_three_widths_and_the_reader_may_choose() {
+    let scratch = tempfile::tempdir().unwrap();
+    let page = report(Path::new(DEFAULT_SWEEP), &scratch);
+    let mut browser = Browser::start();
+    // Contrast of the text with the ground, by the Web Content Accessibility Guidelines.
+    let contrast = "(() => { const of = (color) => { const [r, g, b] = color.match(/\\d+/g).map(Number).map((value) => { \
+         const share = value / 255; return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4; }); \
+         return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05; }; \
+       const ground = of(getComputedStyle(document.documentElement).backgroundColor); \
+       return [ground, ...['.recommendation', '.setting', 'figcaption', 'td', 'code', '.answers li'].map((one) => { \
+         const ink = of(getComputedStyle(document.querySelector(one)).color); \
+         return Math.max(ink, ground) / Math.min(ink, ground); })]; })()";
+    for width in [360, 800, 1600] {
+        for (scheme, dark) in [("light", false), ("dark", true)] {
+            browser.prefer(scheme);
+            browser.open(&page, width);
+            let told = browser.evaluate(contrast);
+            let values: Vec<f64> = told.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
+            assert_eq!(values[0] < 0.2, dark, "{scheme} at {width}: the ground has luminance {}", values[0]);
+            assert!(values[1..].iter().all(|contrast| *contrast >= 4.5), "{scheme} at {width}: {values:?}");
+            let too_wide = browser.evaluate("document.documentElement.scrollWidth - window.innerWidth");
+            assert!(too_wide.as_i64().unwrap() <= 0, "{too_wide} pixels too wide at width {width}");
+        }
+    }
+    // System, light, dark, system.
+    for (words, dark) in [("Theme: light", false), ("Theme: dark", true), ("Theme: system", true)] {
+        browser.evaluate("document.querySelector('#theme').click()");
+        assert_eq!(browser.evaluate("document.querySelector('#theme').textContent"), json!(words));
+        let ground = browser.evaluate(contrast)[0].as_f64().unwrap();
+        assert_eq!(ground < 0.2, dark, "{words}");
+    }
+    let command = browser.evaluate(
+        "(() => { const copy = document.querySelector('button.copy'); copy.focus(); \
+          return [copy.hidden, document.activeElement === copy, copy.closest('.command').querySelector('code').textContent]; })()",
+    );
+    assert_eq!(command[0], json!(false));
+    assert_eq!(command[1], json!(true));
+    assert!(command[2].as_str().unwrap().starts_with("tauscope sweep"), "{command}");
+}
+
+#[test]
+fn thirteen_and_sixty_four_series_are_all_drawn() {
+    let names = ["heavy-ball", "nesterov", "shifted", "weight-prediction"];
+    for (momenta, sgd) in [(3, true), (16, false)] {
+        let row = |rule: &str, momentum: f64, delay: u32| {
+            let lr = (1.0 - momentum) / f64::from(2 * delay + 1);
+            let (low, high) = (0.99 * lr, 1.01 * lr);
+            format!("{rule}{momentum}{delay},linear,{rule},{momentum},0,{delay},{lr},{low},{high},{lr},1,measured\n")
+        };
+        let mut rows = String::new();
+        for rule in names {
+            for place in 0..momenta {
+                rows += &[1, 8].map(|delay| row(rule, 0.05 * f64::from(place + 1), delay)).concat();
+            }
+        }
+        if sgd {
+            rows += &[1, 8].map(|delay| row("sgd", 0.0, delay)).concat();
+        }
+        let cells = rows.lines().count();
+        let folder = folder(&rows, "");
+        let scratch = tempfile::tempdir().unwrap();
+        let page = report(folder.path(), &scratch);
+        let mut browser = Browser::start();
+        assert_sound(&mut browser, &page);
+        for plot in OF_CELLS {
+            assert_eq!(marks(&mut browser, plot), cells, "{plot}");
+        }
+        // A panel of at most eight series, each in its key.
+        let keys = browser.count("#figure-thresholds .key li");
+        assert_eq!(keys, cells / 2);
+        assert_eq!(browser.count("#answers p.recommendation"), 1);
+        let listed = browser.count("#answers ol > li");
+        assert_eq!(listed, (cells / 2).min(24));
+    }
+}
+
+#[test]
+fn folders_of_one_kind_are_compared_cell_by_cell() {
+    let row = |rule: &str, delay: u32, lr: f64| {
+        let (low, high) = (0.99 * lr, 1.01 * lr);
+        format!("{rule}{delay},linear,{rule},0,0,{delay},{lr},{low},{high},{lr},1,measured\n")
+    };
+    let first = folder(&(row("sgd", 1, 1.0) + &row("sgd", 4, 0.5) + &row("lion", 1, 0.1)), "");
+    let second = folder(&(row("sgd", 1, 1.2) + &row("sgd", 4, 0.501) + &row("gap-aware", 1, 0.1)), "");
+    let scratch = tempfile::tempdir().unwrap();
+    let page = scratch.path().join("page.html");
+    let both = [first.path(), second.path()];
+    tauscope().arg("report").args(both).arg("--out").arg(&page).assert().success();
+    let mut browser = Browser::start();
+    assert_sound(&mut browser, &page);
+    let table = browser.evaluate(
+        "[...document.querySelectorAll('table.sides tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent))",
+    );
+    // 1.2 beside 1: +20 %, at least 1.188 / 1.01 and at most 1.212 / 0.99.
+    let expected = json!([
+        ["sgd, delay 1", "1 (0.99 to 1.01)", "1.2 (1.188 to 1.212)", "+20 % (+17.6 to +22.4) *"],
+        ["sgd, delay 4", "0.5 (0.495 to 0.505)", "0.501 (0.496 to 0.506)", "+0.2 % (-1.78 to +2.22)"],
+    ]);
+    assert_eq!(table, expected);
+    let text = browser.evaluate("document.querySelector('#comparison').innerText");
+    let text = text.as_str().unwrap();
+    assert!(text.contains("Of 2 cells that stand beside one of"), "{text}");
+    assert!(text.contains("1 differ by more than their intervals"), "{text}");
+    tauscope().arg("report").args(both).assert().code(2).stderr(predicate::str::contains("2 folders and no --out"));
+}
+
+#[test]
+fn trainings_are_compared_group_by_group_paired_by_seed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let page = scratch.path().join("page.html");
+    let folders = ["lr-1", "lr-0.05"]
+        .map(|name| format!("{}/results/2026-11-22-generalisation/{name}", env!("CARGO_MANIFEST_DIR")));
+    tauscope().arg("report").args(&folders).arg("--out").arg(&page).assert().success();
+    let mut browser = Browser::start();
+    assert_sound(&mut browser, &page);
+    assert_eq!(browser.count("table.sides tbody tr"), 7);
+    let text = browser.evaluate("document.querySelector('#comparison').innerText");
+    let text = text.as_str().unwrap();
+    for part in ["The folders differ in lr 1 against lr 0.05.", "points", "sgd, delay 31, preserve"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn a_running_job_is_followed_until_it_is_finished_and_an_interruption_ends_the_following() {
+    use crate::folders::{await_lines, signal, slow_sweep};
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+    let scratch = tempfile::tempdir().unwrap();
+    let follow = |out: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tauscope"));
+        command.current_dir(scratch.path()).args(["report", out, "--follow=1"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let reloads = |page: &Path| fs::read_to_string(page).is_ok_and(|text| text.contains("id=\"reloading\""));
+    let await_page = |page: &Path| {
+        let begun = Instant::now();
+        while !reloads(page) {
+            assert!(begun.elapsed() < Duration::from_secs(120), "no page that reloads");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+
+    let mut running = slow_sweep(scratch.path(), "first", &[]).spawn().unwrap();
+    await_lines(&mut running, scratch.path(), "first", 1);
+    let following = follow("first");
+    let page = scratch.path().join("first.html");
+    await_page(&page);
+    assert!(running.wait().unwrap().success());
+    let output = following.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "first.html\n");
+    let text = fs::read_to_string(&page).unwrap();
+    assert!(!reloads(&page) && !text.contains("Unfinished"), "it is the page of the finished job");
+
+    // Interrupted, the page stays and stops reloading.
+    let mut running = slow_sweep(scratch.path(), "second", &[]).spawn().unwrap();
+    await_lines(&mut running, scratch.path(), "second", 1);
+    let following = follow("second");
+    let page = scratch.path().join("second.html");
+    await_page(&page);
+    signal(&following, "INT");
+    let output = following.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{told}");
+    assert!(told.contains("stopped following") && told.contains("second.html"), "{told}");
+    assert!(!reloads(&page));
+    running.kill().unwrap();
+    running.wait().unwrap();
+    // Nobody writes that folder any more: the page is made once.
+    let output = follow("second").wait_with_output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && told.contains("no job writes second.partial any more"), "{told}");
+    // A folder that is not there, and a time that is none.
+    assert_eq!(follow("nowhere").wait_with_output().unwrap().status.code(), Some(2));
+    tauscope().args(["report", "second", "--follow=0"]).assert().code(2).stderr(predicate::str::contains("--follow"));
 }
 
 #[test]
@@ -107,14 +301,24 @@ fn the_default_sweep_is_drawn_row_by_row() {
     assert_eq!(browser.count("#figure-growth .panels svg"), 4);
     assert_eq!(
         (browser.count("#figure-delays"), browser.count("#figure-accuracy")),
-        (1, 0),
-        "it has delays, no accuracies"
+        (0, 0),
+        "its delays are one in each cell, and it has no accuracies"
     );
     let answer = browser.evaluate("document.querySelector('#answers li').textContent");
     let answer = answer.as_str().unwrap();
     assert!(
-        answer.starts_with("sgd: the largest stable learning rate falls from 1.961 at delay 0 to 0.04739"),
+        answer
+            .starts_with("shifted m=0.9 ema: the largest stable learning rate falls from 37.29 at delay 0 to 0.06018"),
         "{answer}"
+    );
+    // shifted / sgd at the seven delays of effective learning rates has the median 1.4: 0.4769 / 0.3405 at delay 4.
+    let recommended = browser.evaluate("document.querySelector('.recommendation').textContent");
+    assert_eq!(
+        recommended,
+        json!(
+            "Use shifted m=0.9 ema: it tolerates the largest effective learning rate, 1.4 times that of sgd in the median of 7 settings; at \
+             delay 32 keep the learning rate of shifted m=0.9 ema at or below 0.0599."
+        )
     );
     let provenance = browser.evaluate("document.querySelector('#provenance').textContent");
     let provenance = provenance.as_str().unwrap();
@@ -218,8 +422,8 @@ fn a_sweep_made_here_with_columns_of_one_s_own_is_drawn() {
         assert_eq!(marks(&mut browser, plot), 4, "{plot}");
     }
     assert_eq!(marks(&mut browser, "growth"), rows(out.join("runs.csv")));
-    assert_eq!(marks(&mut browser, "delays"), 3 + 1, "equal histograms are drawn once");
-    assert_eq!(browser.count("#figure-delays .panels svg"), 2);
+    assert_eq!(marks(&mut browser, "delays"), 3, "equal histograms are drawn once, those of one delay not at all");
+    assert_eq!(browser.count("#figure-delays .panels svg"), 1);
     browser.hover("#figure-thresholds [data-row]");
     let tip = browser.evaluate("document.querySelector('.tip').textContent");
     assert!(tip.as_str().unwrap().contains("a_new_columnnew1"), "{tip}");
@@ -241,7 +445,7 @@ fn text_from_a_table_is_never_markup() {
         assert_eq!(marks(&mut browser, plot), 2, "{plot}");
     }
     assert_eq!(browser.count("img, b:not(.common b)"), 0);
-    assert_eq!(browser.count("script"), 4);
+    assert_eq!(browser.count("script"), 5);
     assert!(browser.evaluate("document.title").as_str().unwrap().ends_with("· tauscope"));
     let answer = browser.evaluate("document.querySelector('#answers li').textContent");
     assert!(answer.as_str().unwrap().starts_with(rule), "{answer}");
@@ -267,7 +471,7 @@ fn what_is_undecided_failed_or_random_is_told_and_drawn_hollow() {
     assert_sound(&mut browser, &page);
     for plot in OF_CELLS {
         assert_eq!(marks(&mut browser, plot), 4, "{plot}");
-        assert_eq!(browser.count(&format!("#figure-{plot} [data-row][fill=white]")), 3, "{plot}");
+        assert_eq!(browser.count(&format!("#figure-{plot} [data-row][fill='var(--paper)']")), 3, "{plot}");
     }
     assert_eq!(marks(&mut browser, "growth"), 5);
     let text = browser.evaluate("document.body.innerText");
@@ -300,12 +504,12 @@ fn a_folder_of_100_000_rows_is_summarised_and_says_so() {
     let mut browser = Browser::start();
     assert_sound(&mut browser, &page);
     for plot in OF_CELLS {
-        assert_eq!(marks(&mut browser, plot), 12 * 60, "{plot}");
+        assert_eq!(marks(&mut browser, plot), 96 * 10, "{plot}");
     }
     let text = browser.evaluate("document.body.innerText");
     let text = text.as_str().unwrap();
     for part in [
-        "The pictures show 720 of 100,000 cells",
+        "The pictures show 960 of 100,000 cells",
         "66,667 of 100,000 cells are measured",
         "The first 500 of 100,000 rows",
         "The table has 1,000 series",

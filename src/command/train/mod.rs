@@ -37,7 +37,7 @@ pub fn run(trainings: &[TrainArgs]) -> Result<()> {
     }
     let finished = session.run(&job, &|groups: &Vec<SummaryRow>, dir| {
         // A shard may have no runs.
-        if groups.is_empty() { Ok(()) } else { plot::training(dir).map(drop) }
+        if groups.is_empty() { Ok(()) } else { plot::training(dir, plot::Theme::Light).map(drop) }
     })?;
     let (groups, TrainTotals { runs, diverged, failed, config_steps }) = (finished.summary, finished.totals);
     let options = &job.training.plan.options;

@@ -1,13 +1,16 @@
 //! What the pictures are drawn from: the drawn series, their runs and delays, as one JSON value.
 
 use super::{SweepFolder, SweepSeries};
+use crate::plot::look::{Ruled, told_apart};
+use crate::report::look::{PageLook, PagePanel};
 use crate::table::{DelayRow, FileRow, RunRow, ThresholdRow, evenly};
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
-/// Most runs of one cell in the heat map.
+/// Most runs of one cell in the heat map, and of all.
 const MOST_RUNS: usize = 40;
+const ALL_RUNS: usize = 20_000;
 const MOST_HISTOGRAMS: usize = 12;
 /// Most bars of one histogram; beyond, neighbours are put together.
 const MOST_BARS: usize = 80;
@@ -16,17 +19,23 @@ const MOST_BARS: usize = 80;
 pub struct Data<'a> {
     columns: &'a [String],
     series: Vec<SeriesData<'a>>,
+    panels: Vec<PagePanel>,
     run_columns: Vec<String>,
     runs: Vec<RunData>,
     pub histograms: Vec<Histogram>,
-    /// Distinct histograms in the folder, drawn or not.
+    /// Distinct histograms of more than one delay in the folder, drawn or not.
     #[serde(skip)]
     pub all_histograms: usize,
+    /// Cells in which one delay alone occurred.
+    #[serde(skip)]
+    pub of_one_delay: usize,
 }
 
 #[derive(Serialize)]
 struct SeriesData<'a> {
     name: &'a str,
+    #[serde(flatten)]
+    look: PageLook,
     cells: Vec<CellData<'a>>,
 }
 
@@ -80,18 +89,23 @@ pub fn collect<'a>(folder: &'a SweepFolder<'_>, series: &'a [SweepSeries<'a>]) -
     };
     let places: Places<'a> = series.iter().enumerate().flat_map(of_series).collect();
     let (run_columns, runs) = runs(folder, &places)?;
-    let (histograms, all_histograms) = histograms(folder, series, &places)?;
-    let of_series = |series: &'a SweepSeries<'a>| SeriesData {
+    let (histograms, all_histograms, of_one_delay) = histograms(folder, series, &places)?;
+    let looks = told_apart(series.iter().map(|one| one.rows[0].row.look()).collect());
+    let of_series = |(series, look): (&'a SweepSeries<'a>, _)| SeriesData {
         name: &series.name,
+        look: PageLook::from(look),
         cells: series.rows.iter().map(|row| cell(row)).collect(),
     };
+    let families: Vec<&str> = series.iter().map(|one| one.rows[0].row.family()).collect();
     Ok(Data {
         columns: &folder.thresholds.columns,
-        series: series.iter().map(of_series).collect(),
+        series: series.iter().zip(looks).map(of_series).collect(),
+        panels: PagePanel::of(&families),
         run_columns,
         runs,
         histograms,
         all_histograms,
+        of_one_delay,
     })
 }
 
@@ -122,8 +136,9 @@ fn runs(folder: &SweepFolder<'_>, places: &Places<'_>) -> Result<(Vec<String>, V
     for row in &table.rows {
         of_cell.entry(places[row.row.cell_id.as_str()]).or_default().push(row);
     }
+    let most = (ALL_RUNS / of_cell.len().max(1)).clamp(2, MOST_RUNS);
     let drawn = of_cell.into_iter().flat_map(|(place, rows)| {
-        evenly(&rows, MOST_RUNS).into_iter().map(move |row| RunData {
+        evenly(&rows, most).into_iter().map(move |row| RunData {
             place,
             row: row.cells().map(str::to_owned).collect(),
             id: row.row.run_id.clone(),
@@ -143,12 +158,13 @@ struct Occurrences {
     cells: usize,
 }
 
-/// The distinct histograms of the drawn cells, and how many there are.
+/// The distinct histograms of the drawn cells, how many there are, and in how many cells one delay alone occurred: a panel of one bar
+/// says no more than a number.
 fn histograms(
     folder: &SweepFolder<'_>,
     series: &[SweepSeries<'_>],
     places: &Places<'_>,
-) -> Result<(Vec<Histogram>, usize)> {
+) -> Result<(Vec<Histogram>, usize, usize)> {
     let mut of_cell: BTreeMap<(usize, usize), Vec<(f64, f64)>> = BTreeMap::new();
     for DelayRow { cell_id, delay, count } in folder.delays()? {
         if let Some(place) = places.get(cell_id.as_str()) {
@@ -156,6 +172,9 @@ fn histograms(
         }
     }
     // Rules that follow one schedule see the same delays: those are drawn once.
+    let all_cells = of_cell.len();
+    of_cell.retain(|_, counts| counts.len() > 1);
+    let of_one_delay = all_cells - of_cell.len();
     let mut distinct: Vec<Occurrences> = vec![];
     for (place, mut counts) in of_cell {
         counts.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -172,7 +191,7 @@ fn histograms(
         let mean = counts.iter().map(|(delay, count)| delay * count).sum::<f64>() / total.max(1.0);
         Histogram { name: name.into_iter().flatten().collect::<Vec<_>>().join(", "), cells, mean, bars: bars(&counts) }
     });
-    Ok((drawn.collect(), distinct.len()))
+    Ok((drawn.collect(), distinct.len(), of_one_delay))
 }
 
 /// Counts of single delays, or of as many neighbours as it takes to have no more than [`MOST_BARS`].

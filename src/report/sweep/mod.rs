@@ -2,6 +2,7 @@
 
 mod answer;
 mod data;
+mod ranking;
 mod tables;
 
 use super::origin::Origin;
@@ -12,6 +13,7 @@ use crate::table::{DelayRow, FileRow, FileTable, RunRow, Series, ThresholdRow, e
 use anyhow::{Result, bail};
 use data::Data;
 use maud::{Markup, html};
+use ranking::{Ranking, ranking};
 use std::path::Path;
 
 /// The pictures of a sweep.
@@ -20,10 +22,11 @@ const QUESTION: &str = "When gradients arrive τ updates late, what learning rat
                         synchronous training?";
 /// Most series that get a sentence.
 const MOST_SENTENCES: usize = 24;
-/// Most series in one picture: as many as there are pairs of marker and dash that can be told apart at a glance.
-const MOST_SERIES: usize = 12;
-/// Most cells of one series that are drawn.
+/// Most series in one picture.
+const MOST_SERIES: usize = 96;
+/// Most cells of one series that are drawn, and of all together.
 const MOST_CELLS: usize = 60;
+const ALL_CELLS: usize = 1000;
 
 const COLUMNS: Columns = Columns {
     always: &["rule", "delay", "status"],
@@ -77,8 +80,10 @@ pub fn part(dir: &Path, named: &Path) -> Result<Part> {
     let all = series(&folder.thresholds.rows);
     let drawn = drawn(&all);
     let data = data::collect(&folder, &drawn)?;
+    let rows: Vec<ThresholdRow> = folder.thresholds.rows.iter().map(|row| row.row.clone()).collect();
+    let ranking = ranking(&rows, &all);
     let sections = html! {
-        (answers(&all))
+        (answers(&all, &ranking))
         (pictures(&all, &drawn, &data))
         (rows::section("All rows", "thresholds.csv", &folder.thresholds, &COLUMNS))
     };
@@ -93,26 +98,45 @@ pub fn part(dir: &Path, named: &Path) -> Result<Part> {
     Part::new(&origin, content)
 }
 
-/// At most [`MOST_SERIES`] series, each with at most [`MOST_CELLS`] cells, both taken evenly over all.
+/// At most [`MOST_SERIES`] series, each with at most [`MOST_CELLS`] cells, fewer where series are many; both taken evenly over all.
 fn drawn<'a>(all: &[SweepSeries<'a>]) -> Vec<SweepSeries<'a>> {
-    let thinned = |one: &SweepSeries<'a>| Series { name: one.name.clone(), rows: evenly(&one.rows, MOST_CELLS) };
-    evenly(all, MOST_SERIES).iter().map(thinned).collect()
+    let kept = evenly(all, MOST_SERIES);
+    let most = most_cells(kept.len());
+    let thinned = |one: &SweepSeries<'a>| Series { name: one.name.clone(), rows: evenly(&one.rows, most) };
+    kept.iter().map(thinned).collect()
 }
 
-fn answers(all: &[SweepSeries<'_>]) -> Markup {
+/// Most cells of each of so many series.
+fn most_cells(series: usize) -> usize {
+    (ALL_CELLS / series.max(1)).clamp(8, MOST_CELLS)
+}
+
+fn answers(all: &[SweepSeries<'_>], ranking: &Ranking) -> Markup {
+    let listed = ranking.order.iter().zip(&ranking.factors).take(MOST_SENTENCES);
     html! {
         section #answers {
             h2 { "The answer" }
-            ul.answers {
-                @for series in evenly(all, MOST_SENTENCES) {
-                    li { strong { (series.name) } ": " (answer::sentence(&series)) }
+            p.recommendation { (ranking.recommendation) }
+            ol.answers {
+                @for (place, factor) in listed {
+                    @let series = &all[*place];
+                    li {
+                        strong { (series.name) } ": " (answer::sentence(series))
+                        @if let Some(factor) = factor { " Median ratio of its rule: " (factor) "." }
+                    }
                 }
             }
             p { (answer::overall(all)) }
+            @if ranking.factors.iter().any(Option::is_some) {
+                p.note {
+                    "Ordered by the median ratio of a rule's largest stable learning rate, as what it moves, to that of the baseline in the same \
+                     settings, as in " code { "tauscope compare" } ". How large a learning rate may be is no speed of a training."
+                }
+            }
             @if all.len() > MOST_SENTENCES {
                 p.note {
-                    "The table has " (grouped_digits(all.len())) " series; the sentences are those of " (MOST_SENTENCES)
-                    ", evenly over all."
+                    "The table has " (grouped_digits(all.len())) " series; the sentences are those of the first " (MOST_SENTENCES)
+                    " in this order, and the numbers of all are in thresholds.csv."
                 }
             }
             (tables::statuses(all))
@@ -130,7 +154,8 @@ fn pictures(all: &[SweepSeries<'_>], drawn: &[SweepSeries<'_>], data: &Data<'_>)
             @if count(drawn) < count(all) {
                 p.note {
                     "The pictures show " (grouped_digits(count(drawn))) " of " (grouped_digits(count(all))) " cells: at most "
-                    (MOST_SERIES) " series with " (MOST_CELLS) " cells each, taken evenly over all."
+                    (MOST_SERIES) " series with " (most_cells(drawn.len())) " cells each, taken evenly over all. Every cell is in thresholds.csv; a copy \
+                     of the folder with fewer rows in it gets a page of all of them."
                 }
             }
             @if shown < count(drawn) {
@@ -166,6 +191,9 @@ fn pictures(all: &[SweepSeries<'_>], drawn: &[SweepSeries<'_>], data: &Data<'_>)
         @if !data.histograms.is_empty() {
             section {
                 h2 { "Delays that occurred" }
+                @if data.of_one_delay > 0 {
+                    p.note { "Without " (grouped_digits(data.of_one_delay)) " cells in which one delay alone occurred." }
+                }
                 (figure("delays", "How often each delay occurred", html! {
                     "Share of updates with each delay. Cells with the same delays share a panel. "
                     @if data.histograms.len() < data.all_histograms {

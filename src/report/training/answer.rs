@@ -24,31 +24,91 @@ pub fn overall(groups: &[TrainedGroup]) -> String {
     format!("{} of {runs} {noun} finished, {diverged} diverged{lost}.", runs - diverged)
 }
 
-/// Which group has the best test accuracy, and which others cannot be told from it.
-pub fn best(groups: &[TrainedGroup]) -> Option<String> {
-    let known = groups.iter().filter_map(|group| Some((group, group.summary.test_accuracy?)));
-    let (best, _) = known.clone().reduce(|best, next| if next.1 > best.1 { next } else { best })?;
-    let others: Vec<&TrainedGroup> =
-        known.map(|(group, _)| group).filter(|group| !std::ptr::eq(*group, best)).collect();
-    let told = accuracy(best.summary)?;
+/// Places of the groups from the best test accuracy on; those without one last.
+pub fn order(groups: &[TrainedGroup]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..groups.len()).collect();
+    let key = |place: &usize| groups[*place].summary.test_accuracy.unwrap_or(f64::NEG_INFINITY);
+    order.sort_by(|a, b| key(b).total_cmp(&key(a)));
+    order
+}
+
+/// What to do under delay: the group of the best test accuracy where most groups were trained, which others cannot be told from it, and what
+/// there is without delay.
+pub fn recommendation(groups: &[TrainedGroup]) -> String {
+    let ordered: Vec<&TrainedGroup> = order(groups).iter().map(|place| &groups[*place]).collect();
+    let late = groups.iter().filter(|group| group.summary.delay != Some(0));
+    // Of the delays with most groups the largest; delays of a process are its own.
+    let count = |of: &SummaryRow| groups.iter().filter(|group| delay_key(group.summary) == delay_key(of)).count();
+    let meant = late.map(|group| group.summary).max_by_key(|summary| (count(summary), summary.delay));
+    let is_meant = |group: &&&TrainedGroup| meant.is_none_or(|meant| delay_key(meant) == delay_key(group.summary));
+    let has_accuracy = |group: &&&TrainedGroup| group.summary.test_accuracy.is_some();
+    let known: Vec<&TrainedGroup> = ordered.iter().filter(is_meant).filter(has_accuracy).copied().collect();
+    let undelayed = ordered.iter().filter(|group| group.summary.delay == Some(0)).find(has_accuracy);
+    let without = undelayed
+        .filter(|_| meant.is_some())
+        .and_then(|group| Some(format!("; the best without delay is {}, {}", accuracy(group.summary)?, group.name)));
+    let without = without.unwrap_or_default();
+    let Some((best, others)) = known.split_first() else {
+        let at = meant.map_or(String::new(), |summary| match summary.delay {
+            Some(delay) => format!(" at delay {delay}"),
+            None => format!(" under {}", summary.schedule),
+        });
+        return format!("No run came through{at}: take a smaller learning rate{without}.");
+    };
+    let told = accuracy(best.summary).unwrap_or_default();
     if others.is_empty() {
-        return Some(format!("the test accuracy is {told}."));
+        return match groups.len() {
+            1 => format!("The test accuracy is {told}."),
+            _ => format!("Use {}: its test accuracy is {told}{without}.", best.name),
+        };
     }
-    let compared = others.iter().map(|group| (*group, Interval::of(&beside(group, best).accuracy)));
-    let has_interval = compared.clone().any(|(_, change)| change.is_some_and(|at| at.half_width.is_some()));
-    let close: Vec<String> = compared
+    let changes: Vec<Option<Interval>> =
+        others.iter().map(|group| Interval::of(&beside(group, best).accuracy)).collect();
+    let has_interval = changes.iter().any(|change| change.is_some_and(|at| at.half_width.is_some()));
+    let close: Vec<String> = others
+        .iter()
+        .zip(&changes)
         .filter(|(_, change)| change.is_none_or(|at| at.half_width.is_none_or(|half| at.mean.abs() <= half)))
         .map(|(group, _)| group.name.clone())
         .collect();
     let rest = match close.len() {
         _ if !has_interval => "; with one seed for each group, nothing tells differences from chance".into(),
-        0 => "; paired by seed, every other group is worse by more than its 95 % interval".into(),
+        0 => "; paired by seed, every other group at this delay is worse by more than its 95 % interval".into(),
         count => {
             let noun = if count == 1 { "1 other group".into() } else { format!("{count} other groups") };
             format!("; paired by seed, {noun} cannot be told from it: {}", listed(close.into_iter()))
         }
     };
-    Some(format!("the best test accuracy is {told}, of {}{rest}.", best.name))
+    format!("Use {}: its test accuracy is the best, {told}{rest}{without}.", best.name)
+}
+
+/// What groups share that are trained under one delay.
+fn delay_key(summary: &SummaryRow) -> (Option<u32>, Option<&str>) {
+    (summary.delay, summary.delay.is_none().then_some(summary.schedule.as_str()))
+}
+
+/// One group in the ranked list, beside the best one: its test accuracy, and how far that is from the best, paired by seed.
+pub fn entry(group: &TrainedGroup, best: &TrainedGroup) -> String {
+    let diverged = match (group.summary.diverged, group.summary.runs) {
+        (0, _) => String::new(),
+        (diverged, runs) => format!("; {diverged} of {runs} runs diverged"),
+    };
+    let Some(told) = accuracy(group.summary) else { return format!("no run came through{diverged}.") };
+    let behind = match Interval::of(&beside(group, best).accuracy) {
+        _ if std::ptr::eq(group, best) => String::new(),
+        None => "; no seed came through in both".into(),
+        Some(Interval { mean, half_width: None }) => format!("; {} points in one seed", signed(mean)),
+        Some(Interval { mean, half_width: Some(half) }) => {
+            let chance = if mean.abs() <= half { ", which cannot be told from chance" } else { "" };
+            format!("; {} ± {} points from the best{chance}", signed(mean), significant(100.0 * half, 2))
+        }
+    };
+    format!("{told}{behind}{diverged}.")
+}
+
+/// A difference of shares in percentage points, with its sign.
+fn signed(difference: f64) -> String {
+    format!("{}{}", if difference > 0.0 { "+" } else { "" }, significant(100.0 * difference, 3))
 }
 
 /// How the test accuracy changes along groups that differ in their delay alone, in the order of their delays.
@@ -78,7 +138,7 @@ fn change(first: &TrainedGroup, last: &TrainedGroup) -> Option<String> {
     let Some(change) = Interval::of(&beside(last, first).accuracy) else {
         return Some(format!("the test accuracy is {ends}; no seed came through at both"));
     };
-    let points = format!("{}{}", if change.mean > 0.0 { "+" } else { "" }, significant(100.0 * change.mean, 3));
+    let points = signed(change.mean);
     Some(match change.half_width {
         None => format!("the test accuracy is {ends}, a change of {points} points in one seed"),
         Some(half) if change.mean.abs() <= half => format!(

@@ -20,8 +20,10 @@ use std::path::Path;
 pub const SCRIPT: &str = include_str!("../../../assets/report/training.js");
 const QUESTION: &str = "What does training come to when gradients arrive τ updates late: which runs diverge, and how do test \
                         accuracy and loss change?";
+/// Most groups that the ranked list has.
+const MOST_LISTED: usize = 24;
 /// Most lines of groups that get a sentence, and that are drawn.
-const MOST_LINES: usize = 12;
+const MOST_LINES: usize = 64;
 
 const COLUMNS: Columns = Columns {
     always: &["rule", "delay", "runs", "diverged", "test_accuracy"],
@@ -84,13 +86,23 @@ fn answers(groups: &[TrainedGroup], lines: &[(String, Vec<usize>)], all_lines: u
     html! {
         section #answers {
             h2 { "The answer" }
-            ul.answers {
-                @if let Some(best) = answer::best(groups) {
-                    li { strong { "Best" } ": " (best) }
+            p.recommendation { (answer::recommendation(groups)) }
+            @let order = answer::order(groups);
+            ol.answers {
+                @for place in order.iter().take(MOST_LISTED) {
+                    li { strong { (groups[*place].name) } ": " (answer::entry(&groups[*place], &groups[order[0]])) }
                 }
-                @for (name, places) in lines.iter().filter(several) {
-                    @let line: Vec<&TrainedGroup> = places.iter().map(|place| &groups[*place]).collect();
-                    li { strong { (name) } ": " (answer::along_delays(&line)) }
+            }
+            @if groups.len() > MOST_LISTED {
+                p.note { "The first " (MOST_LISTED) " of " (groups.len()) " groups; the table below has all." }
+            }
+            @if lines.iter().any(|line| several(&line)) {
+                h3 { "Along the delays" }
+                ul.answers {
+                    @for (name, places) in lines.iter().filter(several) {
+                        @let line: Vec<&TrainedGroup> = places.iter().map(|place| &groups[*place]).collect();
+                        li { strong { (name) } ": " (answer::along_delays(&line)) }
+                    }
                 }
             }
             p { (answer::overall(groups)) }
@@ -109,8 +121,8 @@ fn pictures(groups: &[TrainedGroup], data: &Data<'_>) -> Markup {
         section {
             h2 { "Against delay" }
             (figure("delay", "Test accuracy, test loss and generalisation gap against delay", html! {
-                "Marks: mean over the seeds that did not diverge, with its 95 % confidence interval by Student's t. Faint dots: \
-                 single seeds. Lines join groups that differ in their delay alone, and stand side by side at each delay."
+                "Marks: mean over the seeds that did not diverge, with its 95 % confidence interval: of losses by Student's t, of \
+                 accuracies and gaps by Wilson's formula for the spread of the seeds, which stays within what is possible. Faint dots: single seeds. Lines join groups that differ in their delay alone, and stand side by side at each delay."
             }))
         }
         @if !data.curves.is_empty() {

@@ -107,6 +107,12 @@ impl Browser {
         self.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))");
     }
 
+    /// Asks pages for `light` or `dark` from now on, as a system does.
+    pub fn prefer(&mut self, scheme: &str) {
+        let feature = json!({"name": "prefers-color-scheme", "value": scheme});
+        self.call("Emulation.setEmulatedMedia", json!({"features": [feature]}));
+    }
+
     /// The value of a JavaScript expression, awaited if it is a promise.
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let request = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
