@@ -72,7 +72,7 @@ fn write(scene: &Scene, folder: &Path, name: &str, theme: Theme) -> Result<Vec<S
     let mut scene = scene.clone();
     if let Some(told) = unfinished(folder) {
         let style = Style::new(24.0, ALARM.to_rgba()).bold().anchor(Anchor::End);
-        scene.from_the_top((RIGHT, 62.0), format!("unfinished: {told}"), style);
+        scene.fixed_text((RIGHT, 62.0), format!("unfinished: {told}"), style);
     }
     let scene = theme::themed(scene, theme);
     let name = if theme == Theme::Dark { format!("{name}-dark") } else { name.to_owned() };

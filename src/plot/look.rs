@@ -81,7 +81,7 @@ impl Look {
             () if momentum == 0.0 && dampening == 0.0 => Dash::Solid,
             () if dampening == 0.0 => Dash::Long,
             () if dampening == momentum => Dash::Short,
-            () => Dash::DashDot,
+            () => Dash::Mixed,
         };
         // A quarter lighter for each factor of ten by which the momentum is closer to 1, from 0.9 on.
         let decades = if momentum == 0.0 { 1.0 } else { -(1.0 - momentum).log10() };
@@ -237,7 +237,7 @@ mod tests {
         for rule in ["heavy-ball", "shifted"] {
             let dashes =
                 [(0.0, 0.0), (0.9, 0.0), (0.9, 0.9), (0.9, 0.5)].map(|(momentum, d)| look(rule, momentum, d).dash);
-            assert_eq!(dashes, [Dash::Solid, Dash::Long, Dash::Short, Dash::DashDot]);
+            assert_eq!(dashes, [Dash::Solid, Dash::Long, Dash::Short, Dash::Mixed]);
             let lightness = [0.5, 0.9, 0.99].map(|momentum| look(rule, momentum, 0.0).lightness);
             assert!(lightness[0] < lightness[1] && lightness[1] < lightness[2] && lightness[1].abs() < 1e-12);
         }

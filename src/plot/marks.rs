@@ -11,7 +11,7 @@ pub enum Dash {
     Solid,
     Long,
     Short,
-    DashDot,
+    Mixed,
 }
 
 impl Dash {
@@ -21,7 +21,7 @@ impl Dash {
             Self::Solid => &[],
             Self::Long => &[16.0, 6.0],
             Self::Short => &[6.0, 4.0],
-            Self::DashDot => &[12.0, 4.0, 2.5, 4.0],
+            Self::Mixed => &[12.0, 4.0, 2.5, 4.0],
         }
     }
 

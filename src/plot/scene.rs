@@ -87,7 +87,7 @@ impl Scene {
     }
 
     /// A text that no lowering moves.
-    pub fn from_the_top(&mut self, at: Point, text: impl Into<String>, style: Style) {
+    pub fn fixed_text(&mut self, at: Point, text: impl Into<String>, style: Style) {
         self.shapes.push(Shape::Text { at, text: text.into(), style });
     }
 

@@ -270,7 +270,8 @@ impl Sides {
     /// One sentence: how many agree, and where the folders differ most.
     fn answer(&self, names: &[&str]) -> String {
         let unit = self.unit;
-        let differences: Vec<(&Line, usize, f64, Option<(f64, f64)>)> = self
+        type Ends = Option<(f64, f64)>;
+        let differences: Vec<(&Line, usize, f64, Ends)> = self
             .lines
             .iter()
             .flat_map(|line| line.entries.iter().enumerate().skip(1).map(move |(folder, entry)| (line, folder, entry)))
@@ -282,7 +283,7 @@ impl Sides {
         let Some(most) = differences.iter().max_by(|a, b| a.2.abs().total_cmp(&b.2.abs())) else {
             return format!("These folders have no {unit} in common of which both have a {}.", self.quantity);
         };
-        let leaves = |ends: &Option<(f64, f64)>| ends.is_some_and(|(low, high)| low > 0.0 || high < 0.0);
+        let leaves = |ends: &Ends| ends.is_some_and(|(low, high)| low > 0.0 || high < 0.0);
         let apart = differences.iter().filter(|(.., ends)| leaves(ends)).count();
         let (line, folder, difference, ends) = most;
         format!(

@@ -164,7 +164,7 @@ mod tests {
         let wide = Interval::of(&[95.0, 99.9]).unwrap();
         assert!(wide.high().unwrap() > 100.0);
         let (low, high) = wide.within(0.0, 100.0).unwrap();
-        assert!(0.0 <= low && low < 97.45 && 97.45 < high && high <= 100.0, "{low} {high}");
+        assert!((0.0..97.45).contains(&low) && 97.45 < high && high <= 100.0, "{low} {high}");
         // A narrow one is that by Student's t.
         let (low, high) = Interval { mean: 0.5, half_width: Some(1e-4) }.within(0.0, 1.0).unwrap();
         assert!((low - 0.4999).abs() < 1e-9 && (high - 0.5001).abs() < 1e-9);
