@@ -22,6 +22,9 @@ pub struct Roof {
 /// Measurements of each peak.
 const ROUNDS: usize = 12;
 
+/// How much of the higher one the lower one of two peaks must be: with less, something else worked on the machine meanwhile.
+const STEADY: f64 = 0.8;
+
 impl Roof {
     /// Measures the processor or adapter of an engine, in its precision.
     ///
@@ -32,6 +35,22 @@ impl Roof {
             "gpu" => Self::of_gpu(Gpu::open(&AdapterChoice::Named(info.adapter.clone()))?.device()),
             _ => Ok(Self::of_cpu(info.precision == "f64")),
         }
+    }
+
+    /// The higher one of both peaks: what is a bound above is the more so the higher it is.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            peak_gflops: self.peak_gflops.max(other.peak_gflops),
+            copy_gb_per_s: self.copy_gb_per_s.max(other.copy_gb_per_s),
+        }
+    }
+
+    /// Whether what was measured between two roofs, at `gflops`, says something: the machine was as fast after as before, and nothing
+    /// was faster than its best.
+    pub fn is_steady(before: Self, after: Self, gflops: f64) -> bool {
+        let (one, other) = (before.peak_gflops, after.peak_gflops);
+        one.min(other) >= STEADY * one.max(other) && gflops <= one.max(other)
     }
 
     /// Measures all threads of rayon together; in f64 where `double`, else in f32.
@@ -45,5 +64,21 @@ impl Roof {
     /// Where the adapter fails.
     pub fn of_gpu(device: &Device) -> Result<Self, EngineError> {
         Ok(Self { peak_gflops: gpu::flops_per_s(device)? / 1e9, copy_gb_per_s: gpu::bytes_per_s(device)? / 1e9 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_slowed_down_or_was_beaten_is_not_steady() {
+        let roof = |peak_gflops| Roof { peak_gflops, copy_gb_per_s: 1.0 };
+        for (before, after, gflops, steady) in
+            [(100.0, 90.0, 60.0, true), (90.0, 100.0, 99.0, true), (100.0, 70.0, 60.0, false), (2.0, 1.9, 100.0, false)]
+        {
+            assert_eq!(Roof::is_steady(roof(before), roof(after), gflops), steady, "{before} {after} {gflops}");
+            assert_eq!(roof(before).or(roof(after)), roof(f64::max(before, after)));
+        }
     }
 }

@@ -52,6 +52,8 @@ struct Row {
     gflops: f64,
     gb_per_s: f64,
     fraction_of_peak: f64,
+    /// Whether the peaks before and after it differ by a fifth or more, or it was faster than both: fractions then say nothing.
+    noisy: bool,
     /// Above 1 where operands stay in a cache.
     fraction_of_copy: f64,
     /// Which roof is lower at the kernel's operations per byte: `compute` or `memory`.
@@ -62,7 +64,13 @@ struct Row {
 }
 
 impl Row {
-    fn new(Subject { name, path, work, .. }: &Subject, Timed { lanes, seconds, fewer }: Timed, roof: &Roof) -> Self {
+    /// `around`: the roofs before and after it; `roof`: the best of all.
+    fn new(
+        Subject { name, path, work, .. }: &Subject,
+        Timed { lanes, seconds, fewer }: Timed,
+        around: [Roof; 2],
+        roof: Roof,
+    ) -> Self {
         let rate = |amount: u64| amount as f64 * lanes as f64 / seconds / 1e9;
         let (gflops, gb_per_s) = (rate(work.flops), rate(work.bytes));
         let (fraction_of_peak, fraction_of_copy) = (gflops / roof.peak_gflops, gb_per_s / roof.copy_gb_per_s);
@@ -75,6 +83,7 @@ impl Row {
             gflops,
             gb_per_s,
             fraction_of_peak,
+            noisy: !Roof::is_steady(around[0], around[1], gflops),
             fraction_of_copy,
             bound_by,
             fewer,
@@ -106,9 +115,21 @@ pub fn run(args: &KernelArgs) -> Result<()> {
             names.join("; ")
         );
     }
-    let roof = Roof::of(&info)?;
-    let timed = chosen.into_iter().map(|subject| Ok(Row::new(subject, subject.time()?, &roof)));
-    let kernels = timed.collect::<Result<_>>()?;
+    // An adapter is measured at both ends, as it seldom has other work; a processor around every kernel.
+    let mut roofs = vec![Roof::of(&info)?];
+    let mut timed = Vec::new();
+    for (number, subject) in chosen.iter().enumerate() {
+        timed.push(subject.time()?);
+        if adapter.is_none() || number + 1 == chosen.len() {
+            roofs.push(Roof::of(&info)?);
+        }
+    }
+    let roof = roofs.iter().copied().reduce(Roof::or).expect("one was measured before all");
+    let around = |number: usize| if adapter.is_none() { [number, number + 1] } else { [0, 1] };
+    let rows = chosen.into_iter().zip(timed).enumerate();
+    let kernels =
+        rows.map(|(number, (subject, timed))| Row::new(subject, timed, around(number).map(|at| roofs[at]), roof));
+    let kernels = kernels.collect();
     let report = Report {
         roof,
         kernels,
@@ -135,7 +156,7 @@ fn table(report: &Report) -> String {
             aligned(row.microseconds, 4),
             aligned(row.gflops, 4),
             aligned(row.gb_per_s, 4),
-            percent(row.fraction_of_peak, 2),
+            if row.noisy { "noisy".into() } else { percent(row.fraction_of_peak, 2) },
             percent(row.fraction_of_copy, 2),
             row.bound_by.into(),
         ]);
@@ -145,9 +166,14 @@ fn table(report: &Report) -> String {
     }
     let fewer: String =
         report.kernels.iter().flat_map(|row| row.fewer.iter().map(|why| format!("{}: {why}\n", row.kernel))).collect();
+    let noisy = if report.kernels.iter().any(|row| row.noisy) {
+        "noisy: the machine was not as fast after it as before, or the kernel was faster than its peak; other work was going on\n"
+    } else {
+        ""
+    };
     format!(
         "{} {} on {} ({}), {threads} threads, times by the {clock}'s clock\npeak {} GFLOP/s, copy {} GB/s (read plus \
-         written)\n{table}\n{fewer}",
+         written)\n{table}\n{noisy}{fewer}",
         info.engine,
         info.precision,
         info.adapter,

@@ -154,6 +154,8 @@ struct Report {
     gflops: f64,
     peak_gflops: f64,
     fraction_of_peak: f64,
+    /// Whether the peaks before and after it differ by a fifth or more, or it was faster than both: the fraction then says nothing.
+    noisy: bool,
     copy_gb_per_s: f64,
     planned_bytes: u64,
     resident_bytes: Option<u64>,
@@ -192,9 +194,11 @@ struct Report {
 pub fn run(args: &StepArgs) -> Result<()> {
     let workload = args.workload()?;
     let ChosenEngine { engine, why } = super::open(&args.engine)?;
-    let roof = Roof::of(engine.info())?;
+    let before = Roof::of(engine.info())?;
     let Measured { config_steps_per_s, steps, path, waves, planned_bytes, resident_bytes, state, lanes, fewer } =
         measure(&workload, &*engine, args.rounds, args.round_seconds)?;
+    let after = Roof::of(engine.info())?;
+    let roof = before.or(after);
     let workload = Workload { lanes, ..workload };
     if let Some(path) = &args.export {
         export::write(path, &workload, &state)?;
@@ -212,6 +216,7 @@ pub fn run(args: &StepArgs) -> Result<()> {
         gflops,
         peak_gflops: roof.peak_gflops,
         fraction_of_peak: gflops / roof.peak_gflops,
+        noisy: !Roof::is_steady(before, after, gflops),
         copy_gb_per_s: roof.copy_gb_per_s,
         planned_bytes,
         resident_bytes,
@@ -281,10 +286,15 @@ fn table(report: &Report) -> String {
     line(
         "GFLOP/s",
         format!(
-            "{} useful, {} of the measured peak of {}",
+            "{} useful, {}",
             significant(report.gflops, 4),
-            percent(report.fraction_of_peak, 2),
-            significant(report.peak_gflops, 4)
+            if report.noisy {
+                "no fraction of a peak: the machine was not as fast after it as before, or slower than what ran on it"
+                    .into()
+            } else {
+                let (share, peak) = (percent(report.fraction_of_peak, 2), significant(report.peak_gflops, 4));
+                format!("{share} of the measured peak of {peak}")
+            }
         ),
     );
     line("copy", format!("{} GB/s, read plus written", significant(report.copy_gb_per_s, 4)));
