@@ -118,7 +118,8 @@ pub struct GridArgs {
     /// rule's own]
     #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, help_heading = "Grid")]
     pub momentum: Vec<Momenta>,
-    /// Dampenings of the rules with momentum: numbers, or 'ema' (equal to the momentum) [default: each rule's own]. In a
+    /// Dampenings of the rules that have one: numbers, or 'ema' (equal to the momentum) [default: each rule's own]; the
+    /// velocity of adam, lion, muon and their kin is an average and has none. In a
     /// training the first gradient of a velocity enters it undamped, as in PyTorch; in a sweep, where the threshold does not
     /// depend on it, it is dampened like all others
     #[arg(long, value_delimiter = ',', num_args = 1, allow_negative_numbers = true, help_heading = "Grid")]

@@ -51,7 +51,9 @@ pub fn rules(specs: &[RuleSpec], momenta: &[Momenta], dampenings: &[Dampening]) 
         };
         let usual_momentum = [usual.momentum];
         let momenta = if momenta.is_empty() { &usual_momentum[..] } else { &momenta };
-        let dampenings = if dampenings.is_empty() { usual.dampenings } else { dampenings };
+        // A velocity that is an average whatever the dampening is shown as one.
+        let has_choice = !dampenings.is_empty() && spec.has_dampening();
+        let dampenings = if has_choice { dampenings } else { usual.dampenings };
         for momentum in momenta {
             for dampening in dampenings {
                 let dampening = dampening.beside(*momentum);

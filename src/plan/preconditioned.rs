@@ -8,6 +8,23 @@ use crate::config::Batch;
 use crate::theory::DelayLaw;
 use crate::threshold::Criterion;
 
+/// Whether all rules divide by the same P: its curvature is measured once.
+///
+/// # Errors
+/// Rules of several epsilons.
+pub(super) fn check_all(cells: &[Cell]) -> Result<(), PlanError> {
+    let scales = cells.iter().filter_map(|cell| cell.rule.second_moment_scale(1));
+    let mut epsilons: Vec<f64> = scales.map(|scale| scale.epsilon).collect();
+    epsilons.dedup();
+    if let [one, other, ..] = epsilons[..] {
+        refuse!(
+            "--preconditioner with rules of epsilons {one:e} and {other:e}: each makes a P^-1 H of its own; accepted: one epsilon, and a sweep \
+             for each"
+        );
+    }
+    Ok(())
+}
+
 /// Whether thresholds of a cell with second moments that stand still can be measured beside theory.
 ///
 /// # Errors

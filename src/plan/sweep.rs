@@ -138,6 +138,9 @@ impl SweepPlan {
                 refuse!("{name} stands in two grids; accepted: each cell once");
             }
         }
+        if plan.is_preconditioned() {
+            preconditioned::check_all(&cells)?;
+        }
         for cell in cells {
             plan.check(&cell)?;
             plan.limits.entry(cell.criterion).or_insert_with(|| {

@@ -105,14 +105,20 @@ impl Modifiers {
         Ok(())
     }
 
+    /// Epsilon as it is computed with: 0 is the smallest normal number of f32, so that a parameter without any gradient, as vectors have
+    /// them where they are padded, stays where it is instead of moving by 0 / 0.
+    fn epsilon(&self) -> f64 {
+        self.eps.unwrap_or_default().max(f64::from(f32::MIN_POSITIVE))
+    }
+
     /// What they make of an update.
     pub(super) fn change(&self, coefficients: UpdateCoefficients) -> UpdateCoefficients {
         let form = match (coefficients.form, self.eps) {
-            (Form::Adam { second_moment_decay, bias_correction, .. }, Some(epsilon)) => {
-                Form::Adam { second_moment_decay, bias_correction, epsilon }
+            (Form::Adam { second_moment_decay, bias_correction, .. }, Some(_)) => {
+                Form::Adam { second_moment_decay, bias_correction, epsilon: self.epsilon() }
             }
-            (Form::MixingAdam { share, second_moment_decay, bias_correction, .. }, Some(epsilon)) => {
-                Form::MixingAdam { share, second_moment_decay, bias_correction, epsilon }
+            (Form::MixingAdam { share, second_moment_decay, bias_correction, .. }, Some(_)) => {
+                Form::MixingAdam { share, second_moment_decay, bias_correction, epsilon: self.epsilon() }
             }
             (form, _) => form,
         };

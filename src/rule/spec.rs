@@ -119,6 +119,14 @@ impl FromStr for RuleSpec {
     }
 }
 
+impl RuleSpec {
+    /// Whether the rule's updates depend on the dampening. The velocity of adam, lion, muon and their kin is an average whatever it is.
+    pub fn has_dampening(self) -> bool {
+        let [without, averaged] = [0.0, 0.9].map(|dampening| self.with(0.9, dampening).probe());
+        without != averaged
+    }
+}
+
 impl fmt::Display for RuleSpec {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { kind, number, second_number, modifiers } = self;
@@ -149,6 +157,13 @@ impl From<RuleKind> for RuleSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_whose_velocity_is_an_average_have_no_dampening() {
+        let has = |text: &str| text.parse::<RuleSpec>().unwrap().has_dampening();
+        assert_eq!(["heavy-ball", "nesterov", "shifted", "mixing"].map(has), [true; 4]);
+        assert_eq!(["sgd", "adam", "adamw", "nadam", "lion", "signum", "muon"].map(has), [false; 7]);
+    }
 
     #[test]
     fn a_rule_is_written_as_it_is_read_with_every_number_of_it() {

@@ -163,7 +163,7 @@ fn files_and_rules_that_do_not_go_are_refused() {
     file("zeros", &[("x", vec![2], vec![0.0; 2])]);
     let quadratic = "sweep --model quadratic:1,2 --delays 0 --quiet --out new --preconditioner";
     let cases: &[(&str, &[&str])] = &[
-        ("negative --rules adam", &["--preconditioner negative", "parameter 1 is -0.001", "0 or more"]),
+        ("negative --rules adam", &["--preconditioner negative", "parameter 1 is -1e-3", "0 or more"]),
         ("nan --rules adam", &["--preconditioner nan", "NaN at number 1", "finite numbers"]),
         ("long --rules adam", &["--preconditioner long", "shape [3]", "needs [2]"]),
         ("missing --rules adam", &["--preconditioner missing", "No such file"]),
@@ -172,6 +172,8 @@ fn files_and_rules_that_do_not_go_are_refused() {
         ("good --rules nadam:torch", &["--rules nadam:torch", "constant coefficients"]),
         ("good --rules adam --schedule random --delays 2", &["--schedule random", "accepted: a fixed delay"]),
         ("good --rules adam --criterion escape", &["--criterion escape", "accepted: mean"]),
+        ("good --rules adam,nadam+eps=1", &["epsilons 1e-8 and 1e0", "accepted: one epsilon"]),
+        ("good --rules adam --eps 1e-8,1e-3", &["epsilons 1e-8 and 1e-3", "accepted: one epsilon"]),
         ("good --rules adam --rates 0.1", &["--preconditioner", "--rates"]),
     ];
     for (flags, expected) in cases {
@@ -184,6 +186,21 @@ fn files_and_rules_that_do_not_go_are_refused() {
         folders::tauscope(folder.path()).args(decay.split(' ')),
         &["--weight-decay 0.1", "accepted: --weight-decay 0"],
     );
+    // Numbers of an optimizer's state dict are parameters in the model's order.
+    file(
+        "numbered",
+        &[("state.0.exp_avg_sq", vec![10, 64], vec![1.0; 640]), ("state.1.exp_avg_sq", vec![3], vec![1.0; 3])],
+    );
+    let numbered = "sweep --samples 20 --model linear --rules adam --delays 0 --out new --preconditioner numbered";
+    refuse(folders::tauscope(folder.path()).args(numbered.split(' ')), &["bias", "shape [3]", "needs [10]"]);
+    // An epsilon of 0 divides by the roots alone.
+    file("positive", &[("x", vec![2], vec![1.0, 0.0625])]);
+    let row = sweep(
+        folder.path(),
+        "--model quadratic:1,2 --precision f64 --delays 1 --rules adam --eps 0 --preconditioner positive",
+    )
+    .remove(0);
+    assert!((row.lambda_max / 8.0 - 1.0).abs() < 1e-6 && (row.ratio.unwrap() - 1.0).abs() < THRESHOLD, "{row:?}");
     // Zeros are allowed, and told of; so are the names of torch.optim.
     for (name, lambda) in [("good", 1e8), ("torch", 1e8), ("before", 1e8), ("zeros", 2e8)] {
         let flags = format!("--model quadratic:1,2 --precision f64 --delays 1 --rules adam --preconditioner {name}");

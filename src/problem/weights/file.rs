@@ -4,6 +4,7 @@
 //! nothing. Not here: which tensor is which of a model ([`super::names`]).
 
 use crate::files::{open_input, read_input};
+use crate::layer::tensor::Tensor;
 use half::{bf16, f16};
 use pytorch_reader::PytorchReader;
 use safetensors::SafeTensors;
@@ -96,6 +97,19 @@ impl WeightFile {
             tensors: tensors.iter().map(stored).collect(),
             bytes: Bytes::Torch(tensors.into_iter().map(|(_, tensor)| tensor).collect()),
         })
+    }
+
+    /// Where the tensors are numbered as those of an optimizer's state dict (`state.0`, `state.1`, ...), gives them the names of the
+    /// `parameters` in that order: that of `model.parameters()`.
+    pub fn name_by_number(&mut self, parameters: &[Tensor]) {
+        let number = |stored: &Stored| stored.name.strip_prefix("state.")?.parse::<usize>().ok();
+        let numbers: Option<Vec<usize>> = self.tensors.iter().map(number).collect();
+        let Some(numbers) = numbers.filter(|numbers| numbers.iter().all(|number| *number < parameters.len())) else {
+            return;
+        };
+        for (stored, number) in self.tensors.iter_mut().zip(numbers) {
+            stored.name.clone_from(&parameters[number].name);
+        }
     }
 
     /// Where the file marks second moments as torch.optim does, by `exp_avg_sq` before or behind the name of the parameter, those alone,

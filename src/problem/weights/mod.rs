@@ -102,13 +102,16 @@ pub fn load(
 /// As [`load`]; a second moment that is negative.
 pub fn load_second_moments(problem: &Problem, path: &Path) -> Result<Vec<f64>, WeightsError> {
     let fail = failure(path);
-    let file = WeightFile::open(path).map_err(&fail)?.second_moments();
+    let mut file = WeightFile::open(path).map_err(&fail)?.second_moments();
+    if let Problem::Network(Network { model, .. }) = problem {
+        file.name_by_number(&model.graph.tensors.parameters);
+    }
     let LoadedWeights { parameters, .. } = of_file(problem, &file, None, Wanted::Parameters).map_err(&fail)?;
     match parameters.iter().position(|value| *value < 0.0) {
         Some(place) => {
             let value = parameters[place];
             Err(fail(format!(
-                "the second moment of parameter {place} is {value}; accepted: finite numbers of 0 or more"
+                "the second moment of parameter {place} is {value:e}; accepted: finite numbers of 0 or more"
             )))
         }
         None => Ok(parameters),
