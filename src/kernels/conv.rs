@@ -1,8 +1,8 @@
 //! `conv`: the convolution of images with a kernel for every output channel, and its gradients.
 //!
 //! A convolution is a product with a matrix that repeats pixels: row (channel, y, x) of a window, column (sample, place of the
-//! window). On the processor f32 reads the windows where they lie ([`direct`]); other numbers write that matrix out for some samples
-//! at a time ([`windows`]), which is the reference. The device looks up every element where the product wants it:
+//! window). On the processor f32 reads the windows where they lie (`direct`); other numbers write that matrix out for some samples
+//! at a time (`windows`), which is the reference. The device looks up every element where the product wants it:
 //!
 //! | product | A | B | C |
 //! | --- | --- | --- | --- |

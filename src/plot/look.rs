@@ -1,7 +1,7 @@
 //! How a rule looks: colour, mark and line, the same in every picture and on every page, whatever stands beside it.
 //!
 //! Colour and mark are those of the rule, the line is that of the form of its momentum, and how light the colour is tells
-//! momenta apart. Not here: which rows belong to a series ([`crate::table`]), and what a mark is ([`super::marks`]).
+//! momenta apart. Not here: which rows belong to a series ([`crate::table`]), and what a mark is (`marks`).
 
 use super::marks::{Dash, Marker};
 use crate::table::{RateRow, Series, SummaryRow, TheoryRow, ThresholdRow, TuneRow, distinct};

@@ -8,7 +8,7 @@
 //! Whatever computes with vectors is an inlined function: a closure would be compiled without the instruction set.
 //!
 //! # Safety
-//! Elements are reached through [`Span`], a slice whose bounds are checked before a loop: `Span::within` asserts that the
+//! Elements are reached through `Span`, a slice whose bounds are checked before a loop: `Span::within` asserts that the
 //! largest index of the loop is inside, and the loop's indices are monotone in each of its variables. Rows that may lie
 //! anywhere begin where plain data says ([`Starts`]), whose largest value is found before the loop as well. Vectors are
 //! read and written unaligned, and are plain old data: any bits are a value.
