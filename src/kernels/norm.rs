@@ -426,7 +426,7 @@ struct Below<'a, T> {
     delta: &'a [T],
     weight: &'a [T],
     moments: &'a Moments<T>,
-    /// Of every set: the mean delta, and the mean of delta times the normalised input.
+    /// The means of every set: of delta, and of delta times the normalised input.
     means: [Vec<T>; 2],
 }
 

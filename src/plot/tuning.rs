@@ -104,7 +104,7 @@ struct Drawn {
     across: Scale,
     /// Where the lower axis has its ticks, if it is one of delays.
     delays: Option<Vec<f64>>,
-    /// Of the lower axis and of the left one.
+    /// Titles of the lower axis and of the left one.
     titles: (&'static str, &'static str),
     note: String,
 }

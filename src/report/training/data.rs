@@ -50,7 +50,7 @@ struct RunData<'a> {
 struct Estimate(Option<f64>, Option<f64>, Option<f64>);
 
 impl Estimate {
-    /// Of the runs that did not diverge; the interval of what has least and largest values, `range`, lies between them.
+    /// Mean and interval over the runs that did not diverge; of what has least and largest values, `range`, it lies between them.
     fn of(group: &TrainedGroup, figure: fn(&TrainRow) -> Option<f64>, range: Option<(f64, f64)>) -> Self {
         let finished = group.runs.iter().filter(|run| run.is_finished());
         let interval = Interval::of(&finished.filter_map(|run| figure(run.row)).collect::<Vec<_>>());
