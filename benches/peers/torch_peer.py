@@ -127,7 +127,8 @@ class Batched:
             self.steps()
         torch.cuda.current_stream().wait_stream(stream)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        # JAX, in the same process, may call CUDA from threads of its own meanwhile.
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             self.steps()
 
     def advance(self):

@@ -20,6 +20,7 @@
 //! - `c`: lanes x rows x shape; the gradient goes straight into the flat one, lanes x P, or by slices, lanes x slices x C
 
 mod direct;
+mod groups;
 mod windows;
 
 use super::tile::{self, Tile};
@@ -252,7 +253,10 @@ impl Convolution {
             Some(((input, weight), output)) => {
                 self.forward_direct(input, weight, bias.and_then(T::f32s), output, &mut scratch.direct, scratch.pieces);
             }
-            None => self.forward_by_windows(input, weight, bias, output, &mut scratch.windows),
+            None => {
+                let Scratch { windows, pieces, .. } = scratch;
+                self.forward_by_windows(input, weight, bias, output, windows, pieces.parallel);
+            }
         }
     }
 
@@ -279,7 +283,7 @@ impl Convolution {
             let gradients = direct::Gradients { weight: weight_gradient.expect(known), bias: bias_gradient, below };
             return self.backward_direct(input, weight, delta, gradients, &mut scratch.direct, scratch.pieces);
         }
-        let scratch = &mut scratch.windows;
-        self.backward_by_windows(input, weight, delta, weight_gradient, bias_gradient, below, scratch);
+        let Scratch { windows, pieces, .. } = scratch;
+        self.backward_by_windows(input, weight, delta, weight_gradient, bias_gradient, below, windows, pieces.parallel);
     }
 }

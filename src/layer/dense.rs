@@ -7,7 +7,7 @@ use super::traits::{Backward, Compute, Forward, Layer};
 use crate::kernels::Batch;
 use crate::kernels::matmul::{self, Dense, Epilogue, Operand};
 use crate::kernels::packing::padded;
-use crate::math::{Number, Shape, View, product};
+use crate::math::{Number, Shape, View};
 use std::fmt;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +96,14 @@ impl Compute for DenseOp {
         let (depth, outputs) = (at.input.elements(), at.output.channels);
         let rows = at.first.len() / depth;
         let weight = View::transposed(&at.parameters[self.weight..][..outputs * depth], depth);
-        T::product([rows, depth, outputs], View::rows(at.first, depth), weight, false, at.made);
+        T::product(
+            [rows, depth, outputs],
+            View::rows(at.first, depth),
+            weight,
+            false,
+            at.made,
+            at.scratch.pieces.parallel,
+        );
         if let Some(bias) = self.bias {
             let bias = &at.parameters[bias..][..outputs];
             let add = |row: &mut [T]| row.iter_mut().zip(bias).for_each(|(z, b)| *z += *b);
@@ -109,7 +116,7 @@ impl Compute for DenseOp {
         let rows = at.delta.len() / outputs;
         let (turned, input) = (View::transposed(at.delta, outputs), View::rows(at.first, depth));
         let weight_gradient = &mut at.gradient[self.weight..][..outputs * depth];
-        T::product([outputs, rows, depth], turned, input, false, weight_gradient);
+        T::product([outputs, rows, depth], turned, input, false, weight_gradient, at.scratch.pieces.parallel);
         if let Some(bias) = self.bias {
             let sums = &mut at.gradient[bias..][..outputs];
             sums.fill(T::zero());
@@ -118,7 +125,8 @@ impl Compute for DenseOp {
         }
         if let Some(below) = below {
             let weight = View::rows(&at.parameters[self.weight..][..outputs * depth], depth);
-            product(rows, outputs, depth, View::rows(at.delta, outputs), weight, below);
+            let deltas = View::rows(at.delta, outputs);
+            T::product([rows, outputs, depth], deltas, weight, false, below, at.scratch.pieces.parallel);
         }
     }
 

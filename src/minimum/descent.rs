@@ -12,8 +12,14 @@ use argmin::solver::quasinewton::LBFGS;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
-/// Pairs of steps and gradients that L-BFGS keeps.
-const PAIRS: usize = 20;
+/// Pairs of steps and gradients that L-BFGS keeps at least, and at most.
+const PAIRS: [usize; 2] = [20, 100];
+
+/// Parameters from which on an evaluation costs so much more than a pair that more of them pay: a LeNet takes half the evaluations.
+const LARGE: usize = 10_000;
+
+/// Numbers in more pairs than the fewest, at most.
+const PAIRED: usize = 1 << 24;
 
 /// Points of one line search. Three are usual; where none of so many will do, none will.
 const POINTS: u64 = 64;
@@ -26,6 +32,12 @@ const PROGRESS: f64 = 0.9;
 
 /// Time between two states that are kept.
 const KEEP: Duration = Duration::from_secs(30);
+
+/// Pairs for so many parameters.
+fn pairs(parameters: usize) -> usize {
+    let [least, most] = PAIRS;
+    if parameters < LARGE { least } else { (PAIRED / (2 * parameters)).clamp(least, most) }
+}
 
 type Vector = Vec<f64>;
 type LineState = IterState<Vector, Vector, (), (), (), f64>;
@@ -117,7 +129,7 @@ pub fn descend(network: &Network, search: &mut MinimumSearch) -> Result<End, Min
 
 impl Standing {
     fn at(start: Vector, tolerance: f64) -> Self {
-        let solver = LBFGS::new(Limited(MoreThuenteLineSearch::new()), PAIRS)
+        let solver = LBFGS::new(Limited(MoreThuenteLineSearch::new()), pairs(start.len()))
             .with_tolerance_grad(0.5 * tolerance)
             .and_then(|search| search.with_tolerance_cost(0.0))
             .expect("the tolerances are not negative");

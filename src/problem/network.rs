@@ -115,6 +115,9 @@ impl Network {
 /// memory.
 const PIECE: usize = 1 << 24;
 
+/// Pieces that a batch has at least, where its samples can be taken apart: threads that share it.
+const PIECES: usize = 8;
+
 /// The whole objective (weight decay included) over all of a network's data, in f64: the reference for both engines.
 #[derive(Clone, Debug)]
 pub struct FullBatch<'a> {
@@ -184,9 +187,15 @@ impl<T: Number> Pieces<T> {
     fn new(network: &Network) -> Self {
         let (graph, samples) = (&network.model.graph, network.data.samples());
         let numbers: usize = graph.nodes.iter().map(|node| node.shape.elements()).sum();
-        let rows = if graph.joins_samples() { samples } else { (PIECE / numbers.max(1)).clamp(1, samples) };
-        let count = samples.div_ceil(rows).min(rayon::current_num_threads());
-        let worker = (Backprop::new(graph, network.loss, rows), vec![T::zero(); network.dimension()]);
+        let rows = if graph.joins_samples() {
+            samples
+        } else {
+            (PIECE / numbers.max(1)).clamp(1, samples.div_ceil(PIECES).max(1))
+        };
+        let (pieces, threads) = (samples.div_ceil(rows), rayon::current_num_threads());
+        let count = pieces.min(threads);
+        let pass = Backprop::new(graph, network.loss, rows).shared(pieces < threads);
+        let worker = (pass, vec![T::zero(); network.dimension()]);
         Self {
             rows,
             inputs: network.data.inputs.iter().map(|x| T::of(f64::from(*x))).collect(),

@@ -41,7 +41,7 @@ use crate::outer::WorkShape;
 use crate::plan::{Cell, SweepPlan};
 use crate::problem::Problem;
 use crate::rule::steps::StepSource;
-use crate::threshold::{Criterion, Level, SearchOutcome, Trial};
+use crate::threshold::{Criterion, Guess, Level, SearchOutcome, Trial};
 use crate::update::UpdateCoefficients;
 use preconditioner::Frozen;
 use prediction::SharedTheory;
@@ -83,8 +83,7 @@ pub struct CellResult {
 #[derive(Clone, Debug)]
 pub struct StartedCell {
     pub cell: Cell,
-    /// Learning rate near which the threshold is expected.
-    pub guess: f64,
+    pub guess: Guess,
     /// Trials that were made before; none for a search that starts afresh.
     pub known: Vec<Trial>,
     /// Format of their numbers; none where that is the sweep's. A cell whose trials are of f64 is measured in it alone.
@@ -93,7 +92,7 @@ pub struct StartedCell {
 
 impl StartedCell {
     /// A search that starts afresh.
-    pub fn new(cell: Cell, guess: f64) -> Self {
+    pub fn new(cell: Cell, guess: Guess) -> Self {
         Self { cell, guess, known: Vec::new(), known_in: None }
     }
 }
@@ -172,12 +171,12 @@ impl PreparedSweep {
     ///
     /// # Errors
     /// Where theory refuses the rule's numbers, or its learning rate is no number of the engine.
-    pub fn start(&self, cell: &Cell) -> Result<f64, String> {
+    pub fn start(&self, cell: &Cell) -> Result<Guess, String> {
         let guess = self.guess(cell).map_err(|error| {
             format!("--rules {} with --schedule {}: {error}", cell.rule.name(), cell.schedule.name())
         })?;
         let format = self.format;
-        if format.holds(guess) {
+        if format.holds(guess.lr) {
             return Ok(guess);
         }
         let lambda = self.top().value;
@@ -186,8 +185,9 @@ impl PreparedSweep {
             FloatFormat::F64 => "a problem of another scale",
         };
         Err(format!(
-            "the learning rate at which its threshold is expected, {guess:e}, is no number of {format}, as the largest \
-             curvature is {lambda:e}; accepted: {hint}"
+            "the learning rate at which its threshold is expected, {:e}, is no number of {format}, as the largest \
+             curvature is {lambda:e}; accepted: {hint}",
+            guess.lr
         ))
     }
 

@@ -11,7 +11,7 @@ use crate::rule::{Locality, Rule};
 use crate::stages::Stages;
 use crate::table::TheorySource;
 use crate::theory::{self, CurvatureNoise, DelayLaw, Equation, TheoryError};
-use crate::threshold::Criterion;
+use crate::threshold::{Criterion, Guess};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -189,9 +189,9 @@ impl PreparedSweep {
     ///
     /// # Errors
     /// As [`Self::prediction`].
-    pub fn guess(&self, cell: &Cell) -> Result<f64, TheoryError> {
+    pub fn guess(&self, cell: &Cell) -> Result<Guess, TheoryError> {
         if cell.rule.definition().locality == Locality::Restless && self.frozen.is_none() {
-            return Ok(RESTLESS_GUESS);
+            return Ok(RESTLESS_GUESS.into());
         }
         let prediction = self.prediction(cell)?;
         let passes = cell.outer.local.is_some_and(|local| local.lr * self.minimum.largest.value > 1.0);
@@ -203,8 +203,11 @@ impl PreparedSweep {
                 1.0 / curvature
             )));
         }
-        if let Some(lr) = prediction.lr.or(prediction.near) {
-            return Ok(lr);
+        if let Some(lr) = prediction.lr {
+            return Ok(Guess { lr, is_theory: true });
+        }
+        if let Some(lr) = prediction.near {
+            return Ok(lr.into());
         }
         let fixed = DelayLaw::Fixed(cell.schedule.mean_delay().round() as usize);
         let known = cell.rule.equation(&fixed).map(|equation| Equation { law: fixed.clone(), ..equation });
@@ -216,7 +219,7 @@ impl PreparedSweep {
         let round = cell.outer.round();
         let local_gain = cell.outer.local.map(|local| local.lr * self.minimum.largest.value);
         let covered = local_gain.map_or(Ok(self.minimum.largest.value), |gain| round.coverage(gain))?;
-        Ok(threshold.gain / covered / cell.outer.weight(cell.workers()))
+        Ok((threshold.gain / covered / cell.outer.weight(cell.workers())).into())
     }
 
     fn of_stages(&self, cell: &Cell, stages: &Stages) -> Result<Prediction, TheoryError> {

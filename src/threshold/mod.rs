@@ -104,6 +104,21 @@ pub enum Doubt {
     Starts,
 }
 
+/// Learning rate at which a threshold is expected. It decides where a search looks first, not what is found.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Guess {
+    pub lr: f64,
+    /// Whether theory knows it, so that the first look is at both ends of a bracket around it.
+    pub is_theory: bool,
+}
+
+impl From<f64> for Guess {
+    /// A guess from what is near.
+    fn from(lr: f64) -> Self {
+        Self { lr, is_theory: false }
+    }
+}
+
 /// Run that the search asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {

@@ -220,15 +220,14 @@ impl RunMonitor {
             });
         }
         let Some(growth) = self.agreed(before, now) else {
-            if steps < STILL * self.spec.unit || now.is_none_or(|now| self.is_resolved(now)) {
+            if now.is_none_or(|now| self.is_resolved(now)) {
                 return None;
             }
             // It stays where slow velocities alone could not have taken it: a bend holds a run that had left.
-            let has_left = seen.distance_squared > (self.spec.transient * self.spec.distance).powi(2);
-            return Some(match has_left {
-                true => self.trial(Verdict::Escaped, None, seen),
-                false => self.doubtful(Doubt::Held, seen),
-            });
+            if seen.distance_squared > (self.spec.transient * self.spec.distance).powi(2) {
+                return Some(self.trial(Verdict::Escaped, None, seen));
+            }
+            return (steps >= STILL * self.spec.unit).then(|| self.doubtful(Doubt::Held, seen));
         };
         let highest = self.amplitude[0].max(self.amplitude[1]);
         if growth.projection > 0.0 {

@@ -62,3 +62,10 @@ pub(super) fn second_opinion(trials: &[Trial], low: f64, high: f64, tolerance: f
     }
     if open.is_empty() { Opinion::Agreed } else { Opinion::Open(open) }
 }
+
+/// Whether runs at one learning rate ended differently by where they began.
+pub(super) fn starts_differ(trials: &[Trial]) -> bool {
+    let decided: Vec<&Trial> = trials.iter().filter(|trial| !trial.verdict.is_open()).collect();
+    let stable = |trial: &Trial| trial.verdict == Verdict::Stable;
+    decided.iter().any(|one| decided.iter().any(|other| one.lr == other.lr && stable(one) != stable(other)))
+}

@@ -2,11 +2,12 @@
 
 use super::close;
 use super::monitor::Trial;
-use super::opinion::{Opinion, second_opinion};
+use super::opinion::{Opinion, second_opinion, starts_differ};
 use super::zero::{Spread, Zero, zero};
-use super::{Criterion, Doubt, Request, StartPoint};
+use super::{Criterion, Doubt, Guess, Request, StartPoint};
 use crate::threshold::Verdict;
 use serde::{Deserialize, Serialize};
+use strum::IntoEnumIterator;
 
 /// First learning rates, as multiples of the guess: close enough for gamma(lr) to be straight, far enough for clear signs.
 const SURVEY: [f64; 4] = [0.90, 0.97, 1.03, 1.10];
@@ -86,7 +87,7 @@ pub enum SearchStep {
 /// The search for one cell's threshold.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Search {
-    guess: f64,
+    guess: Guess,
     tolerance: f64,
     criterion: Criterion,
     rounds: u32,
@@ -94,10 +95,9 @@ pub struct Search {
 }
 
 impl Search {
-    /// `guess` starts the search (it decides where to look first, not what is found); `tolerance` is the relative width
-    /// (unstable - stable) / threshold at which it ends.
-    pub fn new(guess: f64, tolerance: f64, criterion: Criterion) -> Self {
-        Self { guess, tolerance, criterion, rounds: 0, trials: Vec::new() }
+    /// `tolerance` is the relative width (unstable - stable) / threshold at which the search ends.
+    pub fn new(guess: impl Into<Guess>, tolerance: f64, criterion: Criterion) -> Self {
+        Self { guess: guess.into(), tolerance, criterion, rounds: 0, trials: Vec::new() }
     }
 
     /// Goes on from trials that were made before, if there are any, instead of a first round.
@@ -128,7 +128,9 @@ impl Search {
         let zero = zero(&self.trials);
         let known = zero.and_then(|zero| zero.spread).map_or(0.0, |spread| KNOWN * self.tolerance * spread.slope);
         let lost = |trial: &&Trial| trial.verdict.is_open() && trial.error.is_none_or(|error| error > known);
-        let undecided = self.trials.iter().filter(lost).count();
+        // Farther from the guess more may be decided than in a bracket around it.
+        let close_by = if self.is_expected() { 2 * StartPoint::iter().len() } else { 0 };
+        let undecided = self.trials.iter().skip(close_by).filter(lost).count();
         let opinion = match (bracket.stable, bracket.unstable) {
             (Some(low), Some(high)) if measured && self.criterion == Criterion::Mean => {
                 second_opinion(&self.trials, low, high, self.tolerance)
@@ -141,6 +143,9 @@ impl Search {
         }
         if let Opinion::Doubted(doubt) = opinion {
             return Self::done(bracket, Some(doubt));
+        }
+        if self.criterion == Criterion::Mean && starts_differ(&self.trials) {
+            return Self::done(bracket, Some(Doubt::Starts));
         }
         if measured && opinion == Opinion::Agreed {
             return SearchStep::Done(SearchOutcome { bracket, measured, doubt: None });
@@ -160,17 +165,23 @@ impl Search {
         {
             return SearchStep::Ask(close::requests(&self.trials, zero.lr, &spread, self.tolerance));
         }
+        if self.trials.is_empty() && self.is_expected() {
+            return SearchStep::Ask(self.around_the_guess());
+        }
         let near = |lrs: Vec<f64>| (StartPoint::Near, lrs);
         let (start, wanted) = match (bracket.stable, bracket.unstable) {
-            _ if self.trials.is_empty() => near(self.first().map(|factor| factor * self.guess).to_vec()),
+            _ if self.rounds == self.survey() => match zero {
+                // Theory is right but for a part of the tolerance.
+                Some(Zero { lr: zero, spread: None }) => (StartPoint::Far, self.ends(zero).to_vec()),
+                _ => near(self.first().map(|factor| factor * self.guess.lr).to_vec()),
+            },
             (Some(stable), Some(unstable)) => self.inside(stable, unstable),
             (None, Some(unstable)) => near([0.8, 0.5, 0.25].map(|factor| factor * unstable).to_vec()),
             (Some(stable), None) => near([1.2, 1.6, 2.5].map(|factor| factor * stable).to_vec()),
-            (None, None) => near([0.1, 0.5, 2.0, 10.0].map(|factor| factor * self.guess).to_vec()),
+            (None, None) => near([0.1, 0.5, 2.0, 10.0].map(|factor| factor * self.guess.lr).to_vec()),
         };
         let agreement = match self.criterion {
-            // A growth rate off by this fraction at the survey's 3 % moves the zero by less than the half width.
-            Criterion::Mean if self.rounds == 1 => (4.0 * self.tolerance).min(0.1),
+            Criterion::Mean if self.rounds == self.survey() => self.agreement(),
             _ => SIGN,
         };
         let fresh = |lr: &f64| lr.is_finite() && *lr > 0.0 && self.trials.iter().all(|trial| trial.lr != *lr);
@@ -185,6 +196,34 @@ impl Search {
     /// The end of a search that has not measured its threshold.
     fn done(bracket: Bracket, doubt: Option<Doubt>) -> SearchStep {
         SearchStep::Done(SearchOutcome { bracket, measured: false, doubt })
+    }
+
+    /// Whether theory knows the threshold that is looked for.
+    fn is_expected(&self) -> bool {
+        self.guess.is_theory && self.criterion == Criterion::Mean
+    }
+
+    /// Number of the round that surveys the learning rates around the guess.
+    fn survey(&self) -> u32 {
+        if self.is_expected() { 2 } else { 1 }
+    }
+
+    /// A growth rate off by this fraction at the survey's 3 % moves the zero by less than the half width.
+    fn agreement(&self) -> f64 {
+        (4.0 * self.tolerance).min(0.1)
+    }
+
+    /// Both ends of a bracket around the guess from both starts: where theory is right, nothing more is needed.
+    fn around_the_guess(&self) -> Vec<Request> {
+        let (ends, agreement) = (self.ends(self.guess.lr), self.agreement());
+        let request = |start| ends.map(|lr| Request { lr, start, agreement, steps: None });
+        StartPoint::iter().flat_map(request).collect()
+    }
+
+    /// Both ends of a bracket around a zero.
+    fn ends(&self, zero: f64) -> [f64; 2] {
+        let half = HALF_WIDTH * self.tolerance;
+        [zero * (1.0 - half), zero * (1.0 + half)]
     }
 
     fn first(&self) -> [f64; 4] {
@@ -239,8 +278,7 @@ impl Search {
         if let Some(Zero { lr: zero, spread: None }) = zero(&self.trials).filter(|zero| inside(&zero.lr))
             && self.rounds < ROUNDS / 2
         {
-            let half = HALF_WIDTH * self.tolerance;
-            let narrow: Vec<f64> = [zero * (1.0 - half), zero * (1.0 + half)].into_iter().filter(inside).collect();
+            let narrow: Vec<f64> = self.ends(zero).into_iter().filter(inside).collect();
             if !narrow.is_empty() {
                 return (StartPoint::Far, narrow);
             }
@@ -286,11 +324,11 @@ mod tests {
         #[test]
         fn the_bracket_holds_the_threshold_wherever_the_guess_was(
             threshold in 1e-4..1e2f64, off in 0.02..50.0f64, bend in -3.0..3.0f64, tolerance in 1e-3..0.05f64,
-            shown: bool,
+            shown: bool, is_theory: bool,
         ) {
             let gamma = |lr: f64| { let s = (lr / threshold).ln(); s + bend * s * s * s.signum() * 0.1 };
             let criterion = if shown { Criterion::Mean } else { Criterion::Escape };
-            let (outcome, _) = run(&mut Search::new(threshold * off, tolerance, criterion), gamma, shown);
+            let (outcome, _) = run(&mut Search::new(Guess { lr: threshold * off, is_theory }, tolerance, criterion), gamma, shown);
             // Beyond e^3 a strongly bent gamma changes sign again; the search may then end at that other zero.
             prop_assume!(bend >= 0.0 || (0.2..5.0).contains(&off));
             prop_assert!(outcome.measured, "{outcome:?}");
@@ -305,6 +343,29 @@ mod tests {
         let (outcome, runs) = run(&mut Search::new(1.01, 0.01, Criterion::Mean), |lr| lr.ln(), true);
         assert!(outcome.measured && runs == 6, "{runs} runs, {outcome:?}");
         assert!((outcome.bracket.threshold.unwrap() - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn where_theory_is_right_four_runs_at_the_ends_of_a_bracket_suffice_and_where_it_is_nearly_so_six() {
+        for (lr, expected) in [(1.0, 4), (1.001, 4), (0.997, 6), (1.004, 6), (1.02, 10)] {
+            let guess = Guess { lr, is_theory: true };
+            let (outcome, runs) = run(&mut Search::new(guess, 0.01, Criterion::Mean), |lr| lr.ln(), true);
+            assert!(outcome.measured && runs == expected, "{runs} runs from {lr}, {outcome:?}");
+            assert!((outcome.bracket.threshold.unwrap() - 1.0).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn starts_that_end_differently_at_one_learning_rate_end_a_search_at_once() {
+        let mut search = Search::new(Guess { lr: 1.0, is_theory: true }, 0.01, Criterion::Mean);
+        let SearchStep::Ask(requests) = search.step() else { panic!("a search begins with runs") };
+        for Request { lr, start, .. } in requests {
+            let escapes = lr > 1.0 || start == StartPoint::Far;
+            let verdict = if escapes { Verdict::Escaped } else { Verdict::Stable };
+            search.record(Trial { start: Some(start), verdict, ..Trial::failed(lr) });
+        }
+        let SearchStep::Done(outcome) = search.step() else { panic!("nothing more can be learnt") };
+        assert!(!outcome.measured && outcome.doubt == Some(Doubt::Starts), "{outcome:?}");
     }
 
     #[test]

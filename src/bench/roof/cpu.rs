@@ -1,7 +1,8 @@
-//! Peak speed of the processor: all threads at once, with its widest instructions.
+//! Peak speed of the processor: all threads at once.
 
 use super::ROUNDS;
-use pulp::{Arch, Simd, WithSimd};
+use crate::math::vector::Instructions;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::hint::black_box;
 use std::time::Instant;
@@ -12,9 +13,9 @@ const LINKS: usize = 1 << 22;
 /// Words of the source of a copy, over all threads: 128 MiB, several times larger than the last cache.
 const WORDS: usize = 1 << 24;
 
-pub fn flops_per_s(double: bool) -> f64 {
+pub fn flops_per_s(double: bool, instructions: Instructions) -> f64 {
     let chains = Chains { double, links: LINKS };
-    best(|| rayon::broadcast(|_| Arch::new().dispatch(chains)).iter().sum())
+    best(|| rayon::broadcast(|_| instructions.run(chains)).iter().sum())
 }
 
 pub fn bytes_per_s() -> f64 {

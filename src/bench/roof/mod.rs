@@ -8,6 +8,7 @@ mod gpu;
 use crate::engine::gpu::device::Device;
 use crate::engine::gpu::{AdapterChoice, Gpu};
 use crate::engine::{EngineError, EngineInfo};
+use crate::math::vector::Instructions;
 use serde::Serialize;
 
 /// Peak of arithmetic and of memory: the two limits of a roofline.
@@ -26,14 +27,14 @@ const ROUNDS: usize = 12;
 const STEADY: f64 = 0.8;
 
 impl Roof {
-    /// Measures the processor or adapter of an engine, in its precision.
+    /// Measures the adapter of an engine, or the processor with these instructions, in the engine's precision.
     ///
     /// # Errors
     /// Where the adapter cannot be opened or fails.
-    pub fn of(info: &EngineInfo) -> Result<Self, EngineError> {
+    pub fn of(info: &EngineInfo, instructions: Instructions) -> Result<Self, EngineError> {
         match info.engine.as_str() {
             "gpu" => Self::of_gpu(Gpu::open(&AdapterChoice::Named(info.adapter.clone()))?.device()),
-            _ => Ok(Self::of_cpu(info.precision == "f64")),
+            _ => Ok(Self::of_cpu(info.precision == "f64", instructions)),
         }
     }
 
@@ -54,8 +55,8 @@ impl Roof {
     }
 
     /// Measures all threads of rayon together; in f64 where `double`, else in f32.
-    pub fn of_cpu(double: bool) -> Self {
-        Self { peak_gflops: cpu::flops_per_s(double) / 1e9, copy_gb_per_s: cpu::bytes_per_s() / 1e9 }
+    pub fn of_cpu(double: bool, instructions: Instructions) -> Self {
+        Self { peak_gflops: cpu::flops_per_s(double, instructions) / 1e9, copy_gb_per_s: cpu::bytes_per_s() / 1e9 }
     }
 
     /// Measures an adapter, in f32.

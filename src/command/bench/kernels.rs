@@ -6,6 +6,7 @@ use crate::command::to_stdout;
 use crate::config::EngineArgs;
 use crate::engine::EngineInfo;
 use crate::engine::gpu::{AdapterChoice, Gpu};
+use crate::math::vector::Instructions;
 use crate::session::ChosenEngine;
 use crate::table::number::{aligned, percent, significant};
 use anyhow::Result;
@@ -116,12 +117,13 @@ pub fn run(args: &KernelArgs) -> Result<()> {
         );
     }
     // An adapter is measured at both ends, as it seldom has other work; a processor around every kernel.
-    let mut roofs = vec![Roof::of(&info)?];
+    let roof = || Roof::of(&info, Instructions::best());
+    let mut roofs = vec![roof()?];
     let mut timed = Vec::new();
     for (number, subject) in chosen.iter().enumerate() {
         timed.push(subject.time()?);
         if adapter.is_none() || number + 1 == chosen.len() {
-            roofs.push(Roof::of(&info)?);
+            roofs.push(roof()?);
         }
     }
     let roof = roofs.iter().copied().reduce(Roof::or).expect("one was measured before all");

@@ -5,9 +5,11 @@ use crate::bench::step::{Measured, measure};
 use crate::bench::workload::{NetworkSpec, Workload};
 use crate::bench::{Spread, export};
 use crate::command::to_stdout;
-use crate::config::{Batch, EngineArgs, ProblemArgs, Samples};
+use crate::config::{Batch, EngineArgs, EngineChoice, Precision, ProblemArgs, Samples};
 use crate::engine::EngineInfo;
+use crate::engine::cpu::Cpu;
 use crate::math::Activation;
+use crate::math::vector::Instructions;
 use crate::problem::Problem;
 use crate::rule::{Locality, Rule, RuleSpec};
 use crate::session::ChosenEngine;
@@ -18,6 +20,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use strum::IntoEnumIterator;
 
 /// From 1 to `most`.
 fn count(most: u64) -> RangedU64ValueParser<usize> {
@@ -63,6 +66,10 @@ pub struct StepArgs {
 
     #[command(flatten)]
     engine: EngineArgs,
+    /// Vector instructions of the cpu engine in f32 [default: the widest that the processor has]; a library's products of matrices take
+    /// its own choice
+    #[arg(long, value_enum, help_heading = "Engine")]
+    instructions: Option<Instructions>,
     /// Rounds that are timed, after some that are not
     #[arg(long, default_value = "5", value_parser = count(10_000), help_heading = "Measurement")]
     rounds: usize,
@@ -114,6 +121,26 @@ impl StepArgs {
         let (slots, problem) = (self.slots as u32, Arc::new(Problem::Network(network)));
         let Self { lanes, steps, seed, .. } = *self;
         Ok(Workload { problem, batch, rule: self.rule()?, slots, lanes, steps, seed })
+    }
+
+    /// The engine that is measured, and the instructions that it takes where it is the processor's.
+    fn engine(&self) -> Result<(ChosenEngine, Instructions)> {
+        let Some(instructions) = self.instructions else {
+            return Ok((super::open(&self.engine)?, Instructions::best()));
+        };
+        let EngineArgs { choice, precision, .. } = self.engine;
+        if choice != EngineChoice::Cpu || precision == Precision::F64 {
+            bail!(
+                "--instructions {instructions}: they are those of the cpu engine in f32; accepted: with --engine cpu"
+            );
+        }
+        if !instructions.are_there() {
+            let there: Vec<String> =
+                Instructions::iter().filter(|set| set.are_there()).map(|set| set.to_string()).collect();
+            bail!("--instructions {instructions}: this processor has none; accepted: {}", there.join(", "));
+        }
+        let engine = Box::new(Cpu::<f32>::with(instructions));
+        Ok((ChosenEngine { engine, why: "asked for".into() }, instructions))
     }
 
     fn rule(&self) -> Result<Rule> {
@@ -193,11 +220,11 @@ struct Report {
 /// Bad flags, an engine that cannot be had, a device that fails, a file that cannot be written.
 pub fn run(args: &StepArgs) -> Result<()> {
     let workload = args.workload()?;
-    let ChosenEngine { engine, why } = super::open(&args.engine)?;
-    let before = Roof::of(engine.info())?;
+    let (ChosenEngine { engine, why }, instructions) = args.engine()?;
+    let before = Roof::of(engine.info(), instructions)?;
     let Measured { config_steps_per_s, steps, path, waves, planned_bytes, resident_bytes, state, lanes, fewer } =
         measure(&workload, &*engine, args.rounds, args.round_seconds)?;
-    let after = Roof::of(engine.info())?;
+    let after = Roof::of(engine.info(), instructions)?;
     let roof = before.or(after);
     let workload = Workload { lanes, ..workload };
     if let Some(path) = &args.export {

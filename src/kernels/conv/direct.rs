@@ -7,24 +7,18 @@
 //! | backward | windows of the delta, spread by the stride, a row for each pixel | turned weights, (y, x, output) x channel |
 //! | gradient | windows of the input, transposed | delta, place x output |
 //!
-//! Samples go in groups, at most [`GROUPS`], which threads may share; the sums of a gradient run through a group, and then over the
-//! groups in their order, so that the bits are the same on one thread and on many. Within a group some samples at a time stay in the
-//! cache.
+//! Samples go in [`groups`], which threads may share; within a group some samples at a time stay in the cache.
 //!
 //! Not here: images as the layers around have them (channel by channel), which are turned on the way in and out.
 
 mod canvas;
 
-use super::Convolution;
+use super::{Convolution, groups};
 use crate::math::vector::tile::{At, Epilogue, Panels, ROWS, Rows, load, outer_product_into, product_of_lines, store};
 use crate::math::vector::{PANEL, Pieces};
 use crate::math::{Shape, Window};
 use canvas::{Canvas, from_planes, to_planes};
 use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
-
-/// Groups of samples, at most: threads that a convolution can keep busy.
-const GROUPS: usize = 8;
 
 /// Places that are computed together, about.
 const PLACES: usize = 512;
@@ -38,8 +32,10 @@ const DEPTH: usize = 1152;
 pub struct Scratch {
     /// Weights in panels, for the way forward or back.
     weights: Vec<f32>,
-    /// One for each group at work.
-    desks: Vec<Desk>,
+    /// One for each group at work, and its share of the gradient.
+    desks: Vec<(Desk, Vec<f32>)>,
+    /// The gradient in panels, and behind them that of the bias.
+    gradient: Vec<f32>,
 }
 
 /// What one group works on.
@@ -49,8 +45,6 @@ struct Desk {
     deltas: Vec<f32>,
     /// places x padded channels
     made: Vec<f32>,
-    /// Panels, and behind them the gradient of the bias.
-    gradient: Vec<f32>,
 }
 
 /// Where a gradient goes.
@@ -116,7 +110,7 @@ impl Convolution {
     /// Samples of a group, and samples at a time.
     fn shares(&self, rows: usize) -> [usize; 2] {
         let together = (PLACES / self.output.pixels()).max(1);
-        [rows.div_ceil(GROUPS).next_multiple_of(together), together]
+        [groups::samples(rows, together), together]
     }
 
     /// Numbers of a [`Scratch`] where one thread works.
@@ -139,7 +133,7 @@ impl Convolution {
         scratch: &mut Scratch,
         Pieces { instructions, parallel }: Pieces,
     ) {
-        let Scratch { weights, desks } = scratch;
+        let Scratch { weights, desks, .. } = scratch;
         let (canvas, outputs) = (self.input_canvas(), self.output.channels);
         let Window { kernel, stride, padding } = self.window;
         let pixels = kernel * kernel;
@@ -169,7 +163,7 @@ impl Convolution {
         };
         let images = input.chunks(group * self.input.elements());
         let outputs = output.chunks_mut(group * self.output.elements());
-        each_group(desks, parallel, images.zip(outputs).collect(), |desk, (images, made)| {
+        groups::each(desks, parallel, images.zip(outputs).collect(), |(desk, _), (images, made)| {
             instructions.run(Sliding { slide: &slide, images, made, desk });
         });
     }
@@ -184,7 +178,7 @@ impl Convolution {
         scratch: &mut Scratch,
         Pieces { instructions, parallel }: Pieces,
     ) {
-        let Scratch { weights, desks } = scratch;
+        let Scratch { weights, desks, gradient } = scratch;
         let (images, deltas) = (self.input_canvas(), self.delta_canvas());
         let Window { kernel, stride, padding } = self.window;
         let (pixels, outputs) = (kernel * kernel, self.output.channels);
@@ -226,30 +220,12 @@ impl Convolution {
         let samples = input.chunks(group * self.input.elements()).zip(delta.chunks(group * self.output.elements()));
         let mut below = gradients.below.into_iter().flat_map(|below| below.chunks_mut(group * self.input.elements()));
         let groups: Vec<_> = samples.map(|(images, deltas)| (images, deltas, below.next())).collect();
-        let mut sum: Vec<f32> = Vec::new();
-        let work = |desk: &mut Desk, (images, deltas, below)| {
-            instructions.run(GoingBack { back: &back, images_of: images, deltas_of: deltas, below, desk });
-        };
-        let mut add = |desk: &Desk| {
-            if sum.is_empty() {
-                sum.extend_from_slice(&desk.gradient);
-            } else {
-                sum.iter_mut().zip(&desk.gradient).for_each(|(sum, share)| *sum += share);
-            }
-        };
-        if parallel {
-            let count = groups.len();
-            each_group(desks, true, groups, work);
-            desks[..count].iter().for_each(&mut add);
-        } else {
-            desks.resize_with(desks.len().max(1), Desk::default);
-            for group in groups {
-                work(&mut desks[0], group);
-                add(&desks[0]);
-            }
-        }
+        gradient.resize((images.depth() + 1) * padded(outputs), 0.0);
+        groups::sum(desks, parallel, groups, gradient, |desk, (images, deltas, below), gradient| {
+            instructions.run(GoingBack { back: &back, images_of: images, deltas_of: deltas, below, gradient, desk });
+        });
         for (output, filter) in gradients.weight.chunks_exact_mut(self.depth()).enumerate() {
-            let panel = &sum[output / PANEL * images.depth() * PANEL + output % PANEL..];
+            let panel = &gradient[output / PANEL * images.depth() * PANEL + output % PANEL..];
             for (channel, plane) in filter.chunks_exact_mut(pixels).enumerate() {
                 for (pixel, number) in plane.iter_mut().enumerate() {
                     *number = panel[(pixel * images.channels + channel) * PANEL];
@@ -257,19 +233,8 @@ impl Convolution {
             }
         }
         if let Some(bias) = gradients.bias {
-            bias.copy_from_slice(&sum[images.depth() * padded(outputs)..][..outputs]);
+            bias.copy_from_slice(&gradient[images.depth() * padded(outputs)..][..outputs]);
         }
-    }
-}
-
-/// Does `work` for every group, at a desk for each where threads share them, else at one.
-fn each_group<G: Send>(desks: &mut Vec<Desk>, parallel: bool, groups: Vec<G>, work: impl Fn(&mut Desk, G) + Sync) {
-    let needed = if parallel { groups.len() } else { 1 };
-    desks.resize_with(desks.len().max(needed), Desk::default);
-    if parallel {
-        desks.par_iter_mut().zip(groups).for_each(|(desk, group)| work(desk, group));
-    } else {
-        groups.into_iter().for_each(|group| work(&mut desks[0], group));
     }
 }
 
@@ -373,22 +338,23 @@ struct GoingBack<'a> {
     images_of: &'a [f32],
     deltas_of: &'a [f32],
     below: Option<&'a mut [f32]>,
+    /// Panels, and behind them the gradient of the bias.
+    gradient: &'a mut [f32],
     desk: &'a mut Desk,
 }
 
 impl WithSimd for GoingBack<'_> {
     type Output = ();
 
-    /// Leaves the gradient of the group at the desk.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { back, images_of, deltas_of, mut below, desk } = self;
+        let Self { back, images_of, deltas_of, mut below, gradient, desk } = self;
         let Back { convolution: Convolution { input, output, .. }, images, deltas, together, .. } = *back;
         let width = padded(output.channels);
         blank(&mut desk.images, together * images.len());
         blank(&mut desk.deltas, together * deltas.len());
-        blank(&mut desk.gradient, (images.depth() + 1) * width);
-        let (gradient, bias) = desk.gradient.split_at_mut(images.depth() * width);
+        gradient.fill(0.0);
+        let (gradient, bias) = gradient.split_at_mut(images.depth() * width);
         let pieces = images_of.chunks(together * input.elements()).zip(deltas_of.chunks(together * output.elements()));
         for (piece, (image_piece, delta_piece)) in pieces.enumerate() {
             let canvases = desk.images.chunks_exact_mut(images.len());

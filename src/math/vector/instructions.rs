@@ -3,7 +3,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 /// An instruction set with an implementation here. Results have the same bits only under the same one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumIter)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumIter, clap::ValueEnum)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Instructions {
     /// Vectors of 16 f32, with fused multiply-add.
