@@ -15,6 +15,9 @@ use tauscope::problem::network::FullBatch;
 /// A workload of a few milliseconds.
 const TINY: [&str; 8] = ["--samples", "50", "--slots", "3", "--lanes", "5", "--steps", "7"];
 
+/// Instructions of another architecture.
+const ELSEWHERE: &str = if cfg!(target_arch = "x86_64") { "neon" } else { "avx2" };
+
 /// Those steps alone are timed, however short that is.
 const SHORT: [&str; 2] = ["--round-seconds", "0"];
 
@@ -66,6 +69,12 @@ fn a_report_says_what_ran_and_how_it_is_counted() {
     assert_eq!(step(&["--engine", "cpu", "--precision", "f64", "--batch", "12"])["path"], "layered");
     assert!(number("threads") >= 1.0 && !text("commit").is_empty() && !text("adapter").is_empty());
     assert_eq!(text("driver"), "");
+}
+
+#[test]
+fn steps_are_timed_with_the_instructions_that_are_asked_for() {
+    let report = step(&["--engine", "cpu", "--batch", "12", "--instructions", "scalar"]);
+    assert!(report["adapter"].as_str().unwrap().ends_with(" scalar"), "{report}");
 }
 
 /// The exported file holds data, order, start and outcome, and does not name the model.
@@ -201,6 +210,9 @@ fn a_flag_that_makes_no_benchmark_is_refused_with_what_would_be_accepted() {
         (&["--engine", "gpu", "--precision", "f64"], &["--precision f64", "--engine cpu"]),
         (&["--adapter", "x"], &["--adapter", "--engine gpu"]),
         (&["--engine", "gpu", "--adapter", "no such thing"], &["no such thing"]),
+        (&["--instructions", "scalar"], &["--instructions scalar", "--engine cpu"]),
+        (&["--engine", "cpu", "--precision", "f64", "--instructions", "scalar"], &["--instructions scalar", "f32"]),
+        (&["--engine", "cpu", "--instructions", ELSEWHERE], &["--instructions", ELSEWHERE, "accepted", "scalar"]),
         (&["--lanes", "16777216", "--slots", "1000001"], &["bytes", "accepted"]),
         (
             &["--engine", "cpu", "--lanes", "1", "--steps", "1", "--rounds", "1", "--export", "/no/where"],
