@@ -1,6 +1,7 @@
 //! Transposition of square blocks of one panel's width: how vectors along rows become vectors along columns.
 
 use super::PANEL;
+#[cfg(target_arch = "x86_64")]
 use super::tile::{load, store};
 use pulp::Simd;
 
