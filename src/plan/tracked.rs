@@ -57,7 +57,5 @@ pub(super) fn has_state(rule: &Rule) -> Result<(), PlanError> {
         "keeps no second moment"
     };
     let name = rule.name();
-    refuse!(
-        "--save-state with --rules {name}: it {why}, and second moments are what is kept; accepted: --rules adam, adamw, nadam, nadamw"
-    )
+    refuse!("--save-state with --rules {name}: it {why}; accepted: --rules adam, adamw, nadam, nadamw")
 }

@@ -66,6 +66,12 @@ fn thresholds_of_a_quadratic_are_those_of_its_preconditioned_curvature() {
         serde_json::from_slice(&fs::read(folder.path().join("out/run.json")).unwrap()).unwrap();
     let facts = &run["preconditioner"];
     assert_eq!((&facts["zeros"], &facts["lambda_max"]["converged"]), (&0.into(), &true.into()));
+    // An extrapolated look ahead, whose N is of degree 2: roots of the written-out polynomial, by NumPy.
+    let ahead = "--model quadratic:1,4,2 --precision f64 --preconditioner moments.safetensors --rules nadam+extrapolate=1 --momentum 0.9 --delays 1,4";
+    for (row, gain) in sweep(folder.path(), ahead).iter().zip([3.450, 0.4365]) {
+        assert!((row.lr_theory.unwrap() * 8.0 / gain - 1.0).abs() < 5e-4, "{row:?}");
+        assert!((row.ratio.unwrap() - 1.0).abs() < THRESHOLD, "{row:?}");
+    }
 }
 
 /// The minimum of a small network, with the second moments that a training of it leaves.
