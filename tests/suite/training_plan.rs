@@ -150,7 +150,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ),
         (
             "\n[[grid]]\nrules = 'adam'\nlr-scaling = 'preserve'",
-            "plan.toml, line 2: --lr-scaling preserve: no threshold is known of adam:0.999 under round-robin delays",
+            "plan.toml, line 4: --lr-scaling preserve: no threshold is known of adam:0.999 under round-robin delays",
         ),
         ("model = 'quadratic:1'", "plan.toml, line 1: --model quadratic:1: it has no data to train on"),
         (
