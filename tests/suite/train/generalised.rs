@@ -101,7 +101,7 @@ fn that_of_muon_encloses_every_rotation_of_its_hidden_matrix() {
         let angles = 20_000;
         let orthogonal = |i: usize| {
             let (sin, cos) = ((i / 2) as f64 * TAU / angles as f64).sin_cos();
-            let entries = if i % 2 == 0 { [cos, -sin, sin, cos] } else { [cos, sin, sin, -cos] };
+            let entries = if i.is_multiple_of(2) { [cos, -sin, sin, cos] } else { [cos, sin, sin, -cos] };
             DVector::from_iterator(4, entries.map(|x| scale * x))
         };
         let exact = largest(&hidden, (0..2 * angles).map(orthogonal));
