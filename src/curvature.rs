@@ -3,6 +3,8 @@
 //! Not here: the Hessian-vector product itself ([`crate::problem`]).
 
 mod bulk;
+pub mod generalised;
+mod gram;
 mod noise;
 
 pub use bulk::{Bulk, bulk};

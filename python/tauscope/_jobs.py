@@ -30,7 +30,13 @@ Sampling = Literal["epochs", "independent"]
 LrReference = Literal["same", "sgd"]
 Engine = Literal["auto", "cpu", "gpu"]
 Precision = Literal["auto", "f32", "f64"]
-Track = Literal["sharpness", "preconditioned-sharpness", "sharpness,preconditioned-sharpness"]
+Track = Literal[
+    "sharpness",
+    "preconditioned-sharpness",
+    "generalised-sharpness",
+    "sharpness,preconditioned-sharpness",
+    "sharpness,generalised-sharpness",
+]
 
 
 def sweep(

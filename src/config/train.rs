@@ -52,15 +52,8 @@ pub struct TrainArgs {
         help_heading = "Grid"
     )]
     pub lr: Vec<Rates>,
-    /// What a delay makes of the learning rate
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        num_args = 1,
-        default_value = "none,preserve",
-        help_heading = "Grid"
-    )]
+    /// What a delay makes of the learning rate [default: none, and preserve where theory knows a threshold]
+    #[arg(long, value_enum, value_delimiter = ',', num_args = 1, help_heading = "Grid")]
     pub lr_scaling: Vec<Scaling>,
     /// What --lr is the synchronous learning rate of, for the scaling 'preserve' [default: same]
     #[arg(long, value_enum, value_name = "RULE", help_heading = "Grid")]
@@ -97,8 +90,9 @@ pub struct TrainArgs {
     /// a number or 'all' [default: 1000]
     #[arg(long, value_name = "SAMPLES", num_args = 0..=1, default_missing_value = SHARPNESS_SAMPLES, help_heading = "Training")]
     pub sharpness: Option<Samples>,
-    /// What to follow along the training: sharpness, the eigenvalue of --sharpness, and preconditioned-sharpness, the same of the
-    /// Hessian that the second moment of adam, adamw, nadam or nadamw has divided
+    /// What to follow along the training: sharpness, the eigenvalue of --sharpness; preconditioned-sharpness, the same of the
+    /// Hessian that the second moment of adam, adamw, nadam or nadamw has divided; generalised-sharpness, the largest curvature
+    /// over the directions in which lion, signum or muon can step, between a lower and an upper bound
     #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',', num_args = 1, help_heading = "Training")]
     pub track: Vec<Track>,
     /// Steps between two looks of --track [default: a hundredth of the run]
@@ -113,7 +107,8 @@ pub struct TrainArgs {
     #[arg(long, help_heading = "Output")]
     pub save_weights: bool,
     /// Keep the last second moments of every run that did not diverge, with bias correction, as state/RUN_ID.safetensors: what
-    /// --preconditioner of `tauscope sweep` reads
+    /// --preconditioner of `tauscope sweep` reads. For adam, adamw, nadam and nadamw; other rules, which divide by no second moment of
+    /// the server's, are refused
     #[arg(long, help_heading = "Output")]
     pub save_state: bool,
 }
@@ -124,6 +119,7 @@ pub struct TrainArgs {
 pub enum Track {
     Sharpness,
     PreconditionedSharpness,
+    GeneralisedSharpness,
 }
 
 impl TrainArgs {
@@ -135,6 +131,11 @@ impl TrainArgs {
     /// Samples that lambda_max under the second moment is taken of, where it is asked for.
     pub fn preconditioned_samples(&self) -> Option<Samples> {
         self.track.contains(&Track::PreconditionedSharpness).then(|| self.sharpness.unwrap_or_else(usual_samples))
+    }
+
+    /// Samples that generalised sharpness is taken of, where it is asked for.
+    pub fn generalised_samples(&self) -> Option<Samples> {
+        self.track.contains(&Track::GeneralisedSharpness).then(|| self.sharpness.unwrap_or_else(usual_samples))
     }
 }
 

@@ -14,6 +14,7 @@ mod preconditioned;
 mod problem;
 pub mod scaling;
 mod sweep;
+mod tracked;
 mod train;
 
 pub use axes::Setting;

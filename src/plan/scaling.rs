@@ -9,6 +9,7 @@ use crate::delay::Schedule;
 use crate::outer::OuterLoop;
 use crate::rule::Rule;
 use crate::theory::{Criterion, TheoryError, threshold};
+use std::collections::BTreeSet;
 
 /// The factor of a learning rate; `noise` is the relative variance of the curvature that minibatches see, where thresholds are
 /// to be those under it.
@@ -66,6 +67,17 @@ fn gain_under(rule: &Rule, schedule: &Schedule, outer: &OuterLoop, noise: Option
         Err(TheoryError::Unsupported(_)) => unknown(""),
         Err(error) => unknown(&format!(": {error}")),
     }
+}
+
+/// What is said of rules under delay processes, by name, for which the usual scalings leave `preserve` out; none where there are none.
+pub(super) fn told_of_unscaled(names: &BTreeSet<String>) -> Option<String> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "none (--lr as it is) alone for {}: theory knows no threshold that --lr-scaling preserve would keep; another: inverse-delay",
+            names.join(", ")
+        )
+    })
 }
 
 #[cfg(test)]

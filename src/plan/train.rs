@@ -3,7 +3,7 @@
 //! Not here: the data, and what depends on them ([`crate::train`]).
 
 use super::axes::{self, Setting};
-use super::{PlanError, refuse, scaling, short_hash, shown};
+use super::{PlanError, refuse, scaling, short_hash, shown, tracked};
 use crate::batch::{Augmentation, Sampling};
 use crate::config::{
     Batch, EngineArgs, GridArgs, ModelSpec, ProblemArgs, Reference, RegimeSpec, Samples, Scaling, Track, TrainArgs,
@@ -15,9 +15,10 @@ use crate::math::{Activation, Loss};
 use crate::outer::{OuterLoop, Work, WorkShape};
 use crate::problem::weights::WeightMap;
 use crate::rule::regime::RegimeClock;
-use crate::rule::{Locality, Rule, RuleKind};
+use crate::rule::{Locality, Rule};
 use crate::stages::Stages;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// A training with nothing left open. The same plan on the same engine and adapter gives the same bytes.
@@ -43,6 +44,10 @@ pub struct TrainPlan {
     /// Whether the draws of runs are written down.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub trace_runs: bool,
+    /// Rules under delay processes whose learning rate no scaling was asked for and theory knows no threshold of: they are trained
+    /// without one. No part of the plan, whose groups say how each is scaled.
+    #[serde(skip)]
+    pub unscaled: BTreeSet<String>,
 }
 
 /// What is minimised, and from where.
@@ -81,6 +86,9 @@ pub struct TrainOptions {
     /// The same under the second moment of the rules, always along the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preconditioned: Option<SharpnessPlan>,
+    /// Generalised sharpness of rules that take signs or move matrices as wholes, always along the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generalised: Option<SharpnessPlan>,
 }
 
 /// Samples over which lambda_max is computed, and when.
@@ -120,6 +128,9 @@ pub struct Group {
     pub lr_scaled: f64,
 }
 
+/// Scalings where --lr-scaling is not given; `preserve` where theory knows a threshold.
+const USUAL_SCALINGS: [Scaling; 2] = [Scaling::None, Scaling::Preserve];
+
 /// Looks of --track along a run, where no period is asked for.
 const LOOKS: u64 = 100;
 
@@ -154,6 +165,7 @@ impl TrainPlan {
             save_weights: first.save_weights,
             save_state: first.save_state,
             trace_runs: first.job.trace_runs,
+            unscaled: BTreeSet::new(),
             problem,
         };
         for grid in args {
@@ -161,7 +173,7 @@ impl TrainPlan {
             if augmented && grid.grid.batch.contains(&Batch::Full) {
                 refuse!("--flip, --crop: a full batch holds the images as they are; accepted: with --batch NUMBER");
             }
-            plan.groups.extend(groups(grid)?);
+            plan.groups.extend(groups(grid, &mut plan.unscaled)?);
             axes::few(
                 "--rules, --momentum, --delays, --lr, --lr-scaling, --batch, --seeds",
                 plan.groups.len().saturating_mul(plan.seeds.len()),
@@ -175,6 +187,11 @@ impl TrainPlan {
             }
         }
         Ok(plan)
+    }
+
+    /// What a user should know who gave no --lr-scaling: for which rules one of the usual two is left out.
+    pub fn told_of_scaling(&self) -> Option<String> {
+        scaling::told_of_unscaled(&self.unscaled)
     }
 
     /// Short content hash of the plan.
@@ -245,31 +262,37 @@ impl TrainOptions {
         let when = if args.track.contains(&Track::Sharpness) { along } else { When::AtTheEnd };
         let sharpness = args.sharpness_samples().map(|samples| SharpnessPlan { samples, when });
         let preconditioned = args.preconditioned_samples().map(|samples| SharpnessPlan { samples, when: along });
+        let generalised = args.generalised_samples().map(|samples| SharpnessPlan { samples, when: along });
         let (epochs, warm_up, sampling, evaluate_every) = (*epochs, *warm_up, args.grid.sampling, *evaluate_every);
-        Ok(Self { epochs, regime: regime.clone(), warm_up, sampling, evaluate_every, sharpness, preconditioned })
+        let regime = regime.clone();
+        Ok(Self { epochs, regime, warm_up, sampling, evaluate_every, sharpness, preconditioned, generalised })
     }
 }
 
 /// Every combination, rule by rule, then by schedule, delay, batch, learning rate and scaling, in the order given.
-/// Combinations that are the same training are there once.
-fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
+/// Combinations that are the same training are there once. Rules and processes for which the usual scalings leave one out are added
+/// to `unscaled`.
+fn groups(args: &TrainArgs, unscaled: &mut BTreeSet<String>) -> Result<Vec<Group>, PlanError> {
     let GridArgs { momentum, dampening, batch, .. } = &args.grid;
     let rules = axes::rules(&axes::modified(&args.grid)?, momentum, dampening)?;
     let settings = axes::settings(&args.grid)?;
     let rates: Vec<f64> = args.lr.iter().flat_map(|rates| rates.0.clone()).collect();
     axes::once("--lr", &rates)?;
     axes::once("--lr-scaling", &args.lr_scaling)?;
+    let scalings = if args.lr_scaling.is_empty() { &USUAL_SCALINGS } else { &args.lr_scaling[..] };
+    // Where nothing asks for it, it is left out where theory does not know it.
+    let is_usual = args.lr_scaling.is_empty() && args.lr_reference.is_none() && args.relative_variance.is_none();
     axes::once("--batch", batch)?;
-    if args.lr_reference.is_some() && !args.lr_scaling.contains(&Scaling::Preserve) {
+    if args.lr_reference.is_some() && !scalings.contains(&Scaling::Preserve) {
         refuse!("--lr-reference: only one scaling asks for it; accepted: with --lr-scaling preserve");
     }
-    if args.relative_variance.is_some() && !args.lr_scaling.contains(&Scaling::Preserve) {
+    if args.relative_variance.is_some() && !scalings.contains(&Scaling::Preserve) {
         refuse!("--relative-variance: only one scaling asks for it; accepted: with --lr-scaling preserve");
     }
     let reference = args.lr_reference.unwrap_or(Reference::Same);
     let noise = args.relative_variance;
     let outers = args.grid.outer.loops()?;
-    let factors = [settings.len(), batch.len(), rates.len(), args.lr_scaling.len(), outers.len()];
+    let factors = [settings.len(), batch.len(), rates.len(), scalings.len(), outers.len()];
     let size = factors.iter().fold(rules.len(), |a, b| a.saturating_mul(*b));
     axes::few("--rules, --momentum, --delays, --schedule, --batch, --lr, --lr-scaling", size)?;
     let mut groups: Vec<Group> = Vec::new();
@@ -278,21 +301,29 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
             refuse!("--rules {}: it needs the true Hessian, which no network tells", rule.name());
         }
         if args.track.contains(&Track::PreconditionedSharpness) {
-            has_preconditioner(rule, "--track preconditioned-sharpness")?;
+            tracked::has_preconditioner(rule)?;
+        }
+        if args.track.contains(&Track::GeneralisedSharpness) {
+            tracked::has_ball(rule)?;
         }
         if args.save_state {
-            has_preconditioner(rule, "--save-state")?;
+            tracked::has_state(rule)?;
         }
         for Setting { schedule, delay, stages } in &settings {
             axes::suits(rule, schedule)?;
             for (batch, outer) in batch.iter().flat_map(|batch| outers.iter().map(move |outer| (*batch, *outer))) {
                 axes::suits_outer(rule, schedule, *delay, &outer)?;
                 axes::suits_stages(rule, &outer, stages.as_ref())?;
-                let factor = |scaling: &Scaling| {
-                    Ok((*scaling, scaling::factor(*scaling, rule, schedule, &outer, reference, noise)?))
-                };
-                let factors: Vec<(Scaling, f64)> =
-                    args.lr_scaling.iter().map(factor).collect::<Result<_, PlanError>>()?;
+                let mut factors: Vec<(Scaling, f64)> = Vec::new();
+                for scaling in scalings {
+                    match scaling::factor(*scaling, rule, schedule, &outer, reference, noise) {
+                        Ok(factor) => factors.push((*scaling, factor)),
+                        Err(_) if is_usual => {
+                            unscaled.insert(format!("{} under {} delays", rule.name(), schedule.name()));
+                        }
+                        Err(why) => return Err(why),
+                    }
+                }
                 for lr in &rates {
                     let first = groups.len();
                     for (scaling, factor) in &factors {
@@ -309,18 +340,6 @@ fn groups(args: &TrainArgs) -> Result<Vec<Group>, PlanError> {
         }
     }
     Ok(groups)
-}
-
-/// That a second moment divides the steps of a rule.
-fn has_preconditioner(rule: &Rule, flag: &str) -> Result<(), PlanError> {
-    let why = match rule.kind {
-        _ if rule.is_preconditioned() => return Ok(()),
-        RuleKind::Lion | RuleKind::Signum => {
-            "takes signs: its sharpness is the largest d^T H d over max |d_i| <= 1, which no method finds exactly on a network"
-        }
-        _ => "divides its steps by no second moment",
-    };
-    refuse!("{flag} with --rules {}: it {why}; accepted: --rules adam, adamw, nadam, nadamw", rule.name())
 }
 
 impl Group {

@@ -151,6 +151,46 @@ mod tests {
         }
     }
 
+    /// Oracle: eigenvalues of the companion matrix of (z - 1 + c)(z - m) z^(tau+1) + K (1-m) ((1+m) z - m) ((1+A) z - A), written out.
+    #[test]
+    fn an_extrapolated_look_ahead_has_a_root_on_the_unit_circle_at_its_threshold() {
+        let times = |a: &[f64], b: &[f64]| {
+            let mut product = vec![0.0; a.len() + b.len() - 1];
+            a.iter().enumerate().for_each(|(i, a)| b.iter().enumerate().for_each(|(j, b)| product[i + j] += a * b));
+            product
+        };
+        for (name, m, ahead, delay, shrink) in [
+            ("nadam", 0.9, 1.0, 0, 0.0),
+            ("nadam", 0.9, 1.0, 1, 0.0),
+            ("nadam", 0.95, 2.0, 4, 0.0),
+            ("nadamw", 0.9, 0.5, 8, 0.02),
+            ("nadam", 0.0, 1.0, 2, 0.0),
+        ] {
+            let rule = rule(&format!("{name}+extrapolate={ahead}"), m);
+            let equation = rule.frozen_equation(&DelayLaw::Fixed(delay), shrink).unwrap();
+            let gain = threshold(&equation, Criterion::Mean).unwrap().gain;
+            // Coefficients from the lowest power on.
+            let free = times(&times(&[shrink - 1.0, 1.0], &[-m, 1.0]), &[vec![0.0; delay + 1], vec![1.0]].concat());
+            let driven = times(&[-m * (1.0 - m), (1.0 - m) * (1.0 + m)], &[-ahead, 1.0 + ahead]);
+            let largest = |gain: f64| {
+                let degree = free.len() - 1;
+                let coefficient = |power: usize| free[power] + gain * driven.get(power).copied().unwrap_or(0.0);
+                let leading = coefficient(degree);
+                let companion = nalgebra::DMatrix::from_fn(degree, degree, |i, j| match (i, j) {
+                    (0, j) => -coefficient(degree - 1 - j) / leading,
+                    (i, j) => f64::from(i == j + 1),
+                });
+                companion.complex_eigenvalues().iter().fold(0.0_f64, |largest, root| largest.max(root.norm()))
+            };
+            for factor in [0.2, 0.9, 0.9999] {
+                assert!(largest(factor * gain) < 1.0, "{name} at {m}, {ahead}, {delay}, {factor} of {gain}");
+            }
+            assert!(largest(1.0001 * gain) > 1.0, "{name} at {m}, {ahead}, {delay}: {gain}");
+            let rate = dominant_root(&equation, 0.7 * gain).unwrap().rate;
+            assert!((rate - largest(0.7 * gain).ln()).abs() < 1e-9, "{name} at {m}, {ahead}, {delay}: {rate}");
+        }
+    }
+
     #[test]
     fn rules_without_a_second_moment_or_with_a_schedule_have_none() {
         let law = DelayLaw::Fixed(1);

@@ -338,7 +338,7 @@ impl Rule {
     }
 
     /// The coefficients of one update: forms do not change from step to step, only their numbers do.
-    pub(super) fn probe(&self) -> UpdateCoefficients {
+    pub(crate) fn probe(&self) -> UpdateCoefficients {
         self.coefficients_after(0)
     }
 

@@ -71,7 +71,8 @@ impl Modifiers {
     /// # Errors
     /// Where they have not.
     pub fn suit(&self, kind: RuleKind) -> Result<(), String> {
-        let rule = Rule::new(kind, 0.0, 0.0);
+        // With a momentum: the look-ahead of some rules is as long as it is large.
+        let rule = Rule::new(kind, 0.5, 0.5);
         let bare = rule.probe();
         let late = Arrival { age: 4, updates: 9, workers: 5, mean_delay: 4.0, undamped: false, state_steps: 0.0 };
         let reads_ahead = rule.reads_ahead() || rule.act(&late, &mut 0).coefficients.lookahead != 0.0;
@@ -134,23 +135,27 @@ impl Modifiers {
     pub(super) fn equation(&self, bare: Equation) -> Option<Equation> {
         let Some(ahead) = self.extrapolate else { return Some(bare) };
         let [slow, fast] = bare.numerator;
-        // N is a number, whose factor's denominator goes to D, or one times z, which cancels it.
-        let velocity = match bare.velocity {
-            Velocity::None if fast == 0.0 => Velocity::Server { momentum: 0.0 },
-            velocity @ (Velocity::Server { .. } | Velocity::Worker { .. }) if fast == slow => velocity,
-            _ => return None,
+        // D is multiplied by z, and N = n0 + n1 (z-1) by 1 + (1+A)(z-1), which makes
+        // z (n0 + (n1 + A n0)(z-1)) + A (n1 - n0) (z-1)^2: a bend, but where N is a multiple of z, which cancels the z of D.
+        let (velocity, bend) = match bare.velocity {
+            Velocity::None if fast == 0.0 => (Velocity::Server { momentum: 0.0 }, 0.0),
+            velocity @ (Velocity::Server { .. } | Velocity::Worker { .. }) => (velocity, ahead * (fast - slow)),
+            Velocity::None => return None,
         };
         let is_plain = bare.decay_numerator.is_none()
             && bare.bend == 0.0
             && bare.share.is_none()
+            && (bare.divisor.is_none() || bend == 0.0)
             && bare.ages.is_empty()
             && bare.lag.is_none()
             && bare.momentum_every.is_none();
+        let fast = if bare.velocity == Velocity::None { slow } else { fast };
         (is_plain && matches!(bare.law, DelayLaw::Fixed(_))).then_some(Equation {
             velocity,
-            numerator: [slow, slow * (1.0 + ahead)],
+            numerator: [slow, fast + slow * ahead],
+            bend,
             // As for weight prediction: a decay acts on the weights that are there.
-            decay_numerator: Some([slow; 2]),
+            decay_numerator: Some([slow, fast]),
             ..bare
         })
     }
@@ -208,6 +213,7 @@ mod tests {
             "mixing+extrapolate=1",
             "rennala+extrapolate=1",
             "weight-prediction+extrapolate=1",
+            "delayed-nesterov+extrapolate=1",
             "sgd+extrapolate=-1",
             "sgd+zoom=2",
             "adamw+adam-lr=1e-3",
@@ -238,15 +244,20 @@ mod tests {
     /// Oracle: the recursion of x itself over a plain list, with u(t) and u(t-1), on a quadratic.
     #[test]
     fn extrapolated_thresholds_are_where_the_plain_recursion_begins_to_grow() {
-        let grows = |shifted: bool, gain: f64, momentum: f64, ahead: f64, delay: usize| {
+        let grows = |name: &str, gain: f64, momentum: f64, ahead: f64, delay: usize| {
+            let (shifted, looks_ahead) = (name == "shifted", matches!(name, "nesterov" | "nadam"));
             let (mut xs, mut vs, mut before) = (vec![1.0_f64], vec![0.0_f64], 0.0);
             for t in 0..20_000_usize {
                 // One velocity for each worker comes back with its gradient.
                 let kept = if shifted { (t + 1).saturating_sub(delay + 1) } else { t };
-                let v = momentum * vs[kept] + (1.0 - momentum) * xs[t.saturating_sub(delay)];
+                let seen = xs[t.saturating_sub(delay)];
+                let v = momentum * vs[kept] + (1.0 - momentum) * seen;
                 vs.push(v);
-                xs.push(xs[t] - gain * ((1.0 + ahead) * v - ahead * before));
-                before = v;
+                // The second moment of nadam stands still; nesterov takes the whole gradient beside m v.
+                let own = if name == "nadam" { (1.0 - momentum) * seen } else { seen };
+                let update = if looks_ahead { own + momentum * v } else { v };
+                xs.push(xs[t] - gain * ((1.0 + ahead) * update - ahead * before));
+                before = update;
                 if xs[t + 1].abs() > 1e100 {
                     return true;
                 }
@@ -261,12 +272,17 @@ mod tests {
             ("heavy-ball", 0.9, 0.5, 4),
             ("sgd", 0.0, 0.3, 0),
             ("shifted", 0.9, 1.0, 2),
+            ("nesterov", 0.9, 1.0, 1),
+            ("nesterov", 0.5, 0.5, 3),
+            ("nesterov", 0.0, 1.0, 2),
+            ("nadam", 0.9, 1.0, 1),
+            ("nadam", 0.95, 2.0, 4),
+            ("nadam", 0.9, 0.3, 0),
         ] {
-            let shifted = name == "shifted";
             let rule = rule(&format!("{name}+extrapolate={ahead}"), momentum);
             let gain = rule.threshold(&DelayLaw::Fixed(delay), Criterion::Mean).unwrap().gain;
-            assert!(!grows(shifted, gain * 0.995, momentum, ahead, delay), "{name} {momentum} {ahead} {delay}: {gain}");
-            assert!(grows(shifted, gain * 1.005, momentum, ahead, delay), "{name} {momentum} {ahead} {delay}: {gain}");
+            assert!(!grows(name, gain * 0.995, momentum, ahead, delay), "{name} {momentum} {ahead} {delay}: {gain}");
+            assert!(grows(name, gain * 1.005, momentum, ahead, delay), "{name} {momentum} {ahead} {delay}: {gain}");
         }
     }
 }

@@ -117,21 +117,32 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
         reason: unmade
             .map(|trial| format!("the search came to learning rate {:e}; {NO_NUMBER}", trial.lr))
             .or(result.outcome.doubt.map(|doubt| doubt.to_string()))
-            .or_else(|| (!result.outcome.measured).then(|| unfinished(cell.criterion, result))),
+            .or_else(|| (!result.outcome.measured).then(|| unfinished(cell, result))),
     };
     let delays = delays.iter().map(|(delay, count)| DelayRow { cell_id: cell_id.clone(), delay, count }).collect();
     CellEntry { cell: index, threshold, runs, delays }
 }
 
 /// Why a search that no single run has stopped has not come to its end.
-fn unfinished(criterion: Criterion, result: &CellResult) -> String {
+fn unfinished(cell: &Cell, result: &CellResult) -> String {
     let tried = || result.trials.iter().map(|trial| trial.lr);
     let Bracket { stable, unstable, .. } = result.outcome.bracket;
     match (stable, unstable) {
         (None, None) => "no learning rate was found stable, and none unstable".into(),
         (Some(_), None) => format!("every learning rate was stable, up to {:e}", tried().fold(0.0, f64::max)),
-        (None, Some(_)) => format!("every learning rate was unstable, down to {:e}", tried().fold(f64::INFINITY, f64::min)),
-        (Some(_), Some(_)) if criterion.is_statistical() => {
+        (None, Some(_)) => {
+            let least = tried().fold(f64::INFINITY, f64::min);
+            // A part of the parameters moves whatever the learning rate of the search is.
+            let hint = match cell.rule.companion() {
+                Some((_, adam_lr)) if adam_lr > 0.0 => format!(
+                    ": all but hidden matrices move by AdamW with a learning rate of {adam_lr:e} whatever that of the search is; it takes a \
+                     smaller --muon-adam-lr, or 0 for the matrices alone"
+                ),
+                _ => String::new(),
+            };
+            format!("every learning rate was unstable, down to {least:e}{hint}")
+        }
+        (Some(_), Some(_)) if cell.criterion.is_statistical() => {
             "growth rates are known too inexactly for the tolerance; it takes a larger --ensemble, --horizon or --tolerance".into()
         }
         (Some(_), Some(_)) => "the bracket is still wider than the tolerance; it takes a larger --horizon or --tolerance".into(),

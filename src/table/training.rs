@@ -60,6 +60,11 @@ row! {
         pub preconditioned_plateau: Option<f64>,
         /// `preconditioned_plateau` / `preconditioned_predicted`.
         pub preconditioned_ratio: Option<f64>,
+        /// Lower bound of the generalised sharpness at the end, where it was tracked: the curvature d^T H d of the sharpest step d that was
+        /// found, of signs or of hidden matrices with their scale.
+        pub generalised_sharpness: Option<f64>,
+        /// Upper bound of the same; both are equal where it is known exactly.
+        pub generalised_bound: Option<f64>,
         /// Steps made.
         pub steps: u64,
         /// Engine and precision.
@@ -92,7 +97,7 @@ row! {
         /// The same in epochs.
         pub epoch: f64,
         /// `objective` (mean over the steps of an epoch of the loss with weight decay, at late weights),
-        /// `train_loss`, `train_accuracy`, `test_loss`, `test_accuracy`, `lambda_max`, `lambda_residual`, `preconditioned_lambda_max`, `preconditioned_residual` (that of P^-1/2 H P^-1/2) or `preconditioned_converged` (1 where the residual is as small as was asked for, else 0).
+        /// `train_loss`, `train_accuracy`, `test_loss`, `test_accuracy`, `lambda_max`, `lambda_residual`, `preconditioned_lambda_max`, `preconditioned_residual` (that of P^-1/2 H P^-1/2), `preconditioned_converged` (1 where the residual is as small as was asked for, else 0), `generalised_sharpness` (a lower bound) or `generalised_bound` (an upper one).
         pub metric: Metric,
         /// What it is at that step.
         pub value: f64,
@@ -118,6 +123,10 @@ pub enum Metric {
     PreconditionedResidual,
     /// 1 where the residual is as small as was asked for, else 0.
     PreconditionedConverged,
+    /// The curvature d^T H d of the sharpest step d that was found, of those that a rule of signs or of whole matrices can make.
+    GeneralisedSharpness,
+    /// What no such step exceeds.
+    GeneralisedBound,
 }
 
 row! {

@@ -26,7 +26,7 @@ pub struct Equation {
     pub numerator: [f64; 2],
     /// The same from a gradient to the weights that a server's weight decay acts on, where those are others.
     pub decay_numerator: Option<[f64; 2]>,
-    /// Coefficient `n2` of a rule whose workers read weights predicted by two differences: `N` is then
+    /// Coefficient `n2` of a rule whose workers read weights predicted by two differences, or whose look-ahead is extrapolated: `N` is then
     /// `z (n0 + n1 (z-1)) + n2 (z-1)^2` behind one power of `z` more. 0 elsewhere.
     pub bend: f64,
     /// What `N` is divided by for a gradient of this age, where the age matters.
@@ -204,7 +204,9 @@ impl Equation {
         match (self.share, self.bend) {
             (None, 0.0) => Ok(()),
             (Some(_), _) => Err(TheoryError::Unsupported("mixing has no theory of minibatches".into())),
-            (None, _) => Err(TheoryError::Unsupported("two horizons have no theory of minibatches".into())),
+            (None, _) => Err(TheoryError::Unsupported(
+                "two horizons, or an extrapolated look-ahead, have no theory of minibatches".into(),
+            )),
         }
     }
 
@@ -236,7 +238,7 @@ impl Equation {
             return Ok(plain);
         }
         if plain.mixture.is_some() {
-            let what = "two horizons, or a weight decay apart from the loss, in updates of several ages";
+            let what = "two horizons, an extrapolated look-ahead, or a weight decay apart from the loss, in updates of several ages";
             return Err(TheoryError::Unsupported(format!("{what} have no theory")));
         }
         self.with_ages(delay, plain)

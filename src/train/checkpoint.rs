@@ -1,5 +1,5 @@
 //! What a training writes into a checkpoint of each of its runs, and how they go on from there: a section holds the
-//! eigenvectors of a run's latest sharpness, plain and preconditioned, then the state of its lane if it is not over.
+//! eigenvectors of a run's latest sharpness, plain and preconditioned, and the direction of its generalised one, then the state of its lane if it is not over.
 //!
 //! Not here: where sections lie ([`crate::session::checkpoint::sections`]), nor the state of a lane
 //! ([`crate::engine::Wave::save`]).
@@ -25,6 +25,8 @@ pub(super) struct RunSection {
     eigenvector: usize,
     #[serde(default)]
     preconditioned_eigenvector: usize,
+    #[serde(default)]
+    direction: usize,
 }
 
 /// Adds a run whose wave has made `step` steps; `state` writes the state of its lane, if it is not over.
@@ -39,7 +41,7 @@ pub(super) fn add(
     state: impl FnOnce(&mut dyn Write) -> Result<(), StateError>,
 ) -> Result<(), StateError> {
     // Field by field: eigenvectors are as long as the weights.
-    let RunInProgress { outcome, first, sum, objective, eigenvector, preconditioned_eigenvector } = progress;
+    let RunInProgress { outcome, first, sum, objective, eigenvector, preconditioned_eigenvector, direction } = progress;
     let progress = RunInProgress {
         outcome: outcome.clone(),
         first: *first,
@@ -47,9 +49,9 @@ pub(super) fn add(
         objective: *objective,
         ..RunInProgress::default()
     };
-    let vectors = [eigenvector, preconditioned_eigenvector].map(|vector| vector.as_deref().unwrap_or(&[]));
-    let [eigenvector, preconditioned_eigenvector] = vectors.map(<[f64]>::len);
-    content.add(RunSection { run, step, progress, eigenvector, preconditioned_eigenvector }, |out| {
+    let vectors = [eigenvector, preconditioned_eigenvector, direction].map(|vector| vector.as_deref().unwrap_or(&[]));
+    let [eigenvector, preconditioned_eigenvector, direction] = vectors.map(<[f64]>::len);
+    content.add(RunSection { run, step, progress, eigenvector, preconditioned_eigenvector, direction }, |out| {
         vectors.iter().copied().flatten().try_for_each(|x| out.write_all(&x.to_le_bytes()))?;
         state(out)
     })
@@ -106,9 +108,10 @@ impl<'a> RunCheckpoints<'a> {
     ) -> Result<RunInProgress> {
         let taken = self.0.take(
             |section| section.run == run,
-            |RunSection { mut progress, eigenvector, preconditioned_eigenvector, .. }, section| {
+            |RunSection { mut progress, eigenvector, preconditioned_eigenvector, direction, .. }, section| {
                 progress.eigenvector = read_vector(section, eigenvector)?;
                 progress.preconditioned_eigenvector = read_vector(section, preconditioned_eigenvector)?;
+                progress.direction = read_vector(section, direction)?;
                 if progress.goes_on() {
                     restore(section)?;
                 }

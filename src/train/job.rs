@@ -29,6 +29,11 @@ const LAMBDA_MAX: &str = "largest eigenvalue, by Lanczos in f64, of the Hessian 
 const PRECONDITIONED: &str = "as lambda_max, of P^-1 H with P = diag(sqrt(v) + epsilon), v the second moment of the rule with bias \
                               correction after the step; weight decay is left out where it is decoupled";
 
+/// What run.json says of generalised_sharpness.
+const GENERALISED: &str = "the largest d^T H d over |d_i| <= 1 (lion, signum), or over hidden matrices whose singular values are at \
+                           most the scale of muon's step, all else held still; H as for lambda_max, without weight decay where it is \
+                           decoupled; generalised_sharpness is the largest one found, generalised_bound an upper bound by duality";
+
 /// A run in the journal and in the tables, and each look at its samples, bytes.
 const RUN_BYTES: u64 = 4 << 10;
 const LOOK_BYTES: u64 = 1 << 10;
@@ -55,6 +60,8 @@ struct TrainFacts {
     lambda_max: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     preconditioned_lambda_max: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generalised_sharpness: Option<&'static str>,
 }
 
 impl TrainJob {
@@ -169,6 +176,7 @@ impl Job for TrainJob {
             divergence: DIVERGENCE,
             lambda_max: self.training.plan.options.sharpness.map(|_| LAMBDA_MAX),
             preconditioned_lambda_max: self.training.plan.options.preconditioned.map(|_| PRECONDITIONED),
+            generalised_sharpness: self.training.plan.options.generalised.map(|_| GENERALISED),
         };
         serde_json::to_value(facts).map(as_map)
     }

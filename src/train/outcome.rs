@@ -25,6 +25,9 @@ pub struct Outcome {
     /// The same under the second moment of the rule, where it was asked for.
     #[serde(default)]
     pub preconditioned: Vec<SharpnessRecord>,
+    /// Generalised sharpness, where it was asked for.
+    #[serde(default)]
+    pub generalised: Vec<GeneralisedRecord>,
     /// Weights at the end, unless the run diverged.
     pub last: Option<FinalWeights>,
 }
@@ -57,6 +60,16 @@ impl SharpnessRecord {
     }
 }
 
+/// Generalised sharpness after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GeneralisedRecord {
+    pub step: u64,
+    /// The curvature of a direction that was found.
+    pub lower: f64,
+    /// None where no bound was found.
+    pub upper: Option<f64>,
+}
+
 /// What a run ended with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FinalWeights {
@@ -84,6 +97,9 @@ pub(super) struct RunInProgress {
     /// That of the latest preconditioned sharpness.
     #[serde(skip)]
     pub preconditioned_eigenvector: Option<Vec<f64>>,
+    /// The direction of the latest generalised sharpness.
+    #[serde(skip)]
+    pub direction: Option<Vec<f64>>,
 }
 
 impl RunInProgress {

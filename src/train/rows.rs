@@ -1,6 +1,6 @@
 //! What became of runs as the rows of the results folder, and the groups that they repeat.
 
-use super::outcome::{EvaluationRecord, Outcome, SharpnessRecord};
+use super::outcome::{EvaluationRecord, GeneralisedRecord, Outcome, SharpnessRecord};
 use super::task::Training;
 use crate::engine::EngineInfo;
 use crate::stages::Stages;
@@ -25,6 +25,7 @@ pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome
     let preconditioned = if outcome.diverged { None } else { outcome.preconditioned.last() };
     let preconditioned_predicted = training.preconditioned_predicted(group);
     let preconditioned_plateau = preconditioned.and_then(|_| median_of_last(&outcome.preconditioned));
+    let generalised = if outcome.diverged { None } else { outcome.generalised.last() };
     let outer = group.outer.columns();
     let stage = group.stages.as_ref().map(Stages::columns).unwrap_or_default();
     TrainRow {
@@ -93,6 +94,8 @@ pub fn run(training: &Training, info: &EngineInfo, run: usize, outcome: &Outcome
         preconditioned_ratio: preconditioned_plateau
             .zip(preconditioned_predicted)
             .map(|(plateau, predicted)| plateau / predicted),
+        generalised_sharpness: generalised.map(|bounds| bounds.lower),
+        generalised_bound: generalised.and_then(|bounds| bounds.upper),
         steps: outcome.steps,
         engine: format!("{} {}", info.engine, info.precision),
         adapter: info.adapter.clone(),
@@ -128,10 +131,15 @@ pub fn metrics(training: &Training, run: usize, outcome: &Outcome) -> Vec<Metric
             row(*step, Metric::PreconditionedConverged, f64::from(u8::from(*converged))),
         ]
     };
+    let of_generalised = |GeneralisedRecord { step, lower, upper }: &GeneralisedRecord| {
+        let bound = upper.map(|upper| row(*step, Metric::GeneralisedBound, upper));
+        [row(*step, Metric::GeneralisedSharpness, *lower)].into_iter().chain(bound).collect::<Vec<_>>()
+    };
     let evaluated = outcome.evaluations.iter().flat_map(of_evaluation);
     let tracked = outcome.sharpness.iter().flat_map(of_sharpness);
     let preconditioned = outcome.preconditioned.iter().flat_map(of_preconditioned);
-    let mut rows: Vec<MetricRow> = evaluated.chain(tracked).chain(preconditioned).collect();
+    let generalised = outcome.generalised.iter().flat_map(of_generalised);
+    let mut rows: Vec<MetricRow> = evaluated.chain(tracked).chain(preconditioned).chain(generalised).collect();
     rows.sort_by_key(|row| row.step);
     rows
 }

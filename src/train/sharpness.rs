@@ -1,5 +1,6 @@
 //! Sharpness: the largest eigenvalue of the objective's Hessian, over some of the training samples, in f64 on the host; also of
-//! the Hessian that the second moment of a rule of Adam's kind has divided.
+//! the Hessian that the second moment of a rule of Adam's kind has divided, and the largest curvature over the steps of a rule that
+//! takes signs or moves matrices as wholes.
 //!
 //! The objective is the one that is trained on, weight decay included, so that a weight decay of d adds d to the eigenvalue.
 //! It is taken of the samples as they are, without augmentation. Batch norms take their statistics of as many samples as a
@@ -8,6 +9,7 @@
 //! Not here: Lanczos ([`crate::curvature`]), nor what is expected of the value ([`super::scaling::gain`]).
 
 use crate::config::Samples;
+use crate::curvature::generalised::{Ball, Generalised};
 use crate::curvature::{self, Effort, Eigenpair};
 use crate::problem::network::{FullBatch, Network};
 use rand::seq::SliceRandom;
@@ -75,6 +77,11 @@ impl Sharpness {
     /// The largest eigenpair of P^-1 H, of the diagonal P whose P^-1/2 is given ([`curvature::largest_preconditioned`]).
     pub fn preconditioned_at(&self, weights: &[f64], inverse_root: &[f64], near: Option<&[f64]>) -> Option<Eigenpair> {
         curvature::largest_preconditioned(inverse_root, effort(weights.len()), near, self.product(weights))
+    }
+
+    /// Generalised sharpness over the steps of a ball, sought near a direction that was the best one before.
+    pub fn generalised_at(&self, weights: &[f64], ball: &Ball, near: Option<&[f64]>) -> Option<Generalised> {
+        ball.sharpness(effort(weights.len()), near, self.product(weights))
     }
 
     /// Products of the Hessian at `weights`.

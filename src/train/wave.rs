@@ -4,9 +4,10 @@
 //! Not here: which runs share a wave, nor what happens after the device has failed ([`super`]).
 
 use super::checkpoint::{RunCheckpoints, add};
-use super::outcome::{EvaluationRecord, FinalWeights, Outcome, RunInProgress, SharpnessRecord};
+use super::outcome::{EvaluationRecord, FinalWeights, GeneralisedRecord, Outcome, RunInProgress, SharpnessRecord};
 use super::sharpness::Sharpness;
 use super::task::{Pace, Training};
+use crate::curvature::generalised::{Ball, Generalised};
 use crate::engine::pump::Pump;
 use crate::engine::{Engine, EngineError, Part, Wave, WaveSpec};
 use crate::plan::SharpnessPlan;
@@ -52,6 +53,8 @@ struct WaveTraining<'a, 'b> {
     sharpness: Option<Sharpness>,
     /// The samples of preconditioned sharpness, with their weight decay and without.
     preconditioned: Option<[Sharpness; 2]>,
+    /// Those of generalised sharpness, alike.
+    generalised: Option<[Sharpness; 2]>,
     wave: Box<dyn Wave>,
     /// One for each lane.
     progress: Vec<RunInProgress>,
@@ -69,6 +72,7 @@ struct WaveTraining<'a, 'b> {
     /// Steps from one sharpness to the next, where it is tracked.
     sharpness_period: Option<u64>,
     preconditioned_period: Option<u64>,
+    generalised_period: Option<u64>,
     /// Steps of the next block, at most.
     block: usize,
     /// The same whatever they take.
@@ -101,16 +105,17 @@ pub(super) fn train(
     let pace = training.pace(rows, spec.needs.work);
     let end = pace.updates(options.epochs);
     let taken = |plan: SharpnessPlan| Sharpness::new(training.network(), plan.samples, rows, seed);
-    let preconditioned = options.preconditioned.map(taken).map(|with_decay| {
+    let both = |with_decay: Sharpness| {
         let without = with_decay.without_decay();
         [with_decay, without]
-    });
+    };
     let mut training = WaveTraining {
         training,
         runs,
         checkpoints,
         sharpness: options.sharpness.map(taken),
-        preconditioned,
+        preconditioned: options.preconditioned.map(taken).map(both),
+        generalised: options.generalised.map(taken).map(both),
         wave,
         progress,
         step,
@@ -121,6 +126,7 @@ pub(super) fn train(
         evaluation_period: pace.updates(options.evaluate_every),
         sharpness_period: options.sharpness.and_then(|plan| plan.every(end)),
         preconditioned_period: options.preconditioned.and_then(|plan| plan.every(end)),
+        generalised_period: options.generalised.and_then(|plan| plan.every(end)),
         block: 1,
         longest: spec.block,
     };
@@ -139,8 +145,9 @@ impl WaveTraining<'_, '_> {
     /// Goes on to the next step after which something is measured.
     fn advance(&mut self, watch: Watch) -> Result<ControlFlow<()>> {
         let next = |period: u64| (self.step / period + 1).saturating_mul(period);
-        let periods = [Some(self.evaluation_period), self.sharpness_period, self.preconditioned_period];
-        let goal = periods.into_iter().flatten().map(next).fold(self.end, u64::min);
+        let tracked = [self.sharpness_period, self.preconditioned_period, self.generalised_period];
+        let periods = [Some(self.evaluation_period)].into_iter().chain(tracked);
+        let goal = periods.flatten().map(next).fold(self.end, u64::min);
         let (mut submitted, mut pump): (u64, Pump<u64>) = (self.step, Pump::default());
         let (mut since, mut stops, mut saves) = (Instant::now(), false, false);
         loop {
@@ -229,11 +236,15 @@ impl WaveTraining<'_, '_> {
         }
         let is_due = |period: Option<u64>| last || period.is_some_and(|period| self.step.is_multiple_of(period));
         let (plain, preconditioned) = (is_due(self.sharpness_period), is_due(self.preconditioned_period));
+        let generalised = is_due(self.generalised_period);
         if plain {
             self.measure_sharpness()?;
         }
         if preconditioned {
             self.measure_preconditioned()?;
+        }
+        if generalised {
+            self.measure_generalised()?;
         }
         Ok(())
     }
@@ -292,6 +303,32 @@ impl WaveTraining<'_, '_> {
             if let Some(pair) = found {
                 run.outcome.preconditioned.push(SharpnessRecord::new(step, &pair));
                 run.preconditioned_eigenvector = Some(pair.vector);
+            }
+        });
+        Ok(())
+    }
+
+    fn measure_generalised(&mut self) -> Result<(), EngineError> {
+        let Some([with_decay, without_decay]) = &self.generalised else { return Ok(()) };
+        let model = &self.training.network().model;
+        let (parameters, matrices) = (self.training.network().dimension(), model.hidden_matrices());
+        let mut states = Vec::new();
+        for (lane, (run, index)) in self.progress.iter().zip(self.runs).enumerate() {
+            let rule = &self.training.group(*index).rule;
+            let sharpness = if rule.has_decoupled_decay() { without_decay } else { with_decay };
+            let ball = Ball::of(rule, parameters, &matrices).filter(|_| run.goes_on());
+            states.push(match ball {
+                Some(ball) => Some((sharpness, ball, self.wave.weights(lane)?)),
+                None => None,
+            });
+        }
+        let step = self.step;
+        self.progress.par_iter_mut().zip(states).for_each(|(run, state)| {
+            let near = run.direction.as_deref();
+            let found = state.and_then(|(sharpness, ball, weights)| sharpness.generalised_at(&weights, &ball, near));
+            if let Some(Generalised { lower, upper, direction }) = found {
+                run.outcome.generalised.push(GeneralisedRecord { step, lower, upper });
+                run.direction = Some(direction);
             }
         });
         Ok(())

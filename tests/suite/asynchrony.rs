@@ -63,10 +63,18 @@ fn every_linear_rule_meets_its_theory() {
 #[test]
 fn extrapolated_rules_meet_their_theory() {
     let folder = tempfile::tempdir().unwrap();
-    let flags =
-        ["--rules", "sgd,heavy-ball,shifted", "--extrapolate", "1,0.5", "--delays", "0,1,4", "--dampening", "ema"];
+    let flags = [
+        "--rules",
+        "sgd,heavy-ball,nesterov,shifted",
+        "--extrapolate",
+        "1,0.5",
+        "--delays",
+        "0,1,4",
+        "--dampening",
+        "ema",
+    ];
     let rows = rows(folder.path(), "out", &[&QUADRATIC[..], &flags, &["--tolerance", "0.004"]].concat());
-    assert_eq!(rows.len(), 18);
+    assert_eq!(rows.len(), 24);
     for row in rows {
         let ratio = row.ratio.unwrap();
         assert!((ratio - 1.0).abs() <= 0.005, "{} delay {:?}: measured / theory is {ratio}", row.rule, row.delay);

@@ -228,3 +228,19 @@ fn muon_is_refused_where_it_has_nothing_to_do() {
         assert!(!done && said.contains(expected) && said.contains("accepted:"), "{flags:?}: {said}");
     }
 }
+
+#[test]
+fn a_sweep_in_which_adamw_alone_leaves_the_minimum_says_which_flag_stills_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags =
+        ["sweep", "--rules", "muon", "--model", "mlp:8-8", "--samples", "64", "--delays", "1", "--engine", "cpu"];
+    let run = |more: &[&str]| {
+        let (done, said) = tauscope(folder.path(), &[&flags[..], more, &["--force", "--out", "out"]].concat());
+        assert!(done, "{said}");
+        std::fs::read_to_string(folder.path().join("out/thresholds.csv")).unwrap()
+    };
+    let table = run(&["--tolerance", "0.1"]);
+    assert!(table.contains("every learning rate was unstable") && table.contains("--muon-adam-lr, or 0"), "{table}");
+    let table = run(&["--tolerance", "0.1", "--muon-adam-lr", "0"]);
+    assert!(table.contains(",measured,") && !table.contains("undecided"), "{table}");
+}

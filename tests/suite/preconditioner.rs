@@ -66,6 +66,12 @@ fn thresholds_of_a_quadratic_are_those_of_its_preconditioned_curvature() {
         serde_json::from_slice(&fs::read(folder.path().join("out/run.json")).unwrap()).unwrap();
     let facts = &run["preconditioner"];
     assert_eq!((&facts["zeros"], &facts["lambda_max"]["converged"]), (&0.into(), &true.into()));
+    // An extrapolated look ahead, whose N is of degree 2: roots of the written-out polynomial, by NumPy.
+    let ahead = "--model quadratic:1,4,2 --precision f64 --preconditioner moments.safetensors --rules nadam+extrapolate=1 --momentum 0.9 --delays 1,4";
+    for (row, gain) in sweep(folder.path(), ahead).iter().zip([3.450, 0.4365]) {
+        assert!((row.lr_theory.unwrap() * 8.0 / gain - 1.0).abs() < 5e-4, "{row:?}");
+        assert!((row.ratio.unwrap() - 1.0).abs() < THRESHOLD, "{row:?}");
+    }
 }
 
 /// The minimum of a small network, with the second moments that a training of it leaves.
@@ -159,12 +165,24 @@ fn files_and_rules_that_do_not_go_are_refused() {
     file("before", &[("exp_avg_sq.x", vec![2], vec![0.0, 1.0])]);
     file("negative", &[("x", vec![2], vec![1.0, -1e-3])]);
     file("nan", &[("x", vec![2], vec![1.0, f64::NAN])]);
+    file("marked", &[("x.exp_avg_sq", vec![2], vec![-2.0, 1.0])]);
+    file("both", &[("x", vec![2], vec![1.0; 2]), ("x.exp_avg_sq", vec![2], vec![1.0; 2])]);
+    file("twice", &[("exp_avg_sq.x", vec![2], vec![1.0; 2]), ("x.exp_avg_sq", vec![2], vec![1.0; 2])]);
     file("long", &[("x", vec![3], vec![1.0; 3])]);
     file("zeros", &[("x", vec![2], vec![0.0; 2])]);
     let quadratic = "sweep --model quadratic:1,2 --delays 0 --quiet --out new --preconditioner";
     let cases: &[(&str, &[&str])] = &[
-        ("negative --rules adam", &["--preconditioner negative", "parameter 1 is -1e-3", "0 or more"]),
-        ("nan --rules adam", &["--preconditioner nan", "NaN at number 1", "finite numbers"]),
+        (
+            "negative --rules adam",
+            &["--preconditioner negative", "tensor 'x' has -1e-3 at [1]", "accepted: finite numbers of 0 or more"],
+        ),
+        ("nan --rules adam", &["--preconditioner nan", "tensor 'x' has NaN at [1]", "finite numbers of 0 or more"]),
+        ("marked --rules adam", &["--preconditioner marked", "tensor 'x.exp_avg_sq' has -2e0 at [0]"]),
+        (
+            "both --rules adam",
+            &["tensors 'x' and 'x.exp_avg_sq' are both there for parameter 'x'", "one second moment"],
+        ),
+        ("twice --rules adam", &["tensors 'exp_avg_sq.x' and 'x.exp_avg_sq' are both there", "accepted: one"]),
         ("long --rules adam", &["--preconditioner long", "shape [3]", "needs [2]"]),
         ("missing --rules adam", &["--preconditioner missing", "No such file"]),
         ("good --rules sgd", &["--preconditioner with --rules sgd", "accepted: --rules adam, adamw, nadam, nadamw"]),
@@ -193,6 +211,19 @@ fn files_and_rules_that_do_not_go_are_refused() {
     );
     let numbered = "sweep --samples 20 --model linear --rules adam --delays 0 --out new --preconditioner numbered";
     refuse(folders::tauscope(folder.path()).args(numbered.split(' ')), &["bias", "shape [3]", "needs [10]"]);
+    // An element of a matrix is told by row and column.
+    let mut matrix = vec![1.0; 640];
+    matrix[2 * 64 + 3] = f64::INFINITY;
+    file("matrix", &[("state.0.exp_avg_sq", vec![10, 64], matrix), ("state.1.exp_avg_sq", vec![10], vec![1.0; 10])]);
+    let flags = "sweep --samples 20 --model linear --rules adam --delays 0 --out new --preconditioner matrix";
+    refuse(
+        folders::tauscope(folder.path()).args(flags.split(' ')),
+        &[
+            "--preconditioner matrix",
+            "tensor 'state.0.exp_avg_sq' has inf at [2, 3]",
+            "accepted: finite numbers of 0 or more",
+        ],
+    );
     // An epsilon of 0 divides by the roots alone.
     file("positive", &[("x", vec![2], vec![1.0, 0.0625])]);
     let row = sweep(

@@ -529,6 +529,15 @@ fn advice_for_a_curvature_is_half_the_threshold_and_adam_is_an_average_of_gradie
         assert_close(gain, of_weight(rule.split_once('=').unwrap().1));
         assert!(gain > 1.0, "{rule}: {gain}");
     }
+    // Around nadam N is of degree 2: roots of the written-out polynomial, by NumPy, at A = 1 and delays 0 to 8.
+    let table =
+        self::rows("theory --rules nadam+extrapolate=1,nadamw+extrapolate=1 --momentum 0.9 --delays 0,1,2,3,4,8");
+    let expected = [4.524, 3.450, 1.566, 0.7102, 0.4365, 0.1736];
+    for (row, expected) in table.iter().zip([expected; 2].concat()) {
+        assert!((number(row, "threshold_gain") / expected - 1.0).abs() < 5e-4, "{row:?}");
+    }
+    let ahead = rows.iter().find(|row| row["rule"] == "nadamw+extrapolate=0.5" && row["beta1"] == 0.9).unwrap();
+    assert!((ahead["threshold_gain"].as_f64().unwrap() / 3.864 - 1.0).abs() < 5e-4, "{ahead}");
     assert!(report("--rule sgd --lr 0.1")["tolerances"].is_null(), "of rules of Adam's kind alone");
     let text = stdout("advise --rule adamw --lr 0.001 --to-delay 1");
     assert!(text.contains("Of the learning rates that your recipe tolerates") && text.contains("nadamw"), "{text}");

@@ -37,6 +37,29 @@ fn without_tables_the_file_is_a_command_line() {
 }
 
 #[test]
+fn rules_without_a_threshold_are_trained_with_the_learning_rate_as_it_is_where_no_scaling_is_asked_for() {
+    let groups = shown("rules = ['sgd', 'adam', 'muon', 'lion']\ndelays = [0, 4]");
+    let expected = [
+        "sgd 0 0 128 0.1 none",
+        "sgd 0 4 128 0.1 none",
+        "sgd 0 4 128 0.1 preserve",
+        "adam:0.999 0.9 0 128 0.1 none",
+        "adam:0.999 0.9 4 128 0.1 none",
+        "muon 0.95 0 128 0.1 none",
+        "muon 0.95 4 128 0.1 none",
+        "lion:0.99 0.9 0 128 0.1 none",
+        "lion:0.99 0.9 4 128 0.1 none",
+    ];
+    assert_eq!(groups[..], expected);
+    let told = plan("rules = ['sgd', 'adam', 'signum']").told_of_scaling().unwrap();
+    let names = "none (--lr as it is) alone for adam:0.999 under round-robin delays, signum under round-robin delays: ";
+    assert!(told.starts_with(names) && told.contains("--lr-scaling preserve"), "{told}");
+    // Who asks is told where it cannot be had, and what is known is not spoken of.
+    assert_eq!(plan("rules = ['sgd', 'shifted']").told_of_scaling(), None);
+    assert_eq!(plan("rules = 'adam'\nlr-scaling = 'none'").told_of_scaling(), None);
+}
+
+#[test]
 fn grids_zips_and_cells_become_groups_in_the_order_of_the_file() {
     let groups = shown(
         r#"
@@ -126,8 +149,8 @@ fn what_is_wrong_is_said_with_its_line() {
             "plan.toml, line 1: --flip, --crop: a full batch holds the images as they are; accepted: with --batch NUMBER",
         ),
         (
-            "\n[[grid]]\nrules = 'adam'",
-            "plan.toml, line 2: --lr-scaling preserve: no threshold is known of adam:0.999 under round-robin delays",
+            "\n[[grid]]\nrules = 'adam'\nlr-scaling = 'preserve'",
+            "plan.toml, line 4: --lr-scaling preserve: no threshold is known of adam:0.999 under round-robin delays",
         ),
         ("model = 'quadratic:1'", "plan.toml, line 1: --model quadratic:1: it has no data to train on"),
         (

@@ -139,6 +139,9 @@ fn text(report: &Report) -> Result<String> {
         report.plan_hash, problem.model, problem.data, problem.loss, problem.weight_decay, report.axes
     );
     writeln!(text, "engine   {} {} on {} ({})", engine.engine, engine.precision, engine.adapter, report.engine_choice)?;
+    if let Some(told) = plan.told_of_scaling() {
+        writeln!(text, "scaling  {told}")?;
+    }
     report.batches.iter().take(SHOWN.1).for_each(|batch| text += &batch.text());
     if report.batches.len() > SHOWN.1 {
         writeln!(text, "         and {} more kinds of batches", report.batches.len() - SHOWN.1)?;

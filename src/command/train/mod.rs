@@ -35,6 +35,9 @@ pub fn run(trainings: &[TrainArgs]) -> Result<()> {
     if let Some(mapping) = &job.training.weight_mapping {
         session.say(&format!("weights  {mapping}"));
     }
+    if let Some(told) = job.training.plan.told_of_scaling() {
+        session.say(&format!("scaling  {told}"));
+    }
     let finished = session.run(&job, &|groups: &Vec<SummaryRow>, dir| {
         // A shard may have no runs.
         if groups.is_empty() { Ok(()) } else { plot::training(dir, plot::Theme::Light).map(drop) }

@@ -8,6 +8,7 @@ use crate::layer::tensor::Tensor;
 use half::{bf16, f16};
 use pytorch_reader::PytorchReader;
 use safetensors::SafeTensors;
+use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
 
@@ -21,6 +22,8 @@ const START: u64 = 512;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
     pub name: String,
+    /// The name in the file, where second moments are called otherwise.
+    pub written: String,
     pub shape: Vec<usize>,
     /// `F32`, `BF16`, `I64`, ...
     pub kind: String,
@@ -67,6 +70,7 @@ impl WeightFile {
         tensors.sort_by(|(one, _), (other, _)| one.cmp(other));
         let stored = |(name, tensor): &(String, safetensors::tensor::TensorView)| Stored {
             name: name.clone(),
+            written: name.clone(),
             shape: tensor.shape().to_vec(),
             kind: format!("{:?}", tensor.dtype()),
         };
@@ -90,6 +94,7 @@ impl WeightFile {
         tensors.sort_by(|(one, _), (other, _)| one.cmp(other));
         let stored = |(name, tensor): &(String, pytorch_reader::Tensor)| Stored {
             name: name.clone(),
+            written: name.clone(),
             shape: tensor.shape().to_vec(),
             kind: format!("{:?}", tensor.dtype()),
         };
@@ -114,7 +119,10 @@ impl WeightFile {
 
     /// Where the file marks second moments as torch.optim does, by `exp_avg_sq` before or behind the name of the parameter, those alone,
     /// by that name; else all of it.
-    pub fn second_moments(self) -> Self {
+    ///
+    /// # Errors
+    /// Two tensors for one parameter: one of them marked, and the other marked otherwise or not at all.
+    pub fn second_moments(self) -> Result<Self, String> {
         let of = |name: &str| {
             let name = name.strip_suffix(MARK).map(|name| name.trim_end_matches('.')).or_else(|| {
                 let (before, name) = name.split_once(MARK)?;
@@ -124,7 +132,18 @@ impl WeightFile {
         };
         let names: Vec<Option<String>> = self.tensors.iter().map(|stored| of(&stored.name)).collect();
         if names.iter().all(Option::is_none) {
-            return self;
+            return Ok(self);
+        }
+        let mut seen: HashMap<&str, &str> = HashMap::new();
+        for (stored, name) in self.tensors.iter().zip(&names) {
+            let parameter = name.as_ref().unwrap_or(&stored.name);
+            if let Some(other) = seen.insert(parameter, &stored.name) {
+                return Err(format!(
+                    "tensors '{other}' and '{}' are both there for parameter '{parameter}'; accepted: one second moment for each \
+                     parameter",
+                    stored.name
+                ));
+            }
         }
         let tensors = self
             .tensors
@@ -137,15 +156,15 @@ impl WeightFile {
             Bytes::Read(all) => Bytes::Read(all.into_iter().filter(|_| keep()).collect()),
             Bytes::Torch(all) => Bytes::Torch(all.into_iter().filter(|_| keep()).collect()),
         };
-        Self { tensors: tensors.collect(), bytes }
+        Ok(Self { tensors: tensors.collect(), bytes })
     }
 
     /// The numbers of one tensor, exactly as they are stored.
     ///
     /// # Errors
-    /// A tensor that holds no floats, or one that is not finite.
-    pub fn numbers(&self, index: usize) -> Result<Vec<f64>, String> {
-        let Stored { name, kind, .. } = &self.tensors[index];
+    /// A tensor that holds no floats, or one that is not `accepted`.
+    pub fn numbers(&self, index: usize, accepted: Numbers) -> Result<Vec<f64>, String> {
+        let Stored { written: name, kind, shape, .. } = &self.tensors[index];
         let read;
         let bytes = match &self.bytes {
             Bytes::Read(tensors) => &tensors[index],
@@ -161,13 +180,43 @@ impl WeightFile {
             "BF16" => bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).into()).collect(),
             other => return Err(format!("tensor '{name}' is {other}; accepted: F64, F32, F16, BF16")),
         };
-        match numbers.iter().position(|number| !number.is_finite()) {
+        let is_wrong = |number: &f64| !number.is_finite() || accepted == Numbers::FiniteNotNegative && *number < 0.0;
+        match numbers.iter().position(is_wrong) {
             Some(place) => {
-                Err(format!("tensor '{name}' has {} at number {place}; accepted: finite numbers", numbers[place]))
+                let (number, place) = (numbers[place], element(place, shape));
+                Err(format!("tensor '{name}' has {number:e} at {place}; accepted: {}", accepted.described()))
             }
             None => Ok(numbers),
         }
     }
+}
+
+/// Numbers that a tensor may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    Finite,
+    FiniteNotNegative,
+}
+
+impl Numbers {
+    fn described(self) -> &'static str {
+        match self {
+            Self::Finite => "finite numbers",
+            Self::FiniteNotNegative => "finite numbers of 0 or more",
+        }
+    }
+}
+
+/// The index of the number at a place in a tensor, as PyTorch writes it, from 0: `[3, 1]`.
+fn element(place: usize, shape: &[usize]) -> String {
+    let mut rest = place;
+    let mut index: Vec<String> = Vec::new();
+    for size in shape.iter().rev() {
+        index.push((rest % size).to_string());
+        rest /= size;
+    }
+    index.reverse();
+    format!("[{}]", index.join(", "))
 }
 
 /// How zip archives, pickles of protocol 2 and later and tar archives begin; a safetensors file begins with the length of

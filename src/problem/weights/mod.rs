@@ -15,7 +15,7 @@ pub use names::WeightMap;
 
 use super::{Network, Problem};
 use crate::layer::tensor::{Start, Tensor, Tensors};
-use file::WeightFile;
+use file::{Numbers, WeightFile};
 use names::{Matching, Model};
 use safetensors::tensor::{Dtype, TensorView};
 use std::path::Path;
@@ -92,30 +92,22 @@ pub fn load(
 ) -> Result<LoadedWeights, WeightsError> {
     let fail = failure(path);
     let file = WeightFile::open(path).map_err(&fail)?;
-    of_file(problem, &file, map, wanted).map_err(fail)
+    of_file(problem, &file, map, wanted, Numbers::Finite).map_err(fail)
 }
 
 /// Reads the second moments of a rule of Adam's kind, P: by the names of the parameters, or marked as torch.optim does
 /// (`fc1.weight.exp_avg_sq`). They are taken as they are, without bias correction.
 ///
 /// # Errors
-/// As [`load`]; a second moment that is negative.
+/// As [`load`]; a second moment that is negative; two for one parameter.
 pub fn load_second_moments(problem: &Problem, path: &Path) -> Result<Vec<f64>, WeightsError> {
     let fail = failure(path);
-    let mut file = WeightFile::open(path).map_err(&fail)?.second_moments();
+    let mut file = WeightFile::open(path).and_then(WeightFile::second_moments).map_err(&fail)?;
     if let Problem::Network(Network { model, .. }) = problem {
         file.name_by_number(&model.graph.tensors.parameters);
     }
-    let LoadedWeights { parameters, .. } = of_file(problem, &file, None, Wanted::Parameters).map_err(&fail)?;
-    match parameters.iter().position(|value| *value < 0.0) {
-        Some(place) => {
-            let value = parameters[place];
-            Err(fail(format!(
-                "the second moment of parameter {place} is {value:e}; accepted: finite numbers of 0 or more"
-            )))
-        }
-        None => Ok(parameters),
-    }
+    let read = of_file(problem, &file, None, Wanted::Parameters, Numbers::FiniteNotNegative);
+    read.map(|LoadedWeights { parameters, .. }| parameters).map_err(fail)
 }
 
 /// Makes an error of a reason. Names in a file may hold anything, and the message is one line.
@@ -129,6 +121,7 @@ fn of_file(
     file: &WeightFile,
     map: Option<&WeightMap>,
     wanted: Wanted,
+    accepted: Numbers,
 ) -> Result<LoadedWeights, String> {
     let of_quadratic;
     let model = match problem {
@@ -143,7 +136,8 @@ fn of_file(
     };
     let Matching { parameters, statistics, mapping } = model.matched(file, map, wanted)?;
     let numbers = |indices: Vec<usize>| -> Result<Vec<f64>, String> {
-        let all: Result<Vec<Vec<f64>>, String> = indices.into_iter().map(|index| file.numbers(index)).collect();
+        let all: Result<Vec<Vec<f64>>, String> =
+            indices.into_iter().map(|index| file.numbers(index, accepted)).collect();
         Ok(all?.concat())
     };
     Ok(LoadedWeights { parameters: numbers(parameters)?, statistics: numbers(statistics)?, mapping })

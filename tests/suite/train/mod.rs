@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod devices;
+mod generalised;
 mod preconditioned;
 mod resume;
 mod traces;
@@ -89,7 +90,7 @@ fn a_training_writes_its_folder() {
          overlap_weight,arrivals,stages,stage_delays,stage_lr,stage_momentum,stage_cuts,stashing,backward_delays,seed,epochs,status,diverged_step,train_loss,test_loss,train_accuracy,\
          test_accuracy,untrained,best_test_accuracy,best_epoch,generalisation_gap,loss_gap,distance_from_init,lambda_max,\
          lambda_residual,lambda_predicted,plateau,plateau_ratio,preconditioned_lambda_max,preconditioned_residual,\
-         preconditioned_predicted,preconditioned_plateau,preconditioned_ratio,steps,engine,adapter,reason"
+         preconditioned_predicted,preconditioned_plateau,preconditioned_ratio,generalised_sharpness,generalised_bound,steps,engine,adapter,reason"
     );
     assert_eq!(header("metrics.csv"), "run_id,step,epoch,metric,value");
     assert_eq!(
@@ -388,8 +389,12 @@ fn bad_input_is_one_clear_error_with_exit_code_2_and_nothing_written() {
         (&["--lr", "0.1,0.1"], &["--lr", "0.1", "twice"]),
         (&["--lr-scaling", "half"], &["--lr-scaling", "half", "inverse-delay"]),
         (&["--lr-scaling", "none,none"], &["--lr-scaling", "none", "twice"]),
-        (&["--rules", "adam"], &["--lr-scaling preserve", "adam", "inverse-delay"]),
-        (&["--schedule", "normal"], &["--lr-scaling preserve", "normal", "inverse-delay"]),
+        (&["--rules", "adam", "--lr-scaling", "preserve"], &["--lr-scaling preserve", "adam", "inverse-delay"]),
+        (&["--rules", "adam", "--lr-reference", "sgd"], &["--lr-scaling preserve", "adam", "inverse-delay"]),
+        (
+            &["--schedule", "normal", "--lr-scaling", "none,preserve"],
+            &["--lr-scaling preserve", "normal", "inverse-delay"],
+        ),
         (&["--rules", "dc-asgd-exact"], &["--rules dc-asgd-exact", "Hessian"]),
         (&["--lr-reference", "sgd", "--lr-scaling", "none"], &["--lr-reference", "preserve"]),
         (&["--rules", "shifted", "--schedule", "iid:geometric", "--lr-scaling", "none"], &["shifted", "no workers"]),

@@ -34,8 +34,8 @@ const SMALL: [&str; 16] = [
 /// Lanczos to a residual of 1e-3 and central differences: the eigenvalue errs with their squares.
 const DENSE: f64 = 1e-5;
 
-/// The largest eigenvalue of P^-1/2 H P^-1/2, H by central differences of the gradient.
-fn dense(network: &Network, weights: &[f64], scale: &[f64]) -> f64 {
+/// The Hessian by central differences of the gradient.
+pub(super) fn hessian(network: &Network, weights: &[f64]) -> DMatrix<f64> {
     let (size, h) = (weights.len(), 1e-5);
     let mut batch = FullBatch::new(network);
     let mut gradient_at = |place: usize, step: f64| {
@@ -51,9 +51,16 @@ fn dense(network: &Network, weights: &[f64], scale: &[f64]) -> f64 {
             up.iter().zip(down).map(|(up, down)| (up - down) / (2.0 * h)).collect()
         })
         .collect();
+    DMatrix::from_fn(size, size, |i, j| 0.5 * (columns[j][i] + columns[i][j]))
+}
+
+/// The largest eigenvalue of P^-1/2 H P^-1/2.
+fn dense(network: &Network, weights: &[f64], scale: &[f64]) -> f64 {
+    let hessian = hessian(network, weights);
     let root = |i: usize| scale[i].sqrt();
-    let entry = |i: usize, j: usize| 0.5 * (columns[j][i] + columns[i][j]) / root(i) / root(j);
-    SymmetricEigen::new(DMatrix::from_fn(size, size, entry)).eigenvalues.max()
+    let size = weights.len();
+    let scaled = DMatrix::from_fn(size, size, |i, j| hessian[(i, j)] / root(i) / root(j));
+    SymmetricEigen::new(scaled).eigenvalues.max()
 }
 
 /// Adam as it is written down, with beta1 .9 and beta2 .99: the eigenvalue after every `period` steps.
@@ -143,13 +150,33 @@ fn it_is_the_same_on_both_engines() {
 #[test]
 fn rules_without_a_second_moment_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    for (rule, why) in
-        [("sgd", "divides its steps by no second moment"), ("lion", "takes signs"), ("signum", "takes signs")]
-    {
-        let flags = ["--rules", rule, "--delays", "0", "--track", "preconditioned-sharpness"];
+    let refused = |rule: &str, asked: &[&str], expected: &[&str]| {
+        let flags = [&["--rules", rule, "--delays", "0"], asked].concat();
         let assert = train(folder.path(), "out", &flags).assert().code(2);
         let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
-        assert!(stderr.contains(why) && stderr.contains("accepted: --rules adam, adamw, nadam, nadamw"), "{stderr}");
+        assert!(expected.iter().all(|part| stderr.contains(part)), "{rule}: {stderr}");
+    };
+    let track = ["--track", "preconditioned-sharpness"];
+    refused("sgd", &track, &["divides its steps by no second moment; accepted: --rules adam, adamw, nadam, nadamw"]);
+    for rule in ["lion", "signum", "muon"] {
+        let other = "accepted: --track generalised-sharpness, or --rules adam, adamw, nadam, nadamw";
+        refused(rule, &track, &["divides its steps by no second moment", other]);
+    }
+    let track = ["--track", "generalised-sharpness"];
+    refused("adamw", &track, &["--track preconditioned-sharpness, or --rules lion, signum, muon"]);
+    refused("sgd", &track, &["takes no signs", "accepted: --track sharpness, or --rules lion, signum, muon"]);
+    for (rule, why) in [
+        ("lion", "keeps no second moment"),
+        ("heavy-ball", "keeps no second moment"),
+        ("mixing-adam", "a second moment for every worker"),
+        ("muon", "no second moment of hidden matrices"),
+        ("gap-aware", "does not divide its steps by its second moment"),
+    ] {
+        refused(
+            rule,
+            &["--save-state"],
+            &["--save-state with --rules", why, "accepted: --rules adam, adamw, nadam, nadamw"],
+        );
     }
     let twice = ["--rules", "adam", "--track", "sharpness,sharpness"];
     let assert = train(folder.path(), "out", &twice).assert().code(2);
