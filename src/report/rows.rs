@@ -1,8 +1,9 @@
 //! A table of the folder on the page, row by row, with all of its columns.
 
 use super::page::scrolled;
-use crate::table::number::{grouped_digits, significant};
+use crate::table::number::significant;
 use crate::table::{FileRow, FileTable};
+use crate::text::grouped_digits;
 use maud::{Markup, html};
 
 /// Most rows that stand on the page.

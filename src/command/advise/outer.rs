@@ -9,6 +9,7 @@ use crate::command::to_stdout;
 use crate::outer::{LocalRule, LocalSteps, OuterLoop};
 use crate::rule::Rule;
 use crate::table::number::{percent, significant};
+use crate::text::counted;
 use crate::theory::{Criterion, DelayLaw, TheoryError, threshold};
 use anyhow::{Result, anyhow, bail};
 use serde::Serialize;
@@ -186,7 +187,7 @@ fn short(number: f64) -> String {
 
 fn sentence(report: &Report) -> String {
     let Report { stale_rounds, lr, threshold_lr, .. } = report;
-    let rounds = if *stale_rounds == 1 { "1 round".to_owned() } else { format!("{stale_rounds} rounds") };
+    let rounds = counted(*stale_rounds, "round");
     let share = percent(report.share_of_threshold, DIGITS);
     let (lr, limit) = (short(*lr), short(*threshold_lr));
     if report.stable && report.share_of_threshold <= ADVISED {
