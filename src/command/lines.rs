@@ -15,10 +15,24 @@ pub fn labelled(label: &str, text: &str, place: usize, width: Option<usize>) -> 
     fill(format!("{label:<place$}"), text, place, width)
 }
 
+/// Every line of a text as a paragraph, but those of tables. What begins with spaces goes on two farther to the right.
+pub fn paragraphs(text: &str, width: Option<usize>) -> String {
+    let is_of_table = |line: &str| line.starts_with(['┌', '│', '╞', '└']);
+    let indent = |line: &str| match line.len() - line.trim_start_matches(' ').len() {
+        0 => 0,
+        spaces => spaces + 2,
+    };
+    let lines = text
+        .split('\n')
+        .map(|line| if is_of_table(line) { line.to_owned() } else { fill(String::new(), line, indent(line), width) });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Puts the words of `text` behind `line`, and on further lines behind `indent` spaces.
 fn fill(line: String, text: &str, indent: usize, width: Option<usize>) -> String {
     let most = width.map_or(usize::MAX, |width| width.max(indent + LEAST));
-    let (mut filled, mut length, mut is_first) = (line, indent, true);
+    let mut length = line.chars().count();
+    let (mut filled, mut is_first) = (line, true);
     for word in text.split(' ') {
         let letters = word.chars().count();
         if !is_first && length + 1 + letters > most {
@@ -51,5 +65,12 @@ mod tests {
         );
         assert_eq!(wrapped("a-name-that-is-longer-than-a-line /x", Some(24)), "a-name-that-is-longer-than-a-line\n/x");
         assert_eq!(wrapped("", Some(24)), "");
+        assert_eq!(
+            paragraphs(
+                "one two three four five six\n  why: one two three four five\n│ a table stays as it is, and as wide │\n",
+                Some(26)
+            ),
+            "one two three four five\nsix\n  why: one two three four\n    five\n│ a table stays as it is, and as wide │\n"
+        );
     }
 }

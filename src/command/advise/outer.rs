@@ -5,9 +5,11 @@
 //! are (the parent module).
 
 use super::{Args, measured::MeasuredThresholds};
+use crate::command::lines::paragraphs;
 use crate::command::to_stdout;
 use crate::outer::{LocalRule, LocalSteps, OuterLoop};
 use crate::rule::Rule;
+use crate::streams::stdout_width;
 use crate::table::number::{percent, significant};
 use crate::text::counted;
 use crate::theory::{Criterion, DelayLaw, TheoryError, threshold};
@@ -91,7 +93,11 @@ impl Loop<'_> {
 /// Flags that do not go together, or a rule without a threshold.
 pub fn run(args: &Args, rule: &Rule) -> Result<()> {
     let report = report(args, rule)?;
-    to_stdout(&if args.json { format!("{}\n", serde_json::to_string_pretty(&report)?) } else { as_text(&report) })
+    to_stdout(&if args.json {
+        format!("{}\n", serde_json::to_string_pretty(&report)?)
+    } else {
+        paragraphs(&as_text(&report), stdout_width())
+    })
 }
 
 fn report(args: &Args, rule: &Rule) -> Result<Report> {

@@ -1,8 +1,9 @@
-//! The fastest rules where the condition number is known: what `tauscope tune` finds, and what they bear.
+//! The fastest rules where the condition number is known: what `tauscope tune` finds, and what they tolerate.
 //!
 //! Not here: the search and its mathematics ([`crate::theory::tuning`]).
 
 use super::{Args, Target, is_adaptive};
+use crate::command::shown::continued;
 use crate::command::tune::{agrees, condition_of};
 use crate::config::TunedRuleSpec;
 use crate::sweep::MeasuredSpectrum;
@@ -12,7 +13,6 @@ use crate::theory::tuning::{
     LONGEST_TUNED_DELAY, LinearRule, Tuning, bound, tune, updates_per_efold, with_a_slow_worker,
 };
 use anyhow::{Result, bail};
-use comfy_table::{CellAlignment, Table, presets};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -204,7 +204,7 @@ fn momentum_text(momentum: f64) -> String {
 }
 
 /// The recommended rule in words, and all of them as a table.
-pub fn as_text(tuned: &[Tuned], where_to: &str, condition: f64) -> String {
+pub fn as_text(tuned: &[Tuned], where_to: &str, condition: f64, width: Option<usize>) -> String {
     let Some(best) = tuned.first() else { return String::new() };
     let mut text = format!(
         "Recommended: {} {where_to} at condition number {}: {}, {}, momentum {}, dampening 0.\n  reaches: an e-fold in {} updates, {} times the \
@@ -226,19 +226,16 @@ pub fn as_text(tuned: &[Tuned], where_to: &str, condition: f64) -> String {
         short(best.noise_floor_read),
     );
     let updates = |updates: Option<f64>| updates.map_or_else(|| "leaves".to_owned(), short);
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    let named = tuned.iter().map(|one| one.rule.clone());
-    table.set_header(std::iter::once("updates per e-fold".to_owned()).chain(named));
-    let row = |name: &str, cells: Vec<String>| std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>();
-    table.add_row(row("as tuned", tuned.iter().map(|one| short(one.updates_per_efold)).collect()));
-    for (place, (name, _)) in best.tolerated.iter().enumerate() {
-        table.add_row(row(name, tuned.iter().map(|one| updates(one.tolerated[place].1)).collect()));
-    }
-    table.add_row(row("noise floor", tuned.iter().map(|one| short(one.noise_floor)).collect()));
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+    let names = ["as tuned".to_owned()].into_iter().chain(best.tolerated.iter().map(|(name, _)| name.clone()));
+    let names = names.chain(["noise floor".to_owned()]).collect();
+    let of_rule = |one: &Tuned| {
+        let tolerated = one.tolerated.iter().map(|(_, other)| updates(*other));
+        let cells = [short(one.updates_per_efold)].into_iter().chain(tolerated).chain([short(one.noise_floor)]);
+        (one.rule.clone(), cells.collect())
+    };
+    let columns: Vec<_> =
+        [("updates per e-fold".to_owned(), names)].into_iter().chain(tuned.iter().map(of_rule)).collect();
+    let table = continued(&columns, width);
     let _ = writeln!(text, "\n{table}\n");
     text.push_str(
         "This is linear theory: one delay, additive noise. With minibatches or far from a minimum the order may be another.\n\n",
