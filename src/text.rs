@@ -17,7 +17,7 @@ pub(crate) fn counted(count: impl TryInto<usize>, noun: &str) -> String {
     let count = count.try_into().unwrap_or(usize::MAX);
     let plural = match noun {
         _ if count == 1 => "",
-        _ if noun.ends_with("ch") => "es",
+        _ if noun.ends_with("tch") => "es",
         _ => "s",
     };
     format!("{} {noun}{plural}", grouped_digits(count))
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn nouns_follow_their_count() {
         assert_eq!(["cell", "batch"].map(|noun| counted(1_u64, noun)), ["1 cell", "1 batch"]);
-        assert_eq!(["cell", "batch"].map(|noun| counted(0_u8, noun)), ["0 cells", "0 batches"]);
+        assert_eq!(["cell", "batch", "epoch"].map(|noun| counted(0_u8, noun)), ["0 cells", "0 batches", "0 epochs"]);
         assert_eq!(counted(1210, "parameter"), "1,210 parameters");
     }
 }

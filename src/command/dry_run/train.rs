@@ -185,11 +185,11 @@ fn columns<'a>(groups: &[Group]) -> Vec<Column<Line<'a>>> {
         column("momentum", |group| group.rule.momentum.to_string()),
         column("dampening", |group| group.rule.dampening.to_string()),
         column("delay", |group| group.delay.map_or(String::new(), |delay| delay.to_string())),
-        column("schedule", |group| group.schedule.name()),
-        column("batch", |group| group.batch.to_string()),
         column("lr", |group| significant(group.lr, 4)),
         column("lr_scaling", |group| group.scaling.to_string()),
         column("lr_scaled", |group| significant(group.lr_scaled, 4)),
+        column("schedule", |group| group.schedule.name()),
+        column("batch", |group| group.batch.to_string()),
         column("outer loop", |group| group.outer.name().trim_start_matches(", ").to_owned()),
         column("stages", |group| {
             group.stages.as_ref().map_or(String::new(), |stages| stages.name().trim_start_matches(", ").to_owned())
