@@ -152,7 +152,8 @@ fn cells<R: Row>(rows: &[R], columns: &[Column<R>], name: &str) -> Vec<String> {
 
 /// A number of a CSV file with few digits; whole numbers and other text as they are.
 fn readable(text: &str) -> String {
-    let is_whole = text.bytes().all(|byte| byte.is_ascii_digit());
+    // A long number has a point; an identifier such as 1234e0000012 has none.
+    let is_whole = text.bytes().all(|byte| byte.is_ascii_digit()) || (text.len() > 6 && !text.contains('.'));
     match text.parse::<f64>() {
         Ok(number) if !is_whole && number.is_finite() && text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
             aligned(number, DIGITS)
@@ -191,6 +192,7 @@ mod tests {
             ("-3.5", "-3.500"),
             ("512", "512"),
             ("5dc49b26c47e", "5dc49b26c47e"),
+            ("1234e0000012", "1234e0000012"),
             ("round-robin", "round-robin"),
             ("", ""),
             ("inf", "inf"),
