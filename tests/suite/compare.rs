@@ -207,7 +207,7 @@ fn effective_ratios_are_those_of_drifts_and_rules_without_one_have_only_the_othe
     assert!(
         stdout.contains("clipped:1")
             && !svg.contains("\nclipped:1\n")
-            && svg.contains("have no effective learning rate")
+            && svg.contains("with no effective learning rate")
     );
 }
 
