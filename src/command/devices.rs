@@ -48,7 +48,8 @@ fn listing(adapters: &[AdapterReport], hinders: &[String], width: Option<usize>)
         return format!("{}\n{hinders}", wrapped(told, width));
     }
     let described: Vec<String> = adapters.iter().map(|adapter| describe(adapter, width)).collect();
-    format!("{}\n{hinders}", described.join("\n"))
+    let gap = if hinders.is_empty() { "" } else { "\n" };
+    format!("{}{gap}{hinders}", described.join("\n"))
 }
 
 /// An adapter with the outcome of its self-test.
