@@ -28,22 +28,22 @@ fn a_table_is_no_wider_than_the_terminal_and_says_what_it_leaves_out() {
         (
             "60",
             Some("lr_stable, lr_unstable, lr_theory, lr_effective"),
-            "│ rule         momentum   delay   lr_threshold     ratio │",
+            "│ rule         momentum   delay   lr_threshold    ratio │",
         ),
         (
             "80",
             Some("lr_unstable, lr_theory, lr_effective"),
-            "│ rule         momentum   delay   lr_stable   lr_threshold     ratio │",
+            "│ rule         momentum   delay   lr_stable   lr_threshold    ratio │",
         ),
         (
             "120",
             None,
-            "│ rule         momentum   delay   lr_stable   lr_unstable   lr_threshold   lr_theory     ratio   lr_effective │",
+            "│ rule         momentum   delay   lr_stable   lr_unstable   lr_threshold   lr_theory    ratio   lr_effective │",
         ),
         (
             "200",
             None,
-            "│ rule         momentum   delay   lr_stable   lr_unstable   lr_threshold   lr_theory     ratio   lr_effective │",
+            "│ rule         momentum   delay   lr_stable   lr_unstable   lr_threshold   lr_theory    ratio   lr_effective │",
         ),
     ];
     for (columns, left_out, header) in cases {
