@@ -69,7 +69,7 @@ fn on_terminal(columns: &str, words: &str) -> String {
 fn dry_runs_benches_and_devices_fit_the_terminal_and_name_the_columns_they_leave_out() {
     let sweep = "sweep --model quadratic:1,0.3 --rules sgd,heavy-ball --momentum 0.9 --dampening 0,ema --delays 0,8 --schedule \
                  round-robin,random --engine cpu --dry-run";
-    let train = "train --samples 40 --model mlp:4 --delays 0,3 --lr-scaling none,preserve --seeds 1 --epochs 2 --engine cpu --dry-run";
+    let train = "train --samples 40 --batch 10 --model mlp:4 --delays 0,3 --lr-scaling none,preserve --seeds 1 --epochs 2 --engine cpu --dry-run";
     let bench =
         "bench step --engine cpu --model mlp:4 --samples 20 --batch 10 --lanes 1 --rounds 1 --round-seconds 0.01";
     let kernels = "bench --engine cpu --only step";
