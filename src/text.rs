@@ -1,9 +1,27 @@
-//! What flags with a grammar of their own have in common: types that are typed, shown and stored as the same short text, and
-//! `KEY=VALUE:KEY=VALUE:...`, the details of such a text.
+//! Text that is not of one module alone: counts of things, and what flags with a grammar of their own have in common (types that are
+//! typed, shown and stored as the same short text, and `KEY=VALUE:KEY=VALUE:...`, the details of such a text).
 //!
-//! Not here: any of these grammars.
+//! Not here: any of these grammars; other numbers as text ([`crate::table::number`]).
 
 use std::str::FromStr;
+
+/// A count with commas between thousands: `1,234,567`.
+pub(crate) fn grouped_digits(count: usize) -> String {
+    let digits = count.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
+    groups.join(",")
+}
+
+/// How many there are of a thing: `1 cell`, `2 cells`, `1,210 parameters`, `3 batches`.
+pub(crate) fn counted(count: impl TryInto<usize>, noun: &str) -> String {
+    let count = count.try_into().unwrap_or(usize::MAX);
+    let plural = match noun {
+        _ if count == 1 => "",
+        _ if noun.ends_with("tch") => "es",
+        _ => "s",
+    };
+    format!("{} {noun}{plural}", grouped_digits(count))
+}
 
 /// A type that is typed, shown and stored as the same short text.
 macro_rules! as_text {
@@ -83,5 +101,23 @@ impl<'a> Options<'a> {
             value.ok_or_else(|| format!("{key}={text}; accepted: {accepted}"))
         };
         self.get(key).map(value).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_counts_are_grouped() {
+        let counts = [0, 999, 1000, 100_000, 1_234_567];
+        assert_eq!(counts.map(grouped_digits), ["0", "999", "1,000", "100,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn nouns_follow_their_count() {
+        assert_eq!(["cell", "batch"].map(|noun| counted(1_u64, noun)), ["1 cell", "1 batch"]);
+        assert_eq!(["cell", "batch", "epoch"].map(|noun| counted(0_u8, noun)), ["0 cells", "0 batches", "0 epochs"]);
+        assert_eq!(counted(1210, "parameter"), "1,210 parameters");
     }
 }

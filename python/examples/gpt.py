@@ -4,7 +4,7 @@
 
 A character-level GPT of 30,000 weights in plain PyTorch learns TEXT, by default 10,000 sums such as 37+58=95. It is trained
 without delay for a while. Then `sharpness` measures the curvature that AdamW sees, `judge` says whether the same
-learning rate bears gradients that are one update late, and three trainings go on from there: without delay, with the delay at
+learning rate tolerates gradients that are one update late, and three trainings go on from there: without delay, with the delay at
 the same learning rate, and with the delay at the learning rate that is advised. Takes about a minute on one core, with
 PyTorch 1.13 or newer.
 

@@ -3,7 +3,7 @@
     python python/examples/jax_training.py
 
 A small network learns to tell four clusters apart, with SGD and momentum and without delay, until it has found a minimum. Then
-`sharpness` measures its curvature, `judge` says whether the same settings bear gradients that are four updates late, and three
+`sharpness` measures its curvature, `judge` says whether the same settings tolerate gradients that are four updates late, and three
 trainings go on from there: without delay, with the delay at the same settings, and with the delay at those that are advised. Takes some
 seconds.
 

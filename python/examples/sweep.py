@@ -1,4 +1,4 @@
-"""A sweep from Python: which rule bears late gradients best? Runs it, prints the table, and draws it.
+"""A sweep from Python: which rule tolerates late gradients best? Runs it, prints the table, and draws it.
 
     python python/examples/sweep.py [FOLDER]
 
@@ -41,7 +41,7 @@ for index in range(table.rows):
         f"{cell['rule']:<12} {cell['delay']:>5} {cell['lr_threshold']:>10.5g} {cell['lr_theory']:>10.5g} {cell['ratio']:>7.4f}"
     )
 
-# %% Which rule bears the largest learning rate at each delay?
+# %% Which rule tolerates the largest learning rate at each delay?
 for delay in sorted(set(table["delay"].tolist())):
     rows = table.where(delay=delay)
     best = rows.row(int(rows["lr_threshold"].argmax()))

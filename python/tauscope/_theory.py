@@ -469,7 +469,7 @@ class Tuned:
         noise_floor_read: The same where gradients are taken.
         extra_vectors: Vectors kept beside the weights.
         costs: What is kept and sent, in words.
-        bears: Updates per e-fold where something is other than it was tuned for; None where a direction leaves.
+        tolerated: Updates per e-fold where something is other than it was tuned for; None where a direction leaves.
     """
 
     rule: str
@@ -483,7 +483,7 @@ class Tuned:
     noise_floor_read: float
     extra_vectors: int
     costs: str
-    bears: dict[str, float | None]
+    tolerated: dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -636,7 +636,7 @@ def advise(
         )
     best = told["recommendation"]
     return Advice(
-        tuned=[_from(Tuned, {**one, "bears": dict(one["bears"])}) for one in told["tuned"]],
+        tuned=[_from(Tuned, {**one, "tolerated": dict(one["tolerated"])}) for one in told["tuned"]],
         recommendation=_from(Recommendation, best) if best else None,
         choices=[_from(Choice, choice) for choice in told["choices"]],
         criterion=told["criterion"],
@@ -659,6 +659,7 @@ def tune(
     noise: float | None = None,
     lr_factor: float | None = None,
     svg: str | os.PathLike[str] | None = None,
+    theme: str | None = None,
 ) -> Table:
     """Fastest parameters of every rule under delay, beside the bound on all rules, as `tauscope tune` has them.
 
@@ -673,6 +674,7 @@ def tune(
         noise: Variance of additive gradient noise, with the largest curvature 1.
         lr_factor: Part of the best gain to take, 0.01 to 1.
         svg: File to draw the factors against the delay into, and what speed costs in noise.
+        theme: Ground of that picture, "light" or "dark".
 
     Returns:
         One row for each rule, delay and condition: `gain` (lr times the largest curvature), `momentum`, `horizon`,

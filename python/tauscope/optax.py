@@ -1,7 +1,7 @@
 """Delayed gradients in your own JAX training.
 
 `delayed` wraps an optimizer of optax, `read` gives the weights that the next gradient is to be taken at, and
-`second_moments` hands the scale of a live Adam to `tauscope.probe.sharpness`. Not here: whether a training bears the
+`second_moments` hands the scale of a live Adam to `tauscope.probe.sharpness`. Not here: whether a training tolerates the
 delay (`tauscope.probe`, `tauscope.threshold`).
 """
 

@@ -113,7 +113,7 @@ def test_advice_with_a_condition_number_has_the_fastest_rules():
     told = json.loads(command("advise", "--lambda", "2", "--to-delay", "4", "--condition", "100", "--json"))
     assert [one.rule for one in advice.tuned] == [one["rule"] for one in told["tuned"]]
     best = advice.tuned[0]
-    assert best.lr == told["tuned"][0]["lr"] and best.bears == dict(told["tuned"][0]["bears"])
+    assert best.lr == told["tuned"][0]["lr"] and best.tolerated == dict(told["tuned"][0]["tolerated"])
     assert best.rule in advice._repr_html_()
     assert tauscope.advise(lambda_=2.0, to_delay=4).tuned == []
 

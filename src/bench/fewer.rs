@@ -3,6 +3,7 @@
 //! Not here: how many lanes are asked for first.
 
 use crate::engine::EngineError;
+use crate::text::counted;
 
 /// What came of an attempt, and each time that it took fewer lanes, in words.
 #[derive(Debug, PartialEq)]
@@ -26,7 +27,7 @@ pub fn fit<T>(
         match attempt(lanes) {
             Err(error @ EngineError::OutOfMemory(_)) if lanes > 1 => {
                 let half = lanes / 2;
-                fewer.push(format!("{error}; {half} lanes instead of {lanes}"));
+                fewer.push(format!("{error}; {} instead of {lanes}", counted(half, "lane")));
                 lanes = half;
             }
             outcome => return outcome.map(|outcome| Fitted { outcome, lanes, fewer }),

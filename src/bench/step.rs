@@ -5,6 +5,7 @@ use super::fewer::{Fitted, fit};
 use super::workload::Workload;
 use crate::engine::pump::{BLOCK, Pump};
 use crate::engine::{Engine, EngineError, Footprint, Observation, Wave};
+use crate::text::counted;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
@@ -67,11 +68,11 @@ fn planned_lanes(workload: &Workload, engine: &dyn Engine) -> Result<(usize, Vec
     let planned_bytes = lane * lanes as u64 + shared;
     let Some(free) = free.filter(|free| planned_bytes > *free) else { return Ok((lanes, Vec::new())) };
     let most = free.saturating_sub(shared) / lane.max(1);
-    let numbers = format!("{lanes} lanes take {planned_bytes} bytes, and {free} bytes are free");
+    let numbers = format!("{} at once need {planned_bytes} bytes, and {free} bytes are free", counted(lanes, "lane"));
     if engine.info().engine != "gpu" || most == 0 {
         return Err(EngineError::TooLarge(format!("--lanes {lanes}: {numbers}; accepted: up to {most}")));
     }
-    Ok((most as usize, vec![format!("{numbers}; {most} lanes instead of {lanes}")]))
+    Ok((most as usize, vec![format!("{numbers}; {} instead of {lanes}", counted(most, "lane"))]))
 }
 
 /// The same with all lanes of the workload.

@@ -1,13 +1,15 @@
 //! `tauscope devices`: the adapters of this machine, with the limits and features that decide what runs on them; with
 //! `--self-test`, whether they compute what they should.
 
+use super::lines::{labelled, wrapped};
 use super::to_stdout;
 use crate::engine::EngineError;
 use crate::engine::gpu::{AdapterChoice, AdapterReport, Gpu, Options, Refusal, SelfTest, adapters, hindrances};
-use crate::streams::to_stderr;
+use crate::streams::{stdout_width, to_stderr};
+use crate::table::number::significant;
+use crate::text::counted;
 use anyhow::{Result, bail};
 use serde::Serialize;
-use std::fmt::Write;
 use std::time::Duration;
 
 /// Writes the adapters to stdout, best first; as JSON for machines.
@@ -35,14 +37,19 @@ pub fn run(json: bool, self_test: bool) -> Result<()> {
         }
         return Ok(());
     }
-    let hinders: String = hinders.iter().map(|one| format!("{one}\n")).collect();
-    to_stdout(&if adapters.is_empty() {
-        format!(
-            "no adapter (Vulkan, Metal or DirectX 12); everything runs on the processor with --engine cpu\n{hinders}"
-        )
-    } else {
-        format!("{}\n{hinders}", adapters.iter().map(describe).collect::<Vec<_>>().join("\n"))
-    })
+    to_stdout(&listing(&adapters, &hinders, stdout_width()))
+}
+
+/// All adapters, and what hinders others.
+fn listing(adapters: &[AdapterReport], hinders: &[String], width: Option<usize>) -> String {
+    let hinders: String = hinders.iter().map(|one| format!("{}\n", wrapped(one, width))).collect();
+    if adapters.is_empty() {
+        let told = "no adapter (Vulkan, Metal or DirectX 12); everything runs on the processor with --engine cpu";
+        return format!("{}\n{hinders}", wrapped(told, width));
+    }
+    let described: Vec<String> = adapters.iter().map(|adapter| describe(adapter, width)).collect();
+    let gap = if hinders.is_empty() { "" } else { "\n" };
+    format!("{}{gap}{hinders}", described.join("\n"))
 }
 
 /// An adapter with the outcome of its self-test.
@@ -74,7 +81,9 @@ impl Tried {
         let AdapterReport { index, name, .. } = &self.adapter;
         match (&self.refused, self.passed_ms) {
             (Some(why), _) => format!("{index}: {name}: refused: {why}"),
-            (None, milliseconds) => format!("{index}: {name}: passed in {:.1} ms", milliseconds.unwrap_or(0.0)),
+            (None, milliseconds) => {
+                format!("{index}: {name}: passed in {} ms", significant(milliseconds.unwrap_or(0.0), 3))
+            }
         }
     }
 }
@@ -85,7 +94,7 @@ fn try_out(adapters: Vec<AdapterReport>, json: bool) -> Result<()> {
     for adapter in adapters {
         let tried = Tried::now(adapter);
         if !json {
-            to_stdout(&format!("{}\n", tried.line()))?;
+            to_stdout(&format!("{}\n", wrapped(&tried.line(), stdout_width())))?;
         }
         all.push(tried);
     }
@@ -94,15 +103,17 @@ fn try_out(adapters: Vec<AdapterReport>, json: bool) -> Result<()> {
     }
     match all.iter().filter(|tried| tried.refused.is_some()).count() {
         0 => Ok(()),
-        refused => bail!(EngineError::Device(format!("{refused} of {} adapters refused", all.len()))),
+        refused => bail!(EngineError::Device(format!("{refused} of {} refused", counted(all.len(), "adapter")))),
     }
 }
 
-/// One adapter over a few lines.
-fn describe(adapter: &AdapterReport) -> String {
+/// One adapter, a line for each thing that is known of it.
+fn describe(adapter: &AdapterReport, width: Option<usize>) -> String {
     let AdapterReport { name, backend, driver, device_type, missing, features, .. } = adapter;
-    let mut text = format!("{}: {name}\n", adapter.index);
-    let mut line = |label: &str, value: String| writeln!(text, "  {label:<22} {value}").expect("a String takes it all");
+    let mut text = format!("{}\n", wrapped(&format!("{}: {name}", adapter.index), width));
+    let mut line = |label: &str, value: String| {
+        text += &format!("{}\n", labelled(&format!("  {label}"), &value, 25, width));
+    };
     line("device type", device_type.clone());
     line("backend", backend.clone());
     line("driver", driver.clone());
@@ -115,7 +126,8 @@ fn describe(adapter: &AdapterReport) -> String {
     line("invocations", format!("{} per workgroup", adapter.max_compute_invocations_per_workgroup));
     line("workgroup memory", bytes(adapter.max_compute_workgroup_storage_size.into()));
     line("immediates", bytes(adapter.max_immediate_size.into()));
-    line("subgroup size", format!("{} to {}", adapter.subgroup_min_size, adapter.subgroup_max_size));
+    let (least, most) = (adapter.subgroup_min_size, adapter.subgroup_max_size);
+    line("subgroup size", if least == most { least.to_string() } else { format!("{least} to {most}") });
     line("features", features.join(", "));
     let usable = match missing {
         Some(missing) => format!("no: it lacks {missing}"),
@@ -138,6 +150,58 @@ fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_adapters_or_none_fit_the_terminal() {
+        let adapter = |index, name: &str, device_type: &str| AdapterReport {
+            index,
+            name: name.into(),
+            pci: Some("0000:1b:00.0".into()),
+            uuid: None,
+            backend: "Vulkan".into(),
+            driver: "NVIDIA 580.95.05".into(),
+            device_type: device_type.into(),
+            missing: None,
+            max_storage_buffer_binding_size: (1 << 31) - 4,
+            max_buffer_size: 1 << 40,
+            max_storage_buffers_per_shader_stage: 16,
+            max_compute_workgroups_per_dimension: 65535,
+            max_compute_invocations_per_workgroup: 1024,
+            max_compute_workgroup_storage_size: 48 << 10,
+            max_immediate_size: 256,
+            subgroup_min_size: 32,
+            subgroup_max_size: 32,
+            features: ["immediates", "timestamp-query", "subgroup", "shader-f16", "pipeline-cache"]
+                .map(Into::into)
+                .into(),
+        };
+        let all = [
+            adapter(0, "NVIDIA H100 80GB HBM3", "DiscreteGpu"),
+            AdapterReport { missing: Some("subgroups".into()), ..adapter(1, "an old card", "IntegratedGpu") },
+            adapter(2, "llvmpipe", "Cpu"),
+        ];
+        for width in [60, 80, 120, 200] {
+            let text = listing(&all, &[], Some(width));
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{width}: {text}");
+            assert_eq!(text.matches("\n\n").count(), 2, "an empty line between adapters: {text}");
+        }
+        let text = listing(&all, &[], Some(60));
+        assert!(
+            text.contains("  features               immediates, timestamp-query,\n                         subgroup, "),
+            "{text}"
+        );
+        assert!(text.contains("subgroup size          32\n") && text.contains("no: it lacks subgroups"), "{text}");
+        let none = listing(&[], &["the Vulkan loader does not load".into()], Some(60));
+        let lines: Vec<&str> = none.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "no adapter (Vulkan, Metal or DirectX 12); everything runs on",
+                "the processor with --engine cpu",
+                "the Vulkan loader does not load",
+            ]
+        );
+    }
 
     #[test]
     fn sizes_are_read_in_the_unit_that_fits() {

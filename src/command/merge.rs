@@ -6,6 +6,7 @@ use crate::rates::RatesTables;
 use crate::session::{self, Existing, JobName, Merged};
 use crate::sweep::SweepTables;
 use crate::table::{SummaryRow, ThresholdRow};
+use crate::text::counted;
 use crate::train::TrainTables;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,6 @@ pub fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     let shards = args.folders.len();
-    tell(&format!("merged {shards} shards, {totals}\nwrote {}\n", args.out.display()));
+    tell(&format!("merged {}, {totals}\nwrote {}\n", counted(shards, "shard"), args.out.display()));
     Ok(())
 }

@@ -7,6 +7,7 @@ pub mod compare;
 pub mod devices;
 mod dry_run;
 pub mod init;
+mod lines;
 pub mod merge;
 pub mod plot;
 mod rates;

@@ -1,8 +1,10 @@
 //! Tables of rows on a terminal: no wider than it is. What is the same in all rows is said once, and where columns do not fit, those
-//! that matter least are left out and named. `--columns` asks for columns by name, those of the CSV file too.
+//! that matter least are left out and named, or follow in a further table. `--columns` asks for columns by name, those of the CSV file
+//! too.
 //!
 //! Not here: which columns a command shows, nor what becomes of rows in files ([`crate::table`]).
 
+use super::lines::wrapped;
 use crate::table::number::aligned;
 use crate::table::{Row, column_names, record};
 use anyhow::{Result, bail};
@@ -71,47 +73,71 @@ pub fn table<R: Row>(
     width: Option<usize>,
     file: &str,
 ) -> String {
-    let is_asked = !chosen.is_empty();
-    let mut shown: Vec<(String, Worth, Vec<String>)> = if is_asked {
-        chosen.iter().map(|name| (name.clone(), Worth::Needed, cells(rows, &columns, name))).collect()
-    } else {
-        let made = |column: Column<R>| (column.name, column.worth, rows.iter().map(|row| (column.cell)(row)).collect());
-        columns.into_iter().map(made).collect()
-    };
+    if chosen.is_empty() {
+        return fitted(rows, columns, width, &format!("--columns LIST shows what it names, {file} has all"));
+    }
+    let cells: Vec<_> = chosen.iter().map(|name| (name.clone(), cells(rows, &columns, name))).collect();
+    render(&cells)
+}
+
+/// The table of rows that may stand in no file; `others` says how to see the columns that do not fit.
+pub fn fitted<R>(rows: &[R], columns: Vec<Column<R>>, width: Option<usize>, others: &str) -> String {
+    let mut worths: Vec<Worth> = columns.iter().map(|column| column.worth).collect();
+    let made = |column: Column<R>| (column.name, rows.iter().map(|row| (column.cell)(row)).collect());
+    let mut shown: Vec<(String, Vec<String>)> = columns.into_iter().map(made).collect();
     let mut alike = Vec::new();
-    if !is_asked {
-        // Empty columns say nothing.
-        shown.retain(|(_, worth, cells)| *worth == Worth::Needed || cells.iter().any(|cell| !cell.is_empty()));
-        shown.retain(|(name, worth, cells)| {
-            let same = rows.len() > 1 && cells.iter().all(|cell| *cell == cells[0]);
-            let said = *worth == Worth::Setting && same;
-            if said {
+    let said: Vec<bool> = shown
+        .iter()
+        .zip(&worths)
+        .map(|((name, cells), worth)| {
+            // Empty columns say nothing.
+            let is_empty = *worth != Worth::Needed && cells.iter().all(String::is_empty);
+            let is_same = *worth == Worth::Setting && rows.len() > 1 && cells.iter().all(|cell| *cell == cells[0]);
+            if is_same && !is_empty {
                 alike.push(format!("{name} {}", cells[0]));
             }
-            !said
-        });
-    }
+            !is_empty && !is_same
+        })
+        .collect();
+    let mut keep = said.iter();
+    shown.retain(|_| *keep.next().expect("as many as columns"));
+    let mut keep = said.iter();
+    worths.retain(|_| *keep.next().expect("as many as columns"));
+
     let mut left_out = Vec::new();
     let mut text = render(&shown);
-    while !is_asked && width.is_some_and(|width| text_width(&text) > width) {
-        let least = shown.iter().map(|(_, worth, _)| *worth).max();
-        let Some(place) = shown.iter().rposition(|(_, worth, _)| Some(*worth) == least && *worth != Worth::Needed)
-        else {
-            break;
-        };
+    while width.is_some_and(|width| text_width(&text) > width) {
+        let least = worths.iter().copied().max().filter(|worth| *worth != Worth::Needed);
+        let Some(place) = least.and_then(|least| worths.iter().rposition(|worth| *worth == least)) else { break };
+        worths.remove(place);
         left_out.insert(0, shown.remove(place).0);
         text = render(&shown);
     }
+    let mut note = |told: String| text += &format!("\n{}", wrapped(&told, width));
     if !alike.is_empty() {
-        text = format!("{text}\nthe same in all rows: {}", alike.join(", "));
+        note(format!("the same in all rows: {}", alike.join(", ")));
     }
     if !left_out.is_empty() {
-        text = format!(
-            "{text}\nnot shown, for lack of width: {}; --columns LIST shows what it names, {file} has all",
-            left_out.join(", ")
-        );
+        note(format!("not shown, for lack of width: {}; {others}", left_out.join(", ")));
     }
     text
+}
+
+/// A table of which no column may be missing: those that do not fit follow in further tables, each with the first column again.
+pub fn continued(columns: &[(String, Vec<String>)], width: Option<usize>) -> String {
+    let Some((first, others)) = columns.split_first() else { return String::new() };
+    let mut tables = Vec::new();
+    let mut part = vec![first.clone()];
+    for column in others {
+        part.push(column.clone());
+        if part.len() > 2 && width.is_some_and(|width| text_width(&render(&part)) > width) {
+            part.pop();
+            tables.push(render(&part));
+            part = vec![first.clone(), column.clone()];
+        }
+    }
+    tables.push(render(&part));
+    tables.join("\n")
 }
 
 /// The cells of a column, by a command's own way to write it or else as they stand in the file.
@@ -126,7 +152,8 @@ fn cells<R: Row>(rows: &[R], columns: &[Column<R>], name: &str) -> Vec<String> {
 
 /// A number of a CSV file with few digits; whole numbers and other text as they are.
 fn readable(text: &str) -> String {
-    let is_whole = text.bytes().all(|byte| byte.is_ascii_digit());
+    // A long number has a point; an identifier such as 1234e0000012 has none.
+    let is_whole = text.bytes().all(|byte| byte.is_ascii_digit()) || (text.len() > 6 && !text.contains('.'));
     match text.parse::<f64>() {
         Ok(number) if !is_whole && number.is_finite() && text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
             aligned(number, DIGITS)
@@ -135,12 +162,12 @@ fn readable(text: &str) -> String {
     }
 }
 
-fn render(columns: &[(String, Worth, Vec<String>)]) -> String {
+fn render(columns: &[(String, Vec<String>)]) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
-    table.set_header(columns.iter().map(|(name, ..)| name));
-    for row in 0..columns.first().map_or(0, |(.., cells)| cells.len()) {
-        table.add_row(columns.iter().map(|(.., cells)| &cells[row]));
+    table.set_header(columns.iter().map(|(name, _)| name));
+    for row in 0..columns.first().map_or(0, |(_, cells)| cells.len()) {
+        table.add_row(columns.iter().map(|(_, cells)| &cells[row]));
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -165,13 +192,46 @@ mod tests {
             ("-3.5", "-3.500"),
             ("512", "512"),
             ("5dc49b26c47e", "5dc49b26c47e"),
+            ("1234e0000012", "1234e0000012"),
             ("round-robin", "round-robin"),
             ("", ""),
             ("inf", "inf"),
             ("NaN", "NaN"),
+            ("-1e-30", "-1.000e-30"),
+            ("0.0", "0.000"),
+            ("0", "0"),
+            ("-inf", "-inf"),
         ];
         for (text, expected) in cases {
             assert_eq!(readable(text), expected);
         }
+    }
+
+    #[test]
+    fn a_table_without_a_file_leaves_out_by_worth_and_one_that_needs_all_goes_on_below() {
+        let columns = || {
+            let column =
+                |name: &str, worth, text: &'static str| Column::<i32>::new(name, worth, move |_| text.to_owned());
+            vec![
+                Column::new("name", Worth::Needed, ToString::to_string),
+                column("detail", Worth::Detail, "a long text of detail"),
+                column("answer", Worth::Result, "3.142"),
+                column("setting", Worth::Setting, "full"),
+                column("nothing", Worth::Evidence, ""),
+            ]
+        };
+        let text = fitted(&[1, 2], columns(), Some(24), "--json has all");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], "│ name   answer │");
+        assert_eq!(
+            lines[6..].join(" "),
+            "the same in all rows: setting full not shown, for lack of width: detail; --json has all"
+        );
+        assert!(lines[6..].iter().all(|line| line.len() <= 24), "{text}");
+        let column = |name: &str| (name.to_owned(), vec!["1.000".to_owned()]);
+        let text = continued(&["rule", "a", "b", "c"].map(column), Some(30));
+        let headers: Vec<&str> = text.lines().filter(|line| line.contains("rule")).collect();
+        assert_eq!(headers, ["│ rule        a       b │", "│ rule        c │"]);
+        assert_eq!(continued(&["rule", "a", "b", "c"].map(column), None).lines().count(), 5);
     }
 }

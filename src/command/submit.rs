@@ -7,6 +7,7 @@ use crate::plan::file;
 use crate::plan::{SweepPlan, TrainPlan};
 use crate::session;
 use crate::submit::{State, Submission, script, slurm};
+use crate::text::counted;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{ArgMatches, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -126,8 +127,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let (job, merge) = submit(&mut submission, &indices)?;
     to_stdout(&format!(
-        "submitted {units} in {shards} shards as job {job}, and their merge as job {merge}\n\
+        "submitted {units} in {} as job {job}, and their merge as job {merge}\n\
          {} says how they are\n",
+        counted(shards, "shard"),
         own_command("--status", out)
     ))
 }
@@ -192,14 +194,14 @@ fn check_sweep(flags: &[String]) -> Result<String> {
     let (sweep, matches) = parse::<SweepArgs>("tauscope sweep", flags)?;
     check_own(&sweep.job)?;
     let sweeps = file::complete(sweep, &matches)?;
-    Ok(format!("{} cells", SweepPlan::resolve(&sweeps)?.cells().len()))
+    Ok(counted(SweepPlan::resolve(&sweeps)?.cells().len(), "cell"))
 }
 
 fn check_train(flags: &[String]) -> Result<String> {
     let (train, matches) = parse::<TrainArgs>("tauscope train", flags)?;
     check_own(&train.job)?;
     let plan = TrainPlan::resolve(&file::complete(train, &matches)?)?;
-    Ok(format!("{} runs", plan.groups.len() * plan.seeds.len()))
+    Ok(counted(plan.groups.len() * plan.seeds.len(), "run"))
 }
 
 /// Refuses the flags that the submission itself gives every shard.
@@ -250,7 +252,7 @@ fn status(out: &Path) -> Result<()> {
     };
     let advice = match (failed.is_empty(), submission.out.exists() || merge.starts_with("to be")) {
         (true, true) => String::new(),
-        _ => format!("; {} sees to the rest", own_command("--resubmit", out)),
+        _ => format!("; {} submits the others again", own_command("--resubmit", out)),
     };
     to_stdout(&format!("{table}\n{finished} of {} shards are finished, {merge}{advice}\n", submission.shards))
 }

@@ -8,8 +8,9 @@ use crate::plot;
 use crate::session::{self, Session, SomeFailed, Tables, as_map};
 use crate::streams::stdout_width;
 use crate::sweep::{SweepJob, SweepTables, SweepTotals};
-use crate::table::number::{aligned, rounded, significant};
+use crate::table::number::{aligned, ratio, rounded, significant};
 use crate::table::{Status, ThresholdRow};
+use crate::text::counted;
 use anyhow::{Result, bail};
 use serde_json::json;
 use std::time::Duration;
@@ -110,7 +111,7 @@ fn columns(rows: &[ThresholdRow]) -> Vec<Shown> {
         Shown::new("lr_unstable", Worth::Evidence, move |row| number(row.lr_unstable)),
         Shown::new("lr_threshold", Worth::Result, move |row| number(row.lr_threshold)),
         Shown::new("lr_theory", Worth::Evidence, move |row| number(row.lr_theory)),
-        Shown::new("ratio", Worth::Result, |row| row.ratio.map_or(String::new(), |ratio| aligned(ratio, 5))),
+        Shown::new("ratio", Worth::Result, |row| row.ratio.map_or(String::new(), |value| ratio(value, 4))),
         Shown::new("lr_effective", Worth::Detail, move |row| number(row.lr_effective)),
         Shown::new("status", Worth::Setting, |row| row.status.to_string()),
     ]
@@ -135,27 +136,31 @@ fn reasons(rows: &[ThresholdRow]) -> Vec<String> {
             None => counts.push((row.status, reason, 1)),
         }
     }
-    counts.into_iter().map(|(status, reason, count)| format!("{} {status}: {reason}", cells(count))).collect()
+    counts.into_iter().map(|(status, reason, count)| format!("{} {status}: {reason}", counted(count, "cell"))).collect()
 }
 
 /// How many cells f64 has decided, where the engine's numbers are f32.
 fn again(rows: &[ThresholdRow], precision: &str) -> Option<String> {
     let count = rows.iter().filter(|row| row.precision.as_deref() == Some("f64")).count();
     let note = || {
-        format!("{} measured in f64 on the processor, for f32 does not decide them (column precision)", cells(count))
+        format!(
+            "{} measured in f64 on the processor, for f32 does not decide them (column precision)",
+            counted(count, "cell")
+        )
     };
     (precision == "f32" && count > 0).then(note)
-}
-
-fn cells(count: usize) -> String {
-    if count == 1 { "1 cell".to_owned() } else { format!("{count} cells") }
 }
 
 /// The answer in a sentence.
 fn verdict(rows: &[ThresholdRow], elapsed: Duration) -> String {
     let measured: Vec<&ThresholdRow> = rows.iter().filter(|row| row.status == Status::Measured).collect();
     let seconds = elapsed.as_secs_f64();
-    format!("{} of {} cells measured in {seconds:.1} s; {}", measured.len(), rows.len(), beside_theory(&measured))
+    format!(
+        "{} of {} measured in {seconds:.1} s; {}",
+        measured.len(),
+        counted(rows.len(), "cell"),
+        beside_theory(&measured)
+    )
 }
 
 /// How far measured cells are from theory, of those that have one.
@@ -171,7 +176,7 @@ fn beside_theory(measured: &[&ThresholdRow]) -> String {
             if without == 0 {
                 differ
             } else {
-                format!("{differ} in {}; {} without a theory", cells(with), cells(without))
+                format!("{differ} in {}; {} without a theory", counted(with, "cell"), counted(without, "cell"))
             }
         }
     }

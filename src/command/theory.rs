@@ -9,7 +9,7 @@ use crate::config::{Delays, Momenta, non_negative};
 use crate::delay::ScheduleSpec;
 use crate::files::write_whole;
 use crate::outer::OuterLoop;
-use crate::plot;
+use crate::plot::{self, Theme};
 use crate::rule::{self, Dampening, Rule, RuleSpec};
 use crate::stages::{StageDelays, StageEnergies, rank_one};
 use crate::streams::to_stderr;
@@ -76,6 +76,9 @@ pub struct Args {
     /// Also draw the thresholds against the delay and against the momentum into this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+    /// Ground of that picture
+    #[arg(long, value_name = "THEME", value_enum, default_value_t, requires = "svg")]
+    pub theme: Theme,
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -122,7 +125,7 @@ fn rules_help() -> String {
 pub fn run(args: &Args) -> Result<()> {
     let rows = thresholds(args)?;
     if let Some(path) = &args.svg {
-        let text = plot::theory(&rows).context("--svg")?;
+        let text = plot::theory(&rows, args.theme).context("--svg")?;
         write_whole(path, text.as_bytes()).with_context(|| format!("--svg {}: cannot be written", path.display()))?;
     }
     let mut writer = csv::Writer::from_writer(Vec::new());

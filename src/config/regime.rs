@@ -4,6 +4,7 @@
 
 use crate::rule::regime::{LearningRate, Regime, RegimeClock};
 use crate::text::as_text;
+use crate::text::counted;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -41,8 +42,10 @@ impl RegimeSpec {
     pub fn with_warm_up(&self, epochs: u64) -> String {
         match (epochs, self.clock()) {
             (0, _) => self.to_string(),
-            (_, Some(RegimeClock::Start)) => format!("{self} from the start with {epochs} epochs of warm-up"),
-            _ => format!("{self} with {epochs} epochs of warm-up"),
+            (_, Some(RegimeClock::Start)) => {
+                format!("{self} from the start with {} of warm-up", counted(epochs, "epoch"))
+            }
+            _ => format!("{self} with {} of warm-up", counted(epochs, "epoch")),
         }
     }
 

@@ -4,6 +4,7 @@
 
 use super::ring::Turns;
 use super::{DelayProcess, LONGEST, ProcessSpec};
+use crate::text::counted;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use std::fmt;
@@ -41,7 +42,8 @@ impl ProcessSpec for HybridSpec {
             return Ok(Hybrid { workers, delay });
         }
         Err(format!(
-            "{workers} workers do not make {groups} equal groups; accepted: delays one less than a divisor of {workers}"
+            "{} cannot be {groups} equal groups; accepted: delays one less than a divisor of {workers}",
+            counted(workers, "worker")
         ))
     }
 }

@@ -5,6 +5,7 @@
 
 use super::columns::{Columns, FileSpec};
 use super::{LONGEST, Service};
+use crate::text::counted;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ pub fn read(file: &FileSpec) -> Result<(Service, Vec<f64>), String> {
         None => by_column(&columns)?,
     };
     if workers.is_empty() || workers.len() > LONGEST as usize + 1 {
-        return Err(format!("{} workers; {ACCEPTED}, for up to {} workers", workers.len(), LONGEST + 1));
+        return Err(format!("{}; {ACCEPTED}, for up to {} workers", counted(workers.len(), "worker"), LONGEST + 1));
     }
     let time = |(line, field): (u64, &str)| {
         let time = field.parse().ok().filter(|time: &f64| *time > 0.0 && time.is_finite());
@@ -68,7 +69,11 @@ fn by_column(columns: &Columns) -> Result<Vec<(String, Timed<'_>)>, String> {
     };
     let titles = columns.titles.as_ref().map_or(width, Vec::len);
     if let Some((line, fields)) = columns.records.iter().find(|(_, fields)| fields.len() > titles) {
-        return Err(format!("line {line}: {} times of {titles} workers; {ACCEPTED}", fields.len()));
+        return Err(format!(
+            "line {line}: {} of {}; {ACCEPTED}",
+            counted(fields.len(), "time"),
+            counted(titles, "worker")
+        ));
     }
     let of = |(place, name): (usize, String)| {
         let mut fields: Timed = columns.column(place).collect();

@@ -19,6 +19,7 @@ use super::process::utf8;
 use super::recorded;
 use super::{DelayProcess, ProcessSpec, Service, SlotSource, Slots};
 use crate::text::Options;
+use crate::text::counted;
 use crate::theory::DelayLaw;
 use clap_lex::OsStrExt;
 use rand_chacha::ChaCha8Rng;
@@ -127,7 +128,13 @@ impl ProcessSpec for WorkersSpec {
             Times::Law(service, means) => {
                 let workers = delay + 1;
                 let means = means.of(workers).map_err(|listed| {
-                    format!("{listed} means for {workers} workers; accepted: {workers} means, or delay {}", listed - 1)
+                    format!(
+                        "{} for {}; accepted: {}, or delay {}",
+                        counted(listed, "mean"),
+                        counted(workers, "worker"),
+                        counted(workers, "mean"),
+                        listed - 1
+                    )
                 })?;
                 (service.clone(), means)
             }

@@ -10,6 +10,7 @@ use crate::outer::{Arrivals, OuterLoop, Overlap};
 use crate::problem::Problem;
 use crate::rule::{Dampening, Rule, RuleSpec};
 use crate::stages::{StageMomentum, Stages};
+use crate::text::counted;
 use crate::theory::DAMPENINGS;
 use serde::Serialize;
 use std::collections::HashSet;
@@ -282,7 +283,7 @@ pub fn fits(batch: Batch, schedule: &Schedule, samples: usize) -> Result<(), Pla
         && rows > samples
     {
         let of = if rows == size { String::new() } else { format!(" ({rows} in one update of {})", schedule.name()) };
-        refuse!("--batch {size}{of}: more than the {samples} samples; accepted: 1 to {samples}, or full");
+        refuse!("--batch {size}{of}: more than the {}; accepted: 1 to {samples}, or full", counted(samples, "sample"));
     }
     Ok(())
 }

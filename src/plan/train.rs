@@ -17,6 +17,7 @@ use crate::problem::weights::WeightMap;
 use crate::rule::regime::RegimeClock;
 use crate::rule::{Locality, Rule};
 use crate::stages::Stages;
+use crate::text::counted;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -241,8 +242,9 @@ impl TrainOptions {
         let after_warm_up = regime.clock() == Some(RegimeClock::WarmUp);
         if after_warm_up && (*warm_up == 0 || warm_up >= epochs) {
             refuse!(
-                "--regime {regime}: beside --warm-up {warm_up} of {epochs} epochs; accepted: with a warm-up of at least 1 \
-                 epoch that ends before the run"
+                "--regime {regime}: beside --warm-up {warm_up} of {}; accepted: with a warm-up of at least 1 epoch that ends \
+                 before the run",
+                counted(*epochs, "epoch")
             );
         }
         let epochs_of_regime = if after_warm_up { epochs - warm_up } else { *epochs };
@@ -255,7 +257,10 @@ impl TrainOptions {
             );
         }
         if warm_up > epochs {
-            refuse!("--warm-up {warm_up}: longer than the {epochs} epochs of a run; accepted: 0 to {epochs}");
+            refuse!(
+                "--warm-up {warm_up}: longer than the {} of a run; accepted: 0 to {epochs}",
+                counted(*epochs, "epoch")
+            );
         }
         axes::once("--track", &args.track)?;
         let along = When::Every(args.track_every);

@@ -11,6 +11,7 @@ use super::{FADED, FRAME, GRID, INK, LEFT, RIGHT, SHADE, Theme, WIDTH, heading};
 use crate::compare::thresholds::{Comparison, Quantity, Ranked, ranked};
 use crate::table::number::exact;
 use crate::table::{self, ComparisonStatus, ThresholdRow, distinct};
+use crate::text::counted;
 use anyhow::{Result, bail};
 use plotters::style::{Color, RGBColor};
 use std::path::Path;
@@ -42,7 +43,7 @@ const BELOW: (f64, f64) = (52.0, 96.0);
 /// Smallest text that a long title is set in; what is longer still is cut.
 const SMALL: f64 = 14.0;
 /// What the lanes of a rule are.
-const LANES: &str = "lanes of a rule: delay τ (updates)";
+const LANES: &str = "marks of a rule from above, dark to light: delay τ (updates)";
 /// From one line of the notes to the next.
 const NOTE: f64 = 25.0;
 
@@ -54,12 +55,12 @@ pub struct Drawing {
 }
 
 impl Drawing {
-    /// Writes it into `folder` as `compare.svg` and `compare.png`.
+    /// Writes it into `folder` as `compare.svg` and `compare.png`, on a dark ground as `compare-dark.svg` and `compare-dark.png`.
     ///
     /// # Errors
     /// Where a file cannot be written; the message names it.
-    pub fn write(&self, folder: &Path) -> Result<()> {
-        super::write(&self.scene, folder, "compare", Theme::Light).map(drop)
+    pub fn write(&self, folder: &Path, theme: Theme) -> Result<()> {
+        super::write(&self.scene, folder, "compare", theme).map(drop)
     }
 }
 
@@ -101,7 +102,8 @@ fn missing(comparisons: &[Comparison], baseline: &str) -> Vec<String> {
     let of_reason = |(place, told): (usize, String)| {
         let rows: Vec<&Comparison> = comparisons.iter().filter(|one| reason(one) == Some(place)).collect();
         let rules = distinct(rows.iter().map(|one| one.row.rule_name())).join(", ");
-        (!rows.is_empty()).then(|| format!("{} of {} rows have {told}: {rules}", rows.len(), comparisons.len()))
+        (!rows.is_empty())
+            .then(|| format!("{} of {} with {told}: {rules}", rows.len(), counted(comparisons.len(), "row")))
     };
     told.into_iter().enumerate().filter_map(of_reason).collect()
 }

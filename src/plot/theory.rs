@@ -9,8 +9,10 @@ use super::look::{Ruled, Styled, panels, styled};
 use super::multiples::{self, Cell, Key, Multiples};
 use super::panel::{Name, Names, Panel, RADIUS, labelled_values, side_by_side};
 use super::scene::{Point, Scene, Style};
+use super::theme::{Theme, themed};
 use super::{DELAY_TITLE, FADED, LEFT, RIGHT, TOP, WIDTH, heading};
 use crate::table::{TheoryRow, distinct, grouped, rule_name};
+use crate::text::counted;
 use anyhow::{Result, bail};
 use plotters::style::Color;
 
@@ -70,7 +72,7 @@ fn delay(row: &TheoryRow) -> f64 {
 ///
 /// # Errors
 /// Where no threshold is a positive number, as a logarithmic axis has no place for any other.
-pub fn theory(rows: &[TheoryRow]) -> Result<String> {
+pub fn theory(rows: &[TheoryRow], theme: Theme) -> Result<String> {
     let shown: Vec<&TheoryRow> =
         rows.iter().filter(|row| row.threshold_gain > 0.0 && row.threshold_gain.is_finite()).collect();
     if shown.is_empty() {
@@ -84,7 +86,7 @@ pub fn theory(rows: &[TheoryRow]) -> Result<String> {
     if missing > 0 {
         contents[0]
             .notes
-            .push(format!("{missing} of {} thresholds are not positive numbers and not drawn", rows.len()));
+            .push(format!("{missing} of {} not drawn: no positive number", counted(rows.len(), "threshold")));
     }
 
     let height = if contents.len() == 1 { HEIGHTS.0 } else { HEIGHTS.1 };
@@ -105,7 +107,7 @@ pub fn theory(rows: &[TheoryRow]) -> Result<String> {
             content.draw_apart(&mut scene);
         }
     }
-    scene.svg()
+    themed(scene, theme).svg()
 }
 
 /// The line under the title: what the left axis means, and which kind of stability.

@@ -12,6 +12,7 @@ use super::scene::{Point, Scene, Style};
 use super::{BAND, DELAY_TITLE, FADED, FRAME, INK, LEFT, RIGHT, SHADE, TOP, Theme, WIDTH, heading};
 use crate::table::number::percent;
 use crate::table::{self, Measurement, Status, ThresholdRow};
+use crate::text::counted;
 use anyhow::{Result, bail};
 use plotters::style::{Color, RGBColor};
 use std::path::Path;
@@ -297,7 +298,7 @@ fn counts(rows: &[ThresholdRow]) -> Vec<String> {
         .filter(|row| row.status == Status::Measured)
         .filter_map(|row| Some((row.lr_threshold? / row.lr_theory? - 1.0).abs()))
         .collect();
-    let mut lines = vec![format!("{} of {} measured", count(Status::Measured), cells(rows.len()))];
+    let mut lines = vec![format!("{} of {} measured", count(Status::Measured), counted(rows.len(), "cell"))];
     if !measured.is_empty() {
         let agreeing = measured.iter().filter(|deviation| **deviation <= AGREEMENT).count();
         lines.push(format!("{agreeing} of {} within ±{} of theory", measured.len(), percent(AGREEMENT, 2)));
@@ -305,7 +306,7 @@ fn counts(rows: &[ThresholdRow]) -> Vec<String> {
     }
     for status in [Status::Undecided, Status::Failed] {
         if count(status) > 0 {
-            lines.push(format!("{} {status}", cells(count(status))));
+            lines.push(format!("{} {status}", counted(count(status), "cell")));
         }
     }
     lines
@@ -323,9 +324,4 @@ fn summary(scene: &mut Scene, right: f64, rows: &[ThresholdRow]) {
     for (index, line) in lines.into_iter().rev().enumerate() {
         scene.text((column, LOWER.1 + 26.0 - 19.0 * index as f64), line, note);
     }
-}
-
-/// A number of cells, in words.
-fn cells(count: usize) -> String {
-    if count == 1 { "1 cell".into() } else { format!("{count} cells") }
 }

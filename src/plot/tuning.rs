@@ -8,6 +8,7 @@ use super::look::{Look, MOST_TOGETHER, Ruled, told_apart};
 use super::multiples::{self, Key, Multiples};
 use super::panel::{Name, Names, Panel, RADIUS, labelled_values};
 use super::scene::{Point, Scene, Style};
+use super::theme::{Theme, themed};
 use super::{DELAY_TITLE, FADED, LEFT, RIGHT, TOP, WIDTH, heading};
 use crate::table::number::{exact, significant};
 use crate::table::{TuneRow, distinct};
@@ -34,7 +35,7 @@ struct Curve {
 ///
 /// # Errors
 /// No optimised row with a rate.
-pub fn tuning(rows: &[TuneRow], front: &[TuneRow]) -> Result<String> {
+pub fn tuning(rows: &[TuneRow], front: &[TuneRow], theme: Theme) -> Result<String> {
     let optimised: Vec<&TuneRow> =
         rows.iter().filter(|row| row.source == "optimised" && row.factor.is_some()).collect();
     let Some(at) = front.first().filter(|_| !optimised.is_empty()) else {
@@ -95,7 +96,7 @@ pub fn tuning(rows: &[TuneRow], front: &[TuneRow]) -> Result<String> {
     );
     let titles = ("updates per e-fold", "noise floor of the server's weights");
     Drawn { curves: paid, across: Scale::Log, delays: None, titles, note }.draw(&mut scene);
-    scene.svg()
+    themed(scene, theme).svg()
 }
 
 /// What one panel shows, or a panel for each rule.

@@ -5,10 +5,11 @@
 
 use super::page::{Front, scrolled};
 use crate::compare::{rates, thresholds::range, training};
-use crate::table::number::{grouped_digits, significant};
+use crate::table::number::significant;
 use crate::table::{
     FileTable, Interval, RateRow, SummaryRow, ThresholdRow, TrainRow, TrainedGroup, distinct, trained_groups,
 };
+use crate::text::{counted, grouped_digits};
 use anyhow::Result;
 use maud::{Markup, html};
 use std::collections::HashMap;
@@ -110,7 +111,7 @@ fn properties_of_cell(row: &ThresholdRow) -> Properties {
         Some(if row.batch == "full" { "full batch".into() } else { format!("batch {}", row.batch) }),
         Some(format!("{} stability", row.criterion)),
         row.data.clone(),
-        row.samples.map(|samples| format!("{samples} samples")),
+        row.samples.map(|samples| counted(samples, "sample")),
         Some(row.model.clone()),
         row.loss.clone(),
         Some(format!("weight decay {}", row.weight_decay)),
@@ -163,9 +164,9 @@ fn properties_of_group(row: &SummaryRow) -> Properties {
         Some(row.lr_regime.clone()),
         row.outer_name(),
         Some(if row.batch == "full" { "full batch".into() } else { format!("batch {}", row.batch) }),
-        Some(format!("{} epochs", row.epochs)),
+        Some(counted(row.epochs, "epoch")),
         Some(row.data.clone()),
-        Some(format!("{} samples", row.samples)),
+        Some(counted(row.samples, "sample")),
         Some(row.model.clone()),
         Some(row.loss.clone()),
         Some(format!("weight decay {}", row.weight_decay)),

@@ -23,7 +23,7 @@ pub fn sections(run: &Value) -> Markup {
                 .filter(|(key, _)| if keys.is_empty() { !is_placed(key) } else { keys.contains(&key.as_str()) })
                 .collect();
             @if !entries.is_empty() {
-                @let rows: Vec<(String, String)> = entries.iter().flat_map(|(key, value)| {
+                @let rows: Vec<(String, Vec<String>)> = entries.iter().flat_map(|(key, value)| {
                     // A section's own object is not nested once more.
                     let is_own = value.is_object() && keys.first() == Some(&key.as_str());
                     let mut rows = vec![];
@@ -34,7 +34,7 @@ pub fn sections(run: &Value) -> Markup {
                     table {
                         caption { (title) }
                         thead { tr { th scope="col" { "setting" } th scope="col" { "value" } } }
-                        tbody { @for (name, value) in &rows { tr { th scope="row" { (name) } td { (value) } } } }
+                        tbody { @for (name, value) in &rows { tr { th scope="row" { (name) } td { (lines(value)) } } } }
                     }
                 }
             }
@@ -42,8 +42,19 @@ pub fn sections(run: &Value) -> Markup {
     }
 }
 
-/// A row for each value that is no object, named by the keys that lead to it.
-fn flatten(name: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+/// One line alone, or a block for each of several.
+fn lines(lines: &[String]) -> Markup {
+    html! {
+        @match lines {
+            [line] => (line),
+            _ => @for line in lines { div { (line) } },
+        }
+    }
+}
+
+/// A row for each value that is no object, named by the keys that lead to it. A list of objects is a row with a line for each, or, where
+/// these hold lists of their own, rows for each.
+fn flatten(name: &str, value: &Value, rows: &mut Vec<(String, Vec<String>)>) {
     let below = |key: &str| {
         let key = key.replace('_', " ");
         if name.is_empty() { key } else { format!("{name} · {key}") }
@@ -54,13 +65,20 @@ fn flatten(name: &str, value: &Value, rows: &mut Vec<(String, String)>) {
             inner.iter().for_each(|(key, value)| flatten(&below(key), value, rows));
         }
         Value::Array(items) if items.iter().any(Value::is_object) => {
-            let told = |(place, item): (usize, &Value)| {
-                let name = if items.len() == 1 { name_here.clone() } else { format!("{name_here} {}", place + 1) };
-                (name, inline(item))
+            let holds_lists = |item: &Value| {
+                item.as_object().is_some_and(|inner| {
+                    inner.values().any(|value| value.as_array().is_some_and(|list| !list.is_empty()))
+                })
             };
-            rows.extend(items.iter().enumerate().map(told));
+            if !items.iter().any(holds_lists) {
+                return rows.push((name_here, items.iter().map(inline).collect()));
+            }
+            for (place, item) in items.iter().enumerate() {
+                let name = if items.len() == 1 { name_here.clone() } else { format!("{name_here} {}", place + 1) };
+                flatten(&name, item, rows);
+            }
         }
-        _ => rows.push((name_here, inline(value))),
+        _ => rows.push((name_here, vec![inline(value)])),
     }
 }
 
@@ -85,10 +103,17 @@ fn inline(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(items) => joined(items.iter().map(inline).collect()),
         Value::Object(inner) => {
-            // What a thing is comes first, without saying so.
-            let kind = inner.get("kind").map(inline);
-            let others = inner.iter().filter(|(key, _)| *key != "kind");
-            joined(kind.into_iter().chain(others.map(|(key, value)| format!("{key} {}", inline(value)))).collect())
+            // What a thing is comes first, without saying so; what it has not is not told, nor anything twice.
+            let is_kind = |key: &str| key == "kind" || key == "name";
+            let mut parts: Vec<String> =
+                inner.iter().filter(|(key, _)| is_kind(key)).map(|(_, value)| inline(value)).collect();
+            for (key, value) in inner.iter().filter(|(key, value)| !is_kind(key) && !value.is_null()) {
+                let part = format!("{} {}", key.replace('_', " "), inline(value));
+                if parts.iter().all(|other| !other.ends_with(&format!(", {part}"))) {
+                    parts.push(part);
+                }
+            }
+            joined(parts)
         }
     }
 }
@@ -102,7 +127,13 @@ mod tests {
     fn every_value_is_told_and_markup_in_it_is_text() {
         let run = json!({
             "version": "0.1.0", "new_key": [1, 2], "seconds": null,
-            "plan": {"problem": {"model": "</script><b>"}, "rules": [{"kind": "sgd", "momentum": 0.5}]},
+            "plan": {
+                "problem": {"model": "</script><b>"}, "rules": [{"kind": "sgd", "momentum": 0.5}],
+                "grids": [{
+                    "rules": [{"kind": "sgd", "number": null}, {"kind": "clipped", "number": 1.0}],
+                    "settings": [{"schedule": {"name": "random", "delay": 4}, "delay": 4}],
+                }],
+            },
             "engine": {"adapter": "a & b"},
         });
         let page = sections(&run).into_string();
@@ -113,6 +144,8 @@ mod tests {
             "<th scope=\"row\">problem · model</th>",
             "&lt;/script&gt;&lt;b&gt;",
             "<th scope=\"row\">rules</th><td>sgd, momentum 0.5</td>",
+            "<th scope=\"row\">grids · rules</th><td><div>sgd</div><div>clipped, number 1.0</div></td>",
+            "<th scope=\"row\">grids · settings</th><td>schedule random, delay 4</td>",
             "a &amp; b",
         ] {
             assert!(page.contains(part), "{part} in {page}");

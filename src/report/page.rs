@@ -190,7 +190,7 @@ fn heading(origin: &Origin, title: &str, question: &str, setting: &str) -> Marku
                 p.unfinished { "Unfinished: " (told) " so far." }
             }
             @for file in &origin.missing {
-                p.unfinished { "Without " (file) ", which the folder lacks." }
+                p.unfinished { "This folder has no " (file) "." }
             }
             p.question { (question) }
             p.setting { (setting) }
@@ -225,6 +225,9 @@ fn provenance(origin: &Origin) -> Markup {
                     pre { code { (command) } }
                     button.copy type="button" hidden aria-label="Copy the command" { "Copy" }
                 }
+            }
+            @if origin.run.as_object().is_none_or(|run| run.is_empty()) {
+                p.note { "The folder has no run.json: its command, plan, commit and machine are not known here." }
             }
             .columns { (facts::sections(&origin.run)) }
         }

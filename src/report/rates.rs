@@ -5,8 +5,9 @@ use super::page::{Content, Part, scrolled};
 use super::rows::{self, Columns};
 use crate::compare::rates::fastest_of;
 use crate::plot::{self, Theme};
-use crate::table::number::{grouped_digits, significant};
+use crate::table::number::significant;
 use crate::table::{FileTable, RateRow, Series, rate_panels, rate_setting};
+use crate::text::{counted, grouped_digits};
 use anyhow::{Result, bail};
 use maud::{Markup, PreEscaped, html};
 use std::path::Path;
@@ -95,10 +96,10 @@ fn recommendation(panels: &[(String, Vec<Series<'_, RateRow>>)]) -> String {
         let (rule, row) =
             best.min_by(|a, b| a.1.updates_per_efold.partial_cmp(&b.1.updates_per_efold).expect("finite numbers"))?;
         Some(format!(
-            "At {name} use {rule} with learning rate {}: its distance from the minimum shrinks by e in {} updates, the fewest of {} rules.",
+            "At {name} use {rule} with learning rate {}: its distance from the minimum shrinks by e in {} updates, the fewest of {}.",
             significant(row.lr, 3),
             significant(row.updates_per_efold?, 3),
-            rules.len()
+            counted(rules.len(), "rule")
         ))
     };
     panels.iter().rev().find_map(fastest).unwrap_or_else(|| {

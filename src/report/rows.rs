@@ -1,8 +1,9 @@
 //! A table of the folder on the page, row by row, with all of its columns.
 
 use super::page::scrolled;
-use crate::table::number::{grouped_digits, significant};
+use crate::table::number::significant;
 use crate::table::{FileRow, FileTable};
+use crate::text::grouped_digits;
 use maud::{Markup, html};
 
 /// Most rows that stand on the page.
@@ -79,11 +80,33 @@ fn shared<T>(table: &FileTable<T>, place: usize) -> Option<&str> {
     rows.all(|text| text == first).then_some(first)
 }
 
-/// A cell as it is shown: long fractions are rounded, `–` stands for nothing.
+/// A cell as it is shown: long fractions are rounded, `–` stands for nothing. An identifier such as 09622e068061 is no fraction, as it has no
+/// point.
 fn told(text: &str) -> String {
     match text.parse::<f64>() {
         _ if text.is_empty() => "–".into(),
-        Ok(value) if text.len() > 8 && text.contains(['.', 'e']) => significant(value, 6),
+        Ok(value) if text.len() > 8 && text.contains('.') => significant(value, 6),
         _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_are_rounded_and_identifiers_stay() {
+        let cases = [
+            ("0.9805860200762224", "0.980586"),
+            ("1.23456789e-30", "1.23457e-30"),
+            ("-1.23456789e30", "-1.23457e30"),
+            ("09622e068061", "09622e068061"),
+            ("1234e0000012", "1234e0000012"),
+            ("123456789012", "123456789012"),
+            ("", "–"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(told(text), expected);
+        }
     }
 }

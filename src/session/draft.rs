@@ -84,7 +84,7 @@ fn examine(target: &Path, existing: Existing) -> Result<Remains> {
             bail!("--out {shown}: exists already; accepted: a new folder, or --force to replace it")
         }
         Existing::Keep if remains != Remains::Nothing => bail!(
-            "--out {shown}: an unfinished job lies in {unfinished}; accepted: --resume to continue it, or --force to \
+            "--out {shown}: {unfinished} holds an unfinished job; accepted: --resume to continue it, or --force to \
              discard it"
         ),
         Existing::Replace if exists && !is_whole(target) => bail!(

@@ -5,6 +5,7 @@
 
 use super::kind::Kind;
 use crate::streams::{stderr_is_terminal, to_stderr, warn};
+use crate::text::counted;
 use indicatif::{BinaryBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -108,7 +109,7 @@ impl Now {
 impl fmt::Display for Now {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let (done, units) = (HumanCount(self.done as u64), HumanCount(self.units as u64));
-        write!(f, "{done}/{units} {}, {} runs alive", self.kind.units, self.alive)?;
+        write!(f, "{done}/{units} {}, {} alive", self.kind.units, counted(self.alive, "run"))?;
         if let Some((epoch, epochs)) = self.epoch {
             write!(f, " in epoch {epoch} of {epochs}")?;
         }

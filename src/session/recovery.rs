@@ -5,6 +5,7 @@
 //! Not here: how a device tells what happened to it ([`crate::engine::gpu`]).
 
 use crate::engine::{Engine, EngineError};
+use crate::text::counted;
 use anyhow::{Context, Error, Result};
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ impl<'a> Recovery<'a> {
             Some(EngineError::OutOfMemory(_)) if lanes > least => {
                 self.too_many = lanes;
                 let fewer = self.lanes(lanes, least);
-                self.mended.push(format!("{error}; {fewer} runs at once instead of {lanes}"));
+                self.mended.push(format!("{error}; {} at once instead of {lanes}", counted(fewer, "run")));
                 Ok(())
             }
             Some(EngineError::OutOfMemory(_)) if least > 1 => {

@@ -1,6 +1,7 @@
 //! Which parameters each stage of a pipeline holds.
 
 use super::StageCuts;
+use crate::text::counted;
 use std::ops::Range;
 
 /// A layer with parameters: the name of its module, and where they lie in the flat vector.
@@ -77,8 +78,9 @@ fn named(layers: &[NamedLayer], stages: usize, names: &[String]) -> Result<Vec<u
     let known = || layers.iter().skip(1).map(|(name, _)| &name[..]).collect::<Vec<_>>().join(", ");
     if names.len() + 1 != stages {
         return Err(format!(
-            "{} layers for {stages} stages; accepted: the first layer of every stage but the first",
-            names.len()
+            "{} for {}; accepted: the first layer of every stage but the first",
+            counted(names.len(), "layer"),
+            counted(stages, "stage")
         ));
     }
     let mut firsts = vec![0];

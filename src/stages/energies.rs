@@ -4,6 +4,7 @@
 
 use super::text::slashes;
 use crate::rule::Rule;
+use crate::text::counted;
 use crate::theory::{DelayLaw, Equation};
 use std::fmt;
 use std::str::FromStr;
@@ -57,9 +58,11 @@ impl StageEnergies {
         match self {
             Self::Equal => Ok(vec![1.0 / stages as f64; stages]),
             Self::Each(shares) if shares.len() == stages => Ok(shares.clone()),
-            Self::Each(shares) => {
-                Err(format!("{self} with {stages} stages: it has {}; accepted: one share for each stage", shares.len()))
-            }
+            Self::Each(shares) => Err(format!(
+                "{self} with {}: it has {}; accepted: one share for each stage",
+                counted(stages, "stage"),
+                shares.len()
+            )),
         }
     }
 }

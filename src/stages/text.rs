@@ -3,6 +3,7 @@
 //! Not here: which parameters a stage holds ([`super::cuts`]), nor what a run makes of it ([`super::steps`]).
 
 use crate::text::as_text;
+use crate::text::counted;
 use crate::theory::MOMENTA;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -75,7 +76,8 @@ impl StageDelays {
             Self::Each(delays) if delays.len() == stages => delays.clone(),
             Self::Each(delays) => {
                 return Err(format!(
-                    "{self} with {stages} stages: it has {}; accepted: one delay for each stage",
+                    "{self} with {}: it has {}; accepted: one delay for each stage",
+                    counted(stages, "stage"),
                     delays.len()
                 ));
             }
@@ -252,7 +254,8 @@ fn numbers(text: &str, accepts: impl Fn(f64) -> bool) -> Option<Vec<f64>> {
 fn each(typed: &impl fmt::Display, numbers: &[f64], stages: usize, what: &str) -> Result<(), String> {
     if numbers.len() != stages {
         return Err(format!(
-            "{typed} with {stages} stages: it has {}; accepted: one {what} for each stage",
+            "{typed} with {}: it has {}; accepted: one {what} for each stage",
+            counted(stages, "stage"),
             numbers.len()
         ));
     }

@@ -99,7 +99,9 @@ pub fn cancel(ids: &[String]) -> Result<()> {
 fn output(program: &str, arguments: &[String]) -> Result<String> {
     let run = Command::new(program).args(arguments).output();
     let run = run.map_err(|error| match error.kind() {
-        ErrorKind::NotFound => anyhow::anyhow!("{program} is not there; accepted: on a machine with Slurm's commands"),
+        ErrorKind::NotFound => anyhow::anyhow!(
+            "{program}: no such command; accepted: a machine with Slurm's commands sbatch, squeue and scancel"
+        ),
         _ => anyhow::anyhow!("cannot run {program}: {error}"),
     })?;
     if !run.status.success() {

@@ -15,6 +15,7 @@ use crate::problem::{DenseQuadratic, Network, Problem};
 use crate::session::Stage;
 use crate::table::number::aligned;
 use crate::table::{Convergence, EigenvalueRow, EnergyRow, write_csv};
+use crate::text::counted;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::fs;
@@ -99,8 +100,8 @@ impl Evidence {
             format!(", {distance:.2e} ({relative:.2e} of their norm) from the weights of {from}")
         });
         format!(
-            "{} parameters, loss {}, max|gradient| {gradient_max:.1e}, lambda_max {}, lambda_min {:.2e}{moved}",
-            problem.dimension(),
+            "{}, loss {}, max|gradient| {gradient_max:.1e}, lambda_max {}, lambda_min {:.2e}{moved}",
+            counted(problem.dimension(), "parameter"),
             aligned(*loss, 6),
             aligned(largest.value, 6),
             smallest.value

@@ -10,6 +10,7 @@ use crate::math::FloatFormat;
 use crate::plan::{Cell, Limits, SweepPlan};
 use crate::session::{Build, JobName, RunFile, Tables, Unit, differences};
 use crate::table::RunRow;
+use crate::text::counted;
 use crate::threshold::{Criterion, Trial, Verdict};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
@@ -140,8 +141,9 @@ impl Extended {
         let Self { dir, carried, same, known } = self;
         let (same, carried, known) = (same.len(), carried.len(), known.len());
         format!(
-            "{}: {same} cells are taken, {carried} carried over, {known} go on from a coarser tolerance",
-            dir.display()
+            "{}: {} taken, {carried} carried over, {known} continued from a coarser tolerance",
+            dir.display(),
+            counted(same, "cell")
         )
     }
 }

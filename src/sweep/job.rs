@@ -19,6 +19,7 @@ use crate::session::job::with_weights;
 use crate::session::progress::Progress;
 use crate::session::traces;
 use crate::session::{Job, Stage, Unit, Work, as_map};
+use crate::text::counted;
 use crate::threshold::Criterion;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
@@ -126,12 +127,18 @@ impl SweepJob {
     /// The problem in a line.
     pub fn describe_problem(&self) -> String {
         let Self { problem, plan, .. } = self;
-        let parameters = format!("{} parameters of {}", problem.dimension(), plan.problem.model);
+        let parameters = format!("{} of {}", counted(problem.dimension(), "parameter"), plan.problem.model);
         match (&**problem, &plan.problem.data) {
             (Problem::Network(network), Some(data)) => {
-                format!("{parameters} on {} samples of {data}, {}", network.data.samples(), network.data.describe())
+                format!(
+                    "{parameters} on {} of {data}, {}",
+                    counted(network.data.samples(), "sample"),
+                    network.data.describe()
+                )
             }
-            _ => problem.samples().map_or(parameters.clone(), |samples| format!("{parameters}, {samples} samples")),
+            _ => problem
+                .samples()
+                .map_or(parameters.clone(), |samples| format!("{parameters}, {}", counted(samples, "sample"))),
         }
     }
 

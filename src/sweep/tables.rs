@@ -196,7 +196,10 @@ impl ReadEntries<CellEntry> for Reader {
         }
         let (counted, expected) = (runs.iter().map(|run| run.members).sum::<u32>(), threshold.runs);
         if counted != expected {
-            bail!("{folder}/runs.csv: {counted} runs of cell {id}, where thresholds.csv counts {expected}");
+            bail!(
+                "{folder}/runs.csv: {} of cell {id}, where thresholds.csv counts {expected}",
+                crate::text::counted(counted, "run")
+            );
         }
         let mut delays = Vec::new();
         while let Some(row) = self.delays.next_if(|row| row.as_ref().map_or(true, |row| row.cell_id == id)) {

@@ -28,6 +28,12 @@ pub fn aligned(value: f64, digits: usize) -> String {
     format!("{rounded:.decimals$}")
 }
 
+/// A ratio with so many decimals where it is near 1, so that those of a column stand below each other; else with one significant digit
+/// more.
+pub fn ratio(value: f64, decimals: usize) -> String {
+    if (0.5..2.0).contains(&value) { format!("{value:.decimals$}") } else { aligned(value, decimals + 1) }
+}
+
 /// A fraction in percent, to so many significant digits: `97.22 %`.
 pub fn percent(fraction: f64, digits: usize) -> String {
     format!("{} %", significant(100.0 * fraction, digits))
@@ -44,16 +50,9 @@ pub fn percent_within(fraction: f64, half_width: Option<f64>) -> String {
     }
 }
 
-/// A count with commas between thousands: `1,234,567`.
-pub fn grouped_digits(count: usize) -> String {
-    let digits = count.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
-    groups.join(",")
-}
-
-/// The number that is left of `value` to so many significant digits.
+/// The number that is left of `value` to so many significant digits. Zero has no sign.
 pub fn rounded(value: f64, digits: usize) -> f64 {
-    format!("{value:.*e}", digits - 1).parse().unwrap_or(value)
+    format!("{value:.*e}", digits - 1).parse().unwrap_or(value) + 0.0
 }
 
 fn is_plain(value: f64) -> bool {
@@ -102,10 +101,47 @@ mod tests {
         assert_eq!(significant(5e-324, 3), "5e-324");
     }
 
+    /// Every magnitude that a table may hold, in both forms.
     #[test]
-    fn large_counts_are_grouped() {
-        let counts = [0, 999, 1000, 100_000, 1_234_567];
-        assert_eq!(counts.map(grouped_digits), ["0", "999", "1,000", "100,000", "1,234,567"]);
+    fn every_decade_from_1e_minus_30_to_1e30_takes_few_letters_and_keeps_its_digits() {
+        for exponent in -30..=30 {
+            let value: f64 = format!("1.2346e{exponent}").parse().unwrap();
+            let expected = match exponent {
+                -4..=-1 => format!("0.{}1235", "0".repeat((-1 - exponent) as usize)),
+                0 => "1.235".to_owned(),
+                1 => "12.35".to_owned(),
+                2 => "123.5".to_owned(),
+                3 => "1235".to_owned(),
+                4 => "12350".to_owned(),
+                5 => "123500".to_owned(),
+                _ => format!("1.235e{exponent}"),
+            };
+            assert_eq!((significant(value, 4), aligned(value, 4)), (expected.clone(), expected.clone()));
+            assert_eq!((significant(-value, 4), aligned(-value, 4)), (format!("-{expected}"), format!("-{expected}")));
+            let power: f64 = format!("1e{exponent}").parse().unwrap();
+            assert_eq!(significant(power, 4).parse::<f64>(), Ok(power));
+            assert!(expected.len() <= 9, "{expected}");
+        }
+    }
+
+    #[test]
+    fn zero_the_infinities_and_no_number_are_words_that_align() {
+        let cases = [
+            (0.0, "0", "0.000"),
+            (-0.0, "0", "0.000"),
+            (f64::INFINITY, "inf", "inf"),
+            (f64::NEG_INFINITY, "-inf", "-inf"),
+            (f64::NAN, "NaN", "NaN"),
+            (1.7e308, "1.7e308", "1.700e308"),
+            (f64::MIN_POSITIVE, "2.225e-308", "2.225e-308"),
+        ];
+        for (value, short, wide) in cases {
+            assert_eq!((significant(value, 4).as_str(), aligned(value, 4).as_str()), (short, wide), "{value:e}");
+        }
+        let ratios = [0.999_999, 1.000_004, 1.5, 0.25, 21.016, 0.0, 1e-9, f64::NAN].map(|value| ratio(value, 4));
+        assert_eq!(ratios, ["1.0000", "1.0000", "1.5000", "0.25000", "21.016", "0.0000", "1.0000e-9", "NaN"]);
+        assert_eq!((percent(f64::NAN, 2), percent(f64::INFINITY, 2)), ("NaN %".into(), "inf %".into()));
+        assert_eq!(percent_within(0.5, Some(f64::NAN)), "50 %");
     }
 
     proptest! {

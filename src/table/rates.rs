@@ -5,6 +5,7 @@ use super::number::{exact, significant};
 use super::row::{Refusal, Row, outer_name, require_positive, row};
 use super::series::{Property, Series, grouped, is_constant, rule_name};
 use super::sweep::Status;
+use crate::text::counted;
 use crate::theory::tuning::bound;
 
 row! {
@@ -90,7 +91,7 @@ outer_name!(RateRow);
 const PROPERTIES: [Property<RateRow>; 13] = [
     |row| row.delay.map(|delay| format!("delay {delay}")),
     |row| row.data.clone(),
-    |row| row.samples.map(|samples| format!("{samples} samples")),
+    |row| row.samples.map(|samples| counted(samples, "sample")),
     |row| Some(row.model.clone()),
     |row| row.loss.clone(),
     |row| (row.weight_decay != 0.0).then(|| format!("weight decay {}", exact(row.weight_decay))),

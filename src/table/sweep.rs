@@ -116,7 +116,7 @@ pub enum TheorySource {
     /// Spectral radius of the map of second moments over an epoch, split by the samples that it has visited.
     EpochSecondMoment,
     /// Least limit over all curvatures up to `lambda_max`, where another than the largest may be the first to grow: local steps that
-    /// pass the minimum. `theory_error` is how much more the largest one alone would bear.
+    /// pass the minimum. `theory_error` is how much more the largest one alone would tolerate.
     LeastOverCurvatures,
     /// First crossing of the delayed system of all stages, with Hessian-vector products; `theory_error` is its residual.
     Stages,

@@ -3,13 +3,14 @@
 use super::number::{exact, significant};
 use super::series::{Property, Series, grouped, is_constant, rule_name};
 use super::sweep::{Status, ThresholdRow};
+use crate::text::counted;
 use std::collections::HashMap;
 use std::ops::Range;
 
 /// What may tell rows apart besides rule and delay.
 const PROPERTIES: [Property<ThresholdRow>; 14] = [
     |row| row.data.clone(),
-    |row| row.samples.map(|samples| format!("{samples} samples")),
+    |row| row.samples.map(|samples| counted(samples, "sample")),
     |row| Some(row.model.clone()),
     |row| row.loss.clone(),
     |row| (row.weight_decay != 0.0).then(|| format!("weight decay {}", exact(row.weight_decay))),

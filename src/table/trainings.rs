@@ -5,6 +5,7 @@ use super::number::{exact, significant};
 use super::series::{Property, distinct, is_constant, rule_name};
 use super::statistics::Interval;
 use super::training::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus};
+use crate::text::counted;
 use anyhow::{Result, bail};
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,7 +23,7 @@ const OF_GROUP: [Property<SummaryRow>; 7] = [
 /// What runs may share, and how it is told.
 const OF_RUN: [Property<TrainRow>; 12] = [
     |run| Some(run.data.clone()),
-    |run| Some(format!("{} samples", run.samples)),
+    |run| Some(counted(run.samples, "sample")),
     |run| Some(run.model.clone()),
     |run| Some(run.loss.clone()),
     |run| (run.weight_decay != 0.0).then(|| format!("weight decay {}", exact(run.weight_decay))),
@@ -51,7 +52,7 @@ pub fn training_setting(runs: &[TrainRow]) -> String {
     let shared = OF_RUN.into_iter().filter(|property| is_constant(runs, *property));
     let mut parts: Vec<String> = shared.filter_map(|property| property(first)).collect();
     let seeds = distinct(runs.iter().map(|run| run.seed)).len();
-    parts.push(if seeds == 1 { "1 seed".into() } else { format!("{seeds} seeds") });
+    parts.push(counted(seeds, "seed"));
     parts.join(" · ")
 }
 

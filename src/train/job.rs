@@ -10,6 +10,7 @@ use crate::session::checkpoint::Checkpoints;
 use crate::session::job::with_weights;
 use crate::session::traces;
 use crate::session::{Job, Unit, Work, as_map};
+use crate::text::counted;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -80,11 +81,12 @@ impl TrainJob {
         let (network, problem) = (self.training.network(), &self.training.plan.problem);
         let test = network.test.as_ref().map_or(0, |test| test.samples());
         format!(
-            "{} parameters of {} on {} samples of {}, {test} test samples, {}",
-            network.dimension(),
+            "{} of {} on {} of {}, {}, {}",
+            counted(network.dimension(), "parameter"),
             problem.model,
-            network.data.samples(),
+            counted(network.data.samples(), "sample"),
             problem.data,
+            counted(test, "test sample"),
             network.data.describe()
         )
     }

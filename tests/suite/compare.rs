@@ -171,7 +171,7 @@ fn only_what_is_the_same_but_for_the_rule_is_compared() {
         "{stderr}"
     );
     assert!(stderr.contains("nesterov m=0; a threshold by `escape` is compared only"), "{stderr}");
-    assert!(svg.contains("Not drawn: 18 of 20 rows have no cell of sgd in the same setting"));
+    assert!(svg.contains("Not drawn: 18 of 20 rows with no cell of sgd in the same setting"));
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn effective_ratios_are_those_of_drifts_and_rules_without_one_have_only_the_othe
     assert!(
         stdout.contains("clipped:1")
             && !svg.contains("\nclipped:1\n")
-            && svg.contains("have no effective learning rate")
+            && svg.contains("with no effective learning rate")
     );
 }
 
@@ -293,7 +293,7 @@ fn what_is_undecided_has_bounds_as_far_as_they_are_known() {
     );
     assert!(svg.contains("\nopen: undecided\n"));
     assert!(
-        svg.contains("Not drawn: 2 of 10 rows have no threshold"),
+        svg.contains("Not drawn: 2 of 10 rows with no threshold"),
         "neither the failed row nor the undecided baseline"
     );
 }

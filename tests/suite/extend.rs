@@ -30,7 +30,7 @@ fn an_extended_sweep_is_the_sweep_of_the_union_byte_for_byte_and_leaves_the_firs
     let union = [QUADRATIC, &["--rules", "shifted,heavy-ball,sgd", "--delays", "0,1,2"]].concat();
     succeed(&mut sweep(folder, "fresh", &union));
     let told = succeed(&mut sweep(folder, "extended", &[&union[..], &["--extend", "first"]].concat()));
-    assert!(told.contains("extends  first: 4 cells are taken, 0 carried over"), "{told}");
+    assert!(told.contains("extends  first: 4 cells taken, 0 carried over"), "{told}");
     assert_same(folder, "fresh", "extended");
     assert_eq!(bytes(&folder.join("first")), before);
 
@@ -51,7 +51,7 @@ fn a_finer_tolerance_goes_on_from_the_runs_of_the_coarser_one() {
     succeed(&mut sweep(folder, "coarse", &[&grid[..], &["--tolerance", "0.1"]].concat()));
     let told =
         succeed(&mut sweep(folder, "fine", &[&grid[..], &["--tolerance", "0.004", "--extend", "coarse"]].concat()));
-    assert!(told.contains("0 cells are taken, 0 carried over, 4 go on from a coarser tolerance"), "{told}");
+    assert!(told.contains("0 cells taken, 0 carried over, 4 continued from a coarser tolerance"), "{told}");
     let rows: Vec<ThresholdRow> = read_csv(&folder.join("fine/thresholds.csv")).unwrap();
     for row in &rows {
         assert_eq!(row.status, Status::Measured);

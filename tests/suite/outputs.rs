@@ -318,7 +318,7 @@ fn several_folders_share_a_page_and_a_missing_file_is_told_on_it() {
     fs::remove_file(folder.join("two/run.json")).unwrap();
     succeed(tauscope(folder).args(["report", "one", "two", "--out", "page.html"]));
     let page = fs::read_to_string(folder.join("page.html")).unwrap();
-    assert_eq!(page.matches("Without run.json, which the folder lacks.").count(), 1);
+    assert_eq!(page.matches("This folder has no run.json.").count(), 1);
     for part in [
         "<article class=\"part\" id=\"part-1\" aria-label=\"one\">",
         "id=\"part-2-figure-thresholds\"",

@@ -175,7 +175,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ("batch = ['full', 4]\nsampling = 'x'", "plan.toml, line 2: sampling: 'x'; accepted: "),
         (
             "\n[[zip]]\nschedule = ['random', 'hybrid:5']\ndelays = [1, 2]\nrules = 'sgd'",
-            "plan.toml, line 3: --schedule hybrid:5 at delay 2: 5 workers do not make 3 equal groups",
+            "plan.toml, line 3: --schedule hybrid:5 at delay 2: 5 workers cannot be 3 equal groups",
         ),
         ("criterion = 'mean'\nrules = 'adam'", "plan.toml, line 1: --criterion mean with --rules adam"),
         ("delays = '''a\n'''", "plan.toml, line 1: delays: 'a ': accepted: whole numbers"),
@@ -388,13 +388,15 @@ fn a_dry_run_says_what_a_plan_takes_and_writes_nothing() {
     for part in [
         "310 parameters of mlp:4 on 100 samples of digits, ce",
         "cells    25: 25 delays\n",
-        "about 150 of 135,200 steps in all",
+        "about 150, with 135,200 steps in all",
         "cpu f32",
         "asked for",
-        " runs at once, fused, filled about ",
+        " runs at once, fused, ",
+        "; all samples for each gradient",
         "ring of weight versions",
-        "config-steps/s",
-        "and 5 more",
+        "config-steps per second",
+        "the same in all rows: momentum 0, dampening 0, schedule round-robin, batch full, criterion mean",
+        "and 5 more cells",
     ] {
         assert!(text.contains(part), "'{part}' in {text}");
     }

@@ -207,6 +207,41 @@ fn a_dark_picture_has_a_name_of_its_own_and_dark_ground() {
 }
 
 #[test]
+fn every_command_that_draws_takes_the_theme_of_its_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let run = |words: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tauscope"));
+        command.args(words.split(' ')).current_dir(folder.path()).assert()
+    };
+    let is_dark = |name: &str| {
+        let svg = std::fs::read_to_string(at(name)).unwrap();
+        svg.contains("#16181C") && !svg.contains("fill=\"#222222\"")
+    };
+    for draws in ["theory --rules sgd,shifted --delays 0,4", "tune --rules sgd --delays 1,4 --condition 10"] {
+        run(&format!("{draws} --svg light.svg")).success();
+        run(&format!("{draws} --svg dark.svg --theme dark")).success();
+        assert!(is_dark("dark.svg") && !is_dark("light.svg"), "{draws}");
+        let refused = run(&format!("{draws} --theme dark")).code(2).get_output().clone();
+        assert!(String::from_utf8(refused.stderr).unwrap().contains("--svg"), "{draws}");
+    }
+    run("sweep --model quadratic:1,0.3 --rules sgd,shifted --delays 0,2 --engine cpu --out sweep").success();
+    let told = run("compare sweep --theme dark").success().get_output().clone();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.ends_with("wrote sweep: compare.csv, compare-dark.svg, compare-dark.png\n"), "{told}");
+    assert!(
+        is_dark("sweep/compare-dark.svg") && at("sweep/compare-dark.png").exists() && !at("sweep/compare.svg").exists()
+    );
+    run("compare sweep").success();
+    assert!(!is_dark("sweep/compare.svg"));
+    run("sweep --model quadratic:1,0.3 --rules sgd,shifted --delays 2 --rates 0.1,0.2 --engine cpu --out rates")
+        .success();
+    let refused = run("compare rates --theme dark").code(2).get_output().clone();
+    let refused = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.contains("--theme dark: a comparison of rates has no picture"), "{refused}");
+}
+
+#[test]
 fn what_is_undecided_or_failed_is_counted_and_drawn_open() {
     let rows = [
         row(0),

@@ -296,7 +296,10 @@ fn what_cannot_be_submitted_is_refused_before_anything_is() {
     refuse(&mut three(folder, "out", &[]), &["out.shards", "--resubmit "]);
     // Without Slurm.
     fs::remove_dir_all(folder.join("bin")).unwrap();
-    refuse(submit(folder, &["--status", "out"]).env("PATH", "/nowhere"), &["squeue is not there"]);
+    refuse(
+        submit(folder, &["--status", "out"]).env("PATH", "/nowhere"),
+        &["squeue: no such command; accepted: a machine with Slurm's commands"],
+    );
 }
 
 #[test]

@@ -28,35 +28,80 @@ fn a_table_is_no_wider_than_the_terminal_and_says_what_it_leaves_out() {
         (
             "60",
             Some("lr_stable, lr_unstable, lr_theory, lr_effective"),
-            "│ rule         momentum   delay   lr_threshold     ratio │",
+            "│ rule         momentum   delay   lr_threshold    ratio │",
         ),
         (
             "80",
             Some("lr_unstable, lr_theory, lr_effective"),
-            "│ rule         momentum   delay   lr_stable   lr_threshold     ratio │",
+            "│ rule         momentum   delay   lr_stable   lr_threshold    ratio │",
         ),
         (
             "120",
             None,
-            "│ rule         momentum   delay   lr_stable   lr_unstable   lr_threshold   lr_theory     ratio   lr_effective │",
+            "│ rule         momentum   delay   lr_stable   lr_unstable   lr_threshold   lr_theory    ratio   lr_effective │",
         ),
         (
             "200",
             None,
-            "│ rule         momentum   delay   lr_stable   lr_unstable   lr_threshold   lr_theory     ratio   lr_effective │",
+            "│ rule         momentum   delay   lr_stable   lr_unstable   lr_threshold   lr_theory    ratio   lr_effective │",
         ),
     ];
     for (columns, left_out, header) in cases {
         let lines = printed(columns, "");
         assert_eq!(lines[1], header, "{columns}");
-        let widest = lines[..8].iter().map(|line| line.chars().count()).max().unwrap();
+        let widest = lines.iter().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= columns.parse().unwrap(), "{columns}: {widest}");
-        assert_eq!(
-            lines[8..],
-            [Some(same.to_owned()), left_out.map(without)].into_iter().flatten().collect::<Vec<_>>(),
-            "{columns}"
-        );
+        let notes = [Some(same.to_owned()), left_out.map(without)].into_iter().flatten().collect::<Vec<_>>();
+        assert_eq!(lines[8..].join(" "), notes.join(" "), "{columns}");
     }
+}
+
+/// What a command prints on a terminal of so many columns.
+fn on_terminal(columns: &str, words: &str) -> String {
+    let folder = tempdir().unwrap();
+    let mut command = tauscope(words);
+    let output = command.current_dir(folder.path()).env("COLUMNS", columns).assert().success().get_output().clone();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{words} writes nothing");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn dry_runs_benches_and_devices_fit_the_terminal_and_name_the_columns_they_leave_out() {
+    let sweep = "sweep --model quadratic:1,0.3 --rules sgd,heavy-ball --momentum 0.9 --dampening 0,ema --delays 0,8 --schedule \
+                 round-robin,random --engine cpu --dry-run";
+    let train = "train --samples 40 --batch 10 --model mlp:4 --delays 0,3 --lr-scaling none,preserve --seeds 1 --epochs 2 --engine cpu --dry-run";
+    let bench =
+        "bench step --engine cpu --model mlp:4 --samples 20 --batch 10 --lanes 1 --rounds 1 --round-seconds 0.01";
+    let kernels = "bench --engine cpu --only step";
+    for columns in ["60", "80", "120", "200"] {
+        for words in [sweep, train, bench, kernels, "devices"] {
+            let text = on_terminal(columns, words);
+            let most = columns.parse().unwrap();
+            // A word that is longer than a line stays whole.
+            let is_long = |line: &str| line.chars().count() > most && line.split_whitespace().count() > 1;
+            let long: Vec<&str> = text.lines().filter(|line| is_long(line)).collect();
+            assert!(long.is_empty(), "{columns}, {words}: {long:?}");
+        }
+    }
+    let header = |text: &str| text.lines().find(|line| line.starts_with("│ rule")).unwrap().to_owned();
+    let (narrow, wide) = (on_terminal("60", sweep), on_terminal("200", sweep));
+    let named = ["momentum", "dampening", "delay", "schedule", "criterion", "cell_id"];
+    assert!(named.iter().all(|name| header(&wide).contains(name)), "{wide}");
+    let left_out = narrow.replace('\n', " ");
+    let (_, left_out) = left_out.split_once("not shown, for lack of width: ").expect(&narrow);
+    assert!(named.iter().all(|name| header(&narrow).contains(name) != left_out.contains(name)), "{narrow}");
+    assert!(left_out.contains("; --json has all"), "{narrow}");
+    // What is the same in all rows is said once.
+    assert!(wide.contains("the same in all rows: batch full\n"), "{wide}");
+}
+
+#[test]
+fn one_of_a_thing_is_not_several() {
+    let train = "train --samples 40 --model mlp:4 --delays 0 --lr-scaling none --seeds 1 --epochs 1 --batch full --engine cpu --dry-run";
+    let text = on_terminal("200", train);
+    assert!(text.contains("runs     1: 1 group and 1 seed in the plan, 1 epoch each, 1 step in all\n"), "{text}");
+    let text = on_terminal("200", "sweep --model quadratic:1 --rules sgd --delays 0 --engine cpu --dry-run");
+    assert!(text.contains("problem  1 parameter of quadratic:1\ncells    1\n"), "{text}");
 }
 
 #[test]

@@ -374,13 +374,13 @@ fn advice_with_a_condition_number_is_the_fastest_rule_of_tune_and_says_what_it_b
     assert_close(float(&best["momentum"]), number(&of_tune, "momentum"));
     assert_close(float(&best["updates_per_efold"]), number(&of_tune, "updates_per_efold"));
     assert!((float(&best["updates_per_efold"]) - 34.0).abs() < 1.5, "{best}");
-    let borne: Vec<f64> = best["bears"].as_array().unwrap().iter().map(|pair| float(&pair[1])).collect();
+    let borne: Vec<f64> = best["tolerated"].as_array().unwrap().iter().map(|pair| float(&pair[1])).collect();
     assert_eq!(borne.len(), 5);
     assert!((borne[0] / 53.08 - 1.0).abs() < 0.01, "one slow worker: {borne:?}");
     assert!(borne.iter().all(|updates| *updates >= float(&best["bound"])), "{borne:?}");
     // Two horizons do not bear a delay that is longer than they were tuned for.
     let second = tuned.iter().find(|one| one["rule"].as_str().unwrap().starts_with("prediction-2:")).unwrap();
-    assert!(second["bears"].as_array().unwrap().iter().any(|pair| pair[1].is_null()), "{second}");
+    assert!(second["tolerated"].as_array().unwrap().iter().any(|pair| pair[1].is_null()), "{second}");
     // Without a curvature learning rates are gains.
     let bare: serde_json::Value = serde_json::from_str(&stdout("advise --to-delay 4 --condition 100 --json")).unwrap();
     assert_eq!((bare["tuned"][0]["lr"].is_null(), bare["curvature"].is_null()), (true, true));

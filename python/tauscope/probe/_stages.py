@@ -31,7 +31,7 @@ class Limit:
     lr: float
     #: Threshold of the Hessian that has the k eigenpairs and is zero elsewhere.
     found: float
-    #: Bound for every Hessian of this largest eigenvalue: all of it in the stage that bears least.
+    #: Bound for every Hessian of this largest eigenvalue: all of it in the stage that tolerates least.
     least: float
 
     def is_certain(self, lr: float) -> bool:

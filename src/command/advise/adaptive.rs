@@ -4,10 +4,10 @@
 //! Not here: the equation ([`Rule::known_equation`]), nor which option is recommended ([`crate::rule::advise()`]).
 
 use super::Target;
+use crate::command::shown::{Column, Worth, fitted};
 use crate::rule::{Advice, Modifiers, Rule, RuleKind, by_theory};
 use crate::table::number::{percent, significant};
 use crate::theory::Criterion;
-use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 /// Values of beta1 that are shown beside the recipe's.
@@ -77,21 +77,21 @@ fn kinds(rule: &Rule) -> [RuleKind; 2] {
 }
 
 /// The table for people; empty where there are no rows.
-pub fn as_text(rows: &[Tolerance], delay: &str) -> String {
+pub fn as_text(rows: &[Tolerance], delay: &str, width: Option<usize>) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["rule", "beta1", "threshold_gain", "kept", "lr"]);
-    let short = |number: f64| significant(number, 3);
-    for Tolerance { rule, beta1, threshold_gain, share_kept, lr } in rows {
-        let kept = percent(*share_kept, 3);
-        table.add_row([rule.clone(), beta1.to_string(), short(*threshold_gain), kept, short(*lr)]);
+    fn short(number: f64) -> String {
+        significant(number, 3)
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+    let columns = vec![
+        Column::new("rule", Worth::Needed, |one: &Tolerance| one.rule.clone()),
+        Column::new("beta1", Worth::Result, |one: &Tolerance| one.beta1.to_string()),
+        Column::new("threshold_gain", Worth::Evidence, |one: &Tolerance| short(one.threshold_gain)),
+        Column::new("kept", Worth::Result, |one: &Tolerance| percent(one.share_kept, 3)),
+        Column::new("lr", Worth::Result, |one: &Tolerance| short(one.lr)),
+    ];
+    let table = fitted(rows, columns, width, "--json has all");
     let extrapolations = EXTRAPOLATIONS.map(|weight| weight.to_string()).join(", ");
     format!(
         "\nOf the learning rates that your recipe tolerates, {delay} these remain (lr x preconditioned sharpness, and the learning rate \

@@ -19,6 +19,7 @@ use crate::delay::{Process, Schedule, ScheduleSpec};
 use crate::rule::{
     self, Advice, AdviceDelays, Dampening, Question, Rule, RuleKind, RuleSpec, Setting, advise, by_theory,
 };
+use crate::streams::stdout_width;
 use crate::theory::{Criterion, DelayLaw, DelayPmf, LONGEST_DELAY, MOMENTA, TheoryError};
 use measured::MeasuredThresholds;
 
@@ -197,7 +198,7 @@ pub fn run(args: &Args) -> Result<()> {
     to_stdout(&if args.json {
         format!("{}\n", serde_json::to_string_pretty(&report)?)
     } else {
-        words::as_text(&report, args)
+        words::as_text(&report, args, stdout_width())
     })
 }
 

@@ -5,10 +5,13 @@
 //! are (the parent module).
 
 use super::{Args, measured::MeasuredThresholds};
+use crate::command::lines::paragraphs;
 use crate::command::to_stdout;
 use crate::outer::{LocalRule, LocalSteps, OuterLoop};
 use crate::rule::Rule;
+use crate::streams::stdout_width;
 use crate::table::number::{percent, significant};
+use crate::text::counted;
 use crate::theory::{Criterion, DelayLaw, TheoryError, threshold};
 use anyhow::{Result, anyhow, bail};
 use serde::Serialize;
@@ -90,7 +93,11 @@ impl Loop<'_> {
 /// Flags that do not go together, or a rule without a threshold.
 pub fn run(args: &Args, rule: &Rule) -> Result<()> {
     let report = report(args, rule)?;
-    to_stdout(&if args.json { format!("{}\n", serde_json::to_string_pretty(&report)?) } else { as_text(&report) })
+    to_stdout(&if args.json {
+        format!("{}\n", serde_json::to_string_pretty(&report)?)
+    } else {
+        paragraphs(&as_text(&report), stdout_width())
+    })
 }
 
 fn report(args: &Args, rule: &Rule) -> Result<Report> {
@@ -186,7 +193,7 @@ fn short(number: f64) -> String {
 
 fn sentence(report: &Report) -> String {
     let Report { stale_rounds, lr, threshold_lr, .. } = report;
-    let rounds = if *stale_rounds == 1 { "1 round".to_owned() } else { format!("{stale_rounds} rounds") };
+    let rounds = counted(*stale_rounds, "round");
     let share = percent(report.share_of_threshold, DIGITS);
     let (lr, limit) = (short(*lr), short(*threshold_lr));
     if report.stable && report.share_of_threshold <= ADVISED {

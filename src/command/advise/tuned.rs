@@ -1,8 +1,9 @@
-//! The fastest rules where the condition number is known: what `tauscope tune` finds, and what they bear.
+//! The fastest rules where the condition number is known: what `tauscope tune` finds, and what they tolerate.
 //!
 //! Not here: the search and its mathematics ([`crate::theory::tuning`]).
 
 use super::{Args, Target, is_adaptive};
+use crate::command::shown::continued;
 use crate::command::tune::{agrees, condition_of};
 use crate::config::TunedRuleSpec;
 use crate::sweep::MeasuredSpectrum;
@@ -12,7 +13,6 @@ use crate::theory::tuning::{
     LONGEST_TUNED_DELAY, LinearRule, Tuning, bound, tune, updates_per_efold, with_a_slow_worker,
 };
 use anyhow::{Result, bail};
-use comfy_table::{CellAlignment, Table, presets};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -45,13 +45,13 @@ pub struct Tuned {
     extra_vectors: usize,
     costs: &'static str,
     /// Updates per e-fold where something is other than it was tuned for; none where a direction does not decay.
-    bears: Vec<(String, Option<f64>)>,
+    tolerated: Vec<(String, Option<f64>)>,
 }
 
 /// The fastest rules at a delay.
 #[derive(Debug, Default)]
 pub struct Fastest {
-    /// Those first that bear everything that is asked; empty where no condition number is known.
+    /// those first that tolerate everything that is asked; empty where no condition number is known.
     pub rules: Vec<Tuned>,
     pub condition: Option<f64>,
     /// Where the condition number comes from, or why there is none.
@@ -118,7 +118,7 @@ fn tuned(args: &Args, target: &Target, curvature: Option<f64>, condition: f64) -
         Tuned::of(text, &tuning, extra_vectors, (delay, condition, curvature))
     };
     let mut found: Vec<Tuned> = RULES.par_iter().filter_map(one).collect();
-    let all = |tuned: &Tuned| tuned.bears.iter().all(|(_, updates)| updates.is_some());
+    let all = |tuned: &Tuned| tuned.tolerated.iter().all(|(_, updates)| updates.is_some());
     found.sort_by(|a, b| (all(b).cmp(&all(a))).then(a.updates_per_efold.total_cmp(&b.updates_per_efold)));
     Ok(found)
 }
@@ -143,19 +143,19 @@ impl Tuned {
             _ => name.to_owned(),
         };
         let at = |delay, gain, condition| updates_per_efold(&rule, delay, gain, condition);
-        let mut bears = vec![];
+        let mut tolerated = vec![];
         if delay > 0 {
-            bears.push((
+            tolerated.push((
                 format!("one worker of {} takes {SLOWNESS} times as long", delay + 1),
                 with_a_slow_worker(&rule, delay, gain, condition, SLOWNESS),
             ));
         }
-        bears.push((format!("delay {}", delay + 1), at(delay + 1, gain, condition)));
+        tolerated.push((format!("delay {}", delay + 1), at(delay + 1, gain, condition)));
         if delay > 1 {
-            bears.push((format!("delay {}", 2 * delay), at(2 * delay, gain, condition)));
+            tolerated.push((format!("delay {}", 2 * delay), at(2 * delay, gain, condition)));
         }
-        bears.push(("largest curvature 20 % larger".to_owned(), at(delay, 1.2 * gain, 1.2 * condition)));
-        bears.push(("smallest curvature 4 times smaller".to_owned(), at(delay, gain, 4.0 * condition)));
+        tolerated.push(("largest curvature 20 % larger".to_owned(), at(delay, 1.2 * gain, 1.2 * condition)));
+        tolerated.push(("smallest curvature 4 times smaller".to_owned(), at(delay, gain, 4.0 * condition)));
         let costs = match rule {
             LinearRule::Mixing { .. } => {
                 "one vector beside the weights in every slot; a worker reads two vectors and returns two"
@@ -176,7 +176,7 @@ impl Tuned {
             noise_floor_read,
             extra_vectors,
             costs,
-            bears,
+            tolerated,
         })
     }
 }
@@ -185,10 +185,10 @@ fn short(number: f64) -> String {
     significant(number, 3)
 }
 
-/// Whether the first rule bears all that is asked.
+/// Whether the first rule tolerates all that is asked.
 fn headline(best: &Tuned) -> &'static str {
-    let bears = best.bears.iter().all(|(_, updates)| updates.is_some());
-    if bears { "the fastest" } else { "the fastest (none tolerates all that is asked below)" }
+    let tolerated = best.tolerated.iter().all(|(_, updates)| updates.is_some());
+    if tolerated { "the fastest" } else { "the fastest (none tolerates all that is asked below)" }
 }
 
 /// With the digits that tell it from 1.
@@ -204,7 +204,7 @@ fn momentum_text(momentum: f64) -> String {
 }
 
 /// The recommended rule in words, and all of them as a table.
-pub fn as_text(tuned: &[Tuned], where_to: &str, condition: f64) -> String {
+pub fn as_text(tuned: &[Tuned], where_to: &str, condition: f64, width: Option<usize>) -> String {
     let Some(best) = tuned.first() else { return String::new() };
     let mut text = format!(
         "Recommended: {} {where_to} at condition number {}: {}, {}, momentum {}, dampening 0.\n  reaches: an e-fold in {} updates, {} times the \
@@ -226,19 +226,16 @@ pub fn as_text(tuned: &[Tuned], where_to: &str, condition: f64) -> String {
         short(best.noise_floor_read),
     );
     let updates = |updates: Option<f64>| updates.map_or_else(|| "leaves".to_owned(), short);
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    let named = tuned.iter().map(|one| one.rule.clone());
-    table.set_header(std::iter::once("updates per e-fold".to_owned()).chain(named));
-    let row = |name: &str, cells: Vec<String>| std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>();
-    table.add_row(row("as tuned", tuned.iter().map(|one| short(one.updates_per_efold)).collect()));
-    for (place, (name, _)) in best.bears.iter().enumerate() {
-        table.add_row(row(name, tuned.iter().map(|one| updates(one.bears[place].1)).collect()));
-    }
-    table.add_row(row("noise floor", tuned.iter().map(|one| short(one.noise_floor)).collect()));
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+    let names = ["as tuned".to_owned()].into_iter().chain(best.tolerated.iter().map(|(name, _)| name.clone()));
+    let names = names.chain(["noise floor".to_owned()]).collect();
+    let of_rule = |one: &Tuned| {
+        let tolerated = one.tolerated.iter().map(|(_, other)| updates(*other));
+        let cells = [short(one.updates_per_efold)].into_iter().chain(tolerated).chain([short(one.noise_floor)]);
+        (one.rule.clone(), cells.collect())
+    };
+    let columns: Vec<_> =
+        [("updates per e-fold".to_owned(), names)].into_iter().chain(tuned.iter().map(of_rule)).collect();
+    let table = continued(&columns, width);
     let _ = writeln!(text, "\n{table}\n");
     text.push_str(
         "This is linear theory: one delay, additive noise. With minibatches or far from a minimum the order may be another.\n\n",

@@ -2,11 +2,12 @@
 //!
 //! Not here: any decision.
 
-use super::{Args, Report, Target, is_adaptive, tuned};
+use super::{Args, Line, Report, Target, is_adaptive, tuned};
+use crate::command::lines::paragraphs;
+use crate::command::shown::{Column, Worth, fitted};
 use crate::rule::{Advice, Choice, ChoiceKind, Rule, RuleKind, Setting, ThresholdSource, by_theory};
 use crate::table::number::{percent, significant};
 use crate::theory::{Criterion, DelayLaw, TheoryError};
-use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write as _;
 
 /// A threshold in mean square below this share of the mean's is worth a warning.
@@ -218,7 +219,7 @@ const ALTERNATIVE: &str = "Alternative, not for speed but if the minima that you
                            above is fastest in the slowest direction, and its own limit may be another),";
 
 /// The report for people.
-pub fn as_text(report: &Report, args: &Args) -> String {
+pub fn as_text(report: &Report, args: &Args, width: Option<usize>) -> String {
     let (has_recipe, adaptive) = (args.lr.is_some(), is_adaptive(args.rule.kind));
     let form = |momentum: f64, dampening: f64| match adaptive {
         true => format!("beta1 {momentum}"),
@@ -226,7 +227,7 @@ pub fn as_text(report: &Report, args: &Args) -> String {
     };
     let mut text = String::new();
     let where_to = format!("at delay {} ({})", short(report.to_delay), report.to_schedule);
-    text.push_str(&tuned::as_text(&report.tuned, &where_to, report.condition.unwrap_or_default()));
+    text.push_str(&tuned::as_text(&report.tuned, &where_to, report.condition.unwrap_or_default(), width));
     let keeping = if report.tuned.is_empty() { "Recommended" } else { ALTERNATIVE };
     let _ = match &report.recommendation {
         Some(best) => writeln!(
@@ -265,50 +266,42 @@ pub fn as_text(report: &Report, args: &Args) -> String {
             short(from.accessible_curvature)
         );
     }
-    let _ = writeln!(text, "\n{}\n", options(report, adaptive));
+    let _ = writeln!(text, "\n{}\n", options(report, adaptive, width));
     for line in &report.choices {
         let _ = writeln!(text, "{}: {}", line.choice, line.cost);
     }
-    text.push_str(&super::adaptive::as_text(&report.tolerances, &where_to));
+    text.push_str(&super::adaptive::as_text(&report.tolerances, &where_to, width));
     for note in &report.notes {
         let _ = writeln!(text, "{note}");
     }
     for warning in &report.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }
-    text
+    paragraphs(&text, width)
 }
 
-fn options(report: &Report, adaptive: bool) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header([
-        "option",
-        "rule",
-        if adaptive { "beta1" } else { "momentum" },
-        "dampening",
-        "lr",
-        "effective_lr",
-        "progress",
-        "threshold_gain",
-        "threshold",
-    ]);
-    let number = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), short);
-    for line in &report.choices {
-        table.add_row([
-            line.choice.to_owned(),
-            line.rule.clone(),
-            line.momentum.to_string(),
-            if adaptive { "-".to_owned() } else { line.dampening.to_string() },
-            number(line.lr),
-            number(line.effective_lr),
-            line.progress.map_or_else(|| "-".to_owned(), share),
-            number(line.threshold_gain),
-            line.threshold_from.unwrap_or("-").to_owned(),
-        ]);
+fn options(report: &Report, adaptive: bool, width: Option<usize>) -> String {
+    fn number(value: Option<f64>) -> String {
+        value.map_or_else(|| "-".to_owned(), short)
     }
-    for column in table.column_iter_mut().skip(2).take(6) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
+    let columns = vec![
+        Column::new("option", Worth::Needed, |line: &Line| line.choice.to_owned()),
+        Column::new("rule", Worth::Result, |line: &Line| line.rule.clone()),
+        Column::new(if adaptive { "beta1" } else { "momentum" }, Worth::Result, |line: &Line| {
+            line.momentum.to_string()
+        }),
+        Column::new(
+            "dampening",
+            Worth::Result,
+            move |line: &Line| {
+                if adaptive { String::new() } else { line.dampening.to_string() }
+            },
+        ),
+        Column::new("lr", Worth::Result, |line: &Line| number(line.lr)),
+        Column::new("effective_lr", Worth::Detail, |line: &Line| number(line.effective_lr)),
+        Column::new("progress", Worth::Result, |line: &Line| line.progress.map_or_else(|| "-".to_owned(), share)),
+        Column::new("threshold_gain", Worth::Evidence, |line: &Line| number(line.threshold_gain)),
+        Column::new("threshold", Worth::Setting, |line: &Line| line.threshold_from.unwrap_or("-").to_owned()),
+    ];
+    fitted(&report.choices, columns, width, "--json has all")
 }

@@ -2,15 +2,18 @@
 
 use crate::bench::kernels::{Subject, Timed, on_adapter, on_processor};
 use crate::bench::roof::Roof;
+use crate::command::lines::wrapped;
+use crate::command::shown::{Column, Worth, fitted};
 use crate::command::to_stdout;
 use crate::config::EngineArgs;
 use crate::engine::EngineInfo;
 use crate::engine::gpu::{AdapterChoice, Gpu};
 use crate::math::vector::Instructions;
 use crate::session::ChosenEngine;
+use crate::streams::stdout_width;
 use crate::table::number::{aligned, percent, significant};
+use crate::text::counted;
 use anyhow::Result;
-use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -141,46 +144,55 @@ pub fn run(args: &KernelArgs) -> Result<()> {
         threads: rayon::current_num_threads(),
         commit: env!("TAUSCOPE_COMMIT"),
     };
-    to_stdout(&if args.json { format!("{}\n", serde_json::to_string_pretty(&report)?) } else { table(&report) })
+    to_stdout(&if args.json {
+        format!("{}\n", serde_json::to_string_pretty(&report)?)
+    } else {
+        table(&report, stdout_width())
+    })
 }
 
 /// The report as a person reads it.
-fn table(report: &Report) -> String {
+fn table(report: &Report, width: Option<usize>) -> String {
     let Report { roof, info, clock, threads, .. } = report;
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY);
-    table.set_header(["kernel", "path", "lanes", "us", "GFLOP/s", "GB/s", "of peak", "of copy", "bound by"]);
-    for row in &report.kernels {
-        table.add_row([
-            row.kernel.clone(),
-            row.path.clone().unwrap_or_default(),
-            row.lanes.to_string(),
-            aligned(row.microseconds, 4),
-            aligned(row.gflops, 4),
-            aligned(row.gb_per_s, 4),
-            if row.noisy { "noisy".into() } else { percent(row.fraction_of_peak, 2) },
-            percent(row.fraction_of_copy, 2),
-            row.bound_by.into(),
-        ]);
-    }
-    for column in table.column_iter_mut().skip(2).take(6) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    let fewer: String =
-        report.kernels.iter().flat_map(|row| row.fewer.iter().map(|why| format!("{}: {why}\n", row.kernel))).collect();
-    let noisy = if report.kernels.iter().any(|row| row.noisy) {
-        "noisy: the machine was not as fast after it as before, or the kernel was faster than its peak; other work was going on\n"
-    } else {
-        ""
-    };
-    format!(
-        "{} {} on {} ({}), {threads} threads, times by the {clock}'s clock\npeak {} GFLOP/s, copy {} GB/s (read plus \
-         written)\n{table}\n{noisy}{fewer}",
+    let engine = format!(
+        "{} {} on {} ({}), {}, times by the {clock}'s clock",
         info.engine,
         info.precision,
         info.adapter,
         report.engine_choice,
+        counted(*threads, "thread")
+    );
+    let peak = format!(
+        "peak {} GFLOP/s, copy {} GB/s (read plus written)",
         significant(roof.peak_gflops, 4),
         significant(roof.copy_gb_per_s, 4)
-    )
+    );
+    let mut told = vec![engine, peak, fitted(&report.kernels, columns(), width, "--json has all")];
+    if report.kernels.iter().any(|row| row.noisy) {
+        told.push(
+            "noisy: the machine was not as fast after it as before, or the kernel was faster than its peak; other work was \
+             going on"
+                .into(),
+        );
+    }
+    told.extend(report.kernels.iter().flat_map(|row| row.fewer.iter().map(|why| format!("{}: {why}", row.kernel))));
+    // A table is as wide as it should be, and has its own lines.
+    let lines = told.iter().map(|text| if text.contains('\n') { text.clone() } else { wrapped(text, width) });
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// What is shown of a kernel.
+fn columns() -> Vec<Column<Row>> {
+    let share = |row: &Row| if row.noisy { "noisy".into() } else { percent(row.fraction_of_peak, 2) };
+    vec![
+        Column::new("kernel", Worth::Needed, |row: &Row| row.kernel.clone()),
+        Column::new("path", Worth::Detail, |row: &Row| row.path.clone().unwrap_or_default()),
+        Column::new("lanes", Worth::Detail, |row: &Row| row.lanes.to_string()),
+        Column::new("us", Worth::Evidence, |row: &Row| aligned(row.microseconds, 4)),
+        Column::new("GFLOP/s", Worth::Result, |row: &Row| aligned(row.gflops, 4)),
+        Column::new("GB/s", Worth::Evidence, |row: &Row| aligned(row.gb_per_s, 4)),
+        Column::new("of peak", Worth::Result, share),
+        Column::new("of copy", Worth::Result, |row: &Row| percent(row.fraction_of_copy, 2)),
+        Column::new("bound by", Worth::Evidence, |row: &Row| row.bound_by.to_owned()),
+    ]
 }

@@ -4,6 +4,7 @@ use crate::bench::roof::Roof;
 use crate::bench::step::{Measured, measure};
 use crate::bench::workload::{NetworkSpec, Workload};
 use crate::bench::{Spread, export};
+use crate::command::lines::labelled;
 use crate::command::to_stdout;
 use crate::config::{Batch, EngineArgs, EngineChoice, Precision, ProblemArgs, Samples};
 use crate::engine::EngineInfo;
@@ -13,7 +14,9 @@ use crate::math::vector::Instructions;
 use crate::problem::Problem;
 use crate::rule::{Locality, Rule, RuleSpec};
 use crate::session::ChosenEngine;
+use crate::streams::stdout_width;
 use crate::table::number::{percent, significant};
+use crate::text::counted;
 use anyhow::{Error, Result, bail};
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
@@ -116,7 +119,10 @@ impl StepArgs {
         }
         let (available, batch) = (network.data.samples(), self.batch.size());
         if let Some(size) = batch.filter(|size| *size > available) {
-            bail!("--batch {size}: more than the {available} samples; accepted: 1 to {available}, or full");
+            bail!(
+                "--batch {size}: more than the {}; accepted: 1 to {available}, or full",
+                counted(available, "sample")
+            );
         }
         let (slots, problem) = (self.slots as u32, Arc::new(Problem::Network(network)));
         let Self { lanes, steps, seed, .. } = *self;
@@ -270,13 +276,17 @@ pub fn run(args: &StepArgs) -> Result<()> {
         threads: rayon::current_num_threads(),
         commit: env!("TAUSCOPE_COMMIT"),
     };
-    to_stdout(&if args.json { format!("{}\n", serde_json::to_string_pretty(&report)?) } else { table(&report) })
+    to_stdout(&if args.json {
+        format!("{}\n", serde_json::to_string_pretty(&report)?)
+    } else {
+        table(&report, stdout_width())
+    })
 }
 
 /// The report as a person reads it.
-fn table(report: &Report) -> String {
+fn table(report: &Report, width: Option<usize>) -> String {
     let mut text = String::new();
-    let mut line = |label: &str, value: String| text += &format!("{label:<15} {value}\n");
+    let mut line = |label: &str, value: String| text += &format!("{}\n", labelled(label, &value, 16, width));
     let Report { info, .. } = report;
     let driver = if info.driver.is_empty() { String::new() } else { format!(", {}", info.driver) };
     line(
@@ -288,7 +298,7 @@ fn table(report: &Report) -> String {
     line(
         "workload",
         format!(
-            "{} {} {}, batch {} of {}, {} at delay {}, {} lanes, {} rounds of {} steps",
+            "{} {} {}, batch {} of {}, {} at delay {}, {}, {} of {}",
             report.model,
             report.activation,
             report.loss,
@@ -296,9 +306,9 @@ fn table(report: &Report) -> String {
             report.samples,
             report.rule,
             report.slots - 1,
-            report.lanes,
-            report.rounds,
-            report.steps
+            counted(report.lanes, "lane"),
+            counted(report.rounds, "round"),
+            counted(report.steps, "step")
         ),
     );
     line(
@@ -327,7 +337,10 @@ fn table(report: &Report) -> String {
     line("copy", format!("{} GB/s, read plus written", significant(report.copy_gb_per_s, 4)));
     let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
     let resident = report.resident_bytes.map_or("unknown".into(), mib);
-    line("memory", format!("{} planned, {resident} resident, {} waves", mib(report.planned_bytes), report.waves));
+    line(
+        "memory",
+        format!("{} planned, {resident} resident, {}", mib(report.planned_bytes), counted(report.waves, "wave")),
+    );
     report.fewer.iter().for_each(|why| line("fewer lanes", why.clone()));
     line("commit", report.commit.into());
     text

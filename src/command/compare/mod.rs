@@ -6,7 +6,7 @@ mod training;
 
 use super::results::Results;
 use super::tell;
-use crate::plot::Drawing;
+use crate::plot::{Drawing, Theme};
 use crate::streams::to_stderr;
 use crate::table::{self, Row};
 use anyhow::{Context, Result, bail};
@@ -30,6 +30,9 @@ pub struct Args {
     /// Folder to write to [default: DIR]
     #[arg(long, value_name = "DIR")]
     pub out_dir: Option<PathBuf>,
+    /// Ground of the picture; that on a dark one gets a name of its own, compare-dark.svg
+    #[arg(long, value_name = "THEME", value_enum, default_value_t)]
+    pub theme: Theme,
 }
 
 /// What is said where the tables cannot be read.
@@ -58,6 +61,11 @@ pub fn run(args: &Args) -> Result<()> {
     let source = results.tables().join("thresholds.csv");
     let rates = results.tables().join("rates.csv");
     let of_rates = !source.exists() && rates.exists();
+    if of_rates && args.theme != Theme::Light {
+        bail!(
+            "--theme dark: a comparison of rates has no picture; accepted: without --theme, or `tauscope plot DIR --theme dark`"
+        );
+    }
     let other = args.other.as_deref().map(Results::open).transpose()?;
     let other_rates = other.as_ref().map(|other| other.tables().join("rates.csv"));
     if let (Some(other), false) = (&args.other, of_rates && other_rates.as_ref().is_some_and(|file| file.exists())) {
@@ -70,12 +78,16 @@ pub fn run(args: &Args) -> Result<()> {
     let outcome = if of_rates {
         rates::run(&rates, other_rates.as_deref(), args.to.as_deref(), to_write)
     } else if !source.exists() && results.tables().join("summary.csv").exists() {
-        training::run(results.tables(), args.to.as_deref(), to_write)
+        training::run(results.tables(), args.to.as_deref(), to_write, args.theme)
     } else {
-        thresholds::run(&source, args.to.as_deref(), to_write)
+        thresholds::run(&source, args.to.as_deref(), to_write, args.theme)
     };
     let Outcome { text, notes } = outcome?;
-    let written: &[&str] = if of_rates { &["compare.csv"] } else { &["compare.csv", "compare.svg", "compare.png"] };
+    let written: &[&str] = match args.theme {
+        _ if of_rates => &["compare.csv"],
+        Theme::Light => &["compare.csv", "compare.svg", "compare.png"],
+        Theme::Dark => &["compare.csv", "compare-dark.svg", "compare-dark.png"],
+    };
     if results.unfinished.is_some() {
         create(out)?;
         results.deliver(written, out)?;
@@ -91,8 +103,8 @@ fn create(out: &Path) -> Result<()> {
     fs::create_dir_all(out).with_context(|| format!("--out-dir: cannot create {}", out.display()))
 }
 
-fn write(out: &Path, records: &[impl Row], drawing: &Drawing) -> Result<()> {
+fn write(out: &Path, records: &[impl Row], drawing: &Drawing, theme: Theme) -> Result<()> {
     create(out)?;
     table::write_csv(&out.join("compare.csv"), records)?;
-    drawing.write(out)
+    drawing.write(out, theme)
 }

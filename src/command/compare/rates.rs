@@ -1,11 +1,13 @@
 //! Measured rates of two folders side by side, or of the rules of one folder at their fastest.
 
 use super::Outcome;
+use crate::command::lines::wrapped;
+use crate::command::shown::{Column, Worth, fitted};
 use crate::compare::rates::{fastest, side_by_side};
+use crate::streams::stdout_width;
 use crate::table::number::significant;
 use crate::table::{RateComparisonRow, RateRow, read_csv, rule_name, write_csv};
 use anyhow::{Context, Result};
-use comfy_table::{CellAlignment, Table, presets};
 use std::path::Path;
 
 /// Rule that is compared with where none is given.
@@ -48,45 +50,39 @@ pub fn run(source: &Path, other: Option<&Path>, to: Option<&str>, out: &Path) ->
         (None, _) => "rules do not shrink, or have no baseline",
     };
     let note = (alone > 0).then(|| format!("{alone} {what}"));
-    Ok(Outcome { text: text(&records, &heading), notes: note.into_iter().collect() })
+    Ok(Outcome { text: text(&records, &heading, stdout_width()), notes: note.into_iter().collect() })
 }
 
-fn text(records: &[RateComparisonRow], heading: &str) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY);
-    table.set_header([
-        "rule",
-        "delay",
-        "schedule",
-        "lr",
-        "updates",
-        "baseline lr",
-        "baseline updates",
-        "ratio",
-        "from",
-        "to",
-    ]);
-    let short = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| significant(value, 4));
-    let with_error = |value: Option<f64>, error: Option<f64>| match error {
-        Some(error) if value.is_some() => format!("{} ± {}", short(value), significant(error, 2)),
-        _ => short(value),
-    };
-    for one in records {
-        table.add_row([
-            rule_name(&one.rule, one.momentum, one.dampening),
-            one.delay.map_or_else(|| "-".to_owned(), |delay| delay.to_string()),
-            one.schedule.clone(),
-            significant(one.lr, 4),
-            with_error(one.updates_per_efold, one.updates_error),
-            significant(one.baseline_lr, 4),
-            with_error(one.baseline_updates, one.baseline_error),
-            short(one.ratio),
-            short(one.ratio_low),
-            short(one.ratio_high),
-        ]);
+fn text(records: &[RateComparisonRow], heading: &str, width: Option<usize>) -> String {
+    format!("{}\n{}\n", wrapped(heading, width), fitted(records, columns(), width, "compare.csv has all"))
+}
+
+/// What is shown of a comparison.
+fn columns() -> Vec<Column<RateComparisonRow>> {
+    fn short(value: Option<f64>) -> String {
+        value.map_or_else(|| "-".to_owned(), |value| significant(value, 4))
     }
-    for column in table.column_iter_mut().skip(3) {
-        column.set_cell_alignment(CellAlignment::Right);
+    fn with_error(value: Option<f64>, error: Option<f64>) -> String {
+        match error {
+            Some(error) if value.is_some() => format!("{} ± {}", short(value), significant(error, 2)),
+            _ => short(value),
+        }
     }
-    format!("{heading}\n{table}\n")
+    type Row = RateComparisonRow;
+    vec![
+        Column::new("rule", Worth::Needed, |one: &Row| rule_name(&one.rule, one.momentum, one.dampening)),
+        Column::new("delay", Worth::Setting, |one: &Row| {
+            one.delay.map_or_else(|| "-".to_owned(), |delay| delay.to_string())
+        }),
+        Column::new("schedule", Worth::Setting, |one: &Row| one.schedule.clone()),
+        Column::new("lr", Worth::Setting, |one: &Row| significant(one.lr, 4)),
+        Column::new("updates", Worth::Result, |one: &Row| with_error(one.updates_per_efold, one.updates_error)),
+        Column::new("baseline lr", Worth::Detail, |one: &Row| significant(one.baseline_lr, 4)),
+        Column::new("baseline updates", Worth::Evidence, |one: &Row| {
+            with_error(one.baseline_updates, one.baseline_error)
+        }),
+        Column::new("ratio", Worth::Result, |one: &Row| short(one.ratio)),
+        Column::new("from", Worth::Evidence, |one: &Row| short(one.ratio_low)),
+        Column::new("to", Worth::Evidence, |one: &Row| short(one.ratio_high)),
+    ]
 }

@@ -1,12 +1,15 @@
 //! The thresholds of a sweep, each beside that of a baseline rule.
 
 use super::{NEEDED, Outcome, write};
+use crate::command::lines::wrapped;
+use crate::command::shown::continued;
 use crate::compare::thresholds::{self as compare, Comparison, Quantity, Ranked};
-use crate::plot;
+use crate::plot::{self, Theme};
+use crate::streams::stdout_width;
 use crate::table::number::aligned;
 use crate::table::{self, ComparisonRow, ComparisonStatus, ThresholdRow};
+use crate::text::counted;
 use anyhow::{Context, Result};
-use comfy_table::{CellAlignment, Table, presets};
 use std::path::Path;
 
 /// Rule that is compared with where none is given.
@@ -15,14 +18,14 @@ const USUAL: &str = "sgd";
 const MOST_LISTED: usize = 6;
 
 /// Compares what stands in the folder's thresholds.csv, and writes the files.
-pub fn run(source: &Path, to: Option<&str>, out: &Path) -> Result<Outcome> {
+pub fn run(source: &Path, to: Option<&str>, out: &Path, theme: Theme) -> Result<Outcome> {
     let rows: Vec<ThresholdRow> = table::read_csv(source).context(NEEDED)?;
     let comparisons = compare::compare(&rows, to.unwrap_or(USUAL)).with_context(|| source.display().to_string())?;
     let drawing = plot::compare(&comparisons).with_context(|| source.display().to_string())?;
     let records: Vec<ComparisonRow> = comparisons.iter().map(Comparison::record).collect();
-    write(out, &records, &drawing)?;
+    write(out, &records, &drawing, theme)?;
     let notes = [missing(&comparisons), without_effect(&comparisons)].into_iter().flatten().chain(drawing.left_out);
-    Ok(Outcome { text: text(&comparisons), notes: notes.collect() })
+    Ok(Outcome { text: text(&comparisons, stdout_width()), notes: notes.collect() })
 }
 
 /// How many rows have nothing to be compared with, and of which rules.
@@ -58,7 +61,7 @@ fn without_effect(comparisons: &[Comparison]) -> Option<String> {
 
 /// `3 rows have`, and the names of their rules.
 fn listed(rows: &[&ThresholdRow]) -> (String, String) {
-    let count = if rows.len() == 1 { "1 row has".into() } else { format!("{} rows have", rows.len()) };
+    let count = format!("{} {}", counted(rows.len(), "row"), if rows.len() == 1 { "has" } else { "have" });
     let mut names = table::distinct(rows.iter().map(|row| row.rule_name()));
     if names.len() > MOST_LISTED {
         let more = names.split_off(MOST_LISTED).len();
@@ -68,7 +71,7 @@ fn listed(rows: &[&ThresholdRow]) -> (String, String) {
 }
 
 /// Rules down, circumstances and delays across, ratios in the cells.
-fn text(comparisons: &[Comparison]) -> String {
+fn text(comparisons: &[Comparison], width: Option<usize>) -> String {
     let compared: Vec<&Comparison> = comparisons.iter().filter(|one| one.baseline.is_some()).collect();
     let title = table::circumstances(&compared.iter().map(|one| one.row).collect::<Vec<_>>());
     let mut columns: Vec<(String, f64)> = table::distinct(compared.iter().map(|one| (title(one.row), one.delay())));
@@ -76,32 +79,24 @@ fn text(comparisons: &[Comparison]) -> String {
     let place = |title: &String| titles.iter().position(|other| other == title);
     columns.sort_by(|a, b| place(&a.0).cmp(&place(&b.0)).then(a.1.total_cmp(&b.1)));
 
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY);
-    let header = columns.iter().map(|(title, delay)| {
-        let title = title.replace(" stability", "").replace(", ", "\n");
-        if title.is_empty() { format!("τ = {delay}") } else { format!("{title}\nτ = {delay}") }
+    let rules = compare::ranked(comparisons);
+    let names = ("rule".to_owned(), rules.iter().map(|rule| rule.name.clone()).collect());
+    let ratios = columns.iter().map(|(circumstances, delay)| {
+        let here =
+            |one: &&Comparison| one.baseline.is_some() && title(one.row) == *circumstances && one.delay() == *delay;
+        let title = circumstances.replace(" stability", "").replace(", ", "\n");
+        let name = if title.is_empty() { format!("τ = {delay}") } else { format!("{title}\nτ = {delay}") };
+        (name, rules.iter().map(|rule| cell(rule, here)).collect())
     });
-    table.set_header(std::iter::once("rule".to_owned()).chain(header));
-    for rule in compare::ranked(comparisons) {
-        let cells = columns.iter().map(|(circumstances, delay)| {
-            let here =
-                |one: &&Comparison| one.baseline.is_some() && title(one.row) == *circumstances && one.delay() == *delay;
-            cell(&rule, here)
-        });
-        table.add_row(std::iter::once(rule.name.clone()).chain(cells));
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+    let table = continued(&std::iter::once(names).chain(ratios).collect::<Vec<_>>(), width);
     let baseline = compared.first().and_then(|one| one.baseline).map(ThresholdRow::rule_name).unwrap_or_default();
     let (quantity, without) = match comparisons.first().map(|one| one.quantity) {
         Some(Quantity::Plain) => ("Learning rate", "a baseline"),
         Some(Quantity::Effective) | None => ("Effective learning rate", "a baseline or an effective learning rate"),
     };
-    format!(
-        "{quantity} at the threshold / that of {baseline}; ~ undecided or failed, empty without {without}\n{table}\n"
-    )
+    let heading =
+        format!("{quantity} at the threshold / that of {baseline}; ~ undecided or failed, empty without {without}");
+    format!("{}\n{table}\n", wrapped(&heading, width))
 }
 
 /// The ratio, or the median of those of repetitions.

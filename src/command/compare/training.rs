@@ -1,16 +1,18 @@
 //! Test accuracy and loss of a training's groups, each beside those of a baseline group, paired by seed.
 
 use super::{NEEDED, Outcome, write};
+use crate::command::lines::wrapped;
+use crate::command::shown::{Column, Worth, fitted};
 use crate::compare::training::{GroupComparison, SYNCHRONOUS, compare, ranked, usual};
-use crate::plot;
+use crate::plot::{self, Theme};
+use crate::streams::stdout_width;
 use crate::table::number::{percent, significant};
 use crate::table::{Interval, SummaryRow, TrainComparisonRow, TrainRow, read_csv, trained_groups, training_setting};
 use anyhow::{Context, Result};
-use comfy_table::{CellAlignment, Table, presets};
 use std::path::Path;
 
 /// Compares what stands in the folder's runs.csv and summary.csv, and writes the files.
-pub fn run(dir: &Path, to: Option<&str>, out: &Path) -> Result<Outcome> {
+pub fn run(dir: &Path, to: Option<&str>, out: &Path, theme: Theme) -> Result<Outcome> {
     let runs: Vec<TrainRow> = read_csv(&dir.join("runs.csv")).context(NEEDED)?;
     let summaries: Vec<SummaryRow> = read_csv(&dir.join("summary.csv")).context(NEEDED)?;
     let groups = trained_groups(&runs, &summaries, &[]).with_context(|| dir.display().to_string())?;
@@ -19,9 +21,9 @@ pub fn run(dir: &Path, to: Option<&str>, out: &Path) -> Result<Outcome> {
     let drawing = plot::compare_training(&comparisons, to, &training_setting(&runs))
         .with_context(|| dir.display().to_string())?;
     let records: Vec<TrainComparisonRow> = comparisons.iter().map(GroupComparison::record).collect();
-    write(out, &records, &drawing)?;
+    write(out, &records, &drawing, theme)?;
     Ok(Outcome {
-        text: text(&comparisons, to),
+        text: text(&comparisons, to, stdout_width()),
         notes: alone(&comparisons).into_iter().chain(drawing.left_out).collect(),
     })
 }
@@ -35,38 +37,39 @@ fn alone(comparisons: &[GroupComparison]) -> Option<String> {
 }
 
 /// A line for each group, the best difference of accuracies first.
-fn text(comparisons: &[GroupComparison], to: &str) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY);
-    table.set_header(["group", "diverged", "test accuracy", "accuracy, points", "loss", "pairs"]);
-    for one in ranked(comparisons).into_iter().filter(|one| one.baseline.is_some()) {
-        let summary = one.group.summary;
-        let (accuracy, loss) = if one.is_baseline() {
-            ("baseline".into(), String::new())
-        } else {
-            (difference(&one.accuracy, 100.0), difference(&one.loss, 1.0))
-        };
-        table.add_row([
-            one.group.name.clone(),
-            format!("{} of {}", summary.diverged, summary.runs),
-            summary.test_accuracy.map_or(String::new(), |mean| percent(mean, 4)),
-            accuracy,
-            loss,
-            one.accuracy.len().to_string(),
-        ]);
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+fn text(comparisons: &[GroupComparison], to: &str, width: Option<usize>) -> String {
+    let shown: Vec<&GroupComparison> = ranked(comparisons).into_iter().filter(|one| one.baseline.is_some()).collect();
     let baseline = if to == SYNCHRONOUS {
         "the same training without delay".to_owned()
     } else {
         format!("{to} under the same circumstances")
     };
-    format!(
+    let heading = format!(
         "Test accuracy and loss minus those of {baseline}: mean over seeds that finished in both ± half of its 95 % \
-         interval; * where this leaves out 0\n{table}\n"
-    )
+         interval; * where this leaves out 0"
+    );
+    format!("{}\n{}\n", wrapped(&heading, width), fitted(&shown, columns(), width, "compare.csv has all"))
+}
+
+/// What is shown of a group.
+fn columns<'a>() -> Vec<Column<&'a GroupComparison<'a>>> {
+    type Row<'a> = &'a GroupComparison<'a>;
+    vec![
+        Column::new("group", Worth::Needed, |one: &Row| one.group.name.clone()),
+        Column::new("diverged", Worth::Evidence, |one: &Row| {
+            format!("{} of {}", one.group.summary.diverged, one.group.summary.runs)
+        }),
+        Column::new("test accuracy", Worth::Result, |one: &Row| {
+            one.group.summary.test_accuracy.map_or(String::new(), |mean| percent(mean, 4))
+        }),
+        Column::new("accuracy, points", Worth::Result, |one: &Row| {
+            if one.is_baseline() { "baseline".into() } else { difference(&one.accuracy, 100.0) }
+        }),
+        Column::new("loss", Worth::Evidence, |one: &Row| {
+            if one.is_baseline() { String::new() } else { difference(&one.loss, 1.0) }
+        }),
+        Column::new("pairs", Worth::Detail, |one: &Row| one.accuracy.len().to_string()),
+    ]
 }
 
 /// A mean difference with its sign and half the width of its interval.

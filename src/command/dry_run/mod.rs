@@ -6,16 +6,21 @@
 pub mod sweep;
 pub mod train;
 
+use crate::command::lines::labelled;
 use crate::config::Precision;
 use crate::engine::{Engine, EngineError, EngineInfo, Needs, Part, Run, WaveSpec};
 use crate::session::progress::bytes;
+use crate::table::number::{percent, significant};
+use crate::text::counted;
 use anyhow::Result;
-use indicatif::HumanCount;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
 /// How long the engine is timed, all batches of runs together.
 const TIMED: Duration = Duration::from_millis(300);
+
+/// Kinds of batches that a person is shown.
+const SHOWN: usize = 5;
 
 /// A learning rate at which weights hardly move: timing wants steps, not results.
 const STILL: f64 = 1e-9;
@@ -124,31 +129,49 @@ impl BatchReport {
         })
     }
 
-    /// The report as a person reads it.
-    fn text(&self) -> String {
-        let count = |number: usize| HumanCount(number as u64).to_string();
-        let rows = self.rows.map_or(String::new(), |rows| format!(" of {rows} samples a gradient"));
-        let free = self.free_bytes.map_or(String::new(), |free| format!(" of {} free", bytes(free)));
+    /// The report as a person reads it, on three lines.
+    fn text(&self, width: Option<usize>) -> String {
+        let rows = self.rows.map_or("all samples".to_owned(), |rows| counted(rows, "sample"));
+        let turns = if self.fills > 1 { format!(", {} in turn", counted(self.fills, "batch")) } else { String::new() };
+        let batch = format!("{} at once, {}{turns}; {rows} for each gradient", counted(self.at_once, "run"), self.path);
         let evaluation = match self.evaluation_bytes {
             0 => String::new(),
             size => format!(", {} for evaluations", bytes(size)),
         };
+        let free = self.free_bytes.map_or(String::new(), |free| format!(", {} are free", bytes(free)));
         let checkpoint = self.checkpoint_bytes.zip(self.checkpoint_seconds).map_or(String::new(), |(size, seconds)| {
-            format!("; a checkpoint of them takes {} and about {seconds:.2} s", bytes(size))
+            format!("; a checkpoint takes {} and about {} s", bytes(size), significant(seconds, 2))
         });
-        format!(
-            "batch    {} runs at once{rows}, {}, filled about {} times; {} a run ({:.0} % of it the ring of weight versions), {} \
-             shared{evaluation}, {} in all{free}{checkpoint}; {} config-steps/s\n",
-            count(self.at_once),
-            self.path,
-            count(self.fills),
+        let memory = format!(
+            "{} for a run ({} of it its ring of weight versions), {} shared{evaluation}: {} in all{free}{checkpoint}",
             bytes(self.run_bytes),
-            100.0 * self.history_share,
+            percent(self.history_share, 2),
             bytes(self.shared_bytes),
             bytes(self.total_bytes),
-            count(self.config_steps_per_second as usize),
-        )
+        );
+        let speed = counted(self.config_steps_per_second as usize, "config-step");
+        [("batch", batch), ("memory", memory), ("speed", format!("{speed} per second"))]
+            .map(|(label, told)| label_line(label, &told, width))
+            .concat()
     }
+}
+
+/// Lines about the first kinds of batches, and how many more there are.
+fn batch_lines(batches: &[BatchReport], width: Option<usize>) -> String {
+    let mut text: String = batches.iter().take(SHOWN).map(|batch| batch.text(width)).collect();
+    if batches.len() > SHOWN {
+        text += &label_line("", &format!("and {} of batches", counted(batches.len() - SHOWN, "more kind")), width);
+    }
+    text
+}
+
+/// The engine, and why it is taken.
+fn engine_line(info: &EngineInfo, why: &str) -> String {
+    format!("{} {} on {} ({why})", info.engine, info.precision, info.adapter)
+}
+
+fn label_line(label: &str, told: &str, width: Option<usize>) -> String {
+    format!("{}\n", labelled(label, told, 9, width))
 }
 
 impl Speed {

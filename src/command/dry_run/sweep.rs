@@ -1,6 +1,7 @@
 //! `tauscope sweep --dry-run`: what a plan would measure, and what that would take. Writes nothing.
 
-use super::{BatchReport, Kind, TIMED, is_hardware, sorted};
+use super::{BatchReport, Kind, TIMED, batch_lines, engine_line, is_hardware, label_line, sorted};
+use crate::command::shown::{Column, Worth, fitted};
 use crate::command::to_stdout;
 use crate::config::{JobArgs, Shard};
 use crate::cost;
@@ -10,16 +11,16 @@ use crate::problem::Problem;
 use crate::session::progress::duration;
 use crate::session::{ChosenEngine, choose};
 use crate::stages::Stages;
+use crate::streams::stdout_width;
 use crate::sweep::waves;
+use crate::text::{counted, grouped_digits};
 use anyhow::{Error, Result};
-use indicatif::HumanCount;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::sync::Arc;
 
-/// Cells, and batches of runs, that a person is shown.
-const SHOWN: (usize, usize) = (20, 5);
+/// Cells that a person is shown.
+const SHOWN: usize = 20;
 
 /// What is printed. Runs, steps and times are estimates.
 #[derive(Debug, Serialize)]
@@ -70,7 +71,7 @@ pub fn run(plan: &SweepPlan, job: &JobArgs) -> Result<()> {
         let kind = kind(plan, engine.info(), spec, &members);
         batches.push(BatchReport::measure(&*engine, plan.engine.precision, kind, time)?);
     }
-    let shown = if job.json { usize::MAX } else { SHOWN.0 };
+    let shown = if job.json { usize::MAX } else { SHOWN };
     let report = Report {
         plan_hash: plan.hash(),
         plan,
@@ -88,7 +89,7 @@ pub fn run(plan: &SweepPlan, job: &JobArgs) -> Result<()> {
     if job.json {
         return to_stdout(&format!("{}\n", serde_json::to_string_pretty(&report)?));
     }
-    to_stdout(&text(&report, &problem, &cells)?)
+    to_stdout(&text(&report, &problem, &cells, stdout_width()))
 }
 
 /// The runs of cells that can share a batch. Those timed are one of each rule, with the fewest slots: a ring's length costs
@@ -152,78 +153,74 @@ fn kind(plan: &SweepPlan, info: &EngineInfo, spec: WaveSpec, cells: &[&Cell]) ->
 }
 
 /// The report as a person reads it.
-fn text(report: &Report, problem: &Problem, cells: &[Cell]) -> Result<String> {
+fn text(report: &Report, problem: &Problem, cells: &[Cell], width: Option<usize>) -> String {
     let Report { plan, engine, .. } = report;
-    let count = |number: usize| HumanCount(number as u64).to_string();
     let of = &plan.problem;
-    let mut text =
-        format!("plan     {}\nproblem  {} parameters of {}", report.plan_hash, problem.dimension(), of.model);
+    let mut text = String::new();
+    let mut line = |label: &str, told: &str| text += &label_line(label, told, width);
+    line("plan", &report.plan_hash);
+    let mut told = format!("{} of {}", counted(problem.dimension(), "parameter"), of.model);
     if let (Some(data), Some(loss), Some(samples)) = (&of.data, of.loss, problem.samples()) {
-        write!(text, " on {samples} samples of {data}, {loss}, weight decay {}", of.weight_decay)?;
+        told += &format!(" on {} of {data}, {loss}, weight decay {}", counted(samples, "sample"), of.weight_decay);
         if let Problem::Network(network) = problem {
-            write!(text, ", {}", network.data.describe())?;
+            told += &format!(", {}", network.data.describe());
         }
     } else if let Some(samples) = problem.samples() {
-        write!(text, ", {samples} samples")?;
+        told += &format!(", {}", counted(samples, "sample"));
     }
-    let part = report
-        .shard
-        .map_or(String::new(), |shard| format!(" of {}, shard {shard} of the plan", count(report.cells_of_plan)));
-    writeln!(text, "\ncells    {}{part}{}", count(report.cells), axes(cells))?;
+    line("problem", &told);
+    let of_plan = grouped_digits(report.cells_of_plan);
+    let part = report.shard.map_or(String::new(), |shard| format!(" of {of_plan}, shard {shard} of the plan"));
+    line("cells", &format!("{}{part}{}", grouped_digits(report.cells), axes(cells)));
     if !plan.rates.is_empty() {
         let shown: Vec<String> = plan.rates.iter().map(ToString::to_string).collect();
-        writeln!(text, "rates    at the learning rates {} in each cell, no thresholds", shown.join(", "))?;
+        line("rates", &format!("at the learning rates {} in each cell, no thresholds", shown.join(", ")));
     }
-    writeln!(text, "engine   {} {} on {} ({})", engine.engine, engine.precision, engine.adapter, report.engine_choice)?;
-    report.batches.iter().take(SHOWN.1).for_each(|batch| text += &batch.text());
-    if report.batches.len() > SHOWN.1 {
-        writeln!(text, "         and {} more kinds of batches", report.batches.len() - SHOWN.1)?;
-    }
-    writeln!(text, "runs     about {} of {} steps in all", count(report.runs), count(report.config_steps as usize))?;
+    line("engine", &engine_line(engine, report.engine_choice));
+    text += &batch_lines(&report.batches, width);
+    let mut line = |label: &str, told: &str| text += &label_line(label, told, width);
+    let steps = counted(report.config_steps as usize, "step");
+    line("runs", &format!("about {}, with {steps} in all", grouped_digits(report.runs)));
     let time = duration(report.seconds);
-    writeln!(
-        text,
-        "time     about {time}, an estimate from the speed just now; the search for the minimum comes before\n"
-    )?;
+    let told =
+        format!("about {time}, an estimate from the speed just now; the search for the minimum comes before it\n");
+    line("time", &told);
 
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
-    let outer = report.table.iter().any(|line| !line.cell.outer.is_plain());
-    let stages = report.table.iter().any(|line| line.cell.stages.is_some());
-    let mut header = vec!["cell", "rule", "momentum", "dampening", "delay", "schedule", "batch", "criterion"];
-    header.extend(outer.then_some("outer loop"));
-    header.extend(stages.then_some("stages"));
-    table.set_header(header);
-    for Line { cell_id, cell: Cell { rule, schedule, delay, batch, criterion, outer: own, stages: own_stages } } in
-        &report.table
-    {
-        let mut cells = vec![
-            cell_id.clone(),
-            rule.name(),
-            rule.momentum.to_string(),
-            rule.dampening.to_string(),
-            delay.map_or(String::new(), |delay| delay.to_string()),
-            schedule.name(),
-            batch.to_string(),
-            criterion.to_string(),
-        ];
-        cells.extend(outer.then(|| own.name().trim_start_matches(", ").to_owned()));
-        let own = own_stages.as_ref().map_or(String::new(), Stages::name);
-        cells.extend(stages.then(|| own.trim_start_matches(", ").to_owned()));
-        table.add_row(cells);
-    }
-    writeln!(text, "{table}")?;
-    if cells.len() > report.table.len() {
-        writeln!(text, "and {} more", count(cells.len() - report.table.len()))?;
-    }
-    Ok(text)
+    let table = fitted(&report.table, columns(cells), width, "--json has all");
+    let more = match cells.len() - report.table.len() {
+        0 => String::new(),
+        more => format!("and {}\n", counted(more, "more cell")),
+    };
+    format!("{text}{table}\n{more}")
+}
+
+/// What is shown of a cell. What is the same in all of them, also those beyond the first ones, is said once.
+fn columns<'a>(cells: &[Cell]) -> Vec<Column<Line<'a>>> {
+    let column = |name: &str, value: fn(&Cell) -> String| {
+        let worth = if distinct(cells, value) == 1 { Worth::Setting } else { Worth::Result };
+        Column::new(name, worth, move |line: &Line| value(line.cell))
+    };
+    vec![
+        Column::new("rule", Worth::Needed, |line: &Line| line.cell.rule.name()),
+        column("momentum", |cell| cell.rule.momentum.to_string()),
+        column("dampening", |cell| cell.rule.dampening.to_string()),
+        column("delay", |cell| cell.delay.map_or(String::new(), |delay| delay.to_string())),
+        column("schedule", |cell| cell.schedule.name()),
+        column("batch", |cell| cell.batch.to_string()),
+        column("criterion", |cell| cell.criterion.to_string()),
+        column("outer loop", |cell| cell.outer.name().trim_start_matches(", ").to_owned()),
+        column("stages", |cell| {
+            cell.stages.as_ref().map_or(String::new(), |stages| stages.name().trim_start_matches(", ").to_owned())
+        }),
+        Column::new("cell_id", Worth::Detail, |line: &Line| line.cell_id.clone()),
+    ]
 }
 
 /// How many values the cells have on each axis that has several.
 fn axes(cells: &[Cell]) -> String {
     let rule = |cell: &Cell| format!("{} {} {}", cell.rule.name(), cell.rule.momentum, cell.rule.dampening);
     let axes = [
-        ("rules with their momenta", distinct(cells, rule)),
+        ("rules or momenta", distinct(cells, rule)),
         ("delays", distinct(cells, |cell| cell.delay)),
         ("schedules", distinct(cells, |cell| cell.schedule.name())),
         ("batches", distinct(cells, |cell| cell.batch.to_string())),

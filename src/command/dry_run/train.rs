@@ -1,24 +1,23 @@
 //! `tauscope train --dry-run`: what a plan would train, and what that would take. Writes nothing.
 
-use super::{BatchReport, Kind, TIMED, is_hardware, sorted};
+use super::{BatchReport, Kind, TIMED, batch_lines, engine_line, is_hardware, label_line, sorted};
+use crate::command::shown::{Column, Worth, fitted};
 use crate::command::to_stdout;
 use crate::config::{JobArgs, Shard};
 use crate::engine::{Engine, EngineInfo, Needs, WaveSpec};
 use crate::plan::{Group, TrainPlan};
 use crate::session::progress::duration;
 use crate::session::{ChosenEngine, choose};
-use crate::stages::Stages;
+use crate::streams::stdout_width;
 use crate::table::number::significant;
+use crate::text::{counted, grouped_digits};
 use crate::train::Training;
 use anyhow::{Error, Result};
-use comfy_table::{Table, presets};
-use indicatif::HumanCount;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
-/// Groups, and batches of runs, that a person is shown.
-const SHOWN: (usize, usize) = (20, 5);
+/// Groups that a person is shown.
+const SHOWN: usize = 20;
 
 /// What is printed.
 #[derive(Debug, Serialize)]
@@ -72,7 +71,7 @@ pub fn run(plan: TrainPlan, job: &JobArgs) -> Result<()> {
         let kind = kind(&training, &*engine, spec, &runs)?;
         batches.push(BatchReport::measure(&*engine, plan.engine.precision, kind, time)?);
     }
-    let shown = if job.json { usize::MAX } else { SHOWN.0 };
+    let shown = if job.json { usize::MAX } else { SHOWN };
     let network = training.network();
     let report = Report {
         plan_hash: plan.hash(),
@@ -95,7 +94,7 @@ pub fn run(plan: TrainPlan, job: &JobArgs) -> Result<()> {
     if job.json {
         return to_stdout(&format!("{}\n", serde_json::to_string_pretty(&report)?));
     }
-    to_stdout(&text(&report)?)
+    to_stdout(&text(&report, stdout_width()))
 }
 
 /// Runs that can share a batch. Those timed are one of each rule, with the fewest slots: a ring's length costs memory, hardly
@@ -130,61 +129,74 @@ fn kind(training: &Training, engine: &dyn Engine, spec: WaveSpec, runs: &[usize]
 }
 
 /// The report as a person reads it.
-fn text(report: &Report) -> Result<String> {
+fn text(report: &Report, width: Option<usize>) -> String {
     let Report { plan, engine, parameters, samples, test_samples, groups, runs, .. } = report;
     let (problem, options) = (&plan.problem, &plan.options);
-    let mut text = format!(
-        "plan     {}\nproblem  {parameters} parameters of {} on {samples} samples of {}, {test_samples} test samples, {}, \
-         weight decay {}, {}\n",
-        report.plan_hash, problem.model, problem.data, problem.loss, problem.weight_decay, report.axes
+    let mut text = String::new();
+    let mut line = |label: &str, told: &str| text += &label_line(label, told, width);
+    line("plan", &report.plan_hash);
+    let told = format!(
+        "{} of {} on {} of {}, {}, {}, weight decay {}, {}",
+        counted(*parameters, "parameter"),
+        problem.model,
+        counted(*samples, "sample"),
+        problem.data,
+        counted(*test_samples, "test sample"),
+        problem.loss,
+        problem.weight_decay,
+        report.axes
     );
-    writeln!(text, "engine   {} {} on {} ({})", engine.engine, engine.precision, engine.adapter, report.engine_choice)?;
+    line("problem", &told);
+    line("engine", &engine_line(engine, report.engine_choice));
     if let Some(told) = plan.told_of_scaling() {
-        writeln!(text, "scaling  {told}")?;
+        line("scaling", &told);
     }
-    report.batches.iter().take(SHOWN.1).for_each(|batch| text += &batch.text());
-    if report.batches.len() > SHOWN.1 {
-        writeln!(text, "         and {} more kinds of batches", report.batches.len() - SHOWN.1)?;
-    }
-    let part = report.shard.map_or(String::new(), |shard| format!(" of {}, shard {shard},", report.runs_of_plan));
-    let (seeds, epochs, steps) = (plan.seeds.len(), options.epochs, HumanCount(report.config_steps));
-    writeln!(
-        text,
-        "runs     {runs}{part} of {groups} groups and {seeds} seeds, {epochs} epochs each, {steps} steps in all\n\
-         time     about {}, an estimate from the speed just now; lambda_max, where asked for, comes on top\n",
-        duration(report.seconds)
-    )?;
+    text += &batch_lines(&report.batches, width);
+    let mut line = |label: &str, told: &str| text += &label_line(label, told, width);
+    let of_plan = grouped_digits(report.runs_of_plan);
+    let part = report.shard.map_or(String::new(), |shard| format!(" of {of_plan}, shard {shard}"));
+    let told = format!(
+        "{}{part}: {} and {} in the plan, {} each, {} in all",
+        grouped_digits(*runs),
+        counted(*groups, "group"),
+        counted(plan.seeds.len(), "seed"),
+        counted(options.epochs, "epoch"),
+        counted(report.config_steps, "step")
+    );
+    line("runs", &told);
+    let time = duration(report.seconds);
+    let told = format!("about {time}, an estimate from the speed just now; what --track measures comes on top of it\n");
+    line("time", &told);
 
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY);
-    let outer = report.table.iter().any(|line| !line.group.outer.is_plain());
-    let stages = report.table.iter().any(|line| line.group.stages.is_some());
-    let mut header =
-        vec!["group", "rule", "momentum", "dampening", "delay", "schedule", "batch", "lr", "scaling", "lr scaled"];
-    header.extend(outer.then_some("outer loop"));
-    header.extend(stages.then_some("stages"));
-    table.set_header(header);
-    for Line { group_id, group } in &report.table {
-        let mut cells = vec![
-            group_id.clone(),
-            group.rule.name(),
-            group.rule.momentum.to_string(),
-            group.rule.dampening.to_string(),
-            group.delay.map_or(String::new(), |delay| delay.to_string()),
-            group.schedule.name(),
-            group.batch.to_string(),
-            group.lr.to_string(),
-            group.scaling.to_string(),
-            significant(group.lr_scaled, 4),
-        ];
-        cells.extend(outer.then(|| group.outer.name().trim_start_matches(", ").to_owned()));
-        let own = group.stages.as_ref().map_or(String::new(), Stages::name);
-        cells.extend(stages.then(|| own.trim_start_matches(", ").to_owned()));
-        table.add_row(cells);
-    }
-    writeln!(text, "{table}")?;
-    if *groups > report.table.len() {
-        writeln!(text, "and {} more", HumanCount((groups - report.table.len()) as u64))?;
-    }
-    Ok(text)
+    let table = fitted(&report.table, columns(&plan.groups), width, "--json has all");
+    let more = match groups - report.table.len() {
+        0 => String::new(),
+        more => format!("and {}\n", counted(more, "more group")),
+    };
+    format!("{text}{table}\n{more}")
+}
+
+/// What is shown of a group. What is the same in all of them, also those beyond the first ones, is said once.
+fn columns<'a>(groups: &[Group]) -> Vec<Column<Line<'a>>> {
+    let column = |name: &str, value: fn(&Group) -> String| {
+        let is_same = groups.iter().all(|group| value(group) == value(&groups[0]));
+        let worth = if is_same { Worth::Setting } else { Worth::Result };
+        Column::new(name, worth, move |line: &Line| value(line.group))
+    };
+    vec![
+        Column::new("rule", Worth::Needed, |line: &Line| line.group.rule.name()),
+        column("momentum", |group| group.rule.momentum.to_string()),
+        column("dampening", |group| group.rule.dampening.to_string()),
+        column("delay", |group| group.delay.map_or(String::new(), |delay| delay.to_string())),
+        column("lr", |group| significant(group.lr, 4)),
+        column("lr_scaling", |group| group.scaling.to_string()),
+        column("lr_scaled", |group| significant(group.lr_scaled, 4)),
+        column("schedule", |group| group.schedule.name()),
+        column("batch", |group| group.batch.to_string()),
+        column("outer loop", |group| group.outer.name().trim_start_matches(", ").to_owned()),
+        column("stages", |group| {
+            group.stages.as_ref().map_or(String::new(), |stages| stages.name().trim_start_matches(", ").to_owned())
+        }),
+        Column::new("group_id", Worth::Detail, |line: &Line| line.group_id.clone()),
+    ]
 }

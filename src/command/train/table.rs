@@ -3,6 +3,7 @@
 use crate::command::shown::{Column, Worth};
 use crate::table::number::{percent_within, significant};
 use crate::table::{SummaryRow, rule_name};
+use crate::text::counted;
 use std::cmp::Ordering;
 
 type Shown = Column<SummaryRow>;
@@ -51,7 +52,11 @@ pub fn verdict(groups: &[SummaryRow], seconds: f64) -> String {
         1 => ", 1 is no better than guessing (column untrained)".to_owned(),
         more => format!(", {more} are no better than guessing (column untrained)"),
     };
-    format!("{} of {runs} runs finished in {seconds:.1} s, {diverged} diverged{guessing}{best}", runs - diverged)
+    format!(
+        "{} of {} finished in {seconds:.1} s, {diverged} diverged{guessing}{best}",
+        runs - diverged,
+        counted(runs, "run")
+    )
 }
 
 /// What the longest delay does to a recipe, and what is best under it; none where the groups do not tell.

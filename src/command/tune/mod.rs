@@ -17,7 +17,7 @@ use crate::curvature::Bulk;
 use crate::delay::ScheduleSpec;
 use crate::files::write_whole;
 use crate::plan::axes::once;
-use crate::plot;
+use crate::plot::{self, Theme};
 use crate::streams::{stderr_is_terminal, to_stderr};
 use crate::sweep::{BULK, MeasuredSpectrum};
 use crate::table::TuneRow;
@@ -68,6 +68,9 @@ pub struct Args {
     /// Also draw the factors against the delay, and what speed costs in noise, into this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+    /// Ground of that picture
+    #[arg(long, value_name = "THEME", value_enum, default_value_t, requires = "svg")]
+    pub theme: Theme,
 }
 
 fn schedule_help() -> String {
@@ -209,7 +212,7 @@ pub fn run(args: &Args) -> Result<()> {
                 varying.name
             );
         }
-        let text = plot::tuning(&found, &front(args, &cases, &best)).context("--svg")?;
+        let text = plot::tuning(&found, &front(args, &cases, &best), args.theme).context("--svg")?;
         write_whole(path, text.as_bytes()).with_context(|| format!("--svg {}: cannot be written", path.display()))?;
     }
     let mut writer = csv::Writer::from_writer(Vec::new());

@@ -8,6 +8,7 @@ use super::super::scene::{Point, Scene, Style};
 use super::super::{FADED, LEFT, RIGHT, TOP, WIDTH, heading};
 use super::{DrawnGroup, keys, panels};
 use crate::table::{Interval, Metric};
+use crate::text::counted;
 use plotters::style::Color;
 
 const HEIGHT: u32 = 1200;
@@ -139,7 +140,8 @@ impl Drawn<'_> {
         let mut notes = NOTES.map(str::to_owned).to_vec();
         if diverged > 0 {
             notes.push(format!(
-                "{diverged} of {runs} runs diverged; they are drawn only where no other seed of their group came through."
+                "{diverged} of {} diverged, drawn only where no other seed of the group came through.",
+                counted(runs, "run")
             ));
         }
         notes

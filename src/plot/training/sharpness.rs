@@ -8,6 +8,7 @@ use super::super::scene::{Dash, Point, Scene, Style};
 use super::super::{FADED, LEFT, RIGHT, TOP, WIDTH, heading};
 use super::{DrawnGroup, keys, panels};
 use crate::table::{Metric, TrainedRun};
+use crate::text::counted;
 use plotters::style::Color;
 
 const HEIGHT: u32 = 1000;
@@ -104,8 +105,8 @@ fn note(groups: &[DrawnGroup]) -> String {
         String::new()
     } else {
         format!(
-            " At their ends {near} of {} runs are within {} % of it, {above} above and {} below.",
-            ends.len(),
+            " At the end of training, of {}: {near} within {} % of it, {above} above, {} below.",
+            counted(ends.len(), "run"),
             100.0 * ABOVE,
             ends.len() - near - above
         )

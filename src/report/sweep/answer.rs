@@ -3,8 +3,9 @@
 //! Every number comes from rows with status `measured`; the others are counted, never interpolated.
 
 use super::SweepSeries;
-use crate::table::number::{grouped_digits, significant};
+use crate::table::number::significant;
 use crate::table::{Status, ThresholdRow, median};
+use crate::text::grouped_digits;
 
 /// Two thresholds that differ by no more than this fraction are called the same.
 const SAME: f64 = 0.01;

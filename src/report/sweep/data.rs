@@ -4,6 +4,7 @@ use super::{SweepFolder, SweepSeries};
 use crate::plot::look::{Ruled, told_apart};
 use crate::report::look::{PageLook, PagePanel};
 use crate::table::{DelayRow, FileRow, RunRow, ThresholdRow, evenly};
+use crate::text::counted;
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -185,7 +186,7 @@ fn histograms(
     }
     let drawn = evenly(&distinct, MOST_HISTOGRAMS).into_iter().map(|Occurrences { counts, place: (s, c), cells }| {
         let row = &series[s].rows[c].row;
-        let workers = row.workers.map(|n| if n == 1 { "1 worker".into() } else { format!("{n} workers") });
+        let workers = row.workers.map(|n| counted(n, "worker"));
         let name = [Some(row.schedule.clone()), workers];
         let total: f64 = counts.iter().map(|(_, count)| count).sum();
         let mean = counts.iter().map(|(delay, count)| delay * count).sum::<f64>() / total.max(1.0);

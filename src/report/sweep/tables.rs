@@ -2,8 +2,9 @@
 
 use super::SweepSeries;
 use crate::report::page::scrolled;
-use crate::table::number::{aligned, grouped_digits, significant};
+use crate::table::number::{self, significant};
 use crate::table::{Status, ThresholdRow, evenly};
+use crate::text::grouped_digits;
 use maud::{Markup, html};
 
 /// Most series in the table of statuses.
@@ -94,7 +95,7 @@ fn ratio(rows: &[&ThresholdRow]) -> Markup {
         () if has(Status::Undecided) => ("○", "undecided"),
         () => ("●", "measured"),
     };
-    let short = |value: f64| aligned(value, 6);
+    let short = |value: f64| number::ratio(value, 5);
     html! {
         @if !rows.is_empty() {
             @match low.zip(high) {

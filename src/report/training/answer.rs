@@ -6,6 +6,7 @@
 use crate::compare::training::beside;
 use crate::table::number::{percent_within, significant};
 use crate::table::{Interval, SummaryRow, TrainedGroup};
+use crate::text::counted;
 
 /// Most groups that a sentence lists.
 const MOST_LISTED: usize = 6;
@@ -91,7 +92,7 @@ fn delay_key(summary: &SummaryRow) -> (Option<u32>, Option<&str>) {
 pub fn entry(group: &TrainedGroup, best: &TrainedGroup) -> String {
     let diverged = match (group.summary.diverged, group.summary.runs) {
         (0, _) => String::new(),
-        (diverged, runs) => format!("; {diverged} of {runs} runs diverged"),
+        (diverged, runs) => format!("; {diverged} of {} diverged", counted(runs, "run")),
     };
     let Some(told) = accuracy(group.summary) else { return format!("no run came through{diverged}.") };
     let behind = match Interval::of(&beside(group, best).accuracy) {

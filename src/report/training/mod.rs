@@ -6,11 +6,11 @@ mod data;
 use super::origin::Origin;
 use super::page::{Content, Part, figure};
 use super::rows::{self, Columns};
-use crate::table::number::grouped_digits;
 use crate::table::{
     FileTable, MetricRow, SummaryRow, TrainRow, TrainedGroup, delay_lines, evenly, line_names, read_csv,
     trained_groups, training_setting,
 };
+use crate::text::grouped_digits;
 use anyhow::{Context, Result};
 use data::{Data, MOST_CURVES};
 use maud::{Markup, html};

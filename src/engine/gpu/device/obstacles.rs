@@ -85,7 +85,7 @@ mod linux {
                     } else if path.is_file() {
                         found.push(path);
                     } else {
-                        told.push(format!("{name} names {}, which is not there", path.display()));
+                        told.push(format!("{name} names {}, which does not exist", path.display()));
                     }
                 }
             };

@@ -17,6 +17,7 @@ use crate::engine::host_run::HostRun;
 use crate::engine::lane_state::{StateReader, StateShape, StateWriter};
 use crate::engine::{EngineError, Evaluation, Observations, Part, Renewal, Run, StateError, Wave, WaveSpec};
 use crate::kernels::LaneStep;
+use crate::text::counted;
 use blocks::Blocks;
 use evaluator::Evaluator;
 use resident::Resident;
@@ -63,7 +64,10 @@ impl GpuWave {
         let plan = Plan::new(&spec, device.bounds(), paths)?;
         if plan.capacity < spec.lanes {
             let Plan { capacity, .. } = plan;
-            return Err(EngineError::TooLarge(format!("{} lanes asked for; the adapter holds {capacity}", spec.lanes)));
+            return Err(EngineError::TooLarge(format!(
+                "{} asked for; the adapter holds {capacity}",
+                counted(spec.lanes, "lane")
+            )));
         }
         let layout = plan.layout(&spec);
         let buffers = Buffers::allocate(&layout, device);
