@@ -128,7 +128,7 @@ fn a_delay_that_does_not_go_with_a_process_is_refused() {
         ("random:cap=6", 7, &["--schedule random:cap=6 at delay 7", "8 workers", "accepted: cap=7 or more"][..]),
         ("workers:constant:cap=0", 1, &["2 workers cannot all report within cap=0 updates"]),
         ("workers:constant:means=1/2", 8, &["2 means for 9 workers; accepted: 9 means, or delay 1"]),
-        ("hybrid:8", 2, &["8 workers do not make 3 equal groups", "one less than a divisor of 8"]),
+        ("hybrid:8", 2, &["8 workers cannot be 3 equal groups", "one less than a divisor of 8"]),
         ("hybrid:8", 15, &["16 equal groups"]),
         ("round-robin", 1_000_001, &["accepted: up to 1000000 updates"]),
         ("iid:geometric", 100_000, &["at delay 100000: its delays exceed 1000000 updates"]),
