@@ -294,6 +294,13 @@ fn advance<T: Real, const SECOND: bool, const MIXES: bool>(
     let (read, write, kept) = (slots.read * parameters, slots.write * parameters, slots.velocity * parameters);
     let others = [slots.newest * parameters, slots.velocity_read * parameters];
     let mut sums = [[T::zero(); WIDTH]; 3];
+    let around = Around {
+        lookahead: T::of(coefficients.lookahead),
+        lookback: T::of(coefficients.lr * coefficients.lookback),
+        decay: T::of(coefficients.decay),
+        decoupled_decay: T::of(coefficients.decoupled_decay),
+        is_written_seen: coefficients.lookback != 0.0,
+    };
     // Blocks of a length that the compiler knows become vector code, whatever the instruction set.
     let rest = range.len() % WIDTH;
     let whole = range.end - rest;
@@ -302,13 +309,18 @@ fn advance<T: Real, const SECOND: bool, const MIXES: bool>(
         if SECOND {
             s = *fixed(second, kept + at);
         }
-        let of_others =
-            |kept: &[T], is_read| others.map(|from| if is_read { *fixed(kept, from + at) } else { [T::zero(); WIDTH] });
-        let (velocities, seconds) = (of_others(velocity, MIXES), of_others(second, MIXES && SECOND));
+        // Spelled out: the map of an array would be a call for each block.
+        let (mut velocities, mut seconds) = ([[T::zero(); WIDTH]; 2], [[T::zero(); WIDTH]; 2]);
+        if MIXES {
+            velocities = [*fixed(velocity, others[0] + at), *fixed(velocity, others[1] + at)];
+        }
+        if MIXES && SECOND {
+            seconds = [*fixed(second, others[0] + at), *fixed(second, others[1] + at)];
+        }
         let (x, y) = (*fixed(server, at), *fixed(history, read + at));
         let seen = Block { x, y, g: *fixed(gradient, at), velocities, seconds };
         let landmarks = [*fixed(landmarks.minimum, at), *fixed(landmarks.direction, at)];
-        let [moved, written] = seen.advance(coefficients, &mut v, &mut s, landmarks, &mut sums, &mut form);
+        let [moved, written] = seen.advance(&around, &mut v, &mut s, landmarks, &mut sums, &mut form);
         *fixed_mut(server, at) = moved;
         *fixed_mut(history, write + at) = written;
         *fixed_mut(velocity, kept + at) = v;
@@ -328,7 +340,7 @@ fn advance<T: Real, const SECOND: bool, const MIXES: bool>(
         let (velocities, seconds) = (of_others(velocity, MIXES), of_others(second, MIXES && SECOND));
         let seen = Block { x, y, g: padded(&gradient[whole..], rest), velocities, seconds };
         let landmarks = [padded(&landmarks.minimum[whole..], rest), padded(&landmarks.direction[whole..], rest)];
-        let [moved, written] = seen.advance(coefficients, &mut v, &mut s, landmarks, &mut sums, &mut form);
+        let [moved, written] = seen.advance(&around, &mut v, &mut s, landmarks, &mut sums, &mut form);
         server[whole..range.end].copy_from_slice(&moved[..rest]);
         history[write + whole..][..rest].copy_from_slice(&written[..rest]);
         velocity[kept + whole..][..rest].copy_from_slice(&v[..rest]);
@@ -342,6 +354,18 @@ fn advance<T: Real, const SECOND: bool, const MIXES: bool>(
     }
     let [distance_squared, projection, read_squared] = sums.map(tree_sum);
     Moments { distance_squared, projection, read_squared }
+}
+
+/// What is the same around every form.
+#[derive(Clone, Copy)]
+struct Around<T> {
+    lookahead: T,
+    /// Times the learning rate.
+    lookback: T,
+    decay: T,
+    decoupled_decay: T,
+    /// Whether the weights that are observed are those that are written, rather than the server's.
+    is_written_seen: bool,
 }
 
 /// [`WIDTH`] parameters, each as in [`Seen`].
@@ -358,7 +382,7 @@ impl<T: Real> Block<T> {
     #[inline(always)]
     fn advance(
         self,
-        coefficients: &UpdateCoefficients,
+        around: &Around<T>,
         v: &mut [T; WIDTH],
         s: &mut [T; WIDTH],
         [minimum, direction]: [[T; WIDTH]; 2],
@@ -366,13 +390,7 @@ impl<T: Real> Block<T> {
         form: &mut impl FnMut(Seen<T>, &mut T, &mut T) -> T,
     ) -> [[T; WIDTH]; 2] {
         let Self { x, y, g, velocities: [newest, read], seconds: [newest_second, read_second] } = self;
-        let [lookahead, lookback, decay, decoupled_decay] = [
-            coefficients.lookahead,
-            coefficients.lr * coefficients.lookback,
-            coefficients.decay,
-            coefficients.decoupled_decay,
-        ]
-        .map(T::of);
+        let Around { lookahead, lookback, decay, decoupled_decay, is_written_seen } = *around;
         let [mut moved, mut written] = [[T::zero(); WIDTH]; 2];
         let before = *v;
         for i in 0..WIDTH {
@@ -381,7 +399,7 @@ impl<T: Real> Block<T> {
             let seen = Seen { x: x[i], y: y[i], g: g[i] + decay * y[i], velocities, seconds };
             moved[i] = x[i] - form(seen, &mut v[i], &mut s[i]) - decoupled_decay * x[i];
             written[i] = moved[i] + lookahead * (moved[i] - x[i]) + lookback * before[i];
-            let observed = if coefficients.lookback == 0.0 { moved[i] } else { written[i] };
+            let observed = if is_written_seen { written[i] } else { moved[i] };
             let displacement = observed - minimum[i];
             distance[i] += displacement * displacement;
             projection[i] += displacement * direction[i];

@@ -28,7 +28,7 @@ pub fn each<D: Default + Send, G: Send>(
     }
 }
 
-/// Leaves in `sum` what `work` makes of every group, added in their order. `work` gets a slice as long as `sum` to write to.
+/// Leaves in `sum` what `work` makes of every group, at least one, added in their order. `work` gets a slice as long as `sum` to write to.
 pub fn sum<D: Default + Send, G: Send, T: Number>(
     desks: &mut Vec<(D, Vec<T>)>,
     parallel: bool,
@@ -37,27 +37,26 @@ pub fn sum<D: Default + Send, G: Send, T: Number>(
     work: impl Fn(&mut D, G, &mut [T]) + Sync,
 ) {
     let length = sum.len();
-    let share = |(desk, share): &mut (D, Vec<T>), group| {
-        share.resize(length, T::zero());
-        work(desk, group, share);
-    };
-    let mut groups = groups.into_iter();
-    let Some(first) = groups.next() else { return sum.fill(T::zero()) };
-    let others: Vec<G> = groups.collect();
-    let needed = if parallel { 1 + others.len() } else { 1 };
+    let needed = if parallel { groups.len() } else { 1 };
     desks.resize_with(desks.len().max(needed), Default::default);
-    let (own, desks) = desks.split_first_mut().expect("one desk at least");
+    desks.iter_mut().take(needed).for_each(|(_, share)| share.resize(length, T::zero()));
     let add = |sum: &mut [T], share: &[T]| sum.iter_mut().zip(share).for_each(|(sum, share)| *sum += *share);
     if parallel {
-        let count = others.len();
-        let rest = || desks.par_iter_mut().zip(others).for_each(|(desk, group)| share(desk, group));
-        rayon::join(|| work(&mut own.0, first, sum), rest);
-        desks[..count].iter().for_each(|(_, share)| add(sum, share));
+        // The first writes to where the sum goes.
+        let mut first = Some(&mut *sum);
+        let places = desks.iter_mut().map(|(desk, share)| (desk, first.take().unwrap_or(share.as_mut_slice())));
+        let tasks: Vec<_> = places.zip(groups).collect();
+        tasks.into_par_iter().for_each(|((desk, place), group)| work(desk, group, place));
+        desks[1..needed].iter().for_each(|(_, share)| add(sum, share));
     } else {
-        work(&mut own.0, first, sum);
-        for group in others {
-            share(own, group);
-            add(sum, &own.1);
+        let (desk, share) = &mut desks[0];
+        for (index, group) in groups.into_iter().enumerate() {
+            if index == 0 {
+                work(desk, group, sum);
+            } else {
+                work(desk, group, share);
+                add(sum, share);
+            }
         }
     }
 }
