@@ -112,7 +112,7 @@ fn describe(adapter: &AdapterReport, width: Option<usize>) -> String {
     let AdapterReport { name, backend, driver, device_type, missing, features, .. } = adapter;
     let mut text = format!("{}\n", wrapped(&format!("{}: {name}", adapter.index), width));
     let mut line = |label: &str, value: String| {
-        text += &format!("{}\n", labelled(&format!("  {label}"), &value, 25, width));
+        text += &format!("{}\n", labelled(&format!("  {label}"), &value, 23, width));
     };
     line("device type", device_type.clone());
     line("backend", backend.clone());

@@ -35,10 +35,10 @@ pub enum MinimumError {
     )]
     Endless { loss: f64, far: f64, grown: f64 },
     #[error(
-        "no minimum: with --weight-decay {weight_decay:e} and cross-entropy the weights have grown to {largest_weight:.1e}, where {consequence}; \
-         accepted: a positive --weight-decay above it, or --loss mse"
+        "no minimum: with --weight-decay {weight_decay:e} and cross-entropy the weights have grown to {largest_weight:.1e}, where the Hessian is not \
+         finite; accepted: a positive --weight-decay above it, or --loss mse"
     )]
-    Runaway { largest_weight: f64, weight_decay: f64, consequence: &'static str },
+    Runaway { largest_weight: f64, weight_decay: f64 },
     #[error(
         "no minimum: {what} is not finite {place}, where the largest input is {largest_input:.1e}; accepted: inputs scaled to \
          about 1, and a positive --weight-decay"

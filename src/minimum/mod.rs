@@ -30,9 +30,6 @@ pub const EVALUATIONS: u64 = 50_000;
 /// Fraction of lambda_max: a lambda_min below its negative is a direction of descent and not rounding.
 const NEGATIVE_CURVATURE: f64 = 1e-6;
 
-/// Fraction of lambda_max |weight| up to which a product of the Hessian with the weights is rounding.
-const ROUNDING: f64 = 1e-12;
-
 /// Weights at which the full gradient is numerically zero, with the evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Minimum {
@@ -227,9 +224,9 @@ fn evidence(
     let Some(curvature::Extremes { largest, smallest }) = spectrum else {
         let largest_weight = max_abs(&weights);
         // Weights that nothing holds back are the cause, unless the inputs are larger still.
-        let is_runaway = network.loss == Loss::Ce && largest_weight > largest_input(network);
-        return Err(match is_runaway {
-            true => runaway(network, largest_weight, "the Hessian is not finite"),
+        let runaway = network.loss == Loss::Ce && largest_weight > largest_input(network);
+        return Err(match runaway {
+            true => MinimumError::Runaway { largest_weight, weight_decay: network.weight_decay },
             false => not_finite(network, "the Hessian", "at the minimum"),
         });
     };
@@ -240,21 +237,7 @@ fn evidence(
     if smallest.value < -NEGATIVE_CURVATURE * largest.value {
         return Err(MinimumError::Saddle { smallest: smallest.value, largest: largest.value, hints });
     }
-    if hints.undecayed && network.loss == Loss::Ce && is_held_by_nothing(&mut batch, &weights, largest.value) {
-        return Err(runaway(network, max_abs(&weights), "the loss does not change as they grow further"));
-    }
     Ok(Some(Minimum { weights, loss, gradient_max, largest, smallest, evaluations: 0 }))
-}
-
-/// Whether the Hessian at `weights` does not see them grow: every unit is saturated, and they lie on a plateau that has no end.
-fn is_held_by_nothing(batch: &mut FullBatch, weights: &[f64], lambda_max: f64) -> bool {
-    let mut product = vec![0.0; weights.len()];
-    batch.hessian_product(weights, weights, &mut product);
-    max_abs(&product) <= ROUNDING * lambda_max * max_abs(weights)
-}
-
-fn runaway(network: &Network, largest_weight: f64, consequence: &'static str) -> MinimumError {
-    MinimumError::Runaway { largest_weight, weight_decay: network.weight_decay, consequence }
 }
 
 /// Returns the minimum of a diagonal quadratic, which is known exactly.

@@ -97,8 +97,8 @@ fn weights_that_adamw_trained_in_pytorch_lead_to_thresholds_within_a_hundredth_o
 #[test]
 fn without_weight_decay_separated_samples_have_no_minimum_and_others_have_theirs() {
     let folder = tempfile::tempdir().unwrap();
-    // The perceptron's weights run to where every unit is saturated before every sample is right.
-    for (model, reason) in [("linear", "every sample is classified right"), ("mlp:4", "the weights have grown to")] {
+    // The perceptron's weights run to where its units are saturated, two samples of different classes alike.
+    for (model, reason) in [("linear", "every sample is classified right"), ("mlp:4", "nothing turns them back")] {
         let flags = ["--samples", "16", "--model", model, "--weight-decay", "0"];
         let error = refusal(&mut sweep(folder.path(), "out", &flags), folder.path());
         assert!(error.contains(reason) && error.contains("a positive --weight-decay"), "{error}");

@@ -330,7 +330,7 @@ fn a_shard_that_is_warned_of_its_time_limit_stops_with_a_checkpoint_and_goes_bac
     let mut command =
         submit(folder, &["--scheduler", "slurm", "--shards", "1", "--out", "out", "--signal", "90", "--"]);
     let said = stdout(command.args(training));
-    assert!(said.contains("2 runs in 1 shards"), "{said}");
+    assert!(said.contains("2 runs in 1 shard "), "{said}");
     let path = folder.join("out.shards/shard.sh");
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains("#SBATCH --signal=B:USR1@90\n") && text.contains("#SBATCH --requeue\n"), "{text}");
