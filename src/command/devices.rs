@@ -187,10 +187,10 @@ mod tests {
         }
         let text = listing(&all, &[], Some(60));
         assert!(
-            text.contains("  features               immediates, timestamp-query,\n                         subgroup, "),
+            text.contains("  features             immediates, timestamp-query, subgroup,\n                       shader-f16, "),
             "{text}"
         );
-        assert!(text.contains("subgroup size          32\n") && text.contains("no: it lacks subgroups"), "{text}");
+        assert!(text.contains("subgroup size        32\n") && text.contains("no: it lacks subgroups"), "{text}");
         let none = listing(&[], &["the Vulkan loader does not load".into()], Some(60));
         let lines: Vec<&str> = none.lines().collect();
         assert_eq!(

@@ -172,10 +172,9 @@ impl Number for Dual64 {
         let slope = std::f64::consts::FRAC_2_SQRT_PI * (-self.re * self.re).exp();
         Self::new(libm::erf(self.re), slope * self.eps)
     }
-    #[inline]
+    /// Not a number where it is saturated beyond the range of exponentials: weights that have run so far are at no minimum.
     fn vector_tanh(self) -> Self {
-        let value = self.re.vector_tanh();
-        Self::new(value, (1.0 - value * value) * self.eps)
+        DualNum::tanh(&self)
     }
     /// Values AB, derivatives A'B + AB'.
     fn product(shape: [usize; 3], a: View<Self>, b: View<Self>, onto: bool, c: &mut [Self], parallel: bool) {

@@ -7,7 +7,7 @@ use crate::problem::network::{FullBatch, Network};
 /// Sizes of the last layer's weights, relative to what they are, at which the loss is looked at.
 const SIZES: [f64; 6] = [1.5, 2.0, 4.0, 16.0, 128.0, 1024.0];
 
-/// Relative change of the loss that is more than rounding.
+/// Relative fall of the loss that is more than rounding.
 const FALL: f64 = 1e-10;
 
 /// Where the last layer's weights stand in the vector, if the outputs are linear in them: they can then grow alone.
@@ -29,8 +29,8 @@ pub fn is_separated(network: &Network, loss: f64) -> bool {
         && last_layer(network).is_some()
 }
 
-/// A place far away where the loss is smaller, and how many times larger the last layer's weights are there; only where it rises
-/// nowhere on the way, so that no minimum here keeps them back. It may stop falling: samples that saturated units cannot tell apart keep their loss.
+/// A place far away where the loss is smaller, and how many times larger the last layer's weights are there; only where it falls
+/// on all of the way, so that no minimum here keeps them back.
 pub fn falls_for_ever(network: &Network, batch: &mut FullBatch, weights: &[f64], loss: f64) -> Option<(f64, f64)> {
     if network.weight_decay != 0.0 || network.loss != Loss::Ce {
         return None;
@@ -42,7 +42,8 @@ pub fn falls_for_ever(network: &Network, batch: &mut FullBatch, weights: &[f64],
         let mut grown = weights.to_vec();
         grown[last.clone()].iter_mut().for_each(|x| *x *= size);
         let here = batch.loss_and_gradient(&grown, &mut gradient);
-        if here.is_nan() || here > (1.0 + FALL) * before {
+        // A loss that has fallen to 0 can fall no further.
+        if !(here < before || here == 0.0) {
             return None;
         }
         before = here;

@@ -97,8 +97,8 @@ fn weights_that_adamw_trained_in_pytorch_lead_to_thresholds_within_a_hundredth_o
 #[test]
 fn without_weight_decay_separated_samples_have_no_minimum_and_others_have_theirs() {
     let folder = tempfile::tempdir().unwrap();
-    // The perceptron's weights run to where its units are saturated, two samples of different classes alike.
-    for (model, reason) in [("linear", "every sample is classified right"), ("mlp:4", "nothing turns them back")] {
+    // The perceptron's weights run to where the Hessian is not finite before every sample is right.
+    for (model, reason) in [("linear", "every sample is classified right"), ("mlp:4", "the weights have grown to")] {
         let flags = ["--samples", "16", "--model", model, "--weight-decay", "0"];
         let error = refusal(&mut sweep(folder.path(), "out", &flags), folder.path());
         assert!(error.contains(reason) && error.contains("a positive --weight-decay"), "{error}");
@@ -132,14 +132,10 @@ fn without_weight_decay_separated_samples_have_no_minimum_and_others_have_theirs
 }
 
 #[test]
-fn inputs_that_saturate_every_unit_have_a_minimum_and_weights_whose_loss_is_not_finite_are_none() {
+fn inputs_whose_hessian_is_not_finite_are_named() {
     let mut samples = data(12, 3, |i, _| i as u32 % 2);
     samples.inputs.iter_mut().step_by(3).for_each(|x| *x = 1e38);
-    let problem = network(samples, &[2], Loss::Ce, 1e-3);
-    // Both classes are as frequent, and three inputs of the outputs are 1 or -1 for every sample: 3 x 2 x p (1 - p), and the decay.
-    let minimum = minimum::find(&problem, 0, 1e-8).unwrap();
-    assert!((minimum.loss - 2f64.ln()).abs() < 1e-9 && (minimum.largest.value - 1.501).abs() < 1e-9, "{minimum:?}");
-    let error = minimum::certify(&problem, vec![f64::MAX; minimum.weights.len()], 1e-8).unwrap_err();
+    let error = minimum::find(&network(samples, &[2], Loss::Ce, 1e-3), 0, 1e-8).unwrap_err();
     assert!(matches!(error, MinimumError::NotFinite { .. }) && error.to_string().contains("1.0e38"), "{error}");
 }
 
