@@ -187,9 +187,7 @@ mod tests {
         }
         let text = listing(&all, &[], Some(60));
         assert!(
-            text.contains(
-                "  features             immediates, timestamp-query, subgroup,\n                       shader-f16, "
-            ),
+            text.contains("  features             immediates, timestamp-query,\n                       subgroup, "),
             "{text}"
         );
         assert!(text.contains("subgroup size        32\n") && text.contains("no: it lacks subgroups"), "{text}");
