@@ -19,7 +19,10 @@ import tauscope.probe
 
 
 def command(*words: str) -> str:
-    return subprocess.run([sys.executable, "-m", "tauscope", *words], check=True, capture_output=True, text=True).stdout
+    # Lines as long as they are: pytest names the width of a terminal.
+    env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    program = [sys.executable, "-m", "tauscope", *words]
+    return subprocess.run(program, check=True, capture_output=True, text=True, env=env).stdout
 
 
 def test_thresholds_of_sgd_are_the_closed_form_at_every_delay():
