@@ -65,7 +65,7 @@ struct Weighting {
 }
 
 enum Part {
-    /// Of all parameters, one by one.
+    /// One number for each parameter.
     Diagonal(Vec<f64>),
     /// Multiplies a matrix from its shorter side.
     OfMatrix(Matrix, DMatrix<f64>),
