@@ -15,6 +15,7 @@
 
 use super::PANEL;
 use pulp::Simd;
+use std::ops::Range;
 
 /// Rows that are computed at a time; buffers have room for a multiple of it.
 pub const ROWS: usize = 8;
@@ -197,25 +198,40 @@ pub fn product_of_lines<S: Simd, P: Starts>(
     while panel < end {
         match S::F32_LANES {
             16 if panel + 2 <= end => {
-                product_tiles::<S, P, 8, 2, 1, 2>(simd, rows, a, lines, b, panel, epilogue);
+                product_tiles::<S, P, 8, 2, 1, 2>(simd, 0..rows, a, lines, b, panel, epilogue);
                 panel += 1;
             }
-            16 => product_tiles::<S, P, 8, 1, 2, 4>(simd, rows, a, lines, b, panel, epilogue),
-            8 => product_tiles::<S, P, 4, 2, 1, 1>(simd, rows, a, lines, b, panel, epilogue),
-            4 => product_tiles::<S, P, 4, 4, 1, 1>(simd, rows, a, lines, b, panel, epilogue),
-            _ => product_tiles::<S, P, 1, 16, 1, 1>(simd, rows, a, lines, b, panel, epilogue),
+            16 => product_tiles::<S, P, 8, 1, 2, 4>(simd, 0..rows, a, lines, b, panel, epilogue),
+            8 => {
+                let sixes = sixes(rows);
+                let fours = rows - (rows - sixes) % 4;
+                product_tiles::<S, P, 6, 2, 1, 1>(simd, 0..sixes, a, lines, b, panel, epilogue);
+                product_tiles::<S, P, 4, 2, 1, 1>(simd, sixes..fours, a, lines, b, panel, epilogue);
+            }
+            4 => product_tiles::<S, P, 4, 4, 1, 1>(simd, 0..rows, a, lines, b, panel, epilogue),
+            _ => product_tiles::<S, P, 1, 16, 1, 1>(simd, 0..rows, a, lines, b, panel, epilogue),
         }
         panel += 1;
     }
 }
 
-/// The columns of one tile's width, from a panel on, over all rows. F sums run side by side through every F-th inner
+/// How many of `rows` rows tiles of six take, so that tiles of four take most of the others. Twelve sums, two vectors and a broadcast
+/// fill the sixteen registers of AVX2; tiles of fewer rows leave its multipliers waiting.
+#[inline(always)]
+fn sixes(rows: usize) -> usize {
+    match rows % 6 {
+        2 | 3 if rows >= 8 => rows - rows % 6 - 6,
+        left => rows - left,
+    }
+}
+
+/// The columns of one tile's width, from a panel on, over some rows, a multiple of R. F sums run side by side through every F-th inner
 /// element, where one sum per vector would leave the multipliers waiting for their own results. U inner elements, a multiple of F,
 /// are taken at a time where there are as many: where rows begin is then read once for all of them, as registers do not hold it.
 #[inline(always)]
 fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: usize, const U: usize>(
     simd: S,
-    rows: usize,
+    rows: Range<usize>,
     a: Rows<P>,
     lines: Lines,
     b: Panels,
@@ -227,8 +243,12 @@ fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: us
     let (first, stride) = (panel * PANEL, b.stride);
     let b = &b.data[panel * stride..];
     let b = Span::within(b, (lines.count * inner - 1) * PANEL + column::<S>(V - 1, stride) + S::F32_LANES - 1);
-    let data = a.span(rows, lines);
-    for row in (0..rows).step_by(R) {
+    if rows.is_empty() {
+        return;
+    }
+    assert!(rows.len().is_multiple_of(R), "{} rows in tiles of {R}", rows.len());
+    let data = a.span(rows.end, lines);
+    for row in rows.step_by(R) {
         let mut starts = [0; R];
         for (r, start) in starts.iter_mut().enumerate() {
             // SAFETY: row + R <= rows, the multiple of ROWS whose largest start was asked for.
@@ -340,7 +360,7 @@ pub fn outer_product_into<S: Simd>(
                 panel += 1;
             }
             16 => outer_tiles::<S, 16, 1>(simd, rows, a, d, first, g, stride, fresh),
-            8 => outer_tiles::<S, 4, 2>(simd, rows, a, d, first, g, stride, fresh),
+            8 => outer_tiles::<S, 6, 2>(simd, rows, a, d, first, g, stride, fresh),
             4 => outer_tiles::<S, 4, 4>(simd, rows, a, d, first, g, stride, fresh),
             _ => outer_tiles::<S, 1, 16>(simd, rows, a, d, first, g, stride, fresh),
         }
@@ -363,13 +383,17 @@ fn outer_tiles<S: Simd, const R: usize, const V: usize>(
 ) {
     assert!(first + V * S::F32_LANES <= d.width, "a tile beyond {} columns", d.width);
     let spans = [a.span(rows, Lines::ONE), d.span(rows, Lines::ONE)];
-    let whole = a.width - a.width % R;
-    for row in (0..whole).step_by(R) {
-        // SAFETY: row + R <= the width of A, all of whose rows were checked, and the tile's vectors end within that of D.
+    let sixes = if R == 6 { sixes(a.width) } else { a.width - a.width % R };
+    let fours = if R == 6 { a.width - (a.width - sixes) % 4 } else { sixes };
+    // SAFETY, all three: row + the tile's rows <= the width of A, all of whose rows were checked, and the tile's vectors end within
+    // that of D.
+    for row in (0..sixes).step_by(R) {
         unsafe { outer_tile::<S, R, V>(simd, rows, [row, first], a.starts, d.starts, spans, g, stride, fresh) };
     }
-    for row in whole..a.width {
-        // SAFETY: as above.
+    for row in (sixes..fours).step_by(4) {
+        unsafe { outer_tile::<S, 4, V>(simd, rows, [row, first], a.starts, d.starts, spans, g, stride, fresh) };
+    }
+    for row in fours..a.width {
         unsafe { outer_tile::<S, 1, V>(simd, rows, [row, first], a.starts, d.starts, spans, g, stride, fresh) };
     }
 }
