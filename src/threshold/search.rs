@@ -40,6 +40,10 @@ const UNDECIDED: usize = 4;
 /// Standard error of an ensemble, in units of the tolerance, up to which it is of use even if its sign is not clear.
 const KNOWN: f64 = 0.6;
 
+/// Length of ensembles inside a bracket, in units of the longest so far. One of them may be at the threshold, where no length makes its
+/// sign clear; with its growth rate and error the zero is known well enough to choose lengths ([`close`]).
+const LONGER: u64 = 2;
+
 /// Relative difference up to which two growth rates agree, where only the sign is needed.
 const SIGN: f64 = 0.25;
 
@@ -184,13 +188,20 @@ impl Search {
             Criterion::Mean if self.rounds == self.survey() => self.agreement(),
             _ => SIGN,
         };
+        let is_bracketed = bracket.stable.is_some() && bracket.unstable.is_some();
+        let steps = (is_bracketed && self.criterion.is_statistical()).then(|| LONGER * self.longest());
         let fresh = |lr: &f64| lr.is_finite() && *lr > 0.0 && self.trials.iter().all(|trial| trial.lr != *lr);
         let requests: Vec<Request> =
-            wanted.into_iter().filter(fresh).map(|lr| Request { lr, start, agreement, steps: None }).collect();
+            wanted.into_iter().filter(fresh).map(|lr| Request { lr, start, agreement, steps }).collect();
         if requests.is_empty() {
             return Self::done(bracket, self.trials.iter().find_map(|trial| trial.doubt));
         }
         SearchStep::Ask(requests)
+    }
+
+    /// Steps of the longest trial.
+    fn longest(&self) -> u64 {
+        self.trials.iter().map(|trial| trial.steps).max().unwrap_or_default()
     }
 
     /// The end of a search that has not measured its threshold.
@@ -412,6 +423,44 @@ mod tests {
         }
         assert!((rounds * 92 / 100..=rounds * 98 / 100).contains(&held), "{held} of {rounds}");
         assert!(measured >= rounds * 98 / 100, "{measured} of {rounds}");
+    }
+
+    /// Below the threshold displacements fall too fast for a growth rate, so that at first nothing tells where its zero is.
+    #[test]
+    fn no_ensemble_at_the_threshold_itself_runs_to_the_horizon() {
+        let (horizon, noise) = (40_960, 0.05);
+        for seed in 0..200 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let mut search = Search::new(0.34, 0.1, Criterion::MeanSquare);
+            let outcome = loop {
+                let requests = match search.step() {
+                    SearchStep::Done(outcome) => break outcome,
+                    SearchStep::Ask(requests) => requests,
+                };
+                for Request { lr, steps, .. } in requests {
+                    let (gamma, x): (f64, f64) = (0.24 * lr.ln(), StandardNormal.sample(&mut rng));
+                    if lr < 0.8 {
+                        search.record(Trial { verdict: Verdict::Stable, members: 256, steps: 40, ..Trial::failed(lr) });
+                        continue;
+                    }
+                    // Of no given length: until the sign is clear.
+                    let clear = [3.5, 3.0][usize::from(steps.is_some())];
+                    let until = (clear * noise / gamma).powi(2).clamp(256.0, horizon as f64) as u64;
+                    let steps = steps.unwrap_or(until).max(256);
+                    let error = noise / (steps as f64).sqrt();
+                    let growth = gamma + error * x;
+                    let verdict = match growth {
+                        growth if growth.abs() < clear * error => Verdict::Undecided,
+                        growth if growth > 0.0 => Verdict::Escaped,
+                        _ => Verdict::Stable,
+                    };
+                    let (growth, error) = (Some(growth), Some(error));
+                    search.record(Trial { verdict, growth, error, members: 256, steps, ..Trial::failed(lr) });
+                }
+            };
+            let steps: u64 = search.trials().iter().map(|trial| trial.steps).sum();
+            assert!(outcome.measured && steps < horizon / 2, "seed {seed}: {steps} steps, {outcome:?}");
+        }
     }
 
     #[test]

@@ -31,14 +31,12 @@ impl Curve for Tanh {
     }
 }
 
-/// NaN stays NaN: comparisons with it are false.
 pub struct Relu;
 
 impl Curve for Relu {
     #[inline(always)]
     fn value<S: Simd>(simd: S, z: S::f32s) -> (S::f32s, S::f32s) {
-        let zero = simd.splat_f32s(0.0);
-        (simd.select_f32s(simd.less_than_f32s(z, zero), zero, z), z)
+        (elementary::larger(simd, simd.splat_f32s(0.0), z), z)
     }
     #[inline(always)]
     fn slope<S: Simd>(simd: S, a: S::f32s) -> S::f32s {
@@ -52,7 +50,7 @@ impl Curve for LeakyRelu {
     #[inline(always)]
     fn value<S: Simd>(simd: S, z: S::f32s) -> (S::f32s, S::f32s) {
         let leak = simd.mul_f32s(z, simd.splat_f32s(LEAKY_SLOPE as f32));
-        (simd.select_f32s(simd.less_than_f32s(simd.splat_f32s(0.0), z), z, leak), z)
+        (elementary::larger(simd, leak, z), z)
     }
     #[inline(always)]
     fn slope<S: Simd>(simd: S, a: S::f32s) -> S::f32s {

@@ -13,6 +13,16 @@ fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; 
     sum
 }
 
+/// The larger of `a` and `b`; NaN where `b` is. A choice by a comparison would be stored under a mask, which takes AMD's AVX2 twelve
+/// cycles; vector instructions return their second operand where one is NaN, plain code must check for it.
+#[inline(always)]
+pub fn larger<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+    if S::IS_SCALAR {
+        return simd.select_f32s(simd.less_than_f32s(b, a), a, b);
+    }
+    simd.max_f32s(a, b)
+}
+
 /// Limits x to a range. Vector instructions return their second operand where one is NaN; plain code must check for it.
 #[inline(always)]
 fn clamp<S: Simd>(simd: S, x: S::f32s, lowest: f32, highest: f32) -> S::f32s {
