@@ -31,6 +31,8 @@ tip.setAttribute("role", "status");
 tip.hidden = true;
 document.body.append(tip);
 let hovered = null;
+// Columns of shares, which people read in percent.
+const SHARE = /accuracy|generalisation_gap/;
 
 // The mark under the pointer, or the nearest one within reach.
 function target(event) {
@@ -60,7 +62,7 @@ function show(mark, event) {
   columns.forEach((column, place) => {
     const term = document.createElement("dt"), value = document.createElement("dd");
     term.textContent = column;
-    value.textContent = row[place] === "" ? "–" : row[place];
+    value.textContent = row[place] === "" ? "–" : SHARE.test(column) && Number.isFinite(Number(row[place])) ? `${rounded(100 * Number(row[place]), 4)} %` : row[place];
     list.append(term, value);
   });
   tip.classList.toggle("wide", columns.length > 14 && window.innerWidth > 560);

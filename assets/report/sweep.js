@@ -155,12 +155,14 @@ const pictures = {
   },
 
   inverse(width, title) {
-    return [panels(series.filter((one) => one.shown.length), width, (one, panel) => Plot.plot({
+    // Points at one delay make no line.
+    const several = series.filter((one) => distinct(one.shown.map((cell) => cell.delay)).length > 1);
+    return [panels(several, width, (one, panel) => Plot.plot({
       ...base(panel, `${title}: ${one.name}`),
       height: 220,
-      marginLeft: 50, marginBottom: 40,
+      marginLeft: 60, marginBottom: 40,
       x: { label: "delay τ (updates)", labelAnchor: "center", labelArrow: "none", tickSize: 4, insetRight: 8, zero: true },
-      y: { label: "1 / learning rate", labelArrow: "none", zero: true, ticks: 5, insetTop: 8 },
+      y: { label: "1 / learning rate", labelArrow: "none", zero: true, ticks: 5, tickFormat: (value) => rounded(value), insetTop: 8 },
       marks: [
         Plot.gridY({ ticks: 5, ...GRID }),
         Plot.line(theoryLine(one, (delay) => delay, (lr) => 1 / lr, 0.04 * (one.cells[0].delay || 1)), style(one)),
@@ -178,7 +180,10 @@ const pictures = {
     const ends = (kept.length ? kept : every).flatMap((cell) => [cell.stable, cell.unstable, cell.value].filter((end) => end !== null).map((end) => end / cell.theory));
     const far = Math.max(0.002, ...ends.map((end) => Math.abs(end - 1)));
     const one_sided = far > 0.3;
-    const domain = one_sided ? d3.nice(Math.min(1, d3.min(ends)), Math.max(1, d3.max(ends)), 6) : [1 - 1.08 * far, 1 + 1.08 * far];
+    const range = one_sided ? d3.nice(Math.min(1, d3.min(ends)), Math.max(1, d3.max(ends)), 6) : [1 - far, 1 + far];
+    // With a margin, so that the ends of bars are seen: what touches the frame goes on beyond it.
+    const margin = 0.12 * (range[1] - range[0]);
+    const domain = [range[0] - margin, range[1] + margin];
     const clamp = (value) => Math.max(domain[0], Math.min(domain[1], value));
     const delays = distinct(every.map((cell) => cell.delay));
     const draw = ({ own, name }, panel) => {

@@ -5,6 +5,7 @@ use super::{defaults, quiet};
 use crate::config::{JobArgs, Rates, Scaling, Seeds, TrainArgs};
 use crate::plan::{PlanError, TrainPlan};
 use crate::plot;
+use crate::rule::RuleKind;
 use crate::session::Session;
 use crate::table::SummaryRow;
 use crate::train::TrainJob;
@@ -38,7 +39,7 @@ pub struct Train {
     job: JobArgs,
 }
 
-/// Settings of a [`Train`], by default those of `tauscope train`.
+/// Settings of a [`Train`], by default those of `tauscope train --rules sgd`.
 #[derive(Clone, Debug)]
 pub struct TrainBuilder {
     args: TrainArgs,
@@ -47,7 +48,9 @@ pub struct TrainBuilder {
 impl Train {
     /// Returns the settings of a training, to be changed and then [built](TrainBuilder::build).
     pub fn builder() -> TrainBuilder {
-        TrainBuilder { args: defaults() }
+        let mut args: TrainArgs = defaults();
+        args.grid.rules = vec![RuleKind::Sgd.into()];
+        TrainBuilder { args }
     }
 
     /// Trains every run into the results folder `out`, as `tauscope train --out` does, and returns a row for each group of

@@ -34,9 +34,12 @@ pub(super) fn run(plan: SweepPlan, args: &SweepArgs) -> Result<()> {
     let counts = json!({"rates": rates, "measured": measured, "failed": failed, "config_steps": config_steps});
     let reasons = rows.iter().filter_map(|row| Some(format!("{}: {}", row.rate_id, row.reason.as_ref()?)));
     let last = format!("{measured} of {rates} rates measured in {:.1} s; {}", finished.seconds, beside_theory(&rows));
-    let told = shown::table(&rows, columns(), &args.job.columns, stdout_width(), RatesTables::MAIN);
-    let lines: Vec<String> = std::iter::once(told).chain(reasons).chain([last]).collect();
-    session.end(as_map(counts), &lines.join("\n"), "rates.csv, run.json, minimum.safetensors");
+    // A shard may have no rates.
+    let told = (!rows.is_empty())
+        .then(|| shown::table(&rows, columns(), &args.job.columns, stdout_width(), RatesTables::MAIN));
+    let lines: Vec<String> = told.into_iter().chain(reasons).chain([last]).collect();
+    let files = super::files_there(&session.target, &["rates.csv", "run.json", "minimum.safetensors"]);
+    session.end(as_map(counts), &lines.join("\n"), &files);
     match failed {
         0 => Ok(()),
         failed => {
@@ -45,6 +48,9 @@ pub(super) fn run(plan: SweepPlan, args: &SweepArgs) -> Result<()> {
         }
     }
 }
+
+/// Digits of a learning rate, which was typed.
+const MOST_DIGITS: usize = 9;
 
 type Shown = Column<RateRow>;
 
@@ -58,8 +64,8 @@ pub(super) fn columns() -> Vec<Shown> {
         Shown::new("delay", Worth::Needed, |row| row.delay.map_or(String::new(), |delay| delay.to_string())),
         Shown::new("schedule", Worth::Setting, |row| row.schedule.clone()),
         Shown::new("criterion", Worth::Setting, |row| row.criterion.clone()),
-        Shown::new("lr", Worth::Needed, |row| row.lr.to_string()),
-        Shown::new("updates_per_efold", Worth::Result, move |row| match row.rate {
+        Shown::new("lr", Worth::Needed, |row| significant(row.lr, MOST_DIGITS)),
+        Shown::new("updates_per_efold", Worth::Needed, move |row| match row.rate {
             Some(rate) if rate <= 0.0 => "does not shrink".to_owned(),
             _ => number(row.updates_per_efold),
         }),

@@ -17,6 +17,9 @@ use std::time::Duration;
 
 /// Most digits of a learning rate.
 const MOST_DIGITS: usize = 9;
+/// What a person looks for in the folder, as far as it is there.
+const FILES: [&str; 7] =
+    ["thresholds.csv", "runs.csv", "run.json", "minimum.safetensors", "thresholds.svg", "thresholds.png", "traces/"];
 
 /// Runs the sweep of all these grids; how, the first of them says. Rows on stdout, progress on stderr.
 ///
@@ -66,17 +69,16 @@ pub fn run(sweeps: &[SweepArgs]) -> Result<()> {
     let failed = rows.iter().filter(|row| row.status == Status::Failed).count();
     let counts =
         json!({"cells": cells, "measured": measured, "failed": failed, "runs": runs, "config_steps": config_steps});
-    let mut answer = vec![shown::table(&rows, columns(&rows), &args.job.columns, stdout_width(), SweepTables::MAIN)];
+    let mut answer = Vec::new();
+    // A shard may have no cells.
+    if !rows.is_empty() {
+        answer.push(shown::table(&rows, columns(&rows), &args.job.columns, stdout_width(), SweepTables::MAIN));
+    }
     answer.extend(reasons(&rows));
     answer.extend(again(&rows, &session.engine().info().precision));
     answer.push(verdict(&rows, Duration::from_secs_f64(finished.seconds)));
     let answer = answer.join("\n");
-    let traces = if args.job.trace_runs { ", traces/" } else { "" };
-    session.end(
-        as_map(counts),
-        &answer,
-        &format!("thresholds.csv, runs.csv, run.json, minimum.safetensors, thresholds.svg, thresholds.png{traces}"),
-    );
+    session.end(as_map(counts), &answer, &super::files_there(&session.target, &FILES));
     match failed {
         0 => Ok(()),
         failed => {
@@ -107,9 +109,9 @@ fn columns(rows: &[ThresholdRow]) -> Vec<Shown> {
         Shown::new("batch", Worth::Setting, |row| row.batch.clone()),
         Shown::new(way, Worth::Setting, |row| row.way().unwrap_or_default()),
         Shown::new("criterion", Worth::Setting, |row| row.criterion.clone()),
-        Shown::new("lr_stable", Worth::Evidence, move |row| number(row.lr_stable)),
-        Shown::new("lr_unstable", Worth::Evidence, move |row| number(row.lr_unstable)),
-        Shown::new("lr_threshold", Worth::Result, move |row| number(row.lr_threshold)),
+        Shown::new("lr_stable", Worth::Detail, move |row| number(row.lr_stable)).part_of("bracket"),
+        Shown::new("lr_unstable", Worth::Detail, move |row| number(row.lr_unstable)).part_of("bracket"),
+        Shown::new("lr_threshold", Worth::Needed, move |row| number(row.lr_threshold)),
         Shown::new("lr_theory", Worth::Evidence, move |row| number(row.lr_theory)),
         Shown::new("ratio", Worth::Result, |row| row.ratio.map_or(String::new(), |value| ratio(value, 4))),
         Shown::new("lr_effective", Worth::Detail, move |row| number(row.lr_effective)),

@@ -1,10 +1,10 @@
-//! `tauscope theory`: closed-form stability thresholds as CSV, and as a picture.
+//! `tauscope theory`: closed-form stability thresholds as CSV or a table, and as a picture.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::to_stdout;
+use super::shown::{self, Worth};
 use crate::config::{Delays, Momenta, non_negative};
 use crate::delay::ScheduleSpec;
 use crate::files::write_whole;
@@ -17,7 +17,7 @@ use crate::table::{self, TheoryRow};
 use crate::theory::outer::Round;
 use crate::theory::{Criterion, DelayLaw, Equation, TheoryError, threshold};
 
-/// Print closed-form stability thresholds as CSV. Lists are separated by commas.
+/// Print closed-form stability thresholds: as CSV, on a terminal as a table. Lists are separated by commas.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[arg(long, value_delimiter = ',', num_args = 1, default_value = "sgd,heavy-ball,shifted", help = rules_help())]
@@ -68,10 +68,10 @@ pub struct Args {
     #[arg(long, value_name = "STEPS", value_delimiter = ',', num_args = 1, requires = "local_steps")]
     pub overlap: Vec<u64>,
     /// Share A that the local weights keep of themselves when that result comes [default: 0]
-    #[arg(long, value_name = "A", value_delimiter = ',', num_args = 1, requires = "overlap", allow_negative_numbers = true, value_parser = weight)]
+    #[arg(long, value_name = "A", value_delimiter = ',', num_args = 1, requires = "overlap", allow_negative_numbers = true, value_parser = below_one)]
     pub overlap_weight: Vec<f64>,
     /// What decoupled weight decay (adamw, nadamw) takes off the weights at every update: learning rate x weight decay
-    #[arg(long, value_name = "LR*DECAY", value_delimiter = ',', num_args = 1, conflicts_with_all = ["stages", "local_steps"], allow_negative_numbers = true, value_parser = shrink)]
+    #[arg(long, value_name = "LR*DECAY", value_delimiter = ',', num_args = 1, conflicts_with_all = ["stages", "local_steps"], allow_negative_numbers = true, value_parser = below_one)]
     pub decoupled_decay: Vec<f64>,
     /// Also draw the thresholds against the delay and against the momentum into this file
     #[arg(long, value_name = "FILE")]
@@ -79,6 +79,9 @@ pub struct Args {
     /// Ground of that picture
     #[arg(long, value_name = "THEME", value_enum, default_value_t, requires = "svg")]
     pub theme: Theme,
+    /// Columns to print, as `tauscope columns theory` lists them [default: all, of which a terminal shows those that fit]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1)]
+    pub columns: Vec<String>,
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -86,12 +89,7 @@ fn share(text: &str) -> Result<f64, String> {
     number.filter(|share: &f64| (0.0..=1.0).contains(share)).ok_or_else(|| "accepted: 0 to 1".to_owned())
 }
 
-fn shrink(text: &str) -> Result<f64, String> {
-    let number = text.trim().parse().ok();
-    number.filter(|share: &f64| (0.0..1.0).contains(share)).ok_or_else(|| "accepted: 0 and more, below 1".to_owned())
-}
-
-fn weight(text: &str) -> Result<f64, String> {
+fn below_one(text: &str) -> Result<f64, String> {
     let number = text.trim().parse().ok();
     number.filter(|share: &f64| (0.0..1.0).contains(share)).ok_or_else(|| "accepted: 0 and more, below 1".to_owned())
 }
@@ -123,17 +121,26 @@ fn rules_help() -> String {
 /// # Errors
 /// A combination of values that has no threshold, or a file that cannot be written.
 pub fn run(args: &Args) -> Result<()> {
+    shown::check(&columns(), &args.columns)?;
     let rows = thresholds(args)?;
     if let Some(path) = &args.svg {
         let text = plot::theory(&rows, args.theme).context("--svg")?;
         write_whole(path, text.as_bytes()).with_context(|| format!("--svg {}: cannot be written", path.display()))?;
     }
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    rows.iter().try_for_each(|row| writer.serialize(row))?;
     if rules(args).iter().any(Rule::is_preconditioned) {
         to_stderr(FROZEN);
     }
-    to_stdout(&String::from_utf8(writer.into_inner()?)?)
+    shown::print(&rows, columns(), &args.columns)
+}
+
+/// The columns of thresholds on a terminal.
+fn columns() -> Vec<shown::Column<TheoryRow>> {
+    shown::of_file(|name| match name {
+        "rule" => Worth::Needed,
+        "threshold_gain" | "effective_gain" | "threshold_outer_gain" | "threshold_lr" => Worth::Result,
+        "coverage" | "crossing_angle" => Worth::Detail,
+        _ => Worth::Setting,
+    })
 }
 
 /// What thresholds of rules of Adam's kind assume.

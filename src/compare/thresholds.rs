@@ -216,11 +216,11 @@ impl Comparison<'_> {
 pub struct Ranked<'a> {
     pub name: String,
     pub comparisons: Vec<Comparison<'a>>,
-    /// Median of the ratios that are shown; `None` where there are none.
+    /// Median of the ratios of measured settings, or of all that are shown where none is measured; `None` where there are none.
     pub median: Option<f64>,
 }
 
-/// Rules by their median ratio, the largest first; equal ones in the order of the table, those without one last.
+/// Rules by their median ratio, the largest first; equal ones in the order of the table, those of which nothing is measured last.
 pub fn ranked<'a>(comparisons: &[Comparison<'a>]) -> Vec<Ranked<'a>> {
     let mut all: Vec<Ranked<'a>> = vec![];
     for comparison in comparisons {
@@ -230,10 +230,15 @@ pub fn ranked<'a>(comparisons: &[Comparison<'a>]) -> Vec<Ranked<'a>> {
             None => all.push(Ranked { name, comparisons: vec![*comparison], median: None }),
         }
     }
+    let is_measured = |one: &&Comparison| one.status() == ComparisonStatus::Measured && one.shown_ratio().is_some();
+    let counts = |rule: &Ranked| rule.comparisons.iter().any(|one| is_measured(&one));
     for rule in &mut all {
-        rule.median = median(rule.comparisons.iter().filter_map(Comparison::shown_ratio));
+        let known = counts(rule);
+        let told = rule.comparisons.iter().filter(|one| is_measured(one) || !known);
+        rule.median = median(told.filter_map(Comparison::shown_ratio));
     }
-    let key = |rule: &Ranked| rule.median.unwrap_or(f64::NEG_INFINITY);
-    all.sort_by(|a, b| key(b).total_cmp(&key(a)));
+    // Of which nothing is measured comes last, whatever its brackets say.
+    let key = |rule: &Ranked| (counts(rule), rule.median.unwrap_or(f64::NEG_INFINITY));
+    all.sort_by(|a, b| key(b).0.cmp(&key(a).0).then(key(b).1.total_cmp(&key(a).1)));
     all
 }

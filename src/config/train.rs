@@ -4,12 +4,28 @@ use super::{
     EngineArgs, GridArgs, JobArgs, ProblemArgs, Rates, Reference, RegimeSpec, Samples, Scaling, Seeds, non_negative,
 };
 use crate::batch::MOST_CROP;
+use crate::delay::ScheduleSpec;
 use crate::problem::weights::WeightMap;
+use crate::rule::{self, RuleKind, RuleSpec};
+use clap::builder::Resettable;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// Samples that lambda_max is taken of where none are asked for.
 const SHARPNESS_SAMPLES: &str = "1000";
+
+/// Delays, in updates, and learning rate where none are given.
+const USUAL_DELAYS: &str = "0,31";
+const USUAL_LR: &str = "0.1";
+
+fn joined<T: ToString>(numbers: impl Iterator<Item = T>) -> String {
+    numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(",")
+}
+
+fn rules_help() -> String {
+    let default = "sgd; sgd,mixing where momenta, delays, learning rates and schedule are the usual ones too";
+    format!("Update rules, those with a number as NAME or NAME:NUMBER [default: {default}]\n{}", rule::help())
+}
 
 /// Flags of `tauscope train`. Lists are separated by commas; every combination of them is trained.
 #[derive(Clone, Debug, Args)]
@@ -17,8 +33,8 @@ const SHARPNESS_SAMPLES: &str = "1000";
     mut_arg("samples", |arg| arg.default_value("all")),
     mut_arg("model", |arg| arg.default_value("mlp:64")),
     mut_arg("weight_decay", |arg| arg.default_value("0.0005")),
-    mut_arg("rules", |arg| arg.default_value("sgd")),
-    mut_arg("delays", |arg| arg.default_value("0,31")),
+    mut_arg("rules", |arg| arg.default_value(Resettable::Reset).help(rules_help())),
+    mut_arg("delays", |arg| arg.default_value(USUAL_DELAYS)),
     mut_arg("batch", |arg| arg.default_value("128"))
 )]
 pub struct TrainArgs {
@@ -47,7 +63,7 @@ pub struct TrainArgs {
         long,
         value_delimiter = ',',
         num_args = 1,
-        default_value = "0.1",
+        default_value = USUAL_LR,
         allow_negative_numbers = true,
         help_heading = "Grid"
     )]
@@ -123,6 +139,30 @@ pub enum Track {
 }
 
 impl TrainArgs {
+    /// The rules that are trained. Where the whole grid is the usual one a remedy stands beside plain descent: what delay does to a recipe
+    /// is half of the answer.
+    pub fn rules(&self) -> Vec<RuleSpec> {
+        let GridArgs { rules, momentum, dampening, eps, extrapolate, clip, muon_adam_lr, .. } = &self.grid;
+        let GridArgs { delays, schedule, outer, stage, .. } = &self.grid;
+        if !rules.is_empty() {
+            return rules.clone();
+        }
+        let numbers = [eps, extrapolate, clip, muon_adam_lr];
+        let is_usual = momentum.is_empty()
+            && dampening.is_empty()
+            && numbers.iter().all(|numbers| numbers.is_empty())
+            && joined(delays.iter().flat_map(|delays| &delays.0)) == USUAL_DELAYS
+            && joined(self.lr.iter().flat_map(|rates| &rates.0)) == USUAL_LR
+            && matches!(schedule[..], [ScheduleSpec::RoundRobin(_)])
+            && outer.local_steps.is_empty()
+            && stage.stages.is_empty()
+            && self.lr_scaling.is_empty()
+            && self.lr_reference.is_none()
+            && self.relative_variance.is_none();
+        let kinds = if is_usual { &[RuleKind::Sgd, RuleKind::Mixing][..] } else { &[RuleKind::Sgd] };
+        kinds.iter().map(|kind| RuleSpec::from(*kind)).collect()
+    }
+
     /// Samples that lambda_max is taken of, where it is asked for.
     pub fn sharpness_samples(&self) -> Option<Samples> {
         self.sharpness.or_else(|| self.track.contains(&Track::Sharpness).then(usual_samples))

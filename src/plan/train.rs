@@ -279,7 +279,8 @@ impl TrainOptions {
 /// to `unscaled`.
 fn groups(args: &TrainArgs, unscaled: &mut BTreeSet<String>) -> Result<Vec<Group>, PlanError> {
     let GridArgs { momentum, dampening, batch, .. } = &args.grid;
-    let rules = axes::rules(&axes::modified(&args.grid)?, momentum, dampening)?;
+    let grid = GridArgs { rules: args.rules(), ..args.grid.clone() };
+    let rules = axes::rules(&axes::modified(&grid)?, momentum, dampening)?;
     let settings = axes::settings(&args.grid)?;
     let rates: Vec<f64> = args.lr.iter().flat_map(|rates| rates.0.clone()).collect();
     axes::once("--lr", &rates)?;

@@ -43,7 +43,7 @@ const BELOW: (f64, f64) = (52.0, 96.0);
 /// Smallest text that a long title is set in; what is longer still is cut.
 const SMALL: f64 = 14.0;
 /// What the lanes of a rule are.
-const LANES: &str = "marks of a rule from above, dark to light: delay τ (updates)";
+const LANES: &str = "delay τ (updates), a rule's marks from top to bottom, dark to light";
 /// From one line of the notes to the next.
 const NOTE: f64 = 25.0;
 

@@ -19,21 +19,21 @@ pub const HUES: [(RGBColor, RGBColor); 7] = [
     (RGBColor(0x00, 0x00, 0x00), RGBColor(0xec, 0xec, 0xec)),
 ];
 
-/// Rules by the place of their look. A new rule is added at the end: the place of a rule never changes, or old and new
+/// Rules by the place of their look; the first seven, which are most often beside each other, have a colour each. A new rule is added at the end: the place of a rule never changes, or old and new
 /// pictures would contradict each other.
 const PLACES: [&str; 29] = [
     "sgd",
     "heavy-ball",
     "nesterov",
     "shifted",
-    "delayed-nesterov",
-    "nesterov-every",
-    "weight-prediction",
-    "prediction-2",
     "mixing",
-    "mixing-adam",
-    "mixing-adamw",
     "staleness-scaled",
+    "weight-prediction",
+    "mixing-adam",
+    "delayed-nesterov",
+    "prediction-2",
+    "mixing-adamw",
+    "nesterov-every",
     "delay-adaptive",
     "gap-aware",
     "dc-asgd",
@@ -223,6 +223,12 @@ mod tests {
         }
         let Look { hue, marker, .. } = Look::of("my-own-rule", 0.0, 0.0);
         assert!(!seen.contains(&(hue, marker)), "a rule of another program has a pair of its own");
+    }
+
+    #[test]
+    fn rules_that_are_often_beside_each_other_have_a_colour_each() {
+        let common = ["sgd", "heavy-ball", "nesterov", "shifted", "mixing", "staleness-scaled", "weight-prediction"];
+        assert_eq!(distinct(common.map(|rule| Look::of(rule, 0.0, 0.0).hue)).len(), common.len());
     }
 
     #[test]

@@ -1,20 +1,22 @@
 //! Several folders of one kind side by side: what each has of the same cell, group or rate, and how it differs from the first folder's.
 //!
-//! Cells are the same that agree in all that tells cells of a folder apart; what is one and the same within each folder, but not in all, is
-//! what the folders differ in. Not here: the parts of the page about each folder.
+//! Cells are the same that agree in all that tells cells of a folder apart, and in their stages; what else is one and the same within each
+//! folder, but not in all, is what the folders differ in. Not here: the parts of the page about each folder.
+
+mod kinds;
 
 use super::page::{Front, scrolled};
-use crate::compare::{rates, thresholds::range, training};
+use crate::table::distinct;
 use crate::table::number::significant;
-use crate::table::{
-    FileTable, Interval, RateRow, SummaryRow, ThresholdRow, TrainRow, TrainedGroup, distinct, trained_groups,
-};
 use crate::text::{counted, grouped_digits};
 use anyhow::Result;
+use kinds::{of_rates, of_sweeps, of_trainings};
 use maud::{Markup, html};
 use std::collections::HashMap;
 use std::path::Path;
 
+/// Smaller differences are what rounding leaves of none.
+const NO_DIFFERENCE: f64 = 1e-12;
 /// Most rows of the table.
 const MOST_ROWS: usize = 300;
 
@@ -50,11 +52,11 @@ struct Sides {
     is_relative: bool,
 }
 
-/// The comparison of folders, each a name and where its tables are; none where they are not of one kind.
+/// The comparison of folders, each a name and where its tables are; where they are not of one kind, a sentence that says so.
 ///
 /// # Errors
 /// Where a table is missing or malformed; the message names it.
-pub fn front(folders: &[(String, &Path)]) -> Result<Option<Front>> {
+pub fn front(folders: &[(String, &Path)]) -> Result<Front> {
     let all_have = |file: &str| folders.iter().all(|(_, dir)| dir.join(file).exists());
     let names: Vec<&str> = folders.iter().map(|(name, _)| name.as_str()).collect();
     let dirs = folders.iter().map(|(_, dir)| *dir);
@@ -65,165 +67,40 @@ pub fn front(folders: &[(String, &Path)]) -> Result<Option<Front>> {
     } else if all_have("summary.csv") {
         of_trainings(dirs)?
     } else {
-        return Ok(None);
+        return Ok(Front { title: format!("{} results folders", names.len()), sections: of_several_kinds(folders) });
     };
     let title = format!("{} results folders side by side", names.len());
-    Ok(Some(Front { title, sections: sections(&sides, &names) }))
+    Ok(Front { title, sections: sections(&sides, &names) })
 }
 
-fn rows<T: crate::table::Row + Clone>(path: &Path) -> Result<Vec<T>> {
-    Ok(FileTable::<T>::read(path, |_| true)?.rows.iter().map(|row| row.row.clone()).collect())
-}
-
-fn of_sweeps<'a>(dirs: impl Iterator<Item = &'a Path>) -> Result<Sides> {
-    let tables: Vec<Vec<ThresholdRow>> = dirs.map(|dir| rows(&dir.join("thresholds.csv"))).collect::<Result<_>>()?;
-    let entry = |row: &ThresholdRow, first: &ThresholdRow| {
-        let bounds = range(row).0.zip(range(row).1);
-        let told = bounds
-            .map_or(String::new(), |(low, high)| format!(" ({} to {})", significant(low, 4), significant(high, 4)));
-        let difference = row.lr_threshold.zip(first.lr_threshold).map(|(here, there)| {
-            let ends = |((low, high), (first_low, first_high)): ((f64, f64), (f64, f64))| {
-                (low / first_high - 1.0, high / first_low - 1.0)
-            };
-            (here / there - 1.0, bounds.zip(range(first).0.zip(range(first).1)).map(ends))
-        });
-        let value = row.lr_threshold.map_or_else(|| row.status.to_string(), |lr| significant(lr, 4));
-        Entry { value: value + &told, difference }
+/// What is said of folders that have nothing to be compared by.
+fn of_several_kinds(folders: &[(String, &Path)]) -> Markup {
+    let kind = |dir: &Path| {
+        if dir.join("thresholds.csv").exists() {
+            "a sweep of thresholds"
+        } else if dir.join("rates.csv").exists() {
+            "a sweep of rates"
+        } else {
+            "a training"
+        }
     };
-    let (lines, alone, apart) = matched(&tables, properties_of_cell, entry);
-    Ok(Sides {
-        lines,
-        alone,
-        apart,
-        unit: "cell",
-        quantity: "largest stable learning rate",
-        note: "In brackets the bracket of the search, or the 95 % interval of an ensemble. Intervals of differences are what both allow.",
-        is_relative: true,
-    })
+    let told: Vec<String> = folders.iter().map(|(name, dir)| format!("{name} is {}", kind(dir))).collect();
+    html! {
+        section #comparison {
+            h2 { "Side by side" }
+            p {
+                "These folders are of different kinds, so they are not compared: " (told.join(", ")) ". Each has its own part below."
+            }
+        }
+    }
 }
 
-fn properties_of_cell(row: &ThresholdRow) -> Properties {
-    vec![
-        Some(row.rule_name()),
-        row.known_delay().map(|delay| format!("delay {}", significant(delay, 4))),
-        Some(row.schedule.clone()),
-        row.way(),
-        Some(if row.batch == "full" { "full batch".into() } else { format!("batch {}", row.batch) }),
-        Some(format!("{} stability", row.criterion)),
-        row.data.clone(),
-        row.samples.map(|samples| counted(samples, "sample")),
-        Some(row.model.clone()),
-        row.loss.clone(),
-        Some(format!("weight decay {}", row.weight_decay)),
-        Some(format!("data seed {}", row.seed_data)),
-        Some(format!("order seed {}", row.seed_order)),
-        Some(format!("init seed {}", row.seed_init)),
-        Some(format!("{} ({})", row.engine, row.adapter)),
-    ]
-}
-
-fn of_trainings<'a>(dirs: impl Iterator<Item = &'a Path>) -> Result<Sides> {
-    let read = |dir: &Path| -> Result<(Vec<TrainRow>, Vec<SummaryRow>)> {
-        Ok((rows(&dir.join("runs.csv"))?, rows(&dir.join("summary.csv"))?))
-    };
-    let tables: Vec<(Vec<TrainRow>, Vec<SummaryRow>)> = dirs.map(read).collect::<Result<_>>()?;
-    let groups: Vec<Vec<TrainedGroup>> =
-        tables.iter().map(|(runs, summaries)| trained_groups(runs, summaries, &[])).collect::<Result<_>>()?;
-    let entry = |group: &TrainedGroup, first: &TrainedGroup| {
-        let finished = group.runs.iter().filter(|run| run.is_finished()).filter_map(|run| run.row.test_accuracy);
-        let interval = Interval::of(&finished.collect::<Vec<_>>());
-        let percent = |share: f64| significant(100.0 * share, 4);
-        let value = match interval.map(|at| (at.mean, at.within(0.0, 1.0))) {
-            None => "no run came through".to_owned(),
-            Some((mean, None)) => format!("{} %", percent(mean)),
-            Some((mean, Some((low, high)))) => format!("{} % ({} to {} %)", percent(mean), percent(low), percent(high)),
-        };
-        let change = Interval::of(&training::beside(group, first).accuracy);
-        Entry { value, difference: change.map(|at| (at.mean, at.low().zip(at.high()))) }
-    };
-    let (lines, alone, apart) = matched(&groups, |group| properties_of_group(group.summary), entry);
-    Ok(Sides {
-        lines,
-        alone,
-        apart,
-        unit: "group",
-        quantity: "test accuracy",
-        note: "Means over the seeds that finished, with 95 % intervals by Wilson's formula for their spread. Differences are paired by seed, with \
-               95 % intervals by Student's t; points are percentage points.",
-        is_relative: false,
-    })
-}
-
-fn properties_of_group(row: &SummaryRow) -> Properties {
-    vec![
-        Some(row.rule_name()),
-        row.delay.map(|delay| format!("delay {delay}")),
-        Some(row.schedule.clone()),
-        Some(format!("lr {}", significant(row.lr, 6))),
-        (row.lr_scaling != "none").then(|| row.lr_scaling.clone()),
-        Some(row.lr_regime.clone()),
-        row.outer_name(),
-        Some(if row.batch == "full" { "full batch".into() } else { format!("batch {}", row.batch) }),
-        Some(counted(row.epochs, "epoch")),
-        Some(row.data.clone()),
-        Some(counted(row.samples, "sample")),
-        Some(row.model.clone()),
-        Some(row.loss.clone()),
-        Some(format!("weight decay {}", row.weight_decay)),
-        Some(format!("{} ({})", row.engine, row.adapter)),
-    ]
-}
-
-/// Rates need no matching here: [`rates::side_by_side`] does it.
-fn of_rates<'a>(dirs: impl Iterator<Item = &'a Path>) -> Result<Sides> {
-    let tables: Vec<Vec<RateRow>> = dirs.map(|dir| rows(&dir.join("rates.csv"))).collect::<Result<_>>()?;
-    let entry = |row: &RateRow, first: &RateRow| {
-        let told = |row: &RateRow| {
-            let error = row.updates_error.map_or(String::new(), |error| format!(" ± {}", significant(error, 2)));
-            row.updates_per_efold.map_or_else(|| "does not shrink".into(), |updates| significant(updates, 4) + &error)
-        };
-        let one = rates::side_by_side(std::slice::from_ref(row), std::slice::from_ref(first)).ok();
-        let difference = one.and_then(|(rows, _)| {
-            let row = rows.into_iter().next()?;
-            Some((row.ratio? - 1.0, row.ratio_low.zip(row.ratio_high).map(|(low, high)| (low - 1.0, high - 1.0))))
-        });
-        Entry { value: told(row), difference }
-    };
-    let (lines, alone, apart) = matched(&tables, properties_of_rate, entry);
-    Ok(Sides {
-        lines,
-        alone,
-        apart,
-        unit: "rate",
-        quantity: "updates per e-fold",
-        note: "With what each is unlikely to be off by. Intervals of differences are what both allow.",
-        is_relative: true,
-    })
-}
-
-fn properties_of_rate(row: &RateRow) -> Properties {
-    vec![
-        Some(row.rule_name()),
-        row.delay.map(|delay| format!("delay {delay}")),
-        Some(format!("lr {}", significant(row.lr, 6))),
-        Some(row.schedule.clone()),
-        row.outer_name(),
-        Some(if row.batch == "full" { "full batch".into() } else { format!("batch {}", row.batch) }),
-        Some(format!("{} stability", row.criterion)),
-        row.data.clone(),
-        Some(row.model.clone()),
-        row.loss.clone(),
-        Some(format!("data seed {}", row.seed_data)),
-        Some(format!("order seed {}", row.seed_order)),
-        Some(format!("init seed {}", row.seed_init)),
-        Some(format!("{} ({})", row.engine, row.adapter)),
-    ]
-}
-
-/// Cells that stand in the first folder and in another one, what is left over of each folder, and what folders differ in.
+/// Cells that stand in the first folder and in another one, what is left over of each folder, and what folders differ in. `fixed` is what the
+/// same cells share whatever folders differ in.
 fn matched<T>(
     tables: &[Vec<T>],
     properties: impl Fn(&T) -> Properties,
+    fixed: impl Fn(&T) -> String,
     entry: impl Fn(&T, &T) -> Entry,
 ) -> (Vec<Line>, Vec<usize>, Vec<String>) {
     let told: Vec<Vec<Properties>> = tables.iter().map(|rows| rows.iter().map(&properties).collect()).collect();
@@ -239,25 +116,38 @@ fn matched<T>(
             .collect();
         (distinct(all.clone()).len() > 1).then(|| all.join(" against "))
     });
-    let key = |row: &Properties| varying.iter().map(|place| row[*place].clone()).collect::<Vec<_>>();
-    let by_key: Vec<HashMap<Vec<Option<String>>, usize>> =
-        told.iter().map(|folder| folder.iter().enumerate().map(|(place, row)| (key(row), place)).collect()).collect();
-    // With several cells of one key, which of them would stand beside another cannot be told.
-    let is_single =
-        |folder: usize, row: &Properties| told[folder].iter().filter(|other| key(other) == key(row)).count() == 1;
+    let parts = |row: &Properties| varying.iter().filter_map(|place| row[*place].clone()).collect::<Vec<_>>();
+    type Key = (String, Vec<Option<String>>);
+    let key = |row: &T, told: &Properties| -> Key {
+        (fixed(row), varying.iter().map(|place| told[*place].clone()).collect())
+    };
+    let keys: Vec<Vec<Key>> = tables
+        .iter()
+        .zip(&told)
+        .map(|(rows, told)| rows.iter().zip(told).map(|(row, told)| key(row, told)).collect())
+        .collect();
+    // With several cells of one key, which of them would stand beside another cannot be told: none.
+    let by_key: Vec<HashMap<&Key, Option<usize>>> = keys
+        .iter()
+        .map(|keys| {
+            let mut places: HashMap<&Key, Option<usize>> = HashMap::new();
+            for (place, key) in keys.iter().enumerate() {
+                places.entry(key).and_modify(|at| *at = None).or_insert(Some(place));
+            }
+            places
+        })
+        .collect();
+    let single = |folder: usize, key: &Key| by_key[folder].get(key).copied().flatten();
     let mut lines = vec![];
-    for (place, row) in told.first().into_iter().flatten().enumerate().filter(|(_, row)| is_single(0, row)) {
-        let first = &tables[0][place];
-        let entries: Vec<Option<Entry>> = tables
-            .iter()
-            .enumerate()
-            .map(|(folder, rows)| {
-                let at = by_key[folder].get(&key(row)).filter(|at| is_single(folder, &told[folder][**at]))?;
-                Some(entry(&rows[*at], first))
-            })
-            .collect();
+    for (place, first) in tables.first().into_iter().flatten().enumerate() {
+        let (row, key) = (&told[0][place], &keys[0][place]);
+        if single(0, key).is_none() {
+            continue;
+        }
+        let entries: Vec<Option<Entry>> =
+            tables.iter().enumerate().map(|(folder, rows)| Some(entry(&rows[single(folder, key)?], first))).collect();
         if entries.iter().flatten().count() > 1 {
-            let parts: Vec<String> = key(row).into_iter().flatten().collect();
+            let parts = parts(row);
             let name = if parts.is_empty() { "the only one".into() } else { parts.join(", ") };
             lines.push(Line { name, entries });
         }
@@ -282,16 +172,26 @@ impl Sides {
             })
             .collect();
         let Some(most) = differences.iter().max_by(|a, b| a.2.abs().total_cmp(&b.2.abs())) else {
-            return format!("These folders have no {unit} in common of which both have a {}.", self.quantity);
+            return format!("These folders have no {unit} in common of which both tell the {}.", self.quantity);
         };
+        let verb = |count: usize, one: &'static str, more: &'static str| if count == 1 { one } else { more };
+        let count = differences.len();
+        let (units, stand) = (counted(count, unit), verb(count, "stands", "stand"));
+        if most.2.abs() < NO_DIFFERENCE {
+            let all = if count == 1 { "has" } else { "all have" };
+            return format!(
+                "The {units} that {stand} beside one of {} {all} the same {}: they are equal.",
+                names[0], self.quantity
+            );
+        }
         let leaves = |ends: &Ends| ends.is_some_and(|(low, high)| low > 0.0 || high < 0.0);
         let apart = differences.iter().filter(|(.., ends)| leaves(ends)).count();
         let (line, folder, difference, ends) = most;
         format!(
-            "Of {} {unit}s that stand beside one of {}, {} differ by more than their intervals; the largest difference of the {} is {} in {} ({}).",
-            grouped_digits(differences.len()),
+            "Of {units} that {stand} beside one of {}, {} {} by more than the intervals allow; the largest difference of the {} is {} in {} ({}).",
             names[0],
             if apart == 0 { "none".into() } else { grouped_digits(apart) },
+            if apart > 1 { "differ" } else { "differs" },
             self.quantity,
             self.told(*difference, *ends),
             names[*folder],
@@ -304,18 +204,19 @@ impl Sides {
         let unit = if self.is_relative { "%" } else { "points" };
         let signed = |value: f64| {
             // What rounding leaves of no difference is none.
-            let value = if value.abs() < 1e-12 { 0.0 } else { 100.0 * value };
+            let value = if value.abs() < NO_DIFFERENCE { 0.0 } else { 100.0 * value };
             format!("{}{}", if value > 0.0 { "+" } else { "" }, significant(value, 3))
         };
         let ends = ends.map_or(String::new(), |(low, high)| format!(" ({} to {})", signed(low), signed(high)));
         format!("{} {unit}{ends}", signed(difference))
     }
 
-    fn cell(&self, entry: Option<&Entry>, is_first: bool) -> Markup {
+    /// What the folder `name` has; on a narrow page, where cells stand below one another, each says what it is.
+    fn cell(&self, entry: Option<&Entry>, name: &str, is_first: bool) -> Markup {
         html! {
-            td.number { @match entry { Some(entry) => (entry.value), None => "–" } }
+            td.number data-label=(name) { @match entry { Some(entry) => (entry.value), None => "–" } }
             @if !is_first {
-                td.number {
+                td.number data-label={ "difference of " (name) } {
                     @match entry.and_then(|entry| entry.difference) {
                         Some((difference, ends)) => {
                             @let out = ends.is_some_and(|(low, high)| low > 0.0 || high < 0.0);
@@ -357,7 +258,7 @@ fn sections(sides: &Sides, names: &[&str]) -> Markup {
                         } }
                         tbody { @for line in sides.lines.iter().take(MOST_ROWS) { tr {
                             th scope="row" { (line.name) }
-                            @for (place, entry) in line.entries.iter().enumerate() { (sides.cell(entry.as_ref(), place == 0)) }
+                            @for (place, entry) in line.entries.iter().enumerate() { (sides.cell(entry.as_ref(), names[place], place == 0)) }
                         } } }
                     }
                 }))

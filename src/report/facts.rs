@@ -1,5 +1,6 @@
 //! run.json as tables of terms and values. Nothing is left out: a key that this version does not know stands with the rest.
 
+use crate::table::number::significant;
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
@@ -7,23 +8,29 @@ use serde_json::{Map, Value};
 const SECTIONS: [(&str, &[&str]); 4] = [
     ("The plan", &["plan", "plan_hash"]),
     ("The machine", &["engine", "engine_choice", "paths"]),
-    ("The minimum", &["minimum", "parameters", "start_distance", "escape_radius"]),
+    (MINIMUM, &["minimum", "parameters", "start_distance", "escape_radius"]),
     ("The run", &[]),
 ];
+/// A section that only jobs around a minimum have.
+const MINIMUM: &str = "The minimum";
 
 /// The sections that have something to say.
 pub fn sections(run: &Value) -> Markup {
     let empty = Map::new();
     let run = run.as_object().unwrap_or(&empty);
-    let is_placed = |key: &str| key == "command" || SECTIONS.iter().any(|(_, keys)| keys.contains(&key));
+    // A training has no minimum: its number of parameters stands with the run.
+    let has_minimum = run.contains_key("minimum");
+    let is_shown = |title: &str| has_minimum || title != MINIMUM;
+    let is_placed =
+        |key: &str| key == "command" || SECTIONS.iter().any(|(title, keys)| is_shown(title) && keys.contains(&key));
     html! {
-        @for (title, keys) in SECTIONS {
+        @for (title, keys) in SECTIONS.into_iter().filter(|(title, _)| is_shown(title)) {
             @let entries: Vec<(&String, &Value)> = run
                 .iter()
                 .filter(|(key, _)| if keys.is_empty() { !is_placed(key) } else { keys.contains(&key.as_str()) })
                 .collect();
             @if !entries.is_empty() {
-                @let rows: Vec<(String, Vec<String>)> = entries.iter().flat_map(|(key, value)| {
+                @let rows: Vec<Fact> = entries.iter().flat_map(|(key, value)| {
                     // A section's own object is not nested once more.
                     let is_own = value.is_object() && keys.first() == Some(&key.as_str());
                     let mut rows = vec![];
@@ -34,12 +41,21 @@ pub fn sections(run: &Value) -> Markup {
                     table {
                         caption { (title) }
                         thead { tr { th scope="col" { "setting" } th scope="col" { "value" } } }
-                        tbody { @for (name, value) in &rows { tr { th scope="row" { (name) } td { (lines(value)) } } } }
+                        tbody { @for Fact { name, lines: told, exact } in &rows {
+                            tr { th scope="row" { (name) } td title=[exact.as_ref()] { (lines(told)) } }
+                        } }
                     }
                 }
             }
         }
     }
+}
+
+/// A term with its value in lines, and that value with all of its digits where it was rounded.
+struct Fact {
+    name: String,
+    lines: Vec<String>,
+    exact: Option<String>,
 }
 
 /// One line alone, or a block for each of several.
@@ -54,7 +70,7 @@ fn lines(lines: &[String]) -> Markup {
 
 /// A row for each value that is no object, named by the keys that lead to it. A list of objects is a row with a line for each, or, where
 /// these hold lists of their own, rows for each.
-fn flatten(name: &str, value: &Value, rows: &mut Vec<(String, Vec<String>)>) {
+fn flatten(name: &str, value: &Value, rows: &mut Vec<Fact>) {
     let below = |key: &str| {
         let key = key.replace('_', " ");
         if name.is_empty() { key } else { format!("{name} · {key}") }
@@ -71,14 +87,19 @@ fn flatten(name: &str, value: &Value, rows: &mut Vec<(String, Vec<String>)>) {
                 })
             };
             if !items.iter().any(holds_lists) {
-                return rows.push((name_here, items.iter().map(inline).collect()));
+                let lines = items.iter().map(inline).collect();
+                return rows.push(Fact { name: name_here, lines, exact: None });
             }
             for (place, item) in items.iter().enumerate() {
                 let name = if items.len() == 1 { name_here.clone() } else { format!("{name_here} {}", place + 1) };
                 flatten(&name, item, rows);
             }
         }
-        _ => rows.push((name_here, vec![inline(value)])),
+        _ => {
+            let told = inline(value);
+            let exact = value.as_f64().map(|_| value.to_string()).filter(|exact| *exact != told);
+            rows.push(Fact { name: name_here, lines: vec![told], exact });
+        }
     }
 }
 
@@ -98,7 +119,11 @@ fn inline(value: &Value) -> String {
         Value::Null => "none".into(),
         Value::Bool(true) => "yes".into(),
         Value::Bool(false) => "no".into(),
-        Value::Number(number) => number.to_string(),
+        Value::Number(number) => match (number.as_f64(), number.to_string()) {
+            // Of a fraction with many digits, those that can be read.
+            (Some(value), text) if number.is_f64() && text.len() > 8 => significant(value, 4),
+            (_, text) => text,
+        },
         Value::String(text) if text.is_empty() => "none".into(),
         Value::String(text) => text.clone(),
         Value::Array(items) => joined(items.iter().map(inline).collect()),
@@ -126,7 +151,7 @@ mod tests {
     #[test]
     fn every_value_is_told_and_markup_in_it_is_text() {
         let run = json!({
-            "version": "0.1.0", "new_key": [1, 2], "seconds": null,
+            "version": "0.1.0", "new_key": [1, 2], "seconds": null, "share": 0.00006671674888238773, "steps": 1234567890,
             "plan": {
                 "problem": {"model": "</script><b>"}, "rules": [{"kind": "sgd", "momentum": 0.5}],
                 "grids": [{
@@ -147,10 +172,20 @@ mod tests {
             "<th scope=\"row\">grids · rules</th><td><div>sgd</div><div>clipped, number 1.0</div></td>",
             "<th scope=\"row\">grids · settings</th><td>schedule random, delay 4</td>",
             "a &amp; b",
+            "<td title=\"0.00006671674888238773\">6.672e-5</td>",
+            "<td>1234567890</td>",
         ] {
             assert!(page.contains(part), "{part} in {page}");
         }
         assert!(!page.contains("<b>"));
+    }
+
+    #[test]
+    fn only_a_job_around_a_minimum_has_a_section_of_it() {
+        let training = sections(&json!({"parameters": 1210})).into_string();
+        assert!(!training.contains(MINIMUM) && training.contains("<td>1210</td>"), "{training}");
+        let sweep = sections(&json!({"parameters": 1210, "minimum": {"loss": 0.5}})).into_string();
+        assert!(sweep.contains(MINIMUM) && sweep.matches("<td>1210</td>").count() == 1, "{sweep}");
     }
 
     #[test]

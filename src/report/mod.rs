@@ -10,6 +10,7 @@ mod facts;
 mod look;
 mod origin;
 mod page;
+mod progress;
 mod rates;
 mod rows;
 mod sweep;
@@ -17,7 +18,7 @@ mod training;
 
 use crate::files::write_whole;
 use anyhow::{Context, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A folder that is reported on.
 pub struct Reported<'a> {
@@ -27,7 +28,7 @@ pub struct Reported<'a> {
     pub tables: &'a Path,
 }
 
-/// Writes the report of results folders into `out`, one part for each, below a comparison where they are of one kind. The page appears whole or
+/// Writes the report of results folders into `out`, one part for each, below a comparison where they are of one kind; a folder that is named twice has one part. The page appears whole or
 /// not at all, and loads itself again after `reload` seconds. A folder with a summary.csv and no thresholds.csv is that of a training, one with
 /// a rates.csv that of `sweep --rates`.
 ///
@@ -44,19 +45,26 @@ pub fn write(folders: &[Reported], out: &Path, reload: Option<u32>) -> Result<()
         };
         part.context("tauscope report needs a results folder, as written by `tauscope sweep` or `tauscope train`")
     };
-    let parts: Vec<page::Part> = folders.iter().map(part).collect::<Result<_>>()?;
+    // A folder that is named twice, as `dir` and `./dir/`, is one.
+    let paths: Vec<PathBuf> =
+        folders.iter().map(|folder| folder.named.canonicalize().unwrap_or_else(|_| folder.named.into())).collect();
+    let is_first = |place: usize| !paths[..place].contains(&paths[place]);
+    let folders: Vec<&Reported> =
+        folders.iter().enumerate().filter(|(place, _)| is_first(*place)).map(|(_, folder)| folder).collect();
+    let parts: Vec<page::Part> = folders.iter().map(|folder| part(folder)).collect::<Result<_>>()?;
     let names = page::names(&parts);
     let named: Vec<(String, &Path)> = names.into_iter().zip(folders.iter().map(|folder| folder.tables)).collect();
-    let front = if named.len() > 1 { beside::front(&named)? } else { None };
+    let front = if named.len() > 1 { Some(beside::front(&named)?) } else { None };
     write_page(out, &page::render(&parts, front.as_ref(), reload))
 }
 
-/// Writes the page of a job of which nothing is finished yet: `told` says so.
+/// Writes the page of a job of which nothing is finished yet: `told` says so, and the folder how far it is.
 ///
 /// # Errors
 /// Where `out` cannot be written.
 pub fn write_waiting(named: &Path, told: &str, out: &Path, reload: Option<u32>) -> Result<()> {
-    write_page(out, &page::waiting(&named.display().to_string(), told, reload))
+    let unfinished = progress::Unfinished::find(named);
+    write_page(out, &page::waiting(&named.display().to_string(), told, unfinished.as_ref(), reload))
 }
 
 fn write_page(out: &Path, page: &str) -> Result<()> {

@@ -4,12 +4,14 @@ use crate::session::RUN;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What is known of a results folder besides its tables.
 pub struct Origin {
     /// Last part of the folder's path.
     pub name: String,
+    /// The folder itself; of an unfinished one, where its journal is.
+    pub dir: PathBuf,
     /// The contents of run.json, an object; an empty one where the folder has none.
     pub run: Value,
     /// Files that a results folder has and this one lacks, as far as the page can do without them.
@@ -29,7 +31,7 @@ impl Origin {
         let missing: Vec<String> =
             [RUN].iter().chain(optional).filter(|name| lacks(name)).map(|name| (*name).into()).collect();
         if lacks(RUN) {
-            return Ok(Self { name, run: Value::Object(Map::new()), missing });
+            return Ok(Self { name, dir: named.into(), run: Value::Object(Map::new()), missing });
         }
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let run: Value = serde_json::from_slice(&bytes).with_context(|| format!("{} is no JSON", path.display()))?;
@@ -39,7 +41,7 @@ impl Origin {
                 path.display()
             );
         }
-        Ok(Self { name, run, missing })
+        Ok(Self { name, dir: named.into(), run, missing })
     }
 
     /// A text that stands in run.json under `key`.

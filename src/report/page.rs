@@ -3,6 +3,7 @@
 
 use super::facts;
 use super::origin::Origin;
+use super::progress::Unfinished;
 use crate::session::UNFINISHED;
 use anyhow::{Context, Result};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -130,16 +131,38 @@ pub fn render(parts: &[Part], front: Option<&Front>, reload: Option<u32>) -> Str
     framed(&names, reload, body, scripts)
 }
 
-/// The page of a job of which nothing is finished yet.
-pub fn waiting(name: &str, told: &str, reload: Option<u32>) -> String {
+/// The page of a job of which nothing is finished yet: how far it is, its command and its plan.
+pub fn waiting(name: &str, told: &str, unfinished: Option<&Unfinished>, reload: Option<u32>) -> String {
     let body = html! {
         header {
             h1 { "Nothing is finished yet" }
             p.unfinished { (told) }
             p.byline { (name) }
         }
+        @if let Some(job) = unfinished {
+            section {
+                h2 { "How far it is" }
+                (job.runs())
+                (job.advice())
+            }
+            section #provenance {
+                h2 { "How it is made" }
+                @if let Some(command) = job.command() { (to_copy(&command)) }
+                .columns { (facts::sections(&job.plan)) }
+            }
+        }
     };
     framed(name, reload, body, html! {})
+}
+
+/// A command with a button that copies it.
+fn to_copy(command: &str) -> Markup {
+    html! {
+        .command {
+            pre { code { (command) } }
+            button.copy type="button" hidden aria-label="Copy the command" { "Copy" }
+        }
+    }
 }
 
 fn framed(names: &str, reload: Option<u32>, body: Markup, scripts: Markup) -> String {
@@ -188,6 +211,7 @@ fn heading(origin: &Origin, title: &str, question: &str, setting: &str) -> Marku
             h1 { (title) }
             @if let Some(told) = origin.text(UNFINISHED) {
                 p.unfinished { "Unfinished: " (told) " so far." }
+                @if let Some(job) = Unfinished::find(&origin.dir) { (job.runs()) (job.advice()) }
             }
             @for file in &origin.missing {
                 p.unfinished { "This folder has no " (file) "." }
@@ -217,14 +241,13 @@ pub fn scrolled(label: &str, table: Markup) -> Markup {
 }
 
 fn provenance(origin: &Origin) -> Markup {
+    let is_unfinished = origin.text(UNFINISHED).is_some();
     html! {
         section #provenance {
             h2 { "How it was made" }
-            @if let Some(command) = facts::command(&origin.run) {
-                .command {
-                    pre { code { (command) } }
-                    button.copy type="button" hidden aria-label="Copy the command" { "Copy" }
-                }
+            @let running = || Unfinished::find(&origin.dir).and_then(|job| job.command());
+            @if let Some(command) = facts::command(&origin.run).or_else(|| running().filter(|_| is_unfinished)) {
+                (to_copy(&command))
             }
             @if origin.run.as_object().is_none_or(|run| run.is_empty()) {
                 p.note { "The folder has no run.json: its command, plan, commit and machine are not known here." }

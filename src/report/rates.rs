@@ -5,6 +5,7 @@ use super::page::{Content, Part, scrolled};
 use super::rows::{self, Columns};
 use crate::compare::rates::fastest_of;
 use crate::plot::{self, Theme};
+use crate::session::UNFINISHED;
 use crate::table::number::significant;
 use crate::table::{FileTable, RateRow, Series, rate_panels, rate_setting};
 use crate::text::{counted, grouped_digits};
@@ -49,7 +50,7 @@ pub fn part(dir: &Path, named: &Path) -> Result<Part> {
     let sections = html! {
         section #answers {
             h2 { "The answer" }
-            p.recommendation { (recommendation(&panels)) }
+            p.recommendation { (recommendation(&panels, origin.text(UNFINISHED))) }
             @for (name, rules) in &panels { (answer(name, rules)) }
         }
         section {
@@ -89,8 +90,9 @@ fn inline(svg: &str) -> String {
     )
 }
 
-/// What to do: the rule and the learning rate of the fewest updates, under the last of the circumstances that have any.
-fn recommendation(panels: &[(String, Vec<Series<'_, RateRow>>)]) -> String {
+/// What to do: the rule and the learning rate of the fewest updates, under the last of the circumstances that have any. `unfinished` says how
+/// far a job is that is not done.
+fn recommendation(panels: &[(String, Vec<Series<'_, RateRow>>)], unfinished: Option<&str>) -> String {
     let fastest = |(name, rules): &(String, Vec<Series<'_, RateRow>>)| {
         let best = rules.iter().filter_map(|rule| Some((rule.name.clone(), fastest_of(&rule.rows)?)));
         let (rule, row) =
@@ -102,9 +104,20 @@ fn recommendation(panels: &[(String, Vec<Series<'_, RateRow>>)]) -> String {
             counted(rules.len(), "rule")
         ))
     };
-    panels.iter().rev().find_map(fastest).unwrap_or_else(|| {
-        "No rule shrinks at a learning rate that was tried, so there is nothing to recommend.".into()
-    })
+    let best = panels.iter().rev().find_map(fastest);
+    match (best, unfinished) {
+        (Some(best), None) => best,
+        (Some(best), Some(so_far)) => format!("So far ({so_far}): {best} The others may change that."),
+        (None, Some(so_far)) => {
+            format!(
+                "{so_far} are measured so far, and the distance shrinks in none of them: it is too early for a recommendation."
+            )
+        }
+        (None, None) => {
+            "The distance shrinks at none of the learning rates that were tried, so there is nothing to recommend."
+                .into()
+        }
+    }
 }
 
 /// The rules under one of the circumstances, each at its fastest learning rate, the fastest first.
@@ -117,29 +130,33 @@ fn answer(name: &str, rules: &[Series<'_, RateRow>]) -> Markup {
     let against = |row: &RateRow| Some(row.updates_per_efold? / row.bound()?);
     html! {
         h3 { (name) }
-        (scrolled(&format!("Rules at {name}"), html! {
-            table {
-                caption { "Rules at their fastest learning rates, the fastest first" }
-                thead { tr {
-                    th scope="col" { "rule" }
-                    th scope="col" { "learning rate" }
-                    th scope="col" { "updates per e-fold" }
-                    th scope="col" { "± " }
-                    th scope="col" { "theory" }
-                    th scope="col" { "over the bound" }
-                } }
-                tbody { @for (rule, row) in &best { tr {
-                    th scope="row" { (rule) }
-                    td { (significant(row.lr, 4)) }
-                    td { (short(row.updates_per_efold)) }
-                    td { (short(row.updates_error)) }
-                    td { (short(row.updates_theory)) }
-                    td { (short(against(row))) }
-                } } }
-            }
-        }))
+        @if !best.is_empty() {
+            (scrolled(&format!("Rules at {name}"), html! {
+                table {
+                    caption { "Rules at their fastest learning rates, the fastest first" }
+                    thead { tr {
+                        th scope="col" { "rule" }
+                        th scope="col" { "learning rate" }
+                        th scope="col" { "updates per e-fold" }
+                        th scope="col" { "± " }
+                        th scope="col" { "theory" }
+                        th scope="col" { "over the bound" }
+                    } }
+                    tbody { @for (rule, row) in &best { tr {
+                        th scope="row" { (rule) }
+                        td { (significant(row.lr, 4)) }
+                        td { (short(row.updates_per_efold)) }
+                        td { (short(row.updates_error)) }
+                        td { (short(row.updates_theory)) }
+                        td { (short(against(row))) }
+                    } } }
+                }
+            }))
+        }
         @if none > 0 {
-            p.note { (grouped_digits(none)) " of the rules shrink at no learning rate that was tried." }
+            p.note {
+                "With " (grouped_digits(none)) " of " (counted(rules.len(), "rule")) " the distance shrinks at no learning rate that was tried."
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A table of the folder on the page, row by row, with all of its columns.
 
 use super::page::scrolled;
-use crate::table::number::significant;
+use crate::table::number::{percent, significant};
 use crate::table::{FileRow, FileTable};
 use crate::text::grouped_digits;
 use maud::{Markup, html};
@@ -24,6 +24,9 @@ pub fn section<T>(title: &str, file: &str, table: &FileTable<T>, shown: &Columns
     };
     let (common, columns): (Vec<_>, Vec<_>) =
         table.columns.iter().enumerate().partition(|(place, column)| is_shared(*place, column));
+    // What is empty in every row says nothing.
+    let common: Vec<(usize, &String)> =
+        common.into_iter().filter(|(place, _)| shared(table, *place).is_some_and(|text| !text.is_empty())).collect();
     let class = |column: &String| if shown.printed.contains(&column.as_str()) { "" } else { "screen" };
     html! {
         section #rows {
@@ -39,7 +42,9 @@ pub fn section<T>(title: &str, file: &str, table: &FileTable<T>, shown: &Columns
                     "In all rows: "
                     @for (index, (place, column)) in common.iter().enumerate() {
                         @if index > 0 { ", " }
-                        span { (column) " " b { (told(shared(table, *place).unwrap_or_default())) } }
+                        @let text = shared(table, *place).unwrap_or_default();
+                        @let short = told(column, text);
+                        span { (column) " " b title=[(short != text).then_some(text)] { (short) } }
                     }
                     "."
                 }
@@ -53,7 +58,7 @@ pub fn section<T>(title: &str, file: &str, table: &FileTable<T>, shown: &Columns
                         }
                     } } }
                     tbody { @for row in table.rows.iter().take(MOST_ROWS) { tr {
-                        @for (place, column) in &columns { (cell(row.cell(*place), class(column))) }
+                        @for (place, column) in &columns { (cell(column, row.cell(*place), class(column))) }
                     } } }
                 }
             }))
@@ -62,8 +67,8 @@ pub fn section<T>(title: &str, file: &str, table: &FileTable<T>, shown: &Columns
     }
 }
 
-fn cell(text: &str, class: &str) -> Markup {
-    let short = told(text);
+fn cell(column: &str, text: &str, class: &str) -> Markup {
+    let short = told(column, text);
     html! {
         @if short == text {
             td class=(class) { (text) }
@@ -80,12 +85,14 @@ fn shared<T>(table: &FileTable<T>, place: usize) -> Option<&str> {
     rows.all(|text| text == first).then_some(first)
 }
 
-/// A cell as it is shown: long fractions are rounded, `–` stands for nothing. An identifier such as 09622e068061 is no fraction, as it has no
-/// point.
-fn told(text: &str) -> String {
+/// A cell as it is shown: long fractions are rounded, accuracies are in percent, `–` stands for nothing. An identifier such as 09622e068061 is no
+/// fraction, as it has no point.
+fn told(column: &str, text: &str) -> String {
+    let is_share = column.contains("accuracy") || column.contains("generalisation_gap");
     match text.parse::<f64>() {
         _ if text.is_empty() => "–".into(),
-        Ok(value) if text.len() > 8 && text.contains('.') => significant(value, 6),
+        Ok(value) if is_share => percent(value, 4),
+        Ok(value) if text.len() > 8 && text.contains('.') => significant(value, 4),
         _ => text.to_owned(),
     }
 }
@@ -97,16 +104,17 @@ mod tests {
     #[test]
     fn fractions_are_rounded_and_identifiers_stay() {
         let cases = [
-            ("0.9805860200762224", "0.980586"),
-            ("1.23456789e-30", "1.23457e-30"),
-            ("-1.23456789e30", "-1.23457e30"),
+            ("0.9805860200762224", "0.9806"),
+            ("1.23456789e-30", "1.235e-30"),
+            ("-1.23456789e30", "-1.235e30"),
             ("09622e068061", "09622e068061"),
             ("1234e0000012", "1234e0000012"),
             ("123456789012", "123456789012"),
             ("", "–"),
         ];
         for (text, expected) in cases {
-            assert_eq!(told(text), expected);
+            assert_eq!(told("lr_threshold", text), expected);
         }
+        assert_eq!(told("test_accuracy_low", "0.9525"), "95.25 %");
     }
 }

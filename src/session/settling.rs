@@ -10,7 +10,7 @@ use super::signals::{Interrupt, Interrupted};
 use super::{Session, as_map};
 use crate::minimum::{MinimumError, Seen};
 use crate::streams::{stderr_is_terminal, to_stderr};
-use crate::table::number::aligned;
+use crate::table::number::significant;
 use anyhow::Result;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -118,9 +118,10 @@ fn line(elapsed: Duration, seen: &Seen) -> String {
     let time = duration(elapsed.as_secs_f64());
     match seen {
         Seen::Descent { evaluations, gradient_max, loss } => format!(
-            "minimum  {} evaluations, loss {}, max|gradient| {gradient_max:.1e}, {time}",
+            "minimum  {} evaluations, loss {}, max|gradient| {}, {time}",
             HumanCount(*evaluations),
-            aligned(*loss, 6)
+            significant(*loss, 6),
+            significant(*gradient_max, 2)
         ),
         Seen::Certificate { products } => {
             format!("minimum  eigenvalues of the Hessian, {} products, {time}", HumanCount(*products))
@@ -158,7 +159,7 @@ mod tests {
         assert_eq!(due(&mut shown, 3), (true, true));
         let lines: Vec<u64> = (4..100).filter(|second| due(&mut shown, *second).0).collect();
         assert_eq!(lines, [33, 63, 93]);
-        assert_eq!(line(LINES, &seen), "minimum  1,234 evaluations, loss 0.500000, max|gradient| 1.3e-5, 30 seconds");
+        assert_eq!(line(LINES, &seen), "minimum  1,234 evaluations, loss 0.5, max|gradient| 1.3e-5, 30 seconds");
         assert_eq!(
             event(LINES, &Seen::Certificate { products: 7 }).to_string(),
             r#"{"event":"minimum","products":7,"seconds":30.0}"#

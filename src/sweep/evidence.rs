@@ -13,7 +13,7 @@ use crate::problem::network::FullBatch;
 use crate::problem::weights::to_safetensors;
 use crate::problem::{DenseQuadratic, Network, Problem};
 use crate::session::Stage;
-use crate::table::number::aligned;
+use crate::table::number::significant;
 use crate::table::{Convergence, EigenvalueRow, EnergyRow, write_csv};
 use crate::text::counted;
 use anyhow::{Context, Result};
@@ -100,11 +100,12 @@ impl Evidence {
             format!(", {distance:.2e} ({relative:.2e} of their norm) from the weights of {from}")
         });
         format!(
-            "{}, loss {}, max|gradient| {gradient_max:.1e}, lambda_max {}, lambda_min {:.2e}{moved}",
+            "{}, loss {}, max|gradient| {}, lambda_max {}, lambda_min {}{moved}",
             counted(problem.dimension(), "parameter"),
-            aligned(*loss, 6),
-            aligned(largest.value, 6),
-            smallest.value
+            significant(*loss, 6),
+            significant(*gradient_max, 2),
+            significant(largest.value, 6),
+            significant(smallest.value, 3)
         )
     }
 

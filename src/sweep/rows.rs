@@ -10,12 +10,15 @@ use crate::engine::EngineInfo;
 use crate::plan::Cell;
 use crate::session::Entry;
 use crate::stages::Stages;
+use crate::table::number::significant;
 use crate::table::{DelayRow, RunRow, Status, ThresholdRow};
 use crate::threshold::{Bracket, Criterion, SearchOutcome, Trial, Verdict};
 use clap::ValueEnum;
 
 /// Why a run at a learning rate was not made.
 const NO_NUMBER: &str = "the learning rate is no number in the precision of the engine";
+/// Digits of a learning rate within a sentence.
+const DIGITS: usize = 5;
 
 /// The rows of a `cell` that could not be measured, which is number `index` of its plan.
 pub fn failed(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell, why: &str) -> CellEntry {
@@ -115,7 +118,7 @@ pub fn entry(sweep: &PreparedSweep, info: &EngineInfo, index: usize, cell: &Cell
         adapter: info.adapter,
         precision: Some(info.precision),
         reason: unmade
-            .map(|trial| format!("the search came to learning rate {:e}; {NO_NUMBER}", trial.lr))
+            .map(|trial| format!("the search came to learning rate {}; {NO_NUMBER}", significant(trial.lr, DIGITS)))
             .or(result.outcome.doubt.map(|doubt| doubt.to_string()))
             .or_else(|| (!result.outcome.measured).then(|| unfinished(cell, result))),
     };
@@ -129,18 +132,22 @@ fn unfinished(cell: &Cell, result: &CellResult) -> String {
     let Bracket { stable, unstable, .. } = result.outcome.bracket;
     match (stable, unstable) {
         (None, None) => "no learning rate was found stable, and none unstable".into(),
-        (Some(_), None) => format!("every learning rate was stable, up to {:e}", tried().fold(0.0, f64::max)),
+        (Some(_), None) => {
+            let most = significant(tried().fold(0.0, f64::max), DIGITS);
+            format!("every learning rate was stable, up to {most}")
+        },
         (None, Some(_)) => {
-            let least = tried().fold(f64::INFINITY, f64::min);
+            let least = significant(tried().fold(f64::INFINITY, f64::min), DIGITS);
             // A part of the parameters moves whatever the learning rate of the search is.
             let hint = match cell.rule.companion() {
                 Some((_, adam_lr)) if adam_lr > 0.0 => format!(
-                    ": all but hidden matrices move by AdamW with a learning rate of {adam_lr:e} whatever that of the search is; it takes a \
-                     smaller --muon-adam-lr, or 0 for the matrices alone"
+                    ": all but hidden matrices move by AdamW with a learning rate of {} whatever that of the search is; it takes a \
+                     smaller --muon-adam-lr, or 0 for the matrices alone",
+                    significant(adam_lr, DIGITS)
                 ),
                 _ => String::new(),
             };
-            format!("every learning rate was unstable, down to {least:e}{hint}")
+            format!("every learning rate was unstable, down to {least}{hint}")
         }
         (Some(_), Some(_)) if cell.criterion.is_statistical() => {
             "growth rates are known too inexactly for the tolerance; it takes a larger --ensemble, --horizon or --tolerance".into()

@@ -29,7 +29,7 @@ pub use comparison::{ComparisonRow, ComparisonStatus, PairingStatus, RateCompari
 pub use dictionary::{Dictionary, dictionary};
 pub use rates::{RateRow, rate_panels, rate_setting};
 pub use read::{CsvReader, FileRow, FileTable, read_csv, read_csv_from};
-pub use row::{Refusal, Row, keep_finite, not_finite};
+pub use row::{Column as DescribedColumn, Described, Refusal, Row, keep_finite, not_finite};
 pub use series::{Series, distinct, evenly, grouped, rule_name};
 pub use spectrum::{Convergence, EigenvalueRow, EnergyRow};
 pub use statistics::{Interval, median, quantile};
@@ -40,7 +40,7 @@ pub use trace::TraceRow;
 pub use training::{Metric, MetricRow, SummaryRow, TrainRow, TrainStatus};
 pub use trainings::{TrainedGroup, TrainedRun, delay_lines, line_names, synchronous, trained_groups, training_setting};
 pub use tune::TuneRow;
-pub use write::{CsvWriter, column_names, record, write_csv};
+pub use write::{CsvWriter, record, write_csv};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,8 @@
 //! Numbers as text for people. Not here: those of CSV files, which have all digits.
 
+/// Decimals of a number beside its interval; what takes more has an exponent.
+const MOST_DECIMALS: i32 = 6;
+
 /// A number with as many digits as it takes to read the same bits back: plain where that is short, else with an exponent.
 pub fn exact(value: f64) -> String {
     if is_plain(value) { value.to_string() } else { format!("{value:e}") }
@@ -41,11 +44,26 @@ pub fn percent(fraction: f64, digits: usize) -> String {
 
 /// A fraction in percent with half the width of its interval, to two digits of that width: `97.22 ± 0.31 %`.
 pub fn percent_within(fraction: f64, half_width: Option<f64>) -> String {
-    match half_width.map(|half| rounded(100.0 * half, 2)).filter(|half| half.is_finite() && *half > 0.0) {
-        None => format!("{} %", significant(100.0 * fraction, 4)),
+    format!("{} %", within(100.0 * fraction, half_width.map(|half| 100.0 * half), 4))
+}
+
+/// A number with half the width of its interval, to two digits of that width, which says how many decimals both have: `1.500 ± 0.033`.
+/// Without an interval, it has so many significant `digits`.
+///
+/// # Panics
+/// Where `digits` is 0.
+pub fn within(value: f64, half_width: Option<f64>, digits: usize) -> String {
+    match half_width.map(|half| rounded(half, 2)).filter(|half| half.is_finite() && *half > 0.0) {
+        None => significant(value, digits),
         Some(half) => {
-            let decimals = (1 - half.log10().floor() as i32).clamp(0, 4) as usize;
-            format!("{:.decimals$} ± {half:.decimals$} %", 100.0 * fraction)
+            let decimals = 1 - half.log10().floor() as i32;
+            if decimals > MOST_DECIMALS {
+                return format!("{} ± {}", significant(value, digits), significant(half, 2));
+            }
+            let decimals = decimals.max(0) as usize;
+            // Zero has no sign.
+            let value = format!("{value:.decimals$}").parse().unwrap_or(value) + 0.0;
+            format!("{value:.decimals$} ± {half:.decimals$}")
         }
     }
 }
@@ -91,6 +109,16 @@ mod tests {
             [(0.972_249, Some(0.003_14)), (0.0891, Some(0.03)), (0.9, Some(0.12)), (0.961, Some(0.0)), (0.5, None)];
         let told = within.map(|(fraction, half)| percent_within(fraction, half));
         assert_eq!(told, ["97.22 ± 0.31 %", "8.9 ± 3.0 %", "90 ± 12 %", "96.1 %", "50 %"]);
+        let within = [
+            (1.5, Some(0.0331)),
+            (-1.6667, Some(1.43)),
+            (3.0, None),
+            (0.0123, Some(2e-8)),
+            (5128.0, Some(1234.0)),
+            (-1e-9, Some(0.2)),
+        ];
+        let told = within.map(|(value, half)| super::within(value, half, 3));
+        assert_eq!(told, ["1.500 ± 0.033", "-1.7 ± 1.4", "3", "0.0123 ± 2e-8", "5128 ± 1200", "0.00 ± 0.20"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::cells;
 use super::row::Row;
 use crate::files::WholeFile;
 use anyhow::{Context, Result};
+use serde::Serialize;
 use std::io;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -56,13 +57,8 @@ impl<T: Row> CsvWriter<T> {
     }
 }
 
-/// The names of the columns of rows `T`, in their order.
-pub fn column_names<T: Row>() -> &'static [&'static str] {
-    cells::columns::<T>()
-}
-
 /// The cells of a row as they stand in a file.
-pub fn record<T: Row>(row: &T) -> Vec<String> {
+pub fn record<T: Serialize>(row: &T) -> Vec<String> {
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     let written = writer
         .serialize(row)

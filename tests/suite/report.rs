@@ -200,7 +200,27 @@ fn folders_of_one_kind_are_compared_cell_by_cell() {
     let text = browser.evaluate("document.querySelector('#comparison').innerText");
     let text = text.as_str().unwrap();
     assert!(text.contains("Of 2 cells that stand beside one of"), "{text}");
-    assert!(text.contains("1 differ by more than their intervals"), "{text}");
+    assert!(text.contains("1 differs by more than the intervals allow"), "{text}");
+    // Equal folders are equal, and one folder under three names is one.
+    let copy = folder(&(row("sgd", 1, 1.0) + &row("sgd", 4, 0.5)), "");
+    tauscope().arg("report").args([first.path(), copy.path()]).arg("--out").arg(&page).assert().success();
+    browser.open(&page, 360);
+    let told = browser.evaluate("document.querySelector('#comparison .recommendation').textContent");
+    assert!(told.as_str().unwrap().starts_with("The 2 cells that stand beside one of"), "{told}");
+    assert!(
+        told.as_str().unwrap().ends_with("all have the same largest stable learning rate: they are equal."),
+        "{told}"
+    );
+    // On a narrow page every value is on the screen, with the name of its folder.
+    let hidden = browser.evaluate(
+        "[...document.querySelectorAll('table.sides td')].filter((cell) => cell.getBoundingClientRect().right > window.innerWidth).length",
+    );
+    assert_eq!(hidden, json!(0));
+    assert_eq!(browser.count("table.sides td:not([data-label])"), 0);
+    let again = first.path().join(".");
+    tauscope().arg("report").args([first.path(), again.as_path()]).arg("--out").arg(&page).assert().success();
+    browser.open(&page, 1280);
+    assert_eq!((browser.count("article.part"), browser.count("#comparison")), (1, 0));
     tauscope().arg("report").args(both).assert().code(2).stderr(predicate::str::contains("2 folders and no --out"));
 }
 
@@ -320,6 +340,8 @@ fn the_default_sweep_is_drawn_row_by_row() {
              delay 32 keep the learning rate of shifted m=0.9 ema at or below 0.0599."
         )
     );
+    let common = browser.evaluate("document.querySelector('#rows .common').textContent");
+    assert!(!common.as_str().unwrap().contains('–'), "what is empty in every row is left out: {common}");
     let provenance = browser.evaluate("document.querySelector('#provenance').textContent");
     let provenance = provenance.as_str().unwrap();
     let run: serde_json::Value =
@@ -343,6 +365,8 @@ fn a_sweep_and_a_training_are_drawn_one_below_the_other_each_from_its_own_rows()
     assert_eq!(marks(&mut browser, "thresholds"), 0, "ids of several parts are told apart");
     assert_eq!(browser.count("#part-1-figure-thresholds [data-row]"), 28);
     assert!(browser.count("#part-2-figure-delay [data-row]") > 0);
+    let told = browser.evaluate("document.querySelector('#comparison').innerText");
+    assert!(told.as_str().unwrap().contains("of different kinds, so they are not compared"), "{told}");
     for (figure, column) in [("part-1-figure-thresholds", "lr_threshold"), ("part-2-figure-delay", "test_accuracy")] {
         browser.hover(&format!("#{figure} [data-row]"));
         let shown =
@@ -484,6 +508,47 @@ fn what_is_undecided_failed_or_random_is_told_and_drawn_hollow() {
     ] {
         assert!(text.contains(part), "{part}\nin {text}");
     }
+}
+
+#[test]
+fn a_rule_that_was_not_measured_is_not_recommended() {
+    let rows = "a,linear,sgd,0,0,0,2,1.99,2.01,2,1,measured\n\
+                b,linear,sgd,0,0,64,0.024,0.0239,0.0241,0.024,1,measured\n\
+                c,linear,heavy-ball,0.999,0.999,0,3998,3980,4100,3990,1,undecided\n\
+                d,linear,heavy-ball,0.999,0.999,64,0.0158,,,,,undecided\n\
+                e,linear,shifted,0.9,0.9,0,38,37,39,38,1,undecided\n\
+                f,linear,shifted,0.9,0.9,64,0.03,0.0299,0.0301,0.03,1,measured\n";
+    let scratch = tempfile::tempdir().unwrap();
+    let mut browser = Browser::start();
+    let mut answers = |rows: &str| {
+        let folder = folder(rows, "");
+        let page = report(folder.path(), &scratch);
+        browser.open(&page, 1280);
+        let told = browser.evaluate(
+            "['.recommendation', '#answers li'].map((one) => document.querySelector(one).textContent).concat([...document\
+             .querySelectorAll('#answers li strong')].map((one) => one.textContent))",
+        );
+        let told: Vec<String> = serde_json::from_value(told).unwrap();
+        (told[0].clone(), told[2..].to_vec())
+    };
+    // 0.03 / 0.024 at the one delay that is measured for both.
+    let (told, order) = answers(rows);
+    assert!(
+        told.starts_with("Use shifted m=0.9 ema: it tolerates the largest effective learning rate, 1.25 times that of sgd in 1 setting;"),
+        "{told}"
+    );
+    assert!(
+        told.ends_with("1 other rule cannot be compared, as no setting of it is measured together with sgd."),
+        "{told}"
+    );
+    assert_eq!(order, ["shifted m=0.9 ema", "sgd", "heavy-ball m=0.999 ema"]);
+    // sgd alone is measured, and then nothing.
+    let without_f: String = rows.lines().take(5).map(|row| format!("{row}\n")).collect();
+    let (told, order) = answers(&without_f);
+    assert!(told.contains("cannot be ordered") && told.contains("keep the learning rate of sgd"), "{told}");
+    assert_eq!(order[0], "sgd");
+    let (told, _) = answers(&rows.replace("measured", "undecided"));
+    assert_eq!(told, "No threshold is measured, so there is nothing to recommend.");
 }
 
 #[test]

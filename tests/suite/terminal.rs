@@ -32,8 +32,8 @@ fn a_table_is_no_wider_than_the_terminal_and_says_what_it_leaves_out() {
         ),
         (
             "80",
-            Some("lr_unstable, lr_theory, lr_effective"),
-            "│ rule         momentum   delay   lr_stable   lr_threshold    ratio │",
+            Some("lr_stable, lr_unstable, lr_effective"),
+            "│ rule         momentum   delay   lr_threshold   lr_theory    ratio │",
         ),
         (
             "120",
@@ -114,7 +114,7 @@ fn columns_are_chosen_by_their_names_in_the_table_or_the_file_and_unknown_ones_r
     for (flags, told) in [
         (
             format!("{SWEEP} --out out --columns rule,dely"),
-            "--columns dely: there is no such column; accepted: rule, momentum,",
+            "--columns dely: there is no such column; nearest: 'delay'; accepted: rule, momentum,",
         ),
         (format!("{SWEEP} --out out --columns rule,rule"), "--columns rule: it is given twice"),
         (format!("{SWEEP} --out out --rates 0.1 --columns lr_stable"), "--columns lr_stable: there is no such column"),
@@ -126,6 +126,46 @@ fn columns_are_chosen_by_their_names_in_the_table_or_the_file_and_unknown_ones_r
         assert!(error.contains(told), "{flags}: {error}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{flags}");
     }
+}
+
+#[test]
+fn stages_have_no_empty_column_of_delays_and_a_shard_names_the_files_that_are_there() {
+    let folder = tempdir().unwrap();
+    let run = |flags: &str| {
+        let words = format!("sweep --model quadratic:1,0.3 --rules sgd --engine cpu {flags}");
+        let output = tauscope(&words).current_dir(folder.path()).assert().success().get_output().clone();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = run("--stages 2 --out stages");
+    let header = text.lines().find(|line| line.starts_with("│ rule")).expect(&text);
+    assert!(!header.contains("delay"), "{text}");
+    // Of a single cell, one of two shards has none.
+    let shards = ["1", "2"].map(|shard| (shard, run(&format!("--delays 2 --shard {shard}/2 --out {shard}"))));
+    for (shard, text) in &shards {
+        let (_, files) = text.split_once(&format!("wrote {shard}: ")).expect(text);
+        assert!(files.starts_with("thresholds.csv, runs.csv, run.json, "), "{text}");
+        for file in files.trim_end().split(", ") {
+            assert!(folder.path().join(shard).join(file).exists(), "{file}: {text}");
+        }
+        assert_eq!(text.contains("│"), files.contains("thresholds.svg"), "{text}");
+    }
+    assert_eq!(shards.iter().filter(|(_, text)| text.contains("0 of 0 cells measured")).count(), 1);
+}
+
+#[test]
+fn what_theory_prints_to_a_program_has_all_digits_and_the_columns_that_were_asked_for() {
+    let all = stdout("theory --rules sgd --delays 1");
+    assert!(all.starts_with("rule,momentum,dampening,delay,"), "{all}");
+    let some = stdout("theory --rules sgd --delays 1,2 --columns threshold_gain,rule");
+    let lines: Vec<&str> = some.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("threshold_gain,rule", 3));
+    let gain: f64 = lines[2].strip_suffix(",sgd").unwrap().parse().unwrap();
+    // 2 sin(pi / (2 (2 T + 1))) at T = 2.
+    assert!((gain - (5f64.sqrt() - 1.0) / 2.0).abs() < 1e-9, "{gain}");
+    let refused = tauscope("theory --columns treshold_gain").assert().code(2).get_output().clone();
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("nearest: 'threshold_gain'"));
+    let refused = tauscope("tune --columns fator").assert().code(2).get_output().clone();
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("nearest: 'factor'"));
 }
 
 #[test]
@@ -162,6 +202,7 @@ fn every_column_has_a_meaning_and_the_page_of_columns_is_what_the_program_prints
         stdout("columns thresholds.csv")
             .contains("| `lr_stable` | Largest learning rate seen to be stable. | number or empty |")
     );
+    assert_eq!(stdout("columns out/thresholds.csv"), stdout("columns thresholds.csv"));
     tauscope("columns x.csv").assert().code(2);
 }
 

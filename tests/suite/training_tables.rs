@@ -153,7 +153,7 @@ fn groups_are_compared_with_the_same_training_without_delay() {
     // -0.02, -0.01, -0.02: deviation 0.00577350, times 4.302653 / sqrt(3).
     assert_close(rows[1].accuracy_difference, -0.05 / 3.0);
     assert_close(rows[1].accuracy_difference_high, -0.05 / 3.0 + 0.014_342_2);
-    assert!(stdout.contains("-1.67 ± 1.4 *"), "told from 0: {stdout}");
+    assert!(stdout.contains("-1.7 ± 1.4 *"), "told from 0: {stdout}");
 
     let files = ["compare.csv", "compare.svg", "compare.png"];
     let read = |folder: &Path| files.map(|name| fs::read(folder.join(name)).unwrap());
@@ -206,13 +206,14 @@ fn what_cannot_be_compared_is_refused_in_one_line() {
     assert!(message.contains("metrics.csv, line 2: column `value`: `inf`, expected a finite number"), "{message}");
 }
 
-/// A copy of a committed folder of an older version, whose groups are called arms.
+/// A copy of a committed folder as an older version wrote it, which called groups arms.
 fn committed(name: &str) -> TempDir {
     let from = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("results").join(name);
     let folder = tempfile::tempdir().unwrap();
     for table in ["runs.csv", "summary.csv", "metrics.csv", "run.json"] {
         if from.join(table).exists() {
-            fs::copy(from.join(table), folder.path().join(table)).unwrap();
+            let text = fs::read_to_string(from.join(table)).unwrap();
+            fs::write(folder.path().join(table), text.replacen("group_id", "arm_id", 1)).unwrap();
         }
     }
     let header = fs::read_to_string(folder.path().join("summary.csv")).unwrap();
@@ -250,8 +251,8 @@ fn the_report_of_a_training_is_drawn_group_by_group() {
     let text = browser.evaluate("document.body.innerText");
     let text = text.as_str().unwrap();
     for part in [
-        "Use shifted m=0.9 ema, delay 4: its test accuracy is the best, 94 %; paired by seed, 1 other group cannot be told from it: sgd, delay 4; the \
-         best without delay is 92 %, sgd, delay 0.",
+        "At delay 4 the recipe 'shifted m=0.9 ema' is the best, with 94 % test accuracy; paired by seed, 1 other group cannot be told from it: sgd, \
+         delay 4; without delay the best is 92 % ('sgd').",
         "sgd: the test accuracy falls from 92 % at delay 0 to 90.33 % at delay 4; paired by seed, a change of -1.67 ± 1.4 points.",
         "lion m=0.9 ema: the test accuracy is 50 % at delay 16; at delay 4 every run diverged.",
         "14 of 18 runs finished, 4 diverged: shifted m=0.9 ema, delay 4 (1 of 3); lion m=0.9 ema, delay 4 (3 of 3).",
@@ -261,6 +262,52 @@ fn the_report_of_a_training_is_drawn_group_by_group() {
     ] {
         assert!(text.contains(part), "{part}\nin {text}");
     }
+}
+
+#[test]
+fn what_did_not_train_is_said_marked_and_not_recommended() {
+    let folder = folder_with(&GROUPS);
+    // Of shifted at delay 4 both runs that finished are no better than guessing, whatever their accuracy.
+    let path = folder.path().join("summary.csv");
+    let text = fs::read_to_string(&path).unwrap();
+    let rows = text.lines().enumerate().map(|(line, row)| {
+        let cell = match line {
+            0 => "untrained",
+            _ if row.starts_with("g3,") => "2",
+            _ => "0",
+        };
+        format!("{row},{cell}\n")
+    });
+    fs::write(&path, rows.collect::<String>()).unwrap();
+    let page = folder.path().join("page.html");
+    tauscope("report", folder.path(), &["--out", page.to_str().unwrap()]).success();
+    let mut browser = Browser::start();
+    browser.open(&page, 1280);
+    let told = |browser: &mut Browser, what: &str| {
+        let told = browser
+            .evaluate(&format!("[...document.querySelectorAll('{what}')].map((one) => one.textContent).join('|')"));
+        told.as_str().unwrap().to_owned()
+    };
+    let recommended = told(&mut browser, ".recommendation");
+    assert!(
+        recommended.starts_with("At delay 4 the recipe 'sgd' is the best, with 90.33 % test accuracy"),
+        "{recommended}"
+    );
+    assert!(recommended.contains("no better than guessing: shifted m=0.9 ema, delay 4"), "{recommended}");
+    let marked = told(&mut browser, "li.unlearned");
+    assert_eq!(
+        marked,
+        "shifted m=0.9 ema, delay 4: did not train: 94 %; 2 of 3 runs no better than guessing; 1 of 3 runs diverged."
+    );
+    // The list begins with the group of the sentence; what has no delay stands apart.
+    let ranked = told(&mut browser, "#answers ol strong");
+    assert!(ranked.starts_with("sgd, delay 4|shifted m=0.9 ema, delay 4|lion m=0.9 ema, delay 4|"), "{ranked}");
+    assert!(!ranked.contains("delay 0"), "{ranked}");
+    let text = told(&mut browser, "#answers");
+    assert!(
+        text.contains("2 finished runs are no better than guessing: shifted m=0.9 ema, delay 4 (2 of 3)."),
+        "{text}"
+    );
 }
 
 #[test]

@@ -89,7 +89,7 @@ pub fn as_text(rows: &[Tolerance], delay: &str, width: Option<usize>) -> String 
         Column::new("beta1", Worth::Result, |one: &Tolerance| one.beta1.to_string()),
         Column::new("threshold_gain", Worth::Evidence, |one: &Tolerance| short(one.threshold_gain)),
         Column::new("kept", Worth::Result, |one: &Tolerance| percent(one.share_kept, 3)),
-        Column::new("lr", Worth::Result, |one: &Tolerance| short(one.lr)),
+        Column::new("lr", Worth::Needed, |one: &Tolerance| short(one.lr)),
     ];
     let table = fitted(rows, columns, width, "--json has all");
     let extrapolations = EXTRAPOLATIONS.map(|weight| weight.to_string()).join(", ");

@@ -287,17 +287,17 @@ fn options(report: &Report, adaptive: bool, width: Option<usize>) -> String {
     let columns = vec![
         Column::new("option", Worth::Needed, |line: &Line| line.choice.to_owned()),
         Column::new("rule", Worth::Result, |line: &Line| line.rule.clone()),
-        Column::new(if adaptive { "beta1" } else { "momentum" }, Worth::Result, |line: &Line| {
+        Column::new(if adaptive { "beta1" } else { "momentum" }, Worth::Setting, |line: &Line| {
             line.momentum.to_string()
         }),
         Column::new(
             "dampening",
-            Worth::Result,
+            Worth::Setting,
             move |line: &Line| {
                 if adaptive { String::new() } else { line.dampening.to_string() }
             },
         ),
-        Column::new("lr", Worth::Result, |line: &Line| number(line.lr)),
+        Column::new("lr", Worth::Needed, |line: &Line| number(line.lr)),
         Column::new("effective_lr", Worth::Detail, |line: &Line| number(line.effective_lr)),
         Column::new("progress", Worth::Result, |line: &Line| line.progress.map_or_else(|| "-".to_owned(), share)),
         Column::new("threshold_gain", Worth::Evidence, |line: &Line| number(line.threshold_gain)),

@@ -175,6 +175,12 @@ fn table(report: &Report, width: Option<usize>) -> String {
                 .into(),
         );
     }
+    if report.kernels.iter().any(|row| row.fraction_of_copy > 1.0) {
+        told.push(
+            "of copy over 100 %: operands of a small kernel stay in a cache, which is faster than the memory that is copied"
+                .into(),
+        );
+    }
     told.extend(report.kernels.iter().flat_map(|row| row.fewer.iter().map(|why| format!("{}: {why}", row.kernel))));
     // A table is as wide as it should be, and has its own lines.
     let lines = told.iter().map(|text| if text.contains('\n') { text.clone() } else { wrapped(text, width) });
@@ -189,7 +195,7 @@ fn columns() -> Vec<Column<Row>> {
         Column::new("path", Worth::Detail, |row: &Row| row.path.clone().unwrap_or_default()),
         Column::new("lanes", Worth::Detail, |row: &Row| row.lanes.to_string()),
         Column::new("us", Worth::Evidence, |row: &Row| aligned(row.microseconds, 4)),
-        Column::new("GFLOP/s", Worth::Result, |row: &Row| aligned(row.gflops, 4)),
+        Column::new("GFLOP/s", Worth::Needed, |row: &Row| aligned(row.gflops, 4)),
         Column::new("GB/s", Worth::Evidence, |row: &Row| aligned(row.gb_per_s, 4)),
         Column::new("of peak", Worth::Result, share),
         Column::new("of copy", Worth::Result, |row: &Row| percent(row.fraction_of_copy, 2)),

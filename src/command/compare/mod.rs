@@ -69,18 +69,21 @@ pub fn run(args: &Args) -> Result<()> {
     let other = args.other.as_deref().map(Results::open).transpose()?;
     let other_rates = other.as_ref().map(|other| other.tables().join("rates.csv"));
     if let (Some(other), false) = (&args.other, of_rates && other_rates.as_ref().is_some_and(|file| file.exists())) {
+        let (one, other) = (args.dir.display(), other.display());
         bail!(
-            "{} {}: two folders are compared by their rates; accepted: two folders of `tauscope sweep --rates`, or one folder",
-            args.dir.display(),
-            other.display()
+            "{one} {other}: two folders are compared by their rates; accepted: two folders of `tauscope sweep --rates`, or one folder; \
+             thresholds or trainings of two folders stand side by side on the page of `tauscope report {one} {other} --out FILE.html`"
         );
     }
     let outcome = if of_rates {
-        rates::run(&rates, other_rates.as_deref(), args.to.as_deref(), to_write)
+        let source = rates::Source { file: &rates, folder: &results.named };
+        let other = other_rates.as_ref().zip(other.as_ref());
+        let other = other.map(|(file, other)| rates::Source { file, folder: &other.named });
+        rates::run(&source, other.as_ref(), args.to.as_deref(), to_write)
     } else if !source.exists() && results.tables().join("summary.csv").exists() {
-        training::run(results.tables(), args.to.as_deref(), to_write, args.theme)
+        training::run(results.tables(), &results.named, args.to.as_deref(), to_write, args.theme)
     } else {
-        thresholds::run(&source, args.to.as_deref(), to_write, args.theme)
+        thresholds::run(&source, &results.named.join("thresholds.csv"), args.to.as_deref(), to_write, args.theme)
     };
     let Outcome { text, notes } = outcome?;
     let written: &[&str] = match args.theme {

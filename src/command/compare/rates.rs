@@ -5,22 +5,29 @@ use crate::command::lines::wrapped;
 use crate::command::shown::{Column, Worth, fitted};
 use crate::compare::rates::{fastest, side_by_side};
 use crate::streams::stdout_width;
-use crate::table::number::significant;
+use crate::table::number::{significant, within};
 use crate::table::{RateComparisonRow, RateRow, read_csv, rule_name, write_csv};
 use anyhow::{Context, Result};
 use std::path::Path;
+
+/// A rates.csv.
+pub struct Source<'a> {
+    pub file: &'a Path,
+    /// Its folder as the user knows it.
+    pub folder: &'a Path,
+}
 
 /// Rule that is compared with where none is given.
 const USUAL: &str = "sgd";
 
 /// Compares what stands in the folder's rates.csv with that of another folder, or with one of its rules, and writes compare.csv.
-pub fn run(source: &Path, other: Option<&Path>, to: Option<&str>, out: &Path) -> Result<Outcome> {
-    let rows: Vec<RateRow> = read_csv(source)?;
+pub fn run(source: &Source, other: Option<&Source>, to: Option<&str>, out: &Path) -> Result<Outcome> {
+    let rows: Vec<RateRow> = read_csv(source.file)?;
+    let named = || source.folder.join("rates.csv").display().to_string();
     let (records, alone, heading) = match other {
         Some(other) => {
-            let (records, alone) =
-                side_by_side(&rows, &read_csv(other)?).with_context(|| source.display().to_string())?;
-            let shown = other.parent().unwrap_or(other).display();
+            let (records, alone) = side_by_side(&rows, &read_csv(other.file)?).with_context(named)?;
+            let shown = other.folder.display();
             (
                 records,
                 alone,
@@ -31,7 +38,7 @@ pub fn run(source: &Path, other: Option<&Path>, to: Option<&str>, out: &Path) ->
         }
         None => {
             let to = to.unwrap_or(USUAL);
-            let (records, alone) = fastest(&rows, to).with_context(|| source.display().to_string())?;
+            let (records, alone) = fastest(&rows, to).with_context(named)?;
             (
                 records,
                 alone,
@@ -63,10 +70,7 @@ fn columns() -> Vec<Column<RateComparisonRow>> {
         value.map_or_else(|| "-".to_owned(), |value| significant(value, 4))
     }
     fn with_error(value: Option<f64>, error: Option<f64>) -> String {
-        match error {
-            Some(error) if value.is_some() => format!("{} ± {}", short(value), significant(error, 2)),
-            _ => short(value),
-        }
+        value.map_or_else(|| "-".to_owned(), |value| within(value, error, 4))
     }
     type Row = RateComparisonRow;
     vec![
@@ -81,8 +85,8 @@ fn columns() -> Vec<Column<RateComparisonRow>> {
         Column::new("baseline updates", Worth::Evidence, |one: &Row| {
             with_error(one.baseline_updates, one.baseline_error)
         }),
-        Column::new("ratio", Worth::Result, |one: &Row| short(one.ratio)),
-        Column::new("from", Worth::Evidence, |one: &Row| short(one.ratio_low)),
-        Column::new("to", Worth::Evidence, |one: &Row| short(one.ratio_high)),
+        Column::new("ratio", Worth::Needed, |one: &Row| short(one.ratio)),
+        Column::new("from", Worth::Evidence, |one: &Row| short(one.ratio_low)).part_of("interval"),
+        Column::new("to", Worth::Evidence, |one: &Row| short(one.ratio_high)).part_of("interval"),
     ]
 }

@@ -18,10 +18,12 @@ const USUAL: &str = "sgd";
 const MOST_LISTED: usize = 6;
 
 /// Compares what stands in the folder's thresholds.csv, and writes the files.
-pub fn run(source: &Path, to: Option<&str>, out: &Path, theme: Theme) -> Result<Outcome> {
+///
+/// `named` is the table as the user knows it.
+pub fn run(source: &Path, named: &Path, to: Option<&str>, out: &Path, theme: Theme) -> Result<Outcome> {
     let rows: Vec<ThresholdRow> = table::read_csv(source).context(NEEDED)?;
-    let comparisons = compare::compare(&rows, to.unwrap_or(USUAL)).with_context(|| source.display().to_string())?;
-    let drawing = plot::compare(&comparisons).with_context(|| source.display().to_string())?;
+    let comparisons = compare::compare(&rows, to.unwrap_or(USUAL)).with_context(|| named.display().to_string())?;
+    let drawing = plot::compare(&comparisons).with_context(|| named.display().to_string())?;
     let records: Vec<ComparisonRow> = comparisons.iter().map(Comparison::record).collect();
     write(out, &records, &drawing, theme)?;
     let notes = [missing(&comparisons), without_effect(&comparisons)].into_iter().flatten().chain(drawing.left_out);

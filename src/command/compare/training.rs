@@ -6,20 +6,22 @@ use crate::command::shown::{Column, Worth, fitted};
 use crate::compare::training::{GroupComparison, SYNCHRONOUS, compare, ranked, usual};
 use crate::plot::{self, Theme};
 use crate::streams::stdout_width;
-use crate::table::number::{percent, significant};
+use crate::table::number::{percent, within};
 use crate::table::{Interval, SummaryRow, TrainComparisonRow, TrainRow, read_csv, trained_groups, training_setting};
 use anyhow::{Context, Result};
 use std::path::Path;
 
 /// Compares what stands in the folder's runs.csv and summary.csv, and writes the files.
-pub fn run(dir: &Path, to: Option<&str>, out: &Path, theme: Theme) -> Result<Outcome> {
+///
+/// `named` is the folder as the user knows it.
+pub fn run(dir: &Path, named: &Path, to: Option<&str>, out: &Path, theme: Theme) -> Result<Outcome> {
     let runs: Vec<TrainRow> = read_csv(&dir.join("runs.csv")).context(NEEDED)?;
     let summaries: Vec<SummaryRow> = read_csv(&dir.join("summary.csv")).context(NEEDED)?;
-    let groups = trained_groups(&runs, &summaries, &[]).with_context(|| dir.display().to_string())?;
+    let groups = trained_groups(&runs, &summaries, &[]).with_context(|| named.display().to_string())?;
     let to = to.unwrap_or_else(|| usual(&groups));
-    let comparisons = compare(&groups, to).with_context(|| dir.display().to_string())?;
+    let comparisons = compare(&groups, to).with_context(|| named.display().to_string())?;
     let drawing = plot::compare_training(&comparisons, to, &training_setting(&runs))
-        .with_context(|| dir.display().to_string())?;
+        .with_context(|| named.display().to_string())?;
     let records: Vec<TrainComparisonRow> = comparisons.iter().map(GroupComparison::record).collect();
     write(out, &records, &drawing, theme)?;
     Ok(Outcome {
@@ -62,7 +64,7 @@ fn columns<'a>() -> Vec<Column<&'a GroupComparison<'a>>> {
         Column::new("test accuracy", Worth::Result, |one: &Row| {
             one.group.summary.test_accuracy.map_or(String::new(), |mean| percent(mean, 4))
         }),
-        Column::new("accuracy, points", Worth::Result, |one: &Row| {
+        Column::new("accuracy, points", Worth::Needed, |one: &Row| {
             if one.is_baseline() { "baseline".into() } else { difference(&one.accuracy, 100.0) }
         }),
         Column::new("loss", Worth::Evidence, |one: &Row| {
@@ -76,7 +78,7 @@ fn columns<'a>() -> Vec<Column<&'a GroupComparison<'a>>> {
 fn difference(differences: &[f64], unit: f64) -> String {
     let Some(at) = Interval::of(differences) else { return String::new() };
     let sign = if at.mean > 0.0 { "+" } else { "" };
-    let half = at.half_width.map_or(String::new(), |half| format!(" ± {}", significant(unit * half, 2)));
     let told = at.half_width.is_some_and(|half| at.mean.abs() > half);
-    format!("{sign}{}{half}{}", significant(unit * at.mean, 3), if told { " *" } else { "" })
+    let number = within(unit * at.mean, at.half_width.map(|half| unit * half), 3);
+    format!("{sign}{number}{}", if told { " *" } else { "" })
 }

@@ -14,6 +14,7 @@ use crate::stages::Stages;
 use crate::streams::stdout_width;
 use crate::sweep::waves;
 use crate::text::{counted, grouped_digits};
+use crate::threshold::Criterion;
 use anyhow::{Error, Result};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -180,10 +181,22 @@ fn text(report: &Report, problem: &Problem, cells: &[Cell], width: Option<usize>
     text += &batch_lines(&report.batches, width);
     let mut line = |label: &str, told: &str| text += &label_line(label, told, width);
     let steps = counted(report.config_steps as usize, "step");
-    line("runs", &format!("about {}, with {steps} in all", grouped_digits(report.runs)));
     let time = duration(report.seconds);
-    let told =
-        format!("about {time}, an estimate from the speed just now; the search for the minimum comes before it\n");
+    let told = if plan.rates.is_empty() {
+        line("runs", &format!("about {}, with {steps} in all", grouped_digits(report.runs)));
+        format!("about {time}, an estimate from the speed just now; the search for the minimum comes before it\n")
+    } else {
+        // How slow the slowest direction is, the minimum tells.
+        line(
+            "runs",
+            &format!("{}, with {steps} in all where curvatures span a factor of 100", grouped_digits(report.runs)),
+        );
+        let horizon = grouped_digits(plan.limits(Criterion::Mean).horizon as usize);
+        format!(
+            "about {time} for those, and in proportion to what curvatures span: a run lasts until its slowest direction has shrunk some \
+             75 times by a factor of e, at most {horizon} steps times (delay + 1); the search for the minimum comes before it\n"
+        )
+    };
     line("time", &told);
 
     let table = fitted(&report.table, columns(cells), width, "--json has all");

@@ -13,6 +13,23 @@ use crate::train::{TrainJob, TrainTables, TrainTotals};
 use anyhow::Result;
 use serde_json::json;
 
+/// What a training writes, as far as it is asked for.
+const FILES: [&str; 13] = [
+    "runs.csv",
+    "metrics.csv",
+    "summary.csv",
+    "run.json",
+    "curves.svg",
+    "curves.png",
+    "gap.svg",
+    "gap.png",
+    "sharpness.svg",
+    "sharpness.png",
+    "weights/",
+    "state/",
+    "traces/",
+];
+
 /// Trains every run of all these grids; how, the first of them says. A table on stdout, progress on stderr.
 ///
 /// # Errors
@@ -43,23 +60,16 @@ pub fn run(trainings: &[TrainArgs]) -> Result<()> {
         if groups.is_empty() { Ok(()) } else { plot::training(dir, plot::Theme::Light).map(drop) }
     })?;
     let (groups, TrainTotals { runs, diverged, failed, config_steps }) = (finished.summary, finished.totals);
-    let options = &job.training.plan.options;
-    let tracked = options.sharpness.is_some_and(|plan| plan.every(u64::MAX).is_some());
-    let sharpness = if tracked { ", sharpness.svg/png" } else { "" };
-    let weights = if job.training.plan.save_weights { ", weights/" } else { "" };
-    let state = if job.training.plan.save_state { ", state/" } else { "" };
-    let traces = if job.training.plan.trace_runs { ", traces/" } else { "" };
+    let shown = shown::table(&groups, table::columns(&groups), &args.job.columns, stdout_width(), "summary.csv");
     session.end(
         as_map(json!({"runs": runs, "diverged": diverged, "failed": failed, "config_steps": config_steps})),
         &format!(
-            "{}\n{}{}",
-            shown::table(&groups, table::columns(&groups), &args.job.columns, stdout_width(), "summary.csv"),
+            "{}{}{}",
+            if groups.is_empty() { String::new() } else { shown + "\n" },
             table::effect_of_delay(&groups).map_or(String::new(), |told| told + "\n"),
             table::verdict(&groups, finished.seconds)
         ),
-        &format!(
-            "runs.csv, metrics.csv, summary.csv, run.json, curves.svg/png, gap.svg/png{sharpness}{weights}{state}{traces}"
-        ),
+        &super::files_there(&session.target, &FILES),
     );
     match failed {
         0 => Ok(()),

@@ -27,7 +27,7 @@ pub fn columns(groups: &[SummaryRow]) -> Vec<Shown> {
             Some(runs) if runs > 0 => format!("{runs} of {}", group.runs),
             _ => String::new(),
         }),
-        Shown::new("test_accuracy", Worth::Result, test_accuracy),
+        Shown::new("test_accuracy", Worth::Needed, test_accuracy),
         Shown::new("generalisation_gap", Worth::Evidence, |group| {
             percent(group.generalisation_gap, group.generalisation_gap_low.zip(group.generalisation_gap_high))
         }),
@@ -74,16 +74,22 @@ pub fn effect_of_delay(groups: &[SummaryRow]) -> Option<String> {
         let name = rule_name(&group.rule, group.momentum, group.dampening);
         format!("{name} with learning rate {}", significant(group.lr_scaled, 4))
     };
+    let form = |group: &SummaryRow| (group.rule.clone(), group.momentum.to_bits(), group.dampening.to_bits());
+    let is_kept = |group: &&SummaryRow| form(group) == form(&late) && group.lr_scaling == "preserve";
+    let kept = at(longest).find(is_kept).filter(|kept| recipe(kept) != recipe(&late)).map_or(String::new(), |kept| {
+        let lr = significant(kept.lr_scaled, 4);
+        format!(", {} there with theory's learning rate {lr} (preserve)", test_accuracy(kept))
+    });
     let best = at(longest).max_by(|a, b| a.test_accuracy.partial_cmp(&b.test_accuracy).unwrap_or(Ordering::Equal))?;
     let remedy = if groups.iter().all(|group| group.rule == early.rule) {
         format!("; --rules {},mixing sets a remedy beside it", early.rule)
-    } else if recipe(best) == recipe(&late) {
+    } else if best.rule == late.rule {
         String::new()
     } else {
         format!("; the best at delay {longest} is {}: {}", named(best), test_accuracy(best))
     };
     Some(format!(
-        "{}: test accuracy {} at delay 0, {} at delay {longest}{remedy}",
+        "{}: test accuracy {} at delay 0, {} at delay {longest}{kept}{remedy}",
         named(early),
         test_accuracy(early),
         test_accuracy(&late)

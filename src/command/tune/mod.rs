@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::to_stdout;
+use super::shown::{self, Worth};
 use crate::config::{Delays, TunedRuleSpec, non_negative};
 use crate::curvature::Bulk;
 use crate::delay::ScheduleSpec;
@@ -27,7 +27,7 @@ use crate::theory::tuning::{
 };
 use late::{Lateness, Process};
 
-/// Print, as CSV, the parameters of every rule with which the slowest direction of a quadratic decays fastest, and how far that is
+/// Print, as CSV or on a terminal as a table, the parameters of every rule with which the slowest direction of a quadratic decays fastest, and how far that is
 /// from what any rule can reach. Lists are separated by commas.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -71,6 +71,9 @@ pub struct Args {
     /// Ground of that picture
     #[arg(long, value_name = "THEME", value_enum, default_value_t, requires = "svg")]
     pub theme: Theme,
+    /// Columns to print, as `tauscope columns tune` lists them [default: all, of which a terminal shows those that fit]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1)]
+    pub columns: Vec<String>,
 }
 
 fn schedule_help() -> String {
@@ -122,9 +125,11 @@ pub(super) fn condition_of(dir: &Path, spectrum: &MeasuredSpectrum) -> Result<(f
     let condition = largest / smallest;
     if !(condition > 1.0 && condition <= LARGEST_CONDITION) {
         bail!(
-            "--folder {}: curvatures from {smallest:e} to {largest:e}; accepted: a spectrum of several curvatures, or --condition up \
+            "--folder {}: curvatures from {} to {}; accepted: a spectrum of several curvatures, or --condition up \
              to {LARGEST_CONDITION:e}",
-            dir.display()
+            dir.display(),
+            significant(smallest, 4),
+            significant(largest, 4)
         );
     }
     let beyond = if decay > 0.0 { " beyond weight decay" } else { "" };
@@ -158,9 +163,10 @@ pub(super) fn agrees(condition: f64, dir: &Path, spectrum: &MeasuredSpectrum) ->
     let largest = spectrum.largest;
     match spectrum.smallest {
         Some(smallest) if condition > CLOSE * largest / smallest => bail!(
-            "--condition {condition} with --folder {}: no curvature there is below {smallest:e}, that of condition {}; accepted: up \
+            "--condition {condition} with --folder {}: no curvature there is below {}, that of condition {}; accepted: up \
              to that, or without --condition",
             dir.display(),
+            significant(smallest, 4),
             significant(largest / smallest, 4)
         ),
         _ => Ok(()),
@@ -175,6 +181,7 @@ const CLOSE: f64 = 1.01;
 /// # Errors
 /// A delay beyond those that are answered, a rule that is stable with no parameters, or a file that cannot be written.
 pub fn run(args: &Args) -> Result<()> {
+    shown::check(&columns(), &args.columns)?;
     let (conditions, largest) = conditions(args)?;
     once("--rules", &args.rules)?;
     once("--condition", &args.condition)?;
@@ -215,9 +222,20 @@ pub fn run(args: &Args) -> Result<()> {
         let text = plot::tuning(&found, &front(args, &cases, &best), args.theme).context("--svg")?;
         write_whole(path, text.as_bytes()).with_context(|| format!("--svg {}: cannot be written", path.display()))?;
     }
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    found.iter().try_for_each(|row| writer.serialize(row))?;
-    to_stdout(&String::from_utf8(writer.into_inner()?)?)
+    shown::print(&found, columns(), &args.columns)
+}
+
+/// The columns of optima on a terminal.
+fn columns() -> Vec<shown::Column<TuneRow>> {
+    shown::of_file(|name| match name {
+        "rule" | "delay" | "condition" => Worth::Needed,
+        "schedule" | "source" | "dynamics" | "dampening" | "gradients_per_update" => Worth::Setting,
+        "gain" | "momentum" | "horizon" | "horizon_2" | "mixing" | "updates_per_efold" | "factor" | "lr" => {
+            Worth::Result
+        }
+        "bound" | "rate_low" | "rate_high" => Worth::Evidence,
+        _ => Worth::Detail,
+    })
 }
 
 type Case<'a> = (&'a TunedRuleSpec, &'a Lateness, f64);

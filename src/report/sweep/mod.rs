@@ -8,7 +8,9 @@ mod tables;
 use super::origin::Origin;
 use super::page::{Content, Part, figure};
 use super::rows::{self, Columns};
-use crate::table::{DelayRow, FileRow, FileTable, RunRow, Series, ThresholdRow, evenly, read_csv, series, setting};
+use crate::table::{
+    DelayRow, FileRow, FileTable, RunRow, Series, ThresholdRow, distinct, evenly, read_csv, series, setting,
+};
 use crate::text::grouped_digits;
 use anyhow::{Result, bail};
 use data::Data;
@@ -129,8 +131,9 @@ fn answers(all: &[SweepSeries<'_>], ranking: &Ranking) -> Markup {
             p { (answer::overall(all)) }
             @if ranking.factors.iter().any(Option::is_some) {
                 p.note {
-                    "Ordered by the median ratio of a rule's largest stable learning rate, as what it moves, to that of the baseline in the same \
-                     settings, as in " code { "tauscope compare" } ". How large a learning rate may be is no speed of a training."
+                    "The order of the rules: for each setting that is measured for a rule and for the baseline, the largest stable learning rate of \
+                     the rule is divided by the baseline's (where both have one, as effective learning rates, which count what a gradient moves); the rule with the \
+                     largest median comes first. A rule that stands a larger learning rate does not therefore train faster."
                 }
             }
             @if all.len() > MOST_SENTENCES {
@@ -142,6 +145,12 @@ fn answers(all: &[SweepSeries<'_>], ranking: &Ranking) -> Markup {
             (tables::statuses(all))
         }
     }
+}
+
+/// Whether a series has marks at more than one delay.
+fn has_several_delays(series: &SweepSeries<'_>) -> bool {
+    let marked = series.rows.iter().filter(|row| row.row.measurement().is_some());
+    distinct(marked.filter_map(|row| row.row.known_delay())).len() > 1
 }
 
 fn pictures(all: &[SweepSeries<'_>], drawn: &[SweepSeries<'_>], data: &Data<'_>) -> Markup {
@@ -168,10 +177,13 @@ fn pictures(all: &[SweepSeries<'_>], drawn: &[SweepSeries<'_>], data: &Data<'_>)
                  smallest seen to be unstable. Hollow marks are not measured to the tolerance; an arrow says that the \
                  other end of the bracket is not known. The scale of delays is logarithmic in τ + 1."
             }))
-            (figure("inverse", "Inverse of the threshold against delay", html! {
-                "One over the threshold, both axes linear: a straight line means that the learning rate must fall like \
-                 1 / (τ + c). Lines: theory."
-            }))
+            // Points at one delay make no line.
+            @if drawn.iter().any(has_several_delays) {
+                (figure("inverse", "Inverse of the threshold against delay", html! {
+                    "One over the threshold, both axes linear: a straight line means that the learning rate must fall like \
+                     1 / (τ + c). Lines: theory."
+                }))
+            }
         }
         section {
             h2 { "Measured over theory" }

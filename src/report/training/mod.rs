@@ -26,7 +26,7 @@ const MOST_LISTED: usize = 24;
 const MOST_LINES: usize = 64;
 
 const COLUMNS: Columns = Columns {
-    always: &["rule", "delay", "runs", "diverged", "test_accuracy"],
+    always: &["rule", "delay", "runs", "diverged", "untrained", "test_accuracy"],
     printed: &[
         "rule",
         "momentum",
@@ -38,6 +38,7 @@ const COLUMNS: Columns = Columns {
         "batch",
         "runs",
         "diverged",
+        "untrained",
         "test_accuracy",
         "test_loss",
         "generalisation_gap",
@@ -88,13 +89,18 @@ fn answers(groups: &[TrainedGroup], lines: &[(String, Vec<usize>)], all_lines: u
             h2 { "The answer" }
             p.recommendation { (answer::recommendation(groups)) }
             @let order = answer::order(groups);
+            @let first = &groups[order.ranked[0]];
             ol.answers {
-                @for place in order.iter().take(MOST_LISTED) {
-                    li { strong { (groups[*place].name) } ": " (answer::entry(&groups[*place], &groups[order[0]])) }
+                @for place in order.ranked.iter().take(MOST_LISTED) { (entry(&groups[*place], first)) }
+            }
+            @if !order.yardstick.is_empty() {
+                h3 { "Without delay, to compare with" }
+                ul.answers {
+                    @for place in order.yardstick.iter().take(MOST_LISTED) { (entry(&groups[*place], first)) }
                 }
             }
-            @if groups.len() > MOST_LISTED {
-                p.note { "The first " (MOST_LISTED) " of " (groups.len()) " groups; the table below has all." }
+            @if order.ranked.len().max(order.yardstick.len()) > MOST_LISTED {
+                p.note { "Of " (groups.len()) " groups, the first " (MOST_LISTED) " with and without delay; the table below has all." }
             }
             @if lines.iter().any(|line| several(&line)) {
                 h3 { "Along the delays" }
@@ -112,6 +118,15 @@ fn answers(groups: &[TrainedGroup], lines: &[(String, Vec<usize>)], all_lines: u
                     "sentences and pictures show " (lines.len()) " of them, evenly over all."
                 }
             }
+        }
+    }
+}
+
+/// A group in the list; one that learned nothing is marked.
+fn entry(group: &TrainedGroup, first: &TrainedGroup) -> Markup {
+    html! {
+        li class=[answer::did_not_train(group).then_some("unlearned")] {
+            strong { (group.name) } ": " (answer::entry(group, first))
         }
     }
 }

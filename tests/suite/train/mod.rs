@@ -61,7 +61,7 @@ fn training(flags: &[&str]) -> Training {
 #[test]
 fn a_training_writes_its_folder() {
     let folder = tempfile::tempdir().unwrap();
-    let flags = [&TINY[..], &["--seeds", "2", "--sharpness", "--save-weights"]].concat();
+    let flags = [&TINY[..], &["--rules", "sgd", "--seeds", "2", "--sharpness", "--save-weights"]].concat();
     let rows = rows(folder.path(), "out", &flags);
     let files = |dir: &Path| {
         let mut names: Vec<String> =
@@ -327,7 +327,7 @@ fn a_run_that_diverges_is_a_result_and_leaves_the_others_alone() {
 #[test]
 fn pictures_are_redrawn_from_the_tables_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let track = ["--track", "sharpness", "--track-every", "3", "--seeds", "2"];
+    let track = ["--track", "sharpness", "--track-every", "3", "--seeds", "2", "--rules", "sgd"];
     let rows = rows(folder.path(), "out", &[&TINY[..], &track].concat());
     assert!(rows.iter().all(|row| {
         let ratio = row.plateau.unwrap() / row.lambda_predicted.unwrap();
@@ -360,15 +360,16 @@ fn pictures_are_redrawn_from_the_tables_alone() {
 #[test]
 fn dry_run_and_events() {
     let folder = tempfile::tempdir().unwrap();
-    let grid = ["--model", "mlp:8", "--batch", "32,full", "--seeds", "2", "--engine", "cpu", "--dry-run"];
+    let grid =
+        ["--rules", "sgd", "--model", "mlp:8", "--batch", "32,full", "--seeds", "2", "--engine", "cpu", "--dry-run"];
     train(folder.path(), "out", &grid).assert().success();
     let report = train(folder.path(), "out", &[&grid[..], &["--json"]].concat()).assert();
     let report: serde_json::Value = serde_json::from_slice(&report.success().get_output().stdout).unwrap();
     assert_eq!((&report["groups"], &report["runs"]), (&6.into(), &12.into()));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
 
-    let output =
-        train(folder.path(), "out", &[&TINY[..], &["--json"]].concat()).assert().success().get_output().clone();
+    let flags = [&TINY[..], &["--rules", "sgd", "--json"]].concat();
+    let output = train(folder.path(), "out", &flags).assert().success().get_output().clone();
     let events: Vec<serde_json::Value> =
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let named = |name: &str| events.iter().filter(|event| event["event"] == name).collect::<Vec<_>>();
@@ -377,6 +378,31 @@ fn dry_run_and_events() {
     assert_eq!((&start["runs"], &start["groups"], &end["runs"]), (&9.into(), &3.into(), &9.into()));
     assert_eq!(named("run").len(), 9);
     assert_eq!(named("progress").last().unwrap()["runs_done"], 9);
+}
+
+#[test]
+fn the_usual_grid_sets_a_remedy_beside_plain_descent_and_any_other_has_that_alone() {
+    let rules = |flags: &[&str]| {
+        let training = training(&[&TINY[..], flags].concat());
+        let mut names: Vec<&str> = training.plan.groups.iter().map(|group| group.rule.definition().name).collect();
+        names.dedup();
+        names.join(",")
+    };
+    for usual in [&[][..], &["--delays", "0,31"], &["--lr", "0.1", "--seeds", "1"], &["--schedule", "round-robin"]] {
+        assert_eq!(rules(usual), "sgd,mixing", "{usual:?}");
+    }
+    let others = [
+        &["--rules", "sgd"][..],
+        &["--delays", "0,4"],
+        &["--lr", "0.1,0.2"],
+        &["--lr-scaling", "none"],
+        &["--schedule", "random"],
+        &["--clip", "1"],
+        &["--local-steps", "2", "--local-lr", "0.1"],
+    ];
+    for other in others {
+        assert_eq!(rules(other), "sgd", "{other:?}");
+    }
 }
 
 #[test]
