@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +134,34 @@ def test_a_report_is_written_into_the_folder(results, tmp_path):
     for name in ("thresholds.csv", "runs.csv", "delays.csv", "run.json"):
         (tmp_path / name).write_bytes((results.folder / name).read_bytes())
     assert tauscope.open(tmp_path).report().read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def described(path):
+    """Columns of numbers, as docs/columns.md has them, of the table that has the header of `path`; none of a table that is not in it."""
+    with open(path, newline="") as file:
+        header = next(csv.reader(file))
+    for section in (COMMITTED.parent / "docs" / "columns.md").read_text().split("\n## ")[1:]:
+        columns = dict(re.findall(r"^\| `(\w+)` \|.*\| ([a-z ]+) \|$", section, re.MULTILINE))
+        if header == list(columns):
+            return [name for name, kind in columns.items() if "number" in kind]
+    return []
+
+
+def test_pandas_and_polars_read_every_file_in_results_with_numbers_where_there_are_numbers():
+    paths = sorted(COMMITTED.rglob("*.csv"))
+    assert len(paths) > 100
+    known = 0
+    for path in paths:
+        with open(path, newline="") as file:
+            header, *rows = csv.reader(file)
+        assert {len(row) for row in rows} <= {len(header)}, path
+        frame, polar = pandas.read_csv(path), polars.read_csv(path, infer_schema_length=None)
+        assert list(frame.columns) == polar.columns == header, path
+        assert len(frame) == polar.height == len(rows), path
+        numbers = described(path)
+        known += bool(numbers)
+        for name in numbers:
+            empty = frame[name].isna().all()
+            assert empty or pandas.api.types.is_numeric_dtype(frame[name]), (path, name)
+            assert empty or polar[name].dtype.is_numeric(), (path, name)
+    assert known >= 5, "tables of this version are among them"
