@@ -40,7 +40,7 @@ pub(super) fn second_opinion(trials: &[Trial], low: f64, high: f64, tolerance: f
         zeros.extend(here_zero);
         let seen = [
             (low, any(&|trial| stable(trial) && trial.lr >= low)),
-            (high, any(&|trial| unstable(trial) && trial.lr <= high)),
+            (high, any(&|trial| unstable(trial) && trial.lr <= high || stays_away(trials, trial, high))),
         ];
         for (lr, _) in seen.into_iter().filter(|(_, seen)| !(*seen || between)) {
             if let Some(trial) = here.iter().find(|trial| trial.lr == lr) {
@@ -63,9 +63,49 @@ pub(super) fn second_opinion(trials: &[Trial], low: f64, high: f64, tolerance: f
     if open.is_empty() { Opinion::Agreed } else { Opinion::Open(open) }
 }
 
+/// Whether a run at the upper end that began farther out neither returned nor left within its horizon, where one that began nearer left: so
+/// little above the threshold the bend of the loss holds it.
+fn stays_away(trials: &[Trial], trial: &Trial, high: f64) -> bool {
+    let escapes =
+        |other: &Trial| other.lr == high && other.start == Some(StartPoint::Near) && other.verdict == Verdict::Escaped;
+    let is_held = matches!(trial.doubt, Some(Doubt::Horizon | Doubt::Held)) && trial.verdict.is_open();
+    trial.lr == high && trial.start == Some(StartPoint::Far) && is_held && trials.iter().any(escapes)
+}
+
 /// Whether runs at one learning rate ended differently by where they began.
 pub(super) fn starts_differ(trials: &[Trial]) -> bool {
     let decided: Vec<&Trial> = trials.iter().filter(|trial| !trial.verdict.is_open()).collect();
     let stable = |trial: &Trial| trial.verdict == Verdict::Stable;
     decided.iter().any(|one| decided.iter().any(|other| one.lr == other.lr && stable(one) != stable(other)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_a_bend_holds_above_the_threshold_agrees_with_one_that_left_from_nearer() {
+        let (low, high) = (0.996, 1.004);
+        let run = |lr, start, verdict, growth, doubt| {
+            let start = Some(start);
+            Trial { start, verdict, growth, doubt, steps: 64, ..Trial::failed(lr) }
+        };
+        let near = [
+            run(low, StartPoint::Near, Verdict::Stable, Some(-0.008), None),
+            run(high, StartPoint::Near, Verdict::Escaped, Some(0.008), None),
+        ];
+        let far = |doubt| {
+            [
+                run(low, StartPoint::Far, Verdict::Stable, Some(-0.0085), None),
+                run(high, StartPoint::Far, Verdict::Undecided, None, Some(doubt)),
+            ]
+        };
+        let opinion = |near: &[Trial], doubt| second_opinion(&[near, &far(doubt)].concat(), low, high, 0.01);
+        assert_eq!(opinion(&near, Doubt::Horizon), Opinion::Agreed);
+        assert_eq!(opinion(&near, Doubt::Held), Opinion::Agreed);
+        assert_eq!(opinion(&near, Doubt::Rounding), Opinion::Doubted(Doubt::Rounding));
+        // Nothing else says that the upper end is unstable.
+        let elsewhere = [near[0].clone(), Trial { lr: 1.002, ..near[1].clone() }];
+        assert_eq!(opinion(&elsewhere, Doubt::Held), Opinion::Doubted(Doubt::Held));
+    }
 }

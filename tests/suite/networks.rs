@@ -32,8 +32,9 @@ use tauscope::rule::{Rule, RuleKind};
 /// Two programs in f64 agree on whole networks.
 const NETWORK_F64: f64 = 1e-9;
 
-/// A network in f32 agrees with one in f64, of every tensor relative to its largest number.
-const NETWORK_F32: f64 = 1e-4;
+/// A network in f32 agrees with one in f64, of every tensor relative to its largest number; how sums of f32 are rounded depends on the
+/// width of vectors: the first norm of ResNet-20 is off by up to 1.5e-4 with AVX2, by less than 1e-4 with AVX-512.
+const NETWORK_F32: f64 = 2e-4;
 
 const ROWS: usize = 4;
 const CLASSES: usize = 10;

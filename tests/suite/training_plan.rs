@@ -33,7 +33,10 @@ fn without_tables_the_file_is_a_command_line() {
     let plan = plan("epochs = 7\nseeds = '5..=6'\nlr = 0.5\nrules = 'shifted'\nwarm-up = 1\nsave-weights = true");
     assert_eq!((plan.options.epochs, plan.options.warm_up, plan.save_weights), (7, 1, true));
     assert_eq!(plan.seeds, [5, 6]);
-    assert_eq!(shown("")[..], ["sgd 0 0 128 0.1 none", "sgd 0 31 128 0.1 none", "sgd 0 31 128 0.1 preserve"]);
+    let groups = ["0 128 0.1 none", "31 128 0.1 none", "31 128 0.1 preserve"];
+    let expected =
+        ["sgd 0", "mixing 0.9"].map(|rule| groups.iter().map(|group| format!("{rule} {group}")).collect::<Vec<_>>());
+    assert_eq!(shown(""), expected.concat(), "with a remedy");
 }
 
 #[test]

@@ -482,6 +482,6 @@ fn what_is_interrupted_leaves_a_checkpoint_and_no_results() {
     }
     signal(&child, "TERM");
     let (code, error) = outcome(&child.wait_with_output().unwrap());
-    assert!(code == Some(143) && error.contains("0 of 9 runs") && error.contains("--resume"), "{error}");
+    assert!(code == Some(143) && error.contains("0 of 18 runs") && error.contains("--resume"), "{error}");
     assert!(folder.path().join("out.partial/checkpoint").is_file() && !folder.path().join("out").exists());
 }
