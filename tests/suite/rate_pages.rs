@@ -106,7 +106,10 @@ fn rates_of_rules_are_compared_at_their_fastest_and_those_of_folders_cell_by_cel
 #[test]
 fn comparisons_without_a_meaning_are_refused() {
     let refused = [
-        (format!("compare {} {}", dir("first"), dir("thresholds")), "stand side by side on the page of `tauscope report "),
+        (
+            format!("compare {} {}", dir("first"), dir("thresholds")),
+            "stand side by side on the page of `tauscope report ",
+        ),
         (format!("compare {} {} --to sgd", dir("first"), dir("second")), "--to"),
         (
             format!("compare {} --to shifted", dir("first")),
