@@ -228,11 +228,11 @@ pub fn run(args: &Args) -> Result<()> {
 /// The columns of optima on a terminal.
 fn columns() -> Vec<shown::Column<TuneRow>> {
     shown::of_file(|name| match name {
-        "rule" | "delay" | "condition" => Worth::Needed,
-        "schedule" | "source" | "dynamics" | "dampening" | "gradients_per_update" => Worth::Setting,
-        "gain" | "momentum" | "horizon" | "horizon_2" | "mixing" | "updates_per_efold" | "factor" | "lr" => {
-            Worth::Result
+        "rule" | "updates_per_efold" | "factor" => Worth::Needed,
+        "delay" | "condition" | "schedule" | "source" | "dynamics" | "dampening" | "gradients_per_update" => {
+            Worth::Setting
         }
+        "gain" | "momentum" | "horizon" | "horizon_2" | "mixing" | "lr" => Worth::Result,
         "bound" | "rate_low" | "rate_high" => Worth::Evidence,
         _ => Worth::Detail,
     })
