@@ -32,9 +32,12 @@ use tauscope::rule::{Rule, RuleKind};
 /// Two programs in f64 agree on whole networks.
 const NETWORK_F64: f64 = 1e-9;
 
-/// A network in f32 agrees with one in f64, of every tensor relative to its largest number; how sums of f32 are rounded depends on the
-/// width of vectors: the first norm of ResNet-20 is off by up to 1.5e-4 with AVX2, by less than 1e-4 with AVX-512.
-const NETWORK_F32: f64 = 2e-4;
+/// A network in f32 agrees with one in f64, of every tensor relative to its largest number.
+const NETWORK_F32: f64 = 1e-4;
+
+/// The same of gradients through rectifiers: one of the 190,000 inputs of an image that is within rounding of zero, on which side depends on
+/// the width of vectors, moves the sums of ResNet-20's first norm over 4,096 places by 3e-4.
+const GRADIENTS_F32: f64 = 1e-3;
 
 const ROWS: usize = 4;
 const CLASSES: usize = 10;
@@ -88,7 +91,7 @@ fn wide<T: Real>(values: &[T]) -> Vec<f64> {
     values.iter().map(|x| x.widen()).collect()
 }
 
-fn check<T: Real>(tolerance: f64) {
+fn check<T: Real>(tolerance: f64, of_gradients: f64) {
     let fixtures = fixtures();
     let mut checked = 0;
     for named in Named::iter() {
@@ -113,7 +116,7 @@ fn check<T: Real>(tolerance: f64) {
                 // The bias of a convolution before a batch norm changes nothing.
                 assert!(found[6] < tolerance, "{}: {found:?}", what(&quantity));
             } else {
-                assert_close(&what(&quantity), &found, expected, tolerance);
+                assert_close(&what(&quantity), &found, expected, of_gradients);
             }
             checked += 1;
         }
@@ -133,12 +136,12 @@ fn check<T: Real>(tolerance: f64) {
 
 #[test]
 fn named_models_are_those_of_pytorch_in_f64() {
-    check::<f64>(NETWORK_F64);
+    check::<f64>(NETWORK_F64, NETWORK_F64);
 }
 
 #[test]
 fn named_models_are_those_of_pytorch_in_f32() {
-    check::<f32>(NETWORK_F32);
+    check::<f32>(NETWORK_F32, GRADIENTS_F32);
 }
 
 #[test]
