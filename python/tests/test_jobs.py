@@ -43,7 +43,7 @@ def test_keywords_are_the_flags(command):
     flags = {name for name, _, _ in _core.flags(command)}
     keywords = {name.rstrip("_").replace("_", "-") for name in inspect.signature(getattr(tauscope, command)).parameters}
     # What a terminal asks for, and what only Python has.
-    assert flags - keywords == {"sweep": {"json", "quiet", "columns"}, "train": {"json", "quiet", "columns"}, "advise": {"json"}}.get(command, set())
+    assert flags - keywords == {"sweep": {"json", "quiet", "columns"}, "train": {"json", "quiet", "columns"}, "advise": {"json"}, "tune": {"columns"}}.get(command, set())
     assert keywords - flags == ({"plan", "progress"} if command in ("sweep", "train") else set())
 
 
