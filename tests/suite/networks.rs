@@ -35,9 +35,9 @@ const NETWORK_F64: f64 = 1e-9;
 /// A network in f32 agrees with one in f64, of every tensor relative to its largest number.
 const NETWORK_F32: f64 = 1e-4;
 
-/// The same of gradients through rectifiers: one of the 190,000 inputs of an image that is within rounding of zero, on which side depends on
-/// the width of vectors, moves the sums of ResNet-20's first norm over 4,096 places by 3e-4.
-const GRADIENTS_F32: f64 = 1e-3;
+/// The same of the gradients of ResNet-20: one of the 190,000 inputs of an image that is within rounding of zero, on which side depends on
+/// the width of vectors, may move the sums of ResNet-20's first norm over 4,096 places by 3e-4.
+const RESNET_GRADIENTS_F32: f64 = 1e-3;
 
 const ROWS: usize = 4;
 const CLASSES: usize = 10;
@@ -91,7 +91,7 @@ fn wide<T: Real>(values: &[T]) -> Vec<f64> {
     values.iter().map(|x| x.widen()).collect()
 }
 
-fn check<T: Real>(tolerance: f64, of_gradients: f64) {
+fn check<T: Real>(tolerance: f64, of_resnet: f64) {
     let fixtures = fixtures();
     let mut checked = 0;
     for named in Named::iter() {
@@ -116,7 +116,12 @@ fn check<T: Real>(tolerance: f64, of_gradients: f64) {
                 // The bias of a convolution before a batch norm changes nothing.
                 assert!(found[6] < tolerance, "{}: {found:?}", what(&quantity));
             } else {
-                assert_close(&what(&quantity), &found, expected, of_gradients);
+                assert_close(
+                    &what(&quantity),
+                    &found,
+                    expected,
+                    if named == Named::Resnet20 { of_resnet } else { tolerance },
+                );
             }
             checked += 1;
         }
@@ -141,7 +146,7 @@ fn named_models_are_those_of_pytorch_in_f64() {
 
 #[test]
 fn named_models_are_those_of_pytorch_in_f32() {
-    check::<f32>(NETWORK_F32, GRADIENTS_F32);
+    check::<f32>(NETWORK_F32, RESNET_GRADIENTS_F32);
 }
 
 #[test]
