@@ -1,8 +1,9 @@
 //! `conv`: the convolution of images with a kernel for every output channel, and its gradients.
 //!
 //! A convolution is a product with a matrix that repeats pixels: row (channel, y, x) of a window, column (sample, place of the
-//! window). On the processor f32 reads the windows where they lie (`direct`); other numbers write that matrix out for some samples
-//! at a time (`windows`), which is the reference. The device looks up every element where the product wants it:
+//! window). The processor reads the windows where they lie (`planar`) or, where many channels make better use of a library's products,
+//! writes that matrix out for some samples at a time (`windows`), which is the reference. The device looks up every element where the
+//! product wants it:
 //!
 //! | product | A | B | C |
 //! | --- | --- | --- | --- |
@@ -19,14 +20,15 @@
 //! - `b`: the weights, read at the lane's read slot; of the gradient the input, lanes x rows x shape
 //! - `c`: lanes x rows x shape; the gradient goes straight into the flat one, lanes x P, or by slices, lanes x slices x C
 
-mod direct;
+mod dual;
 mod groups;
+mod planar;
 mod windows;
 
 use super::tile::{self, Tile};
 use super::{Batch, Call, Kernel, LANE_STEP, LaneStep, TILES, codes, read, read_write, reduce, shader, shared_struct};
-use crate::math::vector::Pieces;
-use crate::math::{Number, Shape, Window};
+use crate::math::vector::{Element, Pieces};
+use crate::math::{Kind, Number, Shape, Window};
 
 shared_struct! {
     /// Immediates of `conv.wgsl`.
@@ -212,18 +214,80 @@ impl Layer {
     }
 }
 
-/// Buffers of a convolution of any shape.
-#[derive(Clone, Debug)]
-pub struct Scratch<T> {
-    windows: windows::Scratch<T>,
-    direct: direct::Scratch,
+/// Buffers of convolutions of any shape and any numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    singles: Buffers<f32>,
+    doubles: Buffers<f64>,
     /// How whatever uses it runs.
     pub pieces: Pieces,
 }
 
-impl<T> Default for Scratch<T> {
-    fn default() -> Self {
-        Self { windows: windows::Scratch::default(), direct: direct::Scratch::default(), pieces: Pieces::default() }
+/// Buffers of convolutions in one precision.
+#[derive(Clone, Debug, Default)]
+struct Buffers<T> {
+    windows: windows::Scratch<T>,
+    planar: planar::Scratch<T>,
+}
+
+/// What the way forward through a convolution reads and writes.
+pub struct Forward<'a, T> {
+    /// rows x input
+    pub input: &'a [T],
+    /// output channels x depth
+    pub weight: &'a [T],
+    /// output channels
+    pub bias: Option<&'a [T]>,
+    /// rows x output
+    pub output: &'a mut [T],
+}
+
+/// What the way back through a convolution reads and writes.
+pub struct Backward<'a, T> {
+    /// rows x input
+    pub input: &'a [T],
+    /// output channels x depth
+    pub weight: &'a [T],
+    /// Gradient of the loss with respect to the output, rows x output.
+    pub delta: &'a [T],
+    /// Gradient of the weight, output channels x depth.
+    pub of_weight: &'a mut [T],
+    /// Gradient of the bias, output channels.
+    pub of_bias: Option<&'a mut [T]>,
+    /// Gradient with respect to the input, rows x input, where it is asked for.
+    pub below: Option<&'a mut [T]>,
+}
+
+/// The same numbers as those of another type that they are known to have.
+fn same<T: Number, U: Number>(numbers: &[T]) -> &[U] {
+    U::of_kind(T::kind(numbers)).expect("numbers of one kind")
+}
+
+/// [`same`], to be written.
+fn same_mut<T: Number, U: Number>(numbers: &mut [T]) -> &mut [U] {
+    U::of_kind_mut(T::kind_mut(numbers)).expect("numbers of one kind")
+}
+
+impl<'a, T: Number> Forward<'a, T> {
+    /// The same numbers.
+    fn as_kind<U: Number>(self) -> Forward<'a, U> {
+        let Self { input, weight, bias, output } = self;
+        Forward { input: same(input), weight: same(weight), bias: bias.map(same), output: same_mut(output) }
+    }
+}
+
+impl<'a, T: Number> Backward<'a, T> {
+    /// The same numbers.
+    fn as_kind<U: Number>(self) -> Backward<'a, U> {
+        let Self { input, weight, delta, of_weight, of_bias, below } = self;
+        Backward {
+            input: same(input),
+            weight: same(weight),
+            delta: same(delta),
+            of_weight: same_mut(of_weight),
+            of_bias: of_bias.map(same_mut),
+            below: below.map(same_mut),
+        }
     }
 }
 
@@ -235,55 +299,42 @@ impl Convolution {
 
     /// Numbers of a [`Scratch`], at most.
     pub fn scratch(&self) -> usize {
-        self.windows_scratch().max(self.direct_scratch())
+        self.windows_scratch().max(self.planar_scratch())
     }
 
-    /// `output` (rows x output) of `input` (rows x input), `weight` (output channels x depth) and `bias` (output channels).
-    pub fn forward<T: Number>(
-        &self,
-        input: &[T],
-        weight: &[T],
-        bias: Option<&[T]>,
-        output: &mut [T],
-        scratch: &mut Scratch<T>,
-    ) {
-        let numbers = T::f32s(input).zip(T::f32s(weight));
-        let rows = input.len() / self.input.elements();
-        match numbers.filter(|_| self.is_direct(rows)).zip(T::f32s_mut(output)) {
-            Some(((input, weight), output)) => {
-                self.forward_direct(input, weight, bias.and_then(T::f32s), output, &mut scratch.direct, scratch.pieces);
-            }
-            None => {
-                let Scratch { windows, pieces, .. } = scratch;
-                self.forward_by_windows(input, weight, bias, output, windows, pieces.parallel);
-            }
+    /// Computes the output.
+    pub fn forward<T: Number>(&self, at: Forward<T>, scratch: &mut Scratch) {
+        let Scratch { singles, doubles, pieces } = scratch;
+        match T::kind(at.input) {
+            Kind::F32(_) => self.forward_in::<f32>(at.as_kind(), singles, *pieces),
+            Kind::F64(_) => self.forward_in::<f64>(at.as_kind(), doubles, *pieces),
+            Kind::Dual(_) => self.forward_dual(at.as_kind(), doubles, *pieces),
         }
     }
 
-    /// From `delta` (rows x output): the gradients of `weight` and `bias` and, where `below` is asked for, the delta of the
-    /// input (rows x input).
-    #[expect(clippy::too_many_arguments, reason = "a gradient has as many parts as the layer")]
-    pub fn backward<T: Number>(
-        &self,
-        input: &[T],
-        weight: &[T],
-        delta: &[T],
-        weight_gradient: &mut [T],
-        bias_gradient: Option<&mut [T]>,
-        below: Option<&mut [T]>,
-        scratch: &mut Scratch<T>,
-    ) {
-        let is_direct = self.is_direct_back(input.len() / self.input.elements(), below.is_some());
-        if let (true, Some(input), Some(weight), Some(delta)) =
-            (is_direct, T::f32s(input), T::f32s(weight), T::f32s(delta))
-        {
-            let known = "numbers of one kind";
-            let [weight_gradient, bias_gradient, below] =
-                [Some(weight_gradient), bias_gradient, below].map(|to| to.map(|to| T::f32s_mut(to).expect(known)));
-            let gradients = direct::Gradients { weight: weight_gradient.expect(known), bias: bias_gradient, below };
-            return self.backward_direct(input, weight, delta, gradients, &mut scratch.direct, scratch.pieces);
+    fn forward_in<T: Element>(&self, at: Forward<T>, buffers: &mut Buffers<T>, pieces: Pieces) {
+        if self.is_planar(at.input.len() / self.input.elements()) {
+            self.forward_planar(at, &mut buffers.planar, pieces);
+        } else {
+            self.forward_by_windows(at, &mut buffers.windows, pieces.parallel);
         }
-        let Scratch { windows, pieces, .. } = scratch;
-        self.backward_by_windows(input, weight, delta, weight_gradient, bias_gradient, below, windows, pieces.parallel);
+    }
+
+    /// Computes the gradients of weight and bias and, where it is asked for, that with respect to the input.
+    pub fn backward<T: Number>(&self, at: Backward<T>, scratch: &mut Scratch) {
+        let Scratch { singles, doubles, pieces } = scratch;
+        match T::kind(at.input) {
+            Kind::F32(_) => self.backward_in::<f32>(at.as_kind(), singles, *pieces),
+            Kind::F64(_) => self.backward_in::<f64>(at.as_kind(), doubles, *pieces),
+            Kind::Dual(_) => self.backward_dual(at.as_kind(), doubles, *pieces),
+        }
+    }
+
+    fn backward_in<T: Element>(&self, at: Backward<T>, buffers: &mut Buffers<T>, pieces: Pieces) {
+        if self.is_planar(at.input.len() / self.input.elements()) {
+            self.backward_planar(at, &mut buffers.planar, pieces);
+        } else {
+            self.backward_by_windows(at, &mut buffers.windows, pieces.parallel);
+        }
     }
 }

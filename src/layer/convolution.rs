@@ -93,16 +93,17 @@ impl Compute for ConvolutionOp {
         let convolution = self.between(at.input, at.output);
         let weight = &at.parameters[self.weight..][..at.output.channels * convolution.depth()];
         let bias = self.bias.map(|bias| &at.parameters[bias..][..at.output.channels]);
-        convolution.forward(at.first, weight, bias, at.made, at.scratch);
+        convolution.forward(conv::Forward { input: at.first, weight, bias, output: at.made }, at.scratch);
     }
 
     fn backward<T: Number>(&self, at: Backward<T>, below: Option<&mut [T]>) {
         let convolution = self.between(at.input, at.output);
         let elements = at.output.channels * convolution.depth();
         let weight = &at.parameters[self.weight..][..elements];
-        let (weight_gradient, behind) = at.gradient[self.weight..].split_at_mut(elements);
-        let bias_gradient = self.bias.map(|_| &mut behind[..at.output.channels]);
-        convolution.backward(at.first, weight, at.delta, weight_gradient, bias_gradient, below, at.scratch);
+        let (of_weight, behind) = at.gradient[self.weight..].split_at_mut(elements);
+        let of_bias = self.bias.map(|_| &mut behind[..at.output.channels]);
+        let (input, delta) = (at.first, at.delta);
+        convolution.backward(conv::Backward { input, weight, delta, of_weight, of_bias, below }, at.scratch);
     }
 
     fn device_scratch(&self, at: &DeviceNode) -> usize {

@@ -71,7 +71,7 @@ pub struct Forward<'a, T> {
     pub made: &'a mut [T],
     pub kept: &'a mut Kept<T>,
     /// Buffers that all operations share.
-    pub scratch: &'a mut Scratch<T>,
+    pub scratch: &'a mut Scratch,
 }
 
 /// The way back through one operation.
@@ -90,7 +90,7 @@ pub struct Backward<'a, T> {
     /// P; every operation writes the part of its own parameters.
     pub gradient: &'a mut [T],
     pub kept: &'a Kept<T>,
-    pub scratch: &'a mut Scratch<T>,
+    pub scratch: &'a mut Scratch,
 }
 
 /// An operation of a graph. Offsets into flat vectors are its own; all else comes with each call.

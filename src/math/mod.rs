@@ -17,7 +17,7 @@ pub use activation::{Activation, LEAKY_SLOPE};
 pub use close::{EXACT, KERNEL_F32, STEPS_F32, close};
 pub use float::FloatFormat;
 pub use loss::Loss;
-pub use number::{Number, Real, WIDTH, ordered_sum, ordered_sum_of, ordered_sum_of_pairs, tree_sum};
+pub use number::{Kind, KindMut, Number, Real, WIDTH, ordered_sum, ordered_sum_of, ordered_sum_of_pairs, tree_sum};
 pub use orthogonal::{NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, NORM_EPSILON, orthogonalise};
 pub use product::{View, product};
 pub use shape::{Shape, Window};

@@ -21,16 +21,32 @@ pub trait Number:
     fn erf(self) -> Self;
     /// Hyperbolic tangent, in a form that compilers turn into vector code where the precision allows it.
     fn vector_tanh(self) -> Self;
-    /// The same numbers, where they are f32: for code that is written for vectors of them.
-    fn f32s(_numbers: &[Self]) -> Option<&[f32]> {
-        None
-    }
-    /// [`Self::f32s`], to be written.
-    fn f32s_mut(_numbers: &mut [Self]) -> Option<&mut [f32]> {
-        None
-    }
+    /// The same numbers by their kind, for code that is written for some kinds alone.
+    fn kind(numbers: &[Self]) -> Kind<'_>;
+    /// [`Self::kind`], to be written.
+    fn kind_mut(numbers: &mut [Self]) -> KindMut<'_>;
+    /// The same numbers, where they are of this kind.
+    fn of_kind(numbers: Kind<'_>) -> Option<&[Self]>;
+    /// [`Self::of_kind`], to be written.
+    fn of_kind_mut(numbers: KindMut<'_>) -> Option<&mut [Self]>;
     /// `math::product`; added to what is there where `onto`.
     fn product(shape: [usize; 3], a: View<Self>, b: View<Self>, onto: bool, c: &mut [Self], parallel: bool);
+}
+
+/// Numbers by their kind.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind<'a> {
+    F32(&'a [f32]),
+    F64(&'a [f64]),
+    Dual(&'a [Dual64]),
+}
+
+/// [`Kind`], to be written.
+#[derive(Debug)]
+pub enum KindMut<'a> {
+    F32(&'a mut [f32]),
+    F64(&'a mut [f64]),
+    Dual(&'a mut [Dual64]),
 }
 
 /// f32 or f64: f32 mirrors the GPU; f64 is the reference that both are checked against.
@@ -45,6 +61,24 @@ impl Real for f32 {
 
 impl Real for f64 {
     const NAME: &'static str = "f64";
+}
+
+/// [`Number::kind`].
+macro_rules! kind {
+    ($kind:ident) => {
+        fn kind(numbers: &[Self]) -> Kind<'_> {
+            Kind::$kind(numbers)
+        }
+        fn kind_mut(numbers: &mut [Self]) -> KindMut<'_> {
+            KindMut::$kind(numbers)
+        }
+        fn of_kind(numbers: Kind<'_>) -> Option<&[Self]> {
+            if let Kind::$kind(numbers) = numbers { Some(numbers) } else { None }
+        }
+        fn of_kind_mut(numbers: KindMut<'_>) -> Option<&mut [Self]> {
+            if let KindMut::$kind(numbers) = numbers { Some(numbers) } else { None }
+        }
+    };
 }
 
 /// The functions that read the same for f32 and f64.
@@ -67,12 +101,7 @@ macro_rules! native {
 
 impl Number for f32 {
     native!();
-    fn f32s(numbers: &[Self]) -> Option<&[f32]> {
-        Some(numbers)
-    }
-    fn f32s_mut(numbers: &mut [Self]) -> Option<&mut [f32]> {
-        Some(numbers)
-    }
+    kind!(F32);
     fn of(value: f64) -> Self {
         value as f32
     }
@@ -107,6 +136,7 @@ impl Number for f32 {
 
 impl Number for f64 {
     native!();
+    kind!(F64);
     fn of(value: f64) -> Self {
         value
     }
@@ -153,6 +183,7 @@ impl Number for f64 {
 }
 
 impl Number for Dual64 {
+    kind!(Dual);
     fn of(value: f64) -> Self {
         Self::from_re(value)
     }

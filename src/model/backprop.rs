@@ -24,7 +24,7 @@ pub struct Backprop<T> {
     kept: Vec<Kept<T>>,
     /// A delta on its way to where there is one already.
     spare: Vec<T>,
-    scratch: Scratch<T>,
+    scratch: Scratch,
 }
 
 impl<T: Number> Backprop<T> {

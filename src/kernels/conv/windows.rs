@@ -1,8 +1,8 @@
 //! Convolutions by windows that are written out, for some samples at a time so that the matrix stays in the cache, and products of a
 //! library: in any arithmetic. The reference for the ways that are faster.
 
-use super::{Convolution, groups};
-use crate::math::{Number, View, Window, ordered_sum};
+use super::{Backward, Convolution, Forward, groups};
+use crate::math::{Real, View, Window, ordered_sum};
 use rayon::prelude::*;
 
 /// Columns of the written-out matrix, about.
@@ -69,7 +69,7 @@ impl Convolution {
     }
 
     /// Writes out the windows of `samples` images. Threads share the channels where `parallel`.
-    fn write_out<T: Number>(&self, images: &[T], samples: usize, windows: &mut Vec<T>, parallel: bool) {
+    fn write_out<T: Real>(&self, images: &[T], samples: usize, windows: &mut Vec<T>, parallel: bool) {
         let columns = samples * self.output.pixels();
         if self.window.padding > 0 {
             // What lies beyond a border is written nowhere below.
@@ -99,7 +99,7 @@ impl Convolution {
     }
 
     /// Adds the windows of some images to where they were taken from. Threads share the planes where `parallel`.
-    fn add_back<T: Number>(&self, windows: &[T], images: &mut [T], parallel: bool) {
+    fn add_back<T: Real>(&self, windows: &[T], images: &mut [T], parallel: bool) {
         let columns = images.len() / self.input.elements() * self.output.pixels();
         let add = |(index, plane): (usize, &mut [T])| {
             let (sample, channel) = (index / self.input.channels, index % self.input.channels);
@@ -124,12 +124,9 @@ impl Convolution {
     }
 
     /// [`Self::forward`].
-    pub(super) fn forward_by_windows<T: Number>(
+    pub(super) fn forward_by_windows<T: Real>(
         &self,
-        input: &[T],
-        weight: &[T],
-        bias: Option<&[T]>,
-        output: &mut [T],
+        Forward { input, weight, bias, output }: Forward<T>,
         Scratch(desks): &mut Scratch<T>,
         parallel: bool,
     ) {
@@ -143,7 +140,7 @@ impl Convolution {
     }
 
     /// [`Self::forward`] of a group. Threads share each product where `parallel`.
-    fn forward_group<T: Number>(
+    fn forward_group<T: Real>(
         &self,
         input: &[T],
         weight: &[T],
@@ -172,15 +169,9 @@ impl Convolution {
     }
 
     /// [`Self::backward`].
-    #[expect(clippy::too_many_arguments, reason = "a gradient has as many parts as the layer")]
-    pub(super) fn backward_by_windows<T: Number>(
+    pub(super) fn backward_by_windows<T: Real>(
         &self,
-        input: &[T],
-        weight: &[T],
-        delta: &[T],
-        weight_gradient: &mut [T],
-        bias_gradient: Option<&mut [T]>,
-        below: Option<&mut [T]>,
+        Backward { input, weight, delta, of_weight, of_bias, below }: Backward<T>,
         Scratch(desks): &mut Scratch<T>,
         parallel: bool,
     ) {
@@ -190,13 +181,13 @@ impl Convolution {
         let mut below = below.into_iter().flat_map(|below| below.chunks_mut(group * self.input.elements()));
         let groups: Vec<_> = samples.map(|(images, deltas)| (images, deltas, below.next())).collect();
         let within = parallel && groups.len() < rayon::current_num_threads();
-        groups::sum(desks, parallel, groups, weight_gradient, |desk, (images, deltas, below), gradient| {
+        groups::sum(desks, parallel, groups, of_weight, |desk, (images, deltas, below), gradient| {
             self.backward_group(images, weight, deltas, gradient, below, desk, within);
         });
-        if let Some(bias_gradient) = bias_gradient {
-            bias_gradient.fill(T::zero());
+        if let Some(of_bias) = of_bias {
+            of_bias.fill(T::zero());
             for sample in delta.chunks_exact(self.output.elements()) {
-                for (sum, plane) in bias_gradient.iter_mut().zip(sample.chunks_exact(self.output.pixels())) {
+                for (sum, plane) in of_bias.iter_mut().zip(sample.chunks_exact(self.output.pixels())) {
                     *sum += ordered_sum(plane.len(), |i| plane[i]);
                 }
             }
@@ -205,7 +196,7 @@ impl Convolution {
 
     /// [`Self::backward`] of a group, without the gradient of the bias. Threads share each product where `parallel`.
     #[expect(clippy::too_many_arguments, reason = "a gradient has as many parts as the layer")]
-    fn backward_group<T: Number>(
+    fn backward_group<T: Real>(
         &self,
         input: &[T],
         weight: &[T],
@@ -258,7 +249,7 @@ struct Piece {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::math::{Real, Shape};
+    use crate::math::Shape;
 
     /// Output, gradient of the weight, delta of the input.
     fn both_ways<T: Real>(convolution: Convolution, rows: usize, parallel: bool) -> [Vec<f64>; 3] {
@@ -270,18 +261,17 @@ mod tests {
         let (images, delta) = (numbers(rows * input.elements(), 7907), numbers(rows * output.elements(), 7901));
         let (mut made, mut gradient, mut below) = (delta.clone(), weight.clone(), images.clone());
         let mut scratch = Scratch::default();
-        convolution.forward_by_windows(&images, &weight, None, &mut made, &mut scratch, parallel);
-        let to_below = Some(&mut below[..]);
-        convolution.backward_by_windows(
-            &images,
-            &weight,
-            &delta,
-            &mut gradient,
-            None,
-            to_below,
-            &mut scratch,
-            parallel,
-        );
+        let forward = Forward { input: &images, weight: &weight, bias: None, output: &mut made };
+        convolution.forward_by_windows(forward, &mut scratch, parallel);
+        let backward = Backward {
+            input: &images,
+            weight: &weight,
+            delta: &delta,
+            of_weight: &mut gradient,
+            of_bias: None,
+            below: Some(&mut below),
+        };
+        convolution.backward_by_windows(backward, &mut scratch, parallel);
         [made, gradient, below].map(|numbers| numbers.into_iter().map(T::widen).collect())
     }
 

@@ -40,6 +40,16 @@ impl Instructions {
         }
     }
 
+    /// Bytes of a vector; where there are none, 1.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Avx512 => 64,
+            Self::Avx2 => 32,
+            Self::Neon => 16,
+            Self::Scalar => 1,
+        }
+    }
+
     /// `None` where this processor lacks it.
     fn arch(self) -> Option<Arch> {
         match self {

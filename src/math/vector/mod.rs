@@ -5,13 +5,18 @@
 //!
 //! Not here: what is multiplied: perceptrons ([`crate::engine::cpu`]) and convolutions ([`crate::kernels::conv`]).
 
+mod element;
 mod instructions;
 mod pieces;
+mod slide;
+mod span;
 pub mod tile;
 mod transpose;
 
+pub use element::Element;
 pub use instructions::Instructions;
 pub use pieces::{Pieces, Work};
+pub use slide::{Places, Tiles, correlate, slide, vectors_of_tile};
 pub use transpose::transpose;
 
 /// Columns of a panel: the numbers of the widest vector.

@@ -14,41 +14,12 @@
 //! read and written unaligned, and are plain old data: any bits are a value.
 
 use super::PANEL;
+use super::span::Span;
 use pulp::Simd;
 use std::ops::Range;
 
 /// Rows that are computed at a time; buffers have room for a multiple of it.
 pub const ROWS: usize = 8;
-
-/// A slice that is read without further checks up to a bound that was checked.
-#[derive(Clone, Copy)]
-struct Span<'a>(&'a [f32]);
-
-impl<'a> Span<'a> {
-    /// # Panics
-    /// Where `last` lies outside.
-    #[inline(always)]
-    fn within(data: &'a [f32], last: usize) -> Self {
-        assert!(last < data.len(), "element {last} of {}", data.len());
-        Self(data)
-    }
-
-    /// # Safety
-    /// `at` is at most the bound that was checked.
-    #[inline(always)]
-    unsafe fn value(self, at: usize) -> f32 {
-        debug_assert!(at < self.0.len());
-        unsafe { *self.0.get_unchecked(at) }
-    }
-
-    /// # Safety
-    /// `at` plus the vector's length is at most one more than the bound that was checked.
-    #[inline(always)]
-    unsafe fn vector<S: Simd>(self, at: usize) -> S::f32s {
-        debug_assert!(at + S::F32_LANES <= self.0.len());
-        unsafe { self.0.as_ptr().add(at).cast::<S::f32s>().read_unaligned() }
-    }
-}
 
 /// Where the rows of a matrix begin in its data.
 ///
@@ -114,7 +85,7 @@ pub struct Rows<'a, P> {
 impl<'a, P: Starts> Rows<'a, P> {
     /// The data, good for every element of the first `rows` rows.
     #[inline(always)]
-    fn span(&self, rows: usize, lines: Lines) -> Span<'a> {
+    fn span(&self, rows: usize, lines: Lines) -> Span<'a, f32> {
         Span::within(self.data, self.starts.largest(rows) + lines.last() + self.width - 1)
     }
 }
@@ -298,10 +269,10 @@ fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: us
 #[expect(clippy::too_many_arguments, reason = "both factors and where in them")]
 unsafe fn multiply_add<S: Simd, const R: usize, const V: usize, const F: usize, const U: usize>(
     simd: S,
-    a: Span,
+    a: Span<f32>,
     starts: &[usize; R],
     element: usize,
-    b: Span,
+    b: Span<f32>,
     stride: usize,
     row: usize,
     sums: &mut [[[S::f32s; V]; R]; F],
@@ -410,7 +381,7 @@ unsafe fn outer_tile<S: Simd, const R: usize, const V: usize>(
     [row, first]: [usize; 2],
     a: impl Starts,
     d: impl Starts,
-    [left, right]: [Span; 2],
+    [left, right]: [Span<f32>; 2],
     g: &mut [f32],
     stride: usize,
     fresh: bool,

@@ -157,9 +157,17 @@ pub fn conv(device: &Device) -> Case {
         let mut scratch = conv::Scratch::default();
         let (mut value, mut under) = (vec![0.0; above], vec![0.0; below]);
         let (mut of_weight, mut of_bias) = (vec![0.0; elements], vec![0.0; output.channels]);
-        convolution.forward(&x, weights, biases, &mut value, &mut scratch);
-        let into_bias = Some(&mut of_bias[..]);
-        convolution.backward(&x, weights, &delta, &mut of_weight, into_bias, Some(&mut under), &mut scratch);
+        let forward = conv::Forward { input: &x, weight: weights, bias: biases, output: &mut value };
+        convolution.forward(forward, &mut scratch);
+        let backward = conv::Backward {
+            input: &x,
+            weight: weights,
+            delta: &delta,
+            of_weight: &mut of_weight,
+            of_bias: Some(&mut of_bias),
+            below: Some(&mut under),
+        };
+        convolution.backward(backward, &mut scratch);
         values.push(value);
         deltas.push(under);
         gradients.0.push(of_weight);
