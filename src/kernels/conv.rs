@@ -28,7 +28,7 @@ mod windows;
 use super::tile::{self, Tile};
 use super::{Batch, Call, Kernel, LANE_STEP, LaneStep, TILES, codes, read, read_write, reduce, shader, shared_struct};
 use crate::math::vector::{Element, Pieces};
-use crate::math::{Kind, Number, Shape, Window};
+use crate::math::{Activation, Kind, Number, Shape, Window};
 
 shared_struct! {
     /// Immediates of `conv.wgsl`.
@@ -84,6 +84,9 @@ const SLICE: usize = 1024;
 
 /// Numbers that all slices together leave in a lane at most.
 const MOST_PARTIALS: usize = 1 << 19;
+
+/// Multiplications from which on threads share a convolution: some hundred microseconds.
+const SHARED: usize = 1 << 22;
 
 /// One convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,6 +241,8 @@ pub struct Forward<'a, T> {
     pub weight: &'a [T],
     /// output channels
     pub bias: Option<&'a [T]>,
+    /// What is done with every number that is made.
+    pub then: Option<Activation>,
     /// rows x output
     pub output: &'a mut [T],
 }
@@ -271,8 +276,8 @@ fn same_mut<T: Number, U: Number>(numbers: &mut [T]) -> &mut [U] {
 impl<'a, T: Number> Forward<'a, T> {
     /// The same numbers.
     fn as_kind<U: Number>(self) -> Forward<'a, U> {
-        let Self { input, weight, bias, output } = self;
-        Forward { input: same(input), weight: same(weight), bias: bias.map(same), output: same_mut(output) }
+        let Self { input, weight, bias, then, output } = self;
+        Forward { input: same(input), weight: same(weight), bias: bias.map(same), then, output: same_mut(output) }
     }
 }
 
@@ -302,6 +307,12 @@ impl Convolution {
         self.windows_scratch().max(self.planar_scratch())
     }
 
+    /// Whether threads share the work on so many numbers of input: where it takes much longer than to wake them.
+    fn shared(&self, numbers: usize, pieces: Pieces) -> Pieces {
+        let products = numbers / self.input.elements() * self.output.elements() * self.depth();
+        Pieces { parallel: pieces.parallel && products >= SHARED, ..pieces }
+    }
+
     /// Computes the output.
     pub fn forward<T: Number>(&self, at: Forward<T>, scratch: &mut Scratch) {
         let Scratch { singles, doubles, pieces } = scratch;
@@ -313,6 +324,7 @@ impl Convolution {
     }
 
     fn forward_in<T: Element>(&self, at: Forward<T>, buffers: &mut Buffers<T>, pieces: Pieces) {
+        let pieces = self.shared(at.input.len(), pieces);
         if self.is_planar(at.input.len() / self.input.elements()) {
             self.forward_planar(at, &mut buffers.planar, pieces);
         } else {
@@ -331,7 +343,8 @@ impl Convolution {
     }
 
     fn backward_in<T: Element>(&self, at: Backward<T>, buffers: &mut Buffers<T>, pieces: Pieces) {
-        if self.is_planar(at.input.len() / self.input.elements()) {
+        let pieces = self.shared(at.input.len(), pieces);
+        if self.is_planar_back(at.input.len() / self.input.elements()) {
             self.backward_planar(at, &mut buffers.planar, pieces);
         } else {
             self.backward_by_windows(at, &mut buffers.windows, pieces.parallel);

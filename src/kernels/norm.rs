@@ -16,7 +16,7 @@
 
 use super::{Batch, Call, Kernel, LANE_STEP, LaneStep, codes, read, read_write, shader, shared_struct};
 use crate::math::vector::{Pieces, Work};
-use crate::math::{Number, Shape, ordered_sum_of, ordered_sum_of_pairs};
+use crate::math::{Activation, Number, Shape, ordered_sum_of, ordered_sum_of_pairs};
 
 shared_struct! {
     /// Immediates of `norm.wgsl`.
@@ -218,14 +218,9 @@ impl Norm {
         sums
     }
 
-    /// What `work` makes of every plane of `rows` samples.
-    fn planes<T: Number>(&self, rows: usize, pieces: Pieces, work: &impl PlaneWork<T>) -> Vec<[T; 2]> {
-        let mut made = vec![[T::zero(); 2]; rows * self.shape.channels];
-        pieces.each(made.chunks_mut(self.shape.channels).enumerate().collect(), &EachPlane(work));
-        made
-    }
 
-    /// `output` of `input`, both rows x shape.
+    /// `output` of `input`, both rows x shape, and behind it the activation `then`.
+    #[expect(clippy::too_many_arguments, reason = "an activation may follow")]
     pub fn forward<T: Number>(
         &self,
         input: &[T],
@@ -233,22 +228,31 @@ impl Norm {
         bias: &[T],
         moments: &mut Moments<T>,
         output: &mut [T],
+        then: Option<Activation>,
         pieces: Pieces,
     ) {
         let pixels = self.shape.pixels();
         let rows = input.len() / self.shape.elements();
         let count = T::of(self.count(rows) as f64);
-        let first = |planes: Vec<[T; 2]>| self.sums(rows, planes.into_iter().map(|[sum, _]| sum));
-        let mut mean = first(self.planes(rows, pieces, &Sum { pixels, input }));
+        let mut planes = vec![[T::zero(); 2]; rows * self.shape.channels];
+        let samples = input.chunks_exact(self.shape.elements()).zip(planes.chunks_mut(self.shape.channels)).collect();
+        pieces.each(input.len(), samples, &Spread { pixels });
+        let mut mean = self.sums(rows, planes.iter().map(|[sum, _]| *sum));
         mean.iter_mut().for_each(|mean| *mean /= count);
-        let mut variance = first(self.planes(rows, pieces, &Squares { norm: self, input, mean: &mean }));
+        let size = T::of(pixels as f64);
+        let about_mean = |(plane, [sum, squares]): (usize, &[T; 2])| {
+            let away = *sum / size - mean[self.set(plane)];
+            *squares + size * away * away
+        };
+        let mut variance = self.sums(rows, planes.iter().enumerate().map(about_mean));
         variance.iter_mut().for_each(|variance| *variance /= count);
         let scale = variance.iter().map(|variance| T::one() / (*variance + T::of(EPSILON)).sqrt()).collect();
         *moments = Moments { mean, variance, scale };
-        self.apply(input, weight, bias, moments, output, pieces);
+        self.apply(input, weight, bias, moments, output, then, pieces);
     }
 
     /// The same with running `statistics` of the batch norms in place of the batch's own.
+    #[expect(clippy::too_many_arguments, reason = "an activation may follow")]
     pub fn evaluate<T: Number>(
         &self,
         input: &[T],
@@ -256,17 +260,19 @@ impl Norm {
         bias: &[T],
         statistics: &[T],
         output: &mut [T],
+        then: Option<Activation>,
         pieces: Pieces,
     ) {
         let Over::Batch { statistics: first } = self.over else {
-            return self.forward(input, weight, bias, &mut Moments::default(), output, pieces);
+            return self.forward(input, weight, bias, &mut Moments::default(), output, then, pieces);
         };
         let (mean, variance) = statistics[first..][..2 * self.shape.channels].split_at(self.shape.channels);
         let scale = variance.iter().map(|variance| T::one() / (*variance + T::of(EPSILON)).sqrt()).collect();
         let moments = Moments { mean: mean.to_vec(), variance: variance.to_vec(), scale };
-        self.apply(input, weight, bias, &moments, output, pieces);
+        self.apply(input, weight, bias, &moments, output, then, pieces);
     }
 
+    #[expect(clippy::too_many_arguments, reason = "an activation may follow")]
     fn apply<T: Number>(
         &self,
         input: &[T],
@@ -274,11 +280,12 @@ impl Norm {
         bias: &[T],
         moments: &Moments<T>,
         output: &mut [T],
+        then: Option<Activation>,
         pieces: Pieces,
     ) {
         let elements = self.shape.elements();
         let samples = input.chunks_exact(elements).zip(output.chunks_exact_mut(elements)).enumerate().collect();
-        pieces.each(samples, &Apply { norm: self, weight, bias, moments });
+        pieces.each(input.len(), samples, &Apply { norm: self, weight, bias, moments, then });
     }
 
     /// Takes the moments of a batch of `rows` samples in.
@@ -297,22 +304,24 @@ impl Norm {
     }
 
     /// From `delta` (rows x shape): the gradients of weight and bias, and the delta of the input (rows x shape), which has
-    /// lost what would move the moments.
+    /// lost what would move the moments. Where an activation is behind it, the delta is that of the activation.
     #[expect(clippy::too_many_arguments, reason = "a gradient has as many parts as the layer")]
     pub fn backward<T: Number>(
         &self,
         input: &[T],
         weight: &[T],
-        delta: &[T],
+        (delta, behind): (&[T], Option<(Activation, &[T])>),
         moments: &Moments<T>,
         gradient: [&mut [T]; 2],
         below: &mut [T],
         pieces: Pieces,
     ) {
-        let (pixels, channels) = (self.shape.pixels(), self.shape.channels);
-        let rows = input.len() / self.shape.elements();
+        let (elements, channels) = (self.shape.elements(), self.shape.channels);
+        let rows = input.len() / elements;
         // For every plane the sums of delta and of delta times the normalised input.
-        let planes = self.planes(rows, pieces, &Along { norm: self, input, delta, moments });
+        let mut planes = vec![[T::zero(); 2]; rows * channels];
+        let samples = planes.chunks_mut(channels).zip(below.chunks_exact_mut(elements)).enumerate().collect();
+        pieces.each(input.len(), samples, &Along { norm: self, input, delta, behind, moments });
         let [weight_gradient, bias_gradient] = gradient;
         weight_gradient.fill(T::zero());
         bias_gradient.fill(T::zero());
@@ -325,75 +334,55 @@ impl Norm {
             self.sums(rows, planes.iter().enumerate().map(|(index, plane)| plane[part] * weight[index % channels]))
         });
         let means = [mean_delta, mean_along].map(|sums| sums.into_iter().map(|sum| sum / count).collect::<Vec<T>>());
-        let below = below.chunks_mut(channels * pixels).enumerate().collect();
-        pieces.each(below, &Below { norm: self, input, delta, weight, moments, means });
+        let below = below.chunks_mut(elements).enumerate().collect();
+        let delta = if behind.is_some() { None } else { Some(delta) };
+        pieces.each(input.len(), below, &Below { norm: self, input, delta, weight, moments, means });
     }
 }
 
-/// Two numbers of a plane. The function is inlined.
-trait PlaneWork<T>: Sync {
-    fn of(&self, plane: usize) -> [T; 2];
+/// Of every plane of a sample its sum, and that of squared distances from its mean.
+struct Spread {
+    pixels: usize,
 }
 
-/// [`PlaneWork`] of a sample's planes.
-struct EachPlane<'a, W>(&'a W);
-
-impl<T: Number, W: PlaneWork<T>> Work<(usize, &mut [[T; 2]])> for EachPlane<'_, W> {
+impl<T: Number> Work<(&[T], &mut [[T; 2]])> for Spread {
     #[inline(always)]
-    fn run(&self, (row, planes): (usize, &mut [[T; 2]])) {
-        let first = row * planes.len();
-        for (number, plane) in planes.iter_mut().enumerate() {
-            *plane = self.0.of(first + number);
+    fn run(&self, (input, sums): (&[T], &mut [[T; 2]])) {
+        for (plane, sums) in input.chunks_exact(self.pixels).zip(sums) {
+            let sum = ordered_sum_of(plane, |x| x);
+            let mean = sum / T::of(self.pixels as f64);
+            *sums = [sum, ordered_sum_of(plane, |x| (x - mean) * (x - mean))];
         }
     }
 }
 
-/// The sum of a plane, and nothing.
-struct Sum<'a, T> {
-    pixels: usize,
-    input: &'a [T],
-}
-
-impl<T: Number> PlaneWork<T> for Sum<'_, T> {
-    #[inline(always)]
-    fn of(&self, plane: usize) -> [T; 2] {
-        let plane = &self.input[plane * self.pixels..][..self.pixels];
-        [ordered_sum_of(plane, |x| x), T::zero()]
-    }
-}
-
-/// The sum of squared distances from the mean, and nothing.
-struct Squares<'a, T> {
-    norm: &'a Norm,
-    input: &'a [T],
-    mean: &'a [T],
-}
-
-impl<T: Number> PlaneWork<T> for Squares<'_, T> {
-    #[inline(always)]
-    fn of(&self, index: usize) -> [T; 2] {
-        let pixels = self.norm.shape.pixels();
-        let (plane, mean) = (&self.input[index * pixels..][..pixels], self.mean[self.norm.set(index)]);
-        [ordered_sum_of(plane, |x| (x - mean) * (x - mean)), T::zero()]
-    }
-}
-
-/// The sums of delta and of delta times the normalised input.
+/// Of every plane of a sample the sums of delta and of delta times the normalised input. Where an activation is behind, the delta of
+/// what it acts on is left in `below`.
 struct Along<'a, T> {
     norm: &'a Norm,
     input: &'a [T],
     delta: &'a [T],
+    behind: Option<(Activation, &'a [T])>,
     moments: &'a Moments<T>,
 }
 
-impl<T: Number> PlaneWork<T> for Along<'_, T> {
+impl<'a, T: Number> Work<(usize, (&mut [[T; 2]], &mut [T]))> for Along<'a, T> {
     #[inline(always)]
-    fn of(&self, index: usize) -> [T; 2] {
-        let (pixels, set) = (self.norm.shape.pixels(), self.norm.set(index));
-        let [delta, input] = [self.delta, self.input].map(|numbers| &numbers[index * pixels..][..pixels]);
-        let (mean, scale) = (self.moments.mean[set], self.moments.scale[set]);
-        let along = ordered_sum_of_pairs(delta, input, |delta, x| delta * ((x - mean) * scale));
-        [ordered_sum_of(delta, |delta| delta), along]
+    fn run(&self, (row, (sums, below)): (usize, (&mut [[T; 2]], &mut [T]))) {
+        let (channels, pixels) = (self.norm.shape.channels, self.norm.shape.pixels());
+        for (channel, (sums, below)) in sums.iter_mut().zip(below.chunks_exact_mut(pixels)).enumerate() {
+            let index = row * channels + channel;
+            let plane = |numbers: &'a [T]| &numbers[index * pixels..][..pixels];
+            let mut delta: &[T] = plane(self.delta);
+            if let Some((activation, made)) = self.behind {
+                activation.delta_below(delta, plane(made), below);
+                delta = below;
+            }
+            let set = self.norm.set(index);
+            let (mean, scale) = (self.moments.mean[set], self.moments.scale[set]);
+            let along = ordered_sum_of_pairs(delta, plane(self.input), |delta, x| delta * ((x - mean) * scale));
+            *sums = [ordered_sum_of(delta, |delta| delta), along];
+        }
     }
 }
 
@@ -403,6 +392,7 @@ struct Apply<'a, T> {
     weight: &'a [T],
     bias: &'a [T],
     moments: &'a Moments<T>,
+    then: Option<Activation>,
 }
 
 impl<T: Number> Work<(usize, (&[T], &mut [T]))> for Apply<'_, T> {
@@ -414,7 +404,11 @@ impl<T: Number> Work<(usize, (&[T], &mut [T]))> for Apply<'_, T> {
         for (channel, (input, output)) in planes.enumerate() {
             let (set, bias) = (self.norm.set(row * channels + channel), self.bias[channel]);
             let (mean, scale) = (self.moments.mean[set], self.moments.scale[set] * self.weight[channel]);
-            output.iter_mut().zip(input).for_each(|(y, x)| *y = (*x - mean) * scale + bias);
+            let normalise = |x: T| (x - mean) * scale + bias;
+            match self.then {
+                None => output.iter_mut().zip(input).for_each(|(y, x)| *y = normalise(*x)),
+                Some(then) => then.of_each(output, input, normalise),
+            }
         }
     }
 }
@@ -423,7 +417,8 @@ impl<T: Number> Work<(usize, (&[T], &mut [T]))> for Apply<'_, T> {
 struct Below<'a, T> {
     norm: &'a Norm,
     input: &'a [T],
-    delta: &'a [T],
+    /// None where it is already in the place of the delta of the input.
+    delta: Option<&'a [T]>,
     weight: &'a [T],
     moments: &'a Moments<T>,
     /// The means of every set: of delta, and of delta times the normalised input.
@@ -439,9 +434,14 @@ impl<T: Number> Work<(usize, &mut [T])> for Below<'_, T> {
             let (set, weight) = (self.norm.set(index), self.weight[channel]);
             let (mean, scale) = (self.moments.mean[set], self.moments.scale[set]);
             let [mean_delta, mean_along] = [0, 1].map(|part| self.means[part][set]);
-            let [delta, input] = [self.delta, self.input].map(|numbers| &numbers[index * pixels..][..pixels]);
-            for (below, (d, x)) in below.iter_mut().zip(delta.iter().zip(input)) {
-                *below = scale * (weight * *d - mean_delta - (*x - mean) * scale * mean_along);
+            let of = |delta: T, x: T| scale * (weight * delta - mean_delta - (x - mean) * scale * mean_along);
+            let input = &self.input[index * pixels..][..pixels];
+            match self.delta {
+                None => below.iter_mut().zip(input).for_each(|(below, x)| *below = of(*below, *x)),
+                Some(delta) => {
+                    let numbers = delta[index * pixels..][..pixels].iter().zip(input);
+                    below.iter_mut().zip(numbers).for_each(|(below, (delta, x))| *below = of(*delta, *x));
+                }
             }
         }
     }

@@ -10,6 +10,7 @@
 //! - `output`: lanes x rows x output, or in the backward pass the delta below, lanes x rows x input
 
 use super::{Call, Kernel, LANE_STEP, LaneStep, NUMBERS, codes, read, read_write, shader, shared_struct, spread};
+use crate::math::vector::{Pieces, Work};
 use crate::math::{Number, Shape, Window};
 
 shared_struct! {
@@ -121,59 +122,134 @@ impl Pool {
         Call::new(&KERNEL, &self.variant(pass), buffers, &params, workgroups, self.iterations(pass, rows))
     }
 
-    /// Calls `each` with every output of a plane and the inputs in its window.
-    fn windows(&self, mut each: impl FnMut(usize, &mut dyn Iterator<Item = usize>)) {
+    /// Places beside each other in a line of a plane, for every pixel of their windows in turn.
+    fn lines(&self) -> Vec<Line> {
         let Self { input, output, window: Window { kernel, stride, padding }, .. } = *self;
-        let span = |place: usize, extent: usize| {
-            let start = place * stride;
-            start.saturating_sub(padding)..(start + kernel).saturating_sub(padding).min(extent)
-        };
+        let mut lines = Vec::with_capacity(output.height * kernel * kernel);
         for y in 0..output.height {
-            for x in 0..output.width {
-                let (lines, columns) = (span(y, input.height), span(x, input.width));
-                let mut inputs = lines.flat_map(|line| columns.clone().map(move |column| line * input.width + column));
-                each(y * output.width + x, &mut inputs);
+            for (down, right) in (0..kernel).flat_map(|down| (0..kernel).map(move |right| (down, right))) {
+                let Some(line) = (y * stride + down).checked_sub(padding).filter(|line| *line < input.height) else {
+                    continue;
+                };
+                // Places whose pixel lies in the image: padding <= place stride + right < padding + width.
+                let first = padding.saturating_sub(right).div_ceil(stride);
+                let last = (padding + input.width).saturating_sub(right).div_ceil(stride).min(output.width);
+                if first < last {
+                    let pixel = line * input.width + first * stride + right - padding;
+                    lines.push(Line { count: last - first, place: y * output.width + first, pixel });
+                }
             }
         }
+        lines
     }
 
-    /// `output` (rows x output) of `input` (rows x input); for the largest, where in its plane each one was goes to `lane_steps`.
-    pub fn forward<T: Number>(&self, input: &[T], output: &mut [T], places: &mut [u32]) {
-        let share = T::one() / T::of(self.window.pixels() as f64);
-        let planes = input.chunks_exact(self.input.pixels()).zip(output.chunks_exact_mut(self.output.pixels()));
-        for (index, (input, output)) in planes.enumerate() {
-            match self.kind {
-                Pooling::Avg => {
-                    self.windows(|place, inputs| output[place] = inputs.map(|i| input[i]).sum::<T>() * share)
-                }
-                Pooling::Max => {
-                    let places = &mut places[index * self.output.pixels()..][..self.output.pixels()];
-                    self.windows(|place, inputs| {
-                        let mut best = inputs.next().expect("every window has a pixel");
-                        for i in inputs {
-                            let is_nan = input[i].partial_cmp(&input[i]).is_none();
-                            if input[i] > input[best] || is_nan {
-                                best = i;
-                            }
-                        }
-                        output[place] = input[best];
-                        places[place] = best as u32;
-                    });
-                }
-            }
-        }
+    /// `output` (rows x output) of `input` (rows x input); for the largest, where in its plane each one was goes to `places`.
+    pub fn forward<T: Number>(&self, input: &[T], output: &mut [T], places: &mut [u32], pieces: Pieces) {
+        let samples = input.chunks_exact(self.input.elements()).zip(output.chunks_exact_mut(self.output.elements()));
+        let samples = samples.zip(places.chunks_exact_mut(self.output.elements())).collect();
+        pieces.each(input.len(), samples, &PoolForward { pool: self, lines: self.lines() });
     }
 
     /// `below` (rows x input) from `delta` (rows x output).
-    pub fn backward<T: Number>(&self, delta: &[T], places: &[u32], below: &mut [T]) {
+    pub fn backward<T: Number>(&self, delta: &[T], places: &[u32], below: &mut [T], pieces: Pieces) {
+        let numbers = below.len();
+        let samples = delta.chunks_exact(self.output.elements()).zip(below.chunks_exact_mut(self.input.elements()));
+        let samples = samples.zip(places.chunks_exact(self.output.elements())).collect();
+        pieces.each(numbers, samples, &PoolBackward { pool: self, lines: self.lines() });
+    }
+}
+
+/// Some places beside each other, and a pixel of the window of each.
+struct Line {
+    count: usize,
+    /// The first place.
+    place: usize,
+    /// Its pixel; the others' are a stride apart.
+    pixel: usize,
+}
+
+/// The first of every `stride` numbers, as many as there are in `to`.
+#[inline(always)]
+fn take_every<T: Copy>(stride: usize, to: &mut [T], from: &[T]) {
+    match stride {
+        1 => to.copy_from_slice(&from[..to.len()]),
+        // The usual stride has a loop that becomes vector code.
+        2 => {
+            let (last, before) = to.split_last_mut().expect("there is a place");
+            *last = from[2 * before.len()];
+            before.iter_mut().zip(from.chunks_exact(2)).for_each(|(to, pair)| *to = pair[0]);
+        }
+        _ => to.iter_mut().zip(from.iter().step_by(stride)).for_each(|(to, from)| *to = *from),
+    }
+}
+
+/// The way forward of a sample.
+struct PoolForward<'a> {
+    pool: &'a Pool,
+    lines: Vec<Line>,
+}
+
+impl<T: Number> Work<((&[T], &mut [T]), &mut [u32])> for PoolForward<'_> {
+    #[inline(always)]
+    fn run(&self, ((input, output), places): ((&[T], &mut [T]), &mut [u32])) {
+        /// No place yet.
+        const NOWHERE: u32 = u32::MAX;
+        let Pool { kind, window, .. } = *self.pool;
+        let (from, to) = (self.pool.input.pixels(), self.pool.output.pixels());
+        let mut numbers = vec![T::zero(); self.pool.output.width];
+        output.fill(T::zero());
+        places.fill(NOWHERE);
+        let planes = input.chunks_exact(from).zip(output.chunks_exact_mut(to)).zip(places.chunks_exact_mut(to));
+        for ((input, output), places) in planes {
+            for Line { count, place, pixel } in &self.lines {
+                let numbers = &mut numbers[..*count];
+                take_every(window.stride, numbers, &input[*pixel..]);
+                let (made, places) = (&mut output[*place..][..*count], &mut places[*place..][..*count]);
+                match kind {
+                    Pooling::Avg => made.iter_mut().zip(&*numbers).for_each(|(sum, x)| *sum += *x),
+                    // No branch depends on the numbers.
+                    Pooling::Max => {
+                        let all = made.iter_mut().zip(places).zip(&*numbers);
+                        for (index, ((best, place), x)) in all.enumerate() {
+                            let pixel = (pixel + index * window.stride) as u32;
+                            let is_larger = (*x > *best) | x.partial_cmp(x).is_none() | (*place == NOWHERE);
+                            *best = if is_larger { *x } else { *best };
+                            *place = if is_larger { pixel } else { *place };
+                        }
+                    }
+                }
+            }
+        }
+        if kind == Pooling::Avg {
+            let share = T::one() / T::of(window.pixels() as f64);
+            output.iter_mut().for_each(|sum| *sum *= share);
+        }
+    }
+}
+
+/// The way back of a sample.
+struct PoolBackward<'a> {
+    pool: &'a Pool,
+    lines: Vec<Line>,
+}
+
+impl<T: Number> Work<((&[T], &mut [T]), &[u32])> for PoolBackward<'_> {
+    #[inline(always)]
+    fn run(&self, ((delta, below), places): ((&[T], &mut [T]), &[u32])) {
+        let Pool { kind, window, .. } = *self.pool;
+        let (from, to) = (self.pool.output.pixels(), self.pool.input.pixels());
+        let share = T::one() / T::of(window.pixels() as f64);
         below.fill(T::zero());
-        let share = T::one() / T::of(self.window.pixels() as f64);
-        let planes = delta.chunks_exact(self.output.pixels()).zip(below.chunks_exact_mut(self.input.pixels()));
-        for (index, (delta, below)) in planes.enumerate() {
-            match self.kind {
-                Pooling::Avg => self.windows(|place, inputs| inputs.for_each(|i| below[i] += delta[place] * share)),
+        let planes = delta.chunks_exact(from).zip(below.chunks_exact_mut(to)).zip(places.chunks_exact(from));
+        for ((delta, below), places) in planes {
+            match kind {
+                Pooling::Avg => {
+                    for Line { count, place, pixel } in &self.lines {
+                        let below = below[*pixel..].iter_mut().step_by(window.stride);
+                        below.zip(&delta[*place..][..*count]).for_each(|(below, delta)| *below += *delta * share);
+                    }
+                }
                 Pooling::Max => {
-                    let places = &places[index * self.output.pixels()..][..self.output.pixels()];
                     delta.iter().zip(places).for_each(|(delta, place)| below[*place as usize] += *delta);
                 }
             }

@@ -47,6 +47,13 @@ impl Compute for ActivationOp {
         }
     }
 
+    fn in_place(&self) -> Option<Activation> {
+        match self.0 {
+            Activation::Relu | Activation::LeakyRelu | Activation::Tanh => Some(self.0),
+            Activation::Gelu => None,
+        }
+    }
+
     fn forward<T: Number>(&self, at: Forward<T>) {
         let pieces = at.scratch.pieces;
         match self.0 {

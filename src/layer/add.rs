@@ -4,15 +4,28 @@
 use super::device::{BufferRole, DeviceCall, DeviceNode, elementwise};
 use super::traits::{Backward, Compute, Forward};
 use crate::kernels::elementwise::Operation;
-use crate::math::Number;
+use crate::math::{Activation, Number};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AddOp;
 
 impl Compute for AddOp {
+    fn folds(&self) -> bool {
+        true
+    }
+
     fn forward<T: Number>(&self, at: Forward<T>) {
         let second = at.second.expect("a sum has two parts");
-        at.scratch.pieces.map_two(at.made, at.first, second, |one, two| one + two);
+        let pieces = at.scratch.pieces;
+        match at.then {
+            Some(Activation::Relu) => {
+                pieces.map_two(at.made, at.first, second, |one, two| Activation::Relu.value_and_slope(one + two).0);
+            }
+            then => {
+                pieces.map_two(at.made, at.first, second, |one, two| one + two);
+                then.iter().for_each(|then| then.alter(at.made, pieces));
+            }
+        }
     }
 
     fn backward<T: Number>(&self, at: Backward<T>, below: Option<&mut [T]>) {

@@ -89,11 +89,15 @@ impl Compute for ConvolutionOp {
         self.between(input, output).scratch()
     }
 
+    fn folds(&self) -> bool {
+        true
+    }
+
     fn forward<T: Number>(&self, at: Forward<T>) {
         let convolution = self.between(at.input, at.output);
         let weight = &at.parameters[self.weight..][..at.output.channels * convolution.depth()];
         let bias = self.bias.map(|bias| &at.parameters[bias..][..at.output.channels]);
-        convolution.forward(conv::Forward { input: at.first, weight, bias, output: at.made }, at.scratch);
+        convolution.forward(conv::Forward { input: at.first, weight, bias, then: at.then, output: at.made }, at.scratch);
     }
 
     fn backward<T: Number>(&self, at: Backward<T>, below: Option<&mut [T]>) {

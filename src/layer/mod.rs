@@ -20,7 +20,7 @@ mod flatten;
 mod norm;
 mod pool;
 
-use crate::math::{Number, Shape};
+use crate::math::{Activation, Number, Shape};
 use device::{BufferRole, DeviceCall, DeviceNode};
 use std::convert::Infallible;
 use std::fmt;
@@ -132,6 +132,18 @@ impl Compute for Op {
 
     fn keeps(&self) -> usize {
         each!(self, op => op.keeps())
+    }
+
+    fn in_place(&self) -> Option<Activation> {
+        each!(self, op => op.in_place())
+    }
+
+    fn folds(&self) -> bool {
+        each!(self, op => op.folds())
+    }
+
+    fn folds_back(&self) -> bool {
+        each!(self, op => op.folds_back())
     }
 
     fn scratch(&self, input: Shape, output: Shape) -> usize {

@@ -83,6 +83,14 @@ impl Compute for NormOp {
         true
     }
 
+    fn folds(&self) -> bool {
+        true
+    }
+
+    fn folds_back(&self) -> bool {
+        true
+    }
+
     fn joins_samples(&self) -> bool {
         matches!(self.over, Over::Batch { .. })
     }
@@ -101,8 +109,10 @@ impl Compute for NormOp {
         let (weight, bias) = at.parameters[self.weight..][..2 * channels].split_at(channels);
         let (norm, pieces) = (self.of(at.output), at.scratch.pieces);
         match at.mode {
-            Mode::Training => norm.forward(at.first, weight, bias, &mut at.kept.moments, at.made, pieces),
-            Mode::Evaluation(statistics) => norm.evaluate(at.first, weight, bias, statistics, at.made, pieces),
+            Mode::Training => norm.forward(at.first, weight, bias, &mut at.kept.moments, at.made, at.then, pieces),
+            Mode::Evaluation(statistics) => {
+                norm.evaluate(at.first, weight, bias, statistics, at.made, at.then, pieces);
+            }
         }
     }
 
@@ -116,7 +126,9 @@ impl Compute for NormOp {
             unread.resize(at.delta.len(), T::zero());
             &mut unread
         });
-        self.of(at.output).backward(at.first, weight, at.delta, &at.kept.moments, gradients, below, at.scratch.pieces);
+        let moments = &at.kept.moments;
+        let delta = (at.delta, at.behind);
+        self.of(at.output).backward(at.first, weight, delta, moments, gradients, below, at.scratch.pieces);
     }
 
     fn update_statistics<T: Number>(&self, rows: usize, output: Shape, kept: &Kept<T>, statistics: &mut [T]) {

@@ -87,12 +87,12 @@ impl Compute for PoolOp {
 
     fn forward<T: Number>(&self, at: Forward<T>) {
         at.kept.indices.resize(at.made.len(), 0);
-        self.between(at.input, at.output).forward(at.first, at.made, &mut at.kept.indices);
+        self.between(at.input, at.output).forward(at.first, at.made, &mut at.kept.indices, at.scratch.pieces);
     }
 
     fn backward<T: Number>(&self, at: Backward<T>, below: Option<&mut [T]>) {
         if let Some(below) = below {
-            self.between(at.input, at.output).backward(at.delta, &at.kept.indices, below);
+            self.between(at.input, at.output).backward(at.delta, &at.kept.indices, below, at.scratch.pieces);
         }
     }
 

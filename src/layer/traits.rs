@@ -6,7 +6,7 @@ use super::tensor::Site;
 use super::text::Call;
 use crate::kernels::conv::Scratch;
 use crate::kernels::norm::Moments;
-use crate::math::{Number, Shape};
+use crate::math::{Activation, Number, Shape};
 use std::fmt::Display;
 
 /// A layer as it is typed. [`Display`] shows the text that makes it.
@@ -69,6 +69,8 @@ pub struct Forward<'a, T> {
     pub second: Option<&'a [T]>,
     /// rows x output
     pub made: &'a mut [T],
+    /// What is done with every number that is made, by operations that [`Compute::folds`].
+    pub then: Option<Activation>,
     pub kept: &'a mut Kept<T>,
     /// Buffers that all operations share.
     pub scratch: &'a mut Scratch,
@@ -87,6 +89,9 @@ pub struct Backward<'a, T> {
     pub first: &'a [T],
     /// Gradient of the loss with respect to what the operation made, rows x output.
     pub delta: &'a [T],
+    /// Of operations that [`Compute::folds_back`]: the activation behind it and what that made, rows x output. The delta is then that
+    /// of the activation.
+    pub behind: Option<(Activation, &'a [T])>,
     /// P; every operation writes the part of its own parameters.
     pub gradient: &'a mut [T],
     pub kept: &'a Kept<T>,
@@ -107,6 +112,21 @@ pub trait Compute: Copy {
     /// Numbers that a forward pass keeps for each number that it makes.
     fn keeps(&self) -> usize {
         0
+    }
+
+    /// The activation that it is, where the value alone tells the slope, so that the value may take the place of its input.
+    fn in_place(&self) -> Option<Activation> {
+        None
+    }
+
+    /// Whether it takes an activation behind it that is [`Self::in_place`] into its own loop on the way forward.
+    fn folds(&self) -> bool {
+        false
+    }
+
+    /// Whether it does so on the way back.
+    fn folds_back(&self) -> bool {
+        false
     }
 
     /// Numbers of shared buffers that it needs.

@@ -4,6 +4,7 @@
 //! Not here: whether the point that it ends at is a minimum ([`super::certify`]).
 
 use super::objective::{EvaluatedPoint, Memory, Objective};
+use super::vector::Vector;
 use super::{Cause, Hints, KeptSearch, MinimumError, MinimumSearch, has_kinks, infinity};
 use crate::problem::network::{FullBatch, Network};
 use argmin::core::{Error, IterState, KV, Problem, Solver, State, TerminationStatus};
@@ -39,7 +40,6 @@ fn pairs(parameters: usize) -> usize {
     if parameters < LARGE { least } else { (PAIRED / (2 * parameters)).clamp(least, most) }
 }
 
-type Vector = Vec<f64>;
 type LineState = IterState<Vector, Vector, (), (), (), f64>;
 type Lbfgs = LBFGS<Limited, Vector, Vector, f64>;
 
@@ -128,12 +128,12 @@ pub fn descend(network: &Network, search: &mut MinimumSearch) -> Result<End, Min
 }
 
 impl Standing {
-    fn at(start: Vector, tolerance: f64) -> Self {
+    fn at(start: Vec<f64>, tolerance: f64) -> Self {
         let solver = LBFGS::new(Limited(MoreThuenteLineSearch::new()), pairs(start.len()))
             .with_tolerance_grad(0.5 * tolerance)
             .and_then(|search| search.with_tolerance_cost(0.0))
             .expect("the tolerances are not negative");
-        Self { solver, state: IterState::new().param(start), evaluations: 0, restarts: 0, before: None }
+        Self { solver, state: IterState::new().param(start.into()), evaluations: 0, restarts: 0, before: None }
     }
 
     /// Makes one iteration, as argmin's `Executor` does, which itself cannot be stopped and gone on with. Returns whether there

@@ -8,6 +8,7 @@ mod descent;
 mod error;
 mod infinity;
 mod objective;
+mod vector;
 
 pub use error::{Cause, Hints, MinimumError};
 

@@ -3,6 +3,7 @@
 //!
 //! Not here: the steps of the search ([`super::descent`]).
 
+use super::vector::Vector;
 use super::{MinimumError, Seen, infinity, max_abs, not_finite};
 use crate::problem::network::{FullBatch, Network};
 use argmin::core::{CostFunction, Error, Gradient};
@@ -122,19 +123,19 @@ impl<'a> Objective<'a> {
 }
 
 impl CostFunction for &Objective<'_> {
-    type Param = Vec<f64>;
+    type Param = Vector;
     type Output = f64;
 
     fn cost(&self, weights: &Self::Param) -> Result<f64, Error> {
-        self.at(weights, |point| point.loss)
+        self.at(&weights.numbers(), |point| point.loss)
     }
 }
 
 impl Gradient for &Objective<'_> {
-    type Param = Vec<f64>;
-    type Gradient = Vec<f64>;
+    type Param = Vector;
+    type Gradient = Vector;
 
-    fn gradient(&self, weights: &Self::Param) -> Result<Vec<f64>, Error> {
-        self.at(weights, |point| point.gradient.clone())
+    fn gradient(&self, weights: &Self::Param) -> Result<Vector, Error> {
+        self.at(&weights.numbers(), |point| point.gradient.clone().into())
     }
 }

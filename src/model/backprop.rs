@@ -9,7 +9,7 @@ use crate::kernels::conv::Scratch;
 use crate::kernels::loss;
 use crate::layer::traits::{Backward, Compute, Forward, Kept, Mode};
 use crate::math::vector::Instructions;
-use crate::math::{Loss, Number};
+use crate::math::{Activation, Loss, Number};
 use pulp::Simd;
 
 /// Buffers of one pass, forward and back.
@@ -17,26 +17,67 @@ use pulp::Simd;
 pub struct Backprop<T> {
     graph: Graph,
     loss: Loss,
-    /// What every node makes, rows x its shape.
+    places: Vec<Place>,
+    /// What nodes make, rows x the shape; empty for a node whose value takes the place of its input.
     values: Vec<Vec<T>>,
-    /// Gradients of the loss with respect to them.
-    deltas: Vec<Vec<T>>,
     kept: Vec<Kept<T>>,
-    /// A delta on its way to where there is one already.
-    spare: Vec<T>,
+    /// Gradients of the loss with respect to the values, while they are needed; empty before and after.
+    deltas: Vec<Vec<T>>,
+    /// Buffers of deltas that are needed no more. The latest, which is likely still in a cache, is taken first.
+    spare: Vec<Vec<T>>,
     scratch: Scratch,
+}
+
+/// Where the value of a node is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    Own,
+    /// That of its input, which nobody else reads: an activation whose slope its value tells.
+    OfInput(Activation),
+}
+
+/// The activation that takes the place of what a node makes.
+fn activation_behind(graph: &Graph, places: &[Place], node: usize) -> Option<Activation> {
+    // A value with one reader; builders append, so that it most likely is the next.
+    let next = graph.nodes.iter().zip(places).skip(node + 1).find(|(next, _)| next.input == node + 1);
+    next.and_then(|(_, place)| if let Place::OfInput(activation) = place { Some(*activation) } else { None })
+}
+
+/// Where the values of a graph are.
+fn places(graph: &Graph) -> Vec<Place> {
+    let mut readers = vec![0; graph.nodes.len() + 1];
+    (0..graph.nodes.len()).flat_map(|node| graph.inputs(node)).for_each(|value| readers[value] += 1);
+    // The sample is not ours to change.
+    let of = |node: &Node| match node.op.in_place() {
+        Some(activation) if node.input > 0 && readers[node.input] == 1 => Place::OfInput(activation),
+        _ => Place::Own,
+    };
+    graph.nodes.iter().map(of).collect()
+}
+
+/// The node whose buffer holds the value of a node.
+fn holder(graph: &Graph, places: &[Place], node: usize) -> usize {
+    match places[node] {
+        Place::Own => node,
+        Place::OfInput(_) => holder(graph, places, graph.nodes[node].input - 1),
+    }
 }
 
 impl<T: Number> Backprop<T> {
     /// Makes buffers for at most `rows` samples at a time.
     pub fn new(graph: &Graph, loss: Loss, rows: usize) -> Self {
-        let zeros = |node: &Node| vec![T::zero(); rows * node.shape.elements()];
+        let places = places(graph);
+        let room = |(node, place): (&Node, &Place)| match place {
+            Place::Own => vec![T::zero(); rows * node.shape.elements()],
+            Place::OfInput(_) => Vec::new(),
+        };
         Self {
-            values: graph.nodes.iter().map(zeros).collect(),
-            deltas: graph.nodes.iter().map(zeros).collect(),
+            values: graph.nodes.iter().zip(&places).map(room).collect(),
             kept: vec![Kept::default(); graph.nodes.len()],
+            deltas: vec![Vec::new(); graph.nodes.len()],
             spare: Vec::new(),
             scratch: Scratch::default(),
+            places,
             graph: graph.clone(),
             loss,
         }
@@ -56,13 +97,21 @@ impl<T: Number> Backprop<T> {
 
     /// The outputs, rows x classes, of `inputs` (rows x features) at `parameters`.
     pub fn forward(&mut self, parameters: &[T], inputs: &[T], mode: Mode<T>) -> &[T] {
-        let Self { graph, values, kept, scratch, .. } = self;
+        let Self { graph, places, values, kept, scratch, .. } = self;
         let rows = inputs.len() / graph.input.elements();
         for (index, node) in graph.nodes.iter().enumerate() {
+            if let Place::OfInput(activation) = places[index] {
+                if graph.nodes[node.input - 1].op.folds() {
+                    continue;
+                }
+                let value = &mut values[holder(graph, places, index)][..rows * node.shape.elements()];
+                activation.alter(value, scratch.pieces);
+                continue;
+            }
             let (before, here) = values.split_at_mut(index);
             let value = |number: usize| match number {
                 0 => inputs,
-                number => &before[number - 1][..rows * graph.shape(number).elements()],
+                number => &before[holder(graph, places, number - 1)][..rows * graph.shape(number).elements()],
             };
             node.op.forward(Forward {
                 input: graph.shape(node.input),
@@ -72,12 +121,18 @@ impl<T: Number> Backprop<T> {
                 first: value(node.input),
                 second: node.second.map(value),
                 made: &mut here[0][..rows * node.shape.elements()],
+                then: activation_behind(graph, places, index),
                 kept: &mut kept[index],
                 scratch,
             });
         }
-        let last = graph.nodes.len() - 1;
-        &values[last][..rows * graph.outputs()]
+        self.outputs(rows)
+    }
+
+    /// What the last node made of `rows` samples.
+    fn outputs(&self, rows: usize) -> &[T] {
+        let Self { graph, places, values, .. } = self;
+        &values[holder(graph, places, graph.nodes.len() - 1)][..rows * graph.outputs()]
     }
 
     /// Mean loss of `inputs` (rows x features) and `labels` at `parameters`, with the batch's own statistics; its gradient goes
@@ -100,59 +155,76 @@ impl<T: Number> Backprop<T> {
         self.forward(forward, inputs, Mode::Training);
         let rows = labels.len();
         let last = self.graph.nodes.len() - 1;
-        let outputs = rows * self.graph.outputs();
-        self.deltas[last][..outputs].copy_from_slice(&self.values[last][..outputs]);
-        let value = loss::cpu(self.loss, labels, &mut self.deltas[last][..outputs]);
-        let mut reached = vec![false; self.graph.nodes.len()];
-        reached[last] = true;
+        let mut delta = self.spare.pop().unwrap_or_default();
+        delta.clear();
+        delta.extend_from_slice(self.outputs(rows));
+        let value = loss::cpu(self.loss, labels, &mut delta);
+        self.deltas[last] = delta;
         for index in (0..=last).rev() {
             // A value that nothing leads on from has no gradient, and neither has what it is made of.
-            if reached[index] {
-                for input in self.graph.inputs(index) {
-                    self.node_backward(index, input, rows, backward, inputs, gradient, &mut reached);
-                }
+            if !self.deltas[index].is_empty() {
+                self.node_backward(index, rows, backward, inputs, gradient);
             }
         }
         value
     }
 
-    /// From the delta of a node to that of `input`, one of the values that it acts on.
-    #[expect(clippy::too_many_arguments, reason = "one step of `loss_and_gradient_at`, which has all these at hand")]
-    fn node_backward(
-        &mut self,
-        index: usize,
-        input: usize,
-        rows: usize,
-        parameters: &[T],
-        inputs: &[T],
-        gradient: &mut [T],
-        reached: &mut [bool],
-    ) {
-        let Self { graph, values, deltas, kept, spare, scratch, .. } = self;
-        let Node { op, shape, .. } = graph.nodes[index];
-        let before = graph.shape(input);
-        let (earlier, here) = deltas.split_at_mut(index);
-        let at = Backward {
-            input: before,
-            output: shape,
-            parameters,
-            first: if input == 0 { inputs } else { &values[input - 1][..rows * before.elements()] },
-            delta: &here[0][..rows * shape.elements()],
-            gradient,
-            kept: &kept[index],
-            scratch,
-        };
-        let pieces = at.scratch.pieces;
-        // Nobody asks for the delta of the data.
-        let Some(node) = input.checked_sub(1) else { return op.backward(at, None) };
-        let there = &mut earlier[node][..rows * before.elements()];
-        // Straight to its place, unless another reader of the value has been there.
-        if std::mem::replace(&mut reached[node], true) {
-            spare.resize(there.len(), T::zero());
-            op.backward(at, Some(spare));
-            pieces.change(there, spare, |there, more| *there += more);
-        } else {
-            op.backward(at, Some(there));
+    /// From the delta of a node to its gradient and the deltas of the values that it acts on.
+    fn node_backward(&mut self, index: usize, rows: usize, parameters: &[T], inputs: &[T], gradient: &mut [T]) {
+        let Self { graph, places, values, deltas, kept, spare, scratch, .. } = self;
+        let Node { op, input, second, shape } = graph.nodes[index];
+        let mut delta = std::mem::take(&mut deltas[index]);
+        if let Place::OfInput(activation) = places[index] {
+            if graph.nodes[input - 1].op.folds_back() {
+                deltas[input - 1] = delta;
+                return;
+            }
+            let value = &values[holder(graph, places, index)][..delta.len()];
+            activation.alter_delta(&mut delta, value, scratch.pieces);
+            deltas[input - 1] = delta;
+            return;
+        }
+        for (turn, number) in std::iter::once(input).chain(second).enumerate() {
+            let is_last = turn == usize::from(second.is_some());
+            let before = graph.shape(number);
+            let first = match number {
+                0 => inputs,
+                number => &values[holder(graph, places, number - 1)][..rows * before.elements()],
+            };
+            // Nobody asks for the delta of the data. Straight to its place, unless another reader of the value has been there.
+            let there = number.checked_sub(1);
+            let is_first = there.is_some_and(|node| deltas[node].is_empty());
+            if is_first && is_last && op.passes_delta_on() {
+                deltas[number - 1] = std::mem::take(&mut delta);
+                continue;
+            }
+            let made = &values[holder(graph, places, index)][..delta.len()];
+            let mut below = there.map(|_| spare.pop().unwrap_or_default());
+            if let Some(below) = &mut below {
+                below.resize(rows * before.elements(), T::zero());
+            }
+            let at = Backward {
+                input: before,
+                output: shape,
+                parameters,
+                first,
+                delta: &delta,
+                behind: activation_behind(graph, places, index).map(|activation| (activation, made)),
+                gradient,
+                kept: &kept[index],
+                scratch,
+            };
+            op.backward(at, below.as_deref_mut());
+            let Some((node, below)) = there.zip(below) else { continue };
+            if is_first {
+                deltas[node] = below;
+            } else {
+                scratch.pieces.change(&mut deltas[node], &below, |there, more| *there += more);
+                spare.push(below);
+            }
+        }
+        if delta.capacity() > 0 {
+            spare.push(delta);
         }
     }
 
@@ -171,9 +243,15 @@ impl<T: Number> Backprop<T> {
 
     /// Bytes of the buffers for `rows` samples, about.
     pub fn bytes(graph: &Graph, rows: usize) -> u64 {
-        let numbers: usize = graph.nodes.iter().map(|node| (2 + node.op.keeps()) * node.shape.elements()).sum();
+        let places = places(graph);
+        let kept = |(node, place): (&Node, &Place)| match place {
+            Place::Own => (1 + node.op.keeps()) * node.shape.elements(),
+            Place::OfInput(_) => 0,
+        };
+        let numbers: usize = graph.nodes.iter().zip(&places).map(kept).sum();
         let scratch = graph.nodes.iter().map(|node| node.op.scratch(graph.shape(node.input), node.shape));
-        ((rows * numbers + scratch.max().unwrap_or(0)) * size_of::<T>()) as u64
+        let all = rows * (numbers + deltas(graph, &places)) + scratch.max().unwrap_or(0);
+        (all * size_of::<T>()) as u64
     }
 
     /// Takes the means and variances of the latest batch, of `rows` samples, into running `statistics`.
@@ -182,4 +260,40 @@ impl<T: Number> Backprop<T> {
             node.op.update_statistics(rows, node.shape, kept, statistics);
         }
     }
+}
+
+/// Numbers of all buffers of deltas, for one sample: the way back without the numbers themselves. A buffer grows to the largest delta
+/// that it has held.
+fn deltas(graph: &Graph, places: &[Place]) -> usize {
+    let mut there: Vec<Option<usize>> = vec![None; graph.nodes.len()];
+    let (mut spare, mut total) = (Vec::new(), 0);
+    let mut grow = |spare: &mut Vec<usize>, elements: usize| {
+        let before = spare.pop().unwrap_or(0);
+        total += elements.saturating_sub(before);
+        elements.max(before)
+    };
+    let last = graph.nodes.len() - 1;
+    there[last] = Some(grow(&mut spare, graph.outputs()));
+    for index in (0..=last).rev() {
+        let Some(mut delta) = there[index].take() else { continue };
+        let Node { op, input, second, .. } = graph.nodes[index];
+        let passes_on = op.passes_delta_on() || places[index] != Place::Own;
+        for (turn, number) in std::iter::once(input).chain(second).enumerate() {
+            let is_last = turn == usize::from(second.is_some());
+            let Some(node) = number.checked_sub(1) else { continue };
+            if there[node].is_none() && is_last && passes_on {
+                there[node] = Some(std::mem::take(&mut delta));
+                continue;
+            }
+            let below = grow(&mut spare, graph.shape(number).elements());
+            match there[node] {
+                None => there[node] = Some(below),
+                Some(_) => spare.push(below),
+            }
+        }
+        if delta > 0 {
+            spare.push(delta);
+        }
+    }
+    total
 }

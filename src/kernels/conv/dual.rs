@@ -19,15 +19,17 @@ fn join(numbers: &mut [Dual64], [values, one, two]: [&[f64]; 3]) {
 impl Convolution {
     /// [`Self::forward`].
     pub(super) fn forward_dual(&self, at: Forward<Dual64>, buffers: &mut Buffers<f64>, pieces: Pieces) {
-        let Forward { input, weight, bias, output } = at;
+        let Forward { input, weight, bias, then, output } = at;
         let [[x, dx], [w, dw]] = [input, weight].map(parts);
         let [b, db] = bias.map(parts).map_or([None, None], |parts| parts.map(Some));
         let [value, one, two] = [(&x, &w, &b), (&dx, &w, &db), (&x, &dw, &None)].map(|(input, weight, bias)| {
             let mut made = vec![0.0; output.len()];
-            self.forward_in(Forward { input, weight, bias: bias.as_deref(), output: &mut made }, buffers, pieces);
+            let at = Forward { input, weight, bias: bias.as_deref(), then: None, output: &mut made };
+            self.forward_in(at, buffers, pieces);
             made
         });
         join(output, [&value, &one, &two]);
+        then.iter().for_each(|then| then.alter(output, pieces));
     }
 
     /// [`Self::backward`].

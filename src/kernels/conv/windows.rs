@@ -126,7 +126,7 @@ impl Convolution {
     /// [`Self::forward`].
     pub(super) fn forward_by_windows<T: Real>(
         &self,
-        Forward { input, weight, bias, output }: Forward<T>,
+        Forward { input, weight, bias, then, output }: Forward<T>,
         Scratch(desks): &mut Scratch<T>,
         parallel: bool,
     ) {
@@ -135,17 +135,15 @@ impl Convolution {
         let groups: Vec<_> = images.zip(output.chunks_mut(group * self.output.elements())).collect();
         let within = parallel && groups.len() < rayon::current_num_threads();
         groups::each(desks, parallel, groups, |(desk, _), (images, output)| {
-            self.forward_group(images, weight, bias, output, desk, within);
+            let at = Forward { input: images, weight, bias, then, output };
+            self.forward_group(at, desk, within);
         });
     }
 
     /// [`Self::forward`] of a group. Threads share each product where `parallel`.
     fn forward_group<T: Real>(
         &self,
-        input: &[T],
-        weight: &[T],
-        bias: Option<&[T]>,
-        output: &mut [T],
+        Forward { input, weight, bias, then, output }: Forward<T>,
         Desk { windows, outputs }: &mut Desk<T>,
         parallel: bool,
     ) {
@@ -162,7 +160,10 @@ impl Convolution {
                 for (channel, plane) in output.chunks_exact_mut(pixels).enumerate() {
                     let sums = &outputs[channel * columns + sample * pixels..][..pixels];
                     let bias = bias.map_or(T::zero(), |bias| bias[channel]);
-                    plane.iter_mut().zip(sums).for_each(|(z, sum)| *z = *sum + bias);
+                    match then {
+                        None => plane.iter_mut().zip(sums).for_each(|(z, sum)| *z = *sum + bias),
+                        Some(then) => then.of_each(plane, sums, |sum| sum + bias),
+                    }
                 }
             }
         }
@@ -261,7 +262,7 @@ mod tests {
         let (images, delta) = (numbers(rows * input.elements(), 7907), numbers(rows * output.elements(), 7901));
         let (mut made, mut gradient, mut below) = (delta.clone(), weight.clone(), images.clone());
         let mut scratch = Scratch::default();
-        let forward = Forward { input: &images, weight: &weight, bias: None, output: &mut made };
+        let forward = Forward { input: &images, weight: &weight, bias: None, then: None, output: &mut made };
         convolution.forward_by_windows(forward, &mut scratch, parallel);
         let backward = Backward {
             input: &images,

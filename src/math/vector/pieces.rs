@@ -5,8 +5,11 @@ use super::Instructions;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Numbers that are worth a thread's while.
+/// Numbers of a piece.
 const PIECE: usize = 1 << 14;
+
+/// Numbers from which on threads share a loop: to wake one takes as long as a loop over a tenth of them.
+const SHARED: usize = 1 << 17;
 
 /// How loops over arrays run.
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +46,17 @@ impl Pieces {
         of: impl Fn(A, B) -> C + Sync,
     ) {
         let pieces = to.chunks_mut(PIECE).zip(a.chunks(PIECE).zip(b.chunks(PIECE))).collect();
-        self.each(pieces, &MapTwo(of));
+        self.each(a.len(), pieces, &MapTwo(of));
+    }
+
+    /// Sets every number to what `of` makes of it.
+    pub fn alter<A: Copy + Send>(self, numbers: &mut [A], of: impl Fn(A) -> A + Sync) {
+        self.each(numbers.len(), numbers.chunks_mut(PIECE).collect(), &Alter(of));
     }
 
     /// Changes every number of `to` by that of `a` at its place.
     pub fn change<A: Copy + Sync, B: Send>(self, to: &mut [B], a: &[A], by: impl Fn(&mut B, A) + Sync) {
-        self.each(to.chunks_mut(PIECE).zip(a.chunks(PIECE)).collect(), &Change(by));
+        self.each(a.len(), to.chunks_mut(PIECE).zip(a.chunks(PIECE)).collect(), &Change(by));
     }
 
     /// Sets the numbers of `one` and `two` to what `of` makes of that of `a` at their place.
@@ -60,17 +68,26 @@ impl Pieces {
         of: impl Fn(A) -> (B, C) + Sync,
     ) {
         let pieces = one.chunks_mut(PIECE).zip(two.chunks_mut(PIECE).zip(a.chunks(PIECE))).collect();
-        self.each(pieces, &Split(of));
+        self.each(a.len(), pieces, &Split(of));
     }
 
-    /// Does `work` with every piece.
-    pub fn each<P: Send>(self, pieces: Vec<P>, work: &impl Work<P>) {
+    /// Does `work` with every piece; together they have so many numbers.
+    pub fn each<P: Send>(self, numbers: usize, pieces: Vec<P>, work: &impl Work<P>) {
         let work = |piece| self.instructions.run(Compiled { work, piece });
-        if self.parallel && pieces.len() > 1 {
+        if self.parallel && numbers >= SHARED {
             pieces.into_par_iter().for_each(work);
         } else {
             pieces.into_iter().for_each(work);
         }
+    }
+}
+
+struct Alter<F>(F);
+
+impl<A: Copy, F: Fn(A) -> A + Sync> Work<&mut [A]> for Alter<F> {
+    #[inline(always)]
+    fn run(&self, numbers: &mut [A]) {
+        numbers.iter_mut().for_each(|number| *number = (self.0)(*number));
     }
 }
 

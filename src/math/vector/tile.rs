@@ -1,5 +1,4 @@
-//! Register tiles: the three products of backpropagation on panels, written once for every instruction set. The only unsafe code
-//! of what the processor computes.
+//! Register tiles: the three products of backpropagation on panels, written once for every instruction set.
 //!
 //! A tile holds R rows by V vectors of a product in registers while it runs through the inner dimension: R broadcasts and V
 //! loads feed R V multiply-adds. Panels are read in the order in which they lie, so that nothing is ever packed. A sum runs
@@ -85,27 +84,8 @@ pub struct Rows<'a, P> {
 impl<'a, P: Starts> Rows<'a, P> {
     /// The data, good for every element of the first `rows` rows.
     #[inline(always)]
-    fn span(&self, rows: usize, lines: Lines) -> Span<'a, f32> {
-        Span::within(self.data, self.starts.largest(rows) + lines.last() + self.width - 1)
-    }
-}
-
-/// Pieces that a row consists of: so many of the matrix's width, the same number of elements from one to the next. The rows of a
-/// convolution are windows of an image, with a piece for each line of pixels.
-#[derive(Clone, Copy)]
-pub struct Lines {
-    /// At least 1.
-    pub count: usize,
-    pub pitch: usize,
-}
-
-impl Lines {
-    pub const ONE: Self = Self { count: 1, pitch: 0 };
-
-    /// Where the last begins.
-    #[inline(always)]
-    fn last(self) -> usize {
-        (self.count - 1) * self.pitch
+    fn span(&self, rows: usize) -> Span<'a, f32> {
+        Span::within(self.data, self.starts.largest(rows) + self.width - 1)
     }
 }
 
@@ -150,37 +130,24 @@ pub trait Epilogue<S: Simd> {
 /// C = A B for `rows` rows, a multiple of [`ROWS`]; B is `a.width` x `b.width`.
 #[inline(always)]
 pub fn product<S: Simd, P: Starts>(simd: S, rows: usize, a: Rows<P>, b: Panels, epilogue: &mut impl Epilogue<S>) {
-    product_of_lines(simd, rows, a, Lines::ONE, b, epilogue);
-}
-
-/// [`product`] where every row of A consists of `lines`; B has `lines.count` x `a.width` rows.
-#[inline(always)]
-pub fn product_of_lines<S: Simd, P: Starts>(
-    simd: S,
-    rows: usize,
-    a: Rows<P>,
-    lines: Lines,
-    b: Panels,
-    epilogue: &mut impl Epilogue<S>,
-) {
     assert!(rows.is_multiple_of(ROWS) && b.width.is_multiple_of(PANEL), "{rows} rows of {} columns", b.width);
     let mut panel = 0;
     let end = b.width / PANEL;
     while panel < end {
         match S::F32_LANES {
             16 if panel + 2 <= end => {
-                product_tiles::<S, P, 8, 2, 1, 2>(simd, 0..rows, a, lines, b, panel, epilogue);
+                product_tiles::<S, P, 8, 2, 1, 2>(simd, 0..rows, a, b, panel, epilogue);
                 panel += 1;
             }
-            16 => product_tiles::<S, P, 8, 1, 2, 4>(simd, 0..rows, a, lines, b, panel, epilogue),
+            16 => product_tiles::<S, P, 8, 1, 2, 4>(simd, 0..rows, a, b, panel, epilogue),
             8 => {
                 let sixes = sixes(rows);
                 let fours = rows - (rows - sixes) % 4;
-                product_tiles::<S, P, 6, 2, 1, 1>(simd, 0..sixes, a, lines, b, panel, epilogue);
-                product_tiles::<S, P, 4, 2, 1, 1>(simd, sixes..fours, a, lines, b, panel, epilogue);
+                product_tiles::<S, P, 6, 2, 1, 1>(simd, 0..sixes, a, b, panel, epilogue);
+                product_tiles::<S, P, 4, 2, 1, 1>(simd, sixes..fours, a, b, panel, epilogue);
             }
-            4 => product_tiles::<S, P, 4, 4, 1, 1>(simd, 0..rows, a, lines, b, panel, epilogue),
-            _ => product_tiles::<S, P, 1, 16, 1, 1>(simd, 0..rows, a, lines, b, panel, epilogue),
+            4 => product_tiles::<S, P, 4, 4, 1, 1>(simd, 0..rows, a, b, panel, epilogue),
+            _ => product_tiles::<S, P, 1, 16, 1, 1>(simd, 0..rows, a, b, panel, epilogue),
         }
         panel += 1;
     }
@@ -204,7 +171,6 @@ fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: us
     simd: S,
     rows: Range<usize>,
     a: Rows<P>,
-    lines: Lines,
     b: Panels,
     panel: usize,
     epilogue: &mut impl Epilogue<S>,
@@ -213,12 +179,12 @@ fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: us
     assert!(inner > 0, "an empty product");
     let (first, stride) = (panel * PANEL, b.stride);
     let b = &b.data[panel * stride..];
-    let b = Span::within(b, (lines.count * inner - 1) * PANEL + column::<S>(V - 1, stride) + S::F32_LANES - 1);
+    let b = Span::within(b, (inner - 1) * PANEL + column::<S>(V - 1, stride) + S::F32_LANES - 1);
     if rows.is_empty() {
         return;
     }
     assert!(rows.len().is_multiple_of(R), "{} rows in tiles of {R}", rows.len());
-    let data = a.span(rows.end, lines);
+    let data = a.span(rows.end);
     for row in rows.step_by(R) {
         let mut starts = [0; R];
         for (r, start) in starts.iter_mut().enumerate() {
@@ -226,28 +192,19 @@ fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: us
             *start = unsafe { a.starts.start(row + r) };
         }
         let mut sums = [[[simd.splat_f32s(0.0); V]; R]; F];
-        for line in 0..lines.count {
-            let (left, right) = (line * lines.pitch, line * inner);
-            let mut k = 0;
-            // SAFETY: in all three loops k + their step is at most inner, the bound of every line of A and of B.
-            while k + U <= inner {
-                unsafe {
-                    multiply_add::<S, R, V, F, U>(simd, data, &starts, left + k, b, stride, right + k, &mut sums)
-                };
-                k += U;
-            }
-            while k + F <= inner {
-                unsafe {
-                    multiply_add::<S, R, V, F, F>(simd, data, &starts, left + k, b, stride, right + k, &mut sums)
-                };
-                k += F;
-            }
-            while k < inner {
-                unsafe {
-                    multiply_add::<S, R, V, F, 1>(simd, data, &starts, left + k, b, stride, right + k, &mut sums)
-                };
-                k += 1;
-            }
+        let mut k = 0;
+        // SAFETY: in all three loops k + their step is at most inner, the bound of every row of A and of B.
+        while k + U <= inner {
+            unsafe { multiply_add::<S, R, V, F, U>(simd, data, &starts, k, b, stride, &mut sums) };
+            k += U;
+        }
+        while k + F <= inner {
+            unsafe { multiply_add::<S, R, V, F, F>(simd, data, &starts, k, b, stride, &mut sums) };
+            k += F;
+        }
+        while k < inner {
+            unsafe { multiply_add::<S, R, V, F, 1>(simd, data, &starts, k, b, stride, &mut sums) };
+            k += 1;
         }
         for r in 0..R {
             for v in 0..V {
@@ -264,7 +221,7 @@ fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: us
 /// The share of U inner elements of a tile.
 ///
 /// # Safety
-/// The bound of `a` is at least every start plus `element` + U - 1, that of `b` at least the last vector of its row `row` + U - 1.
+/// The bound of `a` is at least every start plus `element` + U - 1, that of `b` at least the last vector of its row `element` + U - 1.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "both factors and where in them")]
 unsafe fn multiply_add<S: Simd, const R: usize, const V: usize, const F: usize, const U: usize>(
@@ -274,13 +231,12 @@ unsafe fn multiply_add<S: Simd, const R: usize, const V: usize, const F: usize, 
     element: usize,
     b: Span<f32>,
     stride: usize,
-    row: usize,
     sums: &mut [[[S::f32s; V]; R]; F],
 ) {
     let mut vectors = [[simd.splat_f32s(0.0); V]; U];
     for (u, vectors) in vectors.iter_mut().enumerate() {
         for (v, vector) in vectors.iter_mut().enumerate() {
-            *vector = unsafe { b.vector::<S>((row + u) * PANEL + column::<S>(v, stride)) };
+            *vector = unsafe { b.vector::<S>((element + u) * PANEL + column::<S>(v, stride)) };
         }
     }
     for r in 0..R {
@@ -305,21 +261,8 @@ pub fn outer_product<S: Simd>(
     fresh: bool,
 ) {
     assert!(a.width.is_multiple_of(PANEL), "panels of {} rows", a.width);
-    outer_product_into(simd, rows, a, d, g, a.width * PANEL, fresh);
-}
-
-/// [`outer_product`] into the first `a.width` rows, any number of them, of panels that are `stride` elements long.
-#[inline(always)]
-pub fn outer_product_into<S: Simd>(
-    simd: S,
-    rows: usize,
-    a: Rows<impl Starts>,
-    d: Rows<impl Starts>,
-    g: &mut [f32],
-    stride: usize,
-    fresh: bool,
-) {
-    assert!(d.width.is_multiple_of(PANEL) && stride >= a.width * PANEL, "panels of {} x {}", a.width, d.width);
+    let stride = a.width * PANEL;
+    assert!(d.width.is_multiple_of(PANEL), "panels of {} columns", d.width);
     let mut panel = 0;
     let end = d.width / PANEL;
     while panel < end {
@@ -353,19 +296,16 @@ fn outer_tiles<S: Simd, const R: usize, const V: usize>(
     fresh: bool,
 ) {
     assert!(first + V * S::F32_LANES <= d.width, "a tile beyond {} columns", d.width);
-    let spans = [a.span(rows, Lines::ONE), d.span(rows, Lines::ONE)];
-    let sixes = if R == 6 { sixes(a.width) } else { a.width - a.width % R };
-    let fours = if R == 6 { a.width - (a.width - sixes) % 4 } else { sixes };
-    // SAFETY, all three: row + the tile's rows <= the width of A, all of whose rows were checked, and the tile's vectors end within
-    // that of D.
+    let spans = [a.span(rows), d.span(rows)];
+    // The width is a multiple of all other R, and what sixes leave of it one of 4.
+    let sixes = if R == 6 { sixes(a.width) } else { a.width };
+    // SAFETY, both: row + the tile's rows <= the width of A, all of whose rows were checked, and the tile's vectors end within that of
+    // D.
     for row in (0..sixes).step_by(R) {
         unsafe { outer_tile::<S, R, V>(simd, rows, [row, first], a.starts, d.starts, spans, g, stride, fresh) };
     }
-    for row in (sixes..fours).step_by(4) {
+    for row in (sixes..a.width).step_by(4) {
         unsafe { outer_tile::<S, 4, V>(simd, rows, [row, first], a.starts, d.starts, spans, g, stride, fresh) };
-    }
-    for row in fours..a.width {
-        unsafe { outer_tile::<S, 1, V>(simd, rows, [row, first], a.starts, d.starts, spans, g, stride, fresh) };
     }
 }
 

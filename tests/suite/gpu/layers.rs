@@ -108,12 +108,20 @@ fn check_convolution(what: &str, layer: &conv::Layer) {
         let (x, delta) = (wide(lane(&x, index)), wide(lane(&delta, index)));
         let mut scratch = conv::Scratch::default();
         let mut expected = vec![0.0; above];
-        convolution.forward(&x, weights, biases, &mut expected, &mut scratch);
+        let at = conv::Forward { input: &x, weight: weights, bias: biases, then: None, output: &mut expected };
+        convolution.forward(at, &mut scratch);
         assert_close(&format!("{what}: forward"), &y[index], &expected, KERNEL_F32);
         let (mut expected, mut of_weight, mut of_bias) =
             (vec![0.0; below], vec![0.0; elements], vec![0.0; output.channels]);
-        let bias_gradient = bias.map(|_| &mut of_bias[..]);
-        convolution.backward(&x, weights, &delta, &mut of_weight, bias_gradient, Some(&mut expected), &mut scratch);
+        let at = conv::Backward {
+            input: &x,
+            weight: weights,
+            delta: &delta,
+            of_weight: &mut of_weight,
+            of_bias: bias.map(|_| &mut of_bias[..]),
+            below: Some(&mut expected),
+        };
+        convolution.backward(at, &mut scratch);
         assert_close(&format!("{what}: backward"), &d[index], &expected, KERNEL_F32);
         let (before, rest) = gradient[index].split_at(weight);
         let (found, behind) = rest.split_at(elements);
@@ -160,10 +168,10 @@ fn pooling_agrees_at_every_shape_and_the_first_of_equals_wins() {
         let (y, d) = (lanes_of(&y, above), lanes_of(&d, below));
         for index in BUSY {
             let (mut expected, mut winners) = (vec![0.0; above], vec![0; above]);
-            pool.forward(&wide(lane(&x, index)), &mut expected, &mut winners);
+            pool.forward(&wide(lane(&x, index)), &mut expected, &mut winners, Pieces::default());
             assert_close(&format!("{pool:?}"), &y[index], &expected, KERNEL_F32);
             let mut expected = vec![0.0; below];
-            pool.backward(&wide(lane(&delta, index)), &winners, &mut expected);
+            pool.backward(&wide(lane(&delta, index)), &winners, &mut expected, Pieces::default());
             assert_close(&format!("{pool:?}: backward"), &d[index], &expected, KERNEL_F32);
         }
         assert_untouched("pooled", &y[IDLE]);
@@ -239,11 +247,11 @@ fn norms_agree_and_keep_running_statistics() {
             let (x, delta, mut running) =
                 (wide(lane(&x, index)), wide(lane(&delta, index)), wide(lane(&running, index)));
             let mut expected = vec![0.0; elements];
-            layer.norm.evaluate(&x, weight, bias, &running, &mut expected, Pieces::default());
+            layer.norm.evaluate(&x, weight, bias, &running, &mut expected, None, Pieces::default());
             // A mean of 100 loses two digits of the differences from it.
             assert_close(&format!("{what}: evaluated"), &evaluated[index], &expected, 50.0 * KERNEL_F32);
             let mut moments = norm::Moments::default();
-            layer.norm.forward(&x, weight, bias, &mut moments, &mut expected, Pieces::default());
+            layer.norm.forward(&x, weight, bias, &mut moments, &mut expected, None, Pieces::default());
             assert_close(&format!("{what}: forward"), &y[index], &expected, 50.0 * KERNEL_F32);
             layer.norm.freshen(rows, &moments, &mut running);
             assert_close(&format!("{what}: statistics"), &fresh[index], &running, KERNEL_F32);
@@ -251,7 +259,7 @@ fn norms_agree_and_keep_running_statistics() {
             layer.norm.backward(
                 &x,
                 weight,
-                &delta,
+                (&delta, None),
                 &moments,
                 [&mut of_weight, &mut of_bias],
                 &mut expected,

@@ -157,7 +157,7 @@ pub fn conv(device: &Device) -> Case {
         let mut scratch = conv::Scratch::default();
         let (mut value, mut under) = (vec![0.0; above], vec![0.0; below]);
         let (mut of_weight, mut of_bias) = (vec![0.0; elements], vec![0.0; output.channels]);
-        let forward = conv::Forward { input: &x, weight: weights, bias: biases, output: &mut value };
+        let forward = conv::Forward { input: &x, weight: weights, bias: biases, then: None, output: &mut value };
         convolution.forward(forward, &mut scratch);
         let backward = conv::Backward {
             input: &x,
@@ -234,8 +234,8 @@ pub fn pool(device: &Device) -> Case {
         .call(device, call(pool::Pass::Backward, &d));
     let each = BUSY.map(|index| {
         let (mut value, mut winners, mut under) = (vec![0.0; above], vec![0; above], vec![0.0; below]);
-        pool.forward(&wide(lane(&x, index)), &mut value, &mut winners);
-        pool.backward(&wide(lane(&delta, index)), &winners, &mut under);
+        pool.forward(&wide(lane(&x, index)), &mut value, &mut winners, Pieces::default());
+        pool.backward(&wide(lane(&delta, index)), &winners, &mut under, Pieces::default());
         (value, under)
     });
     let [(value, under), (other_value, other_under)] = each;
@@ -284,11 +284,11 @@ pub fn norm(device: &Device) -> Case {
         let (x, delta, mut running) = (wide(lane(&x, index)), wide(lane(&delta, index)), wide(lane(&running, index)));
         let [mut of_evaluation, mut value, mut under] = [0; 3].map(|_| vec![0.0; elements]);
         let (mut moments, pieces) = (norm::Moments::default(), Pieces::default());
-        layer.norm.evaluate(&x, factor, shift, &running, &mut of_evaluation, pieces);
-        layer.norm.forward(&x, factor, shift, &mut moments, &mut value, pieces);
+        layer.norm.evaluate(&x, factor, shift, &running, &mut of_evaluation, None, pieces);
+        layer.norm.forward(&x, factor, shift, &mut moments, &mut value, None, pieces);
         layer.norm.freshen(rows, &moments, &mut running);
         let (mut of_weight, mut of_bias) = (vec![0.0; channels], vec![0.0; channels]);
-        layer.norm.backward(&x, factor, &delta, &moments, [&mut of_weight, &mut of_bias], &mut under, pieces);
+        layer.norm.backward(&x, factor, (&delta, None), &moments, [&mut of_weight, &mut of_bias], &mut under, pieces);
         let gradient = [of_weight, of_bias].concat();
         for (kept, one) in expected.iter_mut().zip([of_evaluation, value, running, under, gradient]) {
             kept.push(one);

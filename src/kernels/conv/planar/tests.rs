@@ -1,9 +1,10 @@
 //! Planes beside written-out windows in f64, for any shape, every instruction set, and shared by threads.
 
-use super::super::windows;
+use super::super::{Backward, Forward, windows};
 use super::*;
+use crate::math::vector::{Element, Pieces};
 use crate::math::vector::Instructions;
-use crate::math::{EXACT, KERNEL_F32, close};
+use crate::math::{Activation, EXACT, KERNEL_F32, close};
 use proptest::prelude::*;
 use strum::IntoEnumIterator;
 
@@ -55,7 +56,8 @@ fn both_ways<T: Real>(convolution: Convolution, rows: usize, ways: &mut impl Way
     let delta = numbers(rows * output.elements(), 4);
     let [mut made, mut of_weight, mut of_bias, mut below] =
         [&delta, &weight, &bias, &inputs].map(|like| vec![T::nan(); like.len()]);
-    ways.forward(convolution, Forward { input: &inputs, weight: &weight, bias: Some(&bias), output: &mut made });
+    let then = Some(Activation::LeakyRelu);
+    ways.forward(convolution, Forward { input: &inputs, weight: &weight, bias: Some(&bias), then, output: &mut made });
     let backward = Backward {
         input: &inputs,
         weight: &weight,
