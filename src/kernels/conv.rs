@@ -275,7 +275,7 @@ fn same_mut<T: Number, U: Number>(numbers: &mut [T]) -> &mut [U] {
 
 impl<'a, T: Number> Forward<'a, T> {
     /// The same numbers.
-    fn as_kind<U: Number>(self) -> Forward<'a, U> {
+    fn into_kind<U: Number>(self) -> Forward<'a, U> {
         let Self { input, weight, bias, then, output } = self;
         Forward { input: same(input), weight: same(weight), bias: bias.map(same), then, output: same_mut(output) }
     }
@@ -283,7 +283,7 @@ impl<'a, T: Number> Forward<'a, T> {
 
 impl<'a, T: Number> Backward<'a, T> {
     /// The same numbers.
-    fn as_kind<U: Number>(self) -> Backward<'a, U> {
+    fn into_kind<U: Number>(self) -> Backward<'a, U> {
         let Self { input, weight, delta, of_weight, of_bias, below } = self;
         Backward {
             input: same(input),
@@ -317,9 +317,9 @@ impl Convolution {
     pub fn forward<T: Number>(&self, at: Forward<T>, scratch: &mut Scratch) {
         let Scratch { singles, doubles, pieces } = scratch;
         match T::kind(at.input) {
-            Kind::F32(_) => self.forward_in::<f32>(at.as_kind(), singles, *pieces),
-            Kind::F64(_) => self.forward_in::<f64>(at.as_kind(), doubles, *pieces),
-            Kind::Dual(_) => self.forward_dual(at.as_kind(), doubles, *pieces),
+            Kind::F32(_) => self.forward_in::<f32>(at.into_kind(), singles, *pieces),
+            Kind::F64(_) => self.forward_in::<f64>(at.into_kind(), doubles, *pieces),
+            Kind::Dual(_) => self.forward_dual(at.into_kind(), doubles, *pieces),
         }
     }
 
@@ -336,9 +336,9 @@ impl Convolution {
     pub fn backward<T: Number>(&self, at: Backward<T>, scratch: &mut Scratch) {
         let Scratch { singles, doubles, pieces } = scratch;
         match T::kind(at.input) {
-            Kind::F32(_) => self.backward_in::<f32>(at.as_kind(), singles, *pieces),
-            Kind::F64(_) => self.backward_in::<f64>(at.as_kind(), doubles, *pieces),
-            Kind::Dual(_) => self.backward_dual(at.as_kind(), doubles, *pieces),
+            Kind::F32(_) => self.backward_in::<f32>(at.into_kind(), singles, *pieces),
+            Kind::F64(_) => self.backward_in::<f64>(at.into_kind(), doubles, *pieces),
+            Kind::Dual(_) => self.backward_dual(at.into_kind(), doubles, *pieces),
         }
     }
 

@@ -218,7 +218,6 @@ impl Norm {
         sums
     }
 
-
     /// `output` of `input`, both rows x shape, and behind it the activation `then`.
     #[expect(clippy::too_many_arguments, reason = "an activation may follow")]
     pub fn forward<T: Number>(

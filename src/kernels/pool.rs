@@ -191,6 +191,7 @@ struct PoolForward<'a> {
 
 impl<T: Number> Work<((&[T], &mut [T]), &mut [u32])> for PoolForward<'_> {
     #[inline(always)]
+    #[expect(clippy::needless_bitwise_bool, reason = "a branch for each number would take longer than the comparisons")]
     fn run(&self, ((input, output), places): ((&[T], &mut [T]), &mut [u32])) {
         /// No place yet.
         const NOWHERE: u32 = u32::MAX;

@@ -97,7 +97,8 @@ impl Compute for ConvolutionOp {
         let convolution = self.between(at.input, at.output);
         let weight = &at.parameters[self.weight..][..at.output.channels * convolution.depth()];
         let bias = self.bias.map(|bias| &at.parameters[bias..][..at.output.channels]);
-        convolution.forward(conv::Forward { input: at.first, weight, bias, then: at.then, output: at.made }, at.scratch);
+        convolution
+            .forward(conv::Forward { input: at.first, weight, bias, then: at.then, output: at.made }, at.scratch);
     }
 
     fn backward<T: Number>(&self, at: Backward<T>, below: Option<&mut [T]>) {

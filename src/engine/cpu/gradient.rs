@@ -87,7 +87,7 @@ pub enum F32Gradients {
 pub enum F32Scratch {
     Nothing,
     Perceptron(fused::PanelScratch),
-    Layered(LayeredScratch<f32>),
+    Layered(Box<LayeredScratch<f32>>),
 }
 
 /// The perceptron of a network, if it is one whose samples are not augmented and whose passes read the same weights: the fused
@@ -151,7 +151,7 @@ impl Gradients<f32> for F32Gradients {
         match self {
             Self::Quadratic { .. } => F32Scratch::Nothing,
             Self::Perceptron(network) => F32Scratch::Perceptron(network.scratch(rows)),
-            Self::Layered(layered) => F32Scratch::Layered(layered.scratch(rows, parallel)),
+            Self::Layered(layered) => F32Scratch::Layered(Box::new(layered.scratch(rows, parallel))),
         }
     }
 

@@ -113,7 +113,13 @@ impl Convolution {
         let [before, after] = self.delta_border();
         let Shape { channels, height, width } = self.output;
         let pitch = pitch.max(width + before.max(after));
-        Canvas { phases: 1, apart: 1, pitch, plane: ((before + height + after) * pitch + behind).next_multiple_of(behind.max(1)), channels }
+        Canvas {
+            phases: 1,
+            apart: 1,
+            pitch,
+            plane: ((before + height + after) * pitch + behind).next_multiple_of(behind.max(1)),
+            channels,
+        }
     }
 
     /// Samples of a group, and samples at a time.

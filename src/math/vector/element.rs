@@ -14,12 +14,7 @@ pub trait Element: Real {
     fn splat<S: Simd>(simd: S, number: Self) -> Self::Vector<S>;
 
     /// a b + c
-    fn multiply_add<S: Simd>(
-        simd: S,
-        a: Self::Vector<S>,
-        b: Self::Vector<S>,
-        c: Self::Vector<S>,
-    ) -> Self::Vector<S>;
+    fn multiply_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
 
     /// The sum of the numbers of a vector.
     fn total<S: Simd>(simd: S, vector: Self::Vector<S>) -> Self;

@@ -223,7 +223,6 @@ fn product_tiles<S: Simd, P: Starts, const R: usize, const V: usize, const F: us
 /// # Safety
 /// The bound of `a` is at least every start plus `element` + U - 1, that of `b` at least the last vector of its row `element` + U - 1.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "both factors and where in them")]
 unsafe fn multiply_add<S: Simd, const R: usize, const V: usize, const F: usize, const U: usize>(
     simd: S,
     a: Span<f32>,

@@ -47,7 +47,14 @@ impl Convolution {
         let numbers = self.output.channels * self.depth();
         gradient.resize(numbers + self.output.channels, T::zero());
         groups::sum(desks, parallel, groups, gradient, |desk, (images, deltas, below), gradient| {
-            instructions.run(BackwardOfGroup { work: &work, images_of: images, deltas_of: deltas, below, gradient, desk });
+            instructions.run(BackwardOfGroup {
+                work: &work,
+                images_of: images,
+                deltas_of: deltas,
+                below,
+                gradient,
+                desk,
+            });
         });
         let (weights, biases) = gradient.split_at(numbers);
         of_weight.copy_from_slice(weights);
@@ -160,7 +167,9 @@ impl<T: Element> WithSimd for BackwardOfGroup<'_, T> {
         let pieces = images_of.chunks(together * input.elements()).zip(deltas_of.chunks(together * output.elements()));
         for (piece, (images_of, deltas_of)) in pieces.enumerate() {
             let samples = images_of.len() / input.elements();
-            for (image, place) in images_of.chunks_exact(input.elements()).zip(desk.inputs.chunks_exact_mut(images.len())) {
+            for (image, place) in
+                images_of.chunks_exact(input.elements()).zip(desk.inputs.chunks_exact_mut(images.len()))
+            {
                 images.paint(image, input, [padding; 2], place);
             }
             for (delta, place) in deltas_of.chunks_exact(output.elements()).zip(there.chunks_exact_mut(deltas.len())) {

@@ -68,7 +68,8 @@ impl<T: Element> WithSimd for ForwardOfGroup<'_, T> {
         let made = made.chunks_mut(together * output.elements());
         for (images, made) in images.chunks(together * input.elements()).zip(made) {
             let samples = images.len() / input.elements();
-            for (image, place) in images.chunks_exact(input.elements()).zip(desk.inputs.chunks_exact_mut(canvas.len())) {
+            for (image, place) in images.chunks_exact(input.elements()).zip(desk.inputs.chunks_exact_mut(canvas.len()))
+            {
                 canvas.paint(image, input, [window.padding; 2], place);
             }
             let sums = slide.run(simd, samples, &desk.inputs, &mut desk.made);

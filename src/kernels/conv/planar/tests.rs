@@ -2,8 +2,8 @@
 
 use super::super::{Backward, Forward, windows};
 use super::*;
-use crate::math::vector::{Element, Pieces};
 use crate::math::vector::Instructions;
+use crate::math::vector::{Element, Pieces};
 use crate::math::{Activation, EXACT, KERNEL_F32, close};
 use proptest::prelude::*;
 use strum::IntoEnumIterator;
