@@ -360,6 +360,7 @@ impl PreparedSweep {
             radius: self.distances.escape,
             linear: self.distances.linear,
             transient: RAISED / (1.0 - cell.rule.momentum),
+            drift: lr * self.distances.gradient / (1.0 - cell.rule.momentum),
             floor: self.floor(cell),
             agreement,
         };

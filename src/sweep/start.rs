@@ -56,6 +56,8 @@ pub struct Distances {
     pub escape: f64,
     /// Distance up to which the dynamics are linear.
     pub linear: f64,
+    /// Norm of what the search has left of the gradient at the minimum.
+    pub gradient: f64,
     /// Error of the gradient along the top eigenvector: rounding, and what it is at the minimum.
     error: f64,
     /// Largest eigenvalue of the Hessian.
@@ -100,7 +102,11 @@ impl Distances {
             Problem::Quadratic(_) | Problem::Dense(_) => (ESCAPE_RADIUS * scale, f64::INFINITY),
             Problem::Network(_) => (ESCAPE_RADIUS * scale, ESCAPE_RADIUS * scale),
         };
-        Self { near, far, escape, linear, error, curvature }
+        let gradient = match problem {
+            Problem::Quadratic(_) | Problem::Dense(_) => 0.0,
+            Problem::Network(network) => norm(&network.gradient(&minimum.weights)),
+        };
+        Self { near, far, escape, linear, gradient, error, curvature }
     }
 
     /// Distance of a start.
@@ -211,7 +217,8 @@ mod tests {
 
     #[test]
     fn a_start_that_the_gradients_error_hides_is_refused() {
-        let distances = Distances { near: 1e-4, far: 4e-4, escape: 0.05, linear: 0.05, error: 1e-7, curvature: 2.0 };
+        let distances =
+            Distances { near: 1e-4, far: 4e-4, escape: 0.05, linear: 0.05, gradient: 0.0, error: 1e-7, curvature: 2.0 };
         assert!(distances.check().is_ok());
         let hidden = Distances { error: 1e-5, ..distances }.check().unwrap_err().to_string();
         assert!(hidden.contains("accepted: --precision f64"), "{hidden}");

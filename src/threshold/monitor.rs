@@ -65,6 +65,10 @@ pub struct RunMonitorSpec {
     pub linear: f64,
     /// How many times its size slow velocities may raise a displacement that decays in the end.
     pub transient: f64,
+    /// Distance that what the search has left of the gradient at the minimum moves the weights in a step, at most: along flat directions
+    /// they go on towards a minimum that is not quite where they began.
+    #[serde(default)]
+    pub drift: f64,
     /// Smallest displacement on which rounding has no say.
     pub floor: Level,
     /// Two successive growth rates must agree within this fraction before the later one is believed.
@@ -164,7 +168,7 @@ impl RunMonitor {
         if !seen.finite {
             return Some(self.trial(Verdict::Diverged, None, seen));
         }
-        if seen.distance_squared > (ESCAPED.max(self.spec.transient) * self.spec.distance).powi(2) {
+        if seen.distance_squared > self.reached(ESCAPED).powi(2) {
             return Some(self.trial(Verdict::Escaped, self.confirmed(steps).map(|growth| growth.projection), seen));
         }
         if seen.distance_squared > self.spec.linear.powi(2) {
@@ -224,7 +228,7 @@ impl RunMonitor {
                 return None;
             }
             // It stays where slow velocities alone could not have taken it: a bend holds a run that had left.
-            if seen.distance_squared > (self.spec.transient * self.spec.distance).powi(2) {
+            if seen.distance_squared > self.reached(0.0).powi(2) {
                 return Some(self.trial(Verdict::Escaped, None, seen));
             }
             return (steps >= STILL * self.spec.unit).then(|| self.doubtful(Doubt::Held, seen));
@@ -250,7 +254,13 @@ impl RunMonitor {
     /// Whether the weights have moved away perpendicular to the top eigenvector.
     fn is_elsewhere(&self, seen: &Observation) -> bool {
         let across = seen.distance_squared - seen.projection * seen.projection;
-        across > (ELSEWHERE.max(self.spec.transient) * self.spec.distance).powi(2)
+        across > self.reached(ELSEWHERE).powi(2)
+    }
+
+    /// So many times the initial distance, or as many times as slow velocities alone may raise it, and what the weights may have drifted.
+    fn reached(&self, times: f64) -> f64 {
+        let RunMonitorSpec { distance, transient, drift, .. } = self.spec;
+        times.max(transient) * distance + drift * self.record.steps() as f64
     }
 
     /// Returns the growth over all of the first `steps` steps, if their first half gives the same.
@@ -303,6 +313,7 @@ mod tests {
         radius: 3.0,
         linear: f64::INFINITY,
         transient: 1.0,
+        drift: 0.0,
         floor: Level { projection: 0.0, change: 0.0 },
         agreement: 0.02,
     };
@@ -363,6 +374,9 @@ mod tests {
         // The top eigenvector is quiet, but something else grows.
         let elsewhere = observe(SPEC, |t| (swing(-1e-4)(t), (2e-3 * t).exp()));
         assert_eq!(elsewhere.verdict, Verdict::Escaped);
+        // Not where what is left of the gradient takes it there.
+        let drifting = |drift: f64| observe(RunMonitorSpec { drift, ..SPEC }, |t| (swing(-0.02)(t), 0.1 * t));
+        assert_eq!([drifting(0.1), drifting(0.0)].map(|trial| trial.verdict), [Verdict::Stable, Verdict::Escaped]);
     }
 
     #[test]

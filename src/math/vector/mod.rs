@@ -1,5 +1,5 @@
 //! Vectors of the processor: which instructions it has ([`Instructions`]), products in register tiles over matrices that lie in panels
-//! ([`tile`]) and over images that lie in planes ([`slide`] and [`correlate`], in f32 and f64), transposes of square blocks (`transpose`),
+//! ([`tile`]) and over images that lie in planes ([`slide()`] and [`correlate`], in f32 and f64), transposes of square blocks (`transpose`),
 //! and loops over arrays ([`Pieces`]). Written once for every instruction set.
 //!
 //! A *panel* is [`PANEL`] columns of a matrix, row after row; a matrix of more columns is one panel after the other.
