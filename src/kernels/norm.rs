@@ -339,7 +339,7 @@ impl Norm {
     }
 }
 
-/// Of every plane of a sample its sum, and that of squared distances from its mean.
+/// The sum of every plane of a sample, and that of squared distances from its mean.
 struct Spread {
     pixels: usize,
 }
@@ -355,7 +355,7 @@ impl<T: Number> Work<(&[T], &mut [[T; 2]])> for Spread {
     }
 }
 
-/// Of every plane of a sample the sums of delta and of delta times the normalised input. Where an activation is behind, the delta of
+/// The sums of delta and of delta times the normalised input, for every plane of a sample. Where an activation is behind, the delta of
 /// what it acts on is left in `below`.
 struct Along<'a, T> {
     norm: &'a Norm,

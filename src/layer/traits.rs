@@ -89,8 +89,8 @@ pub struct Backward<'a, T> {
     pub first: &'a [T],
     /// Gradient of the loss with respect to what the operation made, rows x output.
     pub delta: &'a [T],
-    /// Of operations that [`Compute::folds_back`]: the activation behind it and what that made, rows x output. The delta is then that
-    /// of the activation.
+    /// The activation behind an operation that [`Compute::folds_back`], and what that made, rows x output. The delta is then that of the
+    /// activation.
     pub behind: Option<(Activation, &'a [T])>,
     /// P; every operation writes the part of its own parameters.
     pub gradient: &'a mut [T],

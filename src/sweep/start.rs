@@ -89,7 +89,11 @@ impl Distances {
     pub fn choose(problem: &Problem, minimum: &Minimum, format: FloatFormat, seed: u64) -> Self {
         let (scale, curvature) = (scale(problem, minimum, seed), minimum.largest.value);
         let usual = displacement(format) * scale;
-        let error = error(problem, minimum, format, usual, seed);
+        let left = match problem {
+            Problem::Quadratic(_) | Problem::Dense(_) => Vec::new(),
+            Problem::Network(network) => network.gradient(&minimum.weights),
+        };
+        let error = error(problem, minimum, &left, format, usual, seed);
         let clear = CLEAR * error / curvature;
         let is_bent = |distance: f64| bend(problem, minimum, distance, seed) > BENT;
         let mut near = if clear > usual { clear.min(FARTHEST * scale) } else { usual };
@@ -102,11 +106,7 @@ impl Distances {
             Problem::Quadratic(_) | Problem::Dense(_) => (ESCAPE_RADIUS * scale, f64::INFINITY),
             Problem::Network(_) => (ESCAPE_RADIUS * scale, ESCAPE_RADIUS * scale),
         };
-        let gradient = match problem {
-            Problem::Quadratic(_) | Problem::Dense(_) => 0.0,
-            Problem::Network(network) => norm(&network.gradient(&minimum.weights)),
-        };
-        Self { near, far, escape, linear, gradient, error, curvature }
+        Self { near, far, escape, linear, gradient: norm(&left), error, curvature }
     }
 
     /// Distance of a start.
@@ -149,11 +149,11 @@ fn scale(problem: &Problem, minimum: &Minimum, seed: u64) -> f64 {
     }
 }
 
-/// Largest error of the gradient along the top eigenvector at points around the minimum.
-fn error(problem: &Problem, minimum: &Minimum, format: FloatFormat, distance: f64, seed: u64) -> f64 {
+/// Largest error of the gradient along the top eigenvector at points around the minimum. `left`: the gradient at the minimum.
+fn error(problem: &Problem, minimum: &Minimum, left: &[f64], format: FloatFormat, distance: f64, seed: u64) -> f64 {
     let Problem::Network(network) = problem else { return 0.0 };
     let along = |gradient: &[f64]| dot(gradient, &minimum.largest.vector).abs();
-    let left = along(&network.gradient(&minimum.weights));
+    let left = along(left);
     match format {
         FloatFormat::F64 => left,
         FloatFormat::F32 => {
